@@ -1,0 +1,24 @@
+from . import errors as errors
+from . import recordings as recordings
+from . import spikes as spikes
+from .core.citations import cite as cite
+from .recordings import check as check
+from .recordings import delta_f_over_f as delta_f_over_f
+from .recordings import read as read
+from .recordings import write as write
+from .spikes import SpikeVAE as SpikeVAE
+
+__version__: str
+
+__all__ = [
+    "SpikeVAE",
+    "__version__",
+    "check",
+    "cite",
+    "delta_f_over_f",
+    "errors",
+    "read",
+    "recordings",
+    "spikes",
+    "write",
+]

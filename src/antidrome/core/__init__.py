@@ -1,0 +1,1 @@
+"""What all methods share: model files, seeds, progress, the executor seam, citations, training."""

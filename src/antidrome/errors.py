@@ -1,0 +1,29 @@
+"""Errors that speak to people: what is wrong, where, what was expected, what to do."""
+
+
+class AntidromeError(Exception):
+    """Base of every error that Antidrome raises on purpose."""
+
+
+class InputError(AntidromeError, ValueError):
+    """The data or an argument cannot be used as given."""
+
+
+class FileFormatError(InputError):
+    """A file is not what it claims to be, is damaged, or holds what Antidrome refuses to read."""
+
+
+class UnsafeFileError(FileFormatError):
+    """A file asks for something that a recording never needs: other files, code, or a huge size."""
+
+
+class ModelFileError(FileFormatError):
+    """A model file is damaged, of an unknown class, or of a newer format."""
+
+
+class ResumeError(AntidromeError):
+    """A checkpoint belongs to another configuration or other data."""
+
+
+class TrainingError(AntidromeError):
+    """Training met a non-finite loss or parameter; the best state so far is kept."""
