@@ -1,0 +1,192 @@
+"""Frozen dataclasses to JSON and back, strictly: an unknown key or a wrong type is an error that names the remedy.
+
+Every method keeps its settings in one frozen dataclass. What is written into a model file or a run folder is
+``to_dict(configuration)``; what is read back goes through ``from_dict``, so that a setting that no longer exists, or
+was misspelt, is never ignored.
+"""
+
+import dataclasses
+import difflib
+import enum
+import json
+import pathlib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from antidrome.errors import InputError
+
+Configuration = TypeVar("Configuration")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string.
+
+    Examples
+    --------
+    >>> did_you_mean("frame_rate", ["frame_rate_hz", "seed"])
+    " Did you mean 'frame_rate_hz'?"
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def to_dict(configuration: Any) -> dict[str, Any]:
+    """Return the JSON-ready dictionary of a dataclass (paths as strings, tuples as lists, enumerations as values).
+
+    Raises
+    ------
+    InputError
+        If a field holds what JSON cannot (an array, a function, a non-finite number).
+    """
+    if not dataclasses.is_dataclass(configuration) or isinstance(configuration, type):
+        raise InputError(f"Expected a configuration (an instance of a dataclass), got {type(configuration).__name__}.")
+    return {
+        field.name: _plain(getattr(configuration, field.name), f"{type(configuration).__name__}.{field.name}")
+        for field in dataclasses.fields(configuration)
+    }
+
+
+def from_dict(cls: type[Configuration], values: Mapping[str, Any], *, where: str = "configuration") -> Configuration:
+    """Build the dataclass ``cls`` from plain values, checking every key and type.
+
+    Parameters
+    ----------
+    cls
+        A dataclass; its fields may be numbers, strings, paths, enumerations, ``Literal``, optional values, lists,
+        tuples, dictionaries and further dataclasses.
+    values
+        What ``to_dict`` gave, or a parsed JSON or TOML table. Missing keys take the field's default.
+    where
+        What the values come from (a file name), for messages.
+
+    Raises
+    ------
+    InputError
+        For an unknown key (with the closest known one), a missing key without default, or a value of another type.
+    """
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where}: expected a table of settings for {cls.__name__}, got {type(values).__name__}.")
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+    unknown = [key for key in values if key not in fields]
+    if unknown:
+        raise InputError(
+            f"{where}: {cls.__name__} has no setting {unknown[0]!r}.{did_you_mean(str(unknown[0]), fields)}"
+            f" Its settings are: {', '.join(fields)}."
+        )
+    hints = typing.get_type_hints(cls)
+    arguments = {key: _parse(hints[key], value, f"{where}: {cls.__name__}.{key}") for key, value in values.items()}
+    missing = [name for name, field in fields.items() if name not in arguments and _required(field)]
+    if missing:
+        raise InputError(f"{where}: {cls.__name__} needs a value for {missing[0]!r}.")
+    return cls(**arguments)
+
+
+def to_json(configuration: Any) -> str:
+    """Return the canonical JSON text of a configuration: sorted keys, no spaces, the same bytes for the same values."""
+    return json.dumps(to_dict(configuration), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def from_json(cls: type[Configuration], text: str, *, where: str = "configuration") -> Configuration:
+    """Build the dataclass ``cls`` from JSON text; see :func:`from_dict`."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: this is not JSON ({error}).") from error
+    return from_dict(cls, values, where=where)
+
+
+def _required(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Reduce one value to what JSON holds."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_dict(value)
+    if isinstance(value, enum.Enum):
+        return _plain(value.value, where)
+    if isinstance(value, pathlib.PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, float) and not (float("-inf") < value < float("inf")):
+        raise InputError(f"{where} is {value}, which no configuration file can hold. Give a finite number.")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise InputError(f"{where} is a {type(value).__name__}; settings are numbers, text, lists and tables.")
+
+
+def _parse(hint: Any, value: Any, where: str) -> Any:
+    """Turn a plain value into what the annotation asks for, or say why it cannot be."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin is typing.Literal:
+        return _parse_literal(arguments, value, where)
+    if origin in (typing.Union, types.UnionType):
+        return _parse_union(arguments, value, where)
+    if origin in (list, tuple):
+        return _parse_sequence(origin, arguments, value, where)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise _wrong_type(where, "a table", value)
+        return {key: _parse(arguments[1], item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return value if isinstance(value, hint) else from_dict(hint, value, where=where)
+    return _parse_scalar(hint, value, where)
+
+
+def _parse_scalar(hint: type, value: Any, where: str) -> Any:
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return _parse_literal(tuple(member.value for member in hint), value, where, wrap=hint)
+    if isinstance(hint, type) and issubclass(hint, pathlib.PurePath) and isinstance(value, str | pathlib.PurePath):
+        return hint(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, bool) and hint is not bool:
+        raise _wrong_type(where, hint.__name__, value)
+    if not isinstance(value, hint):
+        raise _wrong_type(where, getattr(hint, "__name__", str(hint)), value)
+    return value
+
+
+def _parse_literal(allowed: tuple, value: Any, where: str, wrap: Any = None) -> Any:
+    if value not in allowed or any(value == choice and type(value) is not type(choice) for choice in allowed):
+        hint = did_you_mean(str(value), map(str, allowed))
+        raise InputError(f"{where} is {value!r}; it can be {', '.join(map(repr, allowed))}.{hint}")
+    return wrap(value) if wrap else value
+
+
+def _parse_union(alternatives: tuple, value: Any, where: str) -> Any:
+    if value is None and type(None) in alternatives:
+        return None
+    problems = []
+    for alternative in alternatives:
+        if alternative is type(None):
+            continue
+        try:
+            return _parse(alternative, value, where)
+        except InputError as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def _parse_sequence(origin: type, arguments: tuple, value: Any, where: str) -> Any:
+    if not isinstance(value, list | tuple):
+        raise _wrong_type(where, "a list", value)
+    if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+        if len(value) != len(arguments):
+            raise InputError(f"{where} has {len(value)} entries; it needs {len(arguments)}.")
+        hints: tuple = arguments
+    else:
+        hints = (arguments[0] if arguments else Any,) * len(value)
+    pairs = zip(hints, value, strict=True)
+    return origin(_parse(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(pairs))
+
+
+def _wrong_type(where: str, wanted: str, value: Any) -> InputError:
+    return InputError(f"{where} is {value!r} ({type(value).__name__}); it needs {wanted}.")
