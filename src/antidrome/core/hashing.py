@@ -91,15 +91,15 @@ def _add_array(digest: "hashlib.blake2b", values: np.ndarray) -> None:
 
 def _add_values(digest: "hashlib.blake2b", values: np.ndarray) -> None:
     """Add values in C order and little-endian; every NaN counts as one NaN, and -0.0 as 0.0."""
-    values = np.asarray(values, order="C")
     if values.dtype.kind in "fc":
-        values = values + np.zeros((), values.dtype)
+        values = np.array(values, order="C")
+        values += 0
         values[np.isnan(values)] = np.nan
     digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
 def _row_blocks(values: Any) -> Iterator[np.ndarray]:
-    """Yield consecutive blocks of rows of about BLOCK_BYTES; a dask array is cut at its own chunk borders where it can."""
+    """Yield consecutive blocks of rows of about BLOCK_BYTES; dask arrays are cut at their own chunk borders."""
     if values.ndim == 0:
         yield np.asarray(values)
         return
