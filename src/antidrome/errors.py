@@ -27,3 +27,7 @@ class ResumeError(AntidromeError):
 
 class TrainingError(AntidromeError):
     """Training met a non-finite loss or parameter; the best state so far is kept."""
+
+
+class LostWorkerError(AntidromeError):
+    """Workers were lost again and again, or the executor cannot replace them."""

@@ -9,24 +9,19 @@ worker is found out and named instead of taking others with it.
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
-import multiprocessing
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from typing import Any, TypeVar
 
-from antidrome.errors import AntidromeError, InputError
+from antidrome.core.workers import SpawnedProcessPool, cluster_executor, n_workers_of, open_executor, process_pool
+from antidrome.errors import InputError, LostWorkerError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-
-class LostWorkerError(AntidromeError):
-    """Workers were lost again and again, or the executor cannot replace them."""
+__all__ = ["SpawnedProcessPool", "cluster_executor", "map_tasks", "open_executor", "process_pool"]
 
 
 def map_tasks(
@@ -67,78 +62,8 @@ def map_tasks(
         raise InputError(f"max_attempts={max_attempts} and max_in_flight={max_in_flight} need to be at least 1.")
     if executor is None:
         return _map_here(function, tasks, on_result or _ignore)
-    window = max_in_flight or 4 * _n_workers(executor)
+    window = max_in_flight or 4 * n_workers_of(executor)
     return _Run(function, executor, window, max_attempts, on_result or _ignore).results(iter(tasks))
-
-
-class SpawnedProcessPool(Executor):
-    """A pool of freshly started Python processes that replaces its workers when one is lost.
-
-    Workers are spawned, never forked: a fork of a process that runs JAX can deadlock. Use as a context manager.
-    """
-
-    def __init__(self, n_workers: int) -> None:
-        if n_workers < 1:
-            raise InputError(f"A pool of {n_workers} processes cannot work; it needs at least 1.")
-        self.n_workers = n_workers
-        self._pool = self._start()
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        """Run ``fn(*args, **kwargs)`` in a worker; see :meth:`concurrent.futures.Executor.submit`."""
-        return self._pool.submit(fn, *args, **kwargs)
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Stop the workers; see :meth:`concurrent.futures.Executor.shutdown`."""
-        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
-
-    def restart(self) -> None:
-        """Start new workers in place of lost ones; what was submitted and is unfinished is forgotten."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool = self._start()
-
-    def _start(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.n_workers, mp_context=context, initializer=_leave_interrupts_to_the_parent)
-
-
-def process_pool(n_workers: int | None = None) -> SpawnedProcessPool:
-    """Return a pool of ``n_workers`` spawned processes (by default one for each core); use it in a ``with`` block."""
-    return SpawnedProcessPool(n_workers or os.cpu_count() or 1)
-
-
-@contextlib.contextmanager
-def cluster_executor(address: str, *, timeout_s: float = 30.0) -> Iterator[Executor]:
-    """Give an executor on the running Dask cluster at ``address``, for example ``"tcp://10.0.0.7:8786"``.
-
-    Raises
-    ------
-    InputError
-        If no scheduler answers there within ``timeout_s`` seconds.
-    """
-    from distributed import Client
-
-    try:
-        client = Client(address, timeout=timeout_s)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"No Dask scheduler answers at {address!r} ({error}). Start one with `dask scheduler`, workers with"
-            " `dask worker ADDRESS`, and give the address that the scheduler prints."
-        ) from error
-    with client:
-        yield client.get_executor(pure=False)
-
-
-@contextlib.contextmanager
-def open_executor(*, n_processes: int = 1, cluster: str | None = None) -> Iterator[Executor | None]:
-    """Give the executor that a command line asks for: the cluster's, a pool's, or None for this process."""
-    if cluster is not None:
-        with cluster_executor(cluster) as executor:
-            yield executor
-    elif n_processes > 1:
-        with process_pool(n_processes) as pool:
-            yield pool
-    else:
-        yield None
 
 
 @dataclasses.dataclass
@@ -216,6 +141,10 @@ class _Run:
         failed: list[tuple[_Job, BaseException]] = []
         for future in done:
             job = self.running.pop(future)
+            if future.cancelled():
+                raise LostWorkerError(
+                    f"Task {job.index} was cancelled by its executor: was the pool or cluster closed?"
+                )
             error = future.exception()
             if error is None:
                 self.finished[job.index] = future.result()
@@ -251,7 +180,7 @@ class _Run:
     def _replace_workers(self, lost: list[_Job]) -> None:
         unfinished = [*lost]
         for future, job in self.running.items():
-            if future.done() and future.exception() is None:
+            if future.done() and not future.cancelled() and future.exception() is None:
                 self.finished[job.index] = future.result()
                 self.on_result(job.index, self.finished[job.index])
             else:
@@ -285,20 +214,6 @@ def _map_here(
 
 def _ignore(index: int, result: Any) -> None:
     """Do nothing with a result."""
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _n_workers(executor: Executor) -> int:
-    """Return how many tasks an executor runs at once; the number of cores where it does not say."""
-    if isinstance(executor, SpawnedProcessPool):
-        return executor.n_workers
-    client = getattr(executor, "_client", None)
-    if client is not None:
-        return max(1, len(client.ncores()))
-    return os.cpu_count() or 1
 
 
 def _is_lost_worker(error: BaseException) -> bool:

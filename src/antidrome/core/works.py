@@ -155,8 +155,8 @@ WORKS: Mapping[str, Work] = dict(
             "article",
             author="Giovannucci, Andrea and Friedrich, Johannes and Gunn, Pat and Kalfon, Jérémie and "
             "Brown, Brandon L. and Koay, Sue Ann and Taxidis, Jiannis and Najafi, Farzaneh and "
-            "Gauthier, Jeffrey L. and Zhou, Pengcheng and Khakh, Baljit S. and Tank, David W. and Chklovskii, Dmitri B. and "
-            "Pnevmatikakis, Eftychios A.",
+            "Gauthier, Jeffrey L. and Zhou, Pengcheng and Khakh, Baljit S. and Tank, David W. and "
+            "Chklovskii, Dmitri B. and Pnevmatikakis, Eftychios A.",
             title="{CaImAn} an open source tool for scalable calcium imaging data analysis",
             journal="eLife",
             volume="8",
