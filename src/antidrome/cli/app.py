@@ -1,0 +1,157 @@
+"""The entry point: finds the command, reads its options, and turns every way to fail into a message and an exit code.
+
+A command is a module ``antidrome.cli.NAME`` with a frozen dataclass (its options, as tyro shows them) and
+``run(config) -> int`` (its exit code). Only the module of the command that was asked for is imported, and its heavy
+imports happen inside ``run``, so that help is instant.
+
+Exit codes: 0 done; 1 an unexpected error, or what the command says (``check``: findings); 2 a usage or input error;
+130 interrupted (SIGINT), 143 terminated (SIGTERM).
+"""
+
+import contextlib
+import importlib
+import os
+import shlex
+import signal
+import sys
+import traceback
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+
+from antidrome.core.configuration import did_you_mean
+from antidrome.errors import AntidromeError
+
+COMMANDS = {
+    "run": "the whole job: read, check, infer spikes, write results and the page",
+    "spikes": "infer spikes from fluorescence, and write them",
+    "check": "look at a recording before anything is inferred from it",
+    "simulate": "make a recording whose spikes are known",
+    "report": "make the page of a results folder again",
+}
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: end as on SIGINT, with another exit code."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    Parameters
+    ----------
+    arguments
+        What follows ``antidrome`` on the command line; by default that of this process.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        _write(sys.stdout, usage())
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        from antidrome import __version__
+
+        _write(sys.stdout, f"antidrome {__version__}")
+        return 0
+    name, *options = arguments
+    if name not in COMMANDS:
+        _write(sys.stderr, f"antidrome: there is no command {name!r}.{did_you_mean(name, COMMANDS)}\n\n{usage()}")
+        return 2
+    with _ending_on_sigterm():
+        return _guarded(name, options)
+
+
+def usage() -> str:
+    """Return the help text: every command with its line."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {line}" for name, line in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: antidrome COMMAND [OPTIONS]",
+            "",
+            "Neural models run backwards: from a recording to its causes.",
+            "",
+            *lines,
+            "",
+            "antidrome COMMAND --help lists the options of a command; antidrome --version tells the version.",
+        ]
+    )
+
+
+def load_command(name: str) -> tuple[type, Callable[[typing.Any], int]]:
+    """Import one command; return its dataclass of options (the annotation of ``run``'s parameter) and its ``run``."""
+    module = importlib.import_module(f"antidrome.cli.{name}")
+    hints = typing.get_type_hints(module.run)
+    hints.pop("return", None)
+    return next(iter(hints.values())), module.run
+
+
+def _guarded(name: str, options: list[str]) -> int:
+    """Run one command; every exception becomes a message on standard error and an exit code."""
+    try:
+        return _run(name, options)
+    except AntidromeError as error:
+        _report(f"antidrome {name}: {error}", error)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        again = shlex.join(["antidrome", name, *options])
+        _write(sys.stderr, f"\nInterrupted; no half-written file is left. The same command goes on from here:\n  {again}")
+        return 143 if isinstance(interrupt, _Terminated) else 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _report(f"antidrome {name}: {where}{error.strerror or error}", error)
+        return 2
+    except MemoryError as error:
+        _report(f"antidrome {name}: not enough memory. {error}".rstrip(), error)
+        return 2
+    except Exception:
+        traceback.print_exc()
+        _write(sys.stderr, f"\nantidrome {name}: an unexpected error. This is a bug: please report the lines above.")
+        return 1
+
+
+def _run(name: str, options: list[str]) -> int:
+    import tyro
+
+    config_class, run = load_command(name)
+    try:
+        config = tyro.cli(config_class, args=options, prog=f"antidrome {name}", description=COMMANDS[name])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 2
+    return run(config)
+
+
+def _report(message: str, error: BaseException) -> None:
+    """Write an error as one message; with ANTIDROME_DEBUG set, where it came from too."""
+    notes = getattr(error, "__notes__", [])
+    _write(sys.stderr, "\n".join([message, *notes]))
+    if os.environ.get("ANTIDROME_DEBUG"):
+        traceback.print_exception(error)
+
+
+def _write(stream: typing.TextIO, text: str) -> None:
+    """Write a line; control characters (of a hostile file or neuron name) are shown, not obeyed."""
+    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    encoding = stream.encoding or "utf-8"
+    stream.write(shown.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
+
+
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """While a command runs, SIGTERM ends it as Ctrl-C does; outside the main thread nothing changes."""
+    try:
+        previous = signal.signal(signal.SIGTERM, _terminate)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _Terminated
