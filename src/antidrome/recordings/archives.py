@@ -1,0 +1,111 @@
+"""``.npy`` and ``.npz`` files: never a pickle, and never more data than the header, the file and the cap agree on."""
+
+import os
+import zipfile
+import zlib
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from antidrome.errors import FileFormatError, UnsafeFileError
+from antidrome.recordings.safety import DEFAULT_MAX_BYTES, human_bytes, require_file, require_size
+
+MAX_ZIP_RATIO = 200
+"""Largest compression of one member above 64 MiB; real traces shrink less than tenfold."""
+
+_SUSPECT_BYTES = 64 * 2**20
+
+
+def read_npy_header(stream: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, Fortran order and type of the ``.npy`` array that ``stream`` is at the beginning of."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        return read(stream)
+    except (ValueError, EOFError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise FileFormatError(f"{where} is not a NumPy file, or its header is damaged: {error}") from error
+
+
+def load_npy(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> np.ndarray:
+    """Map a ``.npy`` file into memory; what is used of it is read when used.
+
+    Raises
+    ------
+    UnsafeFileError
+        If it holds Python objects or is larger than the cap.
+    FileFormatError
+        If it is damaged or cut short.
+    """
+    path = require_file(path)
+    with open(path, "rb") as stream:
+        shape, fortran, dtype = read_npy_header(stream, str(path))
+        offset = stream.tell()
+    _require_numbers(dtype, str(path))
+    declared = prod(shape) * dtype.itemsize
+    require_size(declared, max_bytes, str(path))
+    found = path.stat().st_size - offset
+    if found < declared:
+        raise FileFormatError(
+            f"{path} is cut short: the header promises {dtype} {shape} = {human_bytes(declared)}, "
+            f"{human_bytes(found)} are there"
+        )
+    if declared == 0 or shape == ():
+        return np.load(path, allow_pickle=False)
+    return np.memmap(path, dtype=dtype, mode="r", shape=shape, offset=offset, order="F" if fortran else "C")
+
+
+def load_npz(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> dict[str, np.ndarray]:
+    """Read the arrays of a ``.npz`` file, leaving out nothing but members that hold Python objects of no dimension.
+
+    Every member's declared size, its compression and the size in its own header are compared before it is read.
+
+    Raises
+    ------
+    UnsafeFileError
+        If a member holds Python objects, is larger than the cap, or expands suspiciously.
+    FileFormatError
+        If the archive or a member is damaged.
+    """
+    path = require_file(path)
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            if not members:
+                raise FileFormatError(f"{path} holds no NumPy array")
+            require_size(sum(info.file_size for info in members), max_bytes, f"{path} (all arrays)")
+            for info in members:
+                arrays[info.filename.removesuffix(".npy")] = _load_member(archive, info, path)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise FileFormatError(f"{path} is damaged or cut short: {error}") from error
+    return arrays
+
+
+def _load_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
+    where = f"{path}: {info.filename}"
+    if info.file_size > _SUSPECT_BYTES and info.file_size > MAX_ZIP_RATIO * max(info.compress_size, 1):
+        raise UnsafeFileError(
+            f"{where} expands from {human_bytes(info.compress_size)} to {human_bytes(info.file_size)}, "
+            f"more than {MAX_ZIP_RATIO}-fold: it looks made to exhaust memory"
+        )
+    with archive.open(info) as stream:
+        shape, fortran, dtype = read_npy_header(stream, where)  # type: ignore[arg-type]
+        _require_numbers(dtype, where)
+        declared = prod(shape) * dtype.itemsize
+        if declared > info.file_size:
+            raise FileFormatError(
+                f"{where} is damaged: its header promises {human_bytes(declared)}, more than it holds"
+            )
+        content = stream.read(declared)
+    if len(content) != declared:
+        raise FileFormatError(f"{where} is cut short: {len(content)} of {declared} bytes")
+    return np.frombuffer(content, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _require_numbers(dtype: np.dtype[Any], where: str) -> None:
+    if dtype.hasobject:
+        raise UnsafeFileError(
+            f"{where} holds Python objects (a pickle), which can run code when read: save plain numeric arrays"
+        )

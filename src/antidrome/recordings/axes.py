@@ -1,0 +1,160 @@
+"""The two axes of a recording: times in seconds, neuron labels, and which axis is which."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import xarray as xr
+
+from antidrome.errors import InputError
+
+Orientation = Literal["time,neuron", "neuron,time"]
+
+_TIME_NAMES = ("time", "times", "frame", "frames", "t", "timestamp", "timestamps")
+_NEURON_NAMES = ("neuron", "neurons", "roi", "rois", "roi_id", "cell", "cells", "cell_id", "unit", "unit_id")
+_SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3}
+
+
+def median_frame_rate_hz(time: np.ndarray) -> float | None:
+    """Frames per second from the median step of ``time`` (s), shape (frames,); None if it cannot be told."""
+    steps = np.diff(time)
+    steps = steps[steps > 0]
+    return float(1.0 / np.median(steps)) if steps.size else None
+
+
+def require_agreement(frame_rate_hz: float, time: np.ndarray, where: str = "the recording") -> None:
+    """Raise InputError if a frame rate contradicts the times (s) by more than one per cent."""
+    found = median_frame_rate_hz(time)
+    if found is not None and abs(frame_rate_hz - found) > 0.01 * found:
+        raise InputError(
+            f"frame_rate_hz = {frame_rate_hz:g}, but the times of {where} run at {found:g} Hz: "
+            "leave frame_rate_hz out, or correct the times"
+        )
+
+
+def time_in_seconds(time: xr.DataArray) -> np.ndarray:
+    """Times as float64 seconds, shape (frames,): dates count from the first frame, "ms" is divided by 1000."""
+    values = np.asarray(time.values)
+    if values.dtype.kind == "M":
+        return (values - values[:1]) / np.timedelta64(1, "s")
+    if values.dtype.kind == "m":
+        return values / np.timedelta64(1, "s")
+    unit = str(time.attrs.get("units", "s")).strip().lower()
+    if unit not in _SECONDS:
+        raise InputError(f"the time coordinate is in {unit!r}, expected seconds or milliseconds")
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"the time coordinate is of type {values.dtype}, expected numbers of seconds")
+    return values.astype(np.float64) * _SECONDS[unit]
+
+
+def neuron_labels(neuron: Sequence[Any] | np.ndarray | None, n_neurons: int, n_frames: int) -> np.ndarray:
+    """Unique text labels, shape (neurons,)."""
+    if neuron is None:
+        return np.array([str(i) for i in range(n_neurons)])
+    labels = np.array([label.decode() if isinstance(label, bytes) else str(label) for label in neuron])
+    if len(labels) != n_neurons:
+        hint = _transposed_hint(len(labels) == n_frames)
+        raise InputError(f"{len(labels)} neuron labels for an array of {n_neurons} neurons × {n_frames} frames{hint}")
+    unique, counts = np.unique(labels, return_counts=True)
+    if len(unique) != n_neurons:
+        raise InputError(f"neuron labels must be unique; given more than once: {listing(unique[counts > 1])}")
+    return labels
+
+
+def choose_orientation(
+    shape: tuple[int, ...], orientation: str | None, notes: list[str], where: str
+) -> Literal["time,neuron", "neuron,time"]:
+    """The orientation asked for, or else a guess that is noted: recordings have more frames than neurons."""
+    if orientation is not None:
+        one_of("orientation", orientation, get_args(Orientation))
+        return "neuron,time" if orientation == "neuron,time" else "time,neuron"
+    if len(shape) == 2 and shape[0] < shape[1]:
+        guess: Orientation = "neuron,time"
+    else:
+        guess = "time,neuron"
+    if len(shape) == 2 and 1 not in shape:
+        notes.append(
+            f"orientation of {where} {shape[0]} × {shape[1]} taken as {guess} (the longer axis is time); "
+            "pass orientation= to decide it"
+        )
+    return guess
+
+
+def positive_rate(frame_rate_hz: Any) -> float:
+    """A frame rate (Hz) as a positive finite float, or InputError."""
+    try:
+        rate = float(frame_rate_hz)
+    except (TypeError, ValueError):
+        raise InputError(f"frame_rate_hz = {frame_rate_hz!r}, expected frames per second") from None
+    if not np.isfinite(rate) or rate <= 0:
+        raise InputError(f"frame_rate_hz = {rate:g}, expected a positive number of frames per second")
+    return rate
+
+
+def checked_times(time: Any, rate: float | None, n_frames: int, n_neurons: int, notes: list[str]) -> np.ndarray:
+    """Frame times (s), shape (frames,), finite and not decreasing; from the rate (Hz) where none are given."""
+    if time is None:
+        if rate is None:
+            raise InputError("the recording has neither times nor a frame rate: pass frame_rate_hz")
+        return (np.arange(n_frames) + 0.5) / rate
+    times = np.asarray(time, dtype=np.float64)
+    if times.shape != (n_frames,):
+        hint = _transposed_hint(times.shape == (n_neurons,))
+        raise InputError(f"{times.size} times for {n_frames} frames × {n_neurons} neurons{hint}")
+    bad = np.flatnonzero(~np.isfinite(times))
+    if bad.size:
+        raise InputError(f"{bad.size} of {n_frames} times are not finite (first: frame {bad[0]}): remove these frames")
+    steps = np.diff(times)
+    back = np.flatnonzero(steps < 0)
+    if back.size:
+        raise InputError(
+            f"time runs backwards {back.size} times (first: frame {back[0] + 1}, from {times[back[0]]:g} s to "
+            f"{times[back[0] + 1]:g} s): sort the frames, or split the recording where the clock restarts"
+        )
+    repeated = int((steps == 0).sum())
+    if repeated:
+        notes.append(f"{repeated} times repeat the one before (first: frame {np.flatnonzero(steps == 0)[0] + 1})")
+    return times
+
+
+def standard_dims(array: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
+    """Rename the usual synonyms of "time" and "neuron"; put time first."""
+    notes: list[str] = []
+    if array.ndim == 1 and str(array.dims[0]).lower() in _TIME_NAMES:
+        array = array.expand_dims("neuron", axis=1)
+    for standard, synonyms in (("time", _TIME_NAMES), ("neuron", _NEURON_NAMES)):
+        if standard in array.dims:
+            continue
+        found = [dim for dim in array.dims if str(dim).lower() in synonyms]
+        if len(found) == 1:
+            array = _rename(array, found[0], standard)
+            notes.append(f"dimension {found[0]!r} taken as {standard!r}")
+    if set(array.dims) != {"time", "neuron"} or array.ndim != 2:
+        raise InputError(f"got dimensions {tuple(array.dims)}, expected ('time', 'neuron'): rename them")
+    return array.transpose("time", "neuron"), notes
+
+
+def _rename(array: xr.DataArray, dim: Any, standard: str) -> xr.DataArray:
+    """Rename a dimension; frame numbers are not times, and a time coordinate along the frames is."""
+    if standard in array.coords and array[standard].dims == (dim,):
+        array = array.swap_dims({dim: standard})
+        return array.drop_vars(dim) if dim in array.coords else array
+    if str(dim).lower() in ("frame", "frames") and dim in array.coords:
+        array = array.drop_vars(dim)
+    return array.rename({dim: standard})
+
+
+def one_of(argument: str, value: Any, allowed: Sequence[str]) -> None:
+    """Raise InputError unless ``value`` is one of the allowed words."""
+    if value not in allowed:
+        raise InputError(f"{argument} = {value!r}, expected one of {listing(allowed)}")
+
+
+def listing(names: Any, most: int = 8) -> str:
+    """Names in quotes for a message, the first eight of them."""
+    names = [repr(str(name)) for name in names]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _transposed_hint(transposed: bool) -> str:
+    return ": the array looks transposed, pass orientation='neuron,time'" if transposed else ""

@@ -1,0 +1,152 @@
+"""Atomic writing: a reader finds the old file or the new one, whatever happens to the writer.
+
+Temporary name in the same folder, fsync, rename, fsync of the folder. What a killed writer leaves behind is a
+hidden ``.NAME.HOST-PID-RANDOM.partial``, removed by the next writer of the same name on the same machine.
+"""
+
+import ctypes
+import os
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path that becomes ``path`` when the block ends without an error.
+
+    Parameters
+    ----------
+    path
+        The file to write or replace. Missing parent folders are made.
+
+    Yields
+    ------
+    Path
+        A path in the same folder (same suffix) to write to. If the block raises, it is removed and
+        ``path`` stays as it was.
+
+    Examples
+    --------
+    >>> with atomic_write("result.json") as temporary:  # doctest: +SKIP
+    ...     temporary.write_text("{}")
+    """
+    target = _prepare(path)
+    temporary = _temporary_name(target)
+    try:
+        yield temporary
+        _fsync(temporary)
+        os.replace(temporary, target)
+        _fsync(target.parent)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+@contextmanager
+def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give an empty temporary folder that becomes ``path`` when the block ends without an error.
+
+    An existing folder is exchanged in one step where the system can (Linux ``renameat2``); elsewhere the old one is
+    moved aside first, so that a kill between the two renames leaves it under a hidden name beside ``path``.
+
+    Parameters
+    ----------
+    path
+        The folder to write or replace.
+
+    Yields
+    ------
+    Path
+        The temporary folder in the same parent.
+    """
+    target = _prepare(path)
+    temporary = _temporary_name(target)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                _fsync(Path(folder) / name)
+            _fsync(Path(folder))
+        _replace_directory(temporary, target)
+        _fsync(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _prepare(path: str | os.PathLike[str]) -> Path:
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(target)
+    return target
+
+
+def _temporary_name(target: Path) -> Path:
+    return target.parent / f"{_leftover_prefix(target)}{os.getpid()}-{secrets.token_hex(4)}.partial{target.suffix}"
+
+
+def _leftover_prefix(target: Path) -> str:
+    return f".{target.name}.{socket.gethostname()}-"
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what writers of the same target left here when they were killed (their process is gone)."""
+    prefix = _leftover_prefix(target)
+    for entry in target.parent.iterdir():
+        if not entry.name.startswith(prefix) or ".partial" not in entry.name:
+            continue
+        pid = entry.name[len(prefix) :].split("-")[0]
+        if not pid.isdigit() or _is_alive(int(pid)):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OSError):
+        return True
+    return True
+
+
+def _replace_directory(temporary: Path, target: Path) -> None:
+    if not target.exists():
+        os.rename(temporary, target)
+    elif not _exchange(temporary, target):
+        aside = _temporary_name(target)
+        os.rename(target, aside)
+        os.rename(temporary, target)
+        shutil.rmtree(aside)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two folders in one step; False where the system or file system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None:
+        return False
+    return rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0
+
+
+def _fsync(path: Path) -> None:
+    if sys.platform == "win32" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,228 @@
+"""The Recording contract: an ``xarray.DataArray`` with dims ``("time", "neuron")`` and nothing left to guess.
+
+A *time* is the centre of its frame, in seconds. A recording made from a frame rate alone starts at zero: frame ``i``
+covers ``[i, i + 1) / frame_rate_hz`` and its time is ``(i + 1/2) / frame_rate_hz``. NaN means: not measured.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import xarray as xr
+
+from antidrome.errors import InputError
+from antidrome.recordings.axes import (
+    Orientation,
+    checked_times,
+    listing,
+    median_frame_rate_hz,
+    neuron_labels,
+    one_of,
+    positive_rate,
+    require_agreement,
+    standard_dims,
+    time_in_seconds,
+)
+
+Quantity = Literal["dff", "fluorescence", "unknown"]
+
+DEFAULT_UNITS = {"dff": "1", "fluorescence": "a.u.", "unknown": "unknown"}
+NAMES = {"dff": "dff", "fluorescence": "fluorescence", "unknown": "fluorescence"}
+
+
+def from_array(
+    values: Any,
+    frame_rate_hz: float | None = None,
+    *,
+    neuron: Sequence[Any] | np.ndarray | None = None,
+    time: Any = None,
+    quantity: str = "unknown",
+    orientation: str = "time,neuron",
+    units: str | None = None,
+    coords: Mapping[str, Any] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+) -> xr.DataArray:
+    """Make a recording from a plain array.
+
+    Parameters
+    ----------
+    values
+        numpy or dask array, shape (frames, neurons), or (neurons, frames) with ``orientation="neuron,time"``; one
+        dimension means one neuron. Integers and half floats become float32 (32-bit and longer integers: float64),
+        foreign byte orders the machine's own. Infinite samples become NaN and are counted in ``notes``.
+    frame_rate_hz
+        Frames per second. May be left out when ``time`` is given.
+    neuron
+        Unique labels; default "0", "1", …
+    time
+        Centre of each frame in seconds, finite and not decreasing (repeated times are kept and counted in
+        ``notes``); default ``(i + 1/2) / frame_rate_hz``.
+    quantity
+        "dff" (ΔF/F), "fluorescence" (raw) or "unknown".
+    orientation
+        Meaning of the two axes of ``values``: "time,neuron" or "neuron,time".
+    units
+        "1" (fraction), "percent", "a.u." or "unknown"; default by ``quantity``.
+    coords
+        Further values per neuron (ROI metadata), each of one dimension.
+    attrs
+        Further attributes, for instance ``source`` and ``session_id``.
+    notes
+        What was done to the data before, one sentence each.
+
+    Returns
+    -------
+    xr.DataArray
+        Dims ("time", "neuron"), dask-backed if ``values`` was.
+
+    Raises
+    ------
+    InputError
+        If the array, the labels, the times or the frame rate cannot be used; the message says which and where.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> recording = from_array(np.zeros((300, 2)), 30.0, quantity="dff")
+    >>> recording.dims, recording.attrs["frame_rate_hz"]
+    (('time', 'neuron'), 30.0)
+    """
+    one_of("quantity", quantity, get_args(Quantity))
+    one_of("orientation", orientation, get_args(Orientation))
+    notes = list(notes)
+    array = _two_dimensional(values, orientation)
+    array = _as_float(array, notes)
+    n_frames, n_neurons = array.shape
+    rate = None if frame_rate_hz is None else positive_rate(frame_rate_hz)
+    times = checked_times(time, rate, n_frames, n_neurons, notes)
+    if rate is not None and time is not None:
+        require_agreement(rate, times)
+    labels = neuron_labels(neuron, n_neurons, n_frames)
+    if rate is None and n_frames > 1:
+        rate = median_frame_rate_hz(times)
+    all_attrs: dict[str, Any] = {
+        "quantity": quantity,
+        "units": units or DEFAULT_UNITS[quantity],
+        "source": "",
+        "source_format": "array",
+        "session_id": "",
+    }
+    all_attrs |= dict(attrs or {})
+    if rate is not None:
+        all_attrs["frame_rate_hz"] = rate
+    all_attrs["notes"] = notes
+    metadata = {name: ("neuron", _per_neuron(name, column, n_neurons)) for name, column in (coords or {}).items()}
+    return xr.DataArray(
+        array,
+        dims=("time", "neuron"),
+        coords={"time": times, "neuron": labels, **metadata},
+        name=NAMES[quantity],
+        attrs=all_attrs,
+    )
+
+
+def as_recording(recording: Any, frame_rate_hz: float | None = None) -> xr.DataArray:
+    """Take a recording in any accepted form and return it in the one form that the methods compute on.
+
+    Parameters
+    ----------
+    recording
+        A recording (``DataArray`` with dims "time" and "neuron" in either order; common synonyms such as "frame"
+        and "roi" are renamed and noted), or a numpy or dask array of shape (frames, neurons).
+    frame_rate_hz
+        Needed for plain arrays and for a ``DataArray`` without a time coordinate. With a time coordinate it must
+        agree with it within one per cent.
+
+    Returns
+    -------
+    xr.DataArray
+        A valid recording with strictly increasing times.
+
+    Raises
+    ------
+    InputError
+        If it is not a recording, or its times repeat.
+    """
+    if not isinstance(recording, xr.DataArray):
+        if isinstance(recording, xr.Dataset):
+            raise InputError(
+                f"got a Dataset with variables {listing(recording.data_vars)}, expected one DataArray: "
+                "pick the trace, for instance dataset['dff']"
+            )
+        if frame_rate_hz is None:
+            raise InputError("a plain array carries no frame rate: pass frame_rate_hz (frames per second)")
+        return from_array(recording, frame_rate_hz)
+    array, notes = standard_dims(recording)
+    attrs = dict(array.attrs)
+    if "time" in array.coords:
+        time = time_in_seconds(array["time"])
+        rate = attrs.get("frame_rate_hz") if frame_rate_hz is None else frame_rate_hz
+    else:
+        time = None
+        rate = frame_rate_hz if frame_rate_hz is not None else attrs.get("frame_rate_hz")
+    result = from_array(
+        array.data,
+        rate,
+        neuron=array["neuron"].values if "neuron" in array.coords else None,
+        time=time,
+        quantity=attrs.get("quantity", "unknown"),
+        units=attrs.get("units"),
+        coords={str(k): c.values for k, c in array.coords.items() if c.dims == ("neuron",) and k != "neuron"},
+        attrs={k: v for k, v in attrs.items() if k not in ("quantity", "units", "notes", "frame_rate_hz")},
+        notes=[*_as_notes(attrs.get("notes")), *notes],
+    )
+    repeated = np.flatnonzero(np.diff(result["time"].values) <= 0)
+    if repeated.size:
+        raise InputError(
+            f"{repeated.size} times repeat the one before (first: frame {repeated[0] + 1}, "
+            f"{result['time'].values[repeated[0]]:g} s), expected strictly increasing times: "
+            "drop the repeated frames or correct the time coordinate"
+        )
+    return result
+
+
+def _two_dimensional(values: Any, orientation: str) -> Any:
+    array = values if hasattr(values, "dtype") and hasattr(values, "ndim") else np.asarray(values)
+    if array.ndim == 1:
+        array = array[:, None]
+    elif array.ndim == 2 and orientation == "neuron,time":
+        array = array.T
+    if array.ndim != 2:
+        raise InputError(f"got an array of shape {tuple(array.shape)}, expected two dimensions (frames, neurons)")
+    if 0 in array.shape:
+        raise InputError(f"the recording is empty: {array.shape[0]} frames × {array.shape[1]} neurons")
+    return array
+
+
+def _as_float(array: Any, notes: list[str]) -> Any:
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind not in "iuf":
+        raise InputError(f"got values of type {array.dtype}, expected real numbers")
+    target = np.float32 if (kind == "f" and size <= 4) or (kind in "iu" and size <= 2) else np.float64
+    if type(array).__module__.startswith("dask"):
+        import dask.array as da
+
+        floats = array.astype(target)
+        return floats if kind in "iu" else da.where(da.isinf(floats), np.array(np.nan, target), floats)
+    floats = np.asarray(array).astype(target, copy=False)
+    infinite = np.isinf(floats)
+    n_infinite = int(infinite.sum())
+    if n_infinite:
+        frame, neuron = np.argwhere(infinite)[0]
+        notes.append(f"{n_infinite} infinite samples taken as missing (first: frame {frame}, neuron {neuron})")
+        floats = np.where(infinite, np.array(np.nan, target), floats)
+    return floats
+
+
+def _per_neuron(name: str, column: Any, n_neurons: int) -> np.ndarray:
+    values = np.asarray(column)
+    if values.shape != (n_neurons,):
+        raise InputError(f"coordinate {name!r} has shape {values.shape}, expected one value for each of {n_neurons}")
+    return values
+
+
+def _as_notes(notes: Any) -> list[str]:
+    if notes is None:
+        return []
+    return [notes] if isinstance(notes, str) else [str(note) for note in notes]

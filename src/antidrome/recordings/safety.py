@@ -1,0 +1,252 @@
+"""What is refused before it is read: other people's files must not reach our other files, our memory, or our code.
+
+An HDF5 file can name any file of this machine as the place of its data (external links, external storage, virtual
+datasets) and can declare terabytes in a few kilobytes. The guards here look at names and sizes only; nothing is read
+before they agree. A hostile file can still reach a defect of the HDF5 library itself: open what you do not trust in a
+sandbox.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from antidrome.errors import FileFormatError, InputError, UnsafeFileError
+
+DEFAULT_MAX_BYTES = 64 * 2**30
+"""Largest size, in bytes, that one array of a file may declare."""
+
+_SUSPECT_BYTES = 256 * 2**20
+_MAX_HDF5_RATIO = 1100
+"""Deflate cannot shrink data more than 1032-fold, so a larger ratio means that the data are not there."""
+
+_ZARR_CODECS = frozenset(
+    re.findall(
+        r"\S+",
+        "blosc zlib gzip zstd lz4 lz4hc bz2 lzma lzf snappy delta fixedscaleoffset quantize bitround shuffle "
+        "bitshuffle astype packbits fletcher32 crc32 crc32c adler32 jenkins_lookup3 vlen-utf8 vlen-bytes vlen-array "
+        "bytes transpose sharding_indexed pcodec zfpy json2 categorize base64",
+    )
+)
+_CODEC_KEYS = ("codecs", "index_codecs", "filters", "compressor", "object_codec")
+_ZARR_METADATA = (".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json")
+_MAX_METADATA_BYTES = 64 * 2**20
+
+
+def require_file(path: str | os.PathLike[str]) -> Path:
+    """The path of an existing file or folder, or InputError saying that it is missing."""
+    found = Path(path)
+    if not found.exists():
+        raise InputError(f"{found}: no such file or folder")
+    return found
+
+
+def require_size(declared: int, max_bytes: int, where: str) -> None:
+    """Raise UnsafeFileError if ``declared`` bytes are more than the cap."""
+    if declared > max_bytes:
+        raise UnsafeFileError(
+            f"{where} declares {human_bytes(declared)}, more than the cap of {human_bytes(max_bytes)}: "
+            "if the file is what you expect, raise max_bytes"
+        )
+
+
+def human_bytes(size: float) -> str:
+    """A size for people, in binary units."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} TiB"
+
+
+@contextmanager
+def open_hdf5(
+    path: str | os.PathLike[str], *, allow_external: bool = False, max_bytes: int = DEFAULT_MAX_BYTES
+) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading after looking at every link and dataset in it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    allow_external
+        Allow external links, external storage and virtual datasets, which let the file read other files.
+    max_bytes
+        Largest declared size of one dataset.
+
+    Raises
+    ------
+    FileFormatError
+        If it is not an HDF5 file, or is cut short.
+    UnsafeFileError
+        If it points outside itself, or a dataset declares more than the cap or more than its stored bytes can hold.
+    """
+    file = _open(require_file(path))
+    try:
+        guard_hdf5(file, allow_external=allow_external, max_bytes=max_bytes)
+        yield file
+    finally:
+        file.close()
+
+
+def guard_hdf5(file: h5py.File, *, allow_external: bool = False, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    """Refuse what points outside the file or declares too much; see :func:`open_hdf5`."""
+    seen: set[Any] = set()
+    groups: list[h5py.Group] = [file["/"]]
+    while groups:
+        group = groups.pop()
+        if group.id in seen:
+            continue
+        seen.add(group.id)
+        for name in group:
+            where = f"{file.filename}: {group.name.rstrip('/')}/{name}"
+            link = group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                if not allow_external:
+                    raise UnsafeFileError(f"{where} is a link into another file ({link.filename}); {_EXTERNAL_ADVICE}")
+                continue
+            if isinstance(link, h5py.SoftLink):
+                continue
+            member = _member(group, name, where)
+            if isinstance(member, h5py.Group):
+                groups.append(member)
+            elif isinstance(member, h5py.Dataset):
+                guard_dataset(member, where, allow_external=allow_external, max_bytes=max_bytes)
+
+
+def guard_dataset(
+    dataset: h5py.Dataset, where: str, *, allow_external: bool = False, max_bytes: int = DEFAULT_MAX_BYTES
+) -> None:
+    """Refuse a dataset whose data lie in other files, or that declares more than it can hold."""
+    if not allow_external:
+        if dataset.external:
+            other = dataset.external[0][0]
+            raise UnsafeFileError(f"{where} keeps its data in another file ({other}); {_EXTERNAL_ADVICE}")
+        if dataset.is_virtual:
+            raise UnsafeFileError(f"{where} is assembled from other files (virtual dataset); {_EXTERNAL_ADVICE}")
+    declared = (dataset.size or 0) * dataset.dtype.itemsize
+    require_size(declared, max_bytes, where)
+    if dataset.chunks is not None:
+        chunk = dataset.dtype.itemsize
+        for length in dataset.chunks:
+            chunk *= length
+        require_size(chunk, max_bytes, f"one chunk of {where}")
+    if declared > _SUSPECT_BYTES and not dataset.external and not dataset.is_virtual:
+        stored = dataset.id.get_storage_size()
+        if declared > _MAX_HDF5_RATIO * stored:
+            raise UnsafeFileError(
+                f"{where} declares {human_bytes(declared)} but stores {human_bytes(stored)}: "
+                "the data are missing, or the file is made to exhaust memory"
+            )
+
+
+_EXTERNAL_ADVICE = "a recording needs no other file: copy the data in, or pass allow_external=True if you trust it"
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        reason = str(error)
+        if "truncated" in reason:
+            raise FileFormatError(f"{path} is cut short (an HDF5 file that ends too early): copy it again") from error
+        if "signature" in reason:
+            raise FileFormatError(f"{path} is not an HDF5 file, or its beginning is damaged") from error
+        raise FileFormatError(f"{path} cannot be opened as HDF5: {reason}") from error
+
+
+def _member(group: h5py.Group, name: str, where: str) -> Any:
+    try:
+        return group[name]
+    except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:
+        raise FileFormatError(f"{where} cannot be read, the file is damaged: {error}") from error
+
+
+def guard_zarr(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    """Refuse a Zarr store whose metadata name unknown codecs (one of them unpickles) or declare too much.
+
+    Parameters
+    ----------
+    path
+        Folder of the store.
+    max_bytes
+        Largest declared size of one array.
+
+    Raises
+    ------
+    UnsafeFileError, FileFormatError
+        With the metadata file in the message.
+    """
+    root = require_file(path)
+    for folder, _, names in os.walk(root):
+        for name in set(names) & set(_ZARR_METADATA):
+            file = Path(folder) / name
+            metadata = _read_json(file)
+            _guard_codecs(metadata, file)
+            _guard_declared(metadata, file, max_bytes)
+
+
+def _read_json(file: Path) -> Any:
+    require_size(file.stat().st_size, _MAX_METADATA_BYTES, f"{file} (metadata)")
+    try:
+        return json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{file} is damaged: its metadata are not JSON ({error})") from error
+
+
+def _guard_codecs(metadata: Any, file: Path) -> None:
+    if isinstance(metadata, list):
+        for item in metadata:
+            _guard_codecs(item, file)
+    if not isinstance(metadata, dict):
+        return
+    for key, value in metadata.items():
+        if key in _CODEC_KEYS:
+            for codec in value if isinstance(value, list) else [value]:
+                _guard_codec(codec, file)
+        _guard_codecs(value, file)
+
+
+def _guard_codec(codec: Any, file: Path) -> None:
+    name = codec.get("id", codec.get("name")) if isinstance(codec, dict) else codec
+    if name is None or not isinstance(codec, (dict, str)):
+        return
+    if str(name).removeprefix("numcodecs.") not in _ZARR_CODECS:
+        raise UnsafeFileError(
+            f"{file} asks for the codec {str(name)!r}, which is not one that recordings need "
+            "(the codec 'pickle' runs code when data are read): write the data again with a standard codec"
+        )
+
+
+def _guard_declared(metadata: Any, file: Path, max_bytes: int) -> None:
+    """Size of the array that this metadata file describes, and of those listed in consolidated metadata."""
+    if not isinstance(metadata, dict):
+        return
+    consolidated = metadata.get("consolidated_metadata")
+    listed = consolidated.get("metadata") if isinstance(consolidated, dict) else metadata.get("metadata")
+    for item in [metadata, *(listed.values() if isinstance(listed, dict) else ())]:
+        shape = item.get("shape") if isinstance(item, dict) else None
+        if not isinstance(shape, list) or not all(isinstance(length, int) for length in shape):
+            continue
+        declared = _item_bytes(item.get("dtype", item.get("data_type")))
+        for length in shape:
+            declared *= max(length, 0)
+        require_size(declared, max_bytes, str(file))
+        if item is metadata and declared > _SUSPECT_BYTES:
+            stored = sum(entry.stat().st_size for entry in file.parent.rglob("*") if entry.is_file())
+            if declared > _MAX_HDF5_RATIO * 10 * stored:
+                raise UnsafeFileError(
+                    f"{file} declares {human_bytes(declared)} but stores {human_bytes(stored)}: the data are missing"
+                )
+
+
+def _item_bytes(dtype: Any) -> int:
+    digits = "".join(c for c in dtype if c.isdigit()) if isinstance(dtype, str) else ""
+    if not digits:
+        return 8
+    return max(1, int(digits) // 8) if not dtype.startswith(("<", ">", "|")) else int(digits)
