@@ -8,5 +8,4 @@ import lazy_loader
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, _public = lazy_loader.attach_stub(__name__, __file__)
-__all__ = [*_public, "__version__"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,7 +12,6 @@ __version__: str
 
 __all__ = [
     "SpikeVAE",
-    "__version__",
     "check",
     "cite",
     "delta_f_over_f",

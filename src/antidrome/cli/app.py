@@ -94,7 +94,7 @@ def _guarded(name: str, options: list[str]) -> int:
         return 2
     except KeyboardInterrupt as interrupt:
         again = shlex.join(["antidrome", name, *options])
-        _write(sys.stderr, f"\nInterrupted; no half-written file is left. The same command goes on from here:\n  {again}")
+        _write(sys.stderr, f"\nInterrupted; no half-written file is left. The same command goes on:\n  {again}")
         return 143 if isinstance(interrupt, _Terminated) else 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,71 @@
+# make demo   from nothing to a page        make test           quick tests
+# make check  linters and house laws        make test-browser   the page in Chromium (apt-get install chromium)
+# make bench  all benchmarks                make clean          removes .venv and what was built
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-slow test-browser check format bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.package
+	$(BIN)/antidrome run --demo --output demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -q -m "not slow and not browser" $(PYTEST)
+
+test-slow: $(VENV)/.test
+	$(BIN)/python -m pytest -q -m "slow and not browser" $(PYTEST)
+
+test-browser: $(VENV)/.browser
+	$(BIN)/python -m pytest -q -m browser $(PYTEST)
+
+check: $(VENV)/.check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/python .ci/house_laws.py
+	$(BIN)/pyright
+
+format: $(VENV)/.check
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.bench
+	set -e; for file in benchmarks/[a-z]*.py; do \
+	  name=$$(basename $$file .py); $(BIN)/python -m benchmarks.$$name $(BENCH); \
+	done
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# The environment: made once; what is installed is remembered by stamp files that follow pyproject.toml.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Antidrome needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { \
+	  $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+	touch $@
+
+$(VENV)/.package: $(VENV)/.made pyproject.toml
+	@echo "Installing Antidrome into $(VENV) (once; about 900 MB with JAX and the file formats)"
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.package
+	$(PIP) --editable '.[test]'
+	touch $@
+
+$(VENV)/.browser: $(VENV)/.test
+	$(PIP) --editable '.[test,browser]'
+	touch $@
+
+$(VENV)/.check: $(VENV)/.test
+	$(PIP) --editable '.[check]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.package
+	$(PIP) --editable '.[bench]'
+	touch $@
