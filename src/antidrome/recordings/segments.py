@@ -1,0 +1,63 @@
+"""Where a recording is continuous: frame rate from timestamps, gaps, and the stretches between them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import xarray as xr
+
+from antidrome.errors import InputError
+
+GAP_FRAMES = 1.5
+"""Two frames are neighbours when their times are at most this many frame periods apart."""
+
+
+def times_s(recording: xr.DataArray) -> np.ndarray | None:
+    """Frame times in seconds as float64 (time,), or None when the recording carries none."""
+    if "time" not in recording.coords:
+        return None
+    return np.asarray(recording.coords["time"].values, dtype=np.float64)
+
+
+def median_rate_hz(time: np.ndarray | None) -> float | None:
+    """Median of 1/diff(time) in hertz over the increasing steps; None when there is no such step."""
+    if time is None or time.size < 2:
+        return None
+    steps = np.diff(time)
+    steps = steps[np.isfinite(steps) & (steps > 0)]
+    return float(1.0 / np.median(steps)) if steps.size else None
+
+
+def frame_rate_of(recording: xr.DataArray) -> float:
+    """Frame rate in hertz: the attribute `frame_rate_hz`, else the median of 1/diff(time).
+
+    Raises
+    ------
+    InputError
+        If the recording has neither, or the attribute is not a positive number.
+    """
+    declared = recording.attrs.get("frame_rate_hz")
+    rate = median_rate_hz(times_s(recording)) if declared is None else float(declared)
+    if rate is None or not np.isfinite(rate) or rate <= 0:
+        raise InputError(
+            f"The frame rate of the recording is {'missing' if rate is None else rate}, expected a positive number of "
+            "frames per second; pass frame_rate_hz when reading the file or give the recording a `time` coordinate in "
+            "seconds."
+        )
+    return rate
+
+
+def neighbours(time: np.ndarray | None, frame_rate_hz: float, n_frames: int) -> np.ndarray:
+    """True (n_frames − 1,) where frames i and i+1 follow one another without a gap, a repeat or a step back."""
+    if time is None:
+        return np.ones(max(n_frames - 1, 0), dtype=bool)
+    steps = np.diff(time)
+    return (steps > 0) & (steps <= GAP_FRAMES / frame_rate_hz)
+
+
+def split_at_gaps(time: np.ndarray, max_gap_s: float) -> list[slice]:
+    """Stretches of frames between gaps longer than `max_gap_s` seconds, in order and without a hole."""
+    cuts = np.flatnonzero(np.diff(time) > max_gap_s) + 1
+    edges = [0, *cuts.tolist(), time.size]
+    return [slice(start, stop) for start, stop in pairwise(edges) if stop > start]

@@ -1,0 +1,271 @@
+"""ΔF/F against plain loops, made cases with a known answer, and shipped ΔF/F of real recordings."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from antidrome.errors import InputError
+from antidrome.recordings.baseline import delta_f_over_f
+from antidrome.recordings.running_baseline import maximin, running_percentile
+
+RATE = 30.0
+
+
+def recording(values, time=None, rate=RATE, **attrs):
+    values = np.asarray(values)
+    time = np.arange(values.shape[0]) / rate if time is None else time
+    labels = [f"n{i}" for i in range(values.shape[1])]
+    coords = {"time": time, "neuron": labels}
+    attrs = {"quantity": "fluorescence", "units": "a.u.", "frame_rate_hz": rate, **attrs}
+    return xr.DataArray(values, dims=("time", "neuron"), coords=coords, attrs=attrs, name="fluorescence")
+
+
+def made_fluorescence(n_frames=3000, n_neurons=4, seed=0):
+    """Fluorescence with a drifting baseline around 400, transients and noise; and its true ΔF/F."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(n_frames) / RATE
+    spikes = rng.random((n_frames, n_neurons)) < 0.3 / RATE
+    kernel = np.exp(-time[:150] / 0.5)
+    calcium = np.stack([np.convolve(s, kernel)[:n_frames] for s in spikes.T], axis=1)
+    f0 = 400 * (1 - 0.2 * time / time[-1])[:, None] * (1 + 0.1 * np.arange(n_neurons))
+    dff = 0.5 * calcium + 0.03 * rng.standard_normal(calcium.shape)
+    return (f0 * (1 + dff)).astype(np.float32), dff
+
+
+def plain_percentile(values, time, window_s, percentile):
+    """The definition, frame by frame."""
+    out = np.empty_like(values)
+    for i, t in enumerate(time):
+        inside = np.abs(time - t) <= window_s / 2 + 1e-9
+        out[i] = np.nanpercentile(values[inside], percentile, axis=0)
+    return out
+
+
+def test_running_percentile_is_close_to_the_plain_loop():
+    values, _ = made_fluorescence()
+    values = values.astype(np.float64)
+    time = np.arange(len(values)) / RATE
+    fast = running_percentile(values, time, window_s=20.0, percentile=8.0)
+    plain = plain_percentile(values, time, 20, 8)
+    relative = np.abs(fast - plain) / plain
+    assert relative.max() < 0.015  # half the noise SD (0.03) at worst
+    assert np.median(relative) < 0.001
+
+
+def test_running_percentile_is_exact_at_its_centres():
+    values, _ = made_fluorescence(n_frames=601)
+    time = np.arange(601) / RATE
+    fast = running_percentile(values, time, window_s=4.0, percentile=20.0)
+    plain = plain_percentile(values, time, 4.0, 20)
+    np.testing.assert_allclose(fast[::12], plain[::12], rtol=1e-5)  # centres every 0.4 s
+
+
+def test_maximin_is_the_chain_of_plain_filters():
+    from scipy.ndimage import gaussian_filter1d
+
+    values, _ = made_fluorescence(n_frames=900, n_neurons=2)
+    values = values.astype(np.float64)
+    ours = maximin(values, np.arange(900) / RATE, frame_rate_hz=RATE, window_s=5.0, smoothing_s=10 / RATE)
+    smooth = np.pad(gaussian_filter1d(values, 10.0, axis=0), ((75, 75), (0, 0)), mode="symmetric")
+    low = np.array([smooth[i : i + 150].min(axis=0) for i in range(901)])
+    low = np.pad(low[:900], ((75, 75), (0, 0)), mode="symmetric")
+    plain = np.array([low[i : i + 150].max(axis=0) for i in range(900)])
+    inner = slice(160, 740)
+    np.testing.assert_allclose(ours[inner], plain[inner], rtol=2e-3)
+
+
+@pytest.mark.parametrize("baseline", ["percentile", "maximin"])
+def test_true_dff_comes_back(baseline):
+    values, truth = made_fluorescence(n_frames=6000)
+    ours = delta_f_over_f(recording(values), baseline=baseline)
+    for column in range(values.shape[1]):
+        assert np.corrcoef(ours.values[:, column], truth[:, column])[0, 1] > 0.98
+        slope = np.polyfit(truth[:, column], ours.values[:, column], 1)[0]
+        assert 0.9 < slope < 1.15
+    assert ours.name == "dff"
+    assert ours.dtype == np.float32
+    assert ours.attrs["quantity"] == "dff"
+    assert ours.attrs["units"] == "1"
+    assert baseline in ours.attrs["notes"][0]
+
+
+def test_neuropil_is_subtracted_with_its_factor():
+    values, truth = made_fluorescence()
+    surround = 200 + 100 * np.sin(np.arange(len(values)) / 40)[:, None] * np.ones((1, 4))
+    mixed = recording(values + 0.7 * surround.astype(np.float32))
+    ours = delta_f_over_f(mixed, neuropil=surround, neuropil_factor=0.7)
+    without = delta_f_over_f(mixed)
+    assert np.corrcoef(ours.values[:, 0], truth[:, 0])[0, 1] > 0.98
+    assert np.corrcoef(without.values[:, 0], truth[:, 0])[0, 1] < 0.9
+    assert "factor 0.7" in ours.attrs["notes"][0]
+
+
+@pytest.mark.parametrize("baseline", ["percentile", "maximin"])
+def test_missing_samples_stay_missing_and_touch_nothing_else(baseline):
+    values, _ = made_fluorescence()
+    whole = delta_f_over_f(recording(values), baseline=baseline, window_s=20.0)
+    holed = values.copy()
+    holed[100:110] = np.nan
+    holed[500, 2] = np.inf
+    ours = delta_f_over_f(recording(holed), baseline=baseline, window_s=20.0)
+    missing = ~np.isfinite(holed)
+    assert np.array_equal(np.isnan(ours.values), missing)
+    assert np.abs(ours.values - whole.values)[~missing].max() < 0.08
+    assert any(note.startswith("41 samples missing") for note in ours.attrs["notes"])
+
+
+def test_window_is_in_seconds_of_the_recordings_clock():
+    values, _ = made_fluorescence()
+    keep = np.sort(np.random.default_rng(1).permutation(len(values))[:2000])
+    time = np.arange(len(values)) / RATE
+    for baseline in ("percentile", "maximin"):
+        thinned = delta_f_over_f(recording(values[keep], time=time[keep]), baseline=baseline, window_s=20.0)
+        whole = delta_f_over_f(recording(values), baseline=baseline, window_s=20.0)
+        assert np.abs(thinned.values - whole.values[keep]).mean() < 0.03
+
+
+@pytest.mark.parametrize("baseline", ["percentile", "maximin"])
+def test_large_gap_starts_a_new_baseline(baseline):
+    values = np.full((1200, 1), 100.0) + np.random.default_rng(0).standard_normal((1200, 1))
+    values[600:] += 300
+    time = np.arange(1200) / RATE
+    time[600:] += 100
+    ours = delta_f_over_f(recording(values, time=time), baseline=baseline, window_s=20.0)
+    assert np.abs(ours.values).max() < 0.1
+    assert any("2 stretches" in note for note in ours.attrs["notes"])
+
+
+def test_over_subtracted_neuron_falls_back_to_its_uncorrected_f0_and_says_so():
+    values, truth = made_fluorescence()
+    surround = np.zeros_like(values)
+    surround[:, 1] = 2000.0
+    ours = delta_f_over_f(recording(values), neuropil=surround)
+    assert np.corrcoef(ours.values[:, 1], truth[:, 1])[0, 1] > 0.98
+    assert 0.9 < np.polyfit(truth[:, 1], ours.values[:, 1], 1)[0] < 1.15
+    assert any(note.startswith("1 neurons with F0 near or below zero") for note in ours.attrs["notes"])
+
+
+def test_neuron_without_positive_f0_is_masked_and_counted():
+    values, _ = made_fluorescence()
+    values[:, 3] -= 2000
+    ours = delta_f_over_f(recording(values))
+    assert np.isnan(ours.values[:, 3]).all()
+    assert np.isfinite(ours.values[:, :3]).all()
+    assert any(note.startswith("1 neurons have no positive F0") for note in ours.attrs["notes"])
+
+
+def test_dark_stretch_is_masked_and_counted():
+    values, _ = made_fluorescence(n_neurons=1)
+    values[1500:1800] = 0.0
+    ours = delta_f_over_f(recording(values), window_s=5.0)
+    dark = np.isnan(ours.values[:, 0])
+    assert dark[1530:1770].all()
+    assert not dark[:1400].any()
+    assert any("samples with F0 near or below zero" in note for note in ours.attrs["notes"])
+
+
+def test_all_neurons_without_f0_is_an_error():
+    values, _ = made_fluorescence()
+    with pytest.raises(InputError, match="None of the 4 neurons has a positive baseline"):
+        delta_f_over_f(recording(values - values.mean(axis=0)))
+
+
+def test_dask_input_stays_lazy_and_agrees(monkeypatch):
+    da = pytest.importorskip("dask.array")
+    monkeypatch.setattr("antidrome.recordings.baseline.BLOCK_VALUES", 7000)
+    values, _ = made_fluorescence(n_neurons=5)
+    values[10:20, 1] = np.nan
+    reads = []
+
+    def noted(block):
+        reads.append(block.shape)
+        return block
+
+    lazy = da.from_array(values, chunks=(1000, 1)).map_blocks(noted, dtype=values.dtype, meta=values[:0, :0])
+    eager = delta_f_over_f(recording(values))
+    source = recording(values).copy(data=lazy)
+    ours = delta_f_over_f(source)
+    assert ours.chunks is not None
+    assert ours.attrs["notes"] == eager.attrs["notes"]
+    np.testing.assert_array_equal(ours.values, eager.values)
+    assert {shape[1] for shape in reads} == {1}
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"baseline": "median"}, "baseline='median' is unknown"),
+        ({"percentile": 130.0}, "percentile=130"),
+        ({"window_s": 0.0}, "window_s"),
+        ({"neuropil_factor": -1.0}, "neuropil_factor"),
+        ({"neuropil": np.ones((3, 4))}, "Neuropil has shape"),
+    ],
+)
+def test_bad_arguments_are_named(options, match):
+    values, _ = made_fluorescence(n_frames=300)
+    if "baseline" in options:
+        delta = getattr(delta_f_over_f, "__wrapped__", delta_f_over_f)
+    else:
+        delta = delta_f_over_f
+    with pytest.raises(InputError, match=match):
+        delta(recording(values), **options)
+
+
+def test_dff_is_refused():
+    values, _ = made_fluorescence(n_frames=300)
+    with pytest.raises(InputError, match="marked as ΔF/F already"):
+        delta_f_over_f(recording(values, quantity="dff"))
+
+
+def test_repeated_timestamp_is_refused_with_its_frame():
+    values, _ = made_fluorescence(n_frames=300)
+    time = np.arange(300) / RATE
+    time[7] = time[6]
+    with pytest.raises(InputError, match="first at frame 7"):
+        delta_f_over_f(recording(values, time=time))
+
+
+def test_neuropil_of_other_neurons_is_refused():
+    values, _ = made_fluorescence(n_frames=300)
+    other = recording(values).assign_coords(neuron=list("abcd"))
+    with pytest.raises(InputError, match="neuron coordinate"):
+        delta_f_over_f(recording(values), neuropil=other)
+
+
+def test_integer_fluorescence_is_not_wrapped():
+    values, truth = made_fluorescence()
+    counts = recording(np.round(values * 20).astype(np.uint16))
+    surround = recording(np.full(values.shape, 9000, dtype=np.uint16))
+    ours = delta_f_over_f(counts, neuropil=surround, neuropil_factor=0.9)
+    assert ours.dtype == np.float32
+    assert np.corrcoef(ours.values[:, 0], truth[:, 0])[0, 1] > 0.97
+
+
+@pytest.mark.data
+def test_shipped_dff_of_real_raw_and_neuropil_traces(capsys):
+    """Neuropil factor 0.8 as in the source; with one constant F0 the shipped traces come back to rounding."""
+    root = os.environ.get("ANTIDROME_DATA")
+    if not root:
+        pytest.skip("ANTIDROME_DATA is not set")
+    sys.path.insert(0, str(Path(root) / "spikes"))
+    gtload = pytest.importorskip("gtload")
+    sys.path.pop(0)
+    constant, running = [], []
+    for raw in sorted((Path(root) / "spikes" / "cascade").glob("*.rawneuropil.npz")):
+        for trial in gtload.load_cascade(str(raw).replace(".rawneuropil", ""), raw=True):
+            f, fneu = (recording(trial[k][:, None], trial["t"], trial["fs"]) for k in ("fluo_raw", "neuropil"))
+            for window_s, results in ((1e5, constant), (60.0, running)):
+                ours = delta_f_over_f(f, neuropil=fneu, neuropil_factor=0.8, window_s=window_s)
+                results.append(np.corrcoef(ours.values[:, 0], trial["dff"])[0, 1])
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\nΔF/F against shipped, {len(running)} recordings: constant F0 min r {min(constant):.5f}; running F0 "
+            f"median r {np.median(running):.4f}, min {min(running):.4f}"
+        )
+    assert min(constant) > 0.9999
+    assert np.median(running) > 0.98
+    assert min(running) > 0.75
