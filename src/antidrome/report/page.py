@@ -1,0 +1,140 @@
+"""The page: one self-contained HTML file, its sections filled by the parts of a run."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from antidrome.report.embed import bokeh_script, content_security_policy, figures_json, island, script
+
+if TYPE_CHECKING:
+    import jinja2
+    from bokeh.model import Model
+
+SECTIONS = {
+    "run": "What was run",
+    "checks": "Checks",
+    "results": "Results",
+    "trust": "How far to trust it",
+    "tables": "Data tables",
+    "citations": "Citations",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """What was run, for the page.
+
+    Attributes
+    ----------
+    title, lede
+        Heading and the sentence under it.
+    created
+        Date and time as text.
+    command
+        The command line that repeats the run; empty if there was none.
+    model
+        Name of the model.
+    config
+        Settings by name.
+    versions
+        Package versions; ``antidrome`` must be among them.
+    inputs
+        Session id to ``{"path": …, "hash": …, "format": …}``.
+    files
+        Files of the run: ``{"name": …, "what": …}``.
+    """
+
+    title: str
+    lede: str
+    created: str
+    command: str = ""
+    model: str = ""
+    seed: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    files: Sequence[Mapping[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one stage of the run contributes.
+
+    Attributes
+    ----------
+    sections
+        Section id (a key of `SECTIONS`) to its HTML.
+    figures
+        Element id to bokeh figure.
+    data
+        JSON-ready data for the page's script.
+    blocks
+        Element id and base64 text of each array.
+    """
+
+    sections: Mapping[str, Markup]
+    figures: Mapping[str, "Model"] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    blocks: Sequence[tuple[str, str]] = ()
+
+
+def page_html(run: RunInfo, parts: Sequence[Part], *, units: str) -> str:
+    """The whole page as text.
+
+    Parameters
+    ----------
+    run
+        What was run.
+    parts
+        What each stage contributes; a section that nobody fills is left out.
+    units
+        The page's first sentence: the units of everything that follows.
+    """
+    figures = {name: figure for part in parts for name, figure in part.figures.items()}
+    data = {key: value for part in parts for key, value in part.data.items()}
+    scripts = (bokeh_script(), _code())
+    sections = [
+        {"id": name, "title": title, "html": Markup("\n").join(part.sections[name] for part in parts if name in part.sections)}
+        for name, title in SECTIONS.items()
+        if any(name in part.sections for part in parts)
+    ]  # fmt: skip
+    return render(
+        "page",
+        run=run,
+        units=units,
+        sections=sections,
+        policy=content_security_policy(scripts),
+        style=Markup(_asset("page.css")),  # noqa: S704
+        data=island(data),
+        figures=island(figures_json(figures)),
+        blocks=[block for part in parts for block in part.blocks],
+        bokeh=scripts[0],
+        code=scripts[1],
+    )
+
+
+def render(template: str, **context: Any) -> Markup:
+    """Fill a template of the package; every string is escaped unless it is `Markup`."""
+    return Markup(_environment().get_template(f"{template}.html.jinja").render(**context))  # noqa: S704
+
+
+@functools.cache
+def _environment() -> "jinja2.Environment":
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("antidrome.report", "assets"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+
+
+def _code() -> Markup:
+    pieces = "\n".join(_asset(name) for name in ("data.js", "figures.js", "page.js"))
+    return script(f'"use strict";\n(() => {{\n{pieces}}})();')
+
+
+def _asset(name: str) -> str:
+    return (resources.files("antidrome.report") / "assets" / name).read_text("utf-8")

@@ -1,0 +1,90 @@
+"""From spikes results to the page on disk."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome.core.files import atomic_write
+from antidrome.core.works import FORMATS
+from antidrome.errors import InputError
+from antidrome.report.citations import citations_part
+from antidrome.report.page import RunInfo, page_html
+from antidrome.report.session import MAX_BINS, MAX_NEURONS, SessionView, session_view
+from antidrome.report.spikes_part import UNITS, spikes_part
+
+
+def spikes_report(
+    results: Iterable[xr.Dataset],
+    run: RunInfo,
+    *,
+    card: Mapping[str, Any] | None = None,
+    max_neurons: int = MAX_NEURONS,
+    max_bins: int = MAX_BINS,
+) -> str:
+    """The self-contained HTML page of one or several spikes results.
+
+    Parameters
+    ----------
+    results
+        One dataset a session, as `SpikeVAE.predict` returns it, with the trace as ``dff`` where it should be drawn;
+        may be dask-backed: each is read once, block by block.
+    run
+        What was run.
+    card
+        The model card's metadata, from which "How far to trust it" quotes.
+    max_neurons, max_bins
+        Neurons and bins in the page, shared by all sessions; what is left out is said on the page.
+
+    Returns
+    -------
+    str
+        HTML. It asks no network for anything and forbids itself to.
+
+    Raises
+    ------
+    InputError
+        If there is no result, or one is not a spikes result.
+    """
+    datasets = list(results)
+    if not datasets:
+        raise InputError("There is no result to report on: pass at least one spikes result.")
+    total = sum(dataset.sizes.get("neuron", 0) for dataset in datasets)
+    views = [
+        session_view(dataset, max_neurons=_share(dataset, total, max_neurons), max_bins_total=max_bins // len(datasets))
+        for dataset in datasets
+    ]
+    parts = [spikes_part(views, run, card or {}), citations_part(_citation_keys(views))]
+    return page_html(run, parts, units=UNITS)
+
+
+def write_spikes_report(
+    path: str | os.PathLike[str],
+    results: Iterable[xr.Dataset],
+    run: RunInfo,
+    *,
+    card: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the page of `spikes_report` to a file, atomically."""
+    html = spikes_report(results, run, card=card)
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(html)
+
+
+def _share(dataset: xr.Dataset, total: int, max_neurons: int) -> int:
+    n_neurons = dataset.sizes.get("neuron", 0)
+    return n_neurons if total <= max_neurons else max(1, int(np.floor(max_neurons * n_neurons / total)))
+
+
+def _citation_keys(views: Iterable[SessionView]) -> list[str]:
+    import json
+
+    keys: list[str] = []
+    for view in views:
+        named = view.attrs.get("citations", "[]")
+        keys += json.loads(named) if isinstance(named, str) else list(named)
+        source_format = view.attrs.get("source_format")
+        keys += [FORMATS[source_format]] if source_format in FORMATS else []
+    return [str(key) for key in keys]

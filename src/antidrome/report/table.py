@@ -1,0 +1,105 @@
+"""The per-neuron table: one row a neuron, units in the column names, the same numbers in the page, the CSV and the JSON."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: its key, what the page calls it, what it means, and how many digits it deserves."""
+
+    key: str
+    title: str
+    unit: str
+    meaning: str
+    digits: int
+
+
+COLUMNS = (
+    Column("mean_rate_hz", "mean rate", "spikes/s", "expected spikes divided by the time observed", 3),
+    Column("expected_spikes", "expected spikes", "spikes", "sum of expected spikes per frame over the recording", 1),
+    Column("expected_spikes_sd", "± SD", "spikes", "posterior SD of that sum, frames taken as independent", 1),
+    Column("noise_level", "noise level", "% Hz⁻¹ᐟ²", "median |Δ(ΔF/F)| · 100 / √frame rate", 2),
+    Column("amplitude", "amplitude", "ΔF/F per spike", "estimated height of a single spike", 3),
+    Column("tau_s", "decay τ", "s", "estimated decay time of the indicator", 2),
+    Column("baseline", "baseline", "ΔF/F", "estimated resting level (mean over time if it drifts)", 3),
+    Column("missing_frames", "missing", "frames", "frames without a value in the trace", 0),
+)
+
+
+def neuron_rows(block: xr.Dataset, interval_s: float) -> dict[str, NDArray[np.float64]]:
+    """Table columns for a block of neurons.
+
+    Parameters
+    ----------
+    block
+        A spikes result in memory, variables with dims ``("time", "neuron")`` and per-neuron variables.
+    interval_s
+        Duration of a frame in seconds.
+
+    Returns
+    -------
+    dict
+        ``Column.key`` to an array of shape ``(n_neurons,)``; NaN where the result does not hold the quantity.
+    """
+    counts = block["expected_spikes"].transpose("neuron", "time").values.astype(np.float64)
+    observed = np.isfinite(counts)
+    total = np.where(observed, counts, 0.0).sum(axis=1)
+    seconds = observed.sum(axis=1) * interval_s
+    rows = {
+        "mean_rate_hz": np.divide(total, seconds, out=np.full(total.shape, np.nan), where=seconds > 0),
+        "expected_spikes": np.where(seconds > 0, total, np.nan),
+        "expected_spikes_sd": _total_sd(block, total.shape),
+        "missing_frames": _missing_frames(block, observed),
+    }
+    for key in ("noise_level", "amplitude", "tau_s", "baseline"):
+        rows[key] = _per_neuron(block, key, total.shape)
+    return rows
+
+
+def _total_sd(block: xr.Dataset, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    if "expected_spikes_sd" not in block:
+        return np.full(shape, np.nan)
+    variance = block["expected_spikes_sd"].transpose("neuron", "time").values.astype(np.float64) ** 2
+    return np.sqrt(np.nansum(variance, axis=1))
+
+
+def _missing_frames(block: xr.Dataset, observed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    if "dff" in block:
+        return np.isnan(block["dff"].transpose("neuron", "time").values).sum(axis=1).astype(np.float64)
+    return (~observed).sum(axis=1).astype(np.float64)
+
+
+def _per_neuron(block: xr.Dataset, key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    if key not in block:
+        return np.full(shape, np.nan)
+    values = block[key]
+    if "time" in values.dims:
+        values = values.mean("time", skipna=True)
+    return np.broadcast_to(values.values.astype(np.float64), shape).copy()
+
+
+def csv_text(neurons: Sequence[str], table: Mapping[str, NDArray[np.float64]]) -> str:
+    """The table as comma-separated text (RFC 4180); missing values are empty cells."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(["neuron", *(f"{column.key} ({column.unit})" for column in COLUMNS)])
+    for row, neuron in enumerate(neurons):
+        writer.writerow([neuron, *(_cell(table[column.key][row]) for column in COLUMNS)])
+    return buffer.getvalue()
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else format(value, ".6g")
+
+
+def shown(value: float, digits: int) -> str:
+    """A number as the page prints it; an en dash where there is none."""
+    return "–" if not math.isfinite(value) else f"{value:,.{digits}f}"
