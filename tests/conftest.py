@@ -3,6 +3,7 @@
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
 
 _cache = tempfile.mkdtemp(prefix="antidrome-tests-")
 os.environ.update(
@@ -10,7 +11,6 @@ os.environ.update(
     JAX_COMPILATION_CACHE_DIR=os.path.join(_cache, "compiled"),
     JAX_PLATFORMS="cpu",
     JAX_NUMPY_RANK_PROMOTION="raise",  # a missing axis is an error, not a broadcast
-    JAX_NUMPY_DTYPE_PROMOTION="strict",  # a mix of types is an error, not a cast
 )
 
 import numpy as np  # noqa: E402
@@ -48,3 +48,65 @@ def data_folder() -> pathlib.Path:
 def rng() -> np.random.Generator:
     """A numpy random generator, the same for every test."""
     return np.random.default_rng(20)
+
+
+@pytest.fixture
+def unchecked_types() -> Iterator[None]:
+    """Switch the executed annotations off, for tests that pass what only a user without them can pass."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def fake_spikes():
+    """A maker of spikes results of the agreed form, without a network: ``fake_spikes(n_neurons=4, n_frames=600)``."""
+    return _fake_spikes
+
+
+def _fake_spikes(n_neurons=4, n_frames=600, *, frame_rate_hz=30.0, seed=0, neuron=None, findings=(), **attrs):
+    import json
+
+    import xarray as xr
+    from scipy.signal import lfilter
+
+    rng = np.random.default_rng(seed)
+    shape = (n_frames, n_neurons)
+    rates_hz = rng.gamma(2.0, 0.5, n_neurons) * (1 + 4 * (rng.random((n_frames, 1)) < 0.02))
+    spikes = rng.poisson(rates_hz / frame_rate_hz, shape).astype(np.float32)
+    noise_sd = rng.uniform(0.05, 0.3, n_neurons)
+    dff = lfilter([0.5], [1, -np.exp(-1 / frame_rate_hz)], spikes, axis=0) + noise_sd * rng.standard_normal(shape)
+    expected = np.clip(0.8 * spikes + 0.05 * rng.random(shape), 0, None).astype(np.float32)
+    traces = {
+        "dff": dff,
+        "expected_spikes": expected,
+        "expected_spikes_sd": np.sqrt(expected) * 0.4,
+        "spike_probability": 1 - np.exp(-2 * expected),
+        "rate_hz": expected * frame_rate_hz,
+    }
+    numbers = {
+        "noise_level": 100 * noise_sd / np.sqrt(frame_rate_hz),
+        "amplitude": rng.uniform(0.3, 0.7, n_neurons),
+        "tau_s": rng.uniform(0.5, 1.5, n_neurons),
+        "baseline": rng.normal(0, 0.02, n_neurons),
+    }
+    return xr.Dataset(
+        {name: (("time", "neuron"), values.astype(np.float32)) for name, values in traces.items()}
+        | {name: ("neuron", values) for name, values in numbers.items()},
+        coords={
+            "time": (np.arange(n_frames) + 0.5) / frame_rate_hz,
+            "neuron": [f"n{i:03d}" for i in range(n_neurons)] if neuron is None else list(neuron),
+        },
+        attrs={
+            "findings": json.dumps(list(findings)),
+            "frame_rate_hz": frame_rate_hz,
+            "model": "default",
+            "session_id": "session-1",
+            "citations": json.dumps(["speiser2017"]),
+            "antidrome_version": "0.1.0",
+            "notes": [],
+            **attrs,
+        },
+    )

@@ -21,7 +21,7 @@ def enable_compilation_cache() -> pathlib.Path | None:
     """
     import jax
 
-    configured = jax.config.jax_compilation_cache_dir
+    configured = jax.config.values.get("jax_compilation_cache_dir")
     if configured:
         return pathlib.Path(configured)
     folder = cache_folder()
@@ -32,5 +32,5 @@ def enable_compilation_cache() -> pathlib.Path | None:
     if not os.access(folder, os.W_OK):
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_compilation_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     return folder

@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
     import numpy
 
 
-def fold_in(seed: int, name: str) -> int:
+def fold_in(seed: typing.SupportsIndex, name: str) -> int:
     """Return the sub-seed of ``seed`` for the random step ``name``: an integer in [0, 2⁶³).
 
     Parameters
@@ -45,28 +45,28 @@ def fold_in(seed: int, name: str) -> int:
     return int.from_bytes(_digest(seed, name), "big") >> 1
 
 
-def generator(seed: int, name: str) -> "numpy.random.Generator":
+def generator(seed: typing.SupportsIndex, name: str) -> "numpy.random.Generator":
     """Return a numpy random generator for the step ``name``; see :func:`fold_in`."""
     import numpy as np
 
     return np.random.default_rng(fold_in(seed, name))
 
 
-def jax_key(seed: int, name: str) -> "jax.Array":
+def jax_key(seed: typing.SupportsIndex, name: str) -> "jax.Array":
     """Return a JAX random key for the step ``name``, with all 64 bits of the sub-seed in it; see :func:`fold_in`."""
     import jax
     import numpy as np
 
     words = np.frombuffer(_digest(seed, name), dtype=">u4").astype(np.uint32)
-    return jax.random.wrap_key_data(words, impl="threefry2x32")
+    return jax.random.wrap_key_data(jax.numpy.asarray(words), impl="threefry2x32")
 
 
-def check_seed(seed: int) -> int:
+def check_seed(seed: typing.SupportsIndex) -> int:
     """Return the seed as a plain integer, or say what is wrong with it."""
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
         raise InputError(f"The seed is {seed!r}; it needs to be a non-negative integer, for example seed=0.")
     return int(seed)
 
 
-def _digest(seed: int, name: str) -> bytes:
+def _digest(seed: typing.SupportsIndex, name: str) -> bytes:
     return hashlib.blake2b(f"{check_seed(seed)}/{name}".encode(), digest_size=8).digest()

@@ -1,0 +1,215 @@
+"""One training loop for everything that is learned: minibatches, AdamW, averaged weights, early stopping, resume.
+
+The loop is a pure function of (loss, parameters, data, configuration): minibatch k depends on the seed and on k alone, so
+a run that was killed and resumed ends bit for bit where an uninterrupted one does. What must survive is in
+`TrainingState`, what is worth looking at in `TrainingHistory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from antidrome.core.checkpoint import Checkpoint
+from antidrome.core.progress import progress as show_progress
+from antidrome.core.seeds import generator, jax_key
+from antidrome.errors import TrainingError
+
+Loss = Callable[[PyTree, PyTree, PRNGKeyArray], Array]
+"""(parameters, batch, key) → scalar loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How to train.
+
+    Parameters
+    ----------
+    steps : gradient steps at most.
+    batch : samples in a minibatch.
+    learning_rate : peak, reached after `warmup` steps, then a cosine down to a hundredth of it.
+    warmup : steps of linear rise.
+    clip : largest norm of the gradient.
+    weight_decay : of AdamW.
+    averaging : decay of the exponential moving average of the weights, which is what is evaluated and returned.
+    evaluate_every : steps between evaluations on the held-out samples (and between checkpoints).
+    patience : evaluations without improvement after which training stops; 0 never stops early.
+    """
+
+    steps: int
+    batch: int = 64
+    learning_rate: float = 2e-3
+    warmup: int = 50
+    clip: float = 1.0
+    weight_decay: float = 1e-3
+    averaging: float = 0.998
+    evaluate_every: int = 200
+    patience: int = 0
+
+
+class TrainingState(NamedTuple):
+    """All that is needed to go on."""
+
+    parameters: PyTree
+    average: PyTree
+    optimiser: PyTree
+    step: Array
+    best: PyTree
+    best_loss: Array
+    waited: Array
+
+
+@dataclass
+class TrainingHistory:
+    """What was seen on the way: one row an evaluation."""
+
+    step: list[int] = field(default_factory=list)
+    training_loss: list[float] = field(default_factory=list)
+    held_out_loss: list[float] = field(default_factory=list)
+
+
+class TrainingResult(NamedTuple):
+    """Best parameters (moving average, at the lowest held-out loss), its loss, and the history."""
+
+    parameters: PyTree
+    held_out_loss: float
+    history: TrainingHistory
+
+
+def train(
+    loss: Loss,
+    parameters: PyTree,
+    data: Sequence[np.ndarray],
+    config: TrainingConfig,
+    *,
+    held_out: Sequence[np.ndarray],
+    seed: int,
+    weights: np.ndarray | None = None,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+    name: str = "training",
+) -> TrainingResult:
+    """Minimise `loss` over `parameters`.
+
+    Parameters
+    ----------
+    loss : pure function (parameters, batch, key) → scalar; a batch has the structure of `data`.
+    parameters : pytree of arrays (an Equinox module works; other leaves are kept as they are).
+    data, held_out : named tuples (or sequences) of arrays with one row a sample.
+    weights : relative probability of each sample; all equal when not given.
+    checkpoint : file to which the state is written at every evaluation and from which the run goes on.
+
+    Raises
+    ------
+    ResumeError : the checkpoint belongs to another configuration or other data.
+    TrainingError : the loss became non-finite; the checkpoint keeps the best state before it.
+    """
+    arrays, static = eqx.partition(parameters, eqx.is_inexact_array)
+    optimiser = _optimiser(config)
+    state = TrainingState(arrays, arrays, optimiser.init(arrays), jnp.array(0), arrays, jnp.array(jnp.inf), jnp.array(0))
+    history = TrainingHistory()
+    store = Checkpoint(checkpoint, identity=_identity(config, data, seed, name)) if checkpoint else None
+    if store is not None:
+        state, history = store.restore(state, history)
+    update, evaluate = _compile(loss, static, optimiser, config)
+    with show_progress(name, config.steps, unit="steps", enabled=progress) as bar:
+        bar.advance(int(state.step))
+        while int(state.step) < config.steps and not (config.patience and int(state.waited) >= config.patience):
+            until = min(config.steps, int(state.step) + config.evaluate_every)
+            state, training_loss = _advance(state, update, data, weights, config, seed, until, bar.advance)
+            state = _judge(state, evaluate(state.average, held_out, config.batch), training_loss, history)
+            bar.advance(0, figure=f"loss {history.held_out_loss[-1]:.4f}")
+            if store is not None:
+                store.save(state, history)
+    return TrainingResult(eqx.combine(state.best, static), float(state.best_loss), history)
+
+
+def _advance(
+    state: TrainingState,
+    update: Callable,
+    data: Sequence[np.ndarray],
+    weights: np.ndarray | None,
+    config: TrainingConfig,
+    seed: int,
+    until: int,
+    tick: Callable[[int], Any],
+) -> tuple[TrainingState, float]:
+    """Gradient steps up to step `until`; returns the new state and the mean loss over them."""
+    chances = None if weights is None else np.cumsum(weights, dtype=float) / np.sum(weights, dtype=float)
+    losses = []
+    for step in range(int(state.step), until):
+        draw = generator(seed, f"minibatch/{step}")
+        rows = draw.integers(0, len(data[0]), config.batch) if chances is None else np.searchsorted(
+            chances, draw.random(config.batch), side="right"
+        )
+        state, value = update(state, _rows(data, rows), jax_key(seed, f"loss/{step}"))
+        losses.append(value)
+        tick(1)
+    mean = float(np.mean([float(x) for x in losses]))
+    if not np.isfinite(mean):
+        raise TrainingError(
+            f"The training loss became {mean} between steps {until - len(losses)} and {until}. The best weights so far are"
+            " kept in the checkpoint. Lower the learning rate or look for extreme values in the data."
+        )
+    return state, mean
+
+
+def _judge(state: TrainingState, held_out_loss: float, training_loss: float, history: TrainingHistory) -> TrainingState:
+    """Record an evaluation; keep the averaged weights if they are the best so far."""
+    history.step.append(int(state.step))
+    history.training_loss.append(training_loss)
+    history.held_out_loss.append(held_out_loss)
+    if held_out_loss < float(state.best_loss):
+        return state._replace(best=state.average, best_loss=jnp.array(held_out_loss), waited=jnp.array(0))
+    return state._replace(waited=state.waited + 1)
+
+
+def _compile(loss: Loss, static: PyTree, optimiser: optax.GradientTransformation, config: TrainingConfig):
+    """The jitted gradient step and the held-out evaluation."""
+
+    @jax.jit
+    def update(state: TrainingState, batch: PyTree, key: PRNGKeyArray) -> tuple[TrainingState, Array]:
+        value, gradient = jax.value_and_grad(lambda p: loss(eqx.combine(p, static), batch, key))(state.parameters)
+        change, memory = optimiser.update(gradient, state.optimiser, state.parameters)
+        parameters = optax.apply_updates(state.parameters, change)
+        decay = jnp.minimum(config.averaging, (1 + state.step) / (10 + state.step))
+        average = jax.tree.map(lambda a, p: decay.astype(p.dtype) * a + (1 - decay).astype(p.dtype) * p, state.average, parameters)
+        return state._replace(parameters=parameters, average=average, optimiser=memory, step=state.step + 1), value
+
+    score = jax.jit(lambda p, batch: loss(eqx.combine(p, static), batch, jax.random.key(0)))
+
+    def evaluate(arrays: PyTree, held_out: Sequence[np.ndarray], batch: int) -> float:
+        n = max(1, len(held_out[0]) // batch)
+        size = min(batch, len(held_out[0]))
+        return float(np.mean([float(score(arrays, _rows(held_out, np.arange(i * size, (i + 1) * size)))) for i in range(n)]))
+
+    return update, evaluate
+
+
+def _optimiser(config: TrainingConfig) -> optax.GradientTransformation:
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, min(config.warmup, config.steps // 2), config.steps, config.learning_rate / 100
+    )
+    return optax.chain(optax.clip_by_global_norm(config.clip), optax.adamw(schedule, weight_decay=config.weight_decay))
+
+
+def _rows(data: Sequence[np.ndarray], rows: np.ndarray) -> Any:
+    taken = [np.asarray(a[rows]) for a in data]
+    return type(data)(*taken) if hasattr(data, "_fields") else type(data)(taken)
+
+
+def _identity(config: TrainingConfig, data: Sequence[np.ndarray], seed: int, name: str) -> dict[str, Any]:
+    """What must be the same for a checkpoint to be continued."""
+    from antidrome.core.configuration import to_dict
+    from antidrome.core.hashing import hash_arrays
+
+    return {"config": to_dict(config), "data": hash_arrays({str(i): a for i, a in enumerate(data)}), "seed": seed, "name": name}
