@@ -1,0 +1,88 @@
+"""Random spike trains over the wide ranges that neurons show: silent, bursting, regular, slowly modulated.
+
+A rate that wanders (log-Gaussian Ornstein–Uhlenbeck) drives events; an event is one spike or a burst. The ranges are
+those of pyramidal cells and interneurons in the recordings that calcium imaging sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import lfilter
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpikeTrainRanges:
+    """Ranges from which each cell draws its own statistics.
+
+    Parameters
+    ----------
+    rate_hz : log-uniform mean rate of events, for ordinary cells.
+    fast_rate_hz : log-uniform mean rate of events, for fast-spiking cells.
+    fast_share : share of fast-spiking cells.
+    modulation_s : log-uniform time constant of the wandering rate, seconds.
+    modulation_sd : uniform SD of the log rate.
+    burst_share : largest probability that an event is a burst.
+    burst_spikes : uniform mean number of extra spikes in a burst.
+    burst_interval_s : log-uniform interval inside bursts, seconds.
+    """
+
+    rate_hz: tuple[float, float] = (0.02, 4.0)
+    fast_rate_hz: tuple[float, float] = (2.0, 40.0)
+    fast_share: float = 0.15
+    modulation_s: tuple[float, float] = (0.1, 20.0)
+    modulation_sd: tuple[float, float] = (0.0, 2.0)
+    burst_share: float = 0.7
+    burst_spikes: tuple[float, float] = (1.0, 6.0)
+    burst_interval_s: tuple[float, float] = (0.003, 0.02)
+
+
+def log_uniform(generator: np.random.Generator, bounds: tuple[float, float], size: int) -> np.ndarray:
+    """Draw `size` values, uniform in the logarithm between the two bounds."""
+    return np.exp(generator.uniform(np.log(bounds[0]), np.log(bounds[1]), size))
+
+
+def random_spike_trains(
+    generator: np.random.Generator, n_steps: int, n_neurons: int, step_s: float, ranges: SpikeTrainRanges | None = None
+) -> np.ndarray:
+    """Spike counts per grid step, shape (n_steps, n_neurons), int16; every neuron has its own statistics."""
+    ranges = ranges or SpikeTrainRanges()
+    fast = generator.random(n_neurons) < ranges.fast_share
+    slow_rate = log_uniform(generator, ranges.rate_hz, n_neurons)
+    rate = np.where(fast, log_uniform(generator, ranges.fast_rate_hz, n_neurons), slow_rate)
+    events = generator.random((n_steps, n_neurons)) < np.minimum(
+        rate * step_s * _modulation(generator, n_steps, n_neurons, step_s, ranges, fast), 0.5
+    )
+    counts = events.astype(np.int16)
+    time, neuron = np.nonzero(events)
+    burst_share = generator.uniform(0, ranges.burst_share, n_neurons) * (generator.random(n_neurons) < 0.6)
+    bursting = (generator.random(len(time)) < burst_share[neuron]) & ~fast[neuron]
+    time, neuron = time[bursting], neuron[bursting]
+    mean_extra = generator.uniform(*ranges.burst_spikes, n_neurons)
+    extra = generator.geometric(1 / mean_extra[neuron])
+    interval = log_uniform(generator, ranges.burst_interval_s, n_neurons)
+    for index in range(1, int(extra.max(initial=0)) + 1):
+        alive = extra >= index
+        jitter = generator.uniform(0.7, 1.5, alive.sum())
+        at = time[alive] + np.maximum(1, np.rint(index * interval[neuron[alive]] * jitter / step_s)).astype(int)
+        inside = at < n_steps
+        np.add.at(counts, (at[inside], neuron[alive][inside]), 1)
+    return counts
+
+
+def _modulation(
+    generator: np.random.Generator, n_steps: int, n_neurons: int, step_s: float, ranges: SpikeTrainRanges, fast: np.ndarray
+) -> np.ndarray:
+    """Multiplicative wandering of the rate with mean one: exp of an Ornstein–Uhlenbeck process, on a coarse grid."""
+    coarse = max(1, round(0.05 / step_s))
+    n_coarse = -(-n_steps // coarse)
+    tau = log_uniform(generator, ranges.modulation_s, n_neurons)
+    sd = generator.uniform(*ranges.modulation_sd, n_neurons) * np.where(fast, 0.5, 1.0)
+    decay = np.exp(-coarse * step_s / tau)
+    walk = np.empty((n_coarse, n_neurons), np.float32)
+    for i in range(n_neurons):
+        start = generator.standard_normal()
+        noise = generator.standard_normal(n_coarse) * np.sqrt(1 - decay[i] ** 2)
+        walk[:, i] = lfilter([1.0], [1.0, -decay[i]], noise, zi=[decay[i] * start])[0]
+    return np.repeat(np.exp(walk * sd - 0.5 * sd**2), coarse, axis=0)[:n_steps]

@@ -1,0 +1,1 @@
+"""Scripts that train the networks shipped with Antidrome; anyone can rerun them."""
