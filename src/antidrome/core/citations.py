@@ -78,13 +78,13 @@ def _keys_of(result: Any) -> set[str]:
             named = [*named, FORMATS[attributes["source_format"]]]
         if named:
             return set(map(str, named))
+    elif isinstance(result, Mapping):
+        return set().union(*map(_keys_of, result.values()))
+    elif isinstance(result, Iterable):
+        return set().union(*map(_keys_of, result))
     for name in ("citations_", "citations"):
         if isinstance(getattr(result, name, None), list | tuple):
             return set(map(str, getattr(result, name)))
-    if isinstance(result, Mapping):
-        return set().union(*map(_keys_of, result.values()))
-    if isinstance(result, Iterable) and not hasattr(result, "attrs"):
-        return set().union(*map(_keys_of, result))
     raise InputError(
         f"This {type(result).__name__} names no citations. Give a result of Antidrome, an estimator, or a key such as"
         f" {', '.join(list(WORKS)[1:3])}."

@@ -1,0 +1,146 @@
+"""Atomic writes under SIGKILL, a full disk, and two writers at once: the old file or the new one, never half.
+
+``KILLER`` runs a writer in a fork of itself that traces the lines of ``recordings/files.py`` (and of the writer's own
+block) and kills itself at the n-th; n goes up until a writer survives. So the writer is killed between every pair of
+its steps, whatever they are.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from antidrome.core.files import atomic_directory, atomic_write
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+
+OLD, NEW = b"old" * 1000, b"new" * 5000
+
+KILLER = """
+import json, os, pathlib, signal, sys
+
+from antidrome.core.files import atomic_directory, atomic_write
+
+kind, target, old, new = sys.argv[1], pathlib.Path(sys.argv[2]), b"old" * 1000, b"new" * 5000
+
+def write_file(data):
+    with atomic_write(target) as temporary:
+        with open(temporary, "wb") as stream:
+            stream.write(data[:100])
+            stream.write(data[100:])
+
+def write_directory(data):
+    with atomic_directory(target) as temporary:
+        (temporary / "a.bin").write_bytes(data)
+        (temporary / "b.bin").write_bytes(data)
+
+def killing_tracer(n_left):
+    def trace(frame, event, argument):
+        code = frame.f_code
+        if code.co_filename.endswith("recordings/files.py") or code.co_name.startswith("write_"):
+            n_left[0] -= 1
+            if n_left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+    return trace
+
+def content():
+    if kind == "file":
+        return [target.read_bytes()] if target.exists() else None
+    return [path.read_bytes() for path in sorted(target.iterdir())] if target.exists() else None
+
+write = write_file if kind == "file" else write_directory
+n_files = 1 if kind == "file" else 2
+start_with_old = sys.argv[3] == "replace"
+n_lines, seen = 0, []
+while True:
+    n_lines += 1
+    if start_with_old:
+        write(old)
+    elif target.is_dir():
+        for path in target.iterdir():
+            path.unlink()
+        target.rmdir()
+    else:
+        target.unlink(missing_ok=True)
+    child = os.fork()
+    if child == 0:
+        sys.settrace(killing_tracer([n_lines]))
+        write(new)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    found = content()
+    allowed = {"old": [old] * n_files if start_with_old else None, "new": [new] * n_files}
+    names = [name for name, value in allowed.items() if value == found]
+    seen.append(names[0] if names else f"BROKEN after {n_lines} lines")
+    if not os.WIFSIGNALED(status):
+        break
+write(new)
+print(json.dumps({"seen": seen, "left": sorted(path.name for path in target.parent.iterdir())}))
+"""
+
+
+@pytest.mark.parametrize("start", ["replace", "create"])
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_a_killed_writer_leaves_old_or_new(tmp_path: pathlib.Path, kind: str, start: str) -> None:
+    target = tmp_path / "results"
+    command = [sys.executable, "-c", KILLER, kind, str(target), start]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    outcome = json.loads(run.stdout)
+    assert set(outcome["seen"]) == {"old", "new"}
+    assert outcome["seen"] == sorted(outcome["seen"], key=["old", "new"].index), "once new, always new"
+    assert len(outcome["seen"]) > 15, "the writer was killed at hardly any step: does the tracer see its lines?"
+    assert outcome["left"] == ["results"], "the next writer removes what killed ones left"
+
+
+def test_an_error_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
+    target = tmp_path / "a.bin"
+    target.write_bytes(OLD)
+    with pytest.raises(RuntimeError, match="stop"), atomic_write(target) as temporary:
+        temporary.write_bytes(NEW)
+        raise RuntimeError("stop")
+    assert target.read_bytes() == OLD
+    assert list(tmp_path.iterdir()) == [target]
+
+
+FULL = """
+import pathlib, resource, signal, sys
+from antidrome.core.files import atomic_write
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    with atomic_write(sys.argv[1]) as temporary:
+        temporary.write_bytes(b"new" * 5000)
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
+    target = tmp_path / "a.bin"
+    target.write_bytes(OLD)
+    run = subprocess.run([sys.executable, "-c", FULL, str(target)], check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == "OSError"
+    assert target.read_bytes() == OLD
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_writers_at_once_do_not_meet(tmp_path: pathlib.Path) -> None:
+    target = tmp_path / "a.bin"
+    with atomic_write(target) as first, atomic_write(target) as second:
+        assert first != second
+        first.write_bytes(OLD)
+        second.write_bytes(NEW)
+    assert target.read_bytes() == OLD, "the last one to finish wins, whole"
+
+
+def test_a_folder_is_replaced_whole(tmp_path: pathlib.Path) -> None:
+    target = tmp_path / "results"
+    for names in (["a", "b"], ["c"]):
+        with atomic_directory(target) as temporary:
+            for name in names:
+                (temporary / name).write_bytes(NEW)
+    assert [path.name for path in target.iterdir()] == ["c"]
