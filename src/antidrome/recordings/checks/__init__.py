@@ -1,0 +1,19 @@
+"""Checks at the door: a registry of small pure functions that look at a recording before anything is inferred."""
+
+from antidrome.recordings.checks.finding import SEVERITIES, Finding, Problem, Severity
+from antidrome.recordings.checks.registry import Check, register_check, registered_checks
+from antidrome.recordings.checks.run import check
+from antidrome.recordings.checks.view import RecordingView, view_of
+
+__all__ = [
+    "SEVERITIES",
+    "Check",
+    "Finding",
+    "Problem",
+    "RecordingView",
+    "Severity",
+    "check",
+    "register_check",
+    "registered_checks",
+    "view_of",
+]

@@ -1,0 +1,65 @@
+"""Run the registered checks on a recording."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from antidrome.errors import InputError
+from antidrome.recordings.checks import layout, missing, noise, periodic, timing, traces, units  # noqa: F401 (register)
+from antidrome.recordings.checks.finding import SEVERITIES, Finding
+from antidrome.recordings.checks.registry import Check, registered_checks
+from antidrome.recordings.checks.view import view_of
+
+
+def check(recording: xr.DataArray | np.ndarray, *, checks: Sequence[str] | None = None) -> list[Finding]:
+    """Look at a recording for what makes inference wrong or doubtful; nothing is changed.
+
+    A recording of more than 32 million samples is sampled (beginning, middle and end; groups of neurons), so that
+    memory stays bounded whatever its size; findings then say what was looked at. Timestamps are always checked whole.
+
+    Parameters
+    ----------
+    recording : DataArray (time, neuron), or array of that shape
+        May be dask-backed. It need not be a valid recording: that is what is checked.
+    checks : sequence of check ids, optional
+        Run these only; default all (`antidrome.recordings.checks.registered_checks()` lists them).
+
+    Returns
+    -------
+    list of Finding
+        Errors first, then warnings, then information; empty when nothing was noticed.
+
+    Raises
+    ------
+    InputError
+        If it has other dimensions, is empty, or a check id is unknown.
+    """
+    chosen = _chosen(checks)
+    if not isinstance(recording, xr.DataArray):
+        if recording.ndim != 2:
+            raise InputError(f"Expected an array (time, neuron), got shape {recording.shape}.")
+        recording = xr.DataArray(recording, dims=("time", "neuron"))
+    if set(recording.dims) != {"time", "neuron"} or 0 in recording.shape:
+        raise InputError(f"Expected non-empty dims (time, neuron), got {dict(recording.sizes)}.")
+    if recording.dtype.kind not in "fiu":
+        raise InputError(f"Expected real numbers, got values of type {recording.dtype}.")
+    view = view_of(recording)
+    findings = [finding for one in chosen if (finding := one(view)) is not None]
+    return sorted(findings, key=lambda finding: -SEVERITIES.index(finding.severity))
+
+
+def _chosen(ids: Sequence[str] | None) -> list[Check]:
+    """The checks to run, in registration order."""
+    known = {one.id: one for one in registered_checks()}
+    if ids is None:
+        return list(known.values())
+    for name in ids:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
+            raise InputError(f"There is no check {name!r}; {hint}")
+    return [known[name] for name in dict.fromkeys(ids)]
