@@ -57,7 +57,7 @@ def load_npy(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
 
 
 def load_npz(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> dict[str, np.ndarray]:
-    """Read the arrays of a ``.npz`` file, leaving out nothing but members that hold Python objects of no dimension.
+    """Read the arrays of a ``.npz`` file by name.
 
     Every member's declared size, its compression and the size in its own header are compared before it is read.
 

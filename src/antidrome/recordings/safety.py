@@ -86,7 +86,7 @@ def open_hdf5(
     UnsafeFileError
         If it points outside itself, or a dataset declares more than the cap or more than its stored bytes can hold.
     """
-    file = _open(require_file(path))
+    file = open_unguarded(require_file(path))
     try:
         guard_hdf5(file, allow_external=allow_external, max_bytes=max_bytes)
         yield file
@@ -148,7 +148,8 @@ def guard_dataset(
 _EXTERNAL_ADVICE = "a recording needs no other file: copy the data in, or pass allow_external=True if you trust it"
 
 
-def _open(path: Path) -> h5py.File:
+def open_unguarded(path: Path) -> h5py.File:
+    """Open an HDF5 file without a look inside: only for reading its root attributes and link names."""
     try:
         return h5py.File(path, "r")
     except OSError as error:

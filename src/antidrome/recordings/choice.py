@@ -1,0 +1,110 @@
+"""Which of several arrays in a file is the recording, and where its times and frame rate are."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.axes import median_frame_rate_hz, positive_rate
+
+_RATE_NAMES = ("frame_rate_hz", "frame_rate", "framerate", "fs", "fps", "sampling_rate", "imaging_rate")
+_TIME_NAMES = ("time", "times", "time_s", "t", "timestamps", "timestamp", "frame_times", "frame_time")
+_LABEL_NAMES = ("neuron", "neurons", "labels", "roi_id", "roi_ids", "cell_id", "cell_ids")
+_OWN_NAMES = ("dff", "fluorescence")
+
+
+def choose_series(shapes: Mapping[str, Sequence[int]], series: str | None, where: str) -> str:
+    """Name of the array to read.
+
+    Parameters
+    ----------
+    shapes
+        Shape of every numeric array of the file, by name.
+    series
+        The name asked for, or None.
+    where
+        The file, for messages.
+
+    Returns
+    -------
+    str
+        ``series`` if it is there; else the only array of two dimensions, or "dff" or "fluorescence" if the file has an
+        array of just that name; else the only array of one dimension that is no time axis.
+
+    Raises
+    ------
+    InputError
+        If the name is not there, or nothing decides.
+    FileFormatError
+        If no array could be a recording.
+    """
+    described = ", ".join(f"{name!r} {' × '.join(map(str, shape))}" for name, shape in shapes.items())
+    if series is not None:
+        if series not in shapes:
+            raise InputError(f"{where} has no array {series!r}; it has {described or 'none'}")
+        return series
+    candidates = [name for name, shape in shapes.items() if len(shape) == 2 and min(shape) > 0 and max(shape) > 1]
+    if not candidates:
+        auxiliary = {*_TIME_NAMES, *_LABEL_NAMES}
+        candidates = [
+            name for name, shape in shapes.items() if len(shape) == 1 and shape[0] > 1 and name.lower() not in auxiliary
+        ]
+    own = [name for name in _OWN_NAMES if name in candidates]
+    if own or len(candidates) == 1:
+        return (own or candidates)[0]
+    if not candidates:
+        raise FileFormatError(f"{where} has no array of frames × neurons; it has {described or 'no array'}")
+    raise InputError(f"{where} has several arrays: {described}; choose one with series=")
+
+
+def find_frame_rate(arrays: Mapping[str, Any], where: str, notes: list[str]) -> float | None:
+    """Frame rate (Hz) that a file gives beside its arrays under one of the usual names, noted; else None."""
+    for name in arrays:
+        if name.lower() in _RATE_NAMES and np.size(arrays[name]) == 1:
+            rate = positive_rate(np.asarray(arrays[name]).ravel()[0])
+            notes.append(f"frame rate {rate:g} Hz from {name!r} of {where}")
+            return rate
+    return None
+
+
+def find_times(arrays: Mapping[str, Any], n_frames: int) -> np.ndarray | None:
+    """Frame times (s) that a file gives under one of the usual names, if their number fits; else None."""
+    for name in arrays:
+        if name.lower() in _TIME_NAMES:
+            times = np.asarray(arrays[name])
+            if times.size == n_frames and max(times.shape) == n_frames and times.dtype.kind in "iuf":
+                return times.ravel().astype(np.float64)
+    return None
+
+
+def find_labels(arrays: Mapping[str, Any], n_neurons: int) -> np.ndarray | None:
+    """Neuron labels that a file gives under one of the usual names, if their number fits; else None."""
+    for name in arrays:
+        if name.lower() in _LABEL_NAMES:
+            labels = np.asarray(arrays[name])
+            if labels.ndim == 1 and labels.size == n_neurons and labels.dtype.kind in "iuUS":
+                return labels
+    return None
+
+
+def settle_frame_rate(
+    asked: float | None, found: float | None, time: np.ndarray | None, where: str, notes: list[str]
+) -> float | None:
+    """The frame rate (Hz) to use: what the user says, else what the file says, else what its times say.
+
+    Raises
+    ------
+    InputError
+        If none of the three is there.
+    """
+    if asked is not None:
+        asked = positive_rate(asked)
+        if found is not None and abs(asked - found) > 1e-6 * found:
+            notes.append(f"frame rate {asked:g} Hz as given replaces {found:g} Hz from the file")
+        return asked
+    if found is not None:
+        return positive_rate(found)
+    if time is None or median_frame_rate_hz(time) is None:
+        raise InputError(f"{where} has neither times nor a frame rate: pass frame_rate_hz (frames per second)")
+    return None

@@ -1,0 +1,94 @@
+"""Arrays on disk as dask arrays that hold no open file: each block opens the file, reads its part, closes it.
+
+So a recording can be sent to another process, its file can be replaced meanwhile, and no block leaves a lock behind.
+Blocks hold whole traces (all frames of some neurons), which is what every method here works on.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import dask.array as da
+import h5py
+import numpy as np
+
+from antidrome.recordings.safety import guard_dataset
+
+BLOCK_BYTES = 64 * 2**20
+"""Aim for the size of one block."""
+
+
+@dataclass(frozen=True)
+class Hdf5Source:
+    """One dataset of an HDF5 file, opened for each read (looked at again, in case the file was replaced)."""
+
+    path: str
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    allow_external: bool = False
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions, as dask asks for it."""
+        return len(self.shape)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        with h5py.File(self.path, "r") as file:
+            dataset = file[self.name]
+            guard_dataset(dataset, f"{self.path}: {self.name}", allow_external=self.allow_external)
+            return np.asarray(dataset[key])
+
+
+def lazy_hdf5(dataset: h5py.Dataset, *, neuron_axis: int, allow_external: bool = False) -> da.Array:
+    """A dask array over an HDF5 dataset, whole traces per block; shape as stored."""
+    source = Hdf5Source(
+        os.path.abspath(dataset.file.filename), dataset.name, dataset.shape, dataset.dtype, allow_external
+    )
+    stored = dataset.chunks[neuron_axis] if dataset.chunks else 1
+    return _from_source(source, neuron_axis, stored)
+
+
+@dataclass(frozen=True)
+class NpySource:
+    """One ``.npy`` file, mapped for each read."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions, as dask asks for it."""
+        return len(self.shape)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        return np.array(np.load(self.path, mmap_mode="r", allow_pickle=False)[key])
+
+
+def lazy_npy(path: str | os.PathLike[str], array: np.ndarray, *, neuron_axis: int) -> da.Array:
+    """A dask array over the ``.npy`` file that ``array`` maps."""
+    return _from_source(NpySource(os.path.abspath(path), array.shape, array.dtype), neuron_axis, 1)
+
+
+def lazy_zarr(array: Any, *, neuron_axis: int) -> da.Array:
+    """A dask array over a Zarr array, whole traces per block."""
+    return _from_source(array, neuron_axis, array.chunks[neuron_axis])
+
+
+def block_neurons(n_frames: int, itemsize: int, stored: int, n_neurons: int) -> int:
+    """Neurons per block: about 64 MiB, a multiple of what the file stores together."""
+    wanted = max(1, BLOCK_BYTES // max(1, n_frames * itemsize))
+    if stored < wanted:
+        wanted -= wanted % stored
+    return min(wanted, n_neurons)
+
+
+def _from_source(source: Any, neuron_axis: int, stored: int) -> da.Array:
+    shape = source.shape
+    itemsize = np.dtype(source.dtype).itemsize
+    if len(shape) == 1:
+        return da.from_array(source, chunks=shape, meta=np.empty(0, source.dtype))
+    per_block = block_neurons(shape[1 - neuron_axis], itemsize, stored, shape[neuron_axis])
+    chunks = (per_block, shape[1]) if neuron_axis == 0 else (shape[0], per_block)
+    return da.from_array(source, chunks=chunks, meta=np.empty((0, 0), source.dtype))

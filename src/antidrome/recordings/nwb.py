@@ -1,0 +1,237 @@
+"""Recordings in NWB files: ``RoiResponseSeries`` in ``DfOverF`` or ``Fluorescence``, with their ROI table.
+
+The file is guarded first (:mod:`antidrome.recordings.safety`), then opened by pynwb; the traces stay on disk. Which
+axis is time is decided by the length of the ROI table, since files with the axes exchanged are common.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pynwb
+import xarray as xr
+from pynwb.ophys import DfOverF, Fluorescence, RoiResponseSeries
+
+from antidrome.errors import AntidromeError, FileFormatError, InputError
+from antidrome.recordings.choice import settle_frame_rate
+from antidrome.recordings.lazy import lazy_hdf5
+from antidrome.recordings.nwb_rois import RoiTable, roi_table
+from antidrome.recordings.options import ReadOptions
+from antidrome.recordings.recording import from_array
+from antidrome.recordings.safety import open_hdf5
+
+_NOT_TRACES = ("neuropil", "deconv", "denoised", "background", "spike")
+_FRACTION = ("", "1", "n.a.", "na", "n/a", "none", "ratio", "fraction", "dimensionless", "df/f", "dff", "a.u.", "au")
+_PERCENT = ("percent", "%", "per cent")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One ``RoiResponseSeries`` and where it is: "ophys/DfOverF/plane0"."""
+
+    path: str
+    kind: str
+    series: Any
+
+    @property
+    def is_trace(self) -> bool:
+        """False for neuropil, deconvolved traces, and results of spike inference."""
+        words = self.path.lower()
+        return not any(word in words for word in _NOT_TRACES) and "spike" not in str(self.series.unit).lower()
+
+
+@contextmanager
+def open_nwb(path: Path, options: ReadOptions) -> Iterator[pynwb.NWBFile]:
+    """Open a guarded NWB file with pynwb for reading."""
+    with open_hdf5(path, allow_external=options.allow_external, max_bytes=options.max_bytes) as file:
+        try:
+            io = pynwb.NWBHDF5IO(file=file, mode="r", load_namespaces=True)
+            nwbfile = io.read()
+        except Exception as error:  # pynwb raises many kinds for files that break its schema
+            raise FileFormatError(f"{path} cannot be read as NWB: {type(error).__name__}: {error}") from error
+        yield nwbfile
+
+
+def is_nwb(file: h5py.File) -> bool:
+    """True if the file declares itself NWB."""
+    return "nwb_version" in file.attrs
+
+
+def find_series(nwbfile: pynwb.NWBFile) -> list[Series]:
+    """All ``RoiResponseSeries`` of a file, in the order of their paths."""
+    found = []
+    for item in nwbfile.objects.values():
+        if not isinstance(item, RoiResponseSeries):
+            continue
+        parent = item.parent
+        kind = "DfOverF" if isinstance(parent, DfOverF) else "Fluorescence" if isinstance(parent, Fluorescence) else ""
+        names, holder = [item.name], parent
+        while holder is not None and not isinstance(holder, pynwb.NWBFile):
+            names.append(holder.name)
+            holder = holder.parent
+        found.append(Series("/".join(reversed(names)), kind, item))
+    return sorted(found, key=lambda series: series.path)
+
+
+def pick_series(found: list[Series], wanted: str | None, where: str) -> Series:
+    """The series asked for by name or end of path; else the only trace in ``DfOverF``, else in ``Fluorescence``."""
+    listed = ", ".join(f"{s.path!r} {' × '.join(map(str, np.shape(s.series.data)))}" for s in found)
+    if not found:
+        raise FileFormatError(f"{where} has no RoiResponseSeries, expected one in processing/ophys")
+    if wanted is not None:
+        matching = [s for s in found if s.path == wanted] or [s for s in found if f"/{s.path}".endswith(f"/{wanted}")]
+        if not matching:
+            matching = [s for s in found if wanted in s.path.split("/")]
+        if len(matching) != 1:
+            raise InputError(f"{where}: series = {wanted!r} fits {len(matching)} series, the file has {listed}")
+        return matching[0]
+    for kind in ("DfOverF", "Fluorescence", ""):
+        candidates = [s for s in found if s.kind == kind and s.is_trace]
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            break
+    raise InputError(f"{where}: choose a series with series=; the file has {listed}")
+
+
+def read_nwb(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.DataArray | None]:
+    """Read a trace and, if the file has it, the neuropil of the same ROIs.
+
+    Parameters
+    ----------
+    path
+        NWB file (HDF5).
+    options
+        ``series`` names the series ("plane0", "DfOverF/plane0", or its whole path); ``accepted_only=False`` keeps
+        ROIs that a column "accepted" or "iscell" of the ROI table rejects.
+
+    Returns
+    -------
+    recording, neuropil
+        Dask-backed; the scalar columns of the ROI table are neuron coordinates; labels are the ROI table's ids.
+    """
+    with open_nwb(path, options) as nwbfile:
+        found = find_series(nwbfile)
+        chosen = pick_series(found, options.series, str(path))
+        table = roi_table(chosen.series, f"{path}: {chosen.path}")
+        recording = _recording(chosen, table, path, options, nwbfile)
+        neuropil = _neuropil(found, chosen, table, path, options, nwbfile)
+    return recording, neuropil
+
+
+def frame_times(series: RoiResponseSeries, n_frames: int, where: str) -> tuple[np.ndarray | None, float | None]:
+    """Frame times (s) and frame rate (Hz) of a series: its timestamps, or starting time and rate."""
+    if series.timestamps is not None:
+        time = np.asarray(series.timestamps[:], dtype=np.float64)
+        if time.shape != (n_frames,):
+            raise FileFormatError(f"{where} has {time.size} timestamps for {n_frames} frames")
+        return time, None
+    if series.rate is None or not np.isfinite(series.rate) or series.rate <= 0:
+        return None, None
+    rate = float(series.rate)
+    return float(series.starting_time or 0.0) + np.arange(n_frames) / rate, rate
+
+
+def _recording(
+    chosen: Series, table: RoiTable, path: Path, options: ReadOptions, nwbfile: pynwb.NWBFile
+) -> xr.DataArray:
+    series, where = chosen.series, f"{path}: {chosen.path}"
+    notes: list[str] = []
+    values, n_frames = _values(series, len(table), where, options, notes)
+    time, found_rate = frame_times(series, n_frames, where)
+    if options.frame_rate_hz is not None and found_rate is not None:
+        start = float(series.starting_time or 0.0)
+        rate = settle_frame_rate(options.frame_rate_hz, found_rate, None, where, notes)
+        time = start + np.arange(n_frames) / options.frame_rate_hz
+    else:
+        rate = settle_frame_rate(options.frame_rate_hz, found_rate, time, where, notes)
+    kept = table.kept(options.accepted_only)
+    if kept.size == 0:
+        raise InputError(f"{where}: the ROI table accepts none of {len(table)} ROIs: pass accepted_only=False")
+    if kept.size < len(table):
+        notes.append(
+            f"{len(table) - kept.size} of {len(table)} ROIs are not accepted in the ROI table and are left out"
+        )
+        values = values[:, kept]
+    quantity = options.quantity or {"DfOverF": "dff", "Fluorescence": "fluorescence"}.get(chosen.kind, "unknown")
+    try:
+        return from_array(
+            values,
+            rate,
+            neuron=table.labels[kept],
+            time=time,
+            quantity=quantity,
+            units=_units(str(series.unit), quantity),
+            coords={name: column[kept] for name, column in table.columns.items()},
+            attrs=options.provenance(path, "nwb", nwbfile.session_id or None) | {"series": chosen.path},
+            notes=notes,
+        )
+    except AntidromeError as error:
+        raise type(error)(f"{where}: {error}") from error
+
+
+def _values(
+    series: RoiResponseSeries, n_rois: int, where: str, options: ReadOptions, notes: list[str]
+) -> tuple[Any, int]:
+    """Lazy values (frames, ROIs) with conversion and offset applied, and the number of frames."""
+    data = series.data
+    shape = np.shape(data)
+    if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "iuf":
+        raise FileFormatError(f"{where} holds {getattr(data, 'dtype', type(data).__name__)}, expected numbers")
+    if len(shape) == 1 and n_rois == 1:
+        values, n_frames = lazy_hdf5(data, neuron_axis=0, allow_external=options.allow_external)[:, None], shape[0]
+    elif len(shape) == 2 and n_rois in shape:
+        transposed = _is_transposed(shape, n_rois, series, options)
+        values = lazy_hdf5(data, neuron_axis=0 if transposed else 1, allow_external=options.allow_external)
+        values = values.T if transposed else values
+        n_frames = values.shape[0]
+        if transposed:
+            notes.append("the series is stored ROI × time, as its ROI table shows, and is read so")
+    else:
+        raise FileFormatError(
+            f"{where} has shape {shape}, but its ROI table region has {n_rois} ROIs: no axis fits, the file is damaged"
+        )
+    if n_frames == 0:
+        raise FileFormatError(f"{where} is empty")
+    conversion, offset = float(series.conversion or 1.0), float(series.offset or 0.0)
+    if (conversion, offset) != (1.0, 0.0):
+        notes.append(f"values × {conversion:g} + {offset:g} (conversion and offset of the series)")
+        values = values.astype(np.result_type(values.dtype, np.float32)) * conversion + offset
+    return values, n_frames
+
+
+def _is_transposed(shape: tuple[int, ...], n_rois: int, series: RoiResponseSeries, options: ReadOptions) -> bool:
+    if options.orientation is not None and shape[0] == shape[1]:
+        return options.orientation == "neuron,time"
+    if shape[0] == shape[1]:
+        return False
+    return shape[0] == n_rois and not (series.timestamps is not None and len(series.timestamps) == n_rois)
+
+
+def _neuropil(
+    found: list[Series], chosen: Series, table: RoiTable, path: Path, options: ReadOptions, nwbfile: pynwb.NWBFile
+) -> xr.DataArray | None:
+    """The neuropil series of the same ROIs and frames, if there is just one."""
+    if chosen.kind == "DfOverF":
+        return None
+    same = [
+        s
+        for s in found
+        if "neuropil" in s.path.lower() and s is not chosen and np.shape(s.series.data) == np.shape(chosen.series.data)
+    ]
+    if len(same) > 1:
+        same = [s for s in same if s.series.name == chosen.series.name]
+    if len(same) != 1 or not np.array_equal(roi_table(same[0].series, same[0].path).labels, table.labels):
+        return None
+    return _recording(same[0], table, path, options, nwbfile).rename("neuropil")
+
+
+def _units(unit: str, quantity: str) -> str:
+    text = unit.strip().lower()
+    if quantity == "dff":
+        return "percent" if text in _PERCENT else "1" if text in _FRACTION else "unknown"
+    return "unknown" if quantity == "unknown" else "a.u."

@@ -1,0 +1,129 @@
+"""How a result is labelled inside an NWB file, and how it is read back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import xarray as xr
+
+from antidrome.errors import FileFormatError
+from antidrome.recordings.attributes import decode_attributes, encode_attributes
+from antidrome.recordings.safety import open_hdf5
+
+NEURON_TABLE = "antidrome_neurons"
+RECORD_TABLE = "antidrome_record"
+WHOLE = "result"
+MARK = "Written by Antidrome"
+_DESCRIPTIONS = {
+    "expected_spikes": "Expected number of spikes in each frame (posterior mean of the count); not a probability.",
+    "rate_hz": "Expected spikes per second: expected spikes per frame times the frame rate.",
+    "spike_probability": "Posterior probability of at least one spike in the frame.",
+    "expected_spikes_sd": "Posterior standard deviation of the number of spikes in the frame.",
+    "samples": "Samples of the posterior: number of spikes in each frame; axes time, neuron, sample.",
+    "dff": "Change of fluorescence over baseline, from which the spikes were inferred.",
+}
+
+
+def description_of(name: str) -> str:
+    """What a series is, in a sentence with its unit."""
+    return _DESCRIPTIONS.get(name, f"{name} of each neuron in each frame, computed by Antidrome.")
+
+
+def records_of(result: xr.Dataset) -> dict[str, str]:
+    """What NWB has no place for, as JSON by name: attributes, dimensions, which columns are coordinates.
+
+    Kept as rows of a table, since an HDF5 attribute holds no more than 64 KiB.
+    """
+    per_neuron = {str(n): v for n, v in {**result.coords, **result.data_vars}.items() if v.dims == ("neuron",)}
+    records: dict[str, Any] = {
+        WHOLE: {
+            "attributes": encode_attributes(result.attrs),
+            "coordinates": [n for n in per_neuron if n in result.coords],
+            "columns": {n: encode_attributes(v.attrs) for n, v in per_neuron.items()},
+            "time": encode_attributes(result["time"].attrs),
+            "scalars": {
+                str(n): encode_attributes({"value": v.values}) for n, v in result.data_vars.items() if not v.dims
+            },
+        }
+    }
+    for name, variable in result.data_vars.items():
+        if set(variable.dims) >= {"time", "neuron"}:
+            records[str(name)] = {
+                "attributes": encode_attributes(variable.attrs),
+                "dims": [str(dim) for dim in variable.dims],
+            }
+    return {name: json.dumps(record) for name, record in records.items()}
+
+
+def is_result(group: h5py.Group) -> bool:
+    """True if the group of an NWB file was written by this package."""
+    return any(_text(group.attrs.get(key)).startswith(MARK) for key in ("comments", "description"))
+
+
+def read_nwb_result(path: Path, max_bytes: int) -> xr.Dataset:
+    """Read the series and the neuron table that :mod:`antidrome.recordings.nwb_writing` wrote, into memory."""
+    with open_hdf5(path, max_bytes=max_bytes) as file:
+        ophys = file.get("processing/ophys")
+        groups = (
+            {name: ophys[name] for name in ophys if isinstance(ophys[name], h5py.Group) and is_result(ophys[name])}
+            if isinstance(ophys, h5py.Group)
+            else {}
+        )
+        table, record = groups.pop(NEURON_TABLE, None), groups.pop(RECORD_TABLE, None)
+        if table is None or record is None or not groups:
+            raise FileFormatError(f"{path} holds no spikes written by Antidrome in processing/ophys")
+        try:
+            return _assemble(table, _records(record), groups)
+        except (KeyError, ValueError, TypeError, IndexError, OSError) as error:
+            raise FileFormatError(f"{path}: the result is damaged: {type(error).__name__}: {error}") from error
+
+
+def _assemble(table: h5py.Group, records: dict[str, Any], groups: dict[str, h5py.Group]) -> xr.Dataset:
+    about = records[WHOLE]
+    columns = {name: _values(table[name]) for name in about["columns"]}
+    coords: dict[str, Any] = {
+        name: ("neuron", columns[name], decode_attributes(about["columns"][name])) for name in about["coordinates"]
+    }
+    coords["time"] = ("time", _times(next(iter(groups.values()))), decode_attributes(about["time"]))
+    variables: dict[str, Any] = {
+        name: ("neuron", values, decode_attributes(about["columns"][name]))
+        for name, values in columns.items()
+        if name not in coords
+    }
+    for name, group in groups.items():
+        record = records[name]
+        values = group["data"][()]
+        array = xr.DataArray(
+            values, dims=("time", "neuron", *(d for d in record["dims"] if d not in ("time", "neuron")))
+        )
+        variables[name] = array.transpose(*record["dims"]).assign_attrs(decode_attributes(record["attributes"]))
+    for name, encoded in about["scalars"].items():
+        variables[name] = ((), decode_attributes(encoded)["value"])
+    return xr.Dataset(variables, coords=coords, attrs=decode_attributes(about["attributes"]))
+
+
+def _records(table: h5py.Group) -> dict[str, Any]:
+    names, texts = _values(table["object"]), _values(table["json"])
+    return {str(name): json.loads(text) for name, text in zip(names, texts, strict=True)}
+
+
+def _times(group: h5py.Group) -> np.ndarray:
+    if "timestamps" in group:
+        return group["timestamps"][()].astype(np.float64)
+    start = group["starting_time"]
+    return float(start[()]) + np.arange(group["data"].shape[0]) / float(start.attrs["rate"])
+
+
+def _values(dataset: h5py.Dataset) -> np.ndarray:
+    values = dataset[()]
+    if dataset.dtype.kind == "O":
+        return np.array([_text(value) for value in values])
+    return values
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,201 @@
+"""Results into NWB: ``RoiResponseSeries`` in ``processing/ophys`` that point at the ROI table of the recording.
+
+Into a copy of the source file, into the file itself (a completed copy takes its place), or into a new file with a
+minimal plane. The source's own data are never changed.
+"""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import h5py
+import numpy as np
+import pynwb
+import xarray as xr
+from hdmf.common import DynamicTable, VectorData
+from pynwb.ophys import ImageSegmentation, OpticalChannel, PlaneSegmentation, RoiResponseSeries
+
+from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.files import atomic_write
+from antidrome.recordings.nwb import find_series, pick_series
+from antidrome.recordings.nwb_results import MARK, NEURON_TABLE, RECORD_TABLE, description_of, is_result, records_of
+from antidrome.recordings.nwb_rois import RoiTable, roi_table
+from antidrome.recordings.nwb_values import stored_values
+from antidrome.recordings.safety import open_hdf5
+
+_TIME_TOLERANCE_S = 1e-9
+
+
+def write_nwb(result: xr.Dataset, path: Path, source: Path | None) -> None:
+    """Write a result as NWB; see :func:`antidrome.recordings.write`."""
+    with atomic_write(path) as temporary:
+        if source is None:
+            _write_new(result, temporary)
+        else:
+            _write_copy(result, temporary, source)
+
+
+def _write_new(result: xr.Dataset, path: Path) -> None:
+    nwbfile = pynwb.NWBFile(
+        session_description="Spikes inferred by Antidrome; the start of the session is not known and is that of writing.",
+        identifier=str(uuid4()),
+        session_start_time=datetime.now(UTC),
+        session_id=str(result.attrs.get("session_id") or "unknown"),
+    )
+    region = _new_rois(nwbfile, result)
+    _add_result(nwbfile, result, region)
+    with pynwb.NWBHDF5IO(str(path), "w") as io:
+        io.write(nwbfile)
+
+
+def _write_copy(result: xr.Dataset, path: Path, source: Path) -> None:
+    with open_hdf5(source):
+        pass
+    shutil.copyfile(source, path)
+    _remove_earlier_result(path)
+    try:
+        with pynwb.NWBHDF5IO(str(path), "a", load_namespaces=True) as io:
+            nwbfile = io.read()
+            region = _source_rois(nwbfile, result, source)
+            _add_result(nwbfile, result, region)
+            io.write(nwbfile)
+    except (InputError, FileFormatError):
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FileFormatError(f"{source} cannot take the results: {type(error).__name__}: {error}") from error
+
+
+def _remove_earlier_result(path: Path) -> None:
+    """Remove the series that an earlier run of this package left in (the copy of) the file; nothing else."""
+    with h5py.File(path, "r+") as file:
+        ophys = file.get("processing/ophys")
+        if not isinstance(ophys, h5py.Group):
+            return
+        earlier = [name for name in ophys if isinstance(ophys[name], h5py.Group) and is_result(ophys[name])]
+        for name in earlier:
+            del ophys[name]
+
+
+def _add_result(nwbfile: pynwb.NWBFile, result: xr.Dataset, region: Any) -> None:
+    module = nwbfile.processing.get("ophys") or nwbfile.create_processing_module(
+        "ophys", "Optical physiology: traces of regions of interest, and the spikes inferred from them"
+    )
+    clock = _clock(result["time"].values, result.attrs.get("frame_rate_hz"))
+    for name, variable in result.data_vars.items():
+        if set(variable.dims) < {"time", "neuron"}:
+            continue
+        _require_free(module, str(name))
+        common = {
+            "name": str(name),
+            "unit": str(variable.attrs.get("units", "unknown")),
+            "description": description_of(str(name)),
+            "comments": f"{MARK}; its attributes are in {RECORD_TABLE}.",
+            "data": stored_values(variable),
+            **clock,
+        }
+        if set(variable.dims) == {"time", "neuron"}:
+            module.add(RoiResponseSeries(rois=region(), **common))
+        else:
+            module.add(pynwb.TimeSeries(**common))
+    _add_tables(module, result)
+
+
+def _add_tables(module: Any, result: xr.Dataset) -> None:
+    """One row a neuron: labels and values per neuron; one row an object: what NWB has no place for."""
+    per_neuron = {str(n): v for n, v in {**result.coords, **result.data_vars}.items() if v.dims == ("neuron",)}
+    neurons = [
+        VectorData(name=name, description=_unit_text(name, column), data=_column(column.values))
+        for name, column in per_neuron.items()
+    ]
+    records = records_of(result)
+    record = [
+        VectorData(name="object", description="name of the series, or 'result' for all", data=list(records)),
+        VectorData(name="json", description="attributes and dimensions as JSON", data=list(records.values())),
+    ]
+    for name, text, columns in (
+        (NEURON_TABLE, "what was inferred of each neuron", neurons),
+        (RECORD_TABLE, "attributes of the result, to read it back", record),
+    ):
+        _require_free(module, name)
+        module.add(DynamicTable(name=name, description=f"{MARK}: {text}.", columns=columns))
+
+
+def _require_free(module: Any, name: str) -> None:
+    if name in module.data_interfaces:
+        raise InputError(f"the source's ophys module has an object {name!r} of its own: write to a new file instead")
+
+
+def _unit_text(name: str, column: xr.DataArray) -> str:
+    unit = column.attrs.get("units")
+    return f"{name} of each neuron, in {unit}" if unit else f"{name} of each neuron"
+
+
+def _column(values: np.ndarray) -> Any:
+    return [str(value) for value in values] if values.dtype.kind in "UOST" else np.asarray(values)
+
+
+def _clock(time: np.ndarray, frame_rate_hz: float | None) -> dict[str, Any]:
+    """Starting time and rate where the frames are even to a nanosecond, else a timestamp a frame."""
+    rates = [] if frame_rate_hz is None else [float(frame_rate_hz)]
+    if len(time) > 1:
+        rates.append(float((len(time) - 1) / (time[-1] - time[0])))
+    for rate in rates:
+        if np.abs(time[0] + np.arange(len(time)) / rate - time).max() <= _TIME_TOLERANCE_S:
+            return {"starting_time": float(time[0]), "rate": rate}
+    return {"timestamps": np.asarray(time, dtype=np.float64)}
+
+
+def _source_rois(nwbfile: pynwb.NWBFile, result: xr.Dataset, source: Path) -> Any:
+    """A maker of regions of the source's ROI table for the neurons of the result, found by label."""
+    labels = [str(label) for label in result["neuron"].values]
+    found = find_series(nwbfile)
+    wanted = result.attrs.get("series")
+    order = [pick_series(found, wanted, str(source))] if wanted else [s for s in found if s.is_trace]
+    for chosen in order:
+        table = roi_table(chosen.series, str(source))
+        rows = _rows(table, labels)
+        if rows is not None:
+            segmentation = chosen.series.rois.table
+            return lambda: segmentation.create_roi_table_region(
+                region=rows, description="the regions of interest whose spikes were inferred"
+            )
+    raise InputError(
+        f"{source}: no ROI table has all {len(labels)} neurons of the result (first: {labels[0]!r}): another recording?"
+    )
+
+
+def _rows(table: RoiTable, labels: list[str]) -> list[int] | None:
+    row_of = dict(zip(table.labels.tolist(), table.rows.tolist(), strict=True))
+    return [row_of[label] for label in labels] if all(label in row_of for label in labels) else None
+
+
+def _new_rois(nwbfile: pynwb.NWBFile, result: xr.Dataset) -> Any:
+    """A plane with one ROI a neuron: labels, no masks, since none are known."""
+    device = nwbfile.create_device("Microscope", description="not known: the recording came without metadata")
+    plane = nwbfile.create_imaging_plane(
+        name="ImagingPlane",
+        optical_channel=OpticalChannel(
+            name="OpticalChannel", description="not known: the recording came without metadata", emission_lambda=np.nan
+        ),
+        description="not known: the recording came without metadata",
+        device=device,
+        excitation_lambda=np.nan,
+        indicator="unknown",
+        location="unknown",
+        imaging_rate=float(result.attrs.get("frame_rate_hz", np.nan)),
+    )
+    labels = [str(label) for label in result["neuron"].values]
+    segmentation = PlaneSegmentation(
+        name="PlaneSegmentation",
+        description="one region of interest a neuron; its pixels are not known",
+        imaging_plane=plane,
+        id=list(range(len(labels))),
+        columns=[VectorData(name="label", description="label of the neuron", data=labels)],
+    )
+    module = nwbfile.create_processing_module("ophys", "Optical physiology: spikes inferred by Antidrome")
+    module.add(ImageSegmentation(plane_segmentations=[segmentation]))
+    return lambda: segmentation.create_roi_table_region(
+        region=list(range(len(labels))), description="the regions of interest whose spikes were inferred"
+    )

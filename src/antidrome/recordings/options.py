@@ -1,0 +1,30 @@
+"""What a caller may say about a file; one object for all readers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from antidrome.recordings.safety import DEFAULT_MAX_BYTES
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """Choices for reading; see :func:`antidrome.recordings.read` for their meaning."""
+
+    frame_rate_hz: float | None = None
+    quantity: str | None = None
+    orientation: str | None = None
+    series: str | None = None
+    accepted_only: bool = True
+    session_id: str | None = None
+    allow_external: bool = False
+    max_bytes: int = DEFAULT_MAX_BYTES
+
+    def provenance(self, path: Path, source_format: str, session_id: str | None = None) -> dict[str, Any]:
+        """Attributes that say where the recording comes from."""
+        name = path.name.split(".")[0] if path.name.split(".")[0] else path.name
+        return {
+            "source": str(path),
+            "source_format": source_format,
+            "session_id": self.session_id or session_id or name,
+        }

@@ -1,0 +1,135 @@
+"""``write`` and ``read_spikes``: results into NWB, Zarr, NetCDF or a suite2p-shaped folder, and back."""
+
+import os
+from pathlib import Path
+
+import xarray as xr
+
+from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.axes import one_of
+from antidrome.recordings.reading import detect_format
+from antidrome.recordings.safety import DEFAULT_MAX_BYTES, require_file
+
+FORMATS = ("nwb", "zarr", "netcdf", "suite2p")
+_SUFFIXES = {".nwb": "nwb", ".zarr": "zarr", ".nc": "netcdf", ".nc4": "netcdf", ".netcdf": "netcdf"}
+
+
+def write(
+    result: xr.Dataset | xr.DataArray,
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    source: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write a result (or a recording); the old file or the new one is there at any moment, never half of one.
+
+    Parameters
+    ----------
+    result
+        Dataset with dims "time" and "neuron", as the estimators return it; dask-backed values are written block by
+        block. A recording (``DataArray``) is written as a dataset of one variable.
+    path
+        File, or folder for Zarr and suite2p. Missing parent folders are made.
+    format
+        "nwb", "zarr", "netcdf" or "suite2p"; default by suffix (``.nwb``, ``.zarr``, ``.nc``).
+    source
+        The recording's own file. For NWB: the results go into a copy of it, with its ROI table, or into the file itself
+        if ``path`` is the same file (a copy is completed first and then takes its place). For suite2p: gives the
+        number of ROIs. Default: the ``source`` attribute of the result, if that file is of the same format.
+
+    Returns
+    -------
+    Path
+        What was written.
+
+    Raises
+    ------
+    InputError
+        If the format is unknown, or the result does not fit the source.
+    """
+    path = Path(path)
+    format = format or _SUFFIXES.get(path.suffix.lower())
+    if format is None:
+        raise InputError(f"{path}: no format for the suffix {path.suffix!r}: pass format=, one of {', '.join(FORMATS)}")
+    one_of("format", format, FORMATS)
+    dataset = _as_dataset(result)
+    origin = _source_of(dataset, format, source)
+    if format == "nwb":
+        from antidrome.recordings.nwb_writing import write_nwb
+
+        write_nwb(dataset, path, origin)
+    elif format == "suite2p":
+        from antidrome.recordings.suite2p_writing import write_suite2p
+
+        write_suite2p(dataset, path, origin)
+    else:
+        from antidrome.recordings.xarray_writing import write_netcdf, write_zarr
+
+        (write_zarr if format == "zarr" else write_netcdf)(dataset, path)
+    return path
+
+
+def read_spikes(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> xr.Dataset:
+    """Read back a result that :func:`write` wrote, in any of its formats.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+    max_bytes
+        Cap on what one array may declare.
+
+    Returns
+    -------
+    xr.Dataset
+        The variables, coordinates and attributes that were written (suite2p: ``expected_spikes`` and ``rate_hz``).
+
+    Raises
+    ------
+    FileFormatError
+        If the file holds no result of this package.
+    """
+    path = require_file(path)
+    if path.is_dir() and not any((path / name).is_file() for name in (".zgroup", "zarr.json")):
+        from antidrome.recordings.suite2p_writing import read_suite2p_result
+
+        return read_suite2p_result(path)
+    format = detect_format(path)
+    if format == "nwb":
+        from antidrome.recordings.nwb_results import read_nwb_result
+
+        return read_nwb_result(path, max_bytes)
+    if format not in ("zarr", "netcdf", "hdf5"):
+        raise FileFormatError(f"{path} is {format}, expected a result in NWB, Zarr, NetCDF or a suite2p-shaped folder")
+    from antidrome.recordings.xarray_writing import read_xarray_result
+
+    return read_xarray_result(path, max_bytes)
+
+
+def _as_dataset(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
+    if isinstance(result, xr.DataArray):
+        dataset = result.to_dataset(name=result.name or "fluorescence")
+        dataset.attrs = {k: v for k, v in result.attrs.items() if k not in ("units", "quantity")}
+    else:
+        dataset = result
+    missing = {"time", "neuron"} - set(dataset.coords)
+    if missing:
+        raise InputError(f"the result has no coordinate {' and '.join(sorted(missing))}, expected time (s) and neuron")
+    return dataset
+
+
+def _source_of(dataset: xr.Dataset, format: str, source: str | os.PathLike[str] | None) -> Path | None:
+    """The source if it is of the format to be written; a source that is named but missing is an error."""
+    if format not in ("nwb", "suite2p"):
+        return None
+    if source is not None:
+        path = require_file(source)
+    else:
+        recorded = dataset.attrs.get("source")
+        path = Path(recorded) if isinstance(recorded, str) and recorded else None
+        if path is None or not path.exists():
+            return None
+    try:
+        return path if detect_format(path) == format else None
+    except FileFormatError:
+        return None

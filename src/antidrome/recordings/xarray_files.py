@@ -1,0 +1,151 @@
+"""Recordings in Zarr (versions 2 and 3; plain arrays, groups, or written by xarray) and NetCDF."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.axes import choose_orientation, standard_dims, time_in_seconds
+from antidrome.recordings.choice import choose_series, find_frame_rate, find_labels, find_times, settle_frame_rate
+from antidrome.recordings.lazy import block_neurons, lazy_zarr
+from antidrome.recordings.options import ReadOptions
+from antidrome.recordings.recording import from_array
+from antidrome.recordings.safety import guard_zarr, open_hdf5
+
+_SMALL_BYTES = 64 * 2**20
+
+
+def read_zarr(path: Path, options: ReadOptions) -> xr.DataArray:
+    """Read an array of a Zarr store as dask; choose among several with ``series``."""
+    guard_zarr(path, max_bytes=options.max_bytes)
+    store = open_zarr(path)
+    if isinstance(store, zarr.Group) and _written_by_xarray(store):
+        dataset = xr.open_zarr(path, chunks=None, decode_timedelta=False, consolidated=None)
+        return from_dataset(dataset, path, "zarr", options)
+    notes: list[str] = []
+    arrays = {path.name.split(".")[0]: store} if isinstance(store, zarr.Array) else dict(store.arrays())
+    numeric = {name: array for name, array in arrays.items() if array.dtype.kind in "iuf"}
+    name = choose_series({key: array.shape for key, array in numeric.items()}, options.series, str(path))
+    array = numeric[name]
+    orientation = choose_orientation(array.shape, options.orientation, notes, repr(name))
+    shape = array.shape if array.ndim == 2 else (*array.shape, 1)
+    n_frames, n_neurons = shape if orientation == "time,neuron" else shape[::-1]
+    beside = _beside(store, array, arrays, name)
+    time = find_times(beside, n_frames)
+    found = None if time is not None else find_frame_rate(beside, path.name, notes)
+    rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
+    return from_array(
+        lazy_zarr(array, neuron_axis=1 if orientation == "time,neuron" and array.ndim == 2 else 0),
+        rate,
+        neuron=find_labels(beside, n_neurons),
+        time=time,
+        quantity=options.quantity or (name if name in ("dff", "fluorescence") else "unknown"),
+        orientation=orientation,
+        attrs=options.provenance(path, "zarr"),
+        notes=notes,
+    )
+
+
+def read_netcdf(path: Path, options: ReadOptions) -> xr.DataArray:
+    """Read a variable of a NetCDF file (version 4 as dask through the HDF5 rules; version 3 by scipy)."""
+    with open(path, "rb") as stream:
+        classic = stream.read(3) == b"CDF"
+    if not classic:
+        with open_hdf5(path, allow_external=options.allow_external, max_bytes=options.max_bytes):
+            pass
+    try:
+        dataset = xr.open_dataset(path, engine="scipy" if classic else "h5netcdf", decode_timedelta=False)
+    except (OSError, ValueError, TypeError, KeyError, AssertionError, IndexError) as error:
+        raise FileFormatError(f"{path} cannot be read as NetCDF: {error}") from error
+    return from_dataset(dataset, path, "netcdf", options)
+
+
+def open_zarr(path: Path) -> zarr.Array | zarr.Group:
+    """Open a guarded Zarr store, or FileFormatError."""
+    try:
+        return zarr.open(path, mode="r")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FileFormatError(f"{path} cannot be read as Zarr: {type(error).__name__}: {error}") from error
+
+
+def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: ReadOptions) -> xr.DataArray:
+    """Make a recording from one variable of a labelled dataset, keeping its coordinates and attributes."""
+    numeric = {str(name): variable for name, variable in dataset.data_vars.items() if variable.dtype.kind in "iuf"}
+    name = choose_series({key: variable.shape for key, variable in numeric.items()}, options.series, str(path))
+    variable = numeric[name]
+    notes = list(read_notes(variable.attrs.get("notes")))
+    try:
+        variable, renamed = standard_dims(variable)
+    except InputError:
+        variable, renamed = _guessed_dims(variable, options, path)
+    attrs = {**dataset.attrs, **variable.attrs}
+    time = time_in_seconds(variable["time"]) if "time" in variable.coords else None
+    beside = {key: np.asarray(value) for key, value in attrs.items() if isinstance(value, (int, float, np.number))}
+    rate = settle_frame_rate(options.frame_rate_hz, find_frame_rate(beside, path.name, []), time, str(path), notes)
+    columns = {str(key): c.values for key, c in variable.coords.items() if c.dims == ("neuron",) and key != "neuron"}
+    quantity = options.quantity or attrs.get("quantity") or (name if name in ("dff", "fluorescence") else "unknown")
+    same = attrs.get("quantity") == quantity
+    return from_array(
+        _blocks(variable),
+        rate,
+        neuron=variable["neuron"].values if "neuron" in variable.coords else None,
+        time=time,
+        quantity=quantity,
+        units=_known_units(attrs.get("units")) if same or options.quantity is None else None,
+        coords=columns,
+        attrs=options.provenance(path, source_format, attrs.get("session_id") or None),
+        notes=[*notes, *renamed],
+    )
+
+
+def read_notes(value: Any) -> list[str]:
+    """Notes as a list, however the file kept them."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else [str(note) for note in np.ravel(value)]
+
+
+def _known_units(units: Any) -> str | None:
+    return units if units in ("1", "percent", "a.u.", "unknown") else None
+
+
+def _guessed_dims(variable: xr.DataArray, options: ReadOptions, path: Path) -> tuple[xr.DataArray, list[str]]:
+    if variable.ndim > 2:
+        raise InputError(f"{path}: {variable.name!r} has dimensions {variable.dims}, expected time and neuron")
+    notes: list[str] = []
+    orientation = choose_orientation(variable.shape, options.orientation, notes, repr(variable.name))
+    names = orientation.split(",")
+    bare = variable.reset_coords(drop=True).drop_vars([dim for dim in variable.dims if dim in variable.coords])
+    renamed, more = standard_dims(bare.rename(dict(zip(variable.dims, names, strict=False))))
+    return renamed, notes + more
+
+
+def _blocks(variable: xr.DataArray) -> Any:
+    """The values as dask, whole traces per block, without having been read."""
+    stored = variable.encoding.get("preferred_chunks", {}).get("neuron", 1)
+    per_block = block_neurons(variable.sizes["time"], variable.dtype.itemsize, stored, variable.sizes["neuron"])
+    return variable.chunk({"time": -1, "neuron": per_block}).data
+
+
+def _written_by_xarray(group: zarr.Group) -> bool:
+    for _, array in group.arrays():
+        if array.attrs.get("_ARRAY_DIMENSIONS") or getattr(array.metadata, "dimension_names", None):
+            return True
+    return False
+
+
+def _beside(store: Any, array: Any, arrays: dict[str, Any], name: str) -> dict[str, np.ndarray]:
+    """Small arrays and attributes that may hold times, labels or the frame rate."""
+    small = {
+        key: np.asarray(other[...])
+        for key, other in arrays.items()
+        if key != name and other.nbytes <= _SMALL_BYTES and other.ndim <= 1
+    }
+    for attributes in (store.attrs, array.attrs):
+        for key, value in dict(attributes).items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                small.setdefault(key, np.asarray(value))
+    return small

@@ -1,0 +1,77 @@
+"""Results as Zarr or NetCDF, and back; values, coordinates and attributes return as they were."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome.errors import FileFormatError
+from antidrome.recordings.attributes import decode_attributes, encode_attributes
+from antidrome.recordings.files import atomic_directory, atomic_write
+from antidrome.recordings.lazy import block_neurons
+from antidrome.recordings.safety import DEFAULT_MAX_BYTES, guard_zarr, open_hdf5
+
+_PACKED = {"zlib": True, "complevel": 1, "shuffle": True}
+
+
+def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
+    """Write a dataset as NetCDF-4, block by block where it is dask."""
+    plain = _encoded(dataset)
+    encoding = {str(n): _PACKED for n, v in plain.data_vars.items() if v.ndim and v.dtype.kind in "iuf"}
+    with atomic_write(path) as temporary:
+        plain.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+
+
+def write_zarr(dataset: xr.Dataset, path: Path) -> None:
+    """Write a dataset as a Zarr store (version 2, which every reader knows), whole traces per chunk."""
+    plain = _encoded(dataset)
+    encoding: dict[str, Any] = {}
+    for name, variable in plain.data_vars.items():
+        chunks = _chunks(variable)
+        if chunks and variable.chunks is not None:
+            plain[name] = variable.chunk(dict(zip(variable.dims, chunks, strict=True)))
+        encoding[str(name)] = {"chunks": chunks} if chunks else {}
+    with atomic_directory(path) as temporary:
+        plain.to_zarr(temporary, mode="w", zarr_format=2, consolidated=True, encoding=encoding)
+
+
+def read_xarray_result(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> xr.Dataset:
+    """Read what :func:`write_zarr` or :func:`write_netcdf` wrote, into memory."""
+    if path.is_dir():
+        guard_zarr(path, max_bytes=max_bytes)
+        opened = xr.open_zarr(path, chunks=None, decode_timedelta=False)
+    else:
+        with open_hdf5(path, max_bytes=max_bytes):
+            pass
+        opened = xr.open_dataset(path, engine="h5netcdf", decode_timedelta=False)
+    try:
+        with opened:
+            dataset = opened.load()
+    except (OSError, ValueError, KeyError) as error:
+        raise FileFormatError(f"{path} is damaged: {error}") from error
+    dataset.attrs = decode_attributes(dataset.attrs)
+    for variable in dataset.variables.values():
+        variable.attrs = decode_attributes(variable.attrs)
+        variable.encoding = {}
+    return dataset
+
+
+def _encoded(dataset: xr.Dataset) -> xr.Dataset:
+    plain = dataset.copy()
+    plain.attrs = encode_attributes(dataset.attrs)
+    for name, variable in plain.variables.items():
+        variable.attrs = encode_attributes(dataset[name].attrs)
+        variable.encoding = {}
+    return plain
+
+
+def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
+    """Whole traces of some neurons; one sample at a time."""
+    if "time" not in variable.dims or "neuron" not in variable.dims:
+        return tuple(variable.shape) if 0 not in variable.shape else ()
+    per_chunk = block_neurons(
+        variable.sizes["time"], 4 * np.dtype(variable.dtype).itemsize, 1, variable.sizes["neuron"]
+    )
+    lengths = {"time": variable.sizes["time"], "neuron": per_chunk}
+    return tuple(lengths.get(str(dim), 1) for dim in variable.dims)
