@@ -43,21 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         What follows ``antidrome`` on the command line; by default that of this process.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        _write(sys.stdout, usage())
-        return 0 if arguments else 2
-    if arguments[0] in ("-V", "--version"):
-        from antidrome import __version__
-
-        _write(sys.stdout, f"antidrome {__version__}")
+    try:
+        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+    except BrokenPipeError:  # the reader of our output has gone (`antidrome check FILE | head`)
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    name, *options = arguments
-    if name not in COMMANDS:
-        _write(sys.stderr, f"antidrome: there is no command {name!r}.{did_you_mean(name, COMMANDS)}\n\n{usage()}")
-        return 2
-    with _ending_on_sigterm():
-        return _guarded(name, options)
 
 
 def usage() -> str:
@@ -85,6 +76,23 @@ def load_command(name: str) -> tuple[type, Callable[[typing.Any], int]]:
     return next(iter(hints.values())), module.run
 
 
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        _say(usage())
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        from antidrome import __version__
+
+        _say(f"antidrome {__version__}")
+        return 0
+    name, *options = arguments
+    if name not in COMMANDS:
+        _complain(f"antidrome: there is no command {name!r}.{did_you_mean(name, COMMANDS)}\n\n{usage()}")
+        return 2
+    with _ending_on_sigterm():
+        return _guarded(name, options)
+
+
 def _guarded(name: str, options: list[str]) -> int:
     """Run one command; every exception becomes a message on standard error and an exit code."""
     try:
@@ -94,11 +102,10 @@ def _guarded(name: str, options: list[str]) -> int:
         return 2
     except KeyboardInterrupt as interrupt:
         again = shlex.join(["antidrome", name, *options])
-        _write(sys.stderr, f"\nInterrupted; no half-written file is left. The same command goes on:\n  {again}")
+        _complain(f"\nInterrupted; no half-written file is left. The same command goes on:\n  {again}")
         return 143 if isinstance(interrupt, _Terminated) else 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _report(f"antidrome {name}: {where}{error.strerror or error}", error)
@@ -108,7 +115,7 @@ def _guarded(name: str, options: list[str]) -> int:
         return 2
     except Exception:
         traceback.print_exc()
-        _write(sys.stderr, f"\nantidrome {name}: an unexpected error. This is a bug: please report the lines above.")
+        _complain(f"\nantidrome {name}: an unexpected error. This is a bug: please report the lines above.")
         return 1
 
 
@@ -126,17 +133,22 @@ def _run(name: str, options: list[str]) -> int:
 def _report(message: str, error: BaseException) -> None:
     """Write an error as one message; with ANTIDROME_DEBUG set, where it came from too."""
     notes = getattr(error, "__notes__", [])
-    _write(sys.stderr, "\n".join([message, *notes]))
+    _complain("\n".join([message, *notes]))
     if os.environ.get("ANTIDROME_DEBUG"):
         traceback.print_exception(error)
 
 
-def _write(stream: typing.TextIO, text: str) -> None:
-    """Write a line; control characters (of a hostile file or neuron name) are shown, not obeyed."""
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _complain(text: str) -> None:
+    """Write to standard error; control characters (of a hostile file or neuron name) are shown, not obeyed."""
     shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
-    encoding = stream.encoding or "utf-8"
-    stream.write(shown.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    stream.flush()
+    encoding = sys.stderr.encoding or "utf-8"
+    sys.stderr.write(shown.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stderr.flush()
 
 
 @contextlib.contextmanager

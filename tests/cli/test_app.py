@@ -1,0 +1,140 @@
+"""The entry point: every way to fail is a message and an exit code."""
+
+import dataclasses
+import errno
+import os
+import signal
+import sys
+import types
+from collections.abc import Callable
+
+import pytest
+
+from antidrome.cli import app
+from antidrome.errors import FileFormatError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of a command made for these tests."""
+
+    path: str = "a.nwb"
+    frame_rate_hz: float = 30.0
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable], None]:
+    """Put a function in the place of the command ``check``."""
+
+    def install(function: Callable[[Options], int]) -> None:
+        def run(config: Options) -> int:
+            return function(config)
+
+        module = types.SimpleNamespace(run=run)
+        monkeypatch.setattr(app.importlib, "import_module", lambda name: {"antidrome.cli.check": module}[name])
+
+    return install
+
+
+def test_options_reach_the_command(command: Callable) -> None:
+    seen: list[Options] = []
+    command(lambda config: (seen.append(config), 1)[1])
+    assert app.main(["check", "--frame-rate-hz", "7.5", "--path", "b.nwb"]) == 1
+    assert seen == [Options("b.nwb", 7.5)]
+
+
+def test_no_command_shows_the_usage(capsys: pytest.CaptureFixture) -> None:
+    assert app.main([]) == 2
+    assert app.main(["--help"]) == 0
+    assert capsys.readouterr().out.count("usage: antidrome COMMAND") == 2
+    assert app.main(["--version"]) == 0
+    assert capsys.readouterr().out == "antidrome 0.1.0\n"
+
+
+def test_an_unknown_command_gets_a_suggestion(capsys: pytest.CaptureFixture) -> None:
+    assert app.main(["chekc", "a.nwb"]) == 2
+    assert "there is no command 'chekc'. Did you mean 'check'?" in capsys.readouterr().err
+
+
+def test_an_unknown_option_gets_a_suggestion(command: Callable, capsys: pytest.CaptureFixture) -> None:
+    command(lambda _: 0)
+    assert app.main(["check", "--frame-rate", "30"]) == 2
+    assert "--frame-rate-hz" in capsys.readouterr().err
+    assert app.main(["check", "--frame-rate-hz", "fast"]) == 2
+    assert app.main(["check", "--help"]) == 0
+
+
+def fail(error: BaseException) -> Callable[[Options], int]:
+    def run(_: Options) -> int:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (FileFormatError("a.nwb: the file is truncated."), 2, "antidrome check: a.nwb: the file is truncated.\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), 2, "antidrome check: out: Permission denied\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "antidrome check: No space left on device\n"),
+        (MemoryError(), 2, "antidrome check: not enough memory.\n"),
+        (KeyboardInterrupt(), 130, "antidrome check --path 'my file.nwb'\n"),
+        (ZeroDivisionError("oh"), 1, "an unexpected error. This is a bug"),
+    ],
+)
+def test_errors_become_messages(
+    command: Callable, capsys: pytest.CaptureFixture, error: BaseException, code: int, message: str
+) -> None:
+    command(fail(error))
+    assert app.main(["check", "--path", "my file.nwb"]) == code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert ("Traceback" in captured.err) == (code == 1)
+    assert captured.out == ""
+
+
+def test_notes_and_on_request_the_traceback_are_shown(
+    command: Callable, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = FileFormatError("bad")
+    error.add_note("This happened in task 3 (counted from 0).")
+    command(fail(error))
+    monkeypatch.setenv("ANTIDROME_DEBUG", "1")
+    assert app.main(["check"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("antidrome check: bad\nThis happened in task 3 (counted from 0).\n")
+    assert "Traceback" in shown
+
+
+def test_control_characters_are_shown_not_obeyed(command: Callable, capsys: pytest.CaptureFixture) -> None:
+    command(fail(FileFormatError("neuron '\x1b[2Jµ[red]' is constant")))
+    app.main(["check"])
+    assert capsys.readouterr().err == "antidrome check: neuron '\\x1b[2Jµ[red]' is constant\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
+def test_sigterm_ends_like_an_interrupt(command: Callable, capsys: pytest.CaptureFixture) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    command(lambda _: os.kill(os.getpid(), signal.SIGTERM) or signal.pause())
+    assert app.main(["check"]) == 143
+    assert "Interrupted" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    import subprocess
+
+    script = "import sys; from antidrome.cli import main; sys.exit(main(['--help']))"
+    read, write = os.pipe()
+    os.close(read)
+    run = subprocess.run([sys.executable, "-c", script], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_every_command_exists(name: str) -> None:
+    config_class, run = app.load_command(name)
+    assert dataclasses.is_dataclass(config_class)
+    assert config_class.__dataclass_params__.frozen
+    assert callable(run)
