@@ -22,6 +22,13 @@ def median_frame_rate_hz(time: np.ndarray) -> float | None:
     return float(1.0 / np.median(steps)) if steps.size else None
 
 
+def even_times(start_s: float, frame_rate_hz: float, n_frames: int) -> np.ndarray:
+    """Times (s), shape (frames,), of even frames, the first at ``start_s``."""
+    if start_s == 0.5 / frame_rate_hz:
+        return (np.arange(n_frames) + 0.5) / frame_rate_hz
+    return start_s + np.arange(n_frames) / frame_rate_hz
+
+
 def require_agreement(frame_rate_hz: float, time: np.ndarray, where: str = "the recording") -> None:
     """Raise InputError if a frame rate contradicts the times (s) by more than one per cent."""
     found = median_frame_rate_hz(time)
@@ -96,7 +103,7 @@ def checked_times(time: Any, rate: float | None, n_frames: int, n_neurons: int, 
     if time is None:
         if rate is None:
             raise InputError("the recording has neither times nor a frame rate: pass frame_rate_hz")
-        return (np.arange(n_frames) + 0.5) / rate
+        return even_times(0.5 / rate, rate, n_frames)
     times = np.asarray(time, dtype=np.float64)
     if times.shape != (n_frames,):
         hint = _transposed_hint(times.shape == (n_neurons,))

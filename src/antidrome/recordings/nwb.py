@@ -17,6 +17,7 @@ import xarray as xr
 from pynwb.ophys import DfOverF, Fluorescence, RoiResponseSeries
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError
+from antidrome.recordings.axes import even_times
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.lazy import lazy_hdf5
 from antidrome.recordings.nwb_rois import RoiTable, roi_table
@@ -133,7 +134,7 @@ def frame_times(series: RoiResponseSeries, n_frames: int, where: str) -> tuple[n
     if series.rate is None or not np.isfinite(series.rate) or series.rate <= 0:
         return None, None
     rate = float(series.rate)
-    return float(series.starting_time or 0.0) + np.arange(n_frames) / rate, rate
+    return even_times(float(series.starting_time or 0.0), rate, n_frames), rate
 
 
 def _recording(
@@ -144,9 +145,8 @@ def _recording(
     values, n_frames = _values(series, len(table), where, options, notes)
     time, found_rate = frame_times(series, n_frames, where)
     if options.frame_rate_hz is not None and found_rate is not None:
-        start = float(series.starting_time or 0.0)
         rate = settle_frame_rate(options.frame_rate_hz, found_rate, None, where, notes)
-        time = start + np.arange(n_frames) / options.frame_rate_hz
+        time = even_times(float(series.starting_time or 0.0), options.frame_rate_hz, n_frames)
     else:
         rate = settle_frame_rate(options.frame_rate_hz, found_rate, time, where, notes)
     kept = table.kept(options.accepted_only)

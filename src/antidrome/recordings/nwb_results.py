@@ -10,10 +10,11 @@ import xarray as xr
 
 from antidrome.errors import FileFormatError
 from antidrome.recordings.attributes import decode_attributes, encode_attributes
+from antidrome.recordings.axes import even_times
 from antidrome.recordings.safety import open_hdf5
 
 NEURON_TABLE = "antidrome_neurons"
-RECORD_TABLE = "antidrome_record"
+RECORD = "antidrome_record"
 WHOLE = "result"
 MARK = "Written by Antidrome"
 _DESCRIPTIONS = {
@@ -31,10 +32,10 @@ def description_of(name: str) -> str:
     return _DESCRIPTIONS.get(name, f"{name} of each neuron in each frame, computed by Antidrome.")
 
 
-def records_of(result: xr.Dataset) -> dict[str, str]:
-    """What NWB has no place for, as JSON by name: attributes, dimensions, which columns are coordinates.
+def record_of(result: xr.Dataset) -> str:
+    """What NWB has no place for, as JSON: attributes, dimensions, which columns are coordinates.
 
-    Kept as rows of a table, since an HDF5 attribute holds no more than 64 KiB.
+    Kept as a scratch dataset, since an HDF5 attribute holds no more than 64 KiB.
     """
     per_neuron = {str(n): v for n, v in {**result.coords, **result.data_vars}.items() if v.dims == ("neuron",)}
     records: dict[str, Any] = {
@@ -54,7 +55,7 @@ def records_of(result: xr.Dataset) -> dict[str, str]:
                 "attributes": encode_attributes(variable.attrs),
                 "dims": [str(dim) for dim in variable.dims],
             }
-    return {name: json.dumps(record) for name, record in records.items()}
+    return json.dumps(records)
 
 
 def is_result(group: h5py.Group) -> bool:
@@ -71,11 +72,11 @@ def read_nwb_result(path: Path, max_bytes: int) -> xr.Dataset:
             if isinstance(ophys, h5py.Group)
             else {}
         )
-        table, record = groups.pop(NEURON_TABLE, None), groups.pop(RECORD_TABLE, None)
-        if table is None or record is None or not groups:
+        table, record = groups.pop(NEURON_TABLE, None), file.get(f"scratch/{RECORD}")
+        if table is None or not isinstance(record, h5py.Dataset) or not groups:
             raise FileFormatError(f"{path} holds no spikes written by Antidrome in processing/ophys")
         try:
-            return _assemble(table, _records(record), groups)
+            return _assemble(table, json.loads(_text(record[()])), groups)
         except (KeyError, ValueError, TypeError, IndexError, OSError) as error:
             raise FileFormatError(f"{path}: the result is damaged: {type(error).__name__}: {error}") from error
 
@@ -104,16 +105,11 @@ def _assemble(table: h5py.Group, records: dict[str, Any], groups: dict[str, h5py
     return xr.Dataset(variables, coords=coords, attrs=decode_attributes(about["attributes"]))
 
 
-def _records(table: h5py.Group) -> dict[str, Any]:
-    names, texts = _values(table["object"]), _values(table["json"])
-    return {str(name): json.loads(text) for name, text in zip(names, texts, strict=True)}
-
-
 def _times(group: h5py.Group) -> np.ndarray:
     if "timestamps" in group:
         return group["timestamps"][()].astype(np.float64)
     start = group["starting_time"]
-    return float(start[()]) + np.arange(group["data"].shape[0]) / float(start.attrs["rate"])
+    return even_times(float(start[()]), float(start.attrs["rate"]), group["data"].shape[0])
 
 
 def _values(dataset: h5py.Dataset) -> np.ndarray:

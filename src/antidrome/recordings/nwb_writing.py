@@ -14,18 +14,21 @@ import h5py
 import numpy as np
 import pynwb
 import xarray as xr
-from hdmf.common import DynamicTable, VectorData
+from hdmf.common import DynamicTable, VectorData, VectorIndex
+from pynwb.core import ScratchData
+from pynwb.file import Subject
 from pynwb.ophys import ImageSegmentation, OpticalChannel, PlaneSegmentation, RoiResponseSeries
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.files import atomic_write
 from antidrome.recordings.nwb import find_series, pick_series
-from antidrome.recordings.nwb_results import MARK, NEURON_TABLE, RECORD_TABLE, description_of, is_result, records_of
+from antidrome.recordings.nwb_results import MARK, NEURON_TABLE, RECORD, description_of, is_result, record_of
 from antidrome.recordings.nwb_rois import RoiTable, roi_table
 from antidrome.recordings.nwb_values import stored_values
 from antidrome.recordings.safety import open_hdf5
 
 _TIME_TOLERANCE_S = 1e-9
+_PLANE_DESCRIPTION = "One region of interest a neuron; its pixels are not known (a placeholder of weight zero)."
 
 
 def write_nwb(result: xr.Dataset, path: Path, source: Path | None) -> None:
@@ -39,10 +42,17 @@ def write_nwb(result: xr.Dataset, path: Path, source: Path | None) -> None:
 
 def _write_new(result: xr.Dataset, path: Path) -> None:
     nwbfile = pynwb.NWBFile(
-        session_description="Spikes inferred by Antidrome; the start of the session is not known and is that of writing.",
+        session_description="Spikes inferred by Antidrome; its start is not known and is the time of writing.",
         identifier=str(uuid4()),
         session_start_time=datetime.now(UTC),
         session_id=str(result.attrs.get("session_id") or "unknown"),
+    )
+    nwbfile.subject = Subject(
+        subject_id="unknown",
+        sex="U",
+        age="P0D/",
+        species="unknown",
+        description="Not known: the recording came without metadata (the age means: zero days or more).",
     )
     region = _new_rois(nwbfile, result)
     _add_result(nwbfile, result, region)
@@ -70,6 +80,8 @@ def _write_copy(result: xr.Dataset, path: Path, source: Path) -> None:
 def _remove_earlier_result(path: Path) -> None:
     """Remove the series that an earlier run of this package left in (the copy of) the file; nothing else."""
     with h5py.File(path, "r+") as file:
+        if f"scratch/{RECORD}" in file:
+            del file[f"scratch/{RECORD}"]
         ophys = file.get("processing/ophys")
         if not isinstance(ophys, h5py.Group):
             return
@@ -91,7 +103,7 @@ def _add_result(nwbfile: pynwb.NWBFile, result: xr.Dataset, region: Any) -> None
             "name": str(name),
             "unit": str(variable.attrs.get("units", "unknown")),
             "description": description_of(str(name)),
-            "comments": f"{MARK}; its attributes are in {RECORD_TABLE}.",
+            "comments": f"{MARK}; its attributes are in scratch/{RECORD}.",
             "data": stored_values(variable),
             **clock,
         }
@@ -99,27 +111,26 @@ def _add_result(nwbfile: pynwb.NWBFile, result: xr.Dataset, region: Any) -> None
             module.add(RoiResponseSeries(rois=region(), **common))
         else:
             module.add(pynwb.TimeSeries(**common))
-    _add_tables(module, result)
+    _add_neuron_table(module, result)
+    record = ScratchData(
+        name=RECORD, data=record_of(result), description=f"{MARK}: attributes of the result as JSON, to read it back."
+    )
+    nwbfile.add_scratch(record)
 
 
-def _add_tables(module: Any, result: xr.Dataset) -> None:
-    """One row a neuron: labels and values per neuron; one row an object: what NWB has no place for."""
-    per_neuron = {str(n): v for n, v in {**result.coords, **result.data_vars}.items() if v.dims == ("neuron",)}
-    neurons = [
-        VectorData(name=name, description=_unit_text(name, column), data=_column(column.values))
-        for name, column in per_neuron.items()
-    ]
-    records = records_of(result)
-    record = [
-        VectorData(name="object", description="name of the series, or 'result' for all", data=list(records)),
-        VectorData(name="json", description="attributes and dimensions as JSON", data=list(records.values())),
-    ]
-    for name, text, columns in (
-        (NEURON_TABLE, "what was inferred of each neuron", neurons),
-        (RECORD_TABLE, "attributes of the result, to read it back", record),
-    ):
-        _require_free(module, name)
-        module.add(DynamicTable(name=name, description=f"{MARK}: {text}.", columns=columns))
+def _add_neuron_table(module: Any, result: xr.Dataset) -> None:
+    columns = {str(n): v for n, v in {**result.coords, **result.data_vars}.items() if v.dims == ("neuron",)}
+    _require_free(module, NEURON_TABLE)
+    module.add(
+        DynamicTable(
+            name=NEURON_TABLE,
+            description=f"{MARK}: what was inferred of each neuron.",
+            columns=[
+                VectorData(name=name, description=_unit_text(name, column), data=_column(column.values))
+                for name, column in columns.items()
+            ],
+        )
+    )
 
 
 def _require_free(module: Any, name: str) -> None:
@@ -172,7 +183,7 @@ def _rows(table: RoiTable, labels: list[str]) -> list[int] | None:
 
 
 def _new_rois(nwbfile: pynwb.NWBFile, result: xr.Dataset) -> Any:
-    """A plane with one ROI a neuron: labels, no masks, since none are known."""
+    """A plane with one ROI a neuron: its label, and a pixel of weight zero since NWB demands some pixel."""
     device = nwbfile.create_device("Microscope", description="not known: the recording came without metadata")
     plane = nwbfile.create_imaging_plane(
         name="ImagingPlane",
@@ -188,14 +199,17 @@ def _new_rois(nwbfile: pynwb.NWBFile, result: xr.Dataset) -> Any:
     )
     labels = [str(label) for label in result["neuron"].values]
     segmentation = PlaneSegmentation(
-        name="PlaneSegmentation",
-        description="one region of interest a neuron; its pixels are not known",
-        imaging_plane=plane,
-        id=list(range(len(labels))),
-        columns=[VectorData(name="label", description="label of the neuron", data=labels)],
+        name="PlaneSegmentation", description=_PLANE_DESCRIPTION, imaging_plane=plane, columns=_roi_columns(labels)
     )
     module = nwbfile.create_processing_module("ophys", "Optical physiology: spikes inferred by Antidrome")
     module.add(ImageSegmentation(plane_segmentations=[segmentation]))
     return lambda: segmentation.create_roi_table_region(
         region=list(range(len(labels))), description="the regions of interest whose spikes were inferred"
     )
+
+
+def _roi_columns(labels: list[str]) -> list[Any]:
+    pixels = np.zeros(len(labels), dtype=[("x", "u4"), ("y", "u4"), ("weight", "f4")])
+    mask = VectorData(name="pixel_mask", description="one pixel of weight zero: the pixels are not known", data=pixels)
+    index = VectorIndex(name="pixel_mask_index", data=np.arange(1, len(labels) + 1), target=mask)
+    return [mask, index, VectorData(name="label", description="label of the neuron", data=labels)]
