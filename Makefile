@@ -34,7 +34,7 @@ format: $(VENV)/.check
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.bench
-	set -e; for file in benchmarks/[a-z]*.py; do \
+	set -e; for file in $$(grep -l __main__ benchmarks/*.py); do \
 	  name=$$(basename $$file .py); $(BIN)/python -m benchmarks.$$name $(BENCH); \
 	done
 

@@ -40,7 +40,7 @@ def main() -> int:
 
 def python_files() -> list[pathlib.Path]:
     """Return the Python files that the laws hold for."""
-    folders = [ROOT / name for name in ("src", "tests", "benchmarks", "scripts", ".ci") if (ROOT / name).is_dir()]
+    folders = [ROOT / name for name in ("src", "tests", "benchmarks", "training", ".ci") if (ROOT / name).is_dir()]
     return sorted(path for folder in folders for path in folder.rglob("*.py"))
 
 

@@ -124,7 +124,12 @@ def _run(name: str, options: list[str]) -> int:
 
     config_class, run = load_command(name)
     try:
-        config = tyro.cli(config_class, args=options, prog=f"antidrome {name}", description=COMMANDS[name])
+        config = tyro.cli(
+            config_class,
+            args=options,
+            prog=f"antidrome {name}",
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+        )
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 2
     return run(config)
