@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.package
-	$(BIN)/antidrome run --demo --output demo
+	$(BIN)/antidrome run --output demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m "not slow and not browser" $(PYTEST)
