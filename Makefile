@@ -50,7 +50,7 @@ $(VENV)/.made:
 	touch $@
 
 $(VENV)/.package: $(VENV)/.made pyproject.toml
-	@echo "Installing Antidrome into $(VENV) (once; about 900 MB with JAX and the file formats)"
+	@echo "Installing Antidrome into $(VENV) (once; about 1 GB, JAX being half of it)"
 	$(PIP) --editable .
 	touch $@
 
