@@ -11,7 +11,7 @@ from antidrome.recordings.checks.registry import register_check
 from antidrome.recordings.checks.view import RecordingView
 
 LOWEST_HZ, HIGHEST_HZ = 0.25, 5.0
-WINDOW_S, SHORTEST_WINDOW_S = 32.0, 8.0
+WINDOW_S, SHORTEST_WINDOW_S, MOST_WINDOWS = 32.0, 8.0, 10
 ONE_EXCESS, ONE_AMPLITUDE = 3.0, 2.5
 ALL_EXCESS, ALL_AMPLITUDE, FEWEST_FOR_ALL = 1.5, 1.5, 5
 MAX_NEURONS = 128
@@ -24,7 +24,7 @@ def has_periodic_artefact(view: RecordingView) -> Problem | None:
     A line is a narrow peak between 0.25 and 5 Hz over the spectrum around it, e³-fold in one neuron or e^1.5-fold in
     the median neuron of five or more, and strong enough to pass for transients: amplitude over 2.5 (1.5) noise SDs
     after averaging over half its period. Slower rhythms (a stimulus every few seconds) and faster ones (heartbeat)
-    do not count. At most 128 neurons are looked at.
+    do not count. At most 128 neurons and the first 320 s without a gap are looked at.
     """
     spectra = _spectra(view)
     if spectra is None:
@@ -58,6 +58,8 @@ def _spectra(view: RecordingView) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     if rate is None or not usable.size or n_frames < 3 * SHORTEST_WINDOW_S * rate:
         return None
     columns = usable[np.linspace(0, usable.size - 1, min(usable.size, MAX_NEURONS)).astype(int)]
+    stretch = slice(stretch.start, min(stretch.stop, stretch.start + int(MOST_WINDOWS * WINDOW_S * rate)))
+    n_frames = stretch.stop - stretch.start
     traces = _filled(np.ascontiguousarray(view.values[stretch][:, columns].T, dtype=np.float64))
     window = min(n_frames // 3, int(WINDOW_S * rate))
     frequency, power = welch(traces, rate, nperseg=window, detrend="linear", average="median", axis=1)

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from antidrome.recordings.checks.finding import Finding, Problem, Severity
 from antidrome.recordings.checks.view import RecordingView
 
@@ -27,7 +29,8 @@ class Check:
 
     def __call__(self, view: RecordingView) -> Finding | None:
         """Run the check on a view of a recording."""
-        problem = self.function(view)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # infinity has its own check
+            problem = self.function(view)
         if problem is None:
             return None
         return Finding(

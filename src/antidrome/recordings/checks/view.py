@@ -18,6 +18,7 @@ MAX_VALUES = 32_000_000
 STRETCHES = 3
 MIN_STRETCH_FRAMES = 2048
 NEURON_GROUPS = 16
+NOISE_FRAMES = 8192
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,10 +124,18 @@ class RecordingView:
         return result
 
     @cached_property
+    def _noise_part(self) -> tuple[np.ndarray, np.ndarray]:
+        """About 8,000 frames of ΔF/F from beginning, middle and end, and which of them follow one another."""
+        runs = _spread(self.values.shape[0], NOISE_FRAMES, STRETCHES)
+        rows = np.concatenate([np.arange(run.start, run.stop) for run in runs])
+        adjacent = np.concatenate([[False], self.adjacent])[rows[1:]] & (np.diff(rows) == 1)
+        return self.dff[rows], adjacent
+
+    @cached_property
     def noise_level(self) -> np.ndarray:
         """Standardised noise level of each neuron, % Hz^-1/2; NaN when the frame rate is unknown."""
         scale = 100 / np.sqrt(self.frame_rate_hz) if self.frame_rate_hz else np.nan
-        return median_absolute_step(self.dff, self.adjacent) * scale
+        return median_absolute_step(*self._noise_part) * scale
 
     @cached_property
     def fast_noise_level(self) -> np.ndarray:
@@ -134,13 +143,11 @@ class RecordingView:
 
         What is smooth on the scale of a frame (decays of a denoised trace, filtered noise) nearly cancels here.
         """
-        both = self.adjacent[1:] & self.adjacent[:-1]
-        with np.errstate(invalid="ignore", over="ignore"):
-            residual = np.abs(self.dff[1:-1] - (self.dff[2:] + self.dff[:-2]) / 2)
-        if not both.all():
-            residual = residual[both]
+        dff, adjacent = self._noise_part
+        both = adjacent[1:] & adjacent[:-1]
+        residual = np.abs(dff[1:-1] - (dff[2:] + dff[:-2]) / 2)
         scale = 100 / np.sqrt(self.frame_rate_hz) if self.frame_rate_hz else np.nan
-        return nan_median(residual.T) * np.sqrt(4 / 3) * scale
+        return nan_median(residual[both].T) * np.sqrt(4 / 3) * scale
 
     def named(self, mask: np.ndarray) -> tuple[str, ...]:
         """Labels of the neurons looked at where `mask` is True."""

@@ -1,0 +1,116 @@
+"""False alarms of the checks on real ΔF/F, and alarms on the same traces spoilt on purpose (counts are printed)."""
+
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.ndimage import gaussian_filter1d
+
+from antidrome.recordings.checks import check
+
+ALARMS = ["looks-denoised", "looks-smoothed", "looks-percent", "not-dff", "periodic-artefact", "constant-traces",
+          "clipped-traces", "wrong-orientation", "identical-traces"]  # fmt: skip
+
+pytestmark = [pytest.mark.data, pytest.mark.slow]
+
+
+def as_recording(values, time, rate):
+    coords = {"time": time, "neuron": [f"n{i}" for i in range(values.shape[1])]}
+    attrs = {"quantity": "dff", "units": "1", "frame_rate_hz": rate}
+    return xr.DataArray(values, dims=("time", "neuron"), coords=coords, attrs=attrs)
+
+
+def trials(data_folder: Path):
+    """(name of the set, trial) of every recording of the 25 real sets and their uncorrected twins."""
+    sys.path.insert(0, str(data_folder / "spikes"))
+    try:
+        from gtload import load_cascade
+    finally:
+        sys.path.pop(0)
+    for path in sorted((data_folder / "spikes" / "cascade").glob("*DS*.npz")):
+        if "rawneuropil" not in path.name:
+            yield from ((path.stem, trial) for trial in load_cascade(str(path)))
+
+
+def populations(data_folder: Path):
+    """Each set as one recording: one trial a neuron, of the set's commonest frame rate, cut to the shortest."""
+    sets = defaultdict(list)
+    for name, trial in trials(data_folder):
+        if len(trial["dff"]) >= 20 * trial["fs"]:
+            sets[name].append(trial)
+    for name, members in sets.items():
+        rate = Counter(round(m["fs"], 1) for m in members).most_common(1)[0][0]
+        longest = {}
+        for m in members:
+            if abs(m["fs"] - rate) < 0.2 and len(m["dff"]) > len(longest.get(m["neuron"], {"dff": ()})["dff"]):
+                longest[m["neuron"]] = m
+        n_frames = min(len(m["dff"]) for m in longest.values())
+        values = np.stack([m["dff"][:n_frames] for m in longest.values()], axis=1)
+        yield name, as_recording(values, np.arange(n_frames) / rate, float(rate))
+
+
+def report(capsys, title, counts, total):
+    with capsys.disabled():
+        sys.stdout.write(f"\n{title} ({total}): {', '.join(f'{k} {counts[k]}' for k in counts) or 'none'}")
+
+
+def test_no_false_alarm_on_whole_sets(data_folder, capsys):
+    counts, total = Counter(), 0
+    for name, recording in populations(data_folder):
+        total += 1
+        counts.update((finding.id, name) for finding in check(recording, checks=ALARMS))
+    report(capsys, "alarms on real sets as populations", counts, total)
+    assert total >= 25
+    assert not counts
+
+
+def test_hardly_a_false_alarm_on_single_neurons(data_folder, capsys):
+    """What fires is broken: one neuron with F0 near zero (ΔF/F up to 49,900 %) and one interpolated trace."""
+    counts, total = Counter(), 0
+    for _, trial in trials(data_folder):
+        total += 1
+        one = as_recording(trial["dff"][:, None], trial["t"], trial["fs"])
+        counts.update(finding.id for finding in check(one, checks=ALARMS))
+    report(capsys, "alarms on single real recordings", counts, total)
+    assert total > 1000
+    assert counts.total() <= 5
+    assert not set(counts) - {"looks-percent", "looks-denoised"}
+
+
+SPOILT = {
+    "looks-percent": lambda values, rate: 100 * values,
+    "not-dff": lambda values, rate: 300 * (1 + values.clip(-0.9)),
+    "looks-smoothed": lambda values, rate: gaussian_filter1d(values, 1.5, axis=0),
+    "looks-denoised": lambda values, rate: gaussian_filter1d(values, 0.3 * rate, axis=0),
+    "periodic-artefact": lambda values, rate: values + 2 * _noise_sd(values) * _sine(len(values), rate),
+    "constant-traces": lambda values, rate: np.where(np.arange(values.shape[1]) == 0, 0.1, values),
+    "wrong-orientation": lambda values, rate: values[: min(len(values), 4000)].T,
+}
+
+
+def _noise_sd(values):
+    return np.median(np.abs(np.diff(values, axis=0)), axis=0) / 0.6745 / np.sqrt(2)
+
+
+def _sine(n_frames, rate):
+    return np.sin(2 * np.pi * 0.4 * np.arange(n_frames) / rate)[:, None]
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_spoilt_sets_are_caught(data_folder, capsys, name):
+    caught, missed = 0, []
+    for set_name, recording in populations(data_folder):
+        rate = recording.attrs["frame_rate_hz"]
+        spoilt = SPOILT[name](recording.values, rate)
+        findings = {f.id for f in check(as_recording(spoilt, np.arange(len(spoilt)) / rate, rate), checks=ALARMS)}
+        same = {"looks-denoised", "looks-smoothed"} if name in ("looks-denoised", "looks-smoothed") else {name}
+        if findings & same:
+            caught += 1
+        else:
+            missed.append(set_name)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{name}: caught in {caught}, missed in {len(missed)} {missed}")
+    assert caught >= 0.8 * (caught + len(missed))
