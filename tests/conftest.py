@@ -10,7 +10,6 @@ os.environ.update(
     XDG_CACHE_HOME=_cache,
     JAX_COMPILATION_CACHE_DIR=os.path.join(_cache, "compiled"),
     JAX_PLATFORMS="cpu",
-    JAX_NUMPY_RANK_PROMOTION="raise",  # a missing axis is an error, not a broadcast
 )
 
 import numpy as np  # noqa: E402

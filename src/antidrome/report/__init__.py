@@ -1,6 +1,6 @@
-"""The report: one self-contained HTML page, figures and all, that opens from a file and asks no network for anything."""
+"""The report: one self-contained HTML page that opens from a file and asks no network for anything."""
 
 from antidrome.report.page import RunInfo
-from antidrome.report.report import spikes_report, write_spikes_report
+from antidrome.report.report import session_views, spikes_report, write_page, write_spikes_report
 
-__all__ = ["RunInfo", "spikes_report", "write_spikes_report"]
+__all__ = ["RunInfo", "session_views", "spikes_report", "write_page", "write_spikes_report"]

@@ -71,4 +71,7 @@ def figures_json(figures: dict[str, "Model"]) -> dict[str, Any]:
     document = Document()
     for figure in figures.values():
         document.add_root(figure)
-    return {"document": document.to_json(deferred=False), "roots": {figure.id: name for name, figure in figures.items()}}
+    return {
+        "document": document.to_json(deferred=False),
+        "roots": {figure.id: name for name, figure in figures.items()},
+    }

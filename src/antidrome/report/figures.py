@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREY, GREEN = "#0072B2", "#D55E00", "#59636e", "#009E73"
 """Okabe and Ito's colour-blind-safe palette; the page's script exchanges them for lighter ones in the dark."""
 
-TRACE_TOOLS = "xpan,xbox_zoom,xwheel_zoom,reset,save"
+TIME_TOOLS = {
+    "tools": "xpan,xbox_zoom,xwheel_zoom,reset,save",
+    "active_scroll": "xwheel_zoom",
+    "active_drag": "xbox_zoom",
+}
 
 
 def browser(*, trace: bool, band: bool) -> "Model":
@@ -39,7 +43,7 @@ def browser(*, trace: bool, band: bool) -> "Model":
 def _trace_plot(time: Any) -> "Figure":
     from bokeh.models import ColumnDataSource, HoverTool, Range1d
 
-    plot = _figure("trace", 230, x_range=time, y_range=Range1d(0, 1), tools=TRACE_TOOLS, active_scroll="xwheel_zoom")
+    plot = _figure("trace", 230, x_range=time, y_range=Range1d(0, 1), **TIME_TOOLS)
     plot.yaxis.axis_label = "ΔF/F"
     plot.xaxis.visible = False
     source = ColumnDataSource({"t": [], "y": []}, name="trace")
@@ -55,7 +59,7 @@ def _trace_plot(time: Any) -> "Figure":
 def _rate_plot(time: Any, *, band: bool, toolbar: bool) -> "Figure":
     from bokeh.models import ColumnDataSource, HoverTool, Range1d
 
-    plot = _figure("rate", 190, x_range=time, y_range=Range1d(0, 1), tools=TRACE_TOOLS, active_scroll="xwheel_zoom")
+    plot = _figure("rate", 190, x_range=time, y_range=Range1d(0, 1), **TIME_TOOLS)
     plot.toolbar_location = "above" if toolbar else None
     plot.yaxis.axis_label = "rate (spikes/s)"
     plot.xaxis.axis_label = "time (s)"
@@ -74,7 +78,7 @@ def _rate_plot(time: Any, *, band: bool, toolbar: bool) -> "Figure":
 
 def overview(time: Any | None = None) -> "Model":
     """Heat map of all neurons' rates; with `time`, a draggable window shows what the browser shows."""
-    from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d, RangeTool
+    from bokeh.models import BoxAnnotation, ColumnDataSource, LinearColorMapper, Range1d, RangeTool
 
     plot = _figure("overview", 260, x_range=Range1d(0, 1), y_range=Range1d(1, 0), tools="tap,save")
     plot.xaxis.axis_label = "time (s)"
@@ -86,9 +90,9 @@ def overview(time: Any | None = None) -> "Model":
     row = ColumnDataSource({"left": [], "right": [], "top": [], "bottom": []}, name="overview-row")
     plot.quad("left", "right", "top", "bottom", source=row, fill_alpha=0, line_color=ORANGE, line_width=1.6, name="row")
     if time is not None:
-        tool = RangeTool(x_range=time)
-        tool.overlay.update(fill_color=ORANGE, fill_alpha=0.10, line_color=ORANGE, line_alpha=0.8, name="window")
-        plot.add_tools(tool)
+        window = BoxAnnotation(name="window", fill_color=ORANGE, fill_alpha=0.16, line_color=ORANGE, line_width=1.4)
+        window.update(level="overlay", editable=True, propagate_hover=True, line_alpha=0.9, line_dash="solid")
+        plot.add_tools(RangeTool(x_range=time, overlay=window, start_gesture="pan"))
     return plot
 
 
@@ -124,4 +128,4 @@ def _figure(name: str, height: int, **options: Any) -> "Figure":
 
 
 def _hover(tool: Any, renderer: "GlyphRenderer", tips: list[tuple[str, str]]) -> Any:
-    return tool(renderers=[renderer], tooltips=tips, mode="vline", line_policy="nearest", attachment="horizontal")
+    return tool(renderers=[renderer], tooltips=tips, mode="vline", line_policy="nearest", visible=False)

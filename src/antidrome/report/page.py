@@ -98,9 +98,9 @@ def page_html(run: RunInfo, parts: Sequence[Part], *, units: str) -> str:
     data = {key: value for part in parts for key, value in part.data.items()}
     scripts = (bokeh_script(), _code())
     sections = [
-        {"id": name, "title": title, "html": Markup("\n").join(part.sections[name] for part in parts if name in part.sections)}
+        {"id": name, "title": title, "html": Markup("\n").join(found)}
         for name, title in SECTIONS.items()
-        if any(name in part.sections for part in parts)
+        if (found := [part.sections[name] for part in parts if name in part.sections])
     ]  # fmt: skip
     return render(
         "page",

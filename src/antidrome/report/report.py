@@ -1,7 +1,7 @@
 """From spikes results to the page on disk."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,16 +48,36 @@ def spikes_report(
     InputError
         If there is no result, or one is not a spikes result.
     """
+    return page(session_views(results, max_neurons=max_neurons, max_bins=max_bins), run, card=card)
+
+
+def session_views(
+    results: Iterable[xr.Dataset], *, max_neurons: int = MAX_NEURONS, max_bins: int = MAX_BINS
+) -> list[SessionView]:
+    """What the page shows of each result; see `spikes_report`."""
     datasets = list(results)
     if not datasets:
         raise InputError("There is no result to report on: pass at least one spikes result.")
     total = sum(dataset.sizes.get("neuron", 0) for dataset in datasets)
-    views = [
+    return [
         session_view(dataset, max_neurons=_share(dataset, total, max_neurons), max_bins_total=max_bins // len(datasets))
         for dataset in datasets
     ]
+
+
+def page(views: Sequence[SessionView], run: RunInfo, *, card: Mapping[str, Any] | None = None) -> str:
+    """The page of sessions that are gathered already."""
     parts = [spikes_part(views, run, card or {}), citations_part(_citation_keys(views))]
     return page_html(run, parts, units=UNITS)
+
+
+def write_page(
+    path: str | os.PathLike[str], views: Sequence[SessionView], run: RunInfo, *, card: Mapping[str, Any] | None = None
+) -> None:
+    """Write the page of `page` to a file, atomically."""
+    html = page(views, run, card=card)
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(html)
 
 
 def write_spikes_report(
@@ -68,9 +88,7 @@ def write_spikes_report(
     card: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the page of `spikes_report` to a file, atomically."""
-    html = spikes_report(results, run, card=card)
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write(html)
+    write_page(path, session_views(results), run, card=card)
 
 
 def _share(dataset: xr.Dataset, total: int, max_neurons: int) -> int:

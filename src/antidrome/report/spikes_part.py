@@ -47,12 +47,13 @@ def spikes_part(views: Sequence[SessionView], run: RunInfo, card: Mapping[str, A
     with_trust = [
         {**context, "statements": session_statements(view, card)} for context, view in zip(sessions, views, strict=True)
     ]
+    common = {"sessions": sessions, "many": many}
     data, blocks = _data(views)
     return Part(
         sections={
-            "run": render("spikes_run", sessions=sessions, many=many, run=run, cards=_cards(views), parameters=_parameters(run)),
-            "checks": render("spikes_checks", sessions=sessions, many=many),
-            "results": render("spikes_results", sessions=sessions, many=many, has=has, histograms=_histogram_titles()),
+            "run": render("spikes_run", **common, run=run, cards=_cards(views), parameters=_parameters(run)),
+            "checks": render("spikes_checks", **common),
+            "results": render("spikes_results", **common, has=has, histograms=_histogram_titles()),
             "trust": render("spikes_trust", sessions=with_trust, many=many, general=model_statements(card)),
             "tables": render(
                 "spikes_tables",
@@ -142,8 +143,8 @@ def _browser_caption(view: SessionView) -> str:
     else:
         milliseconds = 1000 * float(view.bin_s[0])
         text = (
-            f"Drawn in bins of {view.factor} frames ({milliseconds:,.0f} ms): smallest and largest ΔF/F, summed spikes. "
-            "The files hold every frame."
+            f"Drawn in bins of {view.factor} frames ({milliseconds:,.0f} ms): smallest and largest ΔF/F, "
+            "summed spikes. The files hold every frame."
         )
     if view.shown.size < len(view.neurons):
         text += f" {view.shown.size:,} of {len(view.neurons):,} neurons, evenly spread; the files hold all."
@@ -172,7 +173,7 @@ def _session_context(view: SessionView, run: RunInfo) -> dict[str, Any]:
         "frame_rate": f"{view.frame_rate_hz:.4g} Hz",
         "notes": view.notes,
         "findings": [
-            {"fix": "", "message": "", "id": "", "neurons": [], **f, "word": SEVERITY.get(f.get("severity", ""), "Note")}
+            {"fix": "", "message": "", "id": "", "neurons": [], **f, "word": SEVERITY.get(str(f.get("severity")), "Note")}
             for f in sorted(view.findings, key=_worst_first)
         ],
     }  # fmt: skip

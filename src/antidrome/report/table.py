@@ -1,4 +1,4 @@
-"""The per-neuron table: one row a neuron, units in the column names, the same numbers in the page, the CSV and the JSON."""
+"""The per-neuron table: one row a neuron, each column with its unit; the same numbers in page, CSV and JSON."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""How far to trust it, in plain sentences that only repeat what was measured: on this recording, or by the model's card."""
+"""How far to trust it: plain sentences that repeat what was measured on this recording, or for the model's card."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,10 +95,12 @@ def _reached(reached: Mapping[str, Any]) -> str:
 def _findings(view: SessionView) -> Statement:
     count = {level: sum(f.get("severity") == level for f in view.findings) for level in ("error", "warning")}
     if count["error"]:
-        return Statement("bad", f"{_many(count['error'], 'check')} found an error in the input (see Checks): do not rely "
-                                "on these spikes before it is resolved.")  # fmt: skip
+        text = f"{_many(count['error'], 'check')} found an error in the input (see Checks)"
+        return Statement("bad", f"{text}: do not rely on these spikes before it is resolved.")
     if count["warning"]:
-        return Statement("care", f"{_many(count['warning'], 'check')} warned about the input; see Checks for what to do.")
+        return Statement(
+            "care", f"{_many(count['warning'], 'check')} warned about the input; see Checks for what to do."
+        )
     return Statement("good", "No check objected to the input.")
 
 
@@ -115,11 +117,13 @@ def _noise(view: SessionView, known: tuple[float, float] | None) -> Statement | 
     span = f"the {known[0]:g}–{known[1]:g} that the model was trained on"
     if outside == 0:
         return Statement("good", f"{text} All lie within {span}.")
-    return Statement("care", f"{text} {_many(outside, 'neuron')} of {noise.size:,} outside {span}: read these with doubt.")
+    return Statement(
+        "care", f"{text} {_many(outside, 'neuron')} of {noise.size:,} outside {span}: read these with doubt."
+    )
 
 
 def _frame_rate(view: SessionView, known: tuple[float, float] | None) -> Statement:
-    text = f"Frame rate {view.frame_rate_hz:.4g} Hz: a spike's time is known to about {1000 / view.frame_rate_hz:.0f} ms at best."
+    text = f"Frame rate {view.frame_rate_hz:.4g} Hz: one frame lasts {1000 / view.frame_rate_hz:.0f} ms."
     if known is None:
         return Statement("fact", text)
     if known[0] <= view.frame_rate_hz <= known[1]:
@@ -142,8 +146,11 @@ def _precision(view: SessionView) -> Statement | None:
     if not np.isfinite(sd).any() or total <= 0:
         return None
     each = view.table["expected_spikes_sd"] / np.maximum(view.table["expected_spikes"], 1e-9)
-    return Statement("fact", f"{total:,.0f} spikes expected in all; for the median neuron the posterior SD of its total "
-                             f"is {np.nanmedian(each):.0%} of the total.")  # fmt: skip
+    return Statement(
+        "fact",
+        f"{total:,.0f} spikes expected in all; for the median neuron the posterior SD of its total is "
+        f"{np.nanmedian(each):.0%} of the total.",
+    )
 
 
 def _simulation(view: SessionView) -> Statement | None:

@@ -23,6 +23,13 @@ async function openFigures(choose, tell) {
   const fill = (name, data) => { const source = get(name); if (source) source.data = data; };
   let current = null, shownRow = -1;
 
+  // The window on the overview appears once a part of the recording is chosen; before that, a drag chooses one.
+  time.change.connect(() => {
+    const { start, end } = current.overview;
+    const whole = time.end - time.start > 0.999 * (end - start);
+    if (get("window").visible === whole) get("window").visible = !whole;
+  });
+
   function setTime(low, high) {
     const { start, end } = current.overview;
     const width = Math.min(Math.max(high - low, 4 * current.interval), end - start);

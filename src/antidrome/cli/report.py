@@ -1,0 +1,24 @@
+"""``antidrome report``: the page of a results folder, again."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """Make report.html of a results folder anew, on any machine."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """A folder that `antidrome run` wrote."""
+
+
+def run(config: Report) -> int:
+    """Write the page; return 0."""
+    from antidrome.pipeline import rebuild_report
+
+    sys.stdout.write(f"{rebuild_report(config.folder)}\n")
+    return 0

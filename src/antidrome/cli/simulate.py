@@ -1,0 +1,54 @@
+"""``antidrome simulate``: a recording whose spikes are known."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from antidrome.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Simulate:
+    """Make a recording with known spikes, to try things on."""
+
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """File (.nwb, .zarr, .nc) or, for suite2p, folder to write."""
+    format: Literal["nwb", "zarr", "netcdf", "suite2p"] | None = None
+    """Format to write; by default told by the file's ending."""
+    n_neurons: int = 20
+    """Neurons."""
+    duration_s: float = 120.0
+    """Seconds."""
+    frame_rate_hz: float = 30.0
+    """Frames per second."""
+    indicator: Literal["fast", "slow", "red", "dye", "any"] = "fast"
+    """Indicator: fast (like GCaMP6f/8), slow (like GCaMP6s), red (like R-CaMP), dye (like OGB-1), or any."""
+    model: Literal["linear", "scdf"] = "linear"
+    """Generative model: linear (AR(2)), or scdf (facilitation and saturation)."""
+    seed: int = 0
+    """Seed: the same seed, the same recording."""
+    overwrite: bool = False
+    """Replace what is there."""
+
+
+def run(config: Simulate) -> int:
+    """Simulate and write; return 0."""
+    from antidrome.recordings import write
+    from antidrome.spikes import simulate
+
+    if config.output.exists() and not config.overwrite:
+        raise InputError(f"{config.output} exists. Choose another file with -o, or pass --overwrite.")
+    dataset = simulate(
+        config.n_neurons,
+        config.duration_s,
+        config.frame_rate_hz,
+        config.seed,
+        indicator=config.indicator,
+        model=config.model,
+    )
+    written = write(dataset, config.output, format=config.format)
+    sys.stdout.write(f"{written}\n")
+    return 0

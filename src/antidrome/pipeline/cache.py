@@ -1,0 +1,101 @@
+"""Results that survive an interruption: one NetCDF file a block of neurons, named by what it was computed from."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from antidrome.core.hashing import hash_configuration
+from antidrome.pipeline.folder import CACHE, read_json, write_json
+from antidrome.pipeline.names import slug
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+IN_MEMORY_VALUES = 60_000_000
+"""Results with at most so many values are read into memory; larger ones stay on disk, behind dask."""
+
+
+class SessionCache:
+    """Blocks of one session's results under ``.antidrome/SESSION/``.
+
+    Parameters
+    ----------
+    output
+        The results folder.
+    session_id
+        The session.
+    origin
+        What the results depend on, by name (hash of the input, settings, versions): the key of the cache is its hash.
+    """
+
+    def __init__(self, output: Path, session_id: str, origin: Mapping[str, Any]) -> None:
+        self.folder = output / CACHE / slug(session_id)
+        self.origin = dict(origin)
+        self.key = hash_configuration(self.origin)
+        self._known = self.folder / "origin.json"
+
+    def prepare(self, *, forget: bool) -> list[str]:
+        """Make the folder fit for this origin; return what changed since the run before (empty: nothing, or none before).
+
+        Blocks of another origin are deleted: they would never be used again.
+        """
+        known = read_json(self._known)
+        before = known.get("origin")
+        if before == self.origin and not forget:
+            return list(known.get("changed", []))
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        changed = _differences(before, self.origin) if before and not forget else []
+        write_json(self._known, {"origin": self.origin, "changed": changed})
+        return changed
+
+    def has(self, block: int) -> bool:
+        """Whether the block is finished."""
+        return self._path(block).exists()
+
+    def put(self, block: int, result: "xr.Dataset") -> None:
+        """Keep a finished block, atomically."""
+        from antidrome.recordings import write
+
+        write(result, self._path(block), format="netcdf")
+
+    def open(self, n_blocks: int) -> "xr.Dataset":
+        """All blocks as one dataset, along ``neuron``."""
+        return open_blocks([self._path(block) for block in range(n_blocks)])
+
+    def _path(self, block: int) -> Path:
+        return self.folder / f"block-{block:05d}.nc"
+
+
+def open_blocks(paths: Sequence[Path]) -> "xr.Dataset":
+    """Join blocks along ``neuron``, in their order; ``attrs["block_attributes"]`` keeps the attributes of each."""
+    import xarray as xr
+
+    from antidrome.recordings.attributes import decode_attributes
+
+    blocks = []
+    for path in paths:
+        block = xr.open_dataset(path, engine="h5netcdf", chunks={"time": -1, "neuron": -1}, decode_timedelta=False)
+        block.attrs = decode_attributes(block.attrs)
+        for variable in block.variables.values():
+            variable.attrs, variable.encoding = decode_attributes(variable.attrs), {}
+        blocks.append(block)
+    joined = xr.concat(blocks, "neuron", data_vars="minimal", coords="minimal", compat="override", join="exact",
+                       combine_attrs="override")  # fmt: skip
+    joined.attrs["block_attributes"] = [block.attrs for block in blocks]
+    if sum(variable.size for variable in joined.data_vars.values()) > IN_MEMORY_VALUES:
+        return joined
+    loaded = joined.load()
+    for block in blocks:
+        block.close()
+    return loaded
+
+
+def cached_blocks(output: Path, session_id: str) -> list[Path]:
+    """The blocks that the folder holds of a session, in order."""
+    return sorted((output / CACHE / slug(session_id)).glob("block-*.nc"))
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]

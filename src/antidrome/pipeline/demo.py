@@ -1,0 +1,33 @@
+"""The recording that a run without a path works on: simulated, two sessions of one population, spikes known."""
+
+from typing import TYPE_CHECKING
+
+from antidrome.pipeline.config import RunConfig
+from antidrome.pipeline.sessions import Session, session_from_recording
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+N_NEURONS, N_PER_SESSION = 40, 26
+SECONDS_PER_SESSION = 150.0
+FRAME_RATE_HZ = 30.0
+SEED = 7
+
+
+def demo_sessions(config: RunConfig) -> list[Session]:
+    """Two sessions of the same 40 cells, 26 seen in each and 12 in both; always the same."""
+    from antidrome.spikes import simulate
+
+    both = simulate(N_NEURONS, 2 * SECONDS_PER_SESSION, FRAME_RATE_HZ, SEED, indicator="slow")
+    n_frames = both.sizes["time"] // 2
+    parts = {
+        "simulated-session-1": both.isel(time=slice(0, n_frames), neuron=slice(0, N_PER_SESSION)),
+        "simulated-session-2": both.isel(time=slice(n_frames, None), neuron=slice(N_NEURONS - N_PER_SESSION, None)),
+    }
+    return [_session(name, part, config) for name, part in parts.items()]
+
+
+def _session(name: str, part: "xr.Dataset", config: RunConfig) -> Session:
+    part = part.assign_coords(time=part["time"] - part["time"][0] + 0.5 / FRAME_RATE_HZ)
+    recording = part["dff"].assign_attrs(session_id=name)
+    return session_from_recording(name, "simulated by antidrome", recording, config, truth=part["spike_count"])

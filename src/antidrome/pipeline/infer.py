@@ -1,0 +1,85 @@
+"""Spikes of one session, block of neurons by block of neurons, each kept as soon as it is finished."""
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from antidrome.core.progress import ProgressBar
+from antidrome.pipeline.cache import SessionCache
+from antidrome.pipeline.sessions import Session
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from antidrome.spikes import SpikeVAE
+
+BLOCK_VALUES = 4_000_000
+"""Frames × neurons of a block: what is computed, held in memory and, after an interruption, lost at most."""
+
+
+def block_slices(n_frames: int, n_neurons: int) -> list[slice]:
+    """Blocks of neurons; they depend on the shape alone, so that a resumed run cuts as the first one did."""
+    step = max(1, BLOCK_VALUES // max(1, n_frames))
+    return [slice(first, min(first + step, n_neurons)) for first in range(0, n_neurons, step)]
+
+
+def infer_session(
+    model: "SpikeVAE", session: Session, cache: SessionCache, samples: int, bar: ProgressBar
+) -> tuple["xr.Dataset", int]:
+    """Infer what the cache does not hold yet, and return the whole result and how many blocks were there before.
+
+    Returns
+    -------
+    result
+        The spikes result with the trace as ``dff`` and the recording's neuron coordinates; dask-backed if large.
+    n_kept
+        Blocks that an earlier run had finished.
+    """
+    recording = session.recording
+    blocks = block_slices(recording.sizes["time"], recording.sizes["neuron"])
+    n_kept = 0
+    for number, block in enumerate(blocks):
+        if cache.has(number):
+            n_kept += 1
+        else:
+            part = recording.isel(neuron=block).load()
+            cache.put(number, _with_trace(model.predict(part, samples=samples, progress=False), part, session, block))
+        bar.advance(block.stop - block.start)
+    return _complete(cache.open(len(blocks)), session, cache), n_kept
+
+
+def _with_trace(result: "xr.Dataset", part: "xr.DataArray", session: Session, block: slice) -> "xr.Dataset":
+    """The block's result with the trace that it came from; other neuron coordinates are added at the end, once."""
+    extra = {"dff": part.drop_vars([name for name in part.coords if name not in part.dims]).astype("float32")}
+    extra["dff"].attrs = {"units": "1", "long_name": "ΔF/F"}
+    if session.truth is not None:
+        truth = session.truth.isel(neuron=block).astype("float32")
+        truth.attrs = {"units": "spikes per frame", "long_name": "true spikes of the simulation"}
+        extra["true_spikes"] = truth.drop_vars([name for name in truth.coords if name not in truth.dims])
+    return result.drop_vars([name for name in result.coords if name not in result.dims]).assign(extra)
+
+
+def _complete(result: "xr.Dataset", session: Session, cache: SessionCache) -> "xr.Dataset":
+    """Coordinates and attributes of the whole: the checks' findings, and the notes of all blocks, each said once."""
+    of_blocks = result.attrs.pop("block_attributes")
+    notes = _once(session.recording.attrs.get("notes", []), *(attributes.get("notes", []) for attributes in of_blocks))
+    coords = {
+        name: ("neuron", coordinate.values)
+        for name, coordinate in session.recording.coords.items()
+        if name not in result.coords and coordinate.dims == ("neuron",)
+    }
+    return result.assign_coords(coords).assign_attrs(
+        findings=json.dumps([finding.to_dict() for finding in session.findings], ensure_ascii=False),
+        notes=notes,
+        source=session.source,
+        source_format=session.source_format,
+        session_id=session.session_id,
+        input_hash=session.input_hash,
+        result_key=cache.key,
+    )
+
+
+def _once(*lists: Iterable[str] | str) -> list[str]:
+    """All notes in order, each once; a list may come as JSON text."""
+    opened = [json.loads(notes) if isinstance(notes, str) else notes for notes in lists]
+    return list(dict.fromkeys(str(note) for notes in opened for note in notes))

@@ -1,0 +1,46 @@
+"""The network that a run uses, and what its results depend on."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from antidrome.pipeline.config import RunConfig
+from antidrome.pipeline.sessions import Session
+
+if TYPE_CHECKING:
+    from antidrome.spikes import SpikeVAE
+
+
+def load_model(config: RunConfig) -> "SpikeVAE":
+    """The shipped network, or the one of a model file."""
+    from antidrome.spikes import SpikeVAE
+
+    return SpikeVAE(model=config.model, seed=config.seed)
+
+
+def model_card(model: "SpikeVAE") -> Mapping[str, Any]:
+    """What the model's file says of itself."""
+    return model.model_card
+
+
+def model_hash(model: "SpikeVAE") -> str:
+    """Hash of the network's weights, so that results of an older model are never taken for those of a newer one."""
+    import jax
+    import numpy as np
+
+    from antidrome.core.hashing import hash_arrays
+    from antidrome.spikes.weights import load_network
+
+    leaves = jax.tree.leaves(load_network(model.model)[0])
+    return hash_arrays({f"{number:04d}": np.asarray(leaf) for number, leaf in enumerate(leaves)})
+
+
+def origin_of(session: Session, config: RunConfig, model: "SpikeVAE") -> dict[str, Any]:
+    """Everything that a session's numbers depend on, by name."""
+    from antidrome import __version__
+
+    return {
+        "input": session.input_hash,
+        **config.inference_settings(),
+        "model weights": model_hash(model),
+        "antidrome version": __version__,
+    }

@@ -1,0 +1,61 @@
+"""The page again, from what a results folder holds: on another machine, or with a newer Antidrome."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from antidrome.errors import InputError
+from antidrome.pipeline.cache import cached_blocks, open_blocks
+from antidrome.pipeline.folder import locked, read_json
+from antidrome.pipeline.run import REPORT, SUMMARY
+from antidrome.pipeline.summary import run_info
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def rebuild_report(folder: str | os.PathLike[str]) -> Path:
+    """Write ``report.html`` anew from the results files and ``summary.json`` of a folder.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no finished run.
+    """
+    from antidrome.report import write_spikes_report
+
+    folder = Path(folder)
+    summary = read_json(folder / SUMMARY)
+    if not summary.get("sessions"):
+        raise InputError(f"{folder} holds no finished run (no {SUMMARY}). Run `antidrome run … -o {folder}` first.")
+    with locked(folder):
+        results = [_result(folder, session) for session in summary["sessions"]]
+        write_spikes_report(folder / REPORT, results, run_info(summary), card=summary.get("model_card", {}))
+    return folder / REPORT
+
+
+def _result(folder: Path, session: dict[str, Any]) -> "xr.Dataset":
+    """The session's result from its file; for a suite2p folder, which keeps no uncertainty, from the kept blocks."""
+    from antidrome.recordings import read_spikes
+
+    path = folder / str(session["result"]["file"])
+    blocks = cached_blocks(folder, session["session_id"])
+    if blocks and path.is_dir() and path.suffix != ".zarr":
+        result = open_blocks(blocks)
+        del result.attrs["block_attributes"]
+    elif path.exists():
+        result = read_spikes(path)
+    else:
+        raise InputError(f"{path} is missing, although {SUMMARY} names it. Put it back, or run the job again.")
+    return result.assign_attrs(
+        findings=session["findings"],
+        notes=session["notes"],
+        session_id=session["session_id"],
+        source=session["input"]["path"],
+        source_format=session["input"]["format"],
+    )

@@ -1,0 +1,134 @@
+"""From paths to recordings ready for inference: read, named, turned into ΔF/F, checked."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from antidrome.errors import InputError
+from antidrome.pipeline.config import RunConfig
+from antidrome.pipeline.names import unique
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from antidrome.recordings import Finding
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """One session of the run.
+
+    Attributes
+    ----------
+    session_id
+        Unique within the run, also as a part of a file name.
+    source
+        Where it came from: a path, or what made it.
+    source_format
+        As the reader names it: ``"nwb"``, ``"suite2p"`` …
+    input_hash
+        Content hash of what was read (fluorescence and neuropil), whatever its file format.
+    recording
+        ΔF/F (time, neuron).
+    findings
+        What the checks said of it.
+    truth
+        True spikes per frame (time, neuron) of a simulated recording.
+    """
+
+    session_id: str
+    source: str
+    source_format: str
+    input_hash: str
+    recording: "xr.DataArray"
+    findings: "list[Finding]"
+    truth: "xr.DataArray | None" = None
+
+
+def read_sessions(paths: Sequence[str | os.PathLike[str]], config: RunConfig) -> list[Session]:
+    """Read and check every path; nothing large is loaded.
+
+    Raises
+    ------
+    InputError
+        If a path cannot be read, the same path is given twice, or something must be chosen (frame rate, series).
+    """
+    from antidrome.recordings import read_with_neuropil
+
+    resolved = [Path(path).resolve() for path in paths]
+    twice = {str(path) for path in resolved if resolved.count(path) > 1}
+    if twice:
+        raise InputError(f"{min(twice)} is given twice; give each recording once.")
+    pairs = []
+    for path in paths:
+        pairs.append(read_with_neuropil(path, frame_rate_hz=config.frame_rate_hz, quantity=config.quantity))
+    names = unique(
+        [str(recording.attrs.get("session_id") or Path(p).stem) for (recording, _), p in zip(pairs, paths, strict=True)]
+    )
+    return [
+        _session(name, str(path), recording, neuropil, config)
+        for name, path, (recording, neuropil) in zip(names, paths, pairs, strict=True)
+    ]  # fmt: skip
+
+
+def session_from_recording(
+    session_id: str, source: str, recording: "xr.DataArray", config: RunConfig, truth: "xr.DataArray | None" = None
+) -> Session:
+    """A session from a recording in memory; `truth` may hold its true spikes per frame."""
+    return dataclasses.replace(_session(session_id, source, recording, None, config), truth=truth)
+
+
+def _session(
+    session_id: str, source: str, raw: "xr.DataArray", neuropil: "xr.DataArray | None", config: RunConfig
+) -> Session:
+    from antidrome.core.hashing import hash_recording
+    from antidrome.recordings import check
+
+    recording = as_dff(raw, neuropil, config)
+    hashes = [hash_recording(one) for one in (raw, neuropil) if one is not None]
+    return Session(
+        session_id=session_id,
+        source=source,
+        source_format=str(raw.attrs.get("source_format", "array")),
+        input_hash="-".join(hashes),
+        recording=recording.assign_attrs(session_id=session_id),
+        findings=check(recording),
+    )
+
+
+def as_dff(recording: "xr.DataArray", neuropil: "xr.DataArray | None", config: RunConfig) -> "xr.DataArray":
+    """ΔF/F as a fraction: computed from raw fluorescence, divided by 100 where the file says percent, else as it is."""
+    from antidrome.recordings import delta_f_over_f
+
+    if recording.attrs.get("quantity") == "fluorescence":
+        return delta_f_over_f(
+            recording, neuropil=neuropil, neuropil_factor=config.neuropil_factor, baseline=config.baseline
+        )
+    if recording.attrs.get("units") == "percent":
+        notes = [*recording.attrs.get("notes", []), "The file states ΔF/F in percent: divided by 100."]
+        scaled = recording / 100
+        return scaled.assign_attrs(recording.attrs | {"units": "1", "notes": notes})
+    return recording
+
+
+def refuse_errors(sessions: Sequence[Session]) -> None:
+    """Stop before hours of work on input that a check calls wrong.
+
+    Raises
+    ------
+    InputError
+        If any session has a finding of severity ``"error"``; the message lists them with their fixes.
+    """
+    lines = [
+        f"  {session.session_id}: {finding.message} {finding.fix} [{finding.id}]"
+        for session in sessions
+        for finding in session.findings
+        if finding.severity == "error"
+    ]
+    if lines:
+        raise InputError(
+            "The checks found what would make the results wrong:\n" + "\n".join(lines) + "\n"
+            "Correct the input, or go on in spite of it with --force."
+        )
