@@ -18,11 +18,14 @@ COMMITTED = pathlib.Path(__file__).with_name("public_face.txt")
 def describe(name: str, thing: object) -> list[str]:
     """Return the lines for one public name: parameters and defaults, for classes of each public method."""
     if isinstance(thing, types.ModuleType):
-        return [f"{name}: module", *(f"{name}.{member}" for member in sorted(thing.__all__))]
+        members = getattr(
+            thing, "__all__", [member for member, value in vars(thing).items() if isinstance(value, type)]
+        )
+        return [f"{name}: module", *(f"{name}.{member}" for member in sorted(members))]
     if isinstance(thing, type):
         lines = [f"{name}{parameters(thing)}"]
         for member, value in sorted(vars(thing).items()):
-            if member.startswith("_"):
+            if member.startswith("_") or member.endswith("_request"):  # *_request: metadata routing of scikit-learn
                 continue
             function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
             lines.append(f"{name}.{member}{parameters(function) if callable(function) else ''}")
