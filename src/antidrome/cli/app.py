@@ -19,6 +19,7 @@ import typing
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
+from antidrome.cli.text import printable
 from antidrome.core.configuration import did_you_mean
 from antidrome.errors import AntidromeError
 
@@ -150,9 +151,8 @@ def _say(text: str) -> None:
 
 def _complain(text: str) -> None:
     """Write to standard error; control characters (of a hostile file or neuron name) are shown, not obeyed."""
-    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
     encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(shown.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stderr.write(printable(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
     sys.stderr.flush()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from antidrome.cli.text import printable
 from antidrome.errors import AntidromeError, InputError
 
 if TYPE_CHECKING:
@@ -160,8 +161,3 @@ def _write_findings(console: Console, one: _Looked) -> None:
 def _listing(neurons: tuple[str, ...]) -> str:
     shown = ", ".join(neurons[:LISTED_NEURONS])
     return shown if len(neurons) <= LISTED_NEURONS else f"{shown} and {len(neurons) - LISTED_NEURONS} more"
-
-
-def printable(text: str) -> str:
-    """Text whose control characters (of a hostile path or neuron name) are shown, not obeyed."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
