@@ -1,11 +1,13 @@
 """``.npy`` and ``.npz`` files: never a pickle, and never more data than the header, the file and the cap agree on."""
 
+import ast
 import os
+import re
 import zipfile
 import zlib
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -16,16 +18,33 @@ MAX_ZIP_RATIO = 200
 """Largest compression of one member above 64 MiB; real traces shrink less than tenfold."""
 
 _SUSPECT_BYTES = 64 * 2**20
+_MAX_HEADER_BYTES = 64 * 2**10
 
 
-def read_npy_header(stream: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, Fortran order and type of the ``.npy`` array that ``stream`` is at the beginning of."""
+def read_npy_header(stream: Any, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, Fortran order and type of the ``.npy`` array that ``stream`` (binary) is at the beginning of.
+
+    The format is that of NumPy's NEP 1: magic, version, length, then a literal dictionary.
+    """
+    magic = stream.read(8)
+    if len(magic) < 8 or not magic.startswith(b"\x93NUMPY") or magic[6] not in (1, 2, 3):
+        raise FileFormatError(f"{where} is not a NumPy file, or its beginning is damaged")
+    width = 2 if magic[6] == 1 else 4
+    length = int.from_bytes(stream.read(width), "little")
+    if length > _MAX_HEADER_BYTES:
+        raise FileFormatError(f"{where} is damaged: its header claims {length} bytes")
+    raw = stream.read(length)
     try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return read(stream)
-    except (ValueError, EOFError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        raise FileFormatError(f"{where} is not a NumPy file, or its header is damaged: {error}") from error
+        text = re.sub(r"(?<=\d)L\b", "", raw.decode("utf-8" if magic[6] == 3 else "latin1"))
+        header = ast.literal_eval(text.strip())
+        shape, fortran, descr = header["shape"], header["fortran_order"], header["descr"]
+        dtype = np.lib.format.descr_to_dtype(descr)
+    except (ValueError, TypeError, KeyError, IndexError, SyntaxError, RecursionError, MemoryError) as error:
+        raise FileFormatError(f"{where} is damaged: its header cannot be read ({type(error).__name__})") from error
+    whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
+    if len(raw) != length or not whole or not isinstance(fortran, bool):
+        raise FileFormatError(f"{where} is damaged: its header gives the shape {shape!r}")
+    return shape, fortran, dtype
 
 
 def load_npy(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> np.ndarray:
@@ -91,7 +110,7 @@ def _load_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) ->
             f"more than {MAX_ZIP_RATIO}-fold: it looks made to exhaust memory"
         )
     with archive.open(info) as stream:
-        shape, fortran, dtype = read_npy_header(stream, where)  # type: ignore[arg-type]
+        shape, fortran, dtype = read_npy_header(stream, where)
         _require_numbers(dtype, where)
         declared = prod(shape) * dtype.itemsize
         if declared > info.file_size:

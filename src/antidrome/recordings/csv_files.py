@@ -4,6 +4,7 @@ import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ _TIME_HEADER = re.compile(
     r"^\s*(time|times|t|timestamps?|seconds|frame_times?)\s*[_\s(\[]*(s|sec|seconds|ms)?[)\]]*\s*$", re.I
 )
 _COUNTER_HEADER = re.compile(r"^\s*(|unnamed.*|index|frames?|frame_(number|index)|sample)\s*$", re.I)
+_EXACT: dict[str, Any] = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
 _MISSING = ("", "nan", "na", "n/a", "null", "none", "inf", "-inf")
 
 
@@ -97,11 +99,11 @@ def _load(path: Path) -> _Table:
             header=None,
             skiprows=0 if header is None else 1,
             decimal=decimal,
-            float_precision="round_trip",
             encoding="utf-8-sig",
             na_values=list(_MISSING[:6]),
             skipinitialspace=True,
             low_memory=False,
+            **_EXACT,
         )
     except pd.errors.EmptyDataError:
         raise FileFormatError(f"{path} has a header but no rows") from None
@@ -115,16 +117,17 @@ def _load(path: Path) -> _Table:
 def _numbers(frame: pd.DataFrame, header: list[str] | None, path: Path) -> np.ndarray:
     if frame.shape[1] == 0:
         raise FileFormatError(f"{path} has no columns")
+    columns = []
     for position, column in enumerate(frame.columns):
-        if not pd.api.types.is_numeric_dtype(frame[column]):
-            numbers = pd.to_numeric(frame[column], errors="coerce")
-            row = int(np.flatnonzero(numbers.isna() & frame[column].notna())[0])
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        wrong = np.flatnonzero(numbers.isna() & frame[column].notna())
+        if wrong.size:
             name = header[position] if header else str(position)
-            line = row + 1 + (header is not None)
-            raise FileFormatError(
-                f"{path}, line {line}, column {name!r}: {str(frame[column].iloc[row])[:40]!r} is not a number"
-            )
-    return frame.to_numpy(dtype=np.float64)
+            line = int(wrong[0]) + 1 + (header is not None)
+            cell = str(frame[column].iloc[wrong[0]])[:40]
+            raise FileFormatError(f"{path}, line {line}, column {name!r}: {cell!r} is not a number")
+        columns.append(numbers.to_numpy(dtype=np.float64))
+    return np.stack(columns, axis=1)
 
 
 def _split_time(

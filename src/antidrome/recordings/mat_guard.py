@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from scipy.io.matlab import MatReadError
 from antidrome.errors import FileFormatError, UnsafeFileError
 from antidrome.recordings.safety import human_bytes, require_size
 
-_COMPRESSED = 15
+_MATRIX, _COMPRESSED = 14, 15
+_CONTAINERS = (1, 2, 3)
+_MAX_DEPTH = 50
 _SUSPECT_BYTES = 64 * 2**20
 _MAX_RATIO = 500
 _STEP = 2**20
@@ -54,7 +57,11 @@ def load_mat(path: Path, max_bytes: int, names: list[str] | None = None) -> dict
 
 
 def guard_mat5(path: Path, max_bytes: int) -> None:
-    """Measure the compressed variables of a v5–v7.2 file without keeping what comes out; v4 files have none."""
+    """Measure what a v5–v7.2 file would expand to and allocate; v4 files can do neither.
+
+    Compressed variables are expanded without keeping what comes out. Cells and structs, for which memory is taken by
+    their declared number of members, are walked through and must have that many.
+    """
     with open(path, "rb") as stream:
         header = stream.read(128)
         if len(header) < 128 or header[126:128] not in (b"IM", b"MI"):
@@ -62,17 +69,24 @@ def guard_mat5(path: Path, max_bytes: int) -> None:
         order = "<" if header[126:128] == b"IM" else ">"
         while len(tag := stream.read(8)) == 8:
             kind, size = struct.unpack(f"{order}II", tag)
-            if kind != _COMPRESSED:
-                stream.seek(size, 1)
-                continue
             end = stream.tell() + size
-            _measure(stream, size, path, max_bytes)
+            if kind == _COMPRESSED:
+                head = _measure(stream, size, path, max_bytes)[8:]
+            else:
+                head = stream.read(min(size, 64)) if kind == _MATRIX else b""
+            if _class_of(head, order) in _CONTAINERS:
+                stream.seek(end - size)
+                content = stream.read(size)
+                if kind == _COMPRESSED:
+                    content = zlib.decompress(content)[8:]
+                _walk(memoryview(content), order, str(path), 0)
             stream.seek(end)
 
 
-def _measure(stream: Any, size: int, path: Path, max_bytes: int) -> None:
+def _measure(stream: Any, size: int, path: Path, max_bytes: int) -> bytes:
+    """Expand a compressed variable, counting; returns its first bytes."""
     expander = zlib.decompressobj()
-    expanded, left, pending = 0, size, b""
+    expanded, left, pending, head = 0, size, b"", b""
     while not expander.eof:
         if not pending:
             pending = stream.read(min(_STEP, left))
@@ -80,9 +94,11 @@ def _measure(stream: Any, size: int, path: Path, max_bytes: int) -> None:
             if not pending:
                 raise FileFormatError(f"{path} is cut short: a compressed variable ends too early")
         try:
-            expanded += len(expander.decompress(pending, _STEP))
+            part = expander.decompress(pending, _STEP)
         except zlib.error as error:
             raise FileFormatError(f"{path} is damaged: {error}") from error
+        head = head or part[:64]
+        expanded += len(part)
         pending = expander.unconsumed_tail
         require_size(expanded, max_bytes, f"{path} (a compressed variable)")
         if expanded > _SUSPECT_BYTES and expanded > _MAX_RATIO * size:
@@ -90,6 +106,45 @@ def _measure(stream: Any, size: int, path: Path, max_bytes: int) -> None:
                 f"{path}: a variable expands from {human_bytes(size)} to more than {human_bytes(expanded)}: "
                 "it looks made to exhaust memory"
             )
+    return head
+
+
+def _class_of(content: Any, order: str) -> int:
+    """MATLAB class of a matrix element, from the flags at its beginning; 0 if there are none."""
+    return struct.unpack_from(f"{order}I", content, 8)[0] & 0xFF if len(content) >= 16 else 0
+
+
+def _walk(content: memoryview, order: str, where: str, depth: int) -> None:
+    """Compare the declared number of members of cells and structs with the bytes that are there, all the way down."""
+    kind = _class_of(content, order)
+    if kind not in _CONTAINERS:
+        return
+    if depth > _MAX_DEPTH:
+        raise FileFormatError(f"{where}: cells are nested more than {_MAX_DEPTH} deep")
+    parts = list(_elements(content, order, where))
+    n_members = 1
+    for length in np.frombuffer(parts[1][1], dtype=f"{order}i4") if len(parts) > 1 else ():
+        n_members *= max(int(length), 0)
+    if n_members > len(content):
+        raise FileFormatError(f"{where} is damaged: {n_members} members declared in {human_bytes(len(content))}")
+    for element, part in parts[2:]:
+        if element == _MATRIX:
+            _walk(part, order, where, depth + 1)
+
+
+def _elements(content: memoryview, order: str, where: str) -> Iterator[tuple[int, memoryview]]:
+    """Type and content of the elements inside a matrix; short ones have their content in the tag."""
+    place = 0
+    while place + 8 <= len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, place)
+        if kind >> 16:
+            kind, size, start, step = kind & 0xFFFF, kind >> 16, place + 4, 8
+        else:
+            start, step = place + 8, 8 + size + (-size) % 8
+        if start + size > len(content):
+            raise FileFormatError(f"{where} is damaged: an element of {human_bytes(size)} does not fit its variable")
+        yield kind, content[start : start + size]
+        place += step
 
 
 def plain_arrays(content: dict[str, Any]) -> dict[str, np.ndarray]:

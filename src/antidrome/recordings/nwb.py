@@ -4,6 +4,7 @@ The file is guarded first (:mod:`antidrome.recordings.safety`), then opened by p
 axis is time is decided by the length of the ROI table, since files with the axes exchanged are common.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,8 +51,11 @@ def open_nwb(path: Path, options: ReadOptions) -> Iterator[pynwb.NWBFile]:
     """Open a guarded NWB file with pynwb for reading."""
     with open_hdf5(path, allow_external=options.allow_external, max_bytes=options.max_bytes) as file:
         try:
-            io = pynwb.NWBHDF5IO(file=file, mode="r", load_namespaces=True)
-            nwbfile = io.read()
+            with warnings.catch_warnings():
+                # on cached namespaces and exchanged axes, which are seen to and noted here
+                warnings.simplefilter("ignore", UserWarning)
+                io = pynwb.NWBHDF5IO(file=file, mode="r", load_namespaces=True)
+                nwbfile = io.read()
         except Exception as error:  # pynwb raises many kinds for files that break its schema
             raise FileFormatError(f"{path} cannot be read as NWB: {type(error).__name__}: {error}") from error
         yield nwbfile

@@ -172,7 +172,9 @@ _NAMES: dict[tuple[str, str], Any] = {
     ("builtins", "complex"): complex,
     ("builtins", "set"): set,
     ("builtins", "frozenset"): frozenset,
+    ("__builtin__", "complex"): complex,
     ("__builtin__", "set"): set,
+    ("__builtin__", "frozenset"): frozenset,
     **{("datetime", name): _Nothing for name in ("datetime", "date", "time", "timedelta", "timezone")},
     **{
         (module, name): _Nothing

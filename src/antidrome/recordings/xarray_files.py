@@ -1,5 +1,6 @@
 """Recordings in Zarr (versions 2 and 3; plain arrays, groups, or written by xarray) and NetCDF."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import xarray as xr
 import zarr
 
 from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.attributes import decode_attributes
 from antidrome.recordings.axes import choose_orientation, standard_dims, time_in_seconds
 from antidrome.recordings.choice import choose_series, find_frame_rate, find_labels, find_times, settle_frame_rate
 from antidrome.recordings.lazy import block_neurons, lazy_zarr
@@ -23,10 +25,9 @@ def read_zarr(path: Path, options: ReadOptions) -> xr.DataArray:
     guard_zarr(path, max_bytes=options.max_bytes)
     store = open_zarr(path)
     if isinstance(store, zarr.Group) and _written_by_xarray(store):
-        dataset = xr.open_zarr(path, chunks=None, decode_timedelta=False, consolidated=None)
-        return from_dataset(dataset, path, "zarr", options)
+        return from_dataset(open_xarray_zarr(path), path, "zarr", options)
     notes: list[str] = []
-    arrays = {path.name.split(".")[0]: store} if isinstance(store, zarr.Array) else dict(store.arrays())
+    arrays = {path.name.split(".")[0]: store} if isinstance(store, zarr.Array) else arrays_of(store)
     numeric = {name: array for name, array in arrays.items() if array.dtype.kind in "iuf"}
     name = choose_series({key: array.shape for key, array in numeric.items()}, options.series, str(path))
     array = numeric[name]
@@ -71,17 +72,36 @@ def open_zarr(path: Path) -> zarr.Array | zarr.Group:
         raise FileFormatError(f"{path} cannot be read as Zarr: {type(error).__name__}: {error}") from error
 
 
+def open_xarray_zarr(path: Path) -> xr.Dataset:
+    """Open a guarded Zarr store that xarray wrote, lazily; consolidated metadata are used where they are there."""
+    consolidated = (path / ".zmetadata").is_file()
+    if (path / "zarr.json").is_file():
+        consolidated = b'"consolidated_metadata"' in (path / "zarr.json").read_bytes()
+    try:
+        return xr.open_zarr(path, chunks=None, decode_timedelta=False, consolidated=consolidated)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FileFormatError(f"{path} cannot be read as Zarr: {type(error).__name__}: {error}") from error
+
+
+def arrays_of(group: zarr.Group) -> dict[str, zarr.Array]:
+    """The arrays of a group by name; stray files in its folder are passed over."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not recognized as a component of a Zarr hierarchy")
+        return {str(name): array for name, array in group.arrays()}
+
+
 def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: ReadOptions) -> xr.DataArray:
     """Make a recording from one variable of a labelled dataset, keeping its coordinates and attributes."""
     numeric = {str(name): variable for name, variable in dataset.data_vars.items() if variable.dtype.kind in "iuf"}
     name = choose_series({key: variable.shape for key, variable in numeric.items()}, options.series, str(path))
-    variable = numeric[name]
-    notes = list(read_notes(variable.attrs.get("notes")))
+    variable = numeric[name].copy(deep=False)
+    variable.attrs = decode_attributes(variable.attrs)
+    notes = read_notes(variable.attrs.get("notes"))
     try:
         variable, renamed = standard_dims(variable)
     except InputError:
         variable, renamed = _guessed_dims(variable, options, path)
-    attrs = {**dataset.attrs, **variable.attrs}
+    attrs = {**decode_attributes(dataset.attrs), **variable.attrs}
     time = time_in_seconds(variable["time"]) if "time" in variable.coords else None
     beside = {key: np.asarray(value) for key, value in attrs.items() if isinstance(value, (int, float, np.number))}
     rate = settle_frame_rate(options.frame_rate_hz, find_frame_rate(beside, path.name, []), time, str(path), notes)
@@ -131,7 +151,7 @@ def _blocks(variable: xr.DataArray) -> Any:
 
 
 def _written_by_xarray(group: zarr.Group) -> bool:
-    for _, array in group.arrays():
+    for array in arrays_of(group).values():
         if array.attrs.get("_ARRAY_DIMENSIONS") or getattr(array.metadata, "dimension_names", None):
             return True
     return False

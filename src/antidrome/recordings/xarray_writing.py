@@ -11,6 +11,7 @@ from antidrome.recordings.attributes import decode_attributes, encode_attributes
 from antidrome.recordings.files import atomic_directory, atomic_write
 from antidrome.recordings.lazy import block_neurons
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES, guard_zarr, open_hdf5
+from antidrome.recordings.xarray_files import open_xarray_zarr
 
 _PACKED = {"zlib": True, "complevel": 1, "shuffle": True}
 
@@ -40,7 +41,7 @@ def read_xarray_result(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> xr.Dat
     """Read what :func:`write_zarr` or :func:`write_netcdf` wrote, into memory."""
     if path.is_dir():
         guard_zarr(path, max_bytes=max_bytes)
-        opened = xr.open_zarr(path, chunks=None, decode_timedelta=False)
+        opened = open_xarray_zarr(path)
     else:
         with open_hdf5(path, max_bytes=max_bytes):
             pass

@@ -1,0 +1,71 @@
+"""CaImAn HDF5: C + YrA or F_dff, never C alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+
+from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings import read
+
+
+def test_dff_is_preferred(make_caiman: Callable[..., Path], traces: np.ndarray) -> None:
+    path = make_caiman({"C": traces.T, "YrA": traces.T, "F_dff": traces.T * 2, "idx_components": None})
+    recording = read(path)
+    assert isinstance(recording.data, da.Array)
+    assert np.array_equal(recording.values, traces * 2)
+    assert (recording.attrs["quantity"], recording.attrs["units"], recording.attrs["frame_rate_hz"]) == (
+        "dff",
+        "1",
+        30.0,
+    )
+    assert recording.attrs["source_format"] == "caiman"
+    assert any("not evaluated" in note for note in recording.attrs["notes"])
+
+
+@pytest.mark.parametrize("residual", ["YrA", "R"])
+def test_the_residual_is_added(make_caiman: Callable[..., Path], traces: np.ndarray, residual: str) -> None:
+    path = make_caiman({"C": traces.T, residual: traces.T[:, ::-1], "F_dff": None, "idx_components": np.array([4, 0])})
+    recording = read(path)
+    assert np.array_equal(recording.values, (traces + traces[::-1])[:, [0, 4]])
+    assert list(recording["neuron"].values) == ["0", "4"]
+    assert recording.attrs["quantity"] == "fluorescence"
+    assert "4 of 6 components are rejected and left out" in recording.attrs["notes"]
+    assert read(path, accepted_only=False)["accepted"].values.tolist() == [True, False, False, False, True, False]
+
+
+def test_the_denoised_trace_alone_is_refused(make_caiman: Callable[..., Path], traces: np.ndarray) -> None:
+    path = make_caiman({"C": traces.T, "S": traces.T, "YrA": None, "F_dff": None})
+    with pytest.raises(FileFormatError, match="only the denoised trace C"):
+        read(path)
+    with pytest.raises(InputError, match="denoised"):
+        read(path, series="C")
+
+
+def test_the_choice_is_obeyed(make_caiman: Callable[..., Path], traces: np.ndarray) -> None:
+    path = make_caiman({"C": traces.T, "YrA": traces.T, "F_dff": traces.T})
+    assert read(path, series="C+YrA").attrs["quantity"] == "fluorescence"
+    with pytest.raises(InputError, match="expected 'F_dff'"):
+        read(path, series="other")
+
+
+def test_the_rate(make_caiman: Callable[..., Path], traces: np.ndarray) -> None:
+    path = make_caiman({"F_dff": traces.T}, rate_hz=None)
+    with pytest.raises(InputError, match="pass frame_rate_hz"):
+        read(path)
+    assert read(path, frame_rate_hz=7.5).attrs["frame_rate_hz"] == 7.5
+    replaced = read(make_caiman({"F_dff": traces.T}, name="b.hdf5"), frame_rate_hz=7.5)
+    assert "7.5 Hz as given replaces 30 Hz" in " ".join(replaced.attrs["notes"])
+
+
+def test_fields_that_disagree_are_refused(make_caiman: Callable[..., Path], traces: np.ndarray) -> None:
+    with pytest.raises(FileFormatError, match="YrA is"):
+        read(make_caiman({"C": traces.T, "YrA": traces.T[:3]}, name="a.hdf5"))
+    with pytest.raises(FileFormatError, match="F_dff is"):
+        read(make_caiman({"C": traces.T, "F_dff": traces.T[:3]}, name="b.hdf5"))
+    with pytest.raises(FileFormatError, match="names component 9"):
+        read(make_caiman({"F_dff": traces.T, "idx_components": np.array([9])}, name="c.hdf5"))
+    with pytest.raises(FileFormatError, match="no trace"):
+        read(make_caiman({"C": None}, name="d.hdf5"))

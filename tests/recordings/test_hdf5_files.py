@@ -1,0 +1,62 @@
+"""Plain HDF5."""
+
+from pathlib import Path
+
+import dask.array as da
+import h5py
+import numpy as np
+import pytest
+
+from antidrome.errors import InputError
+from antidrome.recordings import read
+
+
+def test_a_dataset_with_times_and_labels_beside(tmp_path: Path, traces: np.ndarray) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["session/dff"] = traces.T
+        file["session/timestamps"] = np.arange(120) / 25
+        file["session/roi_ids"] = np.arange(6) + 100
+        file["other/time"] = np.arange(120) / 1000
+    recording = read(tmp_path / "a.h5")
+    assert isinstance(recording.data, da.Array)
+    assert np.array_equal(recording.values, traces)
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(25.0)
+    assert recording["neuron"].values[0] == "100"
+    assert recording.attrs["quantity"] == "dff"
+
+
+def test_the_rate_may_be_an_attribute(tmp_path: Path, traces: np.ndarray) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["F"] = traces
+        file["F"].attrs["fs"] = 12.5
+    assert read(tmp_path / "a.h5").attrs["frame_rate_hz"] == 12.5
+
+
+def test_several_are_listed_by_path(tmp_path: Path, traces: np.ndarray) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a/F"] = traces
+        file["b/F"] = traces * 2
+    with pytest.raises(InputError, match="'a/F' 120 × 6, 'b/F' 120 × 6"):
+        read(tmp_path / "a.h5", frame_rate_hz=1.0)
+    assert np.array_equal(read(tmp_path / "a.h5", frame_rate_hz=1.0, series="b/F").values, traces * 2)
+
+
+def test_blocks_follow_the_stored_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("F", data=np.ones((1000, 50), "f4"), chunks=(100, 4))
+    monkeypatch.setattr("antidrome.recordings.lazy.BLOCK_BYTES", 1000 * 4 * 10)
+    recording = read(tmp_path / "a.h5", frame_rate_hz=1.0)
+    assert recording.chunks is not None
+    assert recording.chunks[0] == (1000,)
+    assert recording.chunks[1][0] == 8, "a multiple of the four neurons stored together, within ten"
+
+
+def test_lazy_arrays_travel_to_another_process(tmp_path: Path, traces: np.ndarray) -> None:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["F"] = traces
+    recording = read(tmp_path / "a.h5", frame_rate_hz=1.0)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        assert pool.submit(np.asarray, recording.data).result().sum() == pytest.approx(traces.sum())

@@ -1,0 +1,196 @@
+"""MATLAB files: versions 5 to 7.2 by scipy, 7.3 as HDF5, and the ground-truth layout."""
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from antidrome.errors import AntidromeError, FileFormatError, InputError, UnsafeFileError
+from antidrome.recordings import mat_guard, read, read_ground_truth_mat
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("version", ["5", "4"])
+def test_a_matrix_with_its_rate(tmp_path: Path, traces: np.ndarray, compressed: bool, version: str) -> None:
+    content = {"dff": traces.T, "fs": 30.0}
+    scipy.io.savemat(tmp_path / "a.mat", content, do_compression=compressed and version == "5", format=version)
+    recording = read(tmp_path / "a.mat")
+    assert np.array_equal(recording.values, traces)
+    assert recording.attrs["frame_rate_hz"] == 30.0
+    assert recording.attrs["source_format"] == "mat"
+
+
+def test_several_matrices_are_listed(tmp_path: Path, traces: np.ndarray) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {"F": traces, "Fneu": traces, "ops": {"fs": 30.0}, "name": "text"})
+    with pytest.raises(InputError, match="'F' 120 × 6, 'Fneu' 120 × 6"):
+        read(tmp_path / "a.mat")
+    assert read(tmp_path / "a.mat", series="F", frame_rate_hz=30.0).shape == (120, 6)
+
+
+def test_a_vector_with_times(tmp_path: Path, traces: np.ndarray) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {"trace": traces[:, 0], "time": np.arange(120) / 20})
+    recording = read(tmp_path / "a.mat")
+    assert recording.shape == (120, 1)
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)
+
+
+@pytest.fixture
+def mat73(tmp_path: Path, traces: np.ndarray) -> Path:
+    """A 7.3 file as MATLAB writes it: 512 bytes of text, then HDF5 with the axes reversed."""
+    path = tmp_path / "v73.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["dff"] = traces  # MATLAB sees neurons × frames
+        file["fs"] = np.array([[30.0]])
+        file["#refs#/x"] = np.zeros((3, 3))
+        for name in ("dff", "fs"):
+            file[name].attrs["MATLAB_class"] = np.bytes_("single")
+    text = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, HDF5 schema 1.00 ."
+    with open(path, "r+b") as stream:
+        stream.write(text.ljust(124) + b"\x00\x02IM")
+    return path
+
+
+def test_version_73_is_lazy_and_turned_as_matlab_sees_it(mat73: Path, traces: np.ndarray) -> None:
+    recording = read(mat73)
+    assert isinstance(recording.data, da.Array)
+    assert np.array_equal(recording.values, traces)
+    assert recording.attrs["frame_rate_hz"] == 30.0
+    assert recording.attrs["source_format"] == "mat"
+    assert "6 × 120 taken as neuron,time" in recording.attrs["notes"][0]
+    assert read(mat73, orientation="time,neuron").shape == (6, 120)
+
+
+def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mat_guard, "_SUSPECT_BYTES", 2**20)
+    scipy.io.savemat(tmp_path / "a.mat", {"dff": np.zeros((2000, 1000))}, do_compression=True)
+    assert (tmp_path / "a.mat").stat().st_size < 100_000
+    with pytest.raises(UnsafeFileError, match="exhaust memory"):
+        read(tmp_path / "a.mat", frame_rate_hz=1.0)
+
+
+def test_the_cap_counts_what_comes_out(tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {"dff": np.zeros((200, 100))}, do_compression=True)
+    with pytest.raises(UnsafeFileError, match="more than the cap"):
+        read(tmp_path / "a.mat", frame_rate_hz=1.0, max_bytes=50_000)
+
+
+def test_broken_files(tmp_path: Path, traces: np.ndarray) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {"dff": traces}, do_compression=True)
+    content = (tmp_path / "a.mat").read_bytes()
+    (tmp_path / "b.mat").write_bytes(content[:-50])
+    with pytest.raises(FileFormatError, match="cut short"):
+        read(tmp_path / "b.mat", frame_rate_hz=1.0)
+    (tmp_path / "c.mat").write_bytes(b"nonsense" * 100)
+    with pytest.raises(FileFormatError, match="not a MATLAB file"):
+        read(tmp_path / "c.mat", frame_rate_hz=1.0)
+
+
+def test_a_cell_of_a_billion_is_refused(tmp_path: Path) -> None:
+    """A cell array that declares 2³⁰ members in a hundred bytes."""
+    dims = struct.pack("<IIii", 5, 8, 2**15, 2**15)
+    body = struct.pack("<IIII", 6, 8, 1, 0) + dims + struct.pack("<HH4s", 1, 1, b"x\0\0\0")
+    packed = zlib.compress(struct.pack("<II", 14, len(body)) + body)
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    (tmp_path / "a.mat").write_bytes(header + struct.pack("<II", 15, len(packed)) + packed)
+    with pytest.raises(FileFormatError):
+        read(tmp_path / "a.mat", frame_rate_hz=1.0)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
+@given(st.data())
+def test_random_damage_gives_a_sentence_or_a_recording(tmp_path: Path, data: st.DataObject) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {"dff": np.arange(40.0).reshape(20, 2)}, do_compression=True)
+    content = bytearray((tmp_path / "a.mat").read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(124, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (tmp_path / "a.mat").write_bytes(bytes(content))
+    try:
+        assert read(tmp_path / "a.mat", frame_rate_hz=1.0).ndim == 2
+    except AntidromeError as error:
+        assert str(error)
+
+
+def attached(trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """``CAttached``: a 1 × trials cell of structs."""
+    cell = np.empty((1, len(trials)), dtype=object)
+    for i, trial in enumerate(trials):
+        cell[0, i] = trial
+    return {"CAttached": cell}
+
+
+@pytest.fixture
+def trial(rng: np.random.Generator) -> Callable[..., dict[str, Any]]:
+    def make(n_frames: int = 50, **changes: Any) -> dict[str, Any]:
+        fields = {
+            "fluo_time": 1.0 + np.arange(n_frames) / 20.0,
+            "fluo_mean": rng.normal(0, 0.1, n_frames),
+            "events_AP": np.array([31000.0, 12500.0]),
+            "ephys": np.zeros(10),
+        }
+        return fields | changes
+
+    return make
+
+
+def test_ground_truth(tmp_path: Path, trial: Callable[..., dict[str, Any]]) -> None:
+    first, second = trial(), trial(30)
+    scipy.io.savemat(tmp_path / "CAttached_cell_1.mat", attached([first, second]))
+    (recording, spikes), (other, _) = read_ground_truth_mat(tmp_path / "CAttached_cell_1.mat")
+    assert np.array_equal(recording.values[:, 0], first["fluo_mean"])
+    assert np.array_equal(recording["time"].values, first["fluo_time"])
+    assert spikes.tolist() == [1.25, 3.1], "seconds on the clock of the frames, sorted"
+    assert recording.attrs["quantity"] == "dff"
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)
+    assert (recording.attrs["session_id"], other.attrs["session_id"]) == ("CAttached_cell_1-0", "CAttached_cell_1-1")
+    assert list(recording["neuron"].values) == ["CAttached_cell_1"]
+
+
+def test_ground_truth_gaps_are_counted(tmp_path: Path, trial: Callable[..., dict[str, Any]]) -> None:
+    time, values = 1.0 + np.arange(50) / 20.0, np.ones(50)
+    time[3] = np.nan
+    values[7] = np.nan
+    empty = trial(fluo_mean=np.zeros(0), fluo_time=np.zeros(0))
+    silent = trial(events_AP=np.zeros((0, 0)))
+    content = attached([trial(fluo_time=time[:, None], fluo_mean=values[None]), empty, silent])
+    scipy.io.savemat(tmp_path / "a.mat", content)
+    (recording, _), (_, no_spikes) = read_ground_truth_mat(tmp_path / "a.mat")
+    assert recording.sizes["time"] == 49
+    assert np.isnan(recording.values[6, 0])
+    assert recording.attrs["notes"] == [
+        "1 frames without a time dropped",
+        "1 of 3 trials have no fluorescence and are left out",
+    ]
+    assert no_spikes.shape == (0,)
+
+
+def test_ground_truth_of_another_layout(tmp_path: Path, trial: Callable[..., dict[str, Any]]) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {"x": 1})
+    with pytest.raises(FileFormatError, match="no variable CAttached"):
+        read_ground_truth_mat(tmp_path / "a.mat")
+    scipy.io.savemat(tmp_path / "b.mat", attached([{"fluo_time": np.arange(3.0), "fluo_mean": np.arange(3.0)}]))
+    with pytest.raises(FileFormatError, match="no field events_AP"):
+        read_ground_truth_mat(tmp_path / "b.mat")
+    scipy.io.savemat(tmp_path / "c.mat", attached([trial(fluo_time=np.arange(3.0))]))
+    with pytest.raises(FileFormatError, match="trial 0: 3 times for 50"):
+        read_ground_truth_mat(tmp_path / "c.mat")
+    scipy.io.savemat(tmp_path / "d.mat", attached([trial()]))
+    with pytest.raises(InputError, match="read_ground_truth_mat"):
+        read(tmp_path / "d.mat")
+
+
+@pytest.mark.data
+@pytest.mark.skipif("ANTIDROME_GROUND_TRUTH" not in os.environ, reason="set it to a folder of CAttached .mat files")
+def test_every_public_file_is_read() -> None:
+    for path in sorted(Path(os.environ["ANTIDROME_GROUND_TRUTH"]).rglob("CAttached*.mat")):
+        assert read_ground_truth_mat(path)

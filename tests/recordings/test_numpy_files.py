@@ -1,0 +1,64 @@
+"""Plain arrays with a frame rate."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings import read
+
+
+def test_npy_guesses_the_orientation_and_says_so(tmp_path: Path, traces: np.ndarray) -> None:
+    for name, values in (("a.npy", traces), ("b.npy", traces.T)):
+        np.save(tmp_path / name, values)
+        recording = read(tmp_path / name, frame_rate_hz=30.0)
+        assert np.array_equal(recording.values, traces)
+        assert "the longer axis is time" in recording.attrs["notes"][0]
+    assert recording.attrs["source_format"] == "npy"
+    assert recording.attrs["session_id"] == "b"
+
+
+def test_npy_obeys_the_orientation(tmp_path: Path, traces: np.ndarray) -> None:
+    np.save(tmp_path / "a.npy", traces)
+    recording = read(tmp_path / "a.npy", frame_rate_hz=30.0, orientation="neuron,time", quantity="dff")
+    assert recording.shape == (6, 120)
+    assert recording.attrs["notes"] == []
+    assert recording.name == "dff"
+
+
+def test_npy_needs_a_rate(tmp_path: Path, traces: np.ndarray) -> None:
+    np.save(tmp_path / "a.npy", traces)
+    with pytest.raises(InputError, match=r"a\.npy has neither times nor a frame rate: pass frame_rate_hz"):
+        read(tmp_path / "a.npy")
+
+
+def test_one_trace_is_one_neuron(tmp_path: Path, traces: np.ndarray) -> None:
+    np.save(tmp_path / "a.npy", traces[:, 0])
+    assert read(tmp_path / "a.npy", frame_rate_hz=30.0).shape == (120, 1)
+
+
+def test_npz_uses_what_stands_beside(tmp_path: Path, traces: np.ndarray) -> None:
+    labels = np.array(["a", "b", "c", "d", "e", "f"])
+    np.savez(tmp_path / "a.npz", dff=traces, fs=25.0, neuron=labels)
+    recording = read(tmp_path / "a.npz")
+    assert recording.attrs["frame_rate_hz"] == 25.0
+    assert recording.attrs["quantity"] == "dff"
+    assert list(recording["neuron"].values) == list(labels)
+    np.savez(tmp_path / "b.npz", traces=traces.T, timestamps=2 + np.arange(120) / 20)
+    assert read(tmp_path / "b.npz")["time"].values[0] == 2.0
+
+
+def test_npz_with_several_arrays_lists_them(tmp_path: Path, traces: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", F=traces, Fneu=traces * 2, fs=30.0)
+    with pytest.raises(InputError, match="'F' 120 × 6, 'Fneu' 120 × 6"):
+        read(tmp_path / "a.npz")
+    assert np.array_equal(read(tmp_path / "a.npz", series="Fneu").values, traces * 2)
+    with pytest.raises(InputError, match="no array 'G'"):
+        read(tmp_path / "a.npz", series="G")
+
+
+def test_npz_without_a_recording(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", fs=30.0, names=np.array(["a", "b"]), time=np.arange(3.0))
+    with pytest.raises(FileFormatError, match="no array of frames × neurons"):
+        read(tmp_path / "a.npz")

@@ -1,0 +1,137 @@
+"""Results into NWB: into a copy, in place, or a new file; checked by pynwb and nwbinspector."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pynwb
+import pytest
+import xarray as xr
+
+from antidrome.errors import InputError
+from antidrome.recordings import read, read_spikes, write
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning:nwbinspector")
+
+
+def critical(path: Path) -> list[str]:
+    """Critical findings of nwbinspector."""
+    from nwbinspector import Importance, inspect_nwbfile
+
+    findings = inspect_nwbfile(nwbfile_path=str(path))
+    return [str(f) for f in findings if f.importance.value >= Importance.CRITICAL.value]
+
+
+def contents(path: Path, keep: Callable[[str], bool] = lambda name: True) -> dict[str, str]:
+    """A digest of every dataset of an HDF5 file."""
+    found: dict[str, str] = {}
+
+    def visit(name: str, member: object) -> None:
+        if isinstance(member, h5py.Dataset) and keep(name) and member.dtype.kind not in "O":
+            found[name] = hashlib.sha256(np.asarray(member[()]).tobytes()).hexdigest()
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return found
+
+
+def test_a_new_file_is_sound(tmp_path: Path, result: xr.Dataset) -> None:
+    write(result, tmp_path / "a.nwb")
+    assert critical(tmp_path / "a.nwb") == []
+    assert pynwb.validate(path=str(tmp_path / "a.nwb")) in ([], ([], 0))
+    with pynwb.NWBHDF5IO(str(tmp_path / "a.nwb"), "r") as io:
+        series = io.read().processing["ophys"]["expected_spikes"]
+        assert isinstance(series, pynwb.ophys.RoiResponseSeries)
+        assert series.unit == "spikes per frame"
+        assert "not a probability" in series.description
+        assert series.rate == 30.0
+        assert list(series.rois.table["label"][:]) == list(result["neuron"].values)
+        assert np.array_equal(series.data[:], result["expected_spikes"].values)
+
+
+def test_a_copy_keeps_the_source_and_its_roi_table(
+    tmp_path: Path, make_nwb: Callable[..., Path], traces: np.ndarray, result: xr.Dataset
+) -> None:
+    source = make_nwb({"DfOverF/dff": traces}, ids=[10, 11, 12, 13, 14, 15])
+    before = source.read_bytes()
+    part = result.isel(neuron=[4, 1]).assign_coords(neuron=["14", "11"])
+    write(part, tmp_path / "out.nwb", source=source)
+    assert source.read_bytes() == before
+    old, new = contents(source), contents(tmp_path / "out.nwb")
+    assert old.items() <= new.items()
+    assert critical(tmp_path / "out.nwb") == []
+    with pynwb.NWBHDF5IO(str(tmp_path / "out.nwb"), "r") as io:
+        nwbfile = io.read()
+        series = nwbfile.processing["ophys"]["rate_hz"]
+        assert series.rois.table is nwbfile.processing["ophys"]["ImageSegmentation"]["PlaneSegmentation"]
+        assert list(series.rois.data[:]) == [4, 1]
+        assert series.unit == "spikes/s"
+    xr.testing.assert_identical(read_spikes(tmp_path / "out.nwb"), part)
+
+
+def test_the_recording_is_still_the_recording(
+    tmp_path: Path, make_nwb: Callable[..., Path], traces: np.ndarray, result: xr.Dataset
+) -> None:
+    source = make_nwb({"DfOverF/dff": traces})
+    write(result, tmp_path / "out.nwb", source=source)
+    assert np.array_equal(read(tmp_path / "out.nwb").values, traces)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_in_place_harms_nothing(
+    make_nwb: Callable[..., Path], traces: np.ndarray, result: xr.Dataset, times: int
+) -> None:
+    source = make_nwb({"DfOverF/dff": traces, "Fluorescence/raw": traces * 2})
+    old = contents(source)
+    for _ in range(times):
+        write(result, source, source=source)
+    assert old.items() <= contents(source).items()
+    assert critical(source) == []
+    xr.testing.assert_identical(read_spikes(source), result)
+    assert [p.name for p in source.parent.iterdir()] == [source.name]
+
+
+def test_the_source_attribute_is_used(
+    tmp_path: Path, make_nwb: Callable[..., Path], traces: np.ndarray, result: xr.Dataset
+) -> None:
+    source = make_nwb({"DfOverF/dff": traces})
+    write(result.assign_attrs(source=str(source)), tmp_path / "out.nwb")
+    assert read(tmp_path / "out.nwb").attrs["session_id"] == "mouse-7"
+
+
+def test_the_right_table_is_found_among_planes(
+    tmp_path: Path, make_nwb: Callable[..., Path], traces: np.ndarray, result: xr.Dataset
+) -> None:
+    source = make_nwb({"Fluorescence/a": traces, "Fluorescence/b": traces})
+    write(result.assign_attrs(series="ophys/Fluorescence/b"), tmp_path / "out.nwb", source=source)
+    assert read_spikes(tmp_path / "out.nwb").sizes["neuron"] == 6
+
+
+def test_another_recording_is_refused_and_nothing_changes(
+    make_nwb: Callable[..., Path], traces: np.ndarray, result: xr.Dataset
+) -> None:
+    source = make_nwb({"DfOverF/dff": traces})
+    before = source.read_bytes()
+    with pytest.raises(InputError, match="another recording"):
+        write(result.assign_coords(neuron=list("abcdef")), source, source=source)
+    assert source.read_bytes() == before
+    assert [p.name for p in source.parent.iterdir()] == [source.name]
+
+
+def test_a_name_that_is_taken_is_refused(
+    tmp_path: Path, make_nwb: Callable[..., Path], traces: np.ndarray, result: xr.Dataset
+) -> None:
+    source = make_nwb({"DfOverF/dff": traces, "rate_hz": traces})
+    with pytest.raises(InputError, match="'rate_hz' of its own"):
+        write(result, tmp_path / "out.nwb", source=source)
+    assert not (tmp_path / "out.nwb").exists()
+
+
+def test_irregular_frames_get_timestamps(tmp_path: Path, result: xr.Dataset, rng: np.random.Generator) -> None:
+    time = np.cumsum(rng.uniform(0.03, 0.04, result.sizes["time"]))
+    write(result.assign_coords(time=time), tmp_path / "a.nwb")
+    assert critical(tmp_path / "a.nwb") == []
+    with h5py.File(tmp_path / "a.nwb") as file:
+        assert np.array_equal(file["processing/ophys/expected_spikes/timestamps"][:], time)

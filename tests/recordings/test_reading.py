@@ -1,0 +1,68 @@
+"""One door for all formats, and what it loads."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import zarr
+
+from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings import read, read_with_neuropil
+from antidrome.recordings.reading import detect_format
+
+
+def test_formats_are_told_by_content(
+    tmp_path: Path,
+    traces: np.ndarray,
+    make_nwb: Callable[..., Path],
+    make_suite2p: Callable[..., Path],
+    make_caiman: Callable[..., Path],
+) -> None:
+    np.save(tmp_path / "a.npy", traces)
+    (tmp_path / "a.npy").rename(tmp_path / "renamed.dat")
+    np.savez(tmp_path / "b.npz", traces)
+    scipy.io.savemat(tmp_path / "c.mat", {"x": traces})
+    zarr.create_array(tmp_path / "d", data=traces)
+    formats = {
+        "nwb": make_nwb({"DfOverF/dff": traces}),
+        "suite2p": make_suite2p(traces.T),
+        "caiman": make_caiman({"F_dff": traces.T}),
+        "npy": tmp_path / "renamed.dat",
+        "npz": tmp_path / "b.npz",
+        "mat": tmp_path / "c.mat",
+        "zarr": tmp_path / "d",
+    }
+    assert {name: detect_format(path) for name, path in formats.items()} == {name: name for name in formats}
+
+
+def test_the_unknown_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_bytes(b"whatever")
+    with pytest.raises(FileFormatError, match=r"a\.xyz is of no known format; known: NWB"):
+        read(tmp_path / "a.xyz")
+    (tmp_path / "b.npy").touch()
+    with pytest.raises(FileFormatError, match=r"b\.npy is empty"):
+        read(tmp_path / "b.npy")
+    with pytest.raises(InputError, match="no such file"):
+        read(tmp_path / "c.npy")
+
+
+def test_formats_without_neuropil_give_none(tmp_path: Path, traces: np.ndarray) -> None:
+    np.save(tmp_path / "a.npy", traces)
+    recording, neuropil = read_with_neuropil(tmp_path / "a.npy", frame_rate_hz=30.0, session_id="monday")
+    assert neuropil is None
+    assert recording.attrs["session_id"] == "monday"
+
+
+def test_no_file_library_is_loaded_before_a_file_is_met() -> None:
+    """If this fails, import the library inside the reader's own module, and that module only from ``reading``."""
+    script = (
+        "import sys, antidrome.recordings as r; "
+        "heavy = {'pynwb', 'hdmf', 'h5py', 'zarr', 'dask', 'jax', 'torch', 'pandas', 'scipy'} & set(sys.modules); "
+        "sys.exit(', '.join(sorted(heavy)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"loaded at import: {done.stderr}"

@@ -1,0 +1,199 @@
+"""The Recording contract: what is accepted, what it becomes, and what is refused with which words."""
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from antidrome.errors import InputError
+from antidrome.recordings import as_recording, from_array
+
+
+def test_frames_are_dated_by_their_centres() -> None:
+    recording = from_array(np.zeros((3, 1)), 10.0)
+    assert recording["time"].values == pytest.approx([0.05, 0.15, 0.25])
+    assert recording.attrs["frame_rate_hz"] == 10.0
+
+
+def test_attributes_and_name_follow_the_quantity() -> None:
+    recording = from_array(np.zeros((3, 2)), 10.0, quantity="dff")
+    assert (recording.name, recording.attrs["units"], recording.attrs["source_format"]) == ("dff", "1", "array")
+    assert from_array(np.zeros((3, 2)), 10.0, quantity="fluorescence").attrs["units"] == "a.u."
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("int16", "f4"), ("uint8", "f4"), (">i2", "f4"), ("int32", "f8"), ("int64", "f8"), ("float16", "f4"),
+     ("float32", "f4"), (">f4", "f4"), (">f8", "f8"), ("float64", "f8"), ("longdouble", "f8")],
+)  # fmt: skip
+def test_every_real_type_becomes_a_native_float(dtype: str, expected: str) -> None:
+    values = np.array([[1, 2], [3, 4], [5, 32000 if dtype != "uint8" else 200]]).astype(dtype)
+    recording = from_array(values, 10.0)
+    assert recording.dtype == np.dtype(expected)
+    assert recording.dtype.isnative
+    assert np.array_equal(recording.values, values.astype("f8"))
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "bool", "U3", "object", "datetime64[s]"])
+def test_other_types_are_refused(dtype: str) -> None:
+    with pytest.raises(InputError, match="expected real numbers"):
+        from_array(np.zeros((3, 2)).astype(dtype), 10.0)
+
+
+def test_memory_layout_does_not_matter(traces: np.ndarray) -> None:
+    for values in (np.asfortranarray(traces), traces[:, ::-1][:, ::-1], np.repeat(traces, 2, axis=0)[::2]):
+        assert np.array_equal(from_array(values, 30.0).values, traces)
+
+
+def test_orientation_is_obeyed(traces: np.ndarray) -> None:
+    assert np.array_equal(from_array(traces.T, 30.0, orientation="neuron,time").values, traces)
+
+
+def test_one_neuron_and_one_frame_are_recordings() -> None:
+    assert from_array(np.zeros(5), 10.0).shape == (5, 1)
+    assert from_array(np.zeros((1, 4)), 10.0).shape == (1, 4)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+def test_empty_recordings_are_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match="empty"):
+        from_array(np.zeros(shape), 10.0)
+
+
+def test_three_dimensions_are_refused() -> None:
+    with pytest.raises(InputError, match="two dimensions"):
+        from_array(np.zeros((3, 2, 2)), 10.0)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_frame_rates_are_refused(rate: float) -> None:
+    with pytest.raises(InputError, match="frame_rate_hz"):
+        from_array(np.zeros((3, 2)), rate)
+
+
+def test_neither_rate_nor_times_is_refused() -> None:
+    with pytest.raises(InputError, match="pass frame_rate_hz"):
+        from_array(np.zeros((3, 2)))
+
+
+def test_irregular_times_are_kept_and_give_the_median_rate(rng: np.random.Generator) -> None:
+    time = np.cumsum(rng.uniform(0.09, 0.11, 101))
+    recording = from_array(np.zeros((101, 2)), time=time)
+    assert np.array_equal(recording["time"].values, time)
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(1 / np.median(np.diff(time)))
+
+
+def test_a_rate_against_the_times_is_refused() -> None:
+    with pytest.raises(InputError, match="run at 10 Hz"):
+        from_array(np.zeros((11, 2)), 20.0, time=np.arange(11) / 10)
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [([0, 1, np.nan, 3], "first: frame 2"), ([0, 2, 1, 3], "backwards 1 times"), ([0, 1, 2], "3 times for 4 frames")],
+)
+def test_bad_times_are_named(times: list[float], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        from_array(np.zeros((4, 2)), time=times)
+
+
+def test_repeated_times_are_counted_then_refused_by_computations() -> None:
+    recording = from_array(np.zeros((4, 2)), time=[0.0, 1.0, 1.0, 2.0])
+    assert "1 times repeat" in recording.attrs["notes"][0]
+    with pytest.raises(InputError, match="first: frame 2"):
+        as_recording(recording)
+
+
+def test_labels_must_be_unique_and_fit() -> None:
+    with pytest.raises(InputError, match="'a'"):
+        from_array(np.zeros((4, 3)), 10.0, neuron=["a", "b", "a"])
+    with pytest.raises(InputError, match="orientation='neuron,time'"):
+        from_array(np.zeros((4, 3)), 10.0, neuron=list("abcd"))
+    assert list(from_array(np.zeros((4, 2)), 10.0, neuron=[7, b"x"])["neuron"].values) == ["7", "x"]
+
+
+def test_times_of_the_other_axis_hint_at_the_orientation() -> None:
+    with pytest.raises(InputError, match="orientation='neuron,time'"):
+        from_array(np.zeros((4, 3)), time=[0, 1, 2])
+
+
+def test_nan_stays_and_infinity_is_counted(traces: np.ndarray) -> None:
+    traces[3, 2] = np.nan
+    traces[5, 1] = -np.inf
+    recording = from_array(traces, 30.0)
+    assert np.isnan(recording.values[3, 2])
+    assert np.isnan(recording.values[5, 1])
+    assert recording.attrs["notes"] == ["1 infinite samples taken as missing (first: frame 5, neuron 1)"]
+    assert np.isinf(traces[5, 1]), "the caller's array is not changed"
+
+
+def test_dask_stays_lazy() -> None:
+    def explode(block: np.ndarray) -> np.ndarray:
+        raise AssertionError("computed")
+
+    lazy = da.ones((100, 4), chunks=(100, 2), dtype="i2").map_blocks(explode, dtype="i2", meta=np.empty((0, 0), "i2"))
+    recording = as_recording(from_array(lazy, 10.0))
+    assert recording.chunks == ((100,), (2, 2))
+    assert recording.dtype == np.float32
+
+
+def test_as_recording_transposes_and_renames(traces: np.ndarray) -> None:
+    frames = np.arange(len(traces))
+    array = xr.DataArray(traces.T, dims=("roi", "frame"), coords={"frame": frames, "time": ("frame", frames / 20.0)})
+    recording = as_recording(array)
+    assert recording.dims == ("time", "neuron")
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)
+    assert len(recording.attrs["notes"]) == 2
+    assert np.array_equal(recording.values, traces)
+
+
+def test_frame_numbers_are_not_times(traces: np.ndarray) -> None:
+    array = xr.DataArray(traces, dims=("frame", "cell"), coords={"frame": np.arange(len(traces))})
+    assert as_recording(array, 50.0)["time"].values[0] == pytest.approx(0.01)
+
+
+def test_as_recording_keeps_everything_of_a_recording(traces: np.ndarray) -> None:
+    recording = from_array(
+        traces, 30.0, quantity="dff", coords={"plane": np.arange(6)}, attrs={"session_id": "s"}, notes=["n"]
+    )
+    xr.testing.assert_identical(as_recording(recording), recording)
+
+
+def test_milliseconds_and_dates_become_seconds(traces: np.ndarray) -> None:
+    array = xr.DataArray(traces, dims=("time", "neuron"))
+    in_ms = array.assign_coords(time=("time", np.arange(len(traces)) * 100.0, {"units": "ms"}))
+    assert as_recording(in_ms).attrs["frame_rate_hz"] == pytest.approx(10.0)
+    dates = np.datetime64("2024-01-01", "ns") + np.arange(len(traces)) * np.timedelta64(100, "ms")
+    assert as_recording(array.assign_coords(time=dates))["time"].values[10] == pytest.approx(1.0)
+    with pytest.raises(InputError, match="'hours'"):
+        as_recording(array.assign_coords(time=("time", np.arange(len(traces)), {"units": "hours"})))
+
+
+def test_what_is_no_recording_is_refused(traces: np.ndarray) -> None:
+    with pytest.raises(InputError, match="pick the trace"):
+        as_recording(xr.Dataset({"dff": (("time", "neuron"), traces)}))
+    with pytest.raises(InputError, match="expected \\('time', 'neuron'\\)"):
+        as_recording(xr.DataArray(traces, dims=("x", "y")), 10.0)
+    with pytest.raises(InputError, match="pass frame_rate_hz"):
+        as_recording(traces)
+    with pytest.raises(InputError, match="quantity = 'volts'"):
+        from_array(traces, 10.0, quantity="volts")
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.float32, np.float64, np.int16]),
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
+    ),
+    st.floats(0.01, 1000),
+)
+def test_any_array_becomes_a_valid_recording_unchanged(values: np.ndarray, rate: float) -> None:
+    recording = from_array(values, rate)
+    finite = np.isfinite(values)
+    assert np.array_equal(recording.values[finite], values[finite])
+    assert np.isnan(recording.values[~finite]).all()
+    assert (np.diff(recording["time"].values) > 0).all()
+    xr.testing.assert_identical(as_recording(recording), recording)

@@ -1,0 +1,181 @@
+"""Hostile and damaged HDF5 and Zarr files are refused with a sentence, before anything is read."""
+
+import json
+import os
+import struct
+from pathlib import Path
+
+import h5py
+import numcodecs
+import numpy as np
+import pytest
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from antidrome.errors import AntidromeError, FileFormatError, InputError, UnsafeFileError
+from antidrome.recordings import read
+from antidrome.recordings.safety import human_bytes, open_hdf5
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A file beside the hostile one, 1200 bytes."""
+    path = tmp_path / "secret.bin"
+    path.write_bytes(struct.pack("<300f", *range(300)))
+    return path
+
+
+def test_external_link(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.zeros((50, 2))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_group("deep")["F"] = h5py.ExternalLink("other.h5", "/x")
+    with pytest.raises(UnsafeFileError, match="link into another file"):
+        read(tmp_path / "a.h5", frame_rate_hz=10.0)
+    with open_hdf5(tmp_path / "a.h5", allow_external=True) as file:
+        assert file["deep/F"].shape == (50, 2)
+
+
+def test_external_storage(tmp_path: Path, secret: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("F", (150, 2), "f4", external=[(str(secret), 0, 1200)])
+    with pytest.raises(UnsafeFileError, match="keeps its data in another file"):
+        read(tmp_path / "a.h5", frame_rate_hz=10.0)
+    allowed = read(tmp_path / "a.h5", frame_rate_hz=10.0, allow_external=True)
+    assert allowed.values[1, 1] == 3.0
+
+
+def test_virtual_dataset(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.ones((50, 2))
+    layout = h5py.VirtualLayout((50, 2), "f8")
+    layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "x", (50, 2))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_virtual_dataset("F", layout)
+    with pytest.raises(UnsafeFileError, match="virtual dataset"):
+        read(tmp_path / "a.h5", frame_rate_hz=10.0)
+    assert read(tmp_path / "a.h5", frame_rate_hz=10.0, allow_external=True).values.sum() == 100
+
+
+def test_a_file_replaced_after_the_look_is_looked_at_again(tmp_path: Path, secret: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["F"] = np.zeros((150, 2), "f4")
+    recording = read(tmp_path / "a.h5", frame_rate_hz=10.0)
+    os.remove(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("F", (150, 2), "f4", external=[(str(secret), 0, 1200)])
+    with pytest.raises(UnsafeFileError, match="another file"):
+        recording.compute()
+
+
+def test_declared_size_beyond_the_cap(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("F", (10**9, 100), "f8", chunks=(1000, 10))
+    assert (tmp_path / "a.h5").stat().st_size < 10_000
+    with pytest.raises(UnsafeFileError, match=r"745\.1 GiB, more than the cap of 64 GiB"):
+        read(tmp_path / "a.h5", frame_rate_hz=10.0)
+
+
+def test_declared_size_that_is_not_stored(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("F", (10**7, 100), "f8", chunks=(1000, 10))
+    with pytest.raises(UnsafeFileError, match="stores 0 bytes"):
+        read(tmp_path / "a.h5", frame_rate_hz=10.0)
+
+
+def test_the_cap_can_be_set(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["F"] = np.zeros((1000, 2))
+    with pytest.raises(UnsafeFileError, match="raise max_bytes"):
+        read(tmp_path / "a.h5", frame_rate_hz=10.0, max_bytes=1000)
+
+
+def test_cycles_of_links_end(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = file.create_group("a/b")
+        group["again"] = file["a"]
+        group["soft"] = h5py.SoftLink("/a/b/soft")
+        file["F"] = np.zeros((50, 2))
+    assert read(tmp_path / "a.h5", frame_rate_hz=10.0, series="F").shape == (50, 2)
+
+
+@pytest.mark.parametrize("keep", [0.999, 0.5, 0.05])
+def test_a_truncated_file(tmp_path: Path, keep: float) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["F"] = np.random.default_rng(0).random((1000, 4))
+    content = (tmp_path / "a.h5").read_bytes()
+    (tmp_path / "a.h5").write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(FileFormatError, match="cut short"):
+        read(tmp_path / "a.h5", frame_rate_hz=10.0)
+
+
+def test_what_is_not_hdf5(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").write_bytes(b"hello, this is not HDF5" * 100)
+    with pytest.raises(FileFormatError, match="not an HDF5 file"), open_hdf5(tmp_path / "a.h5"):
+        pass
+    with pytest.raises(InputError, match="no such file"), open_hdf5(tmp_path / "none.h5"):
+        pass
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8))
+def test_flipped_bytes_give_a_sentence_or_a_recording(tmp_path: Path, flips: list[tuple[float, int]]) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["F"] = np.ones((60, 2), "f4")
+    content = bytearray((tmp_path / "a.h5").read_bytes())
+    for place, value in flips:
+        content[min(int(place * len(content)), len(content) - 1)] = value
+    (tmp_path / "b.h5").write_bytes(bytes(content))
+    try:
+        assert read(tmp_path / "b.h5", frame_rate_hz=10.0).ndim == 2
+    except AntidromeError as error:
+        assert str(error)
+
+
+def test_a_zarr_codec_that_unpickles_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    path.mkdir()
+    metadata = {
+        "zarr_format": 2, "shape": [50, 2], "chunks": [50, 2], "dtype": "|O", "order": "C", "fill_value": None,
+        "compressor": None, "filters": [numcodecs.Pickle().get_config()],
+    }  # fmt: skip
+    (path / ".zarray").write_text(json.dumps(metadata))
+    with pytest.raises(UnsafeFileError, match="'pickle'"):
+        read(path, frame_rate_hz=10.0)
+
+
+def test_a_hostile_codec_in_consolidated_metadata_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.create_array("F", data=np.zeros((50, 2)))
+    zarr.consolidate_metadata(path, zarr_format=2)
+    hidden = json.loads((path / ".zmetadata").read_text())
+    hidden["metadata"]["F/.zarray"]["filters"] = [{"id": "pickle", "protocol": 5}]
+    (path / ".zmetadata").write_text(json.dumps(hidden))
+    with pytest.raises(UnsafeFileError, match="pickle"):
+        read(path, frame_rate_hz=10.0)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_zarr_sizes_are_capped(tmp_path: Path, zarr_format: int) -> None:
+    zarr.create_array(tmp_path / "a.zarr", shape=(10**9, 100), chunks=(1000, 10), dtype="f8", zarr_format=zarr_format)
+    with pytest.raises(UnsafeFileError, match=r"745\.1 GiB"):
+        read(tmp_path / "a.zarr", frame_rate_hz=10.0)
+    zarr.create_array(tmp_path / "b.zarr", shape=(10**7, 100), chunks=(1000, 10), dtype="f8", zarr_format=zarr_format)
+    with pytest.raises(UnsafeFileError, match="the data are missing"):
+        read(tmp_path / "b.zarr", frame_rate_hz=10.0)
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1, 2]", b"\xff\xfe", b"{}", b'{"zarr_format": 7}', b"[" * 100_000])
+@pytest.mark.parametrize("name", ["zarr.json", ".zarray", ".zgroup"])
+def test_damaged_zarr_metadata(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / "a.zarr"
+    path.mkdir()
+    (path / name).write_bytes(content)
+    with pytest.raises(AntidromeError, match=r"a\.zarr"):
+        read(path, frame_rate_hz=10.0)
+
+
+def test_sizes_for_people() -> None:
+    assert [human_bytes(n) for n in (10, 2048, 5 * 2**40)] == ["10 bytes", "2 KiB", "5 TiB"]

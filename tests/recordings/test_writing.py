@@ -1,0 +1,116 @@
+"""Results out and back in, in every format; nothing half written."""
+
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+
+from antidrome.errors import FileFormatError, InputError, UnsafeFileError
+from antidrome.recordings import read, read_spikes, write
+
+NAMES = ("a.nwb", "a.zarr", "a.nc")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_comes_back_identical(tmp_path: Path, result: xr.Dataset, name: str) -> None:
+    before = result.copy(deep=True)
+    assert write(result, tmp_path / name) == tmp_path / name
+    xr.testing.assert_identical(result, before)
+    xr.testing.assert_identical(read_spikes(tmp_path / name), result)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_irregular_times_and_nan_come_back(
+    tmp_path: Path, result: xr.Dataset, name: str, rng: np.random.Generator
+) -> None:
+    irregular = result.assign_coords(time=np.cumsum(rng.uniform(0.03, 0.04, result.sizes["time"])))
+    irregular["expected_spikes"][5, 3] = np.nan
+    write(irregular, tmp_path / name)
+    xr.testing.assert_identical(read_spikes(tmp_path / name), irregular)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_writing_twice_replaces(tmp_path: Path, result: xr.Dataset, name: str) -> None:
+    write(result, tmp_path / name)
+    write(result.isel(neuron=[1, 2]), tmp_path / name)
+    assert read_spikes(tmp_path / name).sizes["neuron"] == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dask_results_are_written_block_by_block(tmp_path: Path, result: xr.Dataset, name: str) -> None:
+    largest = 0
+
+    def note(block: np.ndarray) -> np.ndarray:
+        nonlocal largest
+        largest = max(largest, block.shape[1])
+        return block
+
+    spikes = da.from_array(result["expected_spikes"].values, chunks=(120, (1, 3, 2)))
+    lazy = result.assign(expected_spikes=(("time", "neuron"), spikes.map_blocks(note, dtype="f4")))
+    lazy["expected_spikes"].attrs = result["expected_spikes"].attrs
+    write(lazy, tmp_path / name)
+    assert largest == 3
+    xr.testing.assert_identical(read_spikes(tmp_path / name), result)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_failure_leaves_the_old_result(tmp_path: Path, result: xr.Dataset, name: str) -> None:
+    write(result, tmp_path / name)
+
+    def fail(block: np.ndarray) -> np.ndarray:
+        raise RuntimeError("no more")
+
+    spikes = da.from_array(result["expected_spikes"].values, chunks=(120, 2))
+    broken = result.assign(
+        expected_spikes=(("time", "neuron"), spikes.map_blocks(fail, dtype="f4", meta=np.empty((0, 0), "f4")))
+    )
+    with pytest.raises(RuntimeError, match="no more"):
+        write(broken, tmp_path / name)
+    xr.testing.assert_identical(read_spikes(tmp_path / name), result)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_long_attributes_fit(tmp_path: Path, result: xr.Dataset) -> None:
+    long = result.assign_attrs(findings="x" * 300_000)
+    for name in NAMES:
+        write(long, tmp_path / name)
+        assert read_spikes(tmp_path / name).attrs["findings"] == long.attrs["findings"]
+
+
+def test_a_result_holding_the_trace_reads_as_a_recording(tmp_path: Path, result: xr.Dataset) -> None:
+    dff = result["expected_spikes"].assign_attrs(quantity="dff", units="1", frame_rate_hz=30.0)
+    for name in ("a.zarr", "a.nc"):
+        write(result.assign(dff=dff), tmp_path / name)
+        recording = read(tmp_path / name)
+        assert recording.attrs["quantity"] == "dff"
+        assert np.array_equal(recording.values, dff.values)
+
+
+def test_the_format_must_be_known(tmp_path: Path, result: xr.Dataset) -> None:
+    with pytest.raises(InputError, match="pass format="):
+        write(result, tmp_path / "a.xyz")
+    with pytest.raises(InputError, match="format = 'mat', expected one of 'nwb'"):
+        write(result, tmp_path / "a.xyz", format="mat")
+    with pytest.raises(InputError, match="no coordinate neuron"):
+        write(result.drop_vars("neuron"), tmp_path / "a.nc")
+    with pytest.raises(InputError, match="attribute 'odd' is a object"):
+        write(result.assign_attrs(odd=object()), tmp_path / "a.nc")
+
+
+def test_what_is_no_result(tmp_path: Path, traces: np.ndarray) -> None:
+    np.save(tmp_path / "a.npy", traces)
+    with pytest.raises(FileFormatError, match="expected a result"):
+        read_spikes(tmp_path / "a.npy")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileFormatError, match="not written by Antidrome"):
+        read_spikes(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cap_holds_when_reading_back(tmp_path: Path, result: xr.Dataset, name: str) -> None:
+    write(result, tmp_path / name)
+    with pytest.raises(UnsafeFileError, match="more than the cap"):
+        read_spikes(tmp_path / name, max_bytes=1000)

@@ -1,0 +1,116 @@
+"""Zarr (both versions, plain and by xarray) and NetCDF."""
+
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import scipy.io
+import xarray as xr
+import zarr
+
+from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings import from_array, read, write
+
+both_versions = pytest.mark.parametrize("zarr_format", [2, 3])
+
+
+@both_versions
+def test_a_plain_array(tmp_path: Path, traces: np.ndarray, zarr_format: int) -> None:
+    zarr.create_array(tmp_path / "a.zarr", data=traces.T, chunks=(2, 50), zarr_format=zarr_format)
+    recording = read(tmp_path / "a.zarr", frame_rate_hz=30.0)
+    assert isinstance(recording.data, da.Array)
+    assert recording.chunks is not None
+    assert recording.chunks[0] == (120,)
+    assert np.array_equal(recording.values, traces)
+    with pytest.raises(InputError, match="pass frame_rate_hz"):
+        read(tmp_path / "a.zarr")
+
+
+@both_versions
+def test_a_group(tmp_path: Path, traces: np.ndarray, zarr_format: int) -> None:
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=zarr_format)
+    group.create_array("F", data=traces)
+    group.create_array("Fneu", data=traces * 2)
+    group.create_array("timestamps", data=np.arange(120) / 10)
+    group.create_array("roi_id", data=np.arange(6) * 2)
+    with pytest.raises(InputError, match="'F' 120 × 6"):
+        read(tmp_path / "a.zarr")
+    recording = read(tmp_path / "a.zarr", series="Fneu")
+    assert np.array_equal(recording.values, traces * 2)
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(10.0)
+    assert list(recording["neuron"].values) == ["0", "2", "4", "6", "8", "10"]
+    (tmp_path / "a.zarr" / ".DS_Store").write_bytes(b"stray")
+    assert read(tmp_path / "a.zarr", series="F").shape == (120, 6)
+
+
+def test_the_rate_as_an_attribute(tmp_path: Path, traces: np.ndarray) -> None:
+    array = zarr.create_array(tmp_path / "a.zarr", data=traces)
+    array.attrs["frame_rate_hz"] = 7.5
+    assert read(tmp_path / "a.zarr").attrs["frame_rate_hz"] == 7.5
+
+
+@pytest.mark.parametrize("kind", ["zarr2", "zarr3", "netcdf4", "netcdf3"])
+def test_what_xarray_writes(tmp_path: Path, traces: np.ndarray, kind: str) -> None:
+    dataset = xr.Dataset(
+        {"traces": (("roi", "time"), traces.T.astype("f8")), "mean_image": (("y", "x"), np.zeros((3, 4)))},
+        coords={"time": ("time", np.arange(120) * 50.0, {"units": "ms"}), "roi": np.arange(6),
+                "depth": ("roi", np.ones(6))},
+    )  # fmt: skip
+    path = tmp_path / ("a.zarr" if kind.startswith("zarr") else "a.nc")
+    if kind.startswith("zarr"):
+        dataset.to_zarr(path, zarr_format=int(kind[-1]), consolidated=False)
+    else:
+        dataset.to_netcdf(path, engine="h5netcdf" if kind == "netcdf4" else "scipy")
+    recording = read(path, series="traces")
+    assert isinstance(recording.data, da.Array)
+    assert np.array_equal(recording.values, traces)
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)
+    assert list(recording["depth"].values) == [1] * 6
+    with pytest.raises(InputError, match="choose one with series="):
+        read(path)
+
+
+def test_dates_as_times(tmp_path: Path, traces: np.ndarray) -> None:
+    dates = np.datetime64("2024-01-01", "ns") + np.arange(120) * np.timedelta64(50, "ms")
+    xr.Dataset({"dff": (("time", "neuron"), traces)}, coords={"time": dates}).to_netcdf(
+        tmp_path / "a.nc", engine="h5netcdf"
+    )
+    recording = read(tmp_path / "a.nc")
+    assert recording["time"].values[20] == pytest.approx(1.0)
+    assert recording.attrs["quantity"] == "dff"
+
+
+def test_foreign_dimension_names(tmp_path: Path, traces: np.ndarray) -> None:
+    xr.Dataset({"F": (("x", "y"), traces.T)}).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    recording = read(tmp_path / "a.nc", frame_rate_hz=30.0)
+    assert np.array_equal(recording.values, traces)
+    assert "the longer axis is time" in recording.attrs["notes"][0]
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.nc"])
+def test_a_recording_comes_back_as_it_was(tmp_path: Path, traces: np.ndarray, name: str) -> None:
+    traces[3, 3] = np.nan
+    recording = from_array(
+        traces,
+        30.0,
+        quantity="dff",
+        neuron=list("abcdeé"),
+        coords={"accepted": np.arange(6) > 2},
+        attrs={"session_id": "monday"},
+        notes=["one", "two"],
+    )
+    write(recording, tmp_path / name)
+    back = read(tmp_path / name)
+    same = back.assign_attrs(source=recording.attrs["source"], source_format="array")
+    xr.testing.assert_identical(same.compute(), recording)
+
+
+def test_damaged_netcdf(tmp_path: Path) -> None:
+    (tmp_path / "a.nc").write_bytes(b"CDF\x01" + b"\xff" * 100)
+    with pytest.raises(FileFormatError, match="cannot be read as NetCDF"):
+        read(tmp_path / "a.nc")
+    with scipy.io.netcdf_file(tmp_path / "b.nc", "w") as file:
+        file.createDimension("time", 3)
+    with pytest.raises(FileFormatError, match="no array"):
+        read(tmp_path / "b.nc")
