@@ -27,6 +27,8 @@ from training.ground_truth import Recording
 FRAMES = 512
 SLOWEST_HZ, FASTEST_HZ = 3.0, 64.0
 GRID_HZ = 240.0
+LONGEST_DELAY_S = 0.08
+FAST_SPIKING_AMPLITUDE = (0.08, 0.6)
 
 
 class Windows(NamedTuple):
@@ -60,10 +62,13 @@ def _simulated_group(generator: np.random.Generator, n_neurons: int) -> Windows:
     n_frames = int(generator.choice([FRAMES, 2 * FRAMES]))
     lead = round(4 * rate)
     ranges, spike_ranges = IndicatorRanges(), SpikeTrainRanges()
-    spikes = random_spike_trains(generator, (n_frames + lead) * per_frame, n_neurons, step_s, spike_ranges)
+    fast = generator.random(n_neurons) < spike_ranges.fast_share
+    spikes = random_spike_trains(generator, (n_frames + lead) * per_frame, fast, step_s, spike_ranges)
     draw = draw_linear if generator.random() < 0.4 else draw_scdf
     model = draw(generator, n_neurons, ranges)
-    frames = frame_average(simulate_fluorescence(model, spikes, step_s), per_frame)[lead:]
+    small = np.where(fast, log_uniform(generator, FAST_SPIKING_AMPLITUDE, n_neurons), 1.0)
+    seen = delayed(generator, spikes, step_s)
+    frames = frame_average(small * simulate_fluorescence(model, seen, step_s), per_frame)[lead:]
     amplitude = np.asarray(model.amplitude)
     frames = add_contamination(generator, frames, rate, amplitude, ranges)
     noise = log_uniform(generator, ranges.noise_ratio, n_neurons) * amplitude
@@ -84,6 +89,14 @@ def _simulated_group(generator: np.random.Generator, n_neurons: int) -> Windows:
             for s in starts
         ]
     )
+
+
+def delayed(generator: np.random.Generator, spikes: np.ndarray, step_s: float) -> np.ndarray:
+    """The spikes as the indicator answers them: half of the cells respond up to 80 ms late."""
+    n = spikes.shape[1]
+    steps = np.where(generator.random(n) < 0.5, generator.uniform(0, LONGEST_DELAY_S, n) / step_s, 0).round().astype(int)
+    source = np.arange(len(spikes))[:, None] - steps
+    return np.where(source >= 0, np.take_along_axis(spikes, np.maximum(source, 0), axis=0), 0)
 
 
 def ground_truth_windows(generator: np.random.Generator, recordings: list[Recording], n_windows: int) -> Windows:

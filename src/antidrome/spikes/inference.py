@@ -8,6 +8,7 @@ frame still has its own value.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
@@ -53,7 +54,7 @@ def infer_counts(
     extra = np.empty(traces.shape, np.float32)
     for phase in range(group):
         n = len(range(phase, traces.shape[1], group))
-        grouped = np.nanmean(padded[:, phase : phase + n * group].reshape(len(traces), n, group), axis=2)
+        grouped = _mean_of_observed(padded[:, phase : phase + n * group].reshape(len(traces), n, group))
         posterior = _infer_direct(network, grouped, frame_rate_hz / group, tick)
         logit[:, phase::group], extra[:, phase::group] = _share_out(posterior, group)
     return CountPosterior(logit, extra)
@@ -62,6 +63,14 @@ def infer_counts(
 def group_size(frame_rate_hz: float) -> int:
     """How many frames are averaged before inference; 1 up to 64 Hz, then the smallest that stays below it."""
     return max(1, int(np.ceil(frame_rate_hz / FASTEST_HZ)))
+
+
+def _mean_of_observed(x: np.ndarray) -> np.ndarray:
+    """Mean over the last axis without NaN; NaN where nothing was observed."""
+    observed = np.isfinite(x)
+    total = np.where(observed, x, 0).sum(axis=-1)
+    count = observed.sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _share_out(posterior: CountPosterior, group: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,39 +86,68 @@ def _infer_direct(
     network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz: float, tick: Callable[[int], object] | None
 ) -> CountPosterior:
     n_neurons, n_frames = traces.shape
-    window, starts = _windows(n_frames)
+    plan = WindowPlan.of(n_frames)
     logit, extra = np.empty((2, n_neurons, n_frames), np.float32)
-    batch = max(1, FRAMES_PER_CALL // window)
-    jobs = [(neuron, start) for neuron in range(n_neurons) for start in starts]
-    block = max(1, batch // len(starts)) * 4
+    block = max(1, 4 * FRAMES_PER_CALL // (plan.window * plan.count))
     for first in range(0, n_neurons, block):
-        channels, summary = condition(traces[first : first + block], frame_rate_hz)
-        jobs = [(i, s) for i in range(len(channels)) for s in starts]
-        for at in range(0, len(jobs), batch):
-            part = jobs[at : at + batch]
-            inputs = np.zeros((batch, window, channels.shape[2]), np.float32)
-            given = np.zeros((batch, summary.shape[1]), np.float32)
-            for row, (i, s) in enumerate(part):
-                piece = channels[i, s : s + window]
-                inputs[row, : len(piece)] = piece
-                given[row] = summary[i]
-            posterior = _apply(network, inputs, given)
-            a, b = np.asarray(posterior.logit), np.asarray(posterior.extra)
-            for row, (i, s) in enumerate(part):
-                low = s if s == 0 else s + MARGIN
-                high = min(s + window, n_frames)
-                logit[first + i, low:high] = a[row, low - s : high - s]
-                extra[first + i, low:high] = b[row, low - s : high - s]
+        rows = slice(first, first + block)
+        channels, summary = condition(traces[rows], frame_rate_hz)
+        posterior = _infer_windows(network, plan.cut(channels), np.repeat(summary, plan.count, axis=0))
+        logit[rows], extra[rows] = plan.join(posterior.logit), plan.join(posterior.extra)
         if tick is not None:
-            tick(len(channels) * n_frames)
+            tick(channels.shape[0] * n_frames)
     return CountPosterior(logit, extra)
 
 
-def _windows(n_frames: int) -> tuple[int, list[int]]:
-    """Length of a window (a power of two, at least 256, at most WINDOW) and the first frame of each."""
-    window = 256
-    while window < min(n_frames, WINDOW):
-        window *= 2
-    stride = window - 2 * MARGIN
-    count = 1 if n_frames <= window else 1 + -(-(n_frames - window) // stride)
-    return window, [i * stride for i in range(count)]
+def _infer_windows(network: RecognitionNetwork, windows: np.ndarray, summaries: np.ndarray) -> CountPosterior:
+    """Run (window, time, channel) through the network in batches of at most `FRAMES_PER_CALL` frames."""
+    n, length = windows.shape[:2]
+    batch = min(max(1, FRAMES_PER_CALL // length), _power_of_two(n))
+    logit, extra = np.empty((2, n, length), np.float32)
+    for at in range(0, n, batch):
+        rows = slice(at, min(at + batch, n))
+        missing = batch - (rows.stop - rows.start)
+        inputs = np.pad(windows[rows], ((0, missing), (0, 0), (0, 0)))
+        posterior = _apply(network, inputs, np.pad(summaries[rows], ((0, missing), (0, 0))))
+        logit[rows] = np.asarray(posterior.logit)[: batch - missing]
+        extra[rows] = np.asarray(posterior.extra)[: batch - missing]
+    return CountPosterior(logit, extra)
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How a recording of `n_frames` is cut: `count` windows of `window` frames that overlap by two margins."""
+
+    n_frames: int
+    window: int
+    count: int
+
+    @classmethod
+    def of(cls, n_frames: int) -> WindowPlan:
+        """A window is a power of two, at least 256 and at most `WINDOW`; short recordings fit into one."""
+        window = min(max(256, _power_of_two(n_frames)), WINDOW)
+        further = -(-(n_frames - window) // (window - 2 * MARGIN)) if n_frames > window else 0
+        return cls(n_frames, window, 1 + further)
+
+    @property
+    def stride(self) -> int:
+        """Frames between the starts of two windows."""
+        return max(1, self.window - 2 * MARGIN)
+
+    def cut(self, x: np.ndarray) -> np.ndarray:
+        """(neuron, n_frames, channel) → (neuron · count, window, channel), zeros behind the end."""
+        total = self.window + (self.count - 1) * self.stride
+        padded = np.pad(x, ((0, 0), (0, total - self.n_frames), (0, 0)))
+        views = np.lib.stride_tricks.sliding_window_view(padded, self.window, axis=1)[:, :: self.stride]
+        return np.moveaxis(views, -1, 2).reshape(-1, self.window, x.shape[2])
+
+    def join(self, x: np.ndarray) -> np.ndarray:
+        """(neuron · count, window) → (neuron, n_frames): every frame from the window in which it lies deepest."""
+        frame = np.arange(self.n_frames)
+        which = np.clip((frame - MARGIN) // self.stride, 0, self.count - 1)
+        return x.reshape(-1, self.count, self.window)[:, which, frame - which * self.stride]
+
+
+def _power_of_two(n: int) -> int:
+    """The smallest power of two that is not below n."""
+    return 1 << max(0, n - 1).bit_length()

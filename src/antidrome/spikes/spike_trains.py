@@ -44,11 +44,18 @@ def log_uniform(generator: np.random.Generator, bounds: tuple[float, float], siz
 
 
 def random_spike_trains(
-    generator: np.random.Generator, n_steps: int, n_neurons: int, step_s: float, ranges: SpikeTrainRanges | None = None
+    generator: np.random.Generator, n_steps: int, fast: np.ndarray, step_s: float, ranges: SpikeTrainRanges
 ) -> np.ndarray:
-    """Spike counts per grid step, shape (n_steps, n_neurons), int16; every neuron has its own statistics."""
-    ranges = ranges or SpikeTrainRanges()
-    fast = generator.random(n_neurons) < ranges.fast_share
+    """Spike counts per grid step, shape (n_steps, neuron), int16; every neuron has its own statistics.
+
+    Parameters
+    ----------
+    generator : source of all randomness.
+    n_steps, step_s : length of the grid, and its step in seconds.
+    fast : (neuron,) True for fast-spiking cells.
+    ranges : from which each neuron's statistics are drawn.
+    """
+    n_neurons = len(fast)
     slow_rate = log_uniform(generator, ranges.rate_hz, n_neurons)
     rate = np.where(fast, log_uniform(generator, ranges.fast_rate_hz, n_neurons), slow_rate)
     events = generator.random((n_steps, n_neurons)) < np.minimum(
@@ -78,7 +85,7 @@ def _modulation(
     coarse = max(1, round(0.05 / step_s))
     n_coarse = -(-n_steps // coarse)
     tau = log_uniform(generator, ranges.modulation_s, n_neurons)
-    sd = generator.uniform(*ranges.modulation_sd, n_neurons) * np.where(fast, 0.5, 1.0)
+    sd = generator.uniform(*ranges.modulation_sd, n_neurons) * np.where(fast, 0.7, 1.0)
     decay = np.exp(-coarse * step_s / tau)
     walk = np.empty((n_coarse, n_neurons), np.float32)
     for i in range(n_neurons):

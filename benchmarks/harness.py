@@ -1,0 +1,64 @@
+"""What all benchmarks share: options, the data folder, the machine, the table, the JSON object."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from antidrome.core.files import atomic_write
+from antidrome.core.model_files import package_versions
+
+
+def options(claim: str) -> argparse.ArgumentParser:
+    """The options of every benchmark."""
+    parser = argparse.ArgumentParser(description=claim, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smaller honest version, below a minute")
+    parser.add_argument("--json", type=Path, help="write the result here")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def data_folder() -> Path:
+    """Where the reference data are: $ANTIDROME_DATA, or ../shared/data beside the project."""
+    folder = Path(os.environ.get("ANTIDROME_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        raise SystemExit(f"The reference data are not at {folder}. Set ANTIDROME_DATA to their folder.")
+    return folder
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and memory of this machine."""
+    model = platform.processor() or platform.machine()
+    cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+    if cpuinfo.exists():
+        names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0] if names else model
+    memory = int(meminfo.read_text().split()[1]) / 2**20 if meminfo.exists() else None
+    return {"processor": model, "cores": os.cpu_count(), "memory_gib": memory and round(memory, 1)}
+
+
+def show(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    """Print a table; floats with three digits."""
+    table = Table(title=title)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*(f"{x:.3f}" if isinstance(x, float) else str(x) for x in row))
+    Console(width=160).print(table)
+
+
+def finish(result: dict[str, Any], started: float, path: Path | None) -> None:
+    """Print the headline; add machine, versions and seconds; write the JSON object."""
+    result = {**result, "machine": machine(), "versions": package_versions(), "seconds": round(time.time() - started, 1)}
+    Console(width=160).print(f"[bold]{result['headline']}[/bold]")
+    if path is not None:
+        with atomic_write(path) as temporary:
+            Path(temporary).write_text(json.dumps(result, indent=1) + "\n")

@@ -1,0 +1,150 @@
+"""Claim: one network, no tuning, is more accurate on recordings that it has never seen than CASCADE and OASIS.
+
+The protocol is `spikes/protocol.py` of the reference data (it reproduces the peers' rows): up to 8 or 10 neurons of each of
+25 real sets, 60 s each, at 30 Hz or the native rate where that is slower, correlation in 40 ms bins. Each set is predicted
+by the fold network that has seen neither that set nor its neurons (`training/folds.py`); peers' figures are per neuron from
+`peers_per_neuron.csv` (CASCADE was trained on DS03–DS20, OASIS needs no training).
+
+    python -m benchmarks.spikes_ground_truth [--quick] [--json FILE] [--weights DIR] [--network FILE]
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from antidrome.spikes.inference import infer_counts
+from antidrome.spikes.weights import load_network
+from benchmarks.harness import data_folder, finish, options, show
+from training.folds import fold_of
+
+Predict = Callable[[np.ndarray, float], np.ndarray]
+WEIGHTS = Path(__file__).parent / "weights"
+RATES_HZ = (7.5, 15.0, 60.0)
+PEERS = {"CASCADE": "cascade", "OASIS": "oasis_auto"}
+COLUMNS = ["r_lag0", "r_learnt_lag", "r_smooth", "count_ratio"]
+
+
+def protocol() -> ModuleType:
+    """The reference protocol, imported from the data folder."""
+    sys.path.insert(0, str(data_folder() / "spikes"))
+    import protocol as module
+
+    return module
+
+
+def set_paths(quick: bool) -> list[Path]:
+    """The 25 real sets; a fifth of them with --quick."""
+    paths = sorted((data_folder() / "spikes" / "cascade").glob("DS*.npz"))
+    paths = [p for p in paths if "rawneuropil" not in p.name]
+    return paths[::5] if quick else paths
+
+
+def predictors(weights: Path, network: Path | None) -> Callable[[str], Predict]:
+    """Set name → function that predicts with the network that has not seen the set."""
+    loaded: dict[str, Any] = {}
+
+    def predictor(name: str) -> Predict:
+        path = network or weights / f"{fold_of(name)}.safetensors"
+        if str(path) not in loaded:
+            loaded[str(path)], header = load_network(path)
+            seen = header.extra["card"]["trained_on"]
+            if network is None and name in seen:
+                raise SystemExit(f"{path} was trained on {name}; it cannot be tested on it.")
+        return lambda dff, rate: np.asarray(infer_counts(loaded[str(path)], dff[None], rate).mean)[0]
+
+    return predictor
+
+
+def at_rate(case: dict, rate: float | None, reference: ModuleType) -> dict:
+    """The same stretch at another frame rate (None: as recorded); slower recordings stay as they are."""
+    if rate is None or case["native_rate_hz"] <= rate * 1.05:
+        return {**case, "dff": case["native_dff"].astype(float), "frame_rate_hz": case["native_rate_hz"]}
+    dff, _ = reference.area_average(case["native_dff"].astype(float), case["native_rate_hz"], rate)
+    return {**case, "dff": dff, "frame_rate_hz": rate}
+
+
+def scored(paths: list[Path], predictor: Callable[[str], Predict], prepare: Callable[[dict], dict]) -> Iterator[tuple]:
+    """(set name, [(case, scores)]) for every set."""
+    reference = protocol()
+    for path in paths:
+        predict = predictor(path.stem)
+        rows = []
+        for case in map(prepare, reference.cases(str(path))):
+            scores = reference.score(predict(case["dff"], case["frame_rate_hz"]), case)
+            rows.append((case, scores))
+        yield path.stem, rows
+
+
+def peers_table() -> dict[tuple[str, str, str], tuple[float, float, float]]:
+    """(set, peer, neuron) → (r at lag 0, r at the learnt lag, smoothed r)."""
+    with open(data_folder() / "spikes" / "peers_per_neuron.csv", newline="") as file:
+        return {
+            (row["ds"], row["alg"], row["neuron"]): (float(row["c0"]), float(row["cl"]), float(row["s"]))
+            for row in csv.DictReader(file)
+        }
+
+
+def beside_peers(sets: dict[str, list], reference: ModuleType) -> dict[str, dict[str, float]]:
+    """For each peer: mean over the sets of its medians, and the share of neurons on which we are better."""
+    peers, out = peers_table(), {}
+    for label, algorithm in PEERS.items():
+        medians, wins = [], []
+        for name, rows in sets.items():
+            ours = reference.per_neuron(rows)
+            theirs = {n: peers[name, algorithm, n] for n in ours if (name, algorithm, n) in peers}
+            medians.append(np.nanmedian(np.array(list(theirs.values())), axis=0))
+            wins += [(ours[n][0][6] > v[0], ours[n][1] > v[2]) for n, v in theirs.items() if np.isfinite(v).all()]
+        r_lag0, r_learnt, r_smooth = np.mean(medians, axis=0)
+        out[label] = {
+            "r_lag0": float(r_lag0),
+            "r_learnt_lag": float(r_learnt),
+            "r_smooth": float(r_smooth),
+            "share_better_lag0": float(np.mean([w[0] for w in wins])),
+            "share_better_smooth": float(np.mean([w[1] for w in wins])),
+            "neurons": len(wins),
+        }
+    return out
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmark."""
+    parser = options(__doc__)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder with the fold networks")
+    parser.add_argument("--network", type=Path, help="one network for all sets (then no longer leave-datasets-out)")
+    arguments_ = parser.parse_args(arguments)
+    started, reference = time.time(), protocol()
+    paths, predictor = set_paths(arguments_.quick), predictors(arguments_.weights, arguments_.network)
+    sets = dict(scored(paths, predictor, lambda case: case))
+    table, mean = reference.summarise(sets)
+    peers = beside_peers(sets, reference)
+    rates = {}
+    for rate in (*RATES_HZ, None):
+        label = "native" if rate is None else f"{rate:g} Hz"
+        rates[label] = reference.summarise(dict(scored(paths, predictor, lambda c, r=rate: at_rate(c, r, reference))))[1]
+    show("Sets not seen in training, 30 Hz or native", ["set", "neurons", *COLUMNS],
+         [[name, row["neurons"], *(row[c] for c in COLUMNS)] for name, row in table.items()]
+         + [["mean", "", *(mean[c] for c in COLUMNS)]])
+    show("Mean over the sets at other frame rates", ["frame rate", *COLUMNS], [[k, *(v[c] for c in COLUMNS)] for k, v in rates.items()])
+    show("Peers on the same neurons", ["peer", "r_lag0", "r_learnt_lag", "r_smooth", "we are better, lag 0", "we are better, smoothed"],
+         [[k, v["r_lag0"], v["r_learnt_lag"], v["r_smooth"], v["share_better_lag0"], v["share_better_smooth"]] for k, v in peers.items()])
+    ratio = float(np.median([row["count_ratio"] for row in table.values()]))
+    headline = (
+        f"Mean over {len(table)} unseen sets: r {mean['r_lag0']:.3f} at lag 0 (CASCADE {peers['CASCADE']['r_lag0']:.3f}, OASIS"
+        f" {peers['OASIS']['r_lag0']:.3f}), {mean['r_smooth']:.3f} smoothed (CASCADE {peers['CASCADE']['r_smooth']:.3f}, OASIS"
+        f" {peers['OASIS']['r_smooth']:.3f}); median count ratio {ratio:.2f}."
+    )
+    result = {"headline": headline, "mean_r_lag0": mean["r_lag0"], "mean_r_best_lag": mean["r_learnt_lag"],
+              "mean_r_smooth": mean["r_smooth"], "median_count_ratio": ratio, "sets": table, "frame_rates": rates, "peers": peers}
+    finish(result, started, arguments_.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Inference on one block of neurons: from traces to every array of the result. Pure, so that any executor can run it."""
+
+from __future__ import annotations
+
+import zlib
+
+import jax
+import numpy as np
+
+from antidrome.core.seeds import fold_in
+from antidrome.spikes.counts import CountPosterior
+from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.inference import infer_counts
+from antidrome.spikes.recognition import RecognitionNetwork
+from antidrome.spikes.response import fit_response
+from antidrome.spikes.results import unusable
+
+
+def infer_block(
+    network: RecognitionNetwork,
+    traces: np.ndarray,
+    labels: np.ndarray,
+    frame_rate_hz: float,
+    grid: FrameGrid,
+    samples: int,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Arrays of the result for one block, the neuron axis last.
+
+    Parameters
+    ----------
+    traces : (neuron, frame) ΔF/F, NaN where missing.
+    labels : (neuron,) names; each neuron's samples depend on the seed and its own name only.
+    grid : where the frames lie on the regular grid.
+    samples : posterior samples to draw.
+    """
+    traces = np.asarray(traces, np.float32)
+    useless = unusable(traces)
+    spread = grid.spread(np.where(useless[:, None], np.float32(0), traces))
+    posterior = infer_counts(network, spread, frame_rate_hz)
+    mean = np.asarray(posterior.mean)
+    response = fit_response(spread, mean, frame_rate_hz)
+
+    def frames(values: np.ndarray) -> np.ndarray:
+        return np.where(useless[:, None], np.nan, grid.gather(np.asarray(values))).astype(np.float32).T
+
+    expected = frames(mean)
+    out = {
+        "expected_spikes": expected,
+        "rate_hz": expected * np.float32(frame_rate_hz),
+        "spike_probability": frames(posterior.probability),
+        "expected_spikes_sd": frames(np.sqrt(posterior.variance)),
+        "amplitude": np.where(useless, np.nan, response.amplitude),
+        "tau_s": np.where(useless, np.nan, response.decay_s),
+        "baseline": np.where(useless, np.nan, response.baseline),
+    }
+    if samples:
+        recorded = CountPosterior(grid.gather(posterior.logit), grid.gather(posterior.extra))
+        out["samples"] = _draw(recorded, labels, samples, seed)
+    return out
+
+
+def _draw(posterior: CountPosterior, labels: np.ndarray, samples: int, seed: int) -> np.ndarray:
+    """(sample, frame, neuron) int16 counts."""
+    base = jax.random.key(fold_in(seed, "spikes/samples") % 2**31)
+    drawn = [
+        CountPosterior(logit, extra).sample(jax.random.fold_in(base, zlib.crc32(str(name).encode())), samples)
+        for logit, extra, name in zip(posterior.logit, posterior.extra, labels, strict=True)
+    ]
+    return np.stack([np.asarray(d, np.int16) for d in drawn], axis=-1)

@@ -1,0 +1,44 @@
+"""Recordings with dropped frames or gaps on the regular grid that the network reads, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LONGEST_GAP_S = 5.0
+
+
+@dataclass(frozen=True)
+class FrameGrid:
+    """Where each recorded frame lies on a regular grid; grid places without a frame are missing.
+
+    Parameters
+    ----------
+    places : (frame,) strictly increasing grid index of each frame.
+    n_missing : places without a frame (a gap longer than 5 s counts as 5 s).
+    """
+
+    places: np.ndarray
+    n_missing: int
+
+    @classmethod
+    def of(cls, time_s: np.ndarray, frame_rate_hz: float) -> FrameGrid:
+        """Round every interval to whole frames, at least one; jitter does not add up."""
+        steps = np.diff(time_s) * frame_rate_hz
+        longest = max(1, round(LONGEST_GAP_S * frame_rate_hz))
+        whole = np.where(steps <= 1.5, 1, np.clip(np.rint(steps), 1, longest)).astype(int)
+        places = np.r_[0, np.cumsum(whole)]
+        return cls(places, int(places[-1] + 1 - len(places)))
+
+    def spread(self, traces: np.ndarray) -> np.ndarray:
+        """(neuron, frame) → (neuron, place) with NaN where no frame was recorded."""
+        if self.n_missing == 0:
+            return traces
+        out = np.full((len(traces), int(self.places[-1]) + 1), np.nan, traces.dtype)
+        out[:, self.places] = traces
+        return out
+
+    def gather(self, values: np.ndarray) -> np.ndarray:
+        """(neuron, place) → (neuron, frame)."""
+        return values if self.n_missing == 0 else values[:, self.places]

@@ -1,0 +1,57 @@
+"""Inference on dask-backed recordings: a lazy result with the same chunks of neurons, never whole in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+BLOCK_FRAMES = 1_000_000
+PER_NEURON = ("amplitude", "tau_s", "baseline", "noise_level")
+
+
+def infer_lazily(infer: Callable[..., dict[str, np.ndarray]], recording: xr.DataArray, samples: int) -> dict[str, Any]:
+    """Dask arrays of every result variable; a block of neurons is read and inferred once for all of them.
+
+    Parameters
+    ----------
+    infer : (traces (neuron, time), labels) → arrays of the result with the neuron axis last.
+    recording : dask-backed (time, neuron).
+    samples : number of posterior samples.
+    """
+    import dask
+    import dask.array as da
+
+    n_frames = recording.sizes["time"]
+    size = max(1, BLOCK_FRAMES // max(1, n_frames))
+    labels = recording["neuron"].values.astype(str)
+    one_block = dask.delayed(_infer_with_noise, pure=True)
+    columns: dict[str, list[Any]] = {}
+    for start in range(0, recording.sizes["neuron"], size):
+        block = slice(start, min(start + size, recording.sizes["neuron"]))
+        n = block.stop - block.start
+        part = one_block(infer, recording.isel(neuron=block).variable.data, recording.attrs, recording["time"].values, labels[block])
+        for name, shape, dtype in _shapes(n_frames, n, samples):
+            columns.setdefault(name, []).append(da.from_delayed(part[name], shape, dtype))
+    return {name: da.concatenate(parts, axis=-1) for name, parts in columns.items()}
+
+
+def _infer_with_noise(
+    infer: Callable[..., dict[str, np.ndarray]], values: np.ndarray, attrs: dict, time_s: np.ndarray, labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    from antidrome.recordings import noise_level
+
+    values = np.asarray(values)
+    block = xr.DataArray(values, dims=("time", "neuron"), coords={"time": time_s, "neuron": labels}, attrs=attrs)
+    return {**infer(values.T, labels), "noise_level": noise_level(block).values}
+
+
+def _shapes(n_frames: int, n_neurons: int, samples: int) -> list[tuple[str, tuple[int, ...], type]]:
+    frames = ("expected_spikes", "rate_hz", "spike_probability", "expected_spikes_sd")
+    shapes: list[tuple[str, tuple[int, ...], type]] = [(name, (n_frames, n_neurons), np.float32) for name in frames]
+    shapes += [(name, (n_neurons,), np.float64) for name in PER_NEURON]
+    if samples:
+        shapes.append(("samples", (samples, n_frames, n_neurons), np.int16))
+    return shapes

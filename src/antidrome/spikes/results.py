@@ -1,0 +1,49 @@
+"""The labelled result of spike inference: what each variable is, in which unit, and what was masked on the way."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+VARIABLES = {
+    "expected_spikes": ("time", "spikes per frame", "Posterior mean of the number of spikes in each frame"),
+    "rate_hz": ("time", "spikes/s", "expected_spikes times the frame rate"),
+    "spike_probability": ("time", "1", "Posterior probability of at least one spike in the frame"),
+    "expected_spikes_sd": ("time", "spikes per frame", "Posterior standard deviation of the number of spikes"),
+    "samples": ("sample", "spikes per frame", "Posterior samples of the number of spikes, independent over frames"),
+    "noise_level": ("neuron", "% Hz^-1/2", "Median absolute frame-to-frame change of ΔF/F over the root of the frame rate"),
+    "amplitude": ("neuron", "ΔF/F per spike", "Slope of the trace on its inferred spikes (AR(1) response)"),
+    "tau_s": ("neuron", "s", "Decay time constant that explains the trace best (AR(1) response)"),
+    "baseline": ("neuron", "ΔF/F", "ΔF/F without spikes (AR(1) response)"),
+}
+AS_JSON = ("citations", "findings", "model_card")
+DIMENSIONS = {"time": ("time", "neuron"), "sample": ("sample", "time", "neuron"), "neuron": ("neuron",)}
+
+
+def label(values: dict[str, Any], recording: xr.DataArray, attrs: dict[str, Any]) -> xr.Dataset:
+    """Put names, units, the recording's coordinates and its provenance on the inferred arrays.
+
+    Parameters
+    ----------
+    values : arrays by variable name: (time, neuron), (sample, time, neuron) or (neuron,).
+    recording : the recording they were inferred from.
+    attrs : what to add to the recording's own source, session and notes; findings, citations and model card become JSON.
+    """
+    data = {}
+    for name, array in values.items():
+        kind, units, meaning = VARIABLES[name]
+        data[name] = (DIMENSIONS[kind], array, {"units": units, "long_name": meaning})
+    inherited = {key: recording.attrs[key] for key in ("source", "source_format", "session_id") if key in recording.attrs}
+    plain = {key: json.dumps(value) if key in AS_JSON else value for key, value in attrs.items()}
+    return xr.Dataset(data, coords=dict(recording.coords), attrs={**inherited, **plain})
+
+
+def unusable(traces: np.ndarray) -> np.ndarray:
+    """(neuron,) True where a trace says nothing about spikes: nothing observed, or no variation at all."""
+    observed = np.isfinite(traces)
+    high = np.where(observed, traces, -np.inf).max(axis=1)
+    low = np.where(observed, traces, np.inf).min(axis=1)
+    return ~(high > low)

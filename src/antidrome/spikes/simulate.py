@@ -1,0 +1,137 @@
+"""Simulated recordings with their ground truth: for demonstrations, tests, and studies of what can be inferred."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+
+from antidrome.core.seeds import check_seed, generator
+from antidrome.errors import InputError
+from antidrome.spikes.observation import (
+    IndicatorRanges,
+    add_contamination,
+    add_noise,
+    draw_linear,
+    draw_scdf,
+    frame_average,
+    simulate_fluorescence,
+)
+from antidrome.spikes.spike_trains import SpikeTrainRanges, log_uniform, random_spike_trains
+
+GRID_HZ = 240.0
+LEAD_S = 4.0
+
+Indicator = Literal["fast", "slow", "red", "dye", "any"]
+INDICATORS: dict[str, IndicatorRanges] = {
+    "fast": IndicatorRanges(amplitude=(0.1, 0.3), decay_s=(0.1, 0.4), rise_s=(0.005, 0.05), noise_ratio=(0.15, 0.6)),
+    "slow": IndicatorRanges(amplitude=(0.15, 0.5), decay_s=(0.6, 1.8), rise_s=(0.04, 0.18), noise_ratio=(0.1, 0.5)),
+    "red": IndicatorRanges(amplitude=(0.05, 0.2), decay_s=(0.3, 1.0), rise_s=(0.02, 0.1), noise_ratio=(0.3, 0.9)),
+    "dye": IndicatorRanges(amplitude=(0.04, 0.12), decay_s=(0.4, 1.2), rise_s=(0.003, 0.02), noise_ratio=(0.3, 0.9)),
+    "any": IndicatorRanges(),
+}
+ORDINARY = SpikeTrainRanges(rate_hz=(0.1, 1.5), fast_share=0.0, modulation_sd=(0.3, 1.2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """What to simulate.
+
+    Parameters
+    ----------
+    n_neurons, duration_s, frame_rate_hz, seed : size and seed of the recording.
+    indicator : "fast" (like GCaMP6f/8), "slow" (like GCaMP6s), "red" (like R-CaMP), "dye" (like OGB-1), or "any".
+    model : generative model, "linear" (AR(2)) or "scdf" (facilitation and saturation).
+    """
+
+    n_neurons: int = 20
+    duration_s: float = 120.0
+    frame_rate_hz: float = 30.0
+    seed: int = 0
+    indicator: Indicator = "fast"
+    model: Literal["linear", "scdf"] = "linear"
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.n_neurons < 1:
+            raise InputError(f"n_neurons is {self.n_neurons}; expected at least 1.")
+        if not 0.5 <= self.frame_rate_hz <= 1000:
+            raise InputError(f"frame_rate_hz is {self.frame_rate_hz}; expected between 0.5 and 1000 frames per second.")
+        if self.duration_s * self.frame_rate_hz < 2:
+            raise InputError(f"duration_s is {self.duration_s}; expected at least two frames.")
+        if self.indicator not in INDICATORS:
+            raise InputError(f"indicator is {self.indicator!r}; expected one of {', '.join(INDICATORS)}.")
+        if self.model not in ("linear", "scdf"):
+            raise InputError(f"model is {self.model!r}; expected 'linear' or 'scdf'.")
+
+
+def simulate(
+    n_neurons: int = 20,
+    duration_s: float = 120.0,
+    frame_rate_hz: float = 30.0,
+    seed: int = 0,
+    *,
+    indicator: Indicator = "fast",
+    model: Literal["linear", "scdf"] = "linear",
+) -> xr.Dataset:
+    """Simulate a recording; the arguments are those of `Simulation`.
+
+    Returns
+    -------
+    Dataset with `dff` (time, neuron; ΔF/F as a fraction), `spike_count` (time, neuron; true spikes per frame), and per
+    neuron the true `true_amplitude` (ΔF/F per spike), `true_decay_s` (s) and `true_noise_sd` (ΔF/F).
+
+    Raises
+    ------
+    InputError : impossible sizes or an unknown indicator or model.
+    """
+    wanted = Simulation(
+        n_neurons=n_neurons, duration_s=duration_s, frame_rate_hz=frame_rate_hz, seed=seed, indicator=indicator, model=model
+    )
+    draw = generator(seed, "spikes/simulate")
+    per_frame = max(2, round(GRID_HZ / frame_rate_hz))
+    step_s = 1 / (frame_rate_hz * per_frame)
+    lead = round(LEAD_S * frame_rate_hz)
+    n_frames = int(duration_s * frame_rate_hz)
+    spikes = random_spike_trains(draw, (n_frames + lead) * per_frame, np.zeros(n_neurons, bool), step_s, ORDINARY)
+    ranges = INDICATORS[indicator]
+    cells = (draw_linear if model == "linear" else draw_scdf)(draw, n_neurons, ranges)
+    amplitude = np.asarray(cells.amplitude)
+    frames = frame_average(simulate_fluorescence(cells, spikes, step_s), per_frame)[lead:]
+    frames = add_contamination(draw, frames, frame_rate_hz, 0.3 * amplitude, ranges)
+    noise_sd = log_uniform(draw, ranges.noise_ratio, n_neurons) * amplitude
+    dff = add_noise(draw, frames, frame_rate_hz, noise_sd, np.full(n_neurons, 0.5))
+    counts = spikes.reshape(-1, per_frame, n_neurons).sum(axis=1)[lead:]
+    return _labelled(wanted, dff, counts, amplitude, _decay(cells), noise_sd * np.sqrt(frame_rate_hz / 30))
+
+
+def _decay(cells: object) -> np.ndarray:
+    return np.asarray(getattr(cells, "decay_s", None) if hasattr(cells, "decay_s") else cells.dye_decay_s)
+
+
+def _labelled(
+    wanted: Simulation, dff: np.ndarray, counts: np.ndarray, amplitude: np.ndarray, decay_s: np.ndarray, noise_sd: np.ndarray
+) -> xr.Dataset:
+    frames, cells = ("time", "neuron"), ("neuron",)
+    common = {"frame_rate_hz": float(wanted.frame_rate_hz), "source": "simulation", "source_format": "array"}
+    described = (
+        f"Simulated: {wanted.model} model, indicator '{wanted.indicator}', {wanted.n_neurons} neurons,"
+        f" {wanted.duration_s:g} s at {wanted.frame_rate_hz:g} Hz, seed {wanted.seed}."
+    )
+    session = f"simulated-{wanted.indicator}-{wanted.seed}"
+    return xr.Dataset(
+        {
+            "dff": (frames, dff, {"quantity": "dff", "units": "1", "session_id": session, "notes": [described], **common}),
+            "spike_count": (frames, counts.astype(np.int16), {"units": "spikes per frame"}),
+            "true_amplitude": (cells, amplitude, {"units": "ΔF/F per spike"}),
+            "true_decay_s": (cells, decay_s, {"units": "s"}),
+            "true_noise_sd": (cells, noise_sd, {"units": "ΔF/F"}),
+        },
+        coords={
+            "time": ("time", (np.arange(len(dff)) + 0.5) / wanted.frame_rate_hz, {"units": "s"}),
+            "neuron": [f"neuron-{i:03d}" for i in range(wanted.n_neurons)],
+        },
+        attrs={**common, "session_id": session},
+    )

@@ -1,0 +1,102 @@
+"""The training loop: it learns, stops early, resumes bit for bit, and refuses foreign checkpoints."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from antidrome.core.training import TrainingConfig, train
+from antidrome.errors import ResumeError, TrainingError
+
+WEIGHT = np.array([1.5, -2.0, 0.5], np.float32)
+
+
+class Pairs(NamedTuple):
+    x: np.ndarray
+    y: np.ndarray
+
+
+@pytest.fixture
+def pairs(rng):
+    x = rng.standard_normal((500, 3)).astype(np.float32)
+    return Pairs(x, (x @ WEIGHT).astype(np.float32))
+
+
+def squared(parameters, batch, key):
+    return jnp.mean((batch.x @ parameters["weight"] - batch.y) ** 2)
+
+
+def start():
+    return {"weight": jnp.zeros(3)}
+
+
+def run(pairs, steps=300, loss=squared, **options):
+    config = TrainingConfig(steps=steps, batch=32, learning_rate=0.05, evaluate_every=50, averaging=0.9, patience=0)
+    return train(loss, start(), pairs, config, held_out=pairs, seed=4, progress=False, **options)
+
+
+def test_it_learns(pairs):
+    result = run(pairs)
+    np.testing.assert_allclose(result.parameters["weight"], WEIGHT, atol=0.02)
+    assert result.history.step == [50, 100, 150, 200, 250, 300]
+    assert result.held_out_loss == pytest.approx(min(result.history.held_out_loss), rel=1e-5)
+
+
+def test_a_killed_run_goes_on_bit_for_bit(pairs, tmp_path):
+    class Killed(Exception):
+        pass
+
+    calls = 0
+
+    def dies_late(parameters, batch, key):
+        jax.debug.callback(count)
+        return squared(parameters, batch, key)
+
+    def count():
+        nonlocal calls
+        calls += 1
+        if calls == 190:
+            raise Killed
+
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(Exception, match="Killed|killed|INTERNAL|callback"):
+        run(pairs, loss=dies_late, checkpoint=path)
+    resumed = run(pairs, checkpoint=path)
+    whole = run(pairs)
+    np.testing.assert_array_equal(resumed.parameters["weight"], whole.parameters["weight"])
+    assert resumed.history == whole.history
+
+
+def test_a_foreign_checkpoint_is_refused(pairs, tmp_path):
+    path = tmp_path / "run.safetensors"
+    run(pairs, checkpoint=path)
+    with pytest.raises(ResumeError, match="data differ"):
+        run(Pairs(pairs.x + 1, pairs.y), checkpoint=path)
+    with pytest.raises(ResumeError, match="config"):
+        run(pairs, steps=200, checkpoint=path)
+
+
+def test_it_stops_when_nothing_improves(pairs):
+    config = TrainingConfig(steps=1000, batch=32, learning_rate=0.0, evaluate_every=10, patience=3)
+    result = train(squared, start(), pairs, config, held_out=pairs, seed=0, progress=False)
+    assert result.history.step[-1] == 40
+
+
+def test_a_loss_that_explodes_is_an_error_and_the_best_stays(pairs, tmp_path):
+    def explodes(parameters, batch, key):
+        return jnp.where(jnp.sum(jnp.abs(parameters["weight"])) > 1.0, jnp.nan, squared(parameters, batch, key))
+
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(TrainingError, match="became nan"):
+        run(pairs, loss=explodes, checkpoint=path)
+
+
+def test_weights_choose_the_samples(pairs):
+    weights = np.zeros(500)
+    weights[:250] = 1
+    poisoned = Pairs(pairs.x, np.where(np.arange(500) < 250, pairs.y, 1e6).astype(np.float32))
+    config = TrainingConfig(steps=300, batch=32, learning_rate=0.05, evaluate_every=50, averaging=0.9)
+    result = train(squared, start(), poisoned, config, held_out=pairs, seed=4, weights=weights, progress=False)
+    np.testing.assert_allclose(result.parameters["weight"], WEIGHT, atol=0.02)

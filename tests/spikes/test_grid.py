@@ -1,0 +1,28 @@
+"""Dropped frames become missing places on the grid, whatever the jitter."""
+
+import numpy as np
+
+from antidrome.spikes.grid import LONGEST_GAP_S, FrameGrid
+
+
+def test_regular_times_need_no_grid():
+    grid = FrameGrid.of(np.arange(50) / 30, 30.0)
+    traces = np.ones((2, 50))
+    assert grid.n_missing == 0
+    assert grid.spread(traces) is traces and grid.gather(traces) is traces
+
+
+def test_dropped_frames_are_found_and_jitter_is_not(rng):
+    kept = np.setdiff1d(np.arange(300), [40, 41, 200])
+    time = kept / 30 + rng.uniform(-0.2, 0.2, len(kept)) / 30
+    grid = FrameGrid.of(time, 30.0)
+    assert grid.n_missing == 3
+    values = rng.standard_normal((1, len(kept)))
+    spread = grid.spread(values)
+    assert np.flatnonzero(np.isnan(spread[0])).tolist() == [40, 41, 200]
+    np.testing.assert_array_equal(grid.gather(spread), values)
+
+
+def test_a_long_pause_is_shortened():
+    time = np.r_[np.arange(30), 30 + 3600 * 30 + np.arange(30)] / 30
+    assert FrameGrid.of(time, 30.0).n_missing == LONGEST_GAP_S * 30 - 1

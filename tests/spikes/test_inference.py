@@ -1,0 +1,49 @@
+"""Cutting a recording into windows and joining them is invisible in the result."""
+
+import jax
+import numpy as np
+import pytest
+
+from antidrome.spikes.inference import FASTEST_HZ, WINDOW, WindowPlan, group_size, infer_counts
+from antidrome.spikes.recognition import RecognitionConfig, RecognitionNetwork
+
+
+@pytest.fixture(scope="module")
+def network():
+    config = RecognitionConfig(channels=8, first_width=5, width=3, dilations=(1, 2), recurrent=8)
+    return RecognitionNetwork(config, key=jax.random.key(3))
+
+
+@pytest.mark.parametrize("n_frames", [1, 255, 256, 257, 2047, 2048, 2049, 9000])
+def test_join_undoes_cut(n_frames):
+    plan = WindowPlan.of(n_frames)
+    x = np.arange(2 * n_frames, dtype=np.float32).reshape(2, n_frames)
+    windows = plan.cut(x[..., None])
+    assert windows.shape == (2 * plan.count, plan.window, 1)
+    np.testing.assert_array_equal(plan.join(windows[..., 0]), x)
+
+
+def test_windows_agree_with_one_pass(network, rng, monkeypatch):
+    trace = rng.standard_normal((1, 4 * WINDOW - 100)).astype(np.float32)
+    cut = infer_counts(network, trace, 30.0)
+    monkeypatch.setattr("antidrome.spikes.inference.WINDOW", 8 * WINDOW)
+    whole = infer_counts(network, trace, 30.0)
+    np.testing.assert_allclose(cut.mean, whole.mean, rtol=2e-2, atol=1e-4)
+
+
+def test_every_frame_of_a_fast_recording_has_a_value(network, rng):
+    rate = 3 * FASTEST_HZ - 1
+    traces = rng.standard_normal((2, 700)).astype(np.float32)
+    traces[0, 300:320] = np.nan
+    posterior = infer_counts(network, traces, rate)
+    assert group_size(rate) == 3
+    assert posterior.logit.shape == (2, 700)
+    assert np.isfinite(posterior.mean).all()
+
+
+def test_groups_keep_the_expected_number_of_spikes(network, rng):
+    traces = rng.standard_normal((1, 2000)).astype(np.float32)
+    fast = float(np.sum(infer_counts(network, traces, 2 * FASTEST_HZ).mean))
+    grouped = [traces[:, phase : phase + 1998].reshape(1, -1, 2).mean(axis=2) for phase in (0, 1)]
+    slow = np.mean([float(np.sum(infer_counts(network, g, FASTEST_HZ).mean)) for g in grouped])
+    assert fast == pytest.approx(slow, rel=0.05)
