@@ -36,7 +36,7 @@ class SessionCache:
         self._known = self.folder / "origin.json"
 
     def prepare(self, *, forget: bool) -> list[str]:
-        """Make the folder fit for this origin; return what changed since the run before (empty: nothing, or none before).
+        """Make the folder fit for this origin; return what changed since the run before (empty: nothing, or no run).
 
         Blocks of another origin are deleted: they would never be used again.
         """

@@ -68,8 +68,9 @@ def append_rows(channel: Channel, values: NDArray[np.floating]) -> None:
     low = np.where(finite, values, np.inf).min(axis=1, initial=np.inf)
     high = np.where(finite, values, -np.inf).max(axis=1, initial=-np.inf)
     low, high = np.where(np.isfinite(low), low, 0.0), np.where(np.isfinite(high), high, 0.0)
-    scale = np.where(high > low, (high - low) / (largest_code - smallest_code), 1.0)
-    codes = np.rint((np.where(finite, values, low[:, None]) - low[:, None]) / scale[:, None]) + smallest_code
+    scale = (high - low) / (largest_code - smallest_code)
+    step = np.where(scale > 0, scale, 1.0)[:, None]
+    codes = np.rint((np.where(finite, values, low[:, None]) - low[:, None]) / step) + smallest_code
     padded = np.full((values.shape[0], channel.width), missing_code(channel.dtype), dtype=np.dtype(channel.dtype))
     padded[:, : values.shape[1]] = np.where(finite, codes, missing_code(channel.dtype))
     channel.rows.append(padded.astype(padded.dtype.newbyteorder("<")).tobytes())

@@ -172,11 +172,13 @@ def _session_context(view: SessionView, run: RunInfo) -> dict[str, Any]:
         "duration": duration(view.duration_s),
         "frame_rate": f"{view.frame_rate_hz:.4g} Hz",
         "notes": view.notes,
-        "findings": [
-            {"fix": "", "message": "", "id": "", "neurons": [], **f, "word": SEVERITY.get(str(f.get("severity")), "Note")}
-            for f in sorted(view.findings, key=_worst_first)
-        ],
+        "findings": [_finding(finding) for finding in sorted(view.findings, key=_worst_first)],
     }  # fmt: skip
+
+
+def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
+    word = SEVERITY.get(str(finding.get("severity")), "Note")
+    return {"fix": "", "message": "", "id": "", "neurons": [], **finding, "word": word}
 
 
 def _worst_first(finding: Mapping[str, Any]) -> int:

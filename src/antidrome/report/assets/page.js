@@ -143,7 +143,7 @@ async function start() {
   figures.showNeuron(session(), state.place);
   theme();
   state.ready = true;
-  document.documentElement.dataset.ready = "true";
+  document.documentElement.dataset.ready = performance.now().toFixed(0);  // milliseconds since the page was asked for
 }
 
 window.antidrome = { state, figures: () => figures, showSession, showNeuron };

@@ -1,0 +1,69 @@
+"""Chromium, and pages opened in it from disk with every request, message and dialog noted."""
+
+import shutil
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A running browser."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("needs chromium: apt-get install chromium")
+    with playwright.sync_playwright() as runner:
+        browser = runner.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Opened:
+    """A page in the browser, with what it asked for and said."""
+
+    def __init__(self, page):
+        self.page, self.requests, self.problems, self.dialogs = page, [], [], []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda m: m.type in ("error", "warning") and self.problems.append(m.text))
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+
+    def time_range(self, name):
+        """Start and end of a plot's time axis."""
+        script = f"(() => {{ const r = antidrome.figures().get('{name}').x_range; return [r.start, r.end]; }})()"
+        return self.page.evaluate(script)
+
+    def title(self):
+        """The heading of the neuron shown."""
+        return self.page.locator("#neuron-title").text_content()
+
+    def column(self, source, name):
+        """A column of a figure's data."""
+        return self.page.evaluate(f"Array.from(antidrome.figures().get('{source}').data['{name}'])")
+
+    def box(self, selector):
+        """Where an element is on the screen, scrolled into view."""
+        self.page.locator(selector).scroll_into_view_if_needed()
+        return self.page.locator(selector).bounding_box()
+
+
+@pytest.fixture
+def show(chromium, tmp_path):
+    """Open HTML in the browser: ``show(html, color_scheme="dark")``."""
+    pages = []
+
+    def _show(html, **options):
+        file = tmp_path / f"page-{len(pages)}.html"
+        file.write_text(html, "utf-8")
+        page = chromium.new_page(viewport={"width": 1280, "height": 1000}, **options)
+        pages.append(page)
+        opened = Opened(page)
+        page.goto(file.as_uri())
+        page.wait_for_selector("html[data-ready]", timeout=60_000)
+        return opened
+
+    yield _show
+    for page in pages:
+        page.close()

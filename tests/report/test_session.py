@@ -1,0 +1,78 @@
+"""What the page says of a session agrees with the result, in one pass, whatever its size."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from antidrome.errors import InputError
+from antidrome.report import session as module
+from antidrome.report.session import session_view
+
+
+def test_the_table_holds_the_results_own_numbers(fake_spikes):
+    result = fake_spikes(5, 900)
+    view = session_view(result)
+    np.testing.assert_allclose(view.table["mean_rate_hz"], result["rate_hz"].mean("time"), rtol=1e-5)
+    np.testing.assert_allclose(view.table["expected_spikes"], result["expected_spikes"].sum("time"), rtol=1e-5)
+    np.testing.assert_allclose(view.table["amplitude"], result["amplitude"])
+    assert view.duration_s == pytest.approx(30)
+
+
+def test_blocks_and_dask_change_nothing(fake_spikes, monkeypatch):
+    result = fake_spikes(7, 300)
+    whole = session_view(result)
+    monkeypatch.setattr(module, "BLOCK_VALUES", 600)
+    parts = session_view(result.chunk({"neuron": 3}))
+    for name, channel in whole.channels.items():
+        assert parts.channels[name].text() == channel.text()
+    np.testing.assert_array_equal(parts.heat_map.codes()[0], whole.heat_map.codes()[0])
+
+
+def test_large_recordings_are_decimated_and_capped(fake_spikes):
+    view = session_view(fake_spikes(30, 3000), max_neurons=10, max_bins_total=5000)
+    assert view.shown.size == 10
+    assert view.shown[0] == 0
+    assert view.shown[-1] == 29
+    assert view.factor == 6
+    assert len(view.neurons) == 30
+    assert view.table["mean_rate_hz"].size == 30
+
+
+def test_missing_frames_are_counted_and_not_taken_for_silence(fake_spikes):
+    result = fake_spikes(2, 300)
+    result["dff"][10:20, 0] = np.nan
+    result["expected_spikes"][:, 1] = np.nan
+    view = session_view(result)
+    assert view.table["missing_frames"].tolist() == [10, 0]
+    assert np.isnan(view.table["mean_rate_hz"][1])
+    codes, _ = view.heat_map.codes()
+    assert (codes[1] == 255).all()
+
+
+def test_the_heat_map_keeps_a_gap_in_time_empty(fake_spikes):
+    result = fake_spikes(2, 300)
+    time = result["time"].values.copy()
+    time[150:] += 10
+    codes, _ = session_view(result.assign_coords(time=time)).heat_map.codes()
+    assert codes.shape == (2, 300)  # 20 s, of which the middle 10 s were not recorded
+    assert (codes[0, :74] < 255).all()
+    assert (codes[0, 76:224] == 255).all()
+    assert (codes[0, 226:] < 255).all()
+
+
+def test_simulated_spikes_give_a_measured_correlation(fake_spikes):
+    result = fake_spikes(3, 600)
+    assert session_view(result).agreement == {}
+    result["true_spikes"] = (result["expected_spikes"] > 0.5).astype("float32")
+    assert 0.9 < session_view(result).agreement["mean_r_lag0"] <= 1
+
+
+@pytest.mark.parametrize("n_frames", [1, 2])
+def test_the_shortest_recordings_have_a_page(fake_spikes, n_frames):
+    view = session_view(fake_spikes(1, n_frames))
+    assert view.n_frames == n_frames
+
+
+def test_other_datasets_are_refused_with_a_sentence():
+    with pytest.raises(InputError, match="has no expected_spikes; it holds x"):
+        session_view(xr.Dataset({"x": ("time", [1.0])}))
