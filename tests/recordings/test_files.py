@@ -84,6 +84,17 @@ def test_a_killed_writer_leaves_old_or_new(tmp_path: Path, step: str) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"], "leftovers of the killed writer are removed"
 
 
+def test_links_and_permissions_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "real.txt").chmod(0o640)
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    with atomic_write(tmp_path / "link.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "new"
+    assert (tmp_path / "real.txt").stat().st_mode & 0o777 == 0o640
+
+
 def test_a_living_writer_of_the_same_file_is_left_alone(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     with atomic_write(target) as first:

@@ -84,6 +84,13 @@ def test_declared_size_that_is_not_stored(tmp_path: Path) -> None:
         read(tmp_path / "a.h5", frame_rate_hz=10.0)
 
 
+def test_a_movie_beside_the_traces_may_be_large(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("movie", (10**6, 512, 512), "u2", chunks=(10, 512, 512))
+        file["F"] = np.zeros((100, 2))
+    assert read(tmp_path / "a.h5", frame_rate_hz=10.0).shape == (100, 2)
+
+
 def test_the_cap_can_be_set(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["F"] = np.zeros((1000, 2))
@@ -118,7 +125,7 @@ def test_what_is_not_hdf5(tmp_path: Path) -> None:
         pass
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8))
 def test_flipped_bytes_give_a_sentence_or_a_recording(tmp_path: Path, flips: list[tuple[float, int]]) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -179,3 +186,13 @@ def test_damaged_zarr_metadata(tmp_path: Path, name: str, content: bytes) -> Non
 
 def test_sizes_for_people() -> None:
     assert [human_bytes(n) for n in (10, 2048, 5 * 2**40)] == ["10 bytes", "2 KiB", "5 TiB"]
+
+
+def test_a_damaged_block_is_named_when_it_is_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("F", data=np.random.default_rng(0).random((1000, 2)), chunks=(1000, 1), compression="gzip")
+    content = bytearray((tmp_path / "a.h5").read_bytes())
+    content[-3000:-1000] = bytes(2000)
+    (tmp_path / "a.h5").write_bytes(bytes(content))
+    with pytest.raises(FileFormatError, match=r"a\.h5 is damaged"):
+        read(tmp_path / "a.h5", frame_rate_hz=10.0).compute()

@@ -119,7 +119,7 @@ def _numbers(frame: pd.DataFrame, header: list[str] | None, path: Path) -> np.nd
         raise FileFormatError(f"{path} has no columns")
     columns = []
     for position, column in enumerate(frame.columns):
-        numbers = pd.to_numeric(frame[column], errors="coerce")
+        numbers: Any = pd.to_numeric(frame[column], errors="coerce")
         wrong = np.flatnonzero(numbers.isna() & frame[column].notna())
         if wrong.size:
             name = header[position] if header else str(position)

@@ -42,6 +42,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = _temporary_name(target)
     try:
         yield temporary
+        if target.exists():
+            shutil.copymode(target, temporary)
         _fsync(temporary)
         os.replace(temporary, target)
         _fsync(target.parent)
@@ -83,7 +85,7 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _prepare(path: str | os.PathLike[str]) -> Path:
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(target)
     return target

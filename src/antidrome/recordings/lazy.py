@@ -12,7 +12,8 @@ import dask.array as da
 import h5py
 import numpy as np
 
-from antidrome.recordings.safety import guard_dataset
+from antidrome.errors import FileFormatError
+from antidrome.recordings.safety import damage_named, guard_dataset
 
 BLOCK_BYTES = 64 * 2**20
 """Aim for the size of one block."""
@@ -34,9 +35,11 @@ class Hdf5Source:
         return len(self.shape)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        with h5py.File(self.path, "r") as file:
+        with damage_named(self.path), h5py.File(self.path, "r") as file:
             dataset = file[self.name]
-            guard_dataset(dataset, f"{self.path}: {self.name}", allow_external=self.allow_external)
+            guard_dataset(dataset, f"{self.path}: {self.name}", allow_external=self.allow_external, max_bytes=None)
+            if dataset.shape != self.shape:
+                raise FileFormatError(f"{self.path} was changed while it was read: open it again")
             return np.asarray(dataset[key])
 
 

@@ -65,7 +65,7 @@ def is_result(group: h5py.Group) -> bool:
 
 def read_nwb_result(path: Path, max_bytes: int) -> xr.Dataset:
     """Read the series and the neuron table that :mod:`antidrome.recordings.nwb_writing` wrote, into memory."""
-    with open_hdf5(path, max_bytes=max_bytes) as file:
+    with open_hdf5(path, max_bytes=max_bytes, every_size=True) as file:
         ophys = file.get("processing/ophys")
         groups = (
             {name: ophys[name] for name in ophys if isinstance(ophys[name], h5py.Group) and is_result(ophys[name])}

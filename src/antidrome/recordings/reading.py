@@ -163,11 +163,11 @@ def _file_format(path: Path) -> str:
 def _hdf5_format(path: Path) -> str:
     from antidrome.recordings.caiman import is_caiman
     from antidrome.recordings.hdf5_files import is_mat73
-    from antidrome.recordings.safety import open_unguarded
+    from antidrome.recordings.safety import damage_named, open_unguarded
 
     if is_mat73(path):
         return "mat73"
-    with open_unguarded(path) as file:
+    with damage_named(path), open_unguarded(path) as file:
         if "nwb_version" in file.attrs:
             return "nwb"
         if is_caiman(file):

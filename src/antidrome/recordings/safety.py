@@ -66,7 +66,11 @@ def human_bytes(size: float) -> str:
 
 @contextmanager
 def open_hdf5(
-    path: str | os.PathLike[str], *, allow_external: bool = False, max_bytes: int = DEFAULT_MAX_BYTES
+    path: str | os.PathLike[str],
+    *,
+    allow_external: bool = False,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    every_size: bool = False,
 ) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading after looking at every link and dataset in it.
 
@@ -78,6 +82,9 @@ def open_hdf5(
         Allow external links, external storage and virtual datasets, which let the file read other files.
     max_bytes
         Largest declared size of one dataset.
+    every_size
+        Apply the cap to datasets of three and more dimensions too; by default they are passed over, since a file may
+        hold its movie and a recording is never read from one.
 
     Raises
     ------
@@ -88,13 +95,25 @@ def open_hdf5(
     """
     file = open_unguarded(require_file(path))
     try:
-        guard_hdf5(file, allow_external=allow_external, max_bytes=max_bytes)
-        yield file
+        with damage_named(path):
+            guard_hdf5(file, allow_external=allow_external, max_bytes=max_bytes, every_size=every_size)
+            yield file
     finally:
         file.close()
 
 
-def guard_hdf5(file: h5py.File, *, allow_external: bool = False, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+@contextmanager
+def damage_named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what h5py raises on a damaged file into FileFormatError."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError) as error:
+        raise FileFormatError(f"{path} is damaged: {error}") from error
+
+
+def guard_hdf5(
+    file: h5py.File, *, allow_external: bool = False, max_bytes: int = DEFAULT_MAX_BYTES, every_size: bool = False
+) -> None:
     """Refuse what points outside the file or declares too much; see :func:`open_hdf5`."""
     seen: set[Any] = set()
     groups: list[h5py.Group] = [file["/"]]
@@ -116,19 +135,22 @@ def guard_hdf5(file: h5py.File, *, allow_external: bool = False, max_bytes: int 
             if isinstance(member, h5py.Group):
                 groups.append(member)
             elif isinstance(member, h5py.Dataset):
-                guard_dataset(member, where, allow_external=allow_external, max_bytes=max_bytes)
+                sized = every_size or member.ndim < 3
+                guard_dataset(member, where, allow_external=allow_external, max_bytes=max_bytes if sized else None)
 
 
 def guard_dataset(
-    dataset: h5py.Dataset, where: str, *, allow_external: bool = False, max_bytes: int = DEFAULT_MAX_BYTES
+    dataset: h5py.Dataset, where: str, *, allow_external: bool = False, max_bytes: int | None = DEFAULT_MAX_BYTES
 ) -> None:
-    """Refuse a dataset whose data lie in other files, or that declares more than it can hold."""
+    """Refuse a dataset whose data lie in other files, or that declares more than it can hold (None: any size)."""
     if not allow_external:
         if dataset.external:
             other = dataset.external[0][0]
             raise UnsafeFileError(f"{where} keeps its data in another file ({other}); {_EXTERNAL_ADVICE}")
         if dataset.is_virtual:
             raise UnsafeFileError(f"{where} is assembled from other files (virtual dataset); {_EXTERNAL_ADVICE}")
+    if max_bytes is None:
+        return
     declared = (dataset.size or 0) * dataset.dtype.itemsize
     require_size(declared, max_bytes, where)
     if dataset.chunks is not None:

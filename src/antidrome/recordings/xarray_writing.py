@@ -43,7 +43,7 @@ def read_xarray_result(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> xr.Dat
         guard_zarr(path, max_bytes=max_bytes)
         opened = open_xarray_zarr(path)
     else:
-        with open_hdf5(path, max_bytes=max_bytes):
+        with open_hdf5(path, max_bytes=max_bytes, every_size=True):
             pass
         opened = xr.open_dataset(path, engine="h5netcdf", decode_timedelta=False)
     try:
