@@ -39,7 +39,9 @@ def machine() -> dict[str, Any]:
     model = platform.processor() or platform.machine()
     cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
     if cpuinfo.exists():
-        names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
         model = names[0] if names else model
     memory = int(meminfo.read_text().split()[1]) / 2**20 if meminfo.exists() else None
     return {"processor": model, "cores": os.cpu_count(), "memory_gib": memory and round(memory, 1)}
@@ -57,7 +59,12 @@ def show(title: str, columns: list[str], rows: list[list[Any]]) -> None:
 
 def finish(result: dict[str, Any], started: float, path: Path | None) -> None:
     """Print the headline; add machine, versions and seconds; write the JSON object."""
-    result = {**result, "machine": machine(), "versions": package_versions(), "seconds": round(time.time() - started, 1)}
+    result = {
+        **result,
+        "machine": machine(),
+        "versions": package_versions(),
+        "seconds": round(time.time() - started, 1),
+    }
     Console(width=160).print(f"[bold]{result['headline']}[/bold]")
     if path is not None:
         with atomic_write(path) as temporary:

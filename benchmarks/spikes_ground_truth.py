@@ -1,9 +1,9 @@
 """Claim: one network, no tuning, is more accurate on recordings that it has never seen than CASCADE and OASIS.
 
-The protocol is `spikes/protocol.py` of the reference data (it reproduces the peers' rows): up to 8 or 10 neurons of each of
-25 real sets, 60 s each, at 30 Hz or the native rate where that is slower, correlation in 40 ms bins. Each set is predicted
-by the fold network that has seen neither that set nor its neurons (`training/folds.py`); peers' figures are per neuron from
-`peers_per_neuron.csv` (CASCADE was trained on DS03–DS20, OASIS needs no training).
+The protocol is `spikes/protocol.py` of the reference data (it reproduces the peers' rows): up to 8 or 10 neurons of
+each of 25 real sets, 60 s each, at 30 Hz or the native rate where that is slower, correlation in 40 ms bins. Each set
+is predicted by the fold network that has seen neither that set nor its neurons (`training/folds.py`); peers' figures
+are per neuron from `peers_per_neuron.csv` (CASCADE was trained on DS03–DS20, OASIS needs no training).
 
     python -m benchmarks.spikes_ground_truth [--quick] [--json FILE] [--weights DIR] [--network FILE]
 """
@@ -128,21 +128,44 @@ def main(arguments: list[str] | None = None) -> None:
     rates = {}
     for rate in (*RATES_HZ, None):
         label = "native" if rate is None else f"{rate:g} Hz"
-        rates[label] = reference.summarise(dict(scored(paths, predictor, lambda c, r=rate: at_rate(c, r, reference))))[1]
-    show("Sets not seen in training, 30 Hz or native", ["set", "neurons", *COLUMNS],
-         [[name, row["neurons"], *(row[c] for c in COLUMNS)] for name, row in table.items()]
-         + [["mean", "", *(mean[c] for c in COLUMNS)]])
-    show("Mean over the sets at other frame rates", ["frame rate", *COLUMNS], [[k, *(v[c] for c in COLUMNS)] for k, v in rates.items()])
-    show("Peers on the same neurons", ["peer", "r_lag0", "r_learnt_lag", "r_smooth", "we are better, lag 0", "we are better, smoothed"],
-         [[k, v["r_lag0"], v["r_learnt_lag"], v["r_smooth"], v["share_better_lag0"], v["share_better_smooth"]] for k, v in peers.items()])
-    ratio = float(np.median([row["count_ratio"] for row in table.values()]))
-    headline = (
-        f"Mean over {len(table)} unseen sets: r {mean['r_lag0']:.3f} at lag 0 (CASCADE {peers['CASCADE']['r_lag0']:.3f}, OASIS"
-        f" {peers['OASIS']['r_lag0']:.3f}), {mean['r_smooth']:.3f} smoothed (CASCADE {peers['CASCADE']['r_smooth']:.3f}, OASIS"
-        f" {peers['OASIS']['r_smooth']:.3f}); median count ratio {ratio:.2f}."
+        resampled = dict(scored(paths, predictor, lambda case, rate=rate: at_rate(case, rate, reference)))
+        rates[label] = reference.summarise(resampled)[1]
+    show(
+        "Sets not seen in training, 30 Hz or native",
+        ["set", "neurons", *COLUMNS],
+        [[name, row["neurons"], *(row[c] for c in COLUMNS)] for name, row in table.items()]
+        + [["mean", "", *(mean[c] for c in COLUMNS)]],
     )
-    result = {"headline": headline, "mean_r_lag0": mean["r_lag0"], "mean_r_best_lag": mean["r_learnt_lag"],
-              "mean_r_smooth": mean["r_smooth"], "median_count_ratio": ratio, "sets": table, "frame_rates": rates, "peers": peers}
+    show(
+        "Mean over the sets at other frame rates",
+        ["frame rate", *COLUMNS],
+        [[k, *(v[c] for c in COLUMNS)] for k, v in rates.items()],
+    )
+    show(
+        "Peers on the same neurons",
+        ["peer", "r_lag0", "r_learnt_lag", "r_smooth", "we are better, lag 0", "we are better, smoothed"],
+        [
+            [k, v["r_lag0"], v["r_learnt_lag"], v["r_smooth"], v["share_better_lag0"], v["share_better_smooth"]]
+            for k, v in peers.items()
+        ],
+    )
+    ratio = float(np.median([row["count_ratio"] for row in table.values()]))
+    cascade, oasis = peers["CASCADE"], peers["OASIS"]
+    headline = (
+        f"Mean over {len(table)} unseen sets: r {mean['r_lag0']:.3f} at lag 0 (CASCADE {cascade['r_lag0']:.3f}, OASIS"
+        f" {oasis['r_lag0']:.3f}), {mean['r_smooth']:.3f} smoothed (CASCADE {cascade['r_smooth']:.3f}, OASIS"
+        f" {oasis['r_smooth']:.3f}); median count ratio {ratio:.2f}."
+    )
+    result = {
+        "headline": headline,
+        "mean_r_lag0": mean["r_lag0"],
+        "mean_r_best_lag": mean["r_learnt_lag"],
+        "mean_r_smooth": mean["r_smooth"],
+        "median_count_ratio": ratio,
+        "sets": table,
+        "frame_rates": rates,
+        "peers": peers,
+    }
     finish(result, started, arguments_.json)
 
 

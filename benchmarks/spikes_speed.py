@@ -1,8 +1,8 @@
 """Claim: 10 µs or less per frame and core at 30 Hz, and 10,000 neurons × 20,000 frames in less than 2 GB of memory.
 
 Every measurement runs in a process of its own; the speeds are measured on one core (affinity set before anything is
-imported), OASIS (`oasis-deconv`, automatic parameters) on the same simulated traces. First calls (compilation) are timed
-apart, since a user meets them once.
+imported), OASIS (`oasis-deconv`, automatic parameters) on the same simulated traces. First calls (compilation) are
+timed apart, since a user meets them once.
 
     python -m benchmarks.spikes_speed [--quick] [--json FILE]
 """
@@ -81,7 +81,16 @@ def measure_memory(n_neurons: int, n_frames: int, seed: int) -> dict[str, float]
 
 def in_a_process(what: str, n_neurons: int, n_frames: int, seed: int) -> dict[str, float]:
     """Run one measurement in a fresh process; the speeds on one core."""
-    command = [sys.executable, "-m", "benchmarks.spikes_speed", "--measure", what, str(n_neurons), str(n_frames), str(seed)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.spikes_speed",
+        "--measure",
+        what,
+        str(n_neurons),
+        str(n_frames),
+        str(seed),
+    ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
@@ -98,21 +107,48 @@ def main() -> None:
     for n_neurons, n_frames in sizes:
         ours = in_a_process("ours", n_neurons, n_frames, arguments.seed)
         oasis = in_a_process("oasis", n_neurons, n_frames, arguments.seed)
-        rows.append({"neurons": n_neurons, "frames": n_frames, "us_per_frame": ours["us_per_frame"],
-                     "compile_s": ours["compile_s"], "peer_us_per_frame": oasis["us_per_frame"],
-                     "ratio": ours["us_per_frame"] / oasis["us_per_frame"]})
+        rows.append(
+            {
+                "neurons": n_neurons,
+                "frames": n_frames,
+                "us_per_frame": ours["us_per_frame"],
+                "compile_s": ours["compile_s"],
+                "peer_us_per_frame": oasis["us_per_frame"],
+                "ratio": ours["us_per_frame"] / oasis["us_per_frame"],
+            }
+        )
     size = (1000, 5000) if arguments.quick else (10_000, 20_000)
     memory = in_a_process("memory", *size, arguments.seed)
-    show("One core, 30 Hz", ["neurons", "frames", "µs per frame", "OASIS µs per frame", "ratio", "compilation s"],
-         [[r["neurons"], r["frames"], r["us_per_frame"], r["peer_us_per_frame"], r["ratio"], r["compile_s"]] for r in rows])
-    show("From Zarr to Zarr, all cores", ["neurons", "frames", "peak GB", "seconds"], [[*size, memory["peak_rss_gb"], memory["seconds"]]])
+    show(
+        "One core, 30 Hz",
+        ["neurons", "frames", "µs per frame", "OASIS µs per frame", "ratio", "compilation s"],
+        [
+            [r["neurons"], r["frames"], r["us_per_frame"], r["peer_us_per_frame"], r["ratio"], r["compile_s"]]
+            for r in rows
+        ],
+    )
+    show(
+        "From Zarr to Zarr, all cores",
+        ["neurons", "frames", "peak GB", "seconds"],
+        [[*size, memory["peak_rss_gb"], memory["seconds"]]],
+    )
     last = rows[-1]
     headline = (
         f"{last['us_per_frame']:.1f} µs per frame and core ({last['neurons']} neurons × {last['frames']} frames; OASIS"
         f" {last['peer_us_per_frame']:.1f}); {size[0]} × {size[1]} from Zarr in {memory['peak_rss_gb']:.2f} GB."
     )
-    finish({"headline": headline, "us_per_frame": last["us_per_frame"], "peer_us_per_frame": last["peer_us_per_frame"],
-            "peak_rss_gb": memory["peak_rss_gb"], "rows": rows, "memory": memory}, started, arguments.json)
+    finish(
+        {
+            "headline": headline,
+            "us_per_frame": last["us_per_frame"],
+            "peer_us_per_frame": last["peer_us_per_frame"],
+            "peak_rss_gb": memory["peak_rss_gb"],
+            "rows": rows,
+            "memory": memory,
+        },
+        started,
+        arguments.json,
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Which sets each network may see: leave-datasets-out folds that keep sets with common neurons together.
 
-The X- sets repeat the neurons of Allen sets without neuropil correction (X-DS09 of DS10, X-DS10 of DS11, X-DS11 of DS12):
-they always go with their twins. X-DS00 and the NAOMi simulations share no neuron with a tested set and serve every fold.
+The X- sets repeat the neurons of Allen sets without neuropil correction (X-DS09 those of DS10, X-DS10 of DS11, X-DS11
+of DS12): they always go with their twins. X-DS00 and the NAOMi simulations share no neuron with a tested set; every
+fold may see them.
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ def load_sets(folder: Path) -> dict[str, list[Recording]]:
     for sub in sorted(p for p in folder.iterdir() if p.is_dir() and any(p.glob("*.mat"))):
         sets[sub.name] = [r for file in sorted(sub.glob("*.mat")) for r in load_mat(file, sub.name)]
     if not sets:
-        raise InputError(f"{folder} holds no ground truth: expected *.npz copies or sub-folders of CASCADE *.mat files.")
+        raise InputError(
+            f"{folder} holds no ground truth: expected *.npz copies or sub-folders of CASCADE *.mat files."
+        )
     return sets
 
 
@@ -70,5 +72,7 @@ def load_mat(path: Path, dataset: str) -> list[Recording]:
 def to_frame_clock(spikes_s: np.ndarray, frame_times_s: np.ndarray, frame_rate_hz: float) -> np.ndarray:
     """Spike times on the clock in which frame i is centred at i / rate; spikes outside the recording are dropped."""
     index = np.arange(len(frame_times_s))
-    inside = (spikes_s >= frame_times_s[0] - 0.5 / frame_rate_hz) & (spikes_s <= frame_times_s[-1] + 0.5 / frame_rate_hz)
+    inside = (spikes_s >= frame_times_s[0] - 0.5 / frame_rate_hz) & (
+        spikes_s <= frame_times_s[-1] + 0.5 / frame_rate_hz
+    )
     return np.interp(spikes_s[inside], frame_times_s, index) / frame_rate_hz

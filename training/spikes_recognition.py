@@ -27,7 +27,7 @@ from training.windows import Windows, concatenate, ground_truth_windows, simulat
 
 SEED = 1
 PRETRAINING = TrainingConfig(steps=1600, batch=64, learning_rate=2e-3, evaluate_every=250)
-FINE_TUNING = TrainingConfig(steps=1600, batch=64, learning_rate=1.5e-3, evaluate_every=200)
+FINE_TUNING = TrainingConfig(steps=1200, batch=64, learning_rate=1.5e-3, evaluate_every=200)
 SIMULATED_GROUPS = 160
 GROUND_TRUTH_WINDOWS = 24_000
 SIMULATED_SHARE = 0.25
@@ -36,7 +36,9 @@ SIMULATED_SHARE = 0.25
 def main() -> None:
     """Run the stages asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with ground truth (.npz copies or CASCADE .mat)")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with ground truth (.npz copies or CASCADE .mat)"
+    )
     parser.add_argument("--work", type=Path, required=True, help="folder for windows, checkpoints and networks")
     parser.add_argument("--stage", nargs="*", default=["simulations", *FOLDS, "shipped"])
     options = parser.parse_args()
@@ -110,7 +112,8 @@ def fine_tune(work: Path, data: Path, simulated: Windows, stage: str) -> None:
     kept = real.take(~held_out)
     both = concatenate([kept, simulated.take(slice(0, 16_384))])
     weights = np.r_[
-        np.full(len(kept.channels), (1 - SIMULATED_SHARE) / len(kept.channels)), np.full(16_384, SIMULATED_SHARE / 16_384)
+        np.full(len(kept.channels), (1 - SIMULATED_SHARE) / len(kept.channels)),
+        np.full(16_384, SIMULATED_SHARE / 16_384),
     ]
     network, _ = load_network(work / "simulations.safetensors")
     result = train(
@@ -133,9 +136,16 @@ def keep(work: Path, stage: str, result: TrainingResult, sets: list[str]) -> Non
         work / f"{stage}.safetensors",
         result.parameters,
         seed=SEED,
-        card={"stage": stage, "trained_on": sets, "held_out_loss": result.held_out_loss, "rerun": __doc__.splitlines()[2].strip()},
+        card={
+            "stage": stage,
+            "trained_on": sets,
+            "held_out_loss": result.held_out_loss,
+            "rerun": __doc__.splitlines()[2].strip(),
+        },
     )
-    print(json.dumps({"stage": stage, "held_out_loss": result.held_out_loss, "history": vars(result.history)}), flush=True)
+    print(
+        json.dumps({"stage": stage, "held_out_loss": result.held_out_loss, "history": vars(result.history)}), flush=True
+    )
 
 
 if __name__ == "__main__":

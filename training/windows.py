@@ -1,7 +1,7 @@
 """Training windows: stretches of 512 frames with the recording's summary, from simulations and from ground truth.
 
-A window holds what the network is given (channels, summary) and what it should say (spike counts), at frame rates from 3
-to 64 Hz. Ground truth is brought to many rates by area averaging, stretched in time (faster and slower indicators),
+A window holds what the network is given (channels, summary) and what it should say (spike counts), at frame rates from
+3 to 64 Hz. Ground truth is brought to many rates by area averaging, stretched in time (faster and slower indicators),
 made noisier, and given missing frames.
 """
 
@@ -94,7 +94,9 @@ def _simulated_group(generator: np.random.Generator, n_neurons: int) -> Windows:
 def delayed(generator: np.random.Generator, spikes: np.ndarray, step_s: float) -> np.ndarray:
     """The spikes as the indicator answers them: half of the cells respond up to 80 ms late."""
     n = spikes.shape[1]
-    steps = np.where(generator.random(n) < 0.5, generator.uniform(0, LONGEST_DELAY_S, n) / step_s, 0).round().astype(int)
+    steps = (
+        np.where(generator.random(n) < 0.5, generator.uniform(0, LONGEST_DELAY_S, n) / step_s, 0).round().astype(int)
+    )
     source = np.arange(len(spikes))[:, None] - steps
     return np.where(source >= 0, np.take_along_axis(spikes, np.maximum(source, 0), axis=0), 0)
 
@@ -133,7 +135,7 @@ def _augmented_window(generator: np.random.Generator, recording: Recording) -> W
 
 
 def target_rate(generator: np.random.Generator, native_hz: float) -> float:
-    """A frame rate to train at: 30 Hz (or native, where slower) for two fifths, else log-uniform up to the native rate."""
+    """A frame rate to train at: 30 Hz (native, where slower) for two fifths, else log-uniform up to the native rate."""
     highest = min(native_hz, FASTEST_HZ)
     if generator.random() < 0.4:
         return min(native_hz, 30.0) if native_hz > 31.5 else native_hz

@@ -8,7 +8,9 @@ from antidrome.spikes.conditioning import N_CHANNELS, N_SUMMARY, condition, nois
 
 @pytest.fixture
 def traces(rng):
-    return (rng.standard_normal((4, 900)) * [[0.02], [0.1], [0.1], [1.0]] + rng.gamma(0.3, 0.5, (4, 900))).astype(np.float32)
+    return (rng.standard_normal((4, 900)) * [[0.02], [0.1], [0.1], [1.0]] + rng.gamma(0.3, 0.5, (4, 900))).astype(
+        np.float32
+    )
 
 
 def test_shapes(traces):
@@ -37,7 +39,8 @@ def test_missing_frames_are_marked_and_the_rest_stays(traces):
     broken = traces.copy()
     broken[0, 100:110] = np.nan
     channels, summary = condition(broken, 30.0)
-    assert np.isfinite(channels).all() and np.isfinite(summary).all()
+    assert np.isfinite(channels).all()
+    assert np.isfinite(summary).all()
     assert channels[0, 95:115, 3].tolist() == [1] * 5 + [0] * 10 + [1] * 5
     np.testing.assert_allclose(summary[0], condition(traces, 30.0)[1][0], atol=0.1)
 
@@ -47,7 +50,8 @@ def test_short_constant_and_empty_traces_give_finite_input(n_frames):
     traces = np.zeros((2, n_frames), np.float32)
     traces[1] = np.nan
     channels, summary = condition(traces, 7.5)
-    assert np.isfinite(channels).all() and np.isfinite(summary).all()
+    assert np.isfinite(channels).all()
+    assert np.isfinite(summary).all()
 
 
 def test_noise_is_found_under_spikes(rng):

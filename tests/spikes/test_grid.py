@@ -9,7 +9,8 @@ def test_regular_times_need_no_grid():
     grid = FrameGrid.of(np.arange(50) / 30, 30.0)
     traces = np.ones((2, 50))
     assert grid.n_missing == 0
-    assert grid.spread(traces) is traces and grid.gather(traces) is traces
+    assert grid.spread(traces) is traces
+    assert grid.gather(traces) is traces
 
 
 def test_dropped_frames_are_found_and_jitter_is_not(rng):

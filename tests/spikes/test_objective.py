@@ -49,7 +49,9 @@ def test_padding_does_not_count(rng):
         altered = logit.copy()
         altered[:, 100:] += change
         posterior = CountPosterior(jnp.asarray(altered, jnp.float32), jnp.full((2, 128), 0.1))
-        return float(supervised_loss(posterior, *(jnp.asarray(a, jnp.float32) for a in (counts, inside, np.full(2, 30.0)))))
+        return float(
+            supervised_loss(posterior, *(jnp.asarray(a, jnp.float32) for a in (counts, inside, np.full(2, 30.0))))
+        )
 
     assert loss(0.0) == pytest.approx(loss(5.0), abs=1e-5)
     assert loss(0.0) != loss_with_all_frames(logit, counts)

@@ -23,5 +23,6 @@ def test_known_response_is_recovered(rng):
 
 def test_without_spikes_nothing_is_claimed(rng):
     response = fit_response(rng.standard_normal((1, 500)), np.zeros((1, 500)), RATE)
-    assert np.isnan(response.amplitude[0]) and np.isnan(response.decay_s[0])
+    assert np.isnan(response.amplitude[0])
+    assert np.isnan(response.decay_s[0])
     assert np.isfinite(response.baseline[0])

@@ -59,8 +59,8 @@ class Checkpoint:
             differing = ["parameter shapes"]
         if differing:
             raise ResumeError(
-                f"{self.path} is the checkpoint of another run: {', '.join(differing)} differ. Continue with the original"
-                " settings and data, or delete the file to start anew."
+                f"{self.path} is the checkpoint of another run: {', '.join(differing)} differ. Continue with the"
+                " original settings and data, or delete the file to start anew."
             )
         restored = [jnp.asarray(a, leaf.dtype) for a, leaf in zip(saved, leaves, strict=True)]
         return jax.tree.unflatten(structure, restored), type(history)(**header.extra["history"])

@@ -1,7 +1,7 @@
 """One training loop for everything that is learned: minibatches, AdamW, averaged weights, early stopping, resume.
 
-The loop is a pure function of (loss, parameters, data, configuration): minibatch k depends on the seed and on k alone, so
-a run that was killed and resumed ends bit for bit where an uninterrupted one does. What must survive is in
+The loop is a pure function of (loss, parameters, data, configuration): minibatch k depends on the seed and on k alone,
+so a run that was killed and resumed ends bit for bit where an uninterrupted one does. What must survive is in
 `TrainingState`, what is worth looking at in `TrainingHistory`.
 """
 
@@ -115,7 +115,9 @@ def train(
     """
     arrays, static = eqx.partition(parameters, eqx.is_inexact_array)
     optimiser = _optimiser(config)
-    state = TrainingState(arrays, arrays, optimiser.init(arrays), jnp.array(0), arrays, jnp.array(jnp.inf), jnp.array(0))
+    state = TrainingState(
+        arrays, arrays, optimiser.init(arrays), jnp.array(0), arrays, jnp.array(jnp.inf), jnp.array(0)
+    )
     history = TrainingHistory()
     store = Checkpoint(checkpoint, identity=_identity(config, data, seed, name)) if checkpoint else None
     if store is not None:
@@ -148,8 +150,10 @@ def _advance(
     losses = []
     for step in range(int(state.step), until):
         draw = generator(seed, f"minibatch/{step}")
-        rows = draw.integers(0, len(data[0]), config.batch) if chances is None else np.searchsorted(
-            chances, draw.random(config.batch), side="right"
+        rows = (
+            draw.integers(0, len(data[0]), config.batch)
+            if chances is None
+            else np.searchsorted(chances, draw.random(config.batch), side="right")
         )
         state, value = update(state, _rows(data, rows), jax_key(seed, f"loss/{step}"))
         losses.append(value)
@@ -157,8 +161,8 @@ def _advance(
     mean = float(np.mean([float(x) for x in losses]))
     if not np.isfinite(mean):
         raise TrainingError(
-            f"The training loss became {mean} between steps {until - len(losses)} and {until}. The best weights so far are"
-            " kept in the checkpoint. Lower the learning rate or look for extreme values in the data."
+            f"The training loss became {mean} between steps {until - len(losses)} and {until}. The best weights so far"
+            " are kept in the checkpoint. Lower the learning rate or look for extreme values in the data."
         )
     return state, mean
 
@@ -182,7 +186,9 @@ def _compile(loss: Loss, static: PyTree, optimiser: optax.GradientTransformation
         change, memory = optimiser.update(gradient, state.optimiser, state.parameters)
         parameters = optax.apply_updates(state.parameters, change)
         decay = jnp.minimum(config.averaging, (1 + state.step) / (10 + state.step))
-        average = jax.tree.map(lambda a, p: decay.astype(p.dtype) * a + (1 - decay).astype(p.dtype) * p, state.average, parameters)
+        average = jax.tree.map(
+            lambda a, p: decay.astype(p.dtype) * a + (1 - decay).astype(p.dtype) * p, state.average, parameters
+        )
         return state._replace(parameters=parameters, average=average, optimiser=memory, step=state.step + 1), value
 
     score = jax.jit(lambda p, batch: loss(eqx.combine(p, static), batch, jax.random.key(0)))
@@ -190,7 +196,9 @@ def _compile(loss: Loss, static: PyTree, optimiser: optax.GradientTransformation
     def evaluate(arrays: PyTree, held_out: Sequence[np.ndarray], batch: int) -> float:
         n = max(1, len(held_out[0]) // batch)
         size = min(batch, len(held_out[0]))
-        return float(np.mean([float(score(arrays, _rows(held_out, np.arange(i * size, (i + 1) * size)))) for i in range(n)]))
+        return float(
+            np.mean([float(score(arrays, _rows(held_out, np.arange(i * size, (i + 1) * size)))) for i in range(n)])
+        )
 
     return update, evaluate
 
@@ -202,9 +210,10 @@ def _optimiser(config: TrainingConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(config.clip), optax.adamw(schedule, weight_decay=config.weight_decay))
 
 
-def _rows(data: Sequence[np.ndarray], rows: np.ndarray) -> Any:
+def _rows(data: Any, rows: np.ndarray) -> Any:
+    """The given rows of every array, in a named tuple where the data are one."""
     taken = [np.asarray(a[rows]) for a in data]
-    return type(data)(*taken) if hasattr(data, "_fields") else type(data)(taken)
+    return data._make(taken) if hasattr(data, "_make") else tuple(taken)
 
 
 def _identity(config: TrainingConfig, data: Sequence[np.ndarray], seed: int, name: str) -> dict[str, Any]:
@@ -212,4 +221,9 @@ def _identity(config: TrainingConfig, data: Sequence[np.ndarray], seed: int, nam
     from antidrome.core.configuration import to_dict
     from antidrome.core.hashing import hash_arrays
 
-    return {"config": to_dict(config), "data": hash_arrays({str(i): a for i, a in enumerate(data)}), "seed": seed, "name": name}
+    return {
+        "config": to_dict(config),
+        "data": hash_arrays({str(i): a for i, a in enumerate(data)}),
+        "seed": seed,
+        "name": name,
+    }

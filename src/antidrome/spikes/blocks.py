@@ -1,4 +1,4 @@
-"""Inference on one block of neurons: from traces to every array of the result. Pure, so that any executor can run it."""
+"""Inference on one block of neurons: from traces to every array of the result; pure, for any executor."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What the recognition network is told about a trace: normalised channels and a summary of the whole recording.
 
-The summary (noise, frame rate, quantiles, autocorrelation) conditions the network, so that one network serves every frame
-rate, noise level and indicator. Everything is invariant to the trace's offset, and to its gain but for one weak hint.
+The summary (noise, frame rate, quantiles, autocorrelation) conditions the network, so that one network serves every
+frame rate, noise level and indicator. Everything is invariant to the trace's offset, and to its gain but for one weak
+hint.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def condition(traces: np.ndarray, frame_rate_hz: float) -> tuple[np.ndarray, np.
 
     Returns
     -------
-    channels : (neuron, time, 4) float32: trace in noise SDs (asinh), trace over its own range, slow part, 1 where observed.
+    channels : (neuron, time, 4) float32: trace in noise SDs (asinh), trace over its own range, slow part, 1 where
+        observed.
     summary : (neuron, N_SUMMARY) float32.
     """
     traces = np.asarray(traces, np.float32)
@@ -43,7 +45,12 @@ def condition(traces: np.ndarray, frame_rate_hz: float) -> tuple[np.ndarray, np.
     centred = np.where(observed, traces - levels[:, 1:2], 0.0)
     z = centred / sd[:, None]
     channels = np.stack(
-        [np.arcsinh(z / 3.0), centred / spread[:, None], _moving_average(z, round(2.0 * frame_rate_hz)) / 3.0, observed],
+        [
+            np.arcsinh(z / 3.0),
+            centred / spread[:, None],
+            _moving_average(z, round(2.0 * frame_rate_hz)) / 3.0,
+            observed,
+        ],
         axis=-1,
     ).astype(np.float32)
     summary = np.concatenate(
@@ -92,7 +99,9 @@ def _autocorrelation(z: np.ndarray, observed: np.ndarray, frame_rate_hz: float) 
         if lag >= z.shape[1]:
             return np.zeros(len(z))
         product = np.einsum("nt,nt->n", deviation[:, lag:], deviation[:, : z.shape[1] - lag])
-        both = np.einsum("nt,nt->n", observed[:, lag:].astype(np.float32), observed[:, : z.shape[1] - lag].astype(np.float32))
+        both = np.einsum(
+            "nt,nt->n", observed[:, lag:].astype(np.float32), observed[:, : z.shape[1] - lag].astype(np.float32)
+        )
         return product / np.maximum(both, 1)
 
     columns = []

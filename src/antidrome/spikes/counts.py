@@ -1,7 +1,8 @@
 r"""The posterior over the number of spikes in one frame: a hurdle at zero, then one plus a Poisson.
 
-:math:`P(n=0) = 1-p` and :math:`P(n) = p\,\lambda^{n-1} e^{-\lambda}/(n-1)!` for :math:`n \ge 1`. Two numbers a frame hold
-what matters: whether there was a spike, and how many more; the count has no upper limit. Mean :math:`p(1+\lambda)`.
+:math:`P(n=0) = 1-p` and :math:`P(n) = p\,\lambda^{n-1} e^{-\lambda}/(n-1)!` for :math:`n \ge 1`. Two numbers a frame
+hold what matters: whether there was a spike, and how many more; the count has no upper limit. Mean
+:math:`p(1+\lambda)`.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ BLOCK_FRAMES = 2_000_000
 class SpikeVAE(BaseEstimator):
     """Amortised spike inference: a recognition network, trained once, inverts the biophysical model in one pass.
 
-    The network that ships with the package serves every indicator and frame rates from 3 to 150 Hz; it is conditioned on
-    the frame rate, the noise level and the statistics of each trace. The posterior is factorised over frames: a spike
-    count per frame, not only spike or no spike.
+    The network that ships with the package serves every indicator and frame rates from 3 to 150 Hz; it is conditioned
+    on the frame rate, the noise level and the statistics of each trace. The posterior is factorised over frames: a
+    spike count per frame, not only spike or no spike.
 
     Parameters
     ----------
@@ -61,8 +61,9 @@ class SpikeVAE(BaseEstimator):
 
         Parameters
         ----------
-        recording : DataArray (time, neuron) of ΔF/F, or an array of the same shape with `frame_rate_hz`. NaN marks missing
-            frames. A dask-backed recording gives a dask-backed result, computed block by block when it is written.
+        recording : DataArray (time, neuron) of ΔF/F, or an array of the same shape with `frame_rate_hz`. NaN marks
+            missing frames. A dask-backed recording gives a dask-backed result, computed block by block when it is
+            written.
         frame_rate_hz : frames per second; needed for plain arrays.
         samples : posterior samples to draw, independent over frames.
         progress : show a progress bar.
@@ -71,8 +72,8 @@ class SpikeVAE(BaseEstimator):
         -------
         Dataset with `expected_spikes` (time, neuron; spikes per frame), `rate_hz` (spikes/s), `spike_probability`,
         `expected_spikes_sd`, optionally `samples` (sample, time, neuron), and per neuron `noise_level`, `amplitude`,
-        `tau_s` and `baseline`. A neuron without any observed variation has NaN and is counted in the notes; attributes hold
-        the checks' findings (JSON), notes and citations.
+        `tau_s` and `baseline`. A neuron without any observed variation has NaN and is counted in the notes; attributes
+        hold the checks' findings (JSON), notes and citations.
 
         Raises
         ------
@@ -93,7 +94,9 @@ class SpikeVAE(BaseEstimator):
             return label(infer_lazily(infer, recording, samples), recording, attrs)
         values, n_unusable = _infer_in_blocks(infer, recording, progress)
         if n_unusable:
-            attrs["notes"].append(f"{n_unusable} neurons show no variation at all (dead or missing); their spikes are NaN.")
+            attrs["notes"].append(
+                f"{n_unusable} neurons show no variation at all (dead or missing); their spikes are NaN."
+            )
         values["noise_level"] = noise_level(recording).values
         return label(values, recording, attrs)
 

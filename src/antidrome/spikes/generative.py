@@ -1,8 +1,8 @@
 """Generative models of fluorescence: what a spike train does to a calcium indicator.
 
 Each model is an immutable module whose array fields hold one value per cell, in physical units, so that the same
-parameters serve every frame rate. ``fluorescence(spikes, step_s)`` maps spike counts on a regular time grid to noiseless
-ΔF/F on the same grid, for many cells at once.
+parameters serve every frame rate. ``fluorescence(spikes, step_s)`` maps spike counts on a regular time grid to
+noiseless ΔF/F on the same grid, for many cells at once.
 
 References
 ----------
@@ -31,9 +31,9 @@ class AbstractGenerativeModel(eqx.Module):
 class LinearModel(AbstractGenerativeModel):
     r"""Linear indicator: AR(1) decay, or AR(2) with a rise (difference of two exponentials).
 
-    With :math:`\gamma = e^{-\Delta/\tau}`: :math:`c_t = \gamma_d c_{t-1} + s_t`, :math:`r_t = \gamma_r r_{t-1} + s_t` and
-    :math:`F_t = \alpha (c_t - r_t)/p + \beta`, where :math:`p` is the peak of the difference for one spike, so that one
-    spike raises the trace by ``amplitude`` at its peak. ``rise_s = 0`` gives AR(1) (Speiser et al. 2017, "FOOPSI").
+    With :math:`\gamma = e^{-\Delta/\tau}`: :math:`c_t = \gamma_d c_{t-1} + s_t`, :math:`r_t = \gamma_r r_{t-1} + s_t`
+    and :math:`F_t = \alpha (c_t - r_t)/p + \beta`, where :math:`p` is the peak of the difference for one spike, so that
+    one spike raises the trace by ``amplitude`` at its peak. ``rise_s = 0`` gives AR(1) (Speiser et al. 2017, "FOOPSI").
 
     Parameters
     ----------
@@ -75,8 +75,9 @@ class SCDFModel(AbstractGenerativeModel):
 
     :math:`C_t = e^{-\Delta/\tau_C} C_{t-1} + s_t`,
     :math:`D_t = \Delta\,k\,C_t^{h}\,(D_{max} - \min(D_{t-1}, D_{max})) + e^{-\Delta/\tau_D} \min(D_{t-1}, D_{max})`,
-    :math:`F_t = \alpha D_t / D_1 + \beta` (Speiser et al. 2017, the SCDF model, with its step made explicit). :math:`D_1`
-    is the peak for one spike, so that ``amplitude`` keeps its meaning; the min() keeps the recurrence from overshooting.
+    :math:`F_t = \alpha D_t / D_1 + \beta` (Speiser et al. 2017, the SCDF model, with its step made explicit).
+    :math:`D_1` is the peak for one spike, so that ``amplitude`` keeps its meaning; the min() keeps the recurrence from
+    overshooting.
 
     Parameters
     ----------
@@ -110,7 +111,9 @@ class SCDFModel(AbstractGenerativeModel):
         def step(state: Array, spike: Array) -> tuple[Array, Array]:
             calcium = calcium_factor * state[0] + spike
             dye = jnp.minimum(state[1], self.saturation)
-            binding = step_s * self.binding_rate_hz * jnp.where(calcium > 0, jnp.maximum(calcium, 1e-12) ** self.hill, 0.0)
+            binding = (
+                step_s * self.binding_rate_hz * jnp.where(calcium > 0, jnp.maximum(calcium, 1e-12) ** self.hill, 0.0)
+            )
             dye = jnp.minimum(binding, 1.0) * (self.saturation - dye) + dye_factor * dye
             return jnp.stack([calcium, dye]), dye
 

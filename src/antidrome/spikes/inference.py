@@ -1,8 +1,8 @@
 """Amortised inference over whole recordings: cut into overlapping windows, run through the network, put together again.
 
-Windows have few fixed shapes, so that little is compiled; memory is bounded by the batch, whatever the recording's length.
-Recordings faster than the network was trained for are averaged over groups of frames, once for every phase, so that every
-frame still has its own value.
+Windows have few fixed shapes, so that little is compiled; memory is bounded by the batch, whatever the recording's
+length. Recordings faster than the network was trained for are averaged over groups of frames, once for every phase, so
+that every frame still has its own value.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def infer_counts(
 
     Returns
     -------
-    CountPosterior of numpy arrays (neuron, time). With groups of m frames a frame holds one m-th of the expected count of
-    the m frames around it.
+    CountPosterior of numpy arrays (neuron, time). With groups of m frames a frame holds one m-th of the expected count
+    of the m frames around it.
     """
     group = group_size(frame_rate_hz)
     if group == 1:
@@ -74,7 +74,7 @@ def _mean_of_observed(x: np.ndarray) -> np.ndarray:
 
 
 def _share_out(posterior: CountPosterior, group: int) -> tuple[np.ndarray, np.ndarray]:
-    """One frame's share of a group's count: the same expected number per time, at most one frame's worth of the hurdle."""
+    """One frame's share of a group's count: the same expected number of spikes per time."""
     probability = 1 / (1 + np.exp(-posterior.logit))
     share = 1 - (1 - probability) ** (1 / group)
     mean = probability * (1 + posterior.extra) / group

@@ -32,7 +32,9 @@ def infer_lazily(infer: Callable[..., dict[str, np.ndarray]], recording: xr.Data
     for start in range(0, recording.sizes["neuron"], size):
         block = slice(start, min(start + size, recording.sizes["neuron"]))
         n = block.stop - block.start
-        part = one_block(infer, recording.isel(neuron=block).variable.data, recording.attrs, recording["time"].values, labels[block])
+        part = one_block(
+            infer, recording.isel(neuron=block).variable.data, recording.attrs, recording["time"].values, labels[block]
+        )
         for name, shape, dtype in _shapes(n_frames, n, samples):
             columns.setdefault(name, []).append(da.from_delayed(part[name], shape, dtype))
     return {name: da.concatenate(parts, axis=-1) for name, parts in columns.items()}

@@ -1,4 +1,5 @@
-"""The supervised objective of the recognition network: likelihood of the true counts, and correlation at two time scales.
+"""The supervised objective of the recognition network: likelihood of the true counts, and correlation at two time
+scales.
 
 Maximising log q(true counts | trace) over simulated pairs is amortised inference in its plainest form (the inclusive
 Kullback–Leibler divergence). The correlation terms sharpen what the likelihood leaves blurred: timing, and the relative
@@ -37,7 +38,9 @@ def supervised_loss(
     per_spike = likelihood / (n_spikes + SPIKE_SOFTENING)
     correlations = [
         _correlation(
-            smooth(posterior.mean * inside, frame_rate_hz * width), smooth(counts * inside, frame_rate_hz * width), inside
+            smooth(posterior.mean * inside, frame_rate_hz * width),
+            smooth(counts * inside, frame_rate_hz * width),
+            inside,
         )
         for width in SMOOTHING_S
     ]
@@ -47,7 +50,7 @@ def supervised_loss(
 
 
 def smooth(x: Float[Array, "batch time"], width_frames: Float[Array, " batch"]) -> Float[Array, "batch time"]:
-    """Gaussian smoothing with a width (SD, frames) of its own for every sample, by the Fourier transform with padding."""
+    """Gaussian smoothing, each sample with its own width (SD, frames), by the Fourier transform with padding."""
     n = x.shape[1]
     size = 2 * n
     frequency = jnp.fft.rfftfreq(size)

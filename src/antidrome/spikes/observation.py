@@ -1,7 +1,7 @@
 """From noiseless fluorescence on a fine grid to recorded frames: drift, neuropil, frame averaging, noise.
 
-`draw_cells` draws indicators over wide ranges; `observe` records them. Both feed the simulated recordings that users ask
-for and the windows on which the recognition network is trained.
+`draw_cells` draws indicators over wide ranges; `observe` records them. Both feed the simulated recordings that users
+ask for and the windows on which the recognition network is trained.
 """
 
 from __future__ import annotations
@@ -76,9 +76,13 @@ def frame_average(x: np.ndarray, steps_per_frame: int) -> np.ndarray:
 
 
 def add_contamination(
-    generator: np.random.Generator, frames: np.ndarray, frame_rate_hz: float, amplitude: np.ndarray, ranges: IndicatorRanges
+    generator: np.random.Generator,
+    frames: np.ndarray,
+    frame_rate_hz: float,
+    amplitude: np.ndarray,
+    ranges: IndicatorRanges,
 ) -> np.ndarray:
-    """Add what is neither spikes nor shot noise: baseline drift and the remains of neuropil, each in a share of cells."""
+    """Add baseline drift and the remains of neuropil, each in a share of the cells."""
     n_frames, n_neurons = frames.shape
     out = frames.astype(np.float32, copy=True)
     for share, tau, scale in ((0.6, (5.0, 60.0), 1.0), (0.4, (0.3, 3.0), 0.4)):
@@ -92,9 +96,13 @@ def add_contamination(
 
 
 def add_noise(
-    generator: np.random.Generator, frames: np.ndarray, frame_rate_hz: float, noise_sd: np.ndarray, shot_share: np.ndarray
+    generator: np.random.Generator,
+    frames: np.ndarray,
+    frame_rate_hz: float,
+    noise_sd: np.ndarray,
+    shot_share: np.ndarray,
 ) -> np.ndarray:
-    """Gaussian noise of SD `noise_sd` (at 30 Hz; scales with the root of the rate), growing with brightness by `shot_share`."""
+    """Gaussian noise of SD `noise_sd` at 30 Hz, scaled with the root of the rate and growing with brightness."""
     sd = noise_sd * np.sqrt(frame_rate_hz / 30.0)
     brightness = np.sqrt(np.maximum(1 + shot_share * frames, 0.2))
     return (frames + sd * brightness * generator.standard_normal(frames.shape)).astype(np.float32)

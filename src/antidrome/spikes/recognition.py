@@ -78,8 +78,8 @@ class Convolution(eqx.Module):
 class BidirectionalGRU(eqx.Module):
     """Two gated recurrent units, forward and backward in time.
 
-    The gates use x/(1+|x|) in place of the logistic function and the hyperbolic tangent: on a CPU these two took two thirds
-    of the unit's time.
+    The gates use x/(1+|x|) in place of the logistic function and the hyperbolic tangent: on a CPU these two took two
+    thirds of the unit's time.
     """
 
     input_map: Dense
@@ -98,7 +98,9 @@ class BidirectionalGRU(eqx.Module):
         return jnp.moveaxis(jnp.concatenate([forward, backward], axis=-1), 0, 1)
 
 
-def _recur(drive: Float[Array, "time batch gates"], weight: Float[Array, "unit gates"]) -> Float[Array, "time batch unit"]:
+def _recur(
+    drive: Float[Array, "time batch gates"], weight: Float[Array, "unit gates"]
+) -> Float[Array, "time batch unit"]:
     units = weight.shape[0]
 
     def step(state: Array, now: Array) -> tuple[Array, Array]:

@@ -39,7 +39,10 @@ def fit_response(traces: np.ndarray, expected_spikes: np.ndarray, frame_rate_hz:
     filled = np.where(observed, traces, np.where(observed, traces, 0).sum(axis=1, keepdims=True) / count)
     width = max(3, round(DRIFT_S * frame_rate_hz))
     target = np.where(observed, _without_drift(filled, width), 0)
-    fits = [_fit(filled, target, observed, expected_spikes, np.exp(-1 / (decay * frame_rate_hz)), width) for decay in DECAYS_S]
+    fits = [
+        _fit(filled, target, observed, expected_spikes, np.exp(-1 / (decay * frame_rate_hz)), width)
+        for decay in DECAYS_S
+    ]
     gain, amplitude, offset = (np.stack(column) for column in zip(*fits, strict=True))
     best = gain.argmax(axis=0)
     cells = np.arange(len(traces))
@@ -47,7 +50,9 @@ def fit_response(traces: np.ndarray, expected_spikes: np.ndarray, frame_rate_hz:
     known = (gain.max(axis=0) > 0) & (amplitude > 0)
     nan = np.full(len(traces), np.nan)
     return Response(
-        np.where(known, amplitude, nan), np.where(known, DECAYS_S[best], nan), np.where(observed.any(axis=1), offset, nan)
+        np.where(known, amplitude, nan),
+        np.where(known, DECAYS_S[best], nan),
+        np.where(observed.any(axis=1), offset, nan),
     )
 
 

@@ -14,7 +14,11 @@ VARIABLES = {
     "spike_probability": ("time", "1", "Posterior probability of at least one spike in the frame"),
     "expected_spikes_sd": ("time", "spikes per frame", "Posterior standard deviation of the number of spikes"),
     "samples": ("sample", "spikes per frame", "Posterior samples of the number of spikes, independent over frames"),
-    "noise_level": ("neuron", "% Hz^-1/2", "Median absolute frame-to-frame change of ΔF/F over the root of the frame rate"),
+    "noise_level": (
+        "neuron",
+        "% Hz^-1/2",
+        "Median absolute frame-to-frame change of ΔF/F over the root of the frame rate",
+    ),
     "amplitude": ("neuron", "ΔF/F per spike", "Slope of the trace on its inferred spikes (AR(1) response)"),
     "tau_s": ("neuron", "s", "Decay time constant that explains the trace best (AR(1) response)"),
     "baseline": ("neuron", "ΔF/F", "ΔF/F without spikes (AR(1) response)"),
@@ -30,13 +34,16 @@ def label(values: dict[str, Any], recording: xr.DataArray, attrs: dict[str, Any]
     ----------
     values : arrays by variable name: (time, neuron), (sample, time, neuron) or (neuron,).
     recording : the recording they were inferred from.
-    attrs : what to add to the recording's own source, session and notes; findings, citations and model card become JSON.
+    attrs : what to add to the recording's own source, session and notes; findings, citations and model card become
+        JSON.
     """
     data = {}
     for name, array in values.items():
         kind, units, meaning = VARIABLES[name]
         data[name] = (DIMENSIONS[kind], array, {"units": units, "long_name": meaning})
-    inherited = {key: recording.attrs[key] for key in ("source", "source_format", "session_id") if key in recording.attrs}
+    inherited = {
+        key: recording.attrs[key] for key in ("source", "source_format", "session_id") if key in recording.attrs
+    }
     plain = {key: json.dumps(value) if key in AS_JSON else value for key, value in attrs.items()}
     return xr.Dataset(data, coords=dict(recording.coords), attrs={**inherited, **plain})
 

@@ -88,7 +88,12 @@ def simulate(
     InputError : impossible sizes or an unknown indicator or model.
     """
     wanted = Simulation(
-        n_neurons=n_neurons, duration_s=duration_s, frame_rate_hz=frame_rate_hz, seed=seed, indicator=indicator, model=model
+        n_neurons=n_neurons,
+        duration_s=duration_s,
+        frame_rate_hz=frame_rate_hz,
+        seed=seed,
+        indicator=indicator,
+        model=model,
     )
     draw = generator(seed, "spikes/simulate")
     per_frame = max(2, round(GRID_HZ / frame_rate_hz))
@@ -112,7 +117,12 @@ def _decay(cells: object) -> np.ndarray:
 
 
 def _labelled(
-    wanted: Simulation, dff: np.ndarray, counts: np.ndarray, amplitude: np.ndarray, decay_s: np.ndarray, noise_sd: np.ndarray
+    wanted: Simulation,
+    dff: np.ndarray,
+    counts: np.ndarray,
+    amplitude: np.ndarray,
+    decay_s: np.ndarray,
+    noise_sd: np.ndarray,
 ) -> xr.Dataset:
     frames, cells = ("time", "neuron"), ("neuron",)
     common = {"frame_rate_hz": float(wanted.frame_rate_hz), "source": "simulation", "source_format": "array"}
@@ -123,7 +133,11 @@ def _labelled(
     session = f"simulated-{wanted.indicator}-{wanted.seed}"
     return xr.Dataset(
         {
-            "dff": (frames, dff, {"quantity": "dff", "units": "1", "session_id": session, "notes": [described], **common}),
+            "dff": (
+                frames,
+                dff,
+                {"quantity": "dff", "units": "1", "session_id": session, "notes": [described], **common},
+            ),
             "spike_count": (frames, counts.astype(np.int16), {"units": "spikes per frame"}),
             "true_amplitude": (cells, amplitude, {"units": "ΔF/F per spike"}),
             "true_decay_s": (cells, decay_s, {"units": "s"}),

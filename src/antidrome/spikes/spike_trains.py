@@ -79,7 +79,12 @@ def random_spike_trains(
 
 
 def _modulation(
-    generator: np.random.Generator, n_steps: int, n_neurons: int, step_s: float, ranges: SpikeTrainRanges, fast: np.ndarray
+    generator: np.random.Generator,
+    n_steps: int,
+    n_neurons: int,
+    step_s: float,
+    ranges: SpikeTrainRanges,
+    fast: np.ndarray,
 ) -> np.ndarray:
     """Multiplicative wandering of the rate with mean one: exp of an Ornstein–Uhlenbeck process, on a coarse grid."""
     coarse = max(1, round(0.05 / step_s))

@@ -48,5 +48,7 @@ def load_network(path: str | Path) -> tuple[RecognitionNetwork, ModelHeader]:
     leaves, structure = jax.tree.flatten(template)
     stored = [arrays[name] for name in sorted(arrays)]
     if [leaf.shape for leaf in leaves] != [a.shape for a in stored]:
-        raise ModelFileError(f"{file}: the arrays do not have the sizes that its configuration says; the file is damaged.")
+        raise ModelFileError(
+            f"{file}: the arrays do not have the sizes that its configuration says; the file is damaged."
+        )
     return jax.tree.unflatten(structure, [jnp.asarray(a) for a in stored]), header
