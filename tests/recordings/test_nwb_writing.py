@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from antidrome.errors import InputError
-from antidrome.recordings import read, read_spikes, write
+from antidrome.recordings import from_array, read, read_spikes, write
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning:nwbinspector")
 
@@ -136,3 +136,28 @@ def test_irregular_frames_get_timestamps(tmp_path: Path, result: xr.Dataset, rng
     assert critical(tmp_path / "a.nwb") == []
     with h5py.File(tmp_path / "a.nwb") as file:
         assert np.array_equal(file["processing/ophys/expected_spikes/timestamps"][:], time)
+
+
+def test_a_recording_comes_back_as_a_recording(tmp_path: Path, traces: np.ndarray) -> None:
+    recording = from_array(traces, 30.0, neuron=list("abcdeé"), quantity="dff", attrs={"session_id": "monday"})
+    write(recording, tmp_path / "a.nwb")
+    assert critical(tmp_path / "a.nwb") == []
+    back = read(tmp_path / "a.nwb")
+    assert np.array_equal(back.values, traces)
+    assert list(back["neuron"].values) == list("abcdeé")
+    assert np.array_equal(back["time"].values, recording["time"].values)
+    for name in ("quantity", "units", "frame_rate_hz", "session_id"):
+        assert back.attrs[name] == recording.attrs[name]
+
+
+@pytest.mark.parametrize("own", ["DfOverF/own", "Fluorescence/own"])
+def test_the_trace_that_was_used_goes_in_too(
+    make_nwb: Callable[..., Path], traces: np.ndarray, result: xr.Dataset, own: str
+) -> None:
+    source = make_nwb({own: traces})
+    dff = result["expected_spikes"].assign_attrs(quantity="dff", units="1")
+    for _ in range(2):
+        write(result.assign(dff=dff), source, source=source)
+        assert critical(source) == []
+        xr.testing.assert_identical(read_spikes(source), result.assign(dff=dff))
+    assert np.array_equal(read(source).values, traces), "the file's own trace, not ours"

@@ -21,6 +21,7 @@ from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.recordings.axes import even_times
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.lazy import lazy_hdf5
+from antidrome.recordings.nwb_results import MARK
 from antidrome.recordings.nwb_rois import RoiTable, roi_table
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
@@ -83,7 +84,10 @@ def find_series(nwbfile: pynwb.NWBFile) -> list[Series]:
 
 
 def pick_series(found: list[Series], wanted: str | None, where: str) -> Series:
-    """The series asked for by name or end of path; else the only trace in ``DfOverF``, else in ``Fluorescence``."""
+    """The series asked for by name or end of path; else the only trace in ``DfOverF``, else in ``Fluorescence``.
+
+    A trace that this package added to the file is taken only where there is no other.
+    """
     listed = ", ".join(f"{s.path!r} {' × '.join(map(str, np.shape(s.series.data)))}" for s in found)
     if not found:
         raise FileFormatError(f"{where} has no RoiResponseSeries, expected one in processing/ophys")
@@ -94,8 +98,10 @@ def pick_series(found: list[Series], wanted: str | None, where: str) -> Series:
         if len(matching) != 1:
             raise InputError(f"{where}: series = {wanted!r} fits {len(matching)} series, the file has {listed}")
         return matching[0]
+    traces = [s for s in found if s.is_trace]
+    traces = [s for s in traces if not str(s.series.comments).startswith(MARK)] or traces
     for kind in ("DfOverF", "Fluorescence", ""):
-        candidates = [s for s in found if s.kind == kind and s.is_trace]
+        candidates = [s for s in traces if s.kind == kind]
         if len(candidates) == 1:
             return candidates[0]
         if candidates:

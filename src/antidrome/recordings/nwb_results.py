@@ -63,15 +63,21 @@ def is_result(group: h5py.Group) -> bool:
     return any(_text(group.attrs.get(key)).startswith(MARK) for key in ("comments", "description"))
 
 
+def result_groups(ophys: h5py.Group) -> dict[str, h5py.Group]:
+    """Groups that this package wrote into an ophys module, by name: in the module or in a container of it."""
+    found: dict[str, h5py.Group] = {}
+    for holder in (ophys, *(member for member in ophys.values() if isinstance(member, h5py.Group))):
+        for name, member in holder.items():
+            if isinstance(member, h5py.Group) and is_result(member):
+                found[name] = member
+    return found
+
+
 def read_nwb_result(path: Path, max_bytes: int) -> xr.Dataset:
     """Read the series and the neuron table that :mod:`antidrome.recordings.nwb_writing` wrote, into memory."""
     with open_hdf5(path, max_bytes=max_bytes, every_size=True) as file:
         ophys = file.get("processing/ophys")
-        groups = (
-            {name: ophys[name] for name in ophys if isinstance(ophys[name], h5py.Group) and is_result(ophys[name])}
-            if isinstance(ophys, h5py.Group)
-            else {}
-        )
+        groups = result_groups(ophys) if isinstance(ophys, h5py.Group) else {}
         table, record = groups.pop(NEURON_TABLE, None), file.get(f"scratch/{RECORD}")
         if table is None or not isinstance(record, h5py.Dataset) or not groups:
             raise FileFormatError(f"{path} holds no spikes written by Antidrome in processing/ophys")

@@ -18,7 +18,8 @@ class RoiTable:
     Attributes
     ----------
     labels
-        Ids as text, shape (rois,); with the row number where ids repeat.
+        The table's text column "label" if it has one without repetition, else its ids as text, shape (rois,); with the
+        row number where ids repeat.
     rows
         Row of each ROI in the whole table, shape (rois,).
     columns
@@ -67,6 +68,8 @@ def roi_table(series: Any, where: str) -> RoiTable:
             columns["accepted"] = accepted
             if values.ndim == 2 and values.shape[1] > 1:
                 columns["cell_probability"] = values[rows, 1]
+        elif values.ndim == 1 and name == "label" and values.dtype.kind == "U" and len(set(values)) == ids.size:
+            labels = values[rows]
         elif values.ndim == 1 and name not in _RESERVED:
             columns[name] = values[rows]
     return RoiTable(labels, rows, columns, accepted)

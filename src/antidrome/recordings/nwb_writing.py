@@ -17,12 +17,12 @@ import xarray as xr
 from hdmf.common import DynamicTable, VectorData, VectorIndex
 from pynwb.core import ScratchData
 from pynwb.file import Subject
-from pynwb.ophys import ImageSegmentation, OpticalChannel, PlaneSegmentation, RoiResponseSeries
+from pynwb.ophys import DfOverF, Fluorescence, ImageSegmentation, OpticalChannel, PlaneSegmentation, RoiResponseSeries
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.files import atomic_write
 from antidrome.recordings.nwb import find_series, pick_series
-from antidrome.recordings.nwb_results import MARK, NEURON_TABLE, RECORD, description_of, is_result, record_of
+from antidrome.recordings.nwb_results import MARK, NEURON_TABLE, RECORD, description_of, record_of, result_groups
 from antidrome.recordings.nwb_rois import RoiTable, roi_table
 from antidrome.recordings.nwb_values import stored_values
 from antidrome.recordings.safety import open_hdf5
@@ -73,7 +73,7 @@ def _write_copy(result: xr.Dataset, path: Path, source: Path) -> None:
             io.write(nwbfile)
     except (InputError, FileFormatError):
         raise
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise FileFormatError(f"{source} cannot take the results: {type(error).__name__}: {error}") from error
 
 
@@ -85,9 +85,11 @@ def _remove_earlier_result(path: Path) -> None:
         ophys = file.get("processing/ophys")
         if not isinstance(ophys, h5py.Group):
             return
-        earlier = [name for name in ophys if isinstance(ophys[name], h5py.Group) and is_result(ophys[name])]
-        for name in earlier:
-            del ophys[name]
+        for place in result_groups(ophys).values():
+            holder = place.parent
+            del ophys[place.name]
+            if holder != ophys and not len(holder):
+                del ophys[holder.name]
 
 
 def _add_result(nwbfile: pynwb.NWBFile, result: xr.Dataset, region: Any) -> None:
@@ -108,7 +110,7 @@ def _add_result(nwbfile: pynwb.NWBFile, result: xr.Dataset, region: Any) -> None
             **clock,
         }
         if set(variable.dims) == {"time", "neuron"}:
-            module.add(RoiResponseSeries(rois=region(), **common))
+            _add_series(module, variable, RoiResponseSeries(rois=region(), **common))
         else:
             module.add(pynwb.TimeSeries(**common))
     _add_neuron_table(module, result)
@@ -131,6 +133,16 @@ def _add_neuron_table(module: Any, result: xr.Dataset) -> None:
             ],
         )
     )
+
+
+def _add_series(module: Any, variable: xr.DataArray, series: RoiResponseSeries) -> None:
+    """Traces go into ``DfOverF`` or ``Fluorescence`` where the source has none, so that they read as what they are."""
+    kind = str(variable.attrs.get("quantity", variable.name))
+    container = {"dff": DfOverF, "fluorescence": Fluorescence}.get(kind)
+    if container is None or container.__name__ in module.data_interfaces:
+        module.add(series)
+    else:
+        module.add(container(name=container.__name__, roi_response_series=[series]))
 
 
 def _require_free(module: Any, name: str) -> None:

@@ -163,15 +163,22 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """The empty ``bytes``, which old pickles call for."""
+    return b""
+
+
 _NUMPY_NAMES = {"_reconstruct": _Array, "scalar": _scalar, "_frombuffer": _from_buffer}
 _NAMES: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _ArrayName,
     ("numpy", "dtype"): _DType,
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): dict,
+    ("builtins", "bytes"): _no_bytes,
     ("builtins", "complex"): complex,
     ("builtins", "set"): set,
     ("builtins", "frozenset"): frozenset,
+    ("__builtin__", "bytes"): _no_bytes,
     ("__builtin__", "complex"): complex,
     ("__builtin__", "set"): set,
     ("__builtin__", "frozenset"): frozenset,

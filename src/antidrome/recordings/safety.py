@@ -16,7 +16,7 @@ from typing import Any
 
 import h5py
 
-from antidrome.errors import FileFormatError, InputError, UnsafeFileError
+from antidrome.errors import AntidromeError, FileFormatError, InputError, UnsafeFileError
 
 DEFAULT_MAX_BYTES = 64 * 2**30
 """Largest size, in bytes, that one array of a file may declare."""
@@ -107,7 +107,9 @@ def damage_named(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn what h5py raises on a damaged file into FileFormatError."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError) as error:
+    except AntidromeError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise FileFormatError(f"{path} is damaged: {error}") from error
 
 
