@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from antidrome.errors import InputError
 from antidrome.pipeline.cache import cached_blocks, open_blocks
 from antidrome.pipeline.folder import locked, read_json
-from antidrome.pipeline.run import REPORT, SUMMARY
+from antidrome.pipeline.job import REPORT, SUMMARY
 from antidrome.pipeline.summary import run_info
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,12 @@ def figures_json(figures: dict[str, "Model"]) -> dict[str, Any]:
     document = Document()
     for figure in figures.values():
         document.add_root(figure)
-    return {
-        "document": document.to_json(deferred=False),
-        "roots": {figure.id: name for name, figure in figures.items()},
-    }
+    roots = {figure.id: name for name, figure in figures.items()}
+    return _renumbered({"document": document.to_json(deferred=False), "roots": roots})
+
+
+def _renumbered(content: dict[str, Any]) -> dict[str, Any]:
+    """The same with bokeh's ids, which count on through a process, from one: the same results, the same page."""
+    ids: dict[str, str] = {}
+    text = json.dumps(content)
+    return json.loads(re.sub(r'"(p\d+)"', lambda found: f'"{ids.setdefault(found[1], f"m{len(ids) + 1}")}"', text))
