@@ -80,6 +80,12 @@ def ground_truth_bank(work: Path, data: Path) -> dict[str, Windows]:
     return bank
 
 
+def ground_truth_noise_levels(data: Path) -> np.ndarray:
+    """Standardised noise level (% Hz^-1/2) of every recording, at its native rate."""
+    recordings = [r for part in load_sets(data).values() for r in part]
+    return np.array([np.median(np.abs(np.diff(r.dff))) * 100 / np.sqrt(r.frame_rate_hz) for r in recordings])
+
+
 def loss(network: RecognitionNetwork, batch: Windows, key: jax.Array) -> jax.Array:
     """The supervised objective on a batch of windows."""
     return supervised_loss(network(batch.channels, batch.summary), batch.counts, batch.inside, batch.frame_rate_hz)
