@@ -14,8 +14,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import antidrome.spikes.weights as weights
 from antidrome.core.files import atomic_write
 from antidrome.spikes.observation import IndicatorRanges

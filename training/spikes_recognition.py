@@ -20,7 +20,7 @@ from antidrome.core.seeds import generator, jax_key
 from antidrome.core.training import TrainingConfig, TrainingResult, train
 from antidrome.spikes.objective import supervised_loss
 from antidrome.spikes.recognition import RecognitionConfig, RecognitionNetwork
-from antidrome.spikes.weights import save_network
+from antidrome.spikes.weights import load_network, save_network
 from training.folds import FOLDS, may_see
 from training.ground_truth import load_sets
 from training.windows import Windows, concatenate, ground_truth_windows, simulated_windows
@@ -28,6 +28,8 @@ from training.windows import Windows, concatenate, ground_truth_windows, simulat
 SEED = 1
 PRETRAINING = TrainingConfig(steps=1600, batch=64, learning_rate=2e-3, evaluate_every=250)
 FINE_TUNING = TrainingConfig(steps=1200, batch=64, learning_rate=1.5e-3, evaluate_every=200)
+POLISHING = TrainingConfig(steps=700, batch=64, learning_rate=7e-4, evaluate_every=100)
+POLISHING_CORRELATION_WEIGHT = 1.5
 SIMULATED_GROUPS = 160
 GROUND_TRUTH_WINDOWS = 24_000
 SIMULATED_SHARE = 0.25
@@ -91,6 +93,13 @@ def loss(network: RecognitionNetwork, batch: Windows, key: jax.Array) -> jax.Arr
     return supervised_loss(network(batch.channels, batch.summary), batch.counts, batch.inside, batch.frame_rate_hz)
 
 
+def sharp_loss(network: RecognitionNetwork, batch: Windows, key: jax.Array) -> jax.Array:
+    """The objective of polishing."""
+    posterior = network(batch.channels, batch.summary)
+    truth = (batch.counts, batch.inside, batch.frame_rate_hz)
+    return supervised_loss(posterior, *truth, correlation_weight=POLISHING_CORRELATION_WEIGHT)
+
+
 def pretrain(work: Path, simulated: Windows) -> None:
     """Simulations only; the last 1,024 windows are held out."""
     network = RecognitionNetwork(RecognitionConfig(), key=jax_key(SEED, "spikes/recognition-init"))
@@ -109,31 +118,38 @@ def pretrain(work: Path, simulated: Windows) -> None:
 
 
 def fine_tune(work: Path, data: Path, simulated: Windows, stage: str) -> None:
-    """Ground truth with a share of simulations; every twentieth ground-truth window is held out."""
-    from antidrome.spikes.weights import load_network
+    """Ground truth with a share of simulations; every twentieth ground-truth window is held out.
 
+    First with the objective of pretraining, then polished: more weight on the correlations, and the sets more equal,
+    since what matters is a set that is not here.
+    """
     bank = {name: windows for name, windows in ground_truth_bank(work, data).items() if may_see(stage, name)}
     real = concatenate(list(bank.values()))
-    held_out = np.arange(len(real.channels)) % 20 == 0
-    kept = real.take(~held_out)
-    both = concatenate([kept, simulated.take(slice(0, 16_384))])
-    weights = np.r_[
-        np.full(len(kept.channels), (1 - SIMULATED_SHARE) / len(kept.channels)),
-        np.full(16_384, SIMULATED_SHARE / 16_384),
-    ]
+    size = np.concatenate([np.full(len(w.channels), float(len(w.channels))) for w in bank.values()])
+    held_out = np.arange(len(size)) % 20 == 0
+    n_simulated = min(16_384, len(simulated.channels))
+    both = concatenate([real.take(~held_out), simulated.take(slice(0, n_simulated))])
     network, _ = load_network(work / "simulations.safetensors")
-    result = train(
-        loss,
-        network,
-        both,
-        FINE_TUNING,
-        held_out=real.take(held_out),
-        seed=SEED,
-        weights=weights,
-        checkpoint=work / f"{stage}.checkpoint",
-        name=stage,
-    )
+    for suffix, objective, config, power in (("", loss, FINE_TUNING, 0.0), ("-polished", sharp_loss, POLISHING, -0.5)):
+        result = train(
+            objective,
+            network,
+            both,
+            config,
+            held_out=real.take(held_out),
+            seed=SEED,
+            weights=sample_weights(size[~held_out] ** power, n_simulated),
+            checkpoint=work / f"{stage}{suffix}.checkpoint",
+            name=f"{stage}{suffix}",
+        )
+        network = result.parameters
     keep(work, stage, result, sets=sorted(bank))
+
+
+def sample_weights(real: np.ndarray, n_simulated: int) -> np.ndarray:
+    """Probabilities of the ground-truth windows, in proportion to `real`, and of the simulated ones."""
+    simulated = np.full(n_simulated, SIMULATED_SHARE / max(1, n_simulated))
+    return np.r_[(1 - SIMULATED_SHARE) * real / real.sum(), simulated]
 
 
 def keep(work: Path, stage: str, result: TrainingResult, sets: list[str]) -> None:

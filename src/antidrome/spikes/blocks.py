@@ -41,7 +41,7 @@ def infer_block(
     mean = np.asarray(posterior.mean)
     response = fit_response(spread, mean, frame_rate_hz)
 
-    def frames(values: np.ndarray) -> np.ndarray:
+    def frames(values: jax.Array | np.ndarray) -> np.ndarray:
         return np.where(useless[:, None], np.nan, grid.gather(np.asarray(values))).astype(np.float32).T
 
     expected = frames(mean)

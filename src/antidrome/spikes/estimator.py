@@ -11,6 +11,7 @@ import xarray as xr
 from sklearn.base import BaseEstimator
 
 from antidrome import __version__
+from antidrome.core.compilation import enable_compilation_cache
 from antidrome.core.progress import progress as show_progress
 from antidrome.errors import InputError
 from antidrome.recordings import as_recording, check, noise_level
@@ -87,6 +88,7 @@ class SpikeVAE(BaseEstimator):
             raise InputError(f"samples is {samples}; expected 0 or more.")
         rate = float(recording.attrs["frame_rate_hz"])
         grid = FrameGrid.of(recording["time"].values, rate)
+        enable_compilation_cache()
         network, header = load_network(self.model)
         attrs = self._provenance(recording, grid, header.extra.get("card", {}))
         infer = _Inference(network, rate, grid, samples, self.seed)

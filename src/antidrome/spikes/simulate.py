@@ -10,6 +10,7 @@ import xarray as xr
 
 from antidrome.core.seeds import check_seed, generator
 from antidrome.errors import InputError
+from antidrome.spikes.generative import LinearModel, SCDFModel
 from antidrome.spikes.observation import (
     IndicatorRanges,
     add_contamination,
@@ -95,25 +96,26 @@ def simulate(
         indicator=indicator,
         model=model,
     )
-    draw = generator(seed, "spikes/simulate")
     per_frame = max(2, round(GRID_HZ / frame_rate_hz))
     step_s = 1 / (frame_rate_hz * per_frame)
     lead = round(LEAD_S * frame_rate_hz)
     n_frames = int(duration_s * frame_rate_hz)
-    spikes = random_spike_trains(draw, (n_frames + lead) * per_frame, np.zeros(n_neurons, bool), step_s, ORDINARY)
-    ranges = INDICATORS[indicator]
-    cells = (draw_linear if model == "linear" else draw_scdf)(draw, n_neurons, ranges)
+    ranges, draw_cells = INDICATORS[indicator], generator(seed, "spikes/simulate/cells")
+    cells = (draw_linear if model == "linear" else draw_scdf)(draw_cells, n_neurons, ranges)
     amplitude = np.asarray(cells.amplitude)
+    noise_sd = log_uniform(draw_cells, ranges.noise_ratio, n_neurons) * amplitude
+    draw_spikes, n_steps = generator(seed, "spikes/simulate/spikes"), (n_frames + lead) * per_frame
+    spikes = random_spike_trains(draw_spikes, n_steps, np.zeros(n_neurons, bool), step_s, ORDINARY)
     frames = frame_average(simulate_fluorescence(cells, spikes, step_s), per_frame)[lead:]
-    frames = add_contamination(draw, frames, frame_rate_hz, 0.3 * amplitude, ranges)
-    noise_sd = log_uniform(draw, ranges.noise_ratio, n_neurons) * amplitude
-    dff = add_noise(draw, frames, frame_rate_hz, noise_sd, np.full(n_neurons, 0.5))
+    draw_noise = generator(seed, "spikes/simulate/noise")
+    frames = add_contamination(draw_noise, frames, frame_rate_hz, 0.3 * amplitude, ranges)
+    dff = add_noise(draw_noise, frames, frame_rate_hz, noise_sd, np.full(n_neurons, 0.5))
     counts = spikes.reshape(-1, per_frame, n_neurons).sum(axis=1)[lead:]
     return _labelled(wanted, dff, counts, amplitude, _decay(cells), noise_sd * np.sqrt(frame_rate_hz / 30))
 
 
-def _decay(cells: object) -> np.ndarray:
-    return np.asarray(getattr(cells, "decay_s", None) if hasattr(cells, "decay_s") else cells.dye_decay_s)
+def _decay(cells: LinearModel | SCDFModel) -> np.ndarray:
+    return np.asarray(cells.decay_s if isinstance(cells, LinearModel) else cells.dye_decay_s)
 
 
 def _labelled(

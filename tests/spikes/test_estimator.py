@@ -1,0 +1,155 @@
+"""`SpikeVAE` with the shipped network: accuracy on simulations, delay zero, labels, missing data, estimator laws."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from sklearn.base import clone
+
+import antidrome as ad
+from antidrome.errors import InputError, ModelFileError
+from antidrome.recordings import from_array
+
+PER_FRAME = ("expected_spikes", "rate_hz", "spike_probability", "expected_spikes_sd")
+PER_NEURON = ("noise_level", "amplitude", "tau_s", "baseline")
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    return ad.spikes.simulate(n_neurons=6, duration_s=60, frame_rate_hz=30, seed=5)
+
+
+@pytest.fixture(scope="module")
+def result(simulated):
+    return ad.SpikeVAE(seed=2).predict(simulated["dff"], samples=20, progress=False)
+
+
+def test_every_variable_is_labelled_and_finite(simulated, result):
+    for name in PER_FRAME:
+        assert result[name].dims == ("time", "neuron")
+        assert np.isfinite(result[name].values).all()
+    for name in PER_NEURON:
+        assert result[name].dims == ("neuron",)
+    assert {result[name].attrs["units"] for name in result.data_vars} >= {"spikes per frame", "spikes/s", "s"}
+    xr.testing.assert_equal(result["time"], simulated["time"].drop_attrs())
+    np.testing.assert_allclose(result["rate_hz"], 30 * result["expected_spikes"], rtol=1e-6)
+    assert json.loads(result.attrs["citations"]) == ["speiser2017"]
+    assert isinstance(json.loads(result.attrs["findings"]), list)
+
+
+def test_it_finds_simulated_spikes(simulated, result):
+    truth, inferred = (x.coarsen(time=3).sum().values for x in (simulated["spike_count"], result["expected_spikes"]))
+    r = [np.corrcoef(truth[:, i], inferred[:, i])[0, 1] for i in range(6) if truth[:, i].sum() >= 5]
+    assert np.median(r) > 0.7
+    assert 0.5 < inferred.sum() / truth.sum() < 2
+
+
+def test_samples_follow_the_posterior(result):
+    assert result["samples"].dims == ("sample", "time", "neuron")
+    assert float(result["samples"].sum()) == pytest.approx(20 * float(result["expected_spikes"].sum()), rel=0.1)
+
+
+@pytest.mark.parametrize("frame_rate_hz", [15.0, 30.0, 60.0, 120.0])
+def test_a_single_spike_peaks_at_its_own_frame(frame_rate_hz):
+    rng = np.random.default_rng(0)
+    n_frames, spikes_s = int(40 * frame_rate_hz), np.arange(4.0, 38.0, 4.0)
+    time = np.arange(n_frames * 16) / (16 * frame_rate_hz)
+    since = time[:, None] - spikes_s
+    fine = np.where(since > 0, np.exp(-since / 0.4) - np.exp(-since / 0.01), 0).sum(axis=1)
+    dff = fine.reshape(n_frames, 16).mean(axis=1) + 0.03 * rng.standard_normal(n_frames)
+    found = ad.SpikeVAE().predict(from_array(dff[:, None], frame_rate_hz, quantity="dff"), progress=False)
+    expected = found["expected_spikes"].values[:, 0]
+    half = round(0.25 * frame_rate_hz)
+    at = (spikes_s * frame_rate_hz).astype(int)
+    around = np.mean([expected[i - half : i + half + 1] for i in at], axis=0)
+    lag = int(around.argmax()) - half
+    assert abs(lag) / frame_rate_hz <= 0.017, around.round(2)
+
+
+def test_equal_seeds_give_equal_results_and_others_do_not(simulated, result):
+    again = ad.SpikeVAE(seed=2).predict(simulated["dff"], samples=20, progress=False)
+    xr.testing.assert_identical(result, again)
+    other = ad.SpikeVAE(seed=3).predict(simulated["dff"], samples=20, progress=False)
+    assert not other["samples"].equals(result["samples"])
+
+
+def test_permuted_neurons_permute_the_result(simulated, result):
+    order = [3, 1, 5, 0, 4, 2]
+    permuted = ad.SpikeVAE(seed=2).predict(simulated["dff"].isel(neuron=order), samples=20, progress=False)
+    for name in result.data_vars:
+        np.testing.assert_allclose(permuted[name], result[name].isel(neuron=order), rtol=1e-3, atol=1e-5)
+
+
+def test_numpy_and_dask_agree_with_xarray(simulated, result):
+    model = ad.SpikeVAE(seed=2)
+    plain = model.predict(simulated["dff"].values, 30.0, progress=False)
+    np.testing.assert_allclose(plain["expected_spikes"], result["expected_spikes"], atol=1e-6)
+    lazy = model.predict(simulated["dff"].chunk(neuron=2), samples=20, progress=False)
+    assert lazy["expected_spikes"].chunks is not None
+    for name in result.data_vars:
+        np.testing.assert_allclose(lazy[name].compute(), result[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_missing_frames_are_bridged_and_dead_neurons_counted(simulated):
+    dff = simulated["dff"].copy(deep=True)
+    dff[100:110, 0] = np.nan
+    dff[:, 1] = np.nan
+    dff[:, 2] = 0.7
+    result = ad.SpikeVAE().predict(dff, progress=False)
+    assert np.isfinite(result["expected_spikes"].values[:, [0, 3, 4, 5]]).all()
+    assert np.isnan(result["expected_spikes"].values[:, [1, 2]]).all()
+    assert any("2 neurons show no variation" in note for note in result.attrs["notes"])
+
+
+def test_dropped_frames_keep_their_place(simulated, result):
+    kept = np.setdiff1d(np.arange(1800), np.arange(700, 705))
+    partial = ad.SpikeVAE().predict(simulated["dff"].isel(time=kept), progress=False)
+    assert partial.sizes["time"] == len(kept)
+    assert any("5 frames are missing" in note for note in partial.attrs["notes"])
+    far = np.abs(kept - 702) > 60
+    np.testing.assert_allclose(
+        partial["expected_spikes"].values[far].sum(axis=0),
+        result["expected_spikes"].values[kept[far]].sum(axis=0),
+        rtol=0.1,
+        atol=1.0,
+    )
+
+
+def test_percent_is_converted_and_said(simulated, result):
+    percent = (100 * simulated["dff"]).assign_attrs(simulated["dff"].attrs, units="percent")
+    converted = ad.SpikeVAE().predict(percent, progress=False)
+    np.testing.assert_allclose(converted["amplitude"], result["amplitude"], rtol=1e-3)
+    assert any("percent" in note for note in converted.attrs["notes"])
+
+
+def test_what_cannot_be_used_is_refused(simulated):
+    raw = simulated["dff"].assign_attrs(quantity="fluorescence")
+    with pytest.raises(InputError, match="delta_f_over_f"):
+        ad.SpikeVAE().predict(raw)
+    with pytest.raises(InputError, match="frame_rate_hz"):
+        ad.SpikeVAE().predict(simulated["dff"].values)
+    with pytest.raises(InputError, match="samples"):
+        ad.SpikeVAE().predict(simulated["dff"], samples=-1)
+    with pytest.raises(ModelFileError):
+        ad.SpikeVAE(model="no-such-file.safetensors").predict(simulated["dff"])
+
+
+def test_saved_and_loaded_predicts_the_same(simulated, result, tmp_path):
+    path = tmp_path / "model.safetensors"
+    ad.SpikeVAE(seed=2).save(path)
+    loaded = ad.SpikeVAE.load(path, seed=2).predict(simulated["dff"], samples=20, progress=False)
+    xr.testing.assert_equal(loaded, result)
+
+
+def test_it_is_a_scikit_learn_estimator():
+    model = ad.SpikeVAE(model="simulations", seed=7)
+    assert clone(model).get_params() == {"model": "simulations", "seed": 7}
+    assert model.set_params(seed=1).seed == 1
+
+
+def test_the_model_card_says_what_it_was_trained_on_and_reached():
+    card = ad.SpikeVAE().model_card
+    assert len(card["trained_on"]) >= 25
+    assert card["reached"]["n_sets"] == 25
+    assert ad.SpikeVAE(model="simulations").model_card["trained_on"] == ["simulations only: no ground truth"]

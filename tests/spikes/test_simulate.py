@@ -1,0 +1,57 @@
+"""Simulated recordings: labelled, reproducible, and with the statistics that were asked for."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import antidrome as ad
+from antidrome.errors import InputError
+from antidrome.spikes.spike_trains import SpikeTrainRanges, random_spike_trains
+
+
+def test_equal_seeds_give_equal_recordings():
+    a, b, c = (ad.spikes.simulate(3, 10, 30, seed) for seed in (1, 1, 2))
+    xr.testing.assert_identical(a, b)
+    assert not a["dff"].equals(c["dff"])
+
+
+@pytest.mark.parametrize("model", ["linear", "scdf"])
+@pytest.mark.parametrize("indicator", ["fast", "slow", "red", "dye", "any"])
+def test_every_indicator_gives_a_recording(model, indicator):
+    simulated = ad.spikes.simulate(4, 20, 15, 3, indicator=indicator, model=model)
+    assert simulated["dff"].shape == (300, 4)
+    assert np.isfinite(simulated["dff"].values).all()
+    assert simulated["dff"].attrs["frame_rate_hz"] == 15
+    assert (simulated["spike_count"].values >= 0).all()
+
+
+def test_noise_scales_with_the_frame_rate():
+    slow, fast = (ad.spikes.simulate(1, 60, rate, 4) for rate in (10.0, 40.0))
+    assert float(fast["true_noise_sd"][0]) == pytest.approx(2 * float(slow["true_noise_sd"][0]))
+
+
+def test_rates_are_those_asked_for():
+    ranges = SpikeTrainRanges(rate_hz=(2.0, 2.0), modulation_sd=(0.0, 0.0), burst_share=0.0)
+    spikes = random_spike_trains(np.random.default_rng(0), 40_000, np.zeros(20, bool), 0.005, ranges)
+    assert spikes.sum(axis=0).mean() / 200 == pytest.approx(2.0, rel=0.1)
+
+
+def test_bursts_come_close_together():
+    ranges = SpikeTrainRanges(rate_hz=(0.5, 0.5), modulation_sd=(0.0, 0.0), burst_share=1.0, burst_spikes=(3.0, 3.0))
+    spikes = random_spike_trains(np.random.default_rng(0), 200_000, np.zeros(10, bool), 0.001, ranges)
+    intervals = np.concatenate([np.diff(np.flatnonzero(spikes[:, i])) for i in range(10)]) * 0.001
+    assert (intervals < 0.04).mean() > 0.2
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"n_neurons": 0}, "n_neurons"),
+        ({"frame_rate_hz": 0.0}, "frame_rate_hz"),
+        ({"duration_s": 0.0}, "duration_s"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_impossible_wishes_are_refused(change, match):
+    with pytest.raises(InputError, match=match):
+        ad.spikes.simulate(**{"n_neurons": 2, "duration_s": 5.0, "frame_rate_hz": 30.0, **change})
