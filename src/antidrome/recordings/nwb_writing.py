@@ -142,7 +142,9 @@ def _add_series(module: Any, variable: xr.DataArray, series: RoiResponseSeries) 
     if container is None or container.__name__ in module.data_interfaces:
         module.add(series)
     else:
-        module.add(container(name=container.__name__, roi_response_series=[series]))
+        holder = container(name=container.__name__)
+        module.add(holder)  # first, so that the series' ROI table and the series are of one file
+        holder.add_roi_response_series(series)
 
 
 def _require_free(module: Any, name: str) -> None:

@@ -39,10 +39,11 @@ def session_statements(view: SessionView, card: Mapping[str, Any]) -> list[State
     card
         The model card's metadata, as stored in the model file; keys that it lacks give no sentence.
     """
+    faster = str(card.get("faster_recordings", ""))
     statements = [
         _findings(view),
         _noise(view, _range(card, "noise_level_range")),
-        _frame_rate(view, _range(card, "frame_rate_hz_range")),
+        _frame_rate(view, _range(card, "frame_rate_hz_range"), faster),
         _missing(view),
         _precision(view),
         _simulation(view),
@@ -55,8 +56,7 @@ def model_statements(card: Mapping[str, Any]) -> list[Statement]:
     statements = []
     trained_on = card.get("trained_on")
     if trained_on:
-        text = ", ".join(map(str, trained_on)) if isinstance(trained_on, list | tuple) else str(trained_on)
-        statements.append(Statement("fact", f"The model was trained on {text.rstrip('.')}."))
+        statements.append(Statement("fact", f"The model was trained on {_trained_on(trained_on)}."))
     reached = card.get("reached")
     if isinstance(reached, Mapping) and reached:
         statements.append(Statement("fact", _reached(reached)))
@@ -75,6 +75,13 @@ def model_statements(card: Mapping[str, Any]) -> list[Statement]:
             "model does not know: motion, neuropil, overlapping cells.",
         ),
     ]
+
+
+def _trained_on(sets: object) -> str:
+    if not isinstance(sets, list | tuple):
+        return str(sets).rstrip(".")
+    names = ", ".join(str(name) for name in sets[:3])
+    return names if len(sets) <= 3 else f"{len(sets)} sets of recordings ({names}, …)"
 
 
 def _reached(reached: Mapping[str, Any]) -> str:
@@ -122,12 +129,16 @@ def _noise(view: SessionView, known: tuple[float, float] | None) -> Statement | 
     )
 
 
-def _frame_rate(view: SessionView, known: tuple[float, float] | None) -> Statement:
+def _frame_rate(view: SessionView, known: tuple[float, float] | None, faster: str) -> Statement:
     text = f"Frame rate {view.frame_rate_hz:.4g} Hz: one frame lasts {1000 / view.frame_rate_hz:.0f} ms."
     if known is None:
         return Statement("fact", text)
     if known[0] <= view.frame_rate_hz <= known[1]:
         return Statement("good", f"{text} The model was trained on {known[0]:g}–{known[1]:g} Hz.")
+    if view.frame_rate_hz > known[1] and faster:
+        return Statement(
+            "fact", f"{text} The model was trained on {known[0]:g}–{known[1]:g} Hz; faster ones are {faster}."
+        )
     return Statement("care", f"{text} The model was trained on {known[0]:g}–{known[1]:g} Hz only.")
 
 

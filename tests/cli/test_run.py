@@ -1,0 +1,140 @@
+"""The commands run, spikes, simulate and report, from the line that a person types."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from antidrome.cli.app import load_command, main
+from antidrome.recordings import read, read_spikes
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """A simulated recording on disk, made by the command."""
+    path = tmp_path / "made.nc"
+    assert main(["simulate", "-o", str(path), "--n-neurons", "2", "--duration-s", "20", "--seed", "3"]) == 0
+    return path
+
+
+@pytest.mark.parametrize("name", ["run", "spikes", "simulate", "report"])
+def test_help_lists_the_options(name, capsys):
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"antidrome {name}" in shown
+    assert {"run": "--neuropil-factor", "spikes": "--samples", "simulate": "--indicator", "report": "results folder"}[
+        name
+    ] in shown
+
+
+@pytest.mark.parametrize("name", ["run", "spikes"])
+def test_the_settings_of_the_job_all_have_an_option(name):
+    import dataclasses
+
+    from antidrome.pipeline import RunConfig
+
+    options = {field.name for field in dataclasses.fields(load_command(name)[0])}
+    assert {field.name for field in dataclasses.fields(RunConfig)} <= options
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr", ".nwb"])
+def test_simulated_recordings_hold_their_true_spikes(tmp_path, suffix):
+    path = tmp_path / f"made{suffix}"
+    assert main(["simulate", "-o", str(path), "--n-neurons", "3", "--duration-s", "10"]) == 0
+    truth = read_spikes(path)["spike_count"]
+    assert dict(truth.sizes) == {"time": 300, "neuron": 3}
+    trace = read(path, series="dff")
+    np.testing.assert_allclose(trace, read_spikes(path)["dff"], rtol=1e-6)
+
+
+def test_simulate_is_repeatable_and_keeps_what_is_there(recording, tmp_path, capsys):
+    again = tmp_path / "again.nc"
+    assert main(["simulate", "-o", str(again), "--n-neurons", "2", "--duration-s", "20", "--seed", "3"]) == 0
+    assert read_spikes(again).identical(read_spikes(recording))
+    assert main(["simulate", "-o", str(again)]) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_run_tells_where_the_page_is(recording, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["run", str(recording), "-o", str(out), "--format", "netcdf"]) == 0
+    told = capsys.readouterr().out
+    assert (out / "report.html").resolve().as_uri() in told
+    assert "2 neurons, 600 frames at 30 Hz" in told
+    (out / "report.html").unlink()
+    assert main(["report", str(out)]) == 0
+    assert (out / "report.html").exists()
+
+
+def test_json_is_the_summary_and_nothing_else(recording, tmp_path, capsys):
+    out = tmp_path / "out"
+    capsys.readouterr()
+    assert main(["run", str(recording), "-o", str(out), "--format", "netcdf", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((out / "summary.json").read_text("utf-8"))
+
+
+def test_only_spikes(recording, tmp_path):
+    assert main(["spikes", str(recording), "-o", str(tmp_path / "s.nwb")]) == 0
+    assert read_spikes(tmp_path / "s.nwb")["expected_spikes"].sizes["time"] == 600
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "missing.nwb"], "missing.nwb"),
+        (["run", "--frame-rate-hz", "-1"], "frame_rate_hz"),
+        (["run", "--frame-rte-hz", "30"], "frame-rate-hz"),
+        (["run", "--format", "xls"], "format"),
+        (["spikes", "missing.nwb", "-o", "x.nc"], "missing.nwb"),
+        (["spikes"], "required"),
+        (["report", "."], "no finished run"),
+        (["simulate", "-o", "x.nc", "--n-neurons", "0"], "n_neurons is 0"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err + captured.out
+    assert "Traceback" not in captured.err
+    assert not list(tmp_path.glob("*.nc"))
+
+
+def _start(output: pathlib.Path) -> subprocess.Popen:
+    code = "import sys; from antidrome.cli import main; sys.exit(main(sys.argv[1:]))"
+    options = ["run", "-o", str(output), "--format", "netcdf", "--json"]
+    return subprocess.Popen([sys.executable, "-c", code, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_the_real_job_goes_on_after_a_signal(tmp_path, how):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    first = _start(whole)
+    first.communicate(timeout=300)
+    assert first.returncode == 0
+    process = _start(broken)
+    deadline = time.monotonic() + 300
+    while not list(broken.glob(".antidrome/*/block-*.nc")) and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, getattr(signal, how))
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == (-signal.SIGKILL if how == "SIGKILL" else 130)
+    if how == "SIGINT":
+        assert b"The same command goes on" in error
+    assert not (broken / "report.html").exists()
+    resumed = _start(broken)
+    out, _ = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0
+    assert json.loads(out)["sessions"][0]["seconds"]["blocks_from_earlier_run"] == 1
+    for name in ("spikes-simulated-session-1.nc", "spikes-simulated-session-2.nc"):
+        assert read_spikes(broken / name).identical(read_spikes(whole / name))
+    assert not [path for path in broken.rglob("*") if "partial" in path.name]
