@@ -30,7 +30,8 @@ PRETRAINING = TrainingConfig(steps=1600, batch=64, learning_rate=2e-3, evaluate_
 FINE_TUNING = TrainingConfig(steps=1200, batch=64, learning_rate=1.5e-3, evaluate_every=200)
 POLISHING = TrainingConfig(steps=700, batch=64, learning_rate=7e-4, evaluate_every=100)
 POLISHING_CORRELATION_WEIGHT = 1.5
-SIMULATED_GROUPS = 160
+SIMULATED_GROUPS, LONGEST_DELAY_S = 160, 0.08
+PROMPT_GROUPS = 40
 GROUND_TRUTH_WINDOWS = 24_000
 SIMULATED_SHARE = 0.25
 
@@ -45,23 +46,24 @@ def main() -> None:
     parser.add_argument("--stage", nargs="*", default=["simulations", *FOLDS, "shipped"])
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    simulated = simulated_bank(options.work)
+    simulated = simulated_bank(options.work, "simulated", SIMULATED_GROUPS, LONGEST_DELAY_S)
+    prompt = simulated_bank(options.work, "prompt", PROMPT_GROUPS, 0.0)
     for stage in options.stage:
         if stage == "simulations":
             pretrain(options.work, simulated)
         else:
-            fine_tune(options.work, options.data, simulated, stage)
+            fine_tune(options.work, options.data, (simulated, prompt), stage)
 
 
-def simulated_bank(work: Path) -> Windows:
-    """The simulated windows, made once."""
-    path = work / "simulated.npz"
+def simulated_bank(work: Path, name: str, n_groups: int, longest_delay_s: float) -> Windows:
+    """Simulated windows, made once and kept in the work folder."""
+    path = work / f"{name}.npz"
     if not path.exists():
-        bank = simulated_windows(generator(SEED, "training/simulated"), SIMULATED_GROUPS)
+        bank = simulated_windows(generator(SEED, f"training/{name}"), n_groups, longest_delay_s)
         np.savez(work / "part.npz", **bank._asdict())
         (work / "part.npz").replace(path)
     with np.load(path) as file:
-        return Windows(**{name: file[name] for name in Windows._fields})
+        return Windows(**{field: file[field] for field in Windows._fields})
 
 
 def ground_truth_bank(work: Path, data: Path) -> dict[str, Windows]:
@@ -117,28 +119,28 @@ def pretrain(work: Path, simulated: Windows) -> None:
     keep(work, "simulations", result, sets=[])
 
 
-def fine_tune(work: Path, data: Path, simulated: Windows, stage: str) -> None:
+def fine_tune(work: Path, data: Path, simulated: tuple[Windows, Windows], stage: str) -> None:
     """Ground truth with a share of simulations; every twentieth ground-truth window is held out.
 
-    First with the objective of pretraining, then polished: more weight on the correlations, and the sets more equal,
-    since what matters is a set that is not here.
+    First with the objective of pretraining, then polished: more weight on the correlations, the sets more equal, since
+    what matters is a set that is not here, and simulated indicators that answer at once, since the late ones are real.
     """
     bank = {name: windows for name, windows in ground_truth_bank(work, data).items() if may_see(stage, name)}
     real = concatenate(list(bank.values()))
     size = np.concatenate([np.full(len(w.channels), float(len(w.channels))) for w in bank.values()])
     held_out = np.arange(len(size)) % 20 == 0
-    n_simulated = min(16_384, len(simulated.channels))
-    both = concatenate([real.take(~held_out), simulated.take(slice(0, n_simulated))])
     network, _ = load_network(work / "simulations.safetensors")
-    for suffix, objective, config, power in (("", loss, FINE_TUNING, 0.0), ("-polished", sharp_loss, POLISHING, -0.5)):
+    phases = (("", loss, FINE_TUNING, simulated[0], 0.0), ("-polished", sharp_loss, POLISHING, simulated[1], -0.5))
+    for suffix, objective, config, made, power in phases:
+        n_made = min(16_384, len(made.channels))
         result = train(
             objective,
             network,
-            both,
+            concatenate([real.take(~held_out), made.take(slice(0, n_made))]),
             config,
             held_out=real.take(held_out),
             seed=SEED,
-            weights=sample_weights(size[~held_out] ** power, n_simulated),
+            weights=sample_weights(size[~held_out] ** power, n_made),
             checkpoint=work / f"{stage}{suffix}.checkpoint",
             name=f"{stage}{suffix}",
         )
