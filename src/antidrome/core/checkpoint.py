@@ -23,8 +23,10 @@ class Checkpoint:
 
     Parameters
     ----------
-    path : the file.
-    identity : JSON-ready description of the run; a file with another one is refused.
+    path
+        The file.
+    identity
+        JSON-ready description of the run; a file with another one is refused.
     """
 
     path: Path
@@ -46,8 +48,10 @@ class Checkpoint:
 
         Raises
         ------
-        ResumeError : the file belongs to another run; the message names the fields that differ.
-        ModelFileError : the file is damaged.
+        ResumeError
+            The file belongs to another run; the message names the fields that differ.
+        ModelFileError
+            The file is damaged.
         """
         if not self.path.exists():
             return state, history

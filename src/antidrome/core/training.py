@@ -34,15 +34,24 @@ class TrainingConfig:
 
     Parameters
     ----------
-    steps : gradient steps at most.
-    batch : samples in a minibatch.
-    learning_rate : peak, reached after `warmup` steps, then a cosine down to a hundredth of it.
-    warmup : steps of linear rise.
-    clip : largest norm of the gradient.
-    weight_decay : of AdamW.
-    averaging : decay of the exponential moving average of the weights, which is what is evaluated and returned.
-    evaluate_every : steps between evaluations on the held-out samples (and between checkpoints).
-    patience : evaluations without improvement after which training stops; 0 never stops early.
+    steps
+        Gradient steps at most.
+    batch
+        Samples in a minibatch.
+    learning_rate
+        Peak, reached after `warmup` steps, then a cosine down to a hundredth of it.
+    warmup
+        Steps of linear rise.
+    clip
+        Largest norm of the gradient.
+    weight_decay
+        Of AdamW.
+    averaging
+        Decay of the exponential moving average of the weights, which is what is evaluated and returned.
+    evaluate_every
+        Steps between evaluations on the held-out samples (and between checkpoints).
+    patience
+        Evaluations without improvement after which training stops; 0 never stops early.
     """
 
     steps: int
@@ -102,16 +111,23 @@ def train(
 
     Parameters
     ----------
-    loss : pure function (parameters, batch, key) → scalar; a batch has the structure of `data`.
-    parameters : pytree of arrays (an Equinox module works; other leaves are kept as they are).
-    data, held_out : named tuples (or sequences) of arrays with one row a sample.
-    weights : relative probability of each sample; all equal when not given.
-    checkpoint : file to which the state is written at every evaluation and from which the run goes on.
+    loss
+        Pure function (parameters, batch, key) → scalar; a batch has the structure of `data`.
+    parameters
+        Pytree of arrays (an Equinox module works; other leaves are kept as they are).
+    data, held_out
+        Named tuples (or sequences) of arrays with one row a sample.
+    weights
+        Relative probability of each sample; all equal when not given.
+    checkpoint
+        File to which the state is written at every evaluation and from which the run goes on.
 
     Raises
     ------
-    ResumeError : the checkpoint belongs to another configuration or other data.
-    TrainingError : the loss became non-finite; the checkpoint keeps the best state before it.
+    ResumeError
+        The checkpoint belongs to another configuration or other data.
+    TrainingError
+        The loss became non-finite; the checkpoint keeps the best state before it.
     """
     arrays, static = eqx.partition(parameters, eqx.is_inexact_array)
     optimiser = _optimiser(config)

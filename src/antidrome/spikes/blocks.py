@@ -29,10 +29,14 @@ def infer_block(
 
     Parameters
     ----------
-    traces : (neuron, frame) ΔF/F, NaN where missing.
-    labels : (neuron,) names; each neuron's samples depend on the seed and its own name only.
-    grid : where the frames lie on the regular grid.
-    samples : posterior samples to draw.
+    traces
+        (neuron, frame) ΔF/F, NaN where missing.
+    labels
+        (neuron,) names; each neuron's samples depend on the seed and its own name only.
+    grid
+        Where the frames lie on the regular grid.
+    samples
+        Posterior samples to draw.
     """
     traces = np.asarray(traces, np.float32)
     useless = unusable(traces)

@@ -27,14 +27,17 @@ def condition(traces: np.ndarray, frame_rate_hz: float) -> tuple[np.ndarray, np.
 
     Parameters
     ----------
-    traces : (neuron, time) ΔF/F; NaN marks missing frames.
-    frame_rate_hz : frames per second.
+    traces
+        (neuron, time) ΔF/F; NaN marks missing frames.
+    frame_rate_hz
+        Frames per second.
 
     Returns
     -------
-    channels : (neuron, time, 4) float32: trace in noise SDs (asinh), trace over its own range, slow part, 1 where
-        observed.
-    summary : (neuron, N_SUMMARY) float32.
+    channels
+        (neuron, time, 4) float32: trace in noise SDs (asinh), trace over its own range, slow part, 1 where observed.
+    summary
+        (neuron, N_SUMMARY) float32.
     """
     traces = np.asarray(traces, np.float32)
     observed = np.isfinite(traces)

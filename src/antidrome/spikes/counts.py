@@ -20,8 +20,10 @@ class CountPosterior(NamedTuple):
 
     Parameters
     ----------
-    logit : log odds of at least one spike.
-    extra : λ, expected number of further spikes given one.
+    logit
+        log odds of at least one spike.
+    extra
+        λ, expected number of further spikes given one.
     """
 
     logit: Float[Array, "..."]

@@ -33,9 +33,11 @@ class SpikeVAE(BaseEstimator):
 
     Parameters
     ----------
-    model : "default" (trained on simulations and on ground truth), "simulations" (has never seen a real neuron), or the
+    model
+        "default" (trained on simulations and on ground truth), "simulations" (has never seen a real neuron), or the
         path of a file written by `save`.
-    seed : seed of the posterior samples.
+    seed
+        Seed of the posterior samples.
 
     References
     ----------
@@ -62,12 +64,15 @@ class SpikeVAE(BaseEstimator):
 
         Parameters
         ----------
-        recording : DataArray (time, neuron) of ΔF/F, or an array of the same shape with `frame_rate_hz`. NaN marks
-            missing frames. A dask-backed recording gives a dask-backed result, computed block by block when it is
-            written.
-        frame_rate_hz : frames per second; needed for plain arrays.
-        samples : posterior samples to draw, independent over frames.
-        progress : show a progress bar.
+        recording
+            DataArray (time, neuron) of ΔF/F, or an array of the same shape with `frame_rate_hz`. NaN marks missing
+            frames. A dask-backed recording gives a dask-backed result, computed block by block when it is written.
+        frame_rate_hz
+            Frames per second; needed for plain arrays.
+        samples
+            Posterior samples to draw, independent over frames.
+        progress
+            Show a progress bar.
 
         Returns
         -------
@@ -78,7 +83,8 @@ class SpikeVAE(BaseEstimator):
 
         Raises
         ------
-        InputError : no frame rate, raw fluorescence instead of ΔF/F, or an array that is not a recording.
+        InputError
+            No frame rate, raw fluorescence instead of ΔF/F, or an array that is not a recording.
         """
         recording = as_recording(recording, frame_rate_hz)
         recording = _require_dff(recording)
@@ -113,7 +119,8 @@ class SpikeVAE(BaseEstimator):
 
         Raises
         ------
-        ModelFileError : no such file, damaged, or not a network of this class.
+        ModelFileError
+            No such file, damaged, or not a network of this class.
         """
         load_network(path)
         return cls(model=str(path), seed=seed)

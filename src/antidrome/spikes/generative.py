@@ -37,10 +37,14 @@ class LinearModel(AbstractGenerativeModel):
 
     Parameters
     ----------
-    amplitude : (neuron,) ΔF/F at the peak after one spike.
-    decay_s : (neuron,) decay time constant, seconds.
-    rise_s : (neuron,) rise time constant, seconds; 0 means an instantaneous rise.
-    baseline : (neuron,) ΔF/F without spikes.
+    amplitude
+        (neuron,) ΔF/F at the peak after one spike.
+    decay_s
+        (neuron,) decay time constant, seconds.
+    rise_s
+        (neuron,) rise time constant, seconds; 0 means an instantaneous rise.
+    baseline
+        (neuron,) ΔF/F without spikes.
     """
 
     amplitude: Float[Array, " neuron"]
@@ -81,12 +85,18 @@ class SCDFModel(AbstractGenerativeModel):
 
     Parameters
     ----------
-    amplitude : (neuron,) ΔF/F at the peak after one isolated spike.
-    calcium_decay_s, dye_decay_s : (neuron,) time constants, seconds.
-    binding_rate_hz : (neuron,) k, bindings per second at one spike's calcium.
-    hill : (neuron,) h, exponent; above 1 means facilitation.
-    saturation : (neuron,) D_max in units of bound dye.
-    baseline : (neuron,) ΔF/F without spikes.
+    amplitude
+        (neuron,) ΔF/F at the peak after one isolated spike.
+    calcium_decay_s, dye_decay_s
+        (neuron,) time constants, seconds.
+    binding_rate_hz
+        (neuron,) k, bindings per second at one spike's calcium.
+    hill
+        (neuron,) h, exponent; above 1 means facilitation.
+    saturation
+        (neuron,) D_max in units of bound dye.
+    baseline
+        (neuron,) ΔF/F without spikes.
     """
 
     amplitude: Float[Array, " neuron"]

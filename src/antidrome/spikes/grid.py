@@ -15,8 +15,10 @@ class FrameGrid:
 
     Parameters
     ----------
-    places : (frame,) strictly increasing grid index of each frame.
-    n_missing : places without a frame (a gap longer than 5 s counts as 5 s).
+    places
+        (frame,) strictly increasing grid index of each frame.
+    n_missing
+        Places without a frame (a gap longer than 5 s counts as 5 s).
     """
 
     places: np.ndarray

@@ -36,10 +36,14 @@ def infer_counts(
 
     Parameters
     ----------
-    network : recognition network.
-    traces : (neuron, time) ΔF/F, NaN where missing.
-    frame_rate_hz : frames per second, any value; above 64 Hz frames are averaged in groups (see `group_size`).
-    tick : called with the number of finished frames × neurons.
+    network
+        Recognition network.
+    traces
+        (neuron, time) ΔF/F, NaN where missing.
+    frame_rate_hz
+        Frames per second, any value; above 64 Hz frames are averaged in groups (see `group_size`).
+    tick
+        Called with the number of finished frames × neurons.
 
     Returns
     -------

@@ -17,9 +17,12 @@ def infer_lazily(infer: Callable[..., dict[str, np.ndarray]], recording: xr.Data
 
     Parameters
     ----------
-    infer : (traces (neuron, time), labels) → arrays of the result with the neuron axis last.
-    recording : dask-backed (time, neuron).
-    samples : number of posterior samples.
+    infer
+        (traces (neuron, time), labels) → arrays of the result with the neuron axis last.
+    recording
+        Dask-backed (time, neuron).
+    samples
+        Number of posterior samples.
     """
     import dask
     import dask.array as da

@@ -29,11 +29,16 @@ def supervised_loss(
 
     Parameters
     ----------
-    posterior : of every frame.
-    counts : true spikes per frame.
-    inside : 1 where the frame counts, 0 for padding.
-    frame_rate_hz : of each sample; sets the widths of the smoothing.
-    correlation_weight : weight of each correlation against a nat per spike.
+    posterior
+        Of every frame.
+    counts
+        True spikes per frame.
+    inside
+        1 where the frame counts, 0 for padding.
+    frame_rate_hz
+        Of each sample; sets the widths of the smoothing.
+    correlation_weight
+        Weight of each correlation against a nat per spike.
     """
     n_spikes = jnp.sum(counts * inside, axis=1)
     likelihood = jnp.sum(posterior.log_prob(counts) * inside, axis=1)

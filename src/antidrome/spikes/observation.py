@@ -22,12 +22,18 @@ class IndicatorRanges:
 
     Parameters
     ----------
-    amplitude : ΔF/F at the peak after one spike (fraction).
-    decay_s, rise_s : time constants of the response to one spike, seconds.
-    hill : uniform exponent of facilitation (SCDF).
-    saturation_spikes : how many spikes at once bring the dye near its ceiling (SCDF).
-    noise_ratio : SD of the frame noise at 30 Hz over ``amplitude``.
-    drift_ratio : SD of the slow baseline drift over ``amplitude``, drawn from 0 or this range.
+    amplitude
+        ΔF/F at the peak after one spike (fraction).
+    decay_s, rise_s
+        Time constants of the response to one spike, seconds.
+    hill
+        Uniform exponent of facilitation (SCDF).
+    saturation_spikes
+        How many spikes at once bring the dye near its ceiling (SCDF).
+    noise_ratio
+        SD of the frame noise at 30 Hz over ``amplitude``.
+    drift_ratio
+        SD of the slow baseline drift over ``amplitude``, drawn from 0 or this range.
     """
 
     amplitude: tuple[float, float] = (0.02, 0.6)

@@ -27,11 +27,16 @@ class RecognitionConfig:
 
     Parameters
     ----------
-    channels : features per frame.
-    first_width, width : widths of the first and of the residual convolutions, frames.
-    dilations : one residual convolution for each, frames between taps.
-    stride : frames per step of the recurrent part.
-    recurrent : units of the GRU in each direction.
+    channels
+        Features per frame.
+    first_width, width
+        Widths of the first and of the residual convolutions, frames.
+    dilations
+        One residual convolution for each, frames between taps.
+    stride
+        Frames per step of the recurrent part.
+    recurrent
+        Units of the GRU in each direction.
     """
 
     channels: int = 56

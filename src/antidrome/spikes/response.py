@@ -25,9 +25,12 @@ def fit_response(traces: np.ndarray, expected_spikes: np.ndarray, frame_rate_hz:
 
     Parameters
     ----------
-    traces : (neuron, time) ΔF/F; NaN where missing.
-    expected_spikes : (neuron, time) spikes per frame.
-    frame_rate_hz : frames per second.
+    traces
+        (neuron, time) ΔF/F; NaN where missing.
+    expected_spikes
+        (neuron, time) spikes per frame.
+    frame_rate_hz
+        Frames per second.
 
     Returns
     -------

@@ -32,10 +32,12 @@ def label(values: dict[str, Any], recording: xr.DataArray, attrs: dict[str, Any]
 
     Parameters
     ----------
-    values : arrays by variable name: (time, neuron), (sample, time, neuron) or (neuron,).
-    recording : the recording they were inferred from.
-    attrs : what to add to the recording's own source, session and notes; findings, citations and model card become
-        JSON.
+    values
+        Arrays by variable name: (time, neuron), (sample, time, neuron) or (neuron,).
+    recording
+        The recording they were inferred from.
+    attrs
+        What to add to the recording's own source, session and notes; findings, citations and model card become JSON.
     """
     data = {}
     for name, array in values.items():

@@ -42,9 +42,12 @@ class Simulation:
 
     Parameters
     ----------
-    n_neurons, duration_s, frame_rate_hz, seed : size and seed of the recording.
-    indicator : "fast" (like GCaMP6f/8), "slow" (like GCaMP6s), "red" (like R-CaMP), "dye" (like OGB-1), or "any".
-    model : generative model, "linear" (AR(2)) or "scdf" (facilitation and saturation).
+    n_neurons, duration_s, frame_rate_hz, seed
+        Size and seed of the recording.
+    indicator
+        "fast" (like GCaMP6f/8), "slow" (like GCaMP6s), "red" (like R-CaMP), "dye" (like OGB-1), or "any".
+    model
+        Generative model, "linear" (AR(2)) or "scdf" (facilitation and saturation).
     """
 
     n_neurons: int = 20
@@ -86,7 +89,8 @@ def simulate(
 
     Raises
     ------
-    InputError : impossible sizes or an unknown indicator or model.
+    InputError
+        Impossible sizes or an unknown indicator or model.
     """
     wanted = Simulation(
         n_neurons=n_neurons,

@@ -18,14 +18,22 @@ class SpikeTrainRanges:
 
     Parameters
     ----------
-    rate_hz : log-uniform mean rate of events, for ordinary cells.
-    fast_rate_hz : log-uniform mean rate of events, for fast-spiking cells.
-    fast_share : share of fast-spiking cells.
-    modulation_s : log-uniform time constant of the wandering rate, seconds.
-    modulation_sd : uniform SD of the log rate.
-    burst_share : largest probability that an event is a burst.
-    burst_spikes : uniform mean number of extra spikes in a burst.
-    burst_interval_s : log-uniform interval inside bursts, seconds.
+    rate_hz
+        Log-uniform mean rate of events, for ordinary cells.
+    fast_rate_hz
+        Log-uniform mean rate of events, for fast-spiking cells.
+    fast_share
+        Share of fast-spiking cells.
+    modulation_s
+        Log-uniform time constant of the wandering rate, seconds.
+    modulation_sd
+        Uniform SD of the log rate.
+    burst_share
+        Largest probability that an event is a burst.
+    burst_spikes
+        Uniform mean number of extra spikes in a burst.
+    burst_interval_s
+        Log-uniform interval inside bursts, seconds.
     """
 
     rate_hz: tuple[float, float] = (0.02, 4.0)
@@ -50,10 +58,14 @@ def random_spike_trains(
 
     Parameters
     ----------
-    generator : source of all randomness.
-    n_steps, step_s : length of the grid, and its step in seconds.
-    fast : (neuron,) True for fast-spiking cells.
-    ranges : from which each neuron's statistics are drawn.
+    generator
+        Source of all randomness.
+    n_steps, step_s
+        Length of the grid, and its step in seconds.
+    fast
+        (neuron,) True for fast-spiking cells.
+    ranges
+        From which each neuron's statistics are drawn.
     """
     n_neurons = len(fast)
     slow_rate = log_uniform(generator, ranges.rate_hz, n_neurons)
