@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from antidrome.spikes import SpikeVAE
 
-BLOCK_VALUES = 4_000_000
+BLOCK_VALUES = 2_000_000
 """Frames × neurons of a block: what is computed, held in memory and, after an interruption, lost at most."""
 
 

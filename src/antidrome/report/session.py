@@ -20,7 +20,7 @@ MAX_NEURONS = 300
 """Neurons whose traces are in the page, over all sessions together."""
 MAX_BINS = 1_200_000
 """Bins in the page, over all neurons and sessions together: about 14 MB of text."""
-BLOCK_VALUES = 8_000_000
+BLOCK_VALUES = 2_000_000
 """Values of one variable in memory at a time."""
 
 CHANNELS = {"first": "int16", "second": "int16", "count": "uint16", "sd": "uint16", "probability": "uint8"}
