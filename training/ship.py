@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import antidrome.spikes.weights as weights
+from antidrome.spikes import weights
 from antidrome.core.files import atomic_write
 from antidrome.spikes.observation import IndicatorRanges
 from training.folds import FOLDS

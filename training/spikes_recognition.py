@@ -28,10 +28,7 @@ from training.windows import Windows, concatenate, ground_truth_windows, simulat
 SEED = 1
 PRETRAINING = TrainingConfig(steps=1600, batch=64, learning_rate=2e-3, evaluate_every=250)
 FINE_TUNING = TrainingConfig(steps=1200, batch=64, learning_rate=1.5e-3, evaluate_every=200)
-POLISHING = TrainingConfig(steps=700, batch=64, learning_rate=7e-4, evaluate_every=100)
-POLISHING_CORRELATION_WEIGHT = 1.5
-SIMULATED_GROUPS, LONGEST_DELAY_S = 160, 0.08
-PROMPT_GROUPS = 40
+SIMULATED_GROUPS = 160
 GROUND_TRUTH_WINDOWS = 24_000
 SIMULATED_SHARE = 0.25
 
@@ -46,24 +43,23 @@ def main() -> None:
     parser.add_argument("--stage", nargs="*", default=["simulations", *FOLDS, "shipped"])
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    simulated = simulated_bank(options.work, "simulated", SIMULATED_GROUPS, LONGEST_DELAY_S)
-    prompt = simulated_bank(options.work, "prompt", PROMPT_GROUPS, 0.0)
+    simulated = simulated_bank(options.work)
     for stage in options.stage:
         if stage == "simulations":
             pretrain(options.work, simulated)
         else:
-            fine_tune(options.work, options.data, (simulated, prompt), stage)
+            fine_tune(options.work, options.data, simulated, stage)
 
 
-def simulated_bank(work: Path, name: str, n_groups: int, longest_delay_s: float) -> Windows:
-    """Simulated windows, made once and kept in the work folder."""
-    path = work / f"{name}.npz"
+def simulated_bank(work: Path) -> Windows:
+    """The simulated windows, made once."""
+    path = work / "simulated.npz"
     if not path.exists():
-        bank = simulated_windows(generator(SEED, f"training/{name}"), n_groups, longest_delay_s)
+        bank = simulated_windows(generator(SEED, "training/simulated"), SIMULATED_GROUPS)
         np.savez(work / "part.npz", **bank._asdict())
         (work / "part.npz").replace(path)
     with np.load(path) as file:
-        return Windows(**{field: file[field] for field in Windows._fields})
+        return Windows(**{name: file[name] for name in Windows._fields})
 
 
 def ground_truth_bank(work: Path, data: Path) -> dict[str, Windows]:
@@ -95,13 +91,6 @@ def loss(network: RecognitionNetwork, batch: Windows, key: jax.Array) -> jax.Arr
     return supervised_loss(network(batch.channels, batch.summary), batch.counts, batch.inside, batch.frame_rate_hz)
 
 
-def sharp_loss(network: RecognitionNetwork, batch: Windows, key: jax.Array) -> jax.Array:
-    """The objective of polishing."""
-    posterior = network(batch.channels, batch.summary)
-    truth = (batch.counts, batch.inside, batch.frame_rate_hz)
-    return supervised_loss(posterior, *truth, correlation_weight=POLISHING_CORRELATION_WEIGHT)
-
-
 def pretrain(work: Path, simulated: Windows) -> None:
     """Simulations only; the last 1,024 windows are held out."""
     network = RecognitionNetwork(RecognitionConfig(), key=jax_key(SEED, "spikes/recognition-init"))
@@ -119,39 +108,30 @@ def pretrain(work: Path, simulated: Windows) -> None:
     keep(work, "simulations", result, sets=[])
 
 
-def fine_tune(work: Path, data: Path, simulated: tuple[Windows, Windows], stage: str) -> None:
-    """Ground truth with a share of simulations; every twentieth ground-truth window is held out.
-
-    First with the objective of pretraining, then polished: more weight on the correlations, the sets more equal, since
-    what matters is a set that is not here, and simulated indicators that answer at once, since the late ones are real.
-    """
+def fine_tune(work: Path, data: Path, simulated: Windows, stage: str) -> None:
+    """Ground truth with a share of simulations; every twentieth ground-truth window is held out."""
     bank = {name: windows for name, windows in ground_truth_bank(work, data).items() if may_see(stage, name)}
     real = concatenate(list(bank.values()))
-    size = np.concatenate([np.full(len(w.channels), float(len(w.channels))) for w in bank.values()])
-    held_out = np.arange(len(size)) % 20 == 0
+    held_out = np.arange(len(real.channels)) % 20 == 0
+    kept = real.take(~held_out)
+    both = concatenate([kept, simulated.take(slice(0, 16_384))])
+    weights = np.r_[
+        np.full(len(kept.channels), (1 - SIMULATED_SHARE) / len(kept.channels)),
+        np.full(16_384, SIMULATED_SHARE / 16_384),
+    ]
     network, _ = load_network(work / "simulations.safetensors")
-    phases = (("", loss, FINE_TUNING, simulated[0], 0.0), ("-polished", sharp_loss, POLISHING, simulated[1], -0.5))
-    for suffix, objective, config, made, power in phases:
-        n_made = min(16_384, len(made.channels))
-        result = train(
-            objective,
-            network,
-            concatenate([real.take(~held_out), made.take(slice(0, n_made))]),
-            config,
-            held_out=real.take(held_out),
-            seed=SEED,
-            weights=sample_weights(size[~held_out] ** power, n_made),
-            checkpoint=work / f"{stage}{suffix}.checkpoint",
-            name=f"{stage}{suffix}",
-        )
-        network = result.parameters
+    result = train(
+        loss,
+        network,
+        both,
+        FINE_TUNING,
+        held_out=real.take(held_out),
+        seed=SEED,
+        weights=weights,
+        checkpoint=work / f"{stage}.checkpoint",
+        name=stage,
+    )
     keep(work, stage, result, sets=sorted(bank))
-
-
-def sample_weights(real: np.ndarray, n_simulated: int) -> np.ndarray:
-    """Probabilities of the ground-truth windows, in proportion to `real`, and of the simulated ones."""
-    simulated = np.full(n_simulated, SIMULATED_SHARE / max(1, n_simulated))
-    return np.r_[(1 - SIMULATED_SHARE) * real / real.sum(), simulated]
 
 
 def keep(work: Path, stage: str, result: TrainingResult, sets: list[str]) -> None:

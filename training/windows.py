@@ -27,6 +27,7 @@ from training.ground_truth import Recording
 FRAMES = 512
 SLOWEST_HZ, FASTEST_HZ = 3.0, 64.0
 GRID_HZ = 240.0
+LONGEST_DELAY_S = 0.08
 FAST_SPIKING_AMPLITUDE = (0.08, 0.6)
 
 
@@ -49,17 +50,12 @@ def concatenate(parts: list[Windows]) -> Windows:
     return Windows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def simulated_windows(
-    generator: np.random.Generator, n_groups: int, longest_delay_s: float, n_neurons: int = 128
-) -> Windows:
-    """Windows of simulated cells; the cells of a group share the frame rate, everything else is each cell's own.
-
-    Half of the cells respond late, by up to `longest_delay_s`.
-    """
-    return concatenate([_simulated_group(generator, n_neurons, longest_delay_s) for _ in range(n_groups)])
+def simulated_windows(generator: np.random.Generator, n_groups: int, n_neurons: int = 128) -> Windows:
+    """Windows of simulated cells; the cells of a group share the frame rate, everything else is each cell's own."""
+    return concatenate([_simulated_group(generator, n_neurons) for _ in range(n_groups)])
 
 
-def _simulated_group(generator: np.random.Generator, n_neurons: int, longest_delay_s: float) -> Windows:
+def _simulated_group(generator: np.random.Generator, n_neurons: int) -> Windows:
     rate = 30.0 if generator.random() < 0.3 else float(log_uniform(generator, (SLOWEST_HZ, FASTEST_HZ), 1)[0])
     per_frame = max(2, round(GRID_HZ / rate))
     step_s = 1 / (rate * per_frame)
@@ -71,7 +67,7 @@ def _simulated_group(generator: np.random.Generator, n_neurons: int, longest_del
     draw = draw_linear if generator.random() < 0.4 else draw_scdf
     model = draw(generator, n_neurons, ranges)
     small = np.where(fast, log_uniform(generator, FAST_SPIKING_AMPLITUDE, n_neurons), 1.0)
-    seen = delayed(generator, spikes, step_s, longest_delay_s)
+    seen = delayed(generator, spikes, step_s)
     frames = frame_average(small * simulate_fluorescence(model, seen, step_s), per_frame)[lead:]
     amplitude = np.asarray(model.amplitude)
     frames = add_contamination(generator, frames, rate, amplitude, ranges)
@@ -95,10 +91,12 @@ def _simulated_group(generator: np.random.Generator, n_neurons: int, longest_del
     )
 
 
-def delayed(generator: np.random.Generator, spikes: np.ndarray, step_s: float, longest_s: float) -> np.ndarray:
-    """The spikes as the indicator answers them: half of the cells respond late, by up to `longest_s`."""
+def delayed(generator: np.random.Generator, spikes: np.ndarray, step_s: float) -> np.ndarray:
+    """The spikes as the indicator answers them: half of the cells respond up to 80 ms late."""
     n = spikes.shape[1]
-    steps = np.where(generator.random(n) < 0.5, generator.uniform(0, longest_s, n) / step_s, 0).round().astype(int)
+    steps = (
+        np.where(generator.random(n) < 0.5, generator.uniform(0, LONGEST_DELAY_S, n) / step_s, 0).round().astype(int)
+    )
     source = np.arange(len(spikes))[:, None] - steps
     return np.where(source >= 0, np.take_along_axis(spikes, np.maximum(source, 0), axis=0), 0)
 

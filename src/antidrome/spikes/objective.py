@@ -23,7 +23,6 @@ def supervised_loss(
     counts: Float[Array, "batch time"],
     inside: Float[Array, "batch time"],
     frame_rate_hz: Float[Array, " batch"],
-    correlation_weight: float = CORRELATION_WEIGHT,
 ) -> Float[Array, ""]:
     """Mean over the batch of negative log likelihood per spike minus the correlations of the smoothed traces.
 
@@ -37,8 +36,6 @@ def supervised_loss(
         1 where the frame counts, 0 for padding.
     frame_rate_hz
         Of each sample; sets the widths of the smoothing.
-    correlation_weight
-        Weight of each correlation against a nat per spike.
     """
     n_spikes = jnp.sum(counts * inside, axis=1)
     likelihood = jnp.sum(posterior.log_prob(counts) * inside, axis=1)
@@ -53,7 +50,7 @@ def supervised_loss(
     ]
     defined = (n_spikes > 0).astype(counts.dtype)
     agreement = sum(jnp.sum(r * defined) / (jnp.sum(defined) + 1.0) for r in correlations)
-    return -jnp.mean(per_spike) - correlation_weight * agreement
+    return -jnp.mean(per_spike) - CORRELATION_WEIGHT * agreement
 
 
 def smooth(x: Float[Array, "batch time"], width_frames: Float[Array, " batch"]) -> Float[Array, "batch time"]:
