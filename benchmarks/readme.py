@@ -1,7 +1,7 @@
 """Write the table of measured claims into README.md from the committed results, so that no number is typed by hand.
 
-    python -m benchmarks.readme            # rewrites the part between the markers
-    python -m benchmarks.readme --check    # exit code 1 if README.md says something else than the results
+python -m benchmarks.readme            # rewrites the part between the markers
+python -m benchmarks.readme --check    # exit code 1 if README.md says something else than the results
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from antidrome.spikes import weights
 from antidrome.core.files import atomic_write
+from antidrome.spikes import weights
 from antidrome.spikes.observation import IndicatorRanges
 from training.folds import FOLDS
 from training.spikes_recognition import SEED, ground_truth_noise_levels

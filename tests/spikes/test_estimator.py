@@ -55,8 +55,8 @@ def test_a_single_spike_peaks_at_its_own_frame(frame_rate_hz):
     rng = np.random.default_rng(0)
     n_frames, spikes_s = int(40 * frame_rate_hz), np.arange(4.0, 38.0, 4.0)
     time = np.arange(n_frames * 16) / (16 * frame_rate_hz)
-    since = time[:, None] - spikes_s
-    fine = np.where(since > 0, np.exp(-since / 0.4) - np.exp(-since / 0.01), 0).sum(axis=1)
+    since = np.maximum(time[:, None] - spikes_s, 0)
+    fine = (np.exp(-since / 0.4) - np.exp(-since / 0.01)).sum(axis=1)
     dff = fine.reshape(n_frames, 16).mean(axis=1) + 0.03 * rng.standard_normal(n_frames)
     found = ad.SpikeVAE().predict(from_array(dff[:, None], frame_rate_hz, quantity="dff"), progress=False)
     expected = found["expected_spikes"].values[:, 0]
