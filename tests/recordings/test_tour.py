@@ -59,7 +59,6 @@ def assert_equal(written: xr.Dataset, direct: xr.Dataset) -> None:
         np.testing.assert_allclose(written[name], direct[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
 def test_simulated_neurons(kind: str, write_recording: Callable[..., Path], tmp_path: Path) -> None:
     simulated = ad.spikes.simulate(5, 60, RATE_HZ, 8, indicator="slow")

@@ -7,7 +7,6 @@ that every frame still has its own value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -29,9 +28,7 @@ def _apply(network: RecognitionNetwork, channels: jax.Array, summary: jax.Array)
     return network(channels, summary)
 
 
-def infer_counts(
-    network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz: float, tick: Callable[[int], object] | None = None
-) -> CountPosterior:
+def infer_counts(network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz: float) -> CountPosterior:
     """Posterior over the spike count of every frame of every neuron.
 
     Parameters
@@ -42,8 +39,6 @@ def infer_counts(
         (neuron, time) ΔF/F, NaN where missing.
     frame_rate_hz
         Frames per second, any value; above 64 Hz frames are averaged in groups (see `group_size`).
-    tick
-        Called with the number of finished frames × neurons.
 
     Returns
     -------
@@ -52,14 +47,14 @@ def infer_counts(
     """
     group = group_size(frame_rate_hz)
     if group == 1:
-        return _infer_direct(network, traces, frame_rate_hz, tick)
+        return _infer_direct(network, traces, frame_rate_hz)
     padded = np.pad(traces, ((0, 0), (group // 2, group)), mode="edge")
     logit = np.empty(traces.shape, np.float32)
     extra = np.empty(traces.shape, np.float32)
     for phase in range(group):
         n = len(range(phase, traces.shape[1], group))
         grouped = _mean_of_observed(padded[:, phase : phase + n * group].reshape(len(traces), n, group))
-        posterior = _infer_direct(network, grouped, frame_rate_hz / group, tick)
+        posterior = _infer_direct(network, grouped, frame_rate_hz / group)
         logit[:, phase::group], extra[:, phase::group] = _share_out(posterior, group)
     return CountPosterior(logit, extra)
 
@@ -86,9 +81,7 @@ def _share_out(posterior: CountPosterior, group: int) -> tuple[np.ndarray, np.nd
     return np.log(share / (1 - share)), np.maximum(mean / share - 1, 1e-3)
 
 
-def _infer_direct(
-    network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz: float, tick: Callable[[int], object] | None
-) -> CountPosterior:
+def _infer_direct(network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz: float) -> CountPosterior:
     n_neurons, n_frames = traces.shape
     plan = WindowPlan.of(n_frames)
     logit, extra = np.empty((2, n_neurons, n_frames), np.float32)
@@ -98,8 +91,6 @@ def _infer_direct(
         channels, summary = condition(traces[rows], frame_rate_hz)
         posterior = _infer_windows(network, plan.cut(channels), np.repeat(summary, plan.count, axis=0))
         logit[rows], extra[rows] = plan.join(posterior.logit), plan.join(posterior.extra)
-        if tick is not None:
-            tick(channels.shape[0] * n_frames)
     return CountPosterior(logit, extra)
 
 
