@@ -27,6 +27,7 @@ check: $(VENV)/.check
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/house_laws.py
+	$(BIN)/python -m benchmarks.readme --check
 	$(BIN)/pyright
 
 format: $(VENV)/.check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,21 +31,21 @@ def infer_lazily(infer: Callable[..., dict[str, np.ndarray]], recording: xr.Data
     n_frames = recording.sizes["time"]
     size = max(1, BLOCK_FRAMES // max(1, n_frames))
     labels = recording["neuron"].values.astype(str)
-    one_block = dask.delayed(_infer_with_noise, pure=True)
+    # what all blocks share is bound once: dask would walk through and hash it for each of them
+    shared = partial(_infer_with_noise, infer, recording.attrs, recording["time"].values)
+    one_block = dask.delayed(shared, pure=False)
     columns: dict[str, list[Any]] = {}
     for start in range(0, recording.sizes["neuron"], size):
         block = slice(start, min(start + size, recording.sizes["neuron"]))
         n = block.stop - block.start
-        part = one_block(
-            infer, recording.isel(neuron=block).variable.data, recording.attrs, recording["time"].values, labels[block]
-        )
+        part = one_block(recording.data[:, block], labels[block])
         for name, shape, dtype in _shapes(n_frames, n, samples):
             columns.setdefault(name, []).append(da.from_delayed(part[name], shape, dtype))
     return {name: da.concatenate(parts, axis=-1) for name, parts in columns.items()}
 
 
 def _infer_with_noise(
-    infer: Callable[..., dict[str, np.ndarray]], values: np.ndarray, attrs: dict, time_s: np.ndarray, labels: np.ndarray
+    infer: Callable[..., dict[str, np.ndarray]], attrs: dict, time_s: np.ndarray, values: np.ndarray, labels: np.ndarray
 ) -> dict[str, np.ndarray]:
     from antidrome.recordings import noise_level
 
