@@ -1,6 +1,6 @@
 """Train the recognition network of `ad.SpikeVAE`: first on simulations alone, then fine-tuned on ground truth.
 
-    python -m training.spikes_recognition --data DIR --work DIR            # everything, about an hour on two cores
+    python -m training.spikes_recognition --data DIR --work DIR            # everything, stage after stage
     python -m training.spikes_recognition --stage simulations ...          # only one stage; stages resume after a kill
 
 Stages: `simulations` (no ground truth anywhere), `fold-1` … `fold-3` (fine-tuned without the sets of that fold, for the

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from antidrome.core.model_files import load_model
 from antidrome.core.training import TrainingConfig, train
 from antidrome.errors import ResumeError, TrainingError
 
@@ -86,11 +87,22 @@ def test_it_stops_when_nothing_improves(pairs):
 
 def test_a_loss_that_explodes_is_an_error_and_the_best_stays(pairs, tmp_path):
     def explodes(parameters, batch, key):
-        return jnp.where(jnp.sum(jnp.abs(parameters["weight"])) > 1.0, jnp.nan, squared(parameters, batch, key))
+        grown = jnp.sum(jnp.abs(parameters["weight"])) > 3.9
+        return jnp.where(grown, jnp.nan, squared(parameters, batch, key))
 
     path = tmp_path / "run.safetensors"
     with pytest.raises(TrainingError, match="became nan"):
         run(pairs, loss=explodes, checkpoint=path)
+    arrays, header = load_model(path, expected_class="TrainingCheckpoint")
+    assert header.extra["history"]["step"][0] == 50
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+def test_a_held_out_loss_that_is_not_finite_is_an_error(pairs):
+    config = TrainingConfig(steps=20, batch=32, evaluate_every=10)
+    broken = Pairs(pairs.x, np.full_like(pairs.y, np.inf))
+    with pytest.raises(TrainingError, match="held-out loss became"):
+        train(squared, start(), pairs, config, held_out=broken, seed=0, progress=False)
 
 
 def test_weights_choose_the_samples(pairs):

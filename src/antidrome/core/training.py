@@ -185,6 +185,11 @@ def _advance(
 
 def _judge(state: TrainingState, held_out_loss: float, training_loss: float, history: TrainingHistory) -> TrainingState:
     """Record an evaluation; keep the averaged weights if they are the best so far."""
+    if not np.isfinite(held_out_loss):
+        raise TrainingError(
+            f"The held-out loss became {held_out_loss} at step {int(state.step)}. The best weights so far are kept in"
+            " the checkpoint. Look for extreme values in the held-out data, or lower the learning rate."
+        )
     history.step.append(int(state.step))
     history.training_loss.append(training_loss)
     history.held_out_loss.append(held_out_loss)
