@@ -1,0 +1,5 @@
+"""Mechanistic models: from a simulator and a measurement to the posterior over its parameters (Lueckmann et al. 2017)."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+"""Mechanistic models in JAX, with their equations, units and sources."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
