@@ -1,0 +1,322 @@
+"""Priors: named parameters with units and bounds, and the map to unconstrained coordinates.
+
+In unconstrained coordinates every parameter has a standard normal prior (parameters with a joint Gaussian prior keep
+their correlations). The map acts on each parameter alone, so marginals and conditionals of a mixture in these
+coordinates are closed-form in the parameters too, and a density learned there puts no mass outside the bounds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from antidrome.core.configuration import did_you_mean
+from antidrome.core.seeds import generator
+from antidrome.errors import InputError
+from antidrome.mechanism.distributions import (
+    ONE_DIMENSIONAL,
+    Distribution,
+    LogNormal,
+    LogUniform,
+    Normal,
+    Scipy,
+    TruncatedNormal,
+    Uniform,
+    log_density_of_map,
+    standard_normal_log_density,
+)
+from antidrome.mechanism.foreign import as_distribution
+
+__all__ = [
+    "LogNormal",
+    "LogUniform",
+    "MultivariateNormal",
+    "Normal",
+    "Prior",
+    "Scipy",
+    "TruncatedNormal",
+    "Uniform",
+    "as_prior",
+]
+
+_KINDS = {cls.kind: cls for cls in ONE_DIMENSIONAL}
+
+
+@dataclasses.dataclass(frozen=True)
+class MultivariateNormal:
+    """Joint normal of several parameters, with mean (d,) and covariance (d, d)."""
+
+    mean: ArrayLike
+    covariance: ArrayLike
+
+
+class Prior:
+    """Product of named one-dimensional priors and of Gaussians with covariance.
+
+    Parameters
+    ----------
+    parameters
+        Name → distribution: of this package (`Uniform`, `LogUniform`, `Normal`, `LogNormal`, `TruncatedNormal`),
+        (low, high) for a uniform one, a frozen continuous one of `scipy.stats`, or one of numpyro. Tuple of names →
+        `MultivariateNormal` (or that of scipy or numpyro).
+    units
+        Name → unit ("mS/cm²"); parameters without an entry are dimensionless.
+
+    Raises
+    ------
+    InputError
+        A distribution that cannot be used, a name given twice, a unit for an unknown name, a covariance that is not
+        one.
+
+    Examples
+    --------
+    >>> prior = Prior({"g_na": Uniform(0.5, 80), "tau_max": LogUniform(50, 3000)}, {"tau_max": "ms"})
+    >>> prior.names, prior.sample(seed=1, n=3).shape
+    (('g_na', 'tau_max'), (3, 2))
+    """
+
+    def __init__(self, parameters: Mapping[Any, Any], units: Mapping[str, str] | None = None) -> None:
+        names: list[str] = []
+        distributions: list[Distribution] = []
+        blocks: list[tuple[tuple[int, ...], np.ndarray]] = []
+        for key, given in parameters.items():
+            group = (key,) if isinstance(key, str) else tuple(key)
+            if isinstance(given, MultivariateNormal):
+                parsed: Any = np.asarray(given.mean, float), np.asarray(given.covariance, float)
+            else:
+                parsed = as_distribution(given, ", ".join(map(str, group)))
+            if isinstance(parsed, tuple):
+                mean, covariance = _checked_gaussian(group, *parsed)
+                sd = np.sqrt(np.diag(covariance))
+                blocks.append((tuple(range(len(names), len(names) + len(group))), covariance / np.outer(sd, sd)))
+                distributions += [Normal(float(m), float(s)) for m, s in zip(mean, sd, strict=True)]
+            elif len(group) != 1:
+                raise InputError(f"One distribution was given for {len(group)} parameters {group}; give one for each.")
+            else:
+                distributions.append(parsed)
+            names += group
+        _check_names(names)
+        self.names: tuple[str, ...] = tuple(names)
+        self.units: tuple[str, ...] = _units(names, units or {})
+        self._distributions, self._blocks = tuple(distributions), tuple(blocks)
+        self._correlation = np.eye(len(names))
+        for rows, correlation in blocks:
+            self._correlation[np.ix_(rows, rows)] = correlation
+        self._factor = np.linalg.cholesky(self._correlation)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters."""
+        return len(self.names)
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Support, (parameter, 2); infinite where there is no bound."""
+        return np.array([d.bounds for d in self._distributions], dtype=float)
+
+    @property
+    def correlation(self) -> np.ndarray:
+        """Correlation (parameter, parameter) of the prior in unconstrained coordinates, where all variances are 1."""
+        return self._correlation
+
+    def sample(self, seed: int, n: int) -> np.ndarray:
+        """Draw `n` parameter sets, (n, parameter); the same seed gives the same ones."""
+        return self.from_unconstrained(self.sample_unconstrained(seed, n))
+
+    def sample_unconstrained(self, seed: int, n: int) -> np.ndarray:
+        """Draw `n` points of the prior in unconstrained coordinates, (n, parameter)."""
+        return generator(seed, "mechanism/prior").standard_normal((int(n), self.n_parameters)) @ self._factor.T
+
+    def log_prob(self, theta: ArrayLike) -> np.ndarray:
+        """Log density in the parameters' own units, (n,), of parameter sets (n, parameter); −∞ outside the support."""
+        theta = self._table(theta)
+        total = sum(d.log_prob(theta[:, i]) for i, d in enumerate(self._distributions))
+        inside = np.isfinite(total)
+        if not self._blocks or not inside.any():
+            return np.asarray(total, dtype=float)
+        u = self.to_unconstrained(theta[inside])
+        total[inside] += self.log_prob_unconstrained(u) - standard_normal_log_density(u).sum(axis=1)
+        return total
+
+    def log_prob_unconstrained(self, u: ArrayLike) -> np.ndarray:
+        """Log density of the prior in unconstrained coordinates, (n,), at (n, parameter)."""
+        u = self._table(u)
+        if not self._blocks:
+            return standard_normal_log_density(u).sum(axis=1)
+        white = np.linalg.solve(self._factor, u.T).T
+        return standard_normal_log_density(white).sum(axis=1) - np.log(np.diag(self._factor)).sum()
+
+    def to_unconstrained(self, theta: ArrayLike) -> np.ndarray:
+        """Parameter sets (n, parameter) in unconstrained coordinates.
+
+        Raises
+        ------
+        InputError
+            A value lies outside its support; the message names row and parameter.
+        """
+        theta = self._table(theta)
+        u = np.stack([d.to_unconstrained(theta[:, i]) for i, d in enumerate(self._distributions)], axis=1)
+        if np.isnan(u).any():
+            row, column = np.argwhere(np.isnan(u))[0]
+            low, high = self._distributions[column].bounds
+            raise InputError(
+                f"Parameter {self.names[column]!r} of row {row} is {theta[row, column]:g}, outside its prior's support"
+                f" [{low:g}, {high:g}]. Widen the prior or leave the row out."
+            )
+        return u
+
+    def from_unconstrained(self, u: ArrayLike) -> np.ndarray:
+        """Unconstrained coordinates (n, parameter) as parameter sets; always inside the support."""
+        u = self._table(u)
+        return np.stack([d.from_unconstrained(u[:, i]) for i, d in enumerate(self._distributions)], axis=1)
+
+    def log_abs_det_jacobian(self, u: ArrayLike) -> np.ndarray:
+        """log |det dθ/du| at unconstrained coordinates (n, parameter), (n,)."""
+        return self.log_jacobians(u).sum(axis=1)
+
+    def log_jacobians(self, u: ArrayLike) -> np.ndarray:
+        """log |dθᵢ/duᵢ| of each parameter, (n, parameter)."""
+        u = self._table(u)
+        return np.stack([log_density_of_map(d, u[:, i]) for i, d in enumerate(self._distributions)], axis=1)
+
+    def inside(self, theta: ArrayLike) -> np.ndarray:
+        """Whether parameter sets (n, parameter) lie in the support, (n,)."""
+        theta = self._table(theta)
+        low, high = self.bounds.T
+        return ((theta >= low) & (theta <= high)).all(axis=1)
+
+    def index(self, name: str) -> int:
+        """Position of a parameter.
+
+        Raises
+        ------
+        InputError
+            There is none of this name.
+        """
+        if name not in self.names:
+            hint = did_you_mean(name, self.names)
+            raise InputError(f"There is no parameter {name!r}.{hint} There are: {', '.join(self.names)}.")
+        return self.names.index(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description; `Prior.from_dict` reads it back."""
+        return {
+            "names": list(self.names),
+            "units": list(self.units),
+            "distributions": [{"kind": d.kind, **dataclasses.asdict(d)} for d in self._distributions],
+            "blocks": [{"parameters": list(rows), "correlation": c.tolist()} for rows, c in self._blocks],
+        }
+
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> Prior:
+        """The prior of a description by `to_dict`.
+
+        Raises
+        ------
+        InputError
+            It is not such a description.
+        """
+        try:
+            distributions = [
+                _KINDS[d["kind"]](**{k: v for k, v in d.items() if k != "kind"}) for d in description["distributions"]
+            ]
+            return cls._assemble(description, distributions)
+        except (KeyError, TypeError, IndexError) as error:
+            raise InputError(f"This is not the description of a prior ({type(error).__name__}: {error}).") from error
+
+    @classmethod
+    def _assemble(cls, description: Mapping[str, Any], distributions: list[Any]) -> Prior:
+        names, parameters = description["names"], {}
+        starts = {block["parameters"][0]: block for block in description["blocks"]}
+        inside = {i for block in description["blocks"] for i in block["parameters"]}
+        for i, name in enumerate(names):
+            if i in starts:
+                rows = starts[i]["parameters"]
+                sd = np.array([distributions[j].sd for j in rows])
+                covariance = np.asarray(starts[i]["correlation"]) * np.outer(sd, sd)
+                parameters[tuple(names[j] for j in rows)] = MultivariateNormal(
+                    [distributions[j].mean for j in rows], covariance
+                )
+            elif i not in inside:
+                parameters[name] = distributions[i]
+        return cls(parameters, dict(zip(names, description["units"], strict=True)))
+
+    def __repr__(self) -> str:
+        parts = [
+            f"{n}: {d}" + (f" {u}" if u else "")
+            for n, d, u in zip(self.names, self._distributions, self.units, strict=True)
+        ]
+        return f"Prior({', '.join(parts)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Prior) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _table(self, values: ArrayLike) -> np.ndarray:
+        values = np.asarray(values, dtype=float)
+        if values.ndim != 2 or values.shape[1] != self.n_parameters:
+            raise InputError(
+                f"Expected parameter sets of shape (n, {self.n_parameters}) for {', '.join(self.names)}; got"
+                f" {values.shape}."
+            )
+        return values
+
+
+def as_prior(given: Any) -> Prior:
+    """A `Prior` from a prior, a mapping of names to distributions, a sequence of distributions, or a joint Gaussian.
+
+    Raises
+    ------
+    InputError
+        It is none of these.
+    """
+    if isinstance(given, Prior):
+        return given
+    if isinstance(given, Mapping):
+        return Prior(given)
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return Prior({f"theta_{i}": one for i, one in enumerate(given)})
+    if isinstance(given, MultivariateNormal):
+        return Prior({tuple(f"theta_{i}" for i in range(np.size(given.mean))): given})
+    parsed = as_distribution(given, "theta_0")
+    if isinstance(parsed, tuple):
+        return as_prior(MultivariateNormal(*parsed))
+    return Prior({"theta_0": parsed})
+
+
+def _checked_gaussian(
+    names: tuple[str, ...], mean: np.ndarray, covariance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    d = len(names)
+    mean = np.broadcast_to(np.atleast_1d(mean), (d,)) if np.size(mean) == 1 else np.asarray(mean)
+    if mean.shape != (d,) or covariance.shape != (d, d):
+        raise InputError(
+            f"The Gaussian prior of {', '.join(names)} has a mean of shape {mean.shape} and a covariance of shape"
+            f" {covariance.shape}; expected ({d},) and ({d}, {d})."
+        )
+    finite = np.isfinite(mean).all() and np.isfinite(covariance).all()
+    if not finite or not np.allclose(covariance, covariance.T) or np.linalg.eigvalsh(covariance).min() <= 0:
+        raise InputError(f"The covariance of {', '.join(names)} needs to be finite, symmetric and positive definite.")
+    return mean, (covariance + covariance.T) / 2
+
+
+def _check_names(names: list[str]) -> None:
+    if not names:
+        raise InputError("The prior has no parameter; give at least one name with its distribution.")
+    if any(not isinstance(name, str) or not name for name in names):
+        raise InputError(f"Parameter names need to be non-empty text; got {names}.")
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise InputError(f"Parameters given twice: {', '.join(sorted(twice))}.")
+
+
+def _units(names: list[str], units: Mapping[str, str]) -> tuple[str, ...]:
+    for name in units:
+        if name not in names:
+            raise InputError(f"A unit was given for {name!r}, which is no parameter.{did_you_mean(name, names)}")
+    return tuple(units.get(name, "") for name in names)

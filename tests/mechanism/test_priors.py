@@ -1,0 +1,149 @@
+"""Priors: densities against scipy, maps against their inverses and finite differences, bad input in one sentence."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from antidrome.errors import InputError
+from antidrome.mechanism.priors import (
+    LogNormal,
+    LogUniform,
+    MultivariateNormal,
+    Normal,
+    Prior,
+    TruncatedNormal,
+    Uniform,
+    as_prior,
+)
+
+COVARIANCE = np.array([[1.0, 0.6], [0.6, 2.0]])
+CASES = {
+    "uniform": (Uniform(-2, 5), stats.uniform(-2, 7)),
+    "log-uniform": (LogUniform(0.1, 50), stats.loguniform(0.1, 50)),
+    "normal": (Normal(3, 2), stats.norm(3, 2)),
+    "log-normal": (LogNormal(-0.1, 0.5), stats.lognorm(0.5, scale=np.exp(-0.1))),
+    "truncated": (TruncatedNormal(1, 2, 0, 4), stats.truncnorm(-0.5, 1.5, 1, 2)),
+    "scipy": (stats.gamma(2, scale=3), stats.gamma(2, scale=3)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_density_and_samples_are_those_of_scipy(case: str) -> None:
+    ours, theirs = CASES[case]
+    prior = Prior({"a": ours})
+    theta = prior.sample(seed=3, n=4000)
+    np.testing.assert_allclose(prior.log_prob(theta), theirs.logpdf(theta[:, 0]), rtol=1e-9)
+    assert stats.kstest(theta[:, 0], theirs.cdf).pvalue > 0.01
+    assert prior.inside(theta).all()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_map_is_invertible_and_its_jacobian_is_the_derivative(case: str) -> None:
+    prior = Prior({"a": CASES[case][0]})
+    u = np.linspace(-4, 4, 41)[:, None]
+    np.testing.assert_allclose(prior.to_unconstrained(prior.from_unconstrained(u)), u, atol=1e-6)
+    step = 1e-5
+    slope = (prior.from_unconstrained(u + step) - prior.from_unconstrained(u - step))[:, 0] / (2 * step)
+    np.testing.assert_allclose(prior.log_abs_det_jacobian(u), np.log(slope), atol=1e-4)
+    np.testing.assert_allclose(
+        prior.log_prob(prior.from_unconstrained(u)) + prior.log_abs_det_jacobian(u),
+        prior.log_prob_unconstrained(u),
+        atol=1e-8,
+    )
+
+
+def test_gaussian_block_keeps_its_correlations() -> None:
+    prior = Prior({"x": Uniform(0, 1), ("a", "b"): MultivariateNormal([1, -1], COVARIANCE), "y": Normal(0, 1)})
+    theta = prior.sample(seed=0, n=20_000)
+    np.testing.assert_allclose(np.cov(theta[:, 1:3].T), COVARIANCE, atol=0.08)
+    expected = stats.multivariate_normal([1, -1], COVARIANCE).logpdf(theta[:, 1:3]) + stats.norm.logpdf(theta[:, 3])
+    np.testing.assert_allclose(prior.log_prob(theta), expected, atol=1e-10)
+    u = prior.to_unconstrained(theta)
+    np.testing.assert_allclose(
+        prior.log_prob(theta) + prior.log_abs_det_jacobian(u), prior.log_prob_unconstrained(u), atol=1e-9
+    )
+    assert Prior.from_dict(prior.to_dict()) == prior
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.lists(st.floats(-36, 36), min_size=1, max_size=5))
+def test_no_coordinate_leaves_the_bounds(low: float, width: float, coordinates: list[float]) -> None:
+    prior = Prior({"a": Uniform(low, low + width)})
+    u = np.array(coordinates)[:, None]
+    theta = prior.from_unconstrained(u)
+    assert prior.inside(theta).all()
+    assert np.isfinite(prior.log_prob(theta)).all()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_value_on_the_bound_has_a_finite_coordinate(case: str) -> None:
+    prior = Prior({"a": CASES[case][0]})
+    finite = prior.bounds[np.isfinite(prior.bounds)]
+    if finite.size:
+        assert np.isfinite(prior.to_unconstrained(finite[:, None])).all()
+
+
+def test_seed_decides() -> None:
+    prior = Prior({"a": Uniform(0, 1)})
+    assert np.array_equal(prior.sample(seed=5, n=9), prior.sample(seed=5, n=9))
+    assert not np.array_equal(prior.sample(seed=5, n=9), prior.sample(seed=6, n=9))
+
+
+def test_written_and_read_back() -> None:
+    prior = Prior({name: case[0] for name, case in CASES.items()}, units={"uniform": "mS/cm²"})
+    again = Prior.from_dict(prior.to_dict())
+    theta = prior.sample(seed=1, n=50)
+    assert again == prior
+    assert again.units[0] == "mS/cm²"
+    np.testing.assert_array_equal(again.log_prob(theta), prior.log_prob(theta))
+    with pytest.raises(InputError, match="not the description"):
+        Prior.from_dict({"names": ["a"]})
+
+
+def test_sequences_and_joint_gaussians_are_priors() -> None:
+    assert as_prior([stats.norm(), (0, 1)]).names == ("theta_0", "theta_1")
+    assert as_prior(stats.multivariate_normal([0, 1], COVARIANCE)).n_parameters == 2
+    assert as_prior(stats.norm(0, 1)).names == ("theta_0",)
+
+
+def test_numpyro_distributions_are_priors() -> None:
+    dist = pytest.importorskip("numpyro.distributions")
+    prior = as_prior(
+        {
+            "a": dist.Uniform(0.0, 2.0),
+            "b": dist.Gamma(2.0, 0.5),
+            "c": dist.TruncatedNormal(0.0, 1.0, low=-1.0, high=2.0),
+            ("d", "e"): dist.MultivariateNormal(np.zeros(2), COVARIANCE),
+        }
+    )
+    theta = prior.sample(seed=0, n=100)
+    expected = stats.uniform(0, 2).logpdf(theta[:, 0]) + stats.gamma(2, scale=2).logpdf(theta[:, 1])
+    expected += stats.truncnorm(-1, 2).logpdf(theta[:, 2])
+    expected += stats.multivariate_normal([0, 0], COVARIANCE).logpdf(theta[:, 3:])
+    np.testing.assert_allclose(prior.log_prob(theta), expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(InputError, match="Dirichlet has no translation"):
+        as_prior({"a": dist.Dirichlet(np.ones(3))})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Uniform(1, 1), "lower below the upper"),
+        (lambda: LogUniform(0, 1), "positive"),
+        (lambda: Normal(0, -1), "positive"),
+        (lambda: Prior({}), "no parameter"),
+        (lambda: Prior({"a": "uniform"}), "expected a distribution"),
+        (lambda: Prior({"a": stats.poisson(3)}), "not a frozen continuous"),
+        (lambda: Prior({"a": (0, 1)}, units={"A": "mV"}), "no parameter"),
+        (lambda: Prior({("a", "b"): MultivariateNormal([0, 0], -np.eye(2))}), "positive definite"),
+        (lambda: Prior({("a", "b"): MultivariateNormal([0, 0, 0], np.eye(3))}), r"expected \(2,\)"),
+        (lambda: Prior({"a": (0, 1), ("a", "b"): MultivariateNormal([0, 0], np.eye(2))}), "twice"),
+        (lambda: Prior({"a": (0, 1)}).log_prob(np.zeros((3, 2))), r"shape \(n, 1\)"),
+        (lambda: Prior({"a": (0, 1)}).to_unconstrained([[0.5], [2.0]]), "'a' of row 1 is 2"),
+        (lambda: Prior({"tau": (0, 1)}).index("taw"), "Did you mean 'tau'"),
+    ],
+)
+def test_what_cannot_be_used_is_named(make, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make()
