@@ -1,0 +1,210 @@
+"""Scores of a whole result against true spike times, at lag 0 and at a lag learnt on the other neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from antidrome.core.configuration import did_you_mean
+from antidrome.errors import InputError
+from antidrome.spikes.metrics.agreement import (
+    correlation,
+    correlation_at_lags,
+    error_and_bias,
+    information_gain,
+    learnt_lags,
+    smoothed,
+)
+from antidrome.spikes.metrics.bins import bin_expected, bin_spike_times
+from antidrome.spikes.metrics.calibration import coverage
+from antidrome.spikes.metrics.events import match_spikes, place_spikes, spike_synchrony
+
+BIN_S = 0.04
+LAGS = tuple(range(-6, 7))
+EDGE_S = 1.12
+FINE_S = 0.01
+SMOOTHING_S = 0.2
+TOLERANCE_S = 0.1
+UNITS = {
+    "r": ("1", "Pearson correlation in bins of 40 ms, lag 0"),
+    "r_by_lag": ("1", "Pearson correlation in bins of 40 ms; a positive lag is a late prediction"),
+    "r_learnt_lag": ("1", "Correlation at the lag that is best for the other neurons"),
+    "learnt_lag_s": ("s", "Lag that is best for the other neurons"),
+    "r_smooth": ("1", "Correlation of both rates smoothed by 0.2 s, lag 0"),
+    "error": ("1", "Spurious plus missed spikes over true spikes, smoothed rates (CASCADE)"),
+    "bias": ("1", "Spurious minus missed spikes over true spikes, smoothed rates (CASCADE)"),
+    "count_ratio": ("1", "Expected spikes over true spikes"),
+    "information_gain": ("bits per spike", "Poisson log likelihood beyond a constant rate, bins of 40 ms"),
+    "precision": ("1", "Share of placed spikes within 0.1 s of a true one, one to one"),
+    "recall": ("1", "Share of true spikes within 0.1 s of a placed one, one to one"),
+    "f1": ("1", "Harmonic mean of precision and recall"),
+    "synchrony": ("1", "SPIKE-synchrony of placed and true spikes"),
+    "coverage": ("1", "Share of 1 s windows whose true count lies in the 90 % credible interval"),
+}
+
+
+class Scores(NamedTuple):
+    """Agreement of one neuron's expected spikes with its true ones."""
+
+    r_by_lag: np.ndarray
+    r_smooth: float
+    error: float
+    bias: float
+    count_ratio: float
+    information_gain: float
+    precision: float
+    recall: float
+    f1: float
+    synchrony: float
+
+    @property
+    def r(self) -> float:
+        """Correlation at lag 0."""
+        return float(self.r_by_lag[len(self.r_by_lag) // 2])
+
+
+def score(
+    expected: np.ndarray,
+    spike_times_s: np.ndarray,
+    frame_rate_hz: float,
+    time_s: np.ndarray | None = None,
+    *,
+    start_s: float | None = None,
+) -> Scores:
+    """Score one recording of one neuron.
+
+    Parameters
+    ----------
+    expected
+        (time,) spikes per frame.
+    spike_times_s
+        (spike,) true times on the same clock.
+    frame_rate_hz
+        Frames per second.
+    time_s
+        (time,) centre of each frame; i / rate when not given, or starting half a frame after `start_s`.
+    start_s
+        Left edge of the first frame and of the first bin.
+
+    Returns
+    -------
+    Scores. 1.12 s at both ends are left out of the correlations, so that methods with and without values at the ends
+    compare; a recording too short for that has NaN.
+    """
+    expected = np.asarray(expected, float)
+    if time_s is None:
+        first = 0.0 if start_s is None else start_s + 0.5 / frame_rate_hz
+        time_s = first + np.arange(len(expected)) / frame_rate_hz
+    binned, edges = bin_expected(expected, time_s, frame_rate_hz, BIN_S, start_s)
+    true = bin_spike_times(spike_times_s, edges)
+    edge = round(EDGE_S / BIN_S)
+    enough = len(true) > 2 * edge + 44
+    by_lag = correlation_at_lags(binned, true, LAGS, edge) if enough else np.full(len(LAGS), np.nan)
+    fine, fine_edges = bin_expected(expected, time_s, frame_rate_hz, FINE_S, start_s)
+    fine_true = bin_spike_times(spike_times_s, fine_edges)
+    both = [_smoothed_where_observed(x, np.isfinite(fine)) for x in (fine, fine_true)]
+    inner = slice(round(EDGE_S / FINE_S), len(fine) - round(EDGE_S / FINE_S))
+    r_smooth = float(correlation(both[0][inner], both[1][inner])) if enough else float("nan")
+    error, bias = error_and_bias(*both)
+    inside = np.asarray(spike_times_s, float)
+    inside = inside[(inside >= edges[0]) & (inside <= time_s[-1] + 0.5 / frame_rate_hz)]
+    placed = place_spikes(expected, time_s, frame_rate_hz)
+    matches = match_spikes(placed, inside, TOLERANCE_S)
+    return Scores(
+        by_lag,
+        r_smooth,
+        float(error),
+        float(bias),
+        float(np.nansum(expected) / len(inside)) if len(inside) else float("nan"),
+        float(information_gain(binned, true)),
+        matches.precision,
+        matches.recall,
+        matches.f1,
+        spike_synchrony(placed, inside),
+    )
+
+
+def evaluate(
+    result: xr.Dataset, spike_times_s: Mapping[str, np.ndarray] | Sequence[np.ndarray], *, window_s: float = 1.0
+) -> xr.Dataset:
+    """Score every neuron of a result of `ad.SpikeVAE` for which true spikes are known.
+
+    Parameters
+    ----------
+    result
+        With `expected_spikes` (time, neuron), and `samples` for the coverage of credible intervals.
+    spike_times_s
+        True spike times, seconds on the recording's clock: by neuron label, or in the order of the neurons.
+    window_s
+        Length of the windows in which counts are compared with their 90 % credible interval.
+
+    Returns
+    -------
+    Dataset over `neuron` (and `lag_s` for `r_by_lag`) with units; neurons without true spikes are left out and counted
+    in the notes.
+
+    Raises
+    ------
+    InputError
+        Labels that the result does not have, or as many trains as there are not neurons.
+    """
+    known = _by_label(result, spike_times_s)
+    rate = float(result.attrs["frame_rate_hz"])
+    time_s = result["time"].values
+    chosen = result.sel(neuron=list(known))
+    expected = np.asarray(chosen["expected_spikes"].values, float)
+    rows = [score(expected[:, i], times, rate, time_s) for i, times in enumerate(known.values())]
+    by_lag = np.stack([row.r_by_lag for row in rows], axis=1)
+    best = learnt_lags(by_lag)
+    values: dict[str, tuple] = {
+        "r": ("neuron", [row.r for row in rows]),
+        "r_by_lag": (("lag_s", "neuron"), by_lag),
+        "r_learnt_lag": ("neuron", by_lag[best, np.arange(len(rows))]),
+        "learnt_lag_s": ("neuron", np.asarray(LAGS)[best] * BIN_S),
+    }
+    values |= {name: ("neuron", [getattr(row, name) for row in rows]) for name in Scores._fields[1:]}
+    if "samples" in result:
+        true = np.stack([_count_per_frame(times, time_s, rate) for times in known.values()], axis=1)
+        covered = coverage(chosen["samples"].values, true, max(1, round(window_s * rate)))
+        values["coverage"] = ("neuron", covered.share)
+    return xr.Dataset(
+        {name: (*v, {"units": UNITS[name][0], "long_name": UNITS[name][1]}) for name, v in values.items()},
+        coords={"neuron": list(known), "lag_s": ("lag_s", np.asarray(LAGS) * BIN_S, {"units": "s"})},
+        attrs={"notes": [f"{result.sizes['neuron'] - len(known)} neurons have no true spike times and are left out."]},
+    )
+
+
+def _smoothed_where_observed(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    return np.where(observed, smoothed(np.where(observed, values, 0), FINE_S, SMOOTHING_S), np.nan)
+
+
+def _count_per_frame(spike_times_s: np.ndarray, time_s: np.ndarray, frame_rate_hz: float) -> np.ndarray:
+    """(time,) spikes within half a period of each frame's centre; those in gaps between frames belong to none."""
+    nearest = np.searchsorted((time_s[1:] + time_s[:-1]) / 2, spike_times_s)
+    inside = np.abs(spike_times_s - time_s[nearest]) <= 0.5 / frame_rate_hz * 1.01
+    return np.bincount(nearest[inside], minlength=len(time_s)).astype(float)
+
+
+def _by_label(
+    result: xr.Dataset, spike_times_s: Mapping[str, np.ndarray] | Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    labels = [str(label) for label in result["neuron"].values]
+    if not isinstance(spike_times_s, Mapping):
+        if len(spike_times_s) != len(labels):
+            raise InputError(
+                f"{len(spike_times_s)} spike trains for {len(labels)} neurons; give one train a neuron, or a mapping"
+                " from neuron label to spike times."
+            )
+        spike_times_s = dict(zip(labels, spike_times_s, strict=True))
+    unknown = [str(name) for name in spike_times_s if str(name) not in labels]
+    if unknown or not spike_times_s:
+        name = unknown[0] if unknown else ""
+        raise InputError(
+            f"The result has no neuron {name!r}.{did_you_mean(name, labels)}"
+            if unknown
+            else "There are no true spike times to compare with."
+        )
+    return {str(name): np.asarray(times, float) for name, times in spike_times_s.items()}
