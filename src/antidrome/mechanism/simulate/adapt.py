@@ -1,0 +1,65 @@
+"""Anything as a simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from antidrome.errors import InputError
+from antidrome.mechanism.simulate.batch import Simulator
+
+
+def as_simulator(
+    simulator: Simulator | Callable[..., Any], *, parameter_names: Sequence[str] = (), **settings: Any
+) -> Simulator:
+    """A simulator from whatever simulates.
+
+    A function that takes a ``key`` or was jitted is taken for JAX (`JaxSimulator`: compiled, vectorised); every other
+    function runs in processes of its own (`PythonSimulator`). What already is a simulator is returned as it is.
+
+    Parameters
+    ----------
+    simulator
+        A `Simulator` or a function.
+    parameter_names
+        Names of the columns of theta, for functions that are called by name.
+    settings
+        Of `JaxSimulator` or `PythonSimulator`: ``timeout_s=…``, ``features=…``, ``batched=…``, …
+
+    Raises
+    ------
+    InputError
+        If it is neither, or settings were given for a finished simulator.
+    """
+    if isinstance(simulator, Simulator):
+        if settings:
+            raise InputError(f"{', '.join(settings)}: settings of a simulator that is already made; set them there.")
+        return simulator
+    if not callable(simulator):
+        raise InputError(
+            f"The simulator is a {type(simulator).__name__}; expected a function of the parameters, or an object with"
+            " run(theta, seed), feature_names and feature_units."
+        )
+    from antidrome.mechanism.simulate.python_simulator import PythonSimulator
+
+    if not _is_jax(simulator):
+        return PythonSimulator(simulator, parameter_names=parameter_names, **settings)
+    from antidrome.mechanism.simulate.jax_simulator import JaxSimulator
+
+    features = settings.pop("features", None)
+    if features is not None:
+        inner = simulator
+        simulator = lambda theta, key: features(inner(theta, key))  # noqa: E731
+    return JaxSimulator(simulator, **settings)
+
+
+def _is_jax(function: Callable[..., Any]) -> bool:
+    """Whether a function says that it is JAX: it is jitted, or takes a ``key``."""
+    import inspect
+
+    if hasattr(function, "lower") and hasattr(function, "eval_shape"):
+        return True
+    try:
+        return "key" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False

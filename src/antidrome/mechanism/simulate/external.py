@@ -1,0 +1,153 @@
+"""Simulations that were made elsewhere: parameters out as a table, features back in."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from antidrome.core.files import atomic_write
+from antidrome.errors import FileFormatError, InputError
+from antidrome.mechanism.simulate.batch import Missing, check_theta, judge
+from antidrome.mechanism.simulate.outputs import default_names
+from antidrome.mechanism.simulate.store import Simulations
+from antidrome.recordings.archives import load_npz
+from antidrome.recordings.safety import require_file, require_size
+
+MAX_TABLE_BYTES = 4 * 2**30
+
+
+def write_parameters(path: str | os.PathLike[str], theta: np.ndarray, parameter_names: Sequence[str]) -> None:
+    """Write parameters as a CSV table, one row a simulation, for a simulator that runs elsewhere."""
+    theta = check_theta(theta)
+    if len(parameter_names) != theta.shape[1]:
+        raise InputError(f"{len(parameter_names)} parameter names were given for {theta.shape[1]} parameters.")
+    with atomic_write(path) as temporary, open(temporary, "w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(parameter_names)
+        writer.writerows([repr(float(value)) for value in row] for row in theta)
+
+
+def external_simulations(
+    theta: Any,
+    features: Any,
+    *,
+    parameter_names: Sequence[str] | None = None,
+    feature_names: Sequence[str] | None = None,
+    log_density: np.ndarray | None = None,
+    missing: Missing = "feature",
+) -> Simulations:
+    """Parameters and features that somebody else simulated, as `Simulations`.
+
+    Parameters
+    ----------
+    theta, features
+        (n, d) and (n, k): arrays, or tables with named columns (pandas). Rows of nothing but NaN, and infinite ones,
+        are failed simulations.
+    log_density
+        (n,) log density of what theta was drawn from; not needed if that was the prior.
+
+    Raises
+    ------
+    InputError
+        If the numbers of rows differ, or names and columns.
+    """
+    names = tuple(parameter_names or getattr(theta, "columns", ()))
+    k_names = tuple(feature_names or getattr(features, "columns", ()))
+    parameters = check_theta(np.asarray(theta))
+    values = np.asarray(features, np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2 or len(values) != len(parameters):
+        raise InputError(f"Features of shape {values.shape} do not belong to parameters of shape {parameters.shape}.")
+    names = names or tuple(f"theta[{i}]" for i in range(parameters.shape[1]))
+    k_names = k_names or default_names(values.shape[1])
+    if (len(names), len(k_names)) != (parameters.shape[1], values.shape[1]):
+        raise InputError(
+            f"{len(names)} and {len(k_names)} names were given for {parameters.shape[1]} parameters and"
+            f" {values.shape[1]} features."
+        )
+    batch = judge(values, missing)
+    n = len(values)
+    return Simulations(
+        theta=parameters,
+        features=batch.features,
+        valid=batch.valid,
+        seed=np.zeros(n, np.uint64),
+        round=np.zeros(n, np.int32),
+        index=np.arange(n),
+        log_density=np.full(n, np.nan) if log_density is None else np.asarray(log_density, np.float64),
+        failures=batch.failures,
+        parameter_names=tuple(map(str, names)),
+        feature_names=tuple(map(str, k_names)),
+        feature_units=("",) * values.shape[1],
+    )
+
+
+def read_external(
+    path: str | os.PathLike[str], *, parameter_names: Sequence[str] | None = None, missing: Missing = "feature"
+) -> Simulations:
+    """Read simulations from a CSV table or a ``.npz`` file.
+
+    Parameters
+    ----------
+    path
+        A table with a header, whose columns named in ``parameter_names`` are parameters and all others features; or an
+        archive with arrays ``theta`` (n, d) and ``x`` (n, k).
+
+    Raises
+    ------
+    FileFormatError
+        If the file is not what it should be; with row and column.
+    """
+    path = require_file(path)
+    if path.suffix.lower() == ".npz":
+        arrays = load_npz(path, max_bytes=MAX_TABLE_BYTES)
+        if not {"theta", "x"} <= set(arrays):
+            raise FileFormatError(f"{path} holds {', '.join(sorted(arrays))}; expected the arrays theta and x.")
+        return external_simulations(arrays["theta"], arrays["x"], parameter_names=parameter_names, missing=missing)
+    header, values = _read_table(path)
+    absent = [name for name in parameter_names or () if name not in header]
+    if not parameter_names or absent:
+        raise InputError(
+            f"{path} has the columns {', '.join(header)}; say which are parameters with parameter_names"
+            + (f" ({absent[0]!r} is not there)." if absent else ".")
+        )
+    columns = [header.index(name) for name in parameter_names]
+    rest = [i for i in range(len(header)) if i not in columns]
+    if not rest:
+        raise FileFormatError(f"{path} has no column of features beside the parameters.")
+    return external_simulations(
+        values[:, columns],
+        values[:, rest],
+        parameter_names=parameter_names,
+        feature_names=[header[i] for i in rest],
+        missing=missing,
+    )
+
+
+def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
+    require_size(path.stat().st_size, MAX_TABLE_BYTES, str(path))
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.reader(stream))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FileFormatError(f"{path} is not a text table ({error}).") from error
+    if len(rows) < 2:
+        raise FileFormatError(f"{path} has {len(rows)} rows; expected a header and at least one simulation.")
+    header = [name.strip() for name in rows[0]]
+    if len(set(header)) != len(header):
+        raise FileFormatError(f"{path}: a column name appears twice in the header.")
+    values = np.empty((len(rows) - 1, len(header)))
+    for i, row in enumerate(rows[1:]):
+        if len(row) != len(header):
+            raise FileFormatError(f"{path}, row {i + 2}: {len(row)} cells, the header has {len(header)}.")
+        for j, cell in enumerate(row):
+            try:
+                values[i, j] = float(cell) if cell.strip() else np.nan
+            except ValueError:
+                raise FileFormatError(f"{path}, row {i + 2}, column {header[j]!r}: {cell!r} is no number.") from None
+    return header, values

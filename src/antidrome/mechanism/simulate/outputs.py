@@ -1,0 +1,151 @@
+"""What simulators return, as one vector of named features: arrays, numbers, dicts, xarray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from antidrome.errors import InputError
+
+MAX_FEATURES = 100_000
+
+
+def to_vector(output: Any) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
+    """Names, units and values (k,) of one simulation's output.
+
+    Parameters
+    ----------
+    output
+        A number, an array (of any shape), a mapping of names to these, an xarray DataArray or Dataset. None stands for
+        a missing feature, as NaN does. Entries of an array are named ``name[i]`` or ``name[i,j]``; labels of an xarray
+        dimension are used where there are any. Units come from the attribute ``units`` of xarray objects.
+
+    Raises
+    ------
+    InputError
+        If something in it is no number.
+
+    Examples
+    --------
+    >>> to_vector({"rate": 3.0, "isi": [1, 2]})[0]
+    ('rate', 'isi[0]', 'isi[1]')
+    """
+    names: list[str] = []
+    units: list[str] = []
+    values: list[np.ndarray] = []
+    for name, part, unit in _parts(output):
+        array = _numbers(part, name)
+        labels = _labels(name, part, array)
+        names += labels
+        units += [unit] * len(labels)
+        values.append(array.ravel())
+    vector = np.concatenate(values) if values else np.zeros(0)
+    if not len(vector):
+        raise InputError("The simulator returned no feature at all; expected at least one number.")
+    if len(vector) > MAX_FEATURES:
+        raise InputError(f"The simulator returned {len(vector):,} numbers; give features=… that summarise them.")
+    return tuple(names), tuple(units), vector
+
+
+def to_rows(output: Any, n: int) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
+    """Names, units and values (n, k) of what a batched simulator returned for n simulations (first axis).
+
+    Raises
+    ------
+    InputError
+        If a part of it does not have n rows.
+    """
+    names: list[str] = []
+    units: list[str] = []
+    columns: list[np.ndarray] = []
+    for name, part, unit in _parts(output):
+        array = _numbers(part, name)
+        if array.ndim == 0 or len(array) != n:
+            raise InputError(
+                f"A batched simulator returned {name or 'an output'} of shape {array.shape} for {n} simulations;"
+                f" expected {n} rows."
+            )
+        first = part.isel({part.dims[0]: 0}) if hasattr(part, "isel") else None
+        labels = _labels(name, first, array[0])
+        names += labels
+        units += [unit] * len(labels)
+        columns.append(array.reshape(n, -1))
+    if not names:
+        raise InputError("The simulator returned no feature at all; expected at least one number.")
+    return tuple(names), tuple(units), np.concatenate(columns, axis=1)
+
+
+def as_observation(observation: Any, feature_names: Sequence[str]) -> np.ndarray:
+    """A measurement as the vector of features that a simulator gives: (k,) float64, NaN where missing.
+
+    Mappings and xarray are matched by name (a name that is left out is missing); plain arrays by position.
+
+    Raises
+    ------
+    InputError
+        If there is a feature that the simulator does not have, or the number of values differs.
+    """
+    names, _, values = to_vector(observation)
+    if len(feature_names) == len(values) and _unnamed(names):
+        return values
+    if not _unnamed(names):
+        unknown = [name for name in names if name not in feature_names]
+        if unknown:
+            raise InputError(
+                f"The observation has a feature {unknown[0]!r} that the simulator does not give; it gives"
+                f" {', '.join(feature_names)}."
+            )
+        found = dict(zip(names, values, strict=True))
+        return np.array([found.get(name, np.nan) for name in feature_names])
+    raise InputError(
+        f"The observation has {len(values)} values, the simulator gives {len(feature_names)} features:"
+        f" {', '.join(feature_names)}."
+    )
+
+
+def default_names(k: int) -> tuple[str, ...]:
+    """Names for features that nobody named."""
+    return tuple(f"x[{i}]" for i in range(k)) if k != 1 else ("x",)
+
+
+def _unnamed(names: Sequence[str]) -> bool:
+    return tuple(names) == default_names(len(names))
+
+
+def _parts(output: Any) -> list[tuple[str, Any, str]]:
+    """(name, value, unit) of every part of an output."""
+    if hasattr(output, "data_vars"):
+        output = {str(name): output[name] for name in output.data_vars}
+    if isinstance(output, Mapping):
+        return [(str(name), part, str(getattr(part, "attrs", {}).get("units", ""))) for name, part in output.items()]
+    name = getattr(output, "name", None) if hasattr(output, "dims") else None
+    unit = getattr(output, "attrs", {}).get("units", "") if hasattr(output, "dims") else ""
+    return [(str(name or "x"), output, str(unit))]
+
+
+def _numbers(part: Any, name: str) -> np.ndarray:
+    if part is None:
+        return np.array(np.nan)
+    if isinstance(part, (list, tuple)):
+        part = [np.nan if item is None else item for item in part]
+    try:
+        array = np.asarray(getattr(part, "values", part))
+        if array.dtype.kind in "biuf":
+            return array.astype(np.float64)
+        found = array.dtype
+    except (ValueError, TypeError) as error:
+        found = error
+    raise InputError(f"The simulator's output {name!r} is no array of real numbers ({found}).")
+
+
+def _labels(name: str, part: Any, array: np.ndarray) -> list[str]:
+    if array.ndim == 0:
+        return [name]
+    if array.ndim == 1 and hasattr(part, "dims") and part.dims[0] in part.coords:
+        labels = [str(label) for label in np.asarray(part.coords[part.dims[0]].values).tolist()]
+        return labels if name == "x" else [f"{name}[{label}]" for label in labels]
+    if array.shape == (1,) and name == "x":
+        return [name]
+    return [f"{name}[{','.join(map(str, index))}]" for index in np.ndindex(array.shape)]

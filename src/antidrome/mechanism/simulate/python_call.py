@@ -1,0 +1,110 @@
+"""How a user's function is called: with a vector or by name, one simulation or many, with its own seed."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from antidrome.mechanism.simulate.outputs import to_rows, to_vector
+
+MAX_TRACEBACK = 6000
+SEED_ARGUMENTS = ("seed", "rng", "random_state", "seeds")
+
+Reply = tuple[str, tuple[str, ...], tuple[str, ...], np.ndarray] | tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function with all that is needed to call it.
+
+    Parameters
+    ----------
+    function
+        The simulator, or with ``factory`` a function without arguments that makes it (where it is used: for what cannot
+        be sent to another process, such as a NEURON cell).
+    features
+        Applied to the simulator's output, or None.
+    parameter_names
+        Names of the columns of theta; a function whose arguments have these names is called with them.
+    """
+
+    function: Callable[..., Any]
+    features: Callable[[Any], Any] | None = None
+    parameter_names: tuple[str, ...] = ()
+    factory: bool = False
+
+    def made(self) -> Call:
+        """The call with its function made."""
+        return Call(self.function(), self.features, self.parameter_names) if self.factory else self
+
+    def single(self, theta: np.ndarray, seed: int) -> Reply:
+        """One simulation: ("values", names, units, (k,)) or ("failed", kind, message, traceback)."""
+        return _caught(lambda: to_vector(self._output(theta, np.uint64(seed))), seed)
+
+    def many(self, theta: np.ndarray, seeds: np.ndarray) -> Reply:
+        """A batched call: values are (n, k)."""
+        return _caught(lambda: to_rows(self._output(theta, seeds), len(theta)), int(seeds[0]))
+
+    def _output(self, theta: np.ndarray, seeds: Any) -> Any:
+        arguments = _argument_names(self.function)
+        extra = {name: _seed_as(name, seeds) for name in SEED_ARGUMENTS if name in arguments}
+        if self.parameter_names and set(self.parameter_names) <= set(arguments):
+            output = self.function(**dict(zip(self.parameter_names, np.moveaxis(theta, -1, 0), strict=True)), **extra)
+        else:
+            output = self.function(theta, **extra)
+        return output if self.features is None else self.features(output)
+
+
+def _caught(run: Callable[[], tuple], seed: int) -> Reply:
+    try:
+        with _own_random_state(seed):
+            names, units, values = run()
+        return "values", names, units, values
+    except MemoryError as error:
+        return "failed", "memory", f"MemoryError: {error}".rstrip(": "), traceback.format_exc()[-MAX_TRACEBACK:]
+    except Exception as error:  # whatever a user's function raises is a failed simulation
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        return "failed", "exception", text[:500], traceback.format_exc()[-MAX_TRACEBACK:]
+
+
+def _argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _seed_as(name: str, seeds: Any) -> Any:
+    """The seed in the form that an argument of this name asks for."""
+    if name == "seeds":
+        return np.atleast_1d(seeds)
+    first = int(np.atleast_1d(seeds)[0])
+    if name == "rng":
+        return np.random.default_rng(first)
+    if name == "random_state":
+        return np.random.RandomState(first % 2**32)
+    return first % 2**31
+
+
+@contextmanager
+def _own_random_state(seed: int) -> Iterator[None]:
+    """Seed the global generators that a user's function may draw from, and put them back afterwards."""
+    legacy, standard = np.random.get_state(), random.getstate()  # noqa: NPY002
+    np.random.set_state(np.random.RandomState(seed % 2**32).get_state())  # noqa: NPY002
+    random.setstate(random.Random(seed).getstate())
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "manual_seed"):
+        torch.manual_seed(seed % 2**63)
+    try:
+        yield
+    finally:
+        np.random.set_state(legacy)  # noqa: NPY002
+        random.setstate(standard)

@@ -1,0 +1,177 @@
+"""Any Python function as a simulator, in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+
+from antidrome.errors import InputError
+from antidrome.mechanism.simulate.batch import Missing, SimulationBatch, check_theta, judge, simulation_seeds
+from antidrome.mechanism.simulate.detection import Found, find_form
+from antidrome.mechanism.simulate.guarded import WorkerSettings
+from antidrome.mechanism.simulate.python_call import Call
+from antidrome.mechanism.simulate.runners import MAX_ROWS_A_BLOCK, Collector, Elsewhere, Here, OnRow, Processes, Runner
+
+
+class PythonSimulator:
+    """A Python function as a simulator: each simulation with its own seed, in a process that may fail.
+
+    An exception, a time-out, a crash of the process or too much memory is a failed simulation with its traceback; the
+    others go on.
+
+    Parameters
+    ----------
+    function
+        ``function(theta)`` with theta (d,), or, batched, (n, d); returns a number, an array, a dict or xarray. Where
+        its arguments have the parameters' names, it is called with them. Further arguments ``seed`` (int), ``rng``
+        (numpy Generator), ``random_state`` or, batched, ``seeds`` receive the seed; the global generators of numpy,
+        random and torch are seeded too.
+    parameter_names
+        Names of the columns of theta, for functions that are called by name.
+    batched
+        Whether it takes many simulations at once; None: tried out at first use.
+    features
+        Applied to what the function returns, in the same process.
+    feature_names, feature_units
+        By default from the keys and attributes of what is returned, or x[0], x[1], …
+    n_processes
+        Processes; by default one for each core; 0: in this process, without protection.
+    timeout_s
+        Longest time of one simulation, seconds; None for no limit.
+    memory_bytes
+        Most memory of one process; by default all of them together 80 % of the machine's. A process that has grown to
+        half of it (a leak) is replaced after its simulation.
+    missing
+        What a NaN among numbers means: a missing "feature", or a "failure" of the simulation.
+    factory
+        ``function`` takes nothing and returns the simulator; it is called once in each process (NEURON, open files).
+    executor
+        Where blocks of simulations run, instead of this machine: a Dask cluster's executor, for example.
+
+    Examples
+    --------
+    >>> def simulator(rate, duration, rng):
+    ...     return {"count": rng.poisson(rate * duration)}
+    >>> with PythonSimulator(simulator, parameter_names=("rate", "duration"), n_processes=0) as simulate:
+    ...     batch = simulate.run(np.array([[2.0, 10.0], [-1.0, 10.0]]), seed=0)
+    >>> batch.valid.tolist(), batch.failures[0].message
+    ([True, False], 'ValueError: lam < 0 or lam is NaN')
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        parameter_names: Sequence[str] = (),
+        batched: bool | None = None,
+        features: Callable[[Any], Any] | None = None,
+        feature_names: Sequence[str] | None = None,
+        feature_units: Sequence[str] | None = None,
+        n_processes: int | None = None,
+        timeout_s: float | None = None,
+        memory_bytes: int | None = None,
+        missing: Missing = "feature",
+        factory: bool = False,
+        executor: Executor | None = None,
+    ) -> None:
+        if not callable(function):
+            raise InputError(f"The simulator is a {type(function).__name__}; expected a function.")
+        if timeout_s is not None and not timeout_s > 0:
+            raise InputError(f"timeout_s is {timeout_s}; expected a number of seconds above 0.")
+        self.call = Call(function, features, tuple(parameter_names), factory)
+        self.batched, self.missing, self.executor = batched, missing, executor
+        self.n_processes = (os.cpu_count() or 1) if n_processes is None else n_processes
+        self.timeout_s, self.memory_bytes = timeout_s, memory_bytes
+        self._names = None if feature_names is None else tuple(feature_names)
+        self._units = None if feature_units is None else tuple(feature_units)
+        self._found: Found | None = None
+        self._runner: Runner | None = None
+        self._finalizer: Callable[[], Any] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features; () before `prepare` or the first run, unless they were given."""
+        return self._names or ()
+
+    @property
+    def feature_units(self) -> tuple[str, ...]:
+        """Units of the features, "" where nobody said."""
+        return self._units or ("",) * len(self.feature_names)
+
+    @property
+    def n_recycled(self) -> int:
+        """How many processes were replaced because they had grown (a leak in the simulator)."""
+        pool = getattr(self._runner, "pool", None)
+        return 0 if pool is None else pool.n_recycled
+
+    @property
+    def aligned_rows(self) -> int:
+        """Simulations that are always computed together (those of one batched call)."""
+        return MAX_ROWS_A_BLOCK if self._found is not None and self._found.batched else 1
+
+    def prepare(self, theta: np.ndarray) -> None:
+        """Find out, with a few simulations at ``theta`` (n, d), what the features are and whether it takes batches.
+
+        Raises
+        ------
+        InputError
+            If none of the first simulations gives features.
+        """
+        with self._lock:
+            if self._found is not None:
+                return
+            found = find_form(self._open().replies, check_theta(theta), self.batched, self._names)
+            for given, what in ((self._names, "names"), (self._units, "units")):
+                if given is not None and len(given) != len(found.names):
+                    raise InputError(f"{len(given)} feature {what} were given for {len(found.names)} features.")
+            self._names, self._units = self._names or found.names, self._units or found.units
+            self._found = found
+
+    def run(self, theta: np.ndarray, seed: int) -> SimulationBatch:
+        """Simulate every row of ``theta`` (n, d); see `Simulator`."""
+        theta = check_theta(theta)
+        return self.run_seeded(theta, simulation_seeds(seed, len(theta)))
+
+    def run_seeded(self, theta: np.ndarray, seeds: np.ndarray, on_row: OnRow | None = None) -> SimulationBatch:
+        """Simulate every row with the seed (uint64) beside it; ``on_row`` is told of each as soon as it is finished."""
+        theta = check_theta(theta)
+        if not len(theta):
+            return judge(np.zeros((0, len(self._names or ()))), self.missing)
+        self.prepare(theta)
+        assert self._found is not None
+        collected = Collector(len(theta), self._found.names, self.missing, on_row)
+        self._open().blocks(theta, seeds, self._found, collected)
+        return collected.batch()
+
+    def close(self) -> None:
+        """End the simulator's processes; the next run starts new ones."""
+        if self._finalizer is not None:
+            self._finalizer()
+        self._runner = None
+
+    def __enter__(self) -> PythonSimulator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self) -> Runner:
+        if self._runner is None:
+            self._runner = self._new_runner()
+            self._finalizer = weakref.finalize(self, self._runner.close)
+        return self._runner
+
+    def _new_runner(self) -> Runner:
+        if self.n_processes == 0 and self.executor is None:
+            return Here(self.call.made())
+        settings = WorkerSettings.of(self.call, self.timeout_s, self.memory_bytes, self.n_processes)
+        if self.executor is not None:
+            return Elsewhere(settings, self.executor)
+        return Processes(settings, self.n_processes)

@@ -1,0 +1,297 @@
+"""The store of simulations: a folder of append-only files, one for each shard that writes.
+
+For every simulation it keeps its number and round, parameters, features, validity, seed and the log density of the
+proposal that it was drawn from; for failures also why. Any number of processes may write, each its own file; reading
+puts them together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import struct
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from antidrome.errors import FileFormatError, InputError, ResumeError
+from antidrome.mechanism.simulate.batch import Failure
+from antidrome.mechanism.simulate.records import RecordFile, read_header, read_records, require_same_header
+
+FORMAT = "antidrome simulations"
+FORMAT_VERSION = 1
+SUFFIX = ".simulations"
+_HEAD = struct.Struct("<II")
+
+
+@dataclasses.dataclass(frozen=True)
+class Simulations:
+    """Simulations with all that is known of them, in the order of their rounds and numbers.
+
+    Parameters
+    ----------
+    theta, features
+        (n, d) and (n, k) float64; NaN where a feature is missing.
+    valid
+        (n,) bool; False where the simulation failed.
+    seed
+        (n,) uint64.
+    round
+        (n,) int32.
+    index
+        (n,) int64, number within the round.
+    log_density
+        (n,) float64, of the proposal at theta; NaN where nobody gave it.
+    failures
+        Records of the failed ones; their index is the row here.
+    parameter_names, feature_names, feature_units
+        Names of the columns, units of the features.
+    """
+
+    theta: np.ndarray
+    features: np.ndarray
+    valid: np.ndarray
+    seed: np.ndarray
+    round: np.ndarray
+    index: np.ndarray
+    log_density: np.ndarray
+    failures: tuple[Failure, ...]
+    parameter_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    feature_units: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    def of_round(self, round_: int) -> Simulations:
+        """The simulations of one round."""
+        return self.rows(np.flatnonzero(self.round == round_))
+
+    def rows(self, rows: np.ndarray) -> Simulations:
+        """Some of the simulations, in the order given."""
+        place = {int(row): i for i, row in enumerate(rows)}
+        failures = tuple(
+            dataclasses.replace(failure, index=place[failure.index])
+            for failure in self.failures
+            if failure.index in place
+        )
+        columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        return dataclasses.replace(self, failures=tuple(sorted(failures, key=lambda f: f.index)), **columns)
+
+
+_COLUMNS = ("theta", "features", "valid", "seed", "round", "index", "log_density")
+
+
+class SimulationStore:
+    """Simulations on disk: append, resume, merge.
+
+    Parameters
+    ----------
+    folder
+        The folder; made if it is not there.
+    parameter_names, feature_names, feature_units
+        What the columns are. A folder with other columns is refused.
+    simulator
+        Anything JSON-ready that identifies the simulator and its settings; compared on resuming.
+    shard
+        Name of this writer's file; several processes need several.
+
+    Raises
+    ------
+    ResumeError
+        If the folder holds other simulations, or another process writes the same shard.
+
+    Examples
+    --------
+    >>> with SimulationStore("sims", parameter_names=("a",), feature_names=("x",)) as store:
+    ...     store.append(np.arange(2), np.ones((2, 1)), np.ones((2, 1)), np.ones(2, bool), np.arange(2))
+    >>> len(read_simulations("sims"))
+    2
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        parameter_names: Sequence[str],
+        feature_names: Sequence[str],
+        feature_units: Sequence[str] | None = None,
+        simulator: Any = None,
+        shard: str = "all",
+    ) -> None:
+        self.folder = Path(folder)
+        units = feature_units or [""] * len(feature_names)
+        self.header = _header(parameter_names, feature_names, units, simulator)
+        for path in files_of(self.folder):
+            require_same_header(read_header(path), self.header, path)
+        if not shard or any(not (c.isalnum() or c in "-_") for c in shard):
+            raise InputError(f"shard is {shard!r}; expected letters, digits, - and _.")
+        self._file = RecordFile(self.folder / f"{shard}{SUFFIX}", self.header)
+        self._lock = threading.Lock()
+
+    def append(
+        self,
+        index: np.ndarray,
+        theta: np.ndarray,
+        features: np.ndarray,
+        valid: np.ndarray,
+        seed: np.ndarray,
+        *,
+        round_: int = 0,
+        log_density: np.ndarray | None = None,
+        failures: Sequence[Failure] = (),
+    ) -> None:
+        """Write finished simulations as one record; the index of a failure is its row in this call."""
+        n = len(index)
+        density = np.full(n, np.nan) if log_density is None else log_density
+        shapes = ((n, len(self.header["parameters"])), (n, len(self.header["features"])))
+        if (np.shape(theta), np.shape(features)) != shapes or len(valid) != n or len(seed) != n or len(density) != n:
+            raise InputError(
+                f"Simulations to store have shapes {np.shape(theta)} and {np.shape(features)}, expected {shapes[0]} and"
+                f" {shapes[1]}."
+            )
+        columns = [
+            np.asarray(index, "<i8"),
+            np.asarray(seed, "<u8"),
+            np.full(n, round_, "<i4"),
+            np.asarray(valid, "u1"),
+            np.asarray(density, "<f8"),
+            np.asarray(theta, "<f8"),
+            np.asarray(features, "<f8"),
+        ]
+        text = json.dumps([dataclasses.asdict(failure) for failure in failures]).encode() if failures else b""
+        payload = _HEAD.pack(n, len(text)) + b"".join(column.tobytes() for column in columns) + text
+        with self._lock:
+            self._file.append(payload)
+
+    def read(self) -> Simulations:
+        """Everything in the folder, of all shards."""
+        return read_simulations(self.folder)
+
+    def close(self) -> None:
+        """Bring everything to the disk and let go of the file."""
+        self._file.close()
+
+    def __enter__(self) -> SimulationStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def files_of(folder: str | os.PathLike[str]) -> list[Path]:
+    """The files of a store that hold a whole header, in the order of their names."""
+    return [path for path in sorted(Path(folder).glob(f"*{SUFFIX}")) if path.stat().st_size and _has_header(path)]
+
+
+def read_simulations(folder: str | os.PathLike[str]) -> Simulations:
+    """Read a store: all shards together, in order, each simulation once.
+
+    Raises
+    ------
+    InputError
+        If there is no store.
+    FileFormatError
+        If a file is damaged.
+    ResumeError
+        If shards hold different simulations under the same number.
+    """
+    files = files_of(folder)
+    if not files:
+        raise InputError(f"{folder}: no simulations are stored there (no *{SUFFIX} file).")
+    header = read_header(files[0])
+    _require_format(header, files[0])
+    parts: list[tuple[np.ndarray, ...]] = []
+    failures: list[Failure] = []
+    n_rows = 0
+    for path in files:
+        require_same_header(read_header(path), header, path)
+        for offset, payload in read_records(path):
+            columns, failed = _unpack(payload, header, f"{path}, byte {offset}")
+            failures += [dataclasses.replace(failure, index=failure.index + n_rows) for failure in failed]
+            n_rows += len(columns[0])
+            parts.append(columns)
+    index, seed, round_, valid, density, theta, features = _joined(parts, header)
+    whole = Simulations(
+        theta=theta,
+        features=features,
+        valid=valid.astype(bool),
+        seed=seed,
+        round=round_,
+        index=index,
+        log_density=density,
+        failures=tuple(failures),
+        parameter_names=tuple(header["parameters"]),
+        feature_names=tuple(header["features"]),
+        feature_units=tuple(header["units"]),
+    )
+    return whole.rows(_first_of_each(whole, Path(folder)))
+
+
+def _first_of_each(whole: Simulations, folder: Path) -> np.ndarray:
+    """Rows sorted by round and number, without repetitions (shards cut differently may overlap)."""
+    order = np.lexsort((np.arange(len(whole)), whole.index, whole.round))
+    same = np.zeros(len(order), bool)
+    same[1:] = (np.diff(whole.index[order]) == 0) & (np.diff(whole.round[order]) == 0)
+    differ = np.flatnonzero(same)[
+        (whole.theta[order][same] != whole.theta[order][np.flatnonzero(same) - 1]).any(axis=1)
+    ]
+    if len(differ):
+        row = order[differ[0]]
+        raise ResumeError(
+            f"{folder} holds two simulations number {whole.index[row]} of round {whole.round[row]} with different"
+            " parameters: its shards come from different runs. Keep those of one run."
+        )
+    return order[~same]
+
+
+def _header(parameters: Sequence[str], features: Sequence[str], units: Sequence[str], simulator: Any) -> dict[str, Any]:
+    if len(units) != len(features):
+        raise InputError(f"{len(units)} units were given for {len(features)} features.")
+    return {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "parameters": list(map(str, parameters)),
+        "features": list(map(str, features)),
+        "units": list(map(str, units)),
+        "simulator": simulator,
+    }
+
+
+def _has_header(path: Path) -> bool:
+    with open(path, "rb") as stream:
+        return b"\n" in stream.read(2**24)
+
+
+def _require_format(header: dict[str, Any], path: Path) -> None:
+    lists = all(isinstance(header.get(name), list) for name in ("parameters", "features", "units"))
+    if header.get("format") != FORMAT or not lists:
+        raise FileFormatError(f"{path} is not a file of simulations of Antidrome.")
+    if header.get("version") != FORMAT_VERSION:
+        raise FileFormatError(f"{path} has format {header.get('version')}, this Antidrome reads {FORMAT_VERSION}.")
+
+
+def _unpack(payload: bytes, header: dict[str, Any], where: str) -> tuple[tuple[np.ndarray, ...], list[Failure]]:
+    d, k = len(header["parameters"]), len(header["features"])
+    n, n_text = _HEAD.unpack_from(payload)
+    sizes = [8 * n, 8 * n, 4 * n, n, 8 * n, 8 * n * d, 8 * n * k, n_text]
+    if _HEAD.size + sum(sizes) != len(payload):
+        raise FileFormatError(f"{where}: a record of {len(payload)} bytes does not hold {n} simulations.")
+    edges = np.cumsum([_HEAD.size, *sizes])
+    kinds = ("<i8", "<u8", "<i4", "u1", "<f8", "<f8", "<f8")
+    columns = [np.frombuffer(payload[edges[i] : edges[i + 1]], kind) for i, kind in enumerate(kinds)]
+    columns[5], columns[6] = columns[5].reshape(n, d), columns[6].reshape(n, k)
+    text = payload[edges[7] :]
+    failures = [Failure(**values) for values in json.loads(text)] if text else []
+    return tuple(columns), failures
+
+
+def _joined(parts: list[tuple[np.ndarray, ...]], header: dict[str, Any]) -> list[np.ndarray]:
+    if not parts:
+        d, k = len(header["parameters"]), len(header["features"])
+        return [np.zeros(0, t) for t in ("i8", "u8", "i4", "u1", "f8")] + [np.zeros((0, d)), np.zeros((0, k))]
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
