@@ -1,13 +1,14 @@
 # make demo   from nothing to a page        make test           quick tests
 # make check  linters and house laws        make test-browser   the page in Chromium (apt-get install chromium)
-# make bench  all benchmarks                make clean          removes .venv and what was built
+# make bench  all benchmarks                make docs           the documentation, its code executed
+# make clean  removes .venv and what was built
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-browser check format bench clean
+.PHONY: demo test test-slow test-browser check format docs bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.package
@@ -33,6 +34,10 @@ check: $(VENV)/.check
 format: $(VENV)/.check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "file://$(CURDIR)/docs/_build/html/index.html"
 
 bench: $(VENV)/.bench
 	set -e; for file in $$(grep -l __main__ benchmarks/*.py); do \
@@ -65,6 +70,10 @@ $(VENV)/.browser: $(VENV)/.test
 
 $(VENV)/.check: $(VENV)/.test
 	$(PIP) --editable '.[check]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.package
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.package

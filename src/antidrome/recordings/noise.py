@@ -15,7 +15,7 @@ BLOCK_VALUES = 16_000_000
 def noise_level(recording: xr.DataArray) -> xr.DataArray:
     """Standardised noise level of every neuron, in % Hz^-1/2.
 
-    ν = median_t |ΔF/F(t+1) − ΔF/F(t)| · 100 / √(frame rate), the definition of Rupprecht et al.,
+    ``ν = median_t |ΔF/F(t+1) − ΔF/F(t)| · 100 / √(frame rate)``, the definition of Rupprecht et al.,
     Nature Neuroscience 24, 1324 (2021), Methods. Only pairs of frames that follow one another without
     a gap and are both present count, so dropped frames and NaN do not inflate it. Activity does, a
     little, in clean recordings at a high frame rate.
