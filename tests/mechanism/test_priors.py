@@ -1,5 +1,7 @@
 """Priors: densities against scipy, maps against their inverses and finite differences, bad input in one sentence."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -99,6 +101,12 @@ def test_written_and_read_back() -> None:
     np.testing.assert_array_equal(again.log_prob(theta), prior.log_prob(theta))
     with pytest.raises(InputError, match="not the description"):
         Prior.from_dict({"names": ["a"]})
+
+
+def test_infinite_bounds_survive_json() -> None:
+    prior = Prior({"a": TruncatedNormal(1, 2, 0)})
+    again = Prior.from_dict(json.loads(json.dumps(prior.to_dict(), allow_nan=False)))
+    np.testing.assert_array_equal(again.log_prob([[0.5], [-0.1]]), prior.log_prob([[0.5], [-0.1]]))
 
 
 def test_sequences_and_joint_gaussians_are_priors() -> None:

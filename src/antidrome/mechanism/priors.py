@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from antidrome.core.configuration import did_you_mean
 from antidrome.core.seeds import generator
 from antidrome.errors import InputError
+from antidrome.mechanism.coordinates import Coordinates
 from antidrome.mechanism.distributions import (
     ONE_DIMENSIONAL,
     Distribution,
@@ -26,7 +27,6 @@ from antidrome.mechanism.distributions import (
     Scipy,
     TruncatedNormal,
     Uniform,
-    log_density_of_map,
     standard_normal_log_density,
 )
 from antidrome.mechanism.foreign import as_distribution
@@ -102,26 +102,27 @@ class Prior:
         _check_names(names)
         self.names: tuple[str, ...] = tuple(names)
         self.units: tuple[str, ...] = _units(names, units or {})
-        self._distributions, self._blocks = tuple(distributions), tuple(blocks)
-        self._correlation = np.eye(len(names))
+        self.coordinates = Coordinates(self.names, self.units, tuple(distributions))
+        self._blocks = tuple(blocks)
+        joint = np.eye(len(names))
         for rows, correlation in blocks:
-            self._correlation[np.ix_(rows, rows)] = correlation
-        self._factor = np.linalg.cholesky(self._correlation)
+            joint[np.ix_(rows, rows)] = correlation
+        self._factor = np.linalg.cholesky(joint)
 
     @property
     def n_parameters(self) -> int:
         """Number of parameters."""
         return len(self.names)
 
-    @property
-    def bounds(self) -> np.ndarray:
-        """Support, (parameter, 2); infinite where there is no bound."""
-        return np.array([d.bounds for d in self._distributions], dtype=float)
+    def whiten(self, u: ArrayLike) -> np.ndarray:
+        """Unconstrained coordinates (n, parameter) turned so that the prior is N(0, I)."""
+        u = self.coordinates.table(u)
+        return u if not self._blocks else np.linalg.solve(self._factor, u.T).T
 
-    @property
-    def correlation(self) -> np.ndarray:
-        """Correlation (parameter, parameter) of the prior in unconstrained coordinates, where all variances are 1."""
-        return self._correlation
+    def colour(self, white: ArrayLike) -> np.ndarray:
+        """The inverse of `whiten`."""
+        white = self.coordinates.table(white)
+        return white if not self._blocks else white @ self._factor.T
 
     def sample(self, seed: int, n: int) -> np.ndarray:
         """Draw `n` parameter sets, (n, parameter); the same seed gives the same ones."""
@@ -133,8 +134,8 @@ class Prior:
 
     def log_prob(self, theta: ArrayLike) -> np.ndarray:
         """Log density in the parameters' own units, (n,), of parameter sets (n, parameter); −∞ outside the support."""
-        theta = self._table(theta)
-        total = sum(d.log_prob(theta[:, i]) for i, d in enumerate(self._distributions))
+        theta = self.coordinates.table(theta)
+        total = sum(d.log_prob(theta[:, i]) for i, d in enumerate(self.coordinates.distributions))
         inside = np.isfinite(total)
         if not self._blocks or not inside.any():
             return np.asarray(total, dtype=float)
@@ -144,11 +145,12 @@ class Prior:
 
     def log_prob_unconstrained(self, u: ArrayLike) -> np.ndarray:
         """Log density of the prior in unconstrained coordinates, (n,), at (n, parameter)."""
-        u = self._table(u)
-        if not self._blocks:
-            return standard_normal_log_density(u).sum(axis=1)
-        white = np.linalg.solve(self._factor, u.T).T
-        return standard_normal_log_density(white).sum(axis=1) - np.log(np.diag(self._factor)).sum()
+        return standard_normal_log_density(self.whiten(u)).sum(axis=1) - np.log(np.diag(self._factor)).sum()
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Support, (parameter, 2); infinite where there is no bound."""
+        return self.coordinates.bounds
 
     def to_unconstrained(self, theta: ArrayLike) -> np.ndarray:
         """Parameter sets (n, parameter) in unconstrained coordinates.
@@ -158,56 +160,32 @@ class Prior:
         InputError
             A value lies outside its support; the message names row and parameter.
         """
-        theta = self._table(theta)
-        u = np.stack([d.to_unconstrained(theta[:, i]) for i, d in enumerate(self._distributions)], axis=1)
-        if np.isnan(u).any():
-            row, column = np.argwhere(np.isnan(u))[0]
-            low, high = self._distributions[column].bounds
-            raise InputError(
-                f"Parameter {self.names[column]!r} of row {row} is {theta[row, column]:g}, outside its prior's support"
-                f" [{low:g}, {high:g}]. Widen the prior or leave the row out."
-            )
-        return u
+        return self.coordinates.to_unconstrained(theta)
 
     def from_unconstrained(self, u: ArrayLike) -> np.ndarray:
         """Unconstrained coordinates (n, parameter) as parameter sets; always inside the support."""
-        u = self._table(u)
-        return np.stack([d.from_unconstrained(u[:, i]) for i, d in enumerate(self._distributions)], axis=1)
+        return self.coordinates.from_unconstrained(u)
 
     def log_abs_det_jacobian(self, u: ArrayLike) -> np.ndarray:
         """log |det dθ/du| at unconstrained coordinates (n, parameter), (n,)."""
-        return self.log_jacobians(u).sum(axis=1)
-
-    def log_jacobians(self, u: ArrayLike) -> np.ndarray:
-        """log |dθᵢ/duᵢ| of each parameter, (n, parameter)."""
-        u = self._table(u)
-        return np.stack([log_density_of_map(d, u[:, i]) for i, d in enumerate(self._distributions)], axis=1)
+        return self.coordinates.log_abs_det_jacobian(u)
 
     def inside(self, theta: ArrayLike) -> np.ndarray:
         """Whether parameter sets (n, parameter) lie in the support, (n,)."""
-        theta = self._table(theta)
-        low, high = self.bounds.T
-        return ((theta >= low) & (theta <= high)).all(axis=1)
+        return self.coordinates.inside(theta)
 
     def index(self, name: str) -> int:
-        """Position of a parameter.
-
-        Raises
-        ------
-        InputError
-            There is none of this name.
-        """
-        if name not in self.names:
-            hint = did_you_mean(name, self.names)
-            raise InputError(f"There is no parameter {name!r}.{hint} There are: {', '.join(self.names)}.")
-        return self.names.index(name)
+        """Position of a parameter; InputError where there is none of this name."""
+        return self.coordinates.index(name)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description; `Prior.from_dict` reads it back."""
         return {
             "names": list(self.names),
             "units": list(self.units),
-            "distributions": [{"kind": d.kind, **dataclasses.asdict(d)} for d in self._distributions],
+            "distributions": [
+                _plain({"kind": d.kind, **dataclasses.asdict(d)}) for d in self.coordinates.distributions
+            ],
             "blocks": [{"parameters": list(rows), "correlation": c.tolist()} for rows, c in self._blocks],
         }
 
@@ -248,7 +226,7 @@ class Prior:
     def __repr__(self) -> str:
         parts = [
             f"{n}: {d}" + (f" {u}" if u else "")
-            for n, d, u in zip(self.names, self._distributions, self.units, strict=True)
+            for n, d, u in zip(self.names, self.coordinates.distributions, self.units, strict=True)
         ]
         return f"Prior({', '.join(parts)})"
 
@@ -256,15 +234,6 @@ class Prior:
         return isinstance(other, Prior) and self.to_dict() == other.to_dict()
 
     __hash__ = None  # type: ignore[assignment]
-
-    def _table(self, values: ArrayLike) -> np.ndarray:
-        values = np.asarray(values, dtype=float)
-        if values.ndim != 2 or values.shape[1] != self.n_parameters:
-            raise InputError(
-                f"Expected parameter sets of shape (n, {self.n_parameters}) for {', '.join(self.names)}; got"
-                f" {values.shape}."
-            )
-        return values
 
 
 def as_prior(given: Any) -> Prior:
@@ -320,3 +289,12 @@ def _units(names: list[str], units: Mapping[str, str]) -> tuple[str, ...]:
         if name not in names:
             raise InputError(f"A unit was given for {name!r}, which is no parameter.{did_you_mean(name, names)}")
     return tuple(units.get(name, "") for name in names)
+
+
+def _plain(value: Any) -> Any:
+    """JSON-ready: infinite numbers as text, which `float` reads back."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value

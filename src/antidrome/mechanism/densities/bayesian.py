@@ -1,0 +1,80 @@
+"""Linear layers whose weights are Gaussian: local reparameterisation, and the divergence between rounds.
+
+Every weight and bias is N(m, e²ˢ), independent (Lueckmann et al. 2017, eq. 6; Kingma, Salimans & Welling 2015). With a
+key, pre-activations are sampled, one noise a sample and unit; without one, the mean weights are used.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+INITIAL_LOG_SD = -5.0
+
+
+class Linear(eqx.Module):
+    """x W + b; with standard deviations when `bayesian`, otherwise plain.
+
+    Parameters
+    ----------
+    n_in, n_out
+        Sizes.
+    bayesian
+        Whether the weights have a spread.
+    gain
+        Factor on the initial weights, which are He-normal.
+    """
+
+    weight: Float[Array, "n_in n_out"]
+    bias: Float[Array, " n_out"]
+    weight_log_sd: Float[Array, "n_in n_out"] | None
+    bias_log_sd: Float[Array, " n_out"] | None
+
+    def __init__(self, n_in: int, n_out: int, *, bayesian: bool = False, gain: float = 1.0, key: PRNGKeyArray) -> None:
+        self.weight = gain * jnp.sqrt(2.0 / max(n_in, 1)) * jax.random.normal(key, (n_in, n_out))
+        self.bias = jnp.zeros(n_out)
+        self.weight_log_sd = jnp.full((n_in, n_out), INITIAL_LOG_SD) if bayesian else None
+        self.bias_log_sd = jnp.full(n_out, INITIAL_LOG_SD) if bayesian else None
+
+    def __call__(self, x: Float[Array, "n n_in"], key: PRNGKeyArray | None = None) -> Float[Array, "n n_out"]:
+        """Pre-activations, sampled when a key is given and the weights are Bayesian."""
+        mean = x @ self.weight + self.bias
+        if key is None or self.weight_log_sd is None or self.bias_log_sd is None:
+            return mean
+        variance = jnp.square(x) @ jnp.exp(2 * self.weight_log_sd) + jnp.exp(2 * self.bias_log_sd)
+        return mean + jnp.sqrt(variance) * jax.random.normal(key, mean.shape)
+
+
+def linear_layers(tree: eqx.Module) -> list[Linear]:
+    """The Bayesian linear layers of a network."""
+    leaves = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Linear))
+    return [leaf for leaf in leaves if isinstance(leaf, Linear) and leaf.weight_log_sd is not None]
+
+
+def divergence_from_ridge(network: eqx.Module, precision: float) -> Float[Array, ""]:
+    """KL(π(w) ‖ N(0, 1/λ)) over all weights: λ/2 Σ(m² + e²ˢ) − Σs − P/2 (1 + log λ)."""
+    total = jnp.zeros(())
+    for layer in linear_layers(network):
+        for mean, log_sd in _parameters(layer):
+            total += 0.5 * precision * jnp.sum(jnp.square(mean) + jnp.exp(2 * log_sd))
+            total -= jnp.sum(log_sd) + 0.5 * mean.size * (1 + jnp.log(precision))
+    return total
+
+
+def divergence_between(network: eqx.Module, before: eqx.Module) -> Float[Array, ""]:
+    """KL(π(w) ‖ π₀(w)) of two networks of the same shape: ½[Σ2(s₀−s) − P + Σe²⁽ˢ⁻ˢ⁰⁾ + Σ(m−m₀)²/e²ˢ⁰]."""
+    total = jnp.zeros(())
+    for layer, old in zip(linear_layers(network), linear_layers(before), strict=True):
+        for (mean, log_sd), (mean0, log_sd0) in zip(_parameters(layer), _parameters(old), strict=True):
+            total += jnp.sum(log_sd0 - log_sd) - 0.5 * mean.size
+            total += 0.5 * jnp.sum(jnp.exp(2 * (log_sd - log_sd0)))
+            total += 0.5 * jnp.sum(jnp.square(mean - mean0) * jnp.exp(-2 * log_sd0))
+    return total
+
+
+def _parameters(layer: Linear) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    assert layer.weight_log_sd is not None
+    assert layer.bias_log_sd is not None
+    return (layer.weight, layer.weight_log_sd), (layer.bias, layer.bias_log_sd)

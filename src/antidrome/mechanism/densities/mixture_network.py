@@ -1,0 +1,175 @@
+"""The mixture-density network: features to a mixture of Gaussians with full covariance (Bishop 1994).
+
+The last hidden layer feeds three linear heads: logits (K), means (K·D) and upper triangular precision factors with
+exponential diagonal. The number of components can grow and shrink without a change of shape: `active` says which of
+the K are in use.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from antidrome.mechanism.densities.bayesian import Linear
+
+LOG_DIAGONAL_LIMIT = 12.0
+INACTIVE_LOGIT = -1e9
+
+
+class MixtureParameters(NamedTuple):
+    """Mixtures, one row each: log weights (n, K), means (n, K, D), factors as rows of the triangle (n, K, T)."""
+
+    log_weights: Float[Array, "n K"]
+    means: Float[Array, "n K D"]
+    triangles: Float[Array, "n K T"]
+
+
+class MixtureNetwork(eqx.Module):
+    """Tanh layers and three heads.
+
+    Parameters
+    ----------
+    n_features
+        Inputs.
+    n_dimensions
+        D, dimensions of the density.
+    components
+        K, the largest number of components.
+    hidden
+        Units of the hidden layers.
+    bayesian
+        Gaussian weights (`Linear`).
+    n_active
+        Components in use at first.
+    """
+
+    layers: tuple[Linear, ...]
+    logits: Linear
+    means: Linear
+    triangles: Linear
+    active: Bool[Array, " K"]
+    n_dimensions: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        n_features: int,
+        n_dimensions: int,
+        *,
+        components: int,
+        hidden: tuple[int, ...],
+        bayesian: bool,
+        key: PRNGKeyArray,
+        n_active: int | None = None,
+    ) -> None:
+        keys = jax.random.split(key, len(hidden) + 4)
+        sizes = [n_features, *hidden]
+        self.layers = tuple(
+            Linear(a, b, bayesian=bayesian, gain=0.7, key=k) for a, b, k in zip(sizes, sizes[1:], keys, strict=False)
+        )
+        n_triangle = n_dimensions * (n_dimensions + 1) // 2
+        self.logits = Linear(sizes[-1], components, bayesian=bayesian, gain=0.1, key=keys[-1])
+        self.means = Linear(sizes[-1], components * n_dimensions, bayesian=bayesian, gain=0.3, key=keys[-2])
+        self.triangles = Linear(sizes[-1], components * n_triangle, bayesian=bayesian, gain=0.1, key=keys[-3])
+        if components > 1:  # components that start at the same place never part
+            spread = jax.random.normal(keys[-4], (components * n_dimensions,))
+            self.means = eqx.tree_at(lambda layer: layer.bias, self.means, spread)
+        self.active = jnp.arange(components) < (components if n_active is None else n_active)
+        self.n_dimensions = n_dimensions
+
+    def condition(self, x: Float[Array, "n k"], key: PRNGKeyArray | None = None) -> MixtureParameters:
+        """The mixture of each row; with a key the weights are sampled, one draw a row."""
+        keys = [None] * (len(self.layers) + 3) if key is None else list(jax.random.split(key, len(self.layers) + 3))
+        for layer, k in zip(self.layers, keys, strict=False):
+            x = jnp.tanh(layer(x, k))
+        n, d = x.shape[0], self.n_dimensions
+        logits = jnp.where(self.active, self.logits(x, keys[-3]), INACTIVE_LOGIT)
+        return MixtureParameters(
+            jax.nn.log_softmax(logits),
+            self.means(x, keys[-2]).reshape(n, -1, d),
+            self.triangles(x, keys[-1]).reshape(n, -1, d * (d + 1) // 2),
+        )
+
+    def log_prob(self, u: Float[Array, "n D"], context: MixtureParameters) -> Float[Array, " n"]:
+        """log Σₖ aₖ N(u; mₖ, (UₖᵀUₖ)⁻¹), row by row."""
+        d = self.n_dimensions
+        rows, columns = np.triu_indices(d)
+        pick = jnp.asarray(np.eye(d, dtype=np.float32)[columns].T)  # (D, T): entry t multiplies dimension columns[t]
+        gather = jnp.asarray(np.eye(d, dtype=np.float32)[rows])  # (T, D): and adds to row rows[t]
+        diagonal = jnp.asarray((rows == columns).astype(np.float32))
+        limited = jnp.clip(context.triangles, -LOG_DIAGONAL_LIMIT, LOG_DIAGONAL_LIMIT)
+        entries = jnp.where(diagonal > 0, jnp.exp(limited), context.triangles)
+        white = ((u[:, None, :] - context.means) @ pick * entries) @ gather
+        log_determinant = limited @ diagonal
+        log_normal = log_determinant - 0.5 * jnp.sum(jnp.square(white), axis=2) - 0.5 * d * jnp.log(2 * jnp.pi)
+        return jax.scipy.special.logsumexp(context.log_weights + log_normal, axis=1)
+
+
+def factors_of(triangles: np.ndarray, n_dimensions: int) -> np.ndarray:
+    """Upper triangular precision factors (…, D, D) of raw head outputs (…, T), in double precision."""
+    rows, columns = np.triu_indices(n_dimensions)
+    factors = np.zeros((*np.shape(triangles)[:-1], n_dimensions, n_dimensions))
+    entries = np.asarray(triangles, float).copy()
+    diagonal = rows == columns
+    entries[..., diagonal] = np.exp(np.clip(entries[..., diagonal], -LOG_DIAGONAL_LIMIT, LOG_DIAGONAL_LIMIT))
+    factors[..., rows, columns] = entries
+    return factors
+
+
+def grow(network: MixtureNetwork, n_active: int, *, key: PRNGKeyArray) -> MixtureNetwork:
+    """More components, as copies of the heaviest one (by its bias), slightly perturbed; all start with equal weight.
+
+    The density stays what it was, up to the perturbation, when one component was active before.
+    """
+    active = np.asarray(network.active)
+    n_before, (k,) = int(active.sum()), active.shape
+    if n_active <= n_before or n_active > k:
+        return network
+    heaviest = int(np.argmax(np.where(active, np.asarray(network.logits.bias), -np.inf)))
+    new = np.flatnonzero(~active)[: n_active - n_before]
+    d = network.n_dimensions
+    sizes = {"logits": 1, "means": d, "triangles": d * (d + 1) // 2}
+    for name, size in sizes.items():
+        key, noise_key = jax.random.split(key)
+        head = _copy_component(
+            getattr(network, name), heaviest, new, size, 0.0 if name == "logits" else 1e-2, noise_key
+        )
+        network = eqx.tree_at(lambda n, name=name: getattr(n, name), network, head)
+    active = active.copy()
+    active[new] = True
+    network = eqx.tree_at(lambda n: n.active, network, jnp.asarray(active))
+    if n_before == 1:
+        level = [jnp.zeros_like(network.logits.weight), jnp.zeros_like(network.logits.bias)]
+        network = eqx.tree_at(lambda n: [n.logits.weight, n.logits.bias], network, level)
+    return network
+
+
+def prune(network: MixtureNetwork, log_weights: np.ndarray, smallest: float) -> tuple[MixtureNetwork, int]:
+    """Retire components whose weight (K,), at the observation, is below `smallest`; returns how many went."""
+    active = np.asarray(network.active)
+    keep = active & (np.exp(log_weights) >= smallest)
+    if not keep.any():
+        return network, 0
+    return eqx.tree_at(lambda n: n.active, network, jnp.asarray(keep)), int(active.sum() - keep.sum())
+
+
+def _copy_component(
+    head: Linear, source: int, targets: np.ndarray, size: int, noise: float, key: PRNGKeyArray
+) -> Linear:
+    """Columns of component `source` copied to each of `targets`, the biases perturbed."""
+    from_columns = slice(source * size, (source + 1) * size)
+
+    def copied(values: Array | None) -> Array | None:
+        for target in targets if values is not None else ():
+            values = values.at[..., target * size : (target + 1) * size].set(values[..., from_columns])
+        return values
+
+    head = jax.tree.map(copied, head)
+    bias = head.bias
+    for target, k in zip(targets, jax.random.split(key, len(targets)), strict=True):
+        bias = bias.at[target * size : (target + 1) * size].add(noise * jax.random.normal(k, (size,)))
+    return eqx.tree_at(lambda layer: layer.bias, head, bias)

@@ -1,0 +1,171 @@
+"""Trained densities: ensembles of networks with their feature scaling, and what they say at one observation."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Protocol
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import logsumexp
+
+from antidrome.core.seeds import fold_in, generator, jax_key
+from antidrome.mechanism.densities.gaussian_mixture import GaussianMixture
+from antidrome.mechanism.densities.mixture_network import MixtureNetwork, factors_of
+from antidrome.mechanism.densities.network import DensityNetwork
+from antidrome.mechanism.features import FeatureScaling
+
+CHUNK = 2048
+
+
+class Density(Protocol):
+    """A density over unconstrained coordinates."""
+
+    @property
+    def n_dimensions(self) -> int:
+        """D."""
+
+    def sample(self, seed: int, n: int) -> np.ndarray:
+        """Draw (n, D)."""
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """Log density, (n,), at (n, D)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedDensity:
+    """q(u | x): the average of the networks' densities.
+
+    Parameters
+    ----------
+    networks
+        Members of the ensemble, of one shape.
+    scaling
+        From features as simulated to the networks' inputs.
+    """
+
+    networks: tuple[DensityNetwork, ...]
+    scaling: FeatureScaling
+
+    @property
+    def is_mixture(self) -> bool:
+        """Whether everything about it has a closed form."""
+        return isinstance(self.networks[0].body, MixtureNetwork)
+
+    @property
+    def is_bayesian(self) -> bool:
+        """Whether its weights have a spread."""
+        body = self.networks[0].body
+        return isinstance(body, MixtureNetwork) and body.logits.weight_log_sd is not None
+
+    def at(self, observation: np.ndarray, *, weight_samples: int = 0, seed: int = 0) -> Density:
+        """The density at one observation (k,), with gaps allowed.
+
+        Parameters
+        ----------
+        weight_samples
+            Average over this many draws of Bayesian weights; with 0 their means are used (as in the paper).
+        """
+        x = self.scaling(np.asarray(observation, float)[None])
+        if not self.is_mixture:
+            return FlowDensity(self.networks, x)
+        return _mixture_at(self.networks, x, weight_samples if self.is_bayesian else 0, seed)
+
+    def log_prob(self, u: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """log q(uᵢ | xᵢ), (n,), of pairs (n, D) and (n, k)."""
+        x = self.scaling(features)
+        parts = [_in_chunks(lambda a, b, net=net: _log_prob_of_pairs(net, a, b), u, x) for net in self.networks]
+        return logsumexp(parts, axis=0) - np.log(len(parts))
+
+    def sample(self, seed: int, features: np.ndarray, n: int) -> np.ndarray:
+        """Draw n for each row of features (m, k): (m, n, D)."""
+        if self.is_mixture:
+            return np.stack([self.at(row).sample(fold_in(seed, f"row/{i}"), n) for i, row in enumerate(features)])
+        x = np.repeat(self.scaling(features), n, axis=0)
+        return _sample_rows(self.networks, x, seed).reshape(len(features), n, -1)
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowDensity:
+    """An ensemble of flows at one observation, x (1, k) scaled."""
+
+    networks: tuple[DensityNetwork, ...]
+    x: np.ndarray
+
+    @property
+    def n_dimensions(self) -> int:
+        """D."""
+        return self.networks[0].n_dimensions
+
+    def sample(self, seed: int, n: int) -> np.ndarray:
+        """Draw (n, D)."""
+        return _sample_rows(self.networks, np.broadcast_to(self.x, (n, self.x.shape[1])), seed)
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """Log density, (n,), at (n, D)."""
+        observed = np.broadcast_to(self.x, (len(x), self.x.shape[1]))
+        parts = [_in_chunks(lambda a, b, net=net: _log_prob_of_pairs(net, a, b), x, observed) for net in self.networks]
+        return logsumexp(parts, axis=0) - np.log(len(parts))
+
+
+def _sample_rows(networks: tuple[DensityNetwork, ...], x: np.ndarray, seed: int) -> np.ndarray:
+    """One sample a row of x (n, k), each from a member drawn at random."""
+    draw = generator(seed, "mechanism/flow")
+    d = networks[0].n_dimensions
+    noise = draw.standard_normal((len(x), d))
+    member = draw.integers(0, len(networks), len(x))
+    samples = np.empty((len(x), d))
+    for i, net in enumerate(networks):
+        rows = member == i
+        if rows.any():
+            samples[rows] = _in_chunks(lambda a, b, net=net: _transform_noise(net, a, b), noise[rows], x[rows])
+    return samples
+
+
+def _mixture_at(networks: tuple[DensityNetwork, ...], x: np.ndarray, weight_samples: int, seed: int) -> GaussianMixture:
+    log_weights, means, triangles = [], [], []
+    for i, net in enumerate(networks):
+        rows = jnp.asarray(np.repeat(x, max(weight_samples, 1), axis=0))
+        key = jax_key(seed, f"mechanism/weights/{i}") if weight_samples else None
+        context = _condition(net, rows, key)
+        k = context.log_weights.shape[1]
+        log_weights.append(np.asarray(context.log_weights, float).ravel() - np.log(len(rows)))
+        means.append(np.asarray(context.means, float).reshape(len(rows) * k, -1))
+        triangles.append(np.asarray(context.triangles, float).reshape(len(rows) * k, -1))
+    joined = np.concatenate(log_weights)
+    joined -= logsumexp(joined)
+    used = joined > -50.0
+    factors = factors_of(np.concatenate(triangles)[used], networks[0].n_dimensions)
+    kept = joined[used]
+    return GaussianMixture(kept - logsumexp(kept), np.concatenate(means)[used], factors)
+
+
+def _in_chunks(function: Any, *arrays: np.ndarray) -> np.ndarray:
+    """Apply a compiled function of rows to blocks of one shape, so that it is compiled once; float64 out."""
+    n, parts = len(arrays[0]), []
+    size = CHUNK if n > CHUNK // 8 else CHUNK // 8
+    for start in range(0, n, size):
+        block = [np.asarray(a[start : start + size], np.float32) for a in arrays]
+        short = size - len(block[0])
+        block = [np.concatenate([b, np.repeat(b[-1:], short, axis=0)]) if short else b for b in block]
+        parts.append(np.asarray(function(*block), float)[: size - short])
+    if parts:
+        return np.concatenate(parts)
+    return np.zeros((0, *np.shape(function(*(np.zeros((size, a.shape[1]), np.float32) for a in arrays)))[1:]))
+
+
+@eqx.filter_jit
+def _log_prob_of_pairs(network: DensityNetwork, u: jax.Array, x: jax.Array) -> jax.Array:
+    return network.log_prob(u, network.condition(x))
+
+
+@eqx.filter_jit
+def _transform_noise(network: DensityNetwork, noise: jax.Array, x: jax.Array) -> jax.Array:
+    return network.body.sample(noise, network.condition(x))  # type: ignore[union-attr]
+
+
+@eqx.filter_jit
+def _condition(network: DensityNetwork, x: jax.Array, key: jax.Array | None) -> Any:
+    return network.condition(x, key)

@@ -1,0 +1,224 @@
+"""All diagnostics of one posterior, and the verdict in plain words."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome.core.seeds import fold_in, generator
+from antidrome.errors import InputError
+from antidrome.mechanism.diagnostics.calibration import (
+    Pairs,
+    coverage_levels,
+    empirical_curve,
+    rank_levels,
+    tarp_levels,
+    uniformity,
+)
+from antidrome.mechanism.diagnostics.local_c2st import LocalTest, local_c2st
+from antidrome.mechanism.posterior import Posterior
+from antidrome.mechanism.weights import effective_sample_size
+
+GRID = np.linspace(0, 1, 51)
+SUSPICIOUS = 0.01
+FEW_PAIRS = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosis:
+    """How far a posterior can be trusted.
+
+    Parameters
+    ----------
+    ranks
+        SBC levels (n, D).
+    coverage, tarp
+        Levels (n,).
+    weights
+        Of the pairs (n,).
+    held_out
+        Whether the pairs were kept out of training.
+    calibration
+        Dataset over `parameter` and `level`: curves and their tests.
+    local
+        L-C2ST at the observation.
+    predictive
+        Posterior predictive check; None without a simulator.
+    verdict
+        Sentences, worst first.
+    trustworthy
+        Whether nothing speaks against the posterior.
+    """
+
+    ranks: np.ndarray
+    coverage: np.ndarray
+    tarp: np.ndarray
+    weights: np.ndarray
+    held_out: bool
+    calibration: xr.Dataset
+    local: LocalTest
+    predictive: xr.Dataset | None
+    verdict: tuple[str, ...]
+    trustworthy: bool
+
+    def __str__(self) -> str:
+        return "\n".join(self.verdict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready figures."""
+        numbers = {name: float(value) for name, value in self.calibration.attrs.items()}
+        return {
+            "trustworthy": self.trustworthy,
+            "verdict": list(self.verdict),
+            "pairs": len(self.weights),
+            "effective_pairs": effective_sample_size(self.weights),
+            "held_out": self.held_out,
+            "rank_p": dict(
+                zip(
+                    self.calibration["parameter"].values.tolist(),
+                    self.calibration["rank_p"].values.tolist(),
+                    strict=True,
+                )
+            ),
+            "local_c2st": self.local.statistic,
+            "local_c2st_p": self.local.p,
+            **numbers,
+        }
+
+
+def diagnose(
+    posterior: Posterior,
+    u: np.ndarray,
+    features: np.ndarray,
+    weights: np.ndarray,
+    *,
+    held_out: bool = True,
+    predictive: xr.Dataset | None = None,
+    pairs: int = 300,
+    draws: int = 100,
+    seed: int = 0,
+) -> Diagnosis:
+    """Calibration, local test and verdict from weighted simulations.
+
+    Parameters
+    ----------
+    posterior
+        To judge.
+    u, features, weights
+        Simulations (n, D), (n, k), (n,): parameters in unconstrained coordinates, features as simulated, and prior
+        over proposal times kernel.
+    held_out
+        Whether they were kept out of training.
+    predictive
+        From `predictive_check`.
+    pairs, draws
+        Simulations that are used at most (drawn at random among those with weight), posterior samples at each.
+
+    Raises
+    ------
+    InputError
+        Fewer than ten simulations have a weight.
+    """
+    usable = np.flatnonzero(weights > 1e-6 * weights.max(initial=0.0))
+    if len(usable) < 10:
+        raise InputError(f"{len(usable)} simulations have a weight; diagnostics need at least 10.")
+    if len(usable) > pairs:
+        usable = np.sort(generator(seed, "mechanism/diagnose").choice(usable, pairs, replace=False))
+    visible = features if posterior.unrecorded is None else np.where(posterior.unrecorded, np.nan, features)
+    found = Pairs.of(posterior.trained, u[usable], visible[usable], weights[usable], draws=draws, seed=seed)
+    ranks, tarp = rank_levels(found), tarp_levels(found, seed=seed)
+    coverage = coverage_levels(found, posterior.trained)
+    observed = posterior.observation
+    observed = observed if posterior.unrecorded is None else np.where(posterior.unrecorded, np.nan, observed)
+    local = local_c2st(
+        found,
+        posterior.trained.scaling(visible[usable]),
+        posterior.trained.scaling(observed[None])[0],
+        posterior.density().density.sample(fold_in(seed, "local"), 1000),
+        seed=seed,
+    )
+    table = _calibration(posterior.names, ranks, coverage, tarp, found.weights)
+    verdict = _verdict(table, local, predictive, posterior, found.effective, held_out)
+    trustworthy = len(verdict) == 1
+    return Diagnosis(
+        ranks, coverage, tarp, found.weights, held_out, table, local, predictive, tuple(verdict), trustworthy
+    )
+
+
+def _calibration(
+    names: tuple[str, ...], ranks: np.ndarray, coverage: np.ndarray, tarp: np.ndarray, weights: np.ndarray
+) -> xr.Dataset:
+    tests = [uniformity(ranks[:, i], weights) for i in range(len(names))]
+    curves = np.stack([empirical_curve(ranks[:, i], weights, GRID) for i in range(len(names))])
+    (coverage_d, coverage_p), (tarp_d, tarp_p) = uniformity(coverage, weights), uniformity(tarp, weights)
+    return xr.Dataset(
+        {
+            "rank_curve": (("parameter", "level"), curves),
+            "rank_deviation": ("parameter", [d for d, _ in tests]),
+            "rank_p": ("parameter", [p for _, p in tests]),
+            "coverage_curve": ("level", empirical_curve(coverage, weights, GRID)),
+            "tarp_curve": ("level", empirical_curve(tarp, weights, GRID)),
+        },
+        {"parameter": list(names), "level": GRID},
+        {"coverage_deviation": coverage_d, "coverage_p": coverage_p, "tarp_deviation": tarp_d, "tarp_p": tarp_p},
+    )
+
+
+def _verdict(
+    table: xr.Dataset,
+    local: LocalTest,
+    predictive: xr.Dataset | None,
+    posterior: Posterior,
+    effective: float,
+    held_out: bool,
+) -> list[str]:
+    sentences = []
+    biased = [str(n) for n, p in zip(table["parameter"].values, table["rank_p"].values, strict=True) if p < SUSPICIOUS]
+    if biased:
+        sentences.append(
+            f"Ranks of {', '.join(biased)} are not uniform: these marginals are biased or of the wrong width. Simulate"
+            " more, or use a richer density."
+        )
+    if table.attrs["coverage_p"] < SUSPICIOUS:
+        too = "narrow (overconfident)" if table.attrs["coverage_deviation"] < 0 else "wide (cautious)"
+        sentences.append(
+            f"Credible regions are too {too}: coverage is off by {abs(table.attrs['coverage_deviation']):.2f}."
+        )
+    if table.attrs["tarp_p"] < SUSPICIOUS:
+        sentences.append("TARP finds the joint posterior miscalibrated.")
+    if local.p < 0.04 and local.statistic > 2 * np.median(local.null):
+        sentences.append("A classifier tells the posterior from the truth at this observation (L-C2ST).")
+    sentences += _of_predictive(predictive)
+    last = posterior.reports[-1] if posterior.reports else None
+    if last is not None and (last.effective < 100 or last.largest_weight > 0.1):
+        sentences.append(
+            f"The importance weights of the last round leave {last.effective:.0f} effective simulations, the largest"
+            f" has {100 * last.largest_weight:.0f} %: more simulations, or method='default' or 'tsnpe', would help."
+        )
+    sentences += [note for note in posterior.notes if "outside everything" in note]
+    if effective < FEW_PAIRS:
+        sentences.append(f"Only {effective:.0f} effective simulations to judge by: calibration is hardly tested.")
+    basis = "held-out simulations" if held_out else "the simulations that it was trained on"
+    if not sentences:
+        return [f"Nothing speaks against this posterior, judged by {effective:.0f} effective {basis}."]
+    return [*sentences, f"Judged by {effective:.0f} effective {basis}."]
+
+
+def _of_predictive(predictive: xr.Dataset | None) -> list[str]:
+    if predictive is None:
+        return []
+    sentences = []
+    if predictive.attrs["simulations"] == 0:
+        return ["Every simulation at posterior samples failed."]
+    far = predictive["feature"].values[(predictive["tail_probability"] < SUSPICIOUS).values]
+    if len(far):
+        some = ", ".join(map(str, far[:6]))
+        sentences.append(f"Simulations at the posterior do not give the observed {some}.")
+    failed = predictive.attrs["failed"]
+    total = failed + predictive.attrs["simulations"]
+    if failed > 0.2 * total:
+        sentences.append(f"{failed} of {total} simulations at posterior samples failed.")
+    return sentences

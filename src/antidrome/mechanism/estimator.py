@@ -1,0 +1,269 @@
+"""`SNPE`: a simulator, a prior and a measurement in; the posterior over the simulator's parameters out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from antidrome.core.compilation import enable_compilation_cache
+from antidrome.core.seeds import check_seed
+from antidrome.errors import InputError
+from antidrome.mechanism.densities.embedding import TraceFeatures
+from antidrome.mechanism.densities.network import DensitySettings, FlowSettings, MixtureSettings
+from antidrome.mechanism.fitting import FitSettings, fit_posterior
+from antidrome.mechanism.plans import Plan, plan_for
+from antidrome.mechanism.posterior import Posterior
+from antidrome.mechanism.priors import as_prior
+from antidrome.mechanism.rounds import RoundReport
+from antidrome.mechanism.training import TrainingSettings
+from antidrome.mechanism.views import ParameterDensity
+from antidrome.mechanism.weights import KernelSettings
+
+
+class SNPE(BaseEstimator):
+    """Sequential neural posterior estimation.
+
+    Parameters
+    ----------
+    method
+        "default": weights against the mixture of all rounds' proposals, all simulations re-used, proposals that are
+        half posterior, half truncated prior, an adaptive calibration kernel. "snpe-b": the paper's importance weights,
+        round by round, with Bayesian weights. "tsnpe": truncated proposals. "snpe-c": the atomic loss. "npe": one
+        round, for all observations at once.
+    rounds
+        Rounds of simulating and training; by default the method's.
+    simulations
+        Simulations a round, or one number for each round.
+    density
+        "flow", "mixture", `FlowSettings` or `MixtureSettings`; by default the method's.
+    kernel, training, networks, defensive
+        Replace the method's calibration kernel, training, size of the ensemble, share of the prior in proposals.
+    trace
+        Learn features from traces (`TraceFeatures`).
+    missing
+        What a gap in the observation means: "informative", as simulations have it too (no spike, so no spike shape);
+        "unrecorded", the feature was not measured and is hidden from the network; "auto" tells by whether any
+        simulation lacks it.
+    weight_samples
+        Average predictions over draws of Bayesian weights; 0 uses their means, as the paper does.
+    seed
+        Of everything that is random.
+
+    References
+    ----------
+    Lueckmann, Gonçalves, Bassetto, Öcal, Nonnenmacher & Macke (2017), Flexible statistical inference for mechanistic
+    models of neural dynamics, Advances in Neural Information Processing Systems 30.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from antidrome.mechanism import SNPE, Uniform
+    >>> def simulator(theta, rng):
+    ...     return theta + 0.1 * rng.standard_normal(theta.shape)
+    >>> model = SNPE(method="npe", simulations=200, density="mixture")
+    >>> posterior = model.fit(simulator, {"a": Uniform(-1, 1)}, [0.3], progress=False).posterior_  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        method: str = "default",
+        *,
+        rounds: int | None = None,
+        simulations: int | Sequence[int] = 1000,
+        density: str | DensitySettings | None = None,
+        kernel: KernelSettings | None = None,
+        training: TrainingSettings | None = None,
+        networks: int | None = None,
+        defensive: float | None = None,
+        trace: TraceFeatures | None = None,
+        missing: str = "auto",
+        weight_samples: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.method = method
+        self.rounds = rounds
+        self.simulations = simulations
+        self.density = density
+        self.kernel = kernel
+        self.training = training
+        self.networks = networks
+        self.defensive = defensive
+        self.trace = trace
+        self.missing = missing
+        self.weight_samples = weight_samples
+        self.seed = seed
+
+    def fit(
+        self,
+        simulator: Any,
+        prior: Any,
+        observation: Any,
+        *,
+        checkpoint: str | Path | None = None,
+        progress: bool = True,
+        on_round: Callable[[str], None] | None = None,
+    ) -> SNPE:
+        """Run all rounds.
+
+        Parameters
+        ----------
+        simulator
+            Any Python callable (see `antidrome.mechanism.simulate.as_simulator`), a JAX one, or a simulator object.
+        prior
+            `Prior`, a mapping of names to distributions, or a sequence of distributions.
+        observation
+            Features (k,), a mapping of feature names, or a DataArray; NaN where missing.
+        checkpoint
+            File that is written after every simulated and trained round and from which the same call goes on.
+        progress
+            Show a progress bar.
+        on_round
+            Called with a line of figures (effective sample size, largest weight, …) after each round.
+
+        Returns
+        -------
+        self, with `posterior_`, `rounds_` (Dataset over rounds), `simulations_`, `failures_`, `curves_`, `notes_`.
+
+        Raises
+        ------
+        InputError
+            Settings, prior, simulator and observation that do not fit together.
+        ResumeError
+            The checkpoint belongs to another fit.
+        TrainingError
+            Too few simulations succeeded.
+        """
+        plan = self._plan()
+        settings = FitSettings(
+            method=self.method,
+            plan=plan,
+            simulations=self._simulations(plan.rounds),
+            trace=self.trace,
+            missing=self.missing,
+            weight_samples=self.weight_samples,
+            seed=check_seed(self.seed),
+        )
+        enable_compilation_cache()
+        result = fit_posterior(
+            simulator,
+            as_prior(prior),
+            observation,
+            settings,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            progress=progress,
+            on_round=on_round,
+        )
+        self.posterior_, self.simulations_ = result.posterior, result.progress.simulations
+        self.rounds_, self.failures_ = _table(result.posterior.reports), result.failures
+        self.curves_, self.notes_ = tuple(result.progress.curves), result.posterior.notes
+        return self
+
+    def sample(self, n: int = 1000, *, seed: int = 0) -> xr.DataArray:
+        """Draw `n` parameter sets from the posterior, (sample, parameter)."""
+        return self._fitted().sample(n, seed=seed)
+
+    def log_prob(self, theta: ArrayLike) -> np.ndarray:
+        """Log posterior density of parameter sets (n, parameter), (n,); −∞ outside the prior's support."""
+        return self._fitted().log_prob(theta)
+
+    def map(self) -> xr.DataArray:
+        """The parameter set of highest posterior density."""
+        return self._fitted().map()
+
+    def marginal(self, names: str | Sequence[str]) -> ParameterDensity:
+        """The posterior of some parameters alone."""
+        return self._fitted().marginal(names)
+
+    def conditional(self, values: Mapping[str, float]) -> ParameterDensity:
+        """The posterior of the other parameters, given values of some."""
+        return self._fitted().conditional(values)
+
+    def to_arviz(self, n: int = 4000, *, seed: int = 0) -> Any:
+        """The posterior with prior, prior predictive, observed data and sample statistics, for ArviZ."""
+        from antidrome.mechanism.arviz import arviz_groups, to_arviz
+
+        posterior, simulated = self._fitted(), None
+        if hasattr(self, "simulations_"):
+            first = (self.simulations_.round == 0) & self.simulations_.valid
+            theta = posterior.prior.from_unconstrained(self.simulations_.u[first])
+            simulated = (theta, self.simulations_.features[first])
+        return to_arviz(arviz_groups(posterior, n, seed, simulated=simulated))
+
+    def save(self, path: str | Path) -> None:
+        """Write the posterior as one `.safetensors` file; `load` or `Posterior.load` opens it."""
+        self._fitted().save(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SNPE:
+        """An estimator with the posterior of a file.
+
+        Raises
+        ------
+        ModelFileError
+            No such file, damaged, or not a posterior.
+        """
+        posterior = Posterior.load(path)
+        estimator = cls(
+            posterior.method,
+            rounds=max(1, len(posterior.reports)),
+            simulations=tuple(r.simulations for r in posterior.reports) or 1000,
+            density=posterior.architecture.density,
+            networks=len(posterior.trained.networks),
+            trace=posterior.architecture.trace,
+            weight_samples=posterior.weight_samples,
+            seed=posterior.seed,
+        )
+        estimator.posterior_, estimator.notes_ = posterior, posterior.notes
+        estimator.rounds_ = _table(posterior.reports)
+        return estimator
+
+    def _fitted(self) -> Posterior:
+        check_is_fitted(self, "posterior_")
+        return self.posterior_
+
+    def _plan(self) -> Plan:
+        named = {"flow": FlowSettings(), "mixture": MixtureSettings()}
+        density = self.density
+        if isinstance(density, str):
+            if density not in named:
+                raise InputError(f"density is {density!r}; expected 'flow', 'mixture', or their settings.")
+            density = named[density]
+        if self.missing not in ("auto", "informative", "unrecorded"):
+            raise InputError(f"missing is {self.missing!r}; expected 'auto', 'informative' or 'unrecorded'.")
+        return plan_for(
+            self.method,
+            rounds=self.rounds,
+            density=density,
+            kernel=self.kernel,
+            training=self.training,
+            networks=self.networks,
+            defensive=self.defensive,
+        )
+
+    def _simulations(self, rounds: int) -> tuple[int, ...]:
+        given = self.simulations
+        numbers = (int(given),) * rounds if isinstance(given, int | np.integer) else tuple(int(n) for n in given)
+        if len(numbers) != rounds or min(numbers) < 10:
+            raise InputError(
+                f"simulations is {given!r} for {rounds} rounds; expected one number, or one for each round, each at"
+                " least 10."
+            )
+        return numbers
+
+
+def _table(reports: Sequence[RoundReport]) -> xr.Dataset:
+    """The figures of all rounds, one variable each over the dimension round."""
+    names = [f.name for f in dataclasses.fields(RoundReport) if f.name != "round"]
+    columns = {}
+    for name in names:
+        values = [getattr(report, name) for report in reports]
+        columns[name] = ("round", np.array([np.nan if v is None else v for v in values]))
+    return xr.Dataset(columns, {"round": [report.round for report in reports]})

@@ -1,0 +1,118 @@
+"""Scaling of features before a network sees them: a monotone map of each, then units of spread; nothing is lost.
+
+Positive features over decades are taken in the logarithm, others with heavy tails through asinh; far outliers are
+drawn in logarithmically. Everything is decided on the first simulations (the paper's pilot run) and then kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+import numpy as np
+
+from antidrome.errors import InputError
+
+IDENTITY, LOGARITHM, ASINH = 0, 1, 2
+HEAVY_RIGHT = 6.0
+HEAVY_TAILS = 8.0
+SMALLEST_SPREAD = 1e-6
+FAR = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureScaling:
+    """The map of each of k features.
+
+    Parameters
+    ----------
+    kind
+        (k,), 0 identity, 1 logarithm, 2 asinh.
+    centre, spread
+        (k,), before asinh: (x − centre)/spread; after the logarithm, likewise.
+    mean, sd
+        (k,), of what came out, so that inputs have mean 0 and variance 1 over the first simulations.
+    """
+
+    kind: np.ndarray
+    centre: np.ndarray
+    spread: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray, n_trace: int = 0, channels: int = 1) -> FeatureScaling:
+        """Decide from features (n, k) with gaps; the first `n_trace` are a trace, scaled by channel, never bent.
+
+        Raises
+        ------
+        InputError
+            There is no simulation to decide from.
+        """
+        if not len(features):
+            raise InputError("No valid simulation is there to scale the features by.")
+        k = features.shape[1]
+        kind, centre, spread = np.zeros(k, np.int64), np.zeros(k), np.ones(k)
+        for i in range(n_trace, k):
+            kind[i], centre[i], spread[i] = _choose(features[:, i])
+        plain = cls(kind, centre, spread, np.zeros(k), np.ones(k))
+        mapped = plain._map(features)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            mean, sd = np.nanmean(mapped, axis=0), np.nanstd(mapped, axis=0)
+            for channel in range(channels if n_trace else 0):
+                columns = slice(channel, n_trace, channels)
+                mean[columns], sd[columns] = np.nanmean(mapped[:, columns]), np.nanstd(mapped[:, columns])
+        sd = np.where(np.isfinite(sd) & (sd > SMALLEST_SPREAD * np.maximum(1, np.abs(mean))), sd, 1.0)
+        return dataclasses.replace(plain, mean=np.nan_to_num(mean), sd=sd)
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Scaled features (n, k), float32; gaps stay gaps."""
+        z = (self._map(np.asarray(features, float)) - self.mean) / self.sd
+        far = np.abs(z) > FAR
+        drawn_in = np.sign(z) * (FAR + np.log1p(np.abs(np.where(far, z, 0.0)) - np.where(far, FAR, 0.0)))
+        return np.where(far, drawn_in, z).astype(np.float32)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Named arrays, for a file."""
+        return {f.name: np.asarray(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Any]) -> FeatureScaling:
+        """The scaling of named arrays."""
+        return cls(**{f.name: np.asarray(arrays[f.name]) for f in dataclasses.fields(cls)})
+
+    def _map(self, x: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            logarithm = np.log(np.maximum(x, 0.0) + self.centre * (self.kind == LOGARITHM))
+            bent = np.arcsinh((x - self.centre) / self.spread)
+        return np.where(self.kind == LOGARITHM, logarithm, np.where(self.kind == ASINH, bent, x))
+
+
+def _choose(values: np.ndarray) -> tuple[int, float, float]:
+    """Kind, centre and spread of the map of one feature; of a logarithm, `centre` is an offset that keeps 0 finite."""
+    values = values[np.isfinite(values)]
+    if len(values) < 10:
+        return IDENTITY, 0.0, 1.0
+    q01, q25, q50, q75, q99 = np.quantile(values, [0.01, 0.25, 0.5, 0.75, 0.99])
+    if values.min() > 0 and q99 > HEAVY_RIGHT * q50:
+        return LOGARITHM, float(values.min()) * 1e-3, 1.0
+    if q75 > q25 and q99 - q01 > HEAVY_TAILS * (q75 - q25):
+        return ASINH, float(q50), float(q75 - q25)
+    return IDENTITY, 0.0, 1.0
+
+
+def constant_features(features: np.ndarray) -> np.ndarray:
+    """Which features never vary over the simulations, (k,)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanmax(features, axis=0) - np.nanmin(features, axis=0) <= 0
+
+
+def outside_simulations(observation: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Which observed features (k,) lie beyond everything that was simulated (n, k)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = np.nanmin(features, axis=0), np.nanmax(features, axis=0)
+    return (observation < low) | (observation > high)

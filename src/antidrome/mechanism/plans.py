@@ -1,0 +1,146 @@
+"""The methods by name, and the settings that make each what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from antidrome.core.configuration import did_you_mean
+from antidrome.errors import InputError
+from antidrome.mechanism.densities.network import DensitySettings, FlowSettings, MixtureSettings
+from antidrome.mechanism.training import Loss, TrainingSettings
+from antidrome.mechanism.weights import KernelSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How the rounds of a fit go.
+
+    Parameters
+    ----------
+    rounds
+        Rounds of simulating and training.
+    proposal
+        Where later rounds simulate: "posterior" of the round before; "truncated" prior; "robust", a mixture of both
+        and of the prior; "prior".
+    weighting
+        "round": p/p̃ of this round (the paper); "mixture": against all rounds' proposals; "none".
+    reuse
+        Train on the simulations of all rounds.
+    loss
+        "direct" (weighted log density) or "atomic" (SNPE-C).
+    density
+        Mixture or flow.
+    kernel
+        Calibration kernel.
+    training
+        Training of each round.
+    networks
+        Members of the ensemble.
+    defensive
+        Share of the prior in the proposals of later rounds.
+    degrees
+        Mixture components become Student t with these degrees of freedom in proposals; None keeps Gaussians.
+    """
+
+    rounds: int
+    proposal: Literal["prior", "posterior", "truncated", "robust"]
+    weighting: Literal["none", "round", "mixture"]
+    reuse: bool
+    loss: Loss
+    density: DensitySettings
+    kernel: KernelSettings
+    training: TrainingSettings
+    networks: int = 1
+    defensive: float = 0.0
+    degrees: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.networks < 1 or not 0 <= self.defensive < 1:
+            raise InputError(
+                f"{self.rounds} rounds, {self.networks} networks, defensive {self.defensive}: not possible."
+            )
+        if self.loss == "atomic" and self.kernel.shape != "none":
+            raise InputError("A calibration kernel biases the atomic loss (SNPE-C); use KernelSettings(shape='none').")
+
+
+_NO_KERNEL = KernelSettings(shape="none")
+
+METHODS: dict[str, Plan] = {
+    "default": Plan(
+        rounds=5,
+        proposal="robust",
+        weighting="mixture",
+        reuse=True,
+        loss="direct",
+        density=FlowSettings(),
+        kernel=KernelSettings(),
+        training=TrainingSettings(),
+        defensive=0.1,
+    ),
+    "snpe-b": Plan(
+        rounds=5,
+        proposal="posterior",
+        weighting="round",
+        reuse=False,
+        loss="direct",
+        density=MixtureSettings(components=4, hidden=(50,), bayesian=True),
+        kernel=_NO_KERNEL,
+        training=TrainingSettings(epochs=100, batch=50, learning_rate=1e-3, clip=0.1, validation=0.0),
+        degrees=3.0,
+    ),
+    "tsnpe": Plan(
+        rounds=5,
+        proposal="truncated",
+        weighting="mixture",
+        reuse=True,
+        loss="direct",
+        density=FlowSettings(),
+        kernel=_NO_KERNEL,
+        training=TrainingSettings(),
+    ),
+    "snpe-c": Plan(
+        rounds=5,
+        proposal="posterior",
+        weighting="none",
+        reuse=True,
+        loss="atomic",
+        density=FlowSettings(),
+        kernel=_NO_KERNEL,
+        training=TrainingSettings(),
+    ),
+    "npe": Plan(
+        rounds=1,
+        proposal="prior",
+        weighting="none",
+        reuse=True,
+        loss="direct",
+        density=FlowSettings(),
+        kernel=_NO_KERNEL,
+        training=TrainingSettings(),
+    ),
+}
+
+CITATIONS = {
+    "default": ("lueckmann2017", "deistler2022", "durkan2019"),
+    "snpe-b": ("lueckmann2017",),
+    "tsnpe": ("deistler2022", "durkan2019"),
+    "snpe-c": ("greenberg2019", "durkan2019"),
+    "npe": ("papamakarios2016", "durkan2019"),
+}
+
+
+def plan_for(method: str, **changes: object) -> Plan:
+    """The plan of a method; entries of `changes` that are not None replace its own.
+
+    Raises
+    ------
+    InputError
+        There is no such method, or the settings do not go together.
+    """
+    if method not in METHODS:
+        raise InputError(
+            f"There is no method {method!r}.{did_you_mean(str(method), METHODS)} There are: {', '.join(METHODS)}."
+        )
+    return dataclasses.replace(METHODS[method], **{k: v for k, v in changes.items() if v is not None})

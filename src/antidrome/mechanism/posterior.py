@@ -1,0 +1,217 @@
+"""The posterior of a fit: samples, densities, marginals, conditionals, in the parameters' own units; one file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from antidrome.core.model_files import load_model, save_model
+from antidrome.core.seeds import fold_in
+from antidrome.errors import InputError, ModelFileError
+from antidrome.mechanism.densities.trained import TrainedDensity
+from antidrome.mechanism.plans import CITATIONS
+from antidrome.mechanism.priors import Prior
+from antidrome.mechanism.rounds import RoundReport
+from antidrome.mechanism.snapshots import (
+    Architecture,
+    network_arrays,
+    network_from_arrays,
+    scaling_arrays,
+    scaling_from_arrays,
+)
+from antidrome.mechanism.views import ParameterDensity
+
+FILE_CLASS = "MechanismPosterior"
+
+
+@dataclasses.dataclass(frozen=True)
+class Posterior:
+    """p(θ | x_o), as learned.
+
+    Parameters
+    ----------
+    trained
+        The conditional density.
+    architecture
+        Of its networks.
+    prior
+        Of the parameters.
+    observation
+        Features (k,), NaN where missing.
+    feature_names, feature_units
+        Of the features.
+    unrecorded
+        Features (k,) hidden from the network, because they were never measured.
+    method
+        How it was fitted.
+    seed
+        Of the fit.
+    weight_samples
+        Draws of Bayesian weights that predictions are averaged over; 0: mean weights.
+    reports
+        Figures of the rounds.
+    notes
+        What was left out, hidden, or looks odd.
+    """
+
+    trained: TrainedDensity
+    architecture: Architecture
+    prior: Prior
+    observation: np.ndarray
+    feature_names: tuple[str, ...]
+    feature_units: tuple[str, ...] = ()
+    unrecorded: np.ndarray | None = None
+    method: str = "default"
+    seed: int = 0
+    weight_samples: int = 0
+    reports: tuple[RoundReport, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the parameters."""
+        return self.prior.names
+
+    @property
+    def is_amortised(self) -> bool:
+        """Whether other observations can be asked for: all simulations came from the prior."""
+        return len(self.reports) <= 1
+
+    def density(self, observation: ArrayLike | None = None) -> ParameterDensity:
+        """The density at the observation, or, for a single-round fit, at another one (k,).
+
+        Raises
+        ------
+        InputError
+            Another observation for a fit of several rounds, which is only good near its own; a wrong shape.
+        """
+        if observation is None:
+            observed = self.observation
+        else:
+            observed = self._other(np.asarray(observation, float))
+        if self.unrecorded is not None:
+            observed = np.where(self.unrecorded, np.nan, observed)
+        fixed = self.trained.at(observed, weight_samples=self.weight_samples, seed=fold_in(self.seed, "predict"))
+        return ParameterDensity(self.prior.coordinates, fixed)
+
+    def sample(self, n: int = 1000, *, seed: int = 0, observation: ArrayLike | None = None) -> xr.DataArray:
+        """Draw `n` parameter sets, DataArray (sample, parameter)."""
+        samples = self.density(observation).sample(n, seed=seed)
+        return samples.assign_attrs(method=self.method, citations=list(CITATIONS.get(self.method, ())))
+
+    def log_prob(self, theta: ArrayLike, *, observation: ArrayLike | None = None) -> np.ndarray:
+        """Log density, (n,), in the parameters' own units; −∞ outside the prior's support."""
+        return self.density(observation).log_prob(theta)
+
+    def map(self) -> xr.DataArray:
+        """The parameter set of highest density."""
+        return self.density().map()
+
+    def mean(self) -> xr.DataArray:
+        """Posterior means."""
+        return self.density().mean()
+
+    def covariance(self) -> xr.DataArray:
+        """Posterior covariance, (parameter, other)."""
+        return self.density().covariance()
+
+    def marginal(self, names: str | Sequence[str]) -> ParameterDensity:
+        """The posterior of some parameters alone."""
+        return self.density().marginal(names)
+
+    def conditional(self, values: Mapping[str, float]) -> ParameterDensity:
+        """The posterior of the other parameters, given values of some."""
+        return self.density().conditional(values)
+
+    def summary(self, n: int = 10_000, *, seed: int = 0) -> xr.Dataset:
+        """Mean, standard deviation, median and central 95 % interval of each parameter, and the prior's interval."""
+        samples, prior = self.sample(n, seed=seed), self.prior.sample(fold_in(seed, "prior"), n)
+        low, median, high = np.quantile(samples.values, [0.025, 0.5, 0.975], axis=0)
+        prior_low, prior_high = np.quantile(prior, [0.025, 0.975], axis=0)
+        columns = {
+            "mean": samples.values.mean(axis=0),
+            "sd": samples.values.std(axis=0),
+            "median": median,
+            "low_95": low,
+            "high_95": high,
+            "prior_low_95": prior_low,
+            "prior_high_95": prior_high,
+        }
+        coordinates = {"parameter": list(self.names), "unit": ("parameter", list(self.prior.units))}
+        return xr.Dataset({name: ("parameter", values) for name, values in columns.items()}, coordinates)
+
+    def save(self, path: str | Path) -> None:
+        """Write one `.safetensors` file."""
+        arrays = {"observation": self.observation, **scaling_arrays(self.trained.scaling)}
+        if self.unrecorded is not None:
+            arrays["unrecorded"] = self.unrecorded
+        for m, network in enumerate(self.trained.networks):
+            arrays |= network_arrays(network, f"network-{m}")
+        save_model(
+            path,
+            arrays,
+            class_name=FILE_CLASS,
+            config={
+                "architecture": self.architecture.to_dict(),
+                "prior": self.prior.to_dict(),
+                "method": self.method,
+                "networks": len(self.trained.networks),
+                "weight_samples": self.weight_samples,
+                "feature_names": list(self.feature_names),
+                "feature_units": list(self.feature_units),
+            },
+            units=dict(zip(self.names, self.prior.units, strict=True)),
+            seed=self.seed,
+            citations=CITATIONS.get(self.method, ()),
+            extra={"reports": [dataclasses.asdict(r) for r in self.reports], "notes": list(self.notes)},
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Posterior:
+        """Open a file written by `save`.
+
+        Raises
+        ------
+        ModelFileError
+            No such file, damaged, or not a posterior.
+        """
+        arrays, header = load_model(path, expected_class=FILE_CLASS)
+        try:
+            architecture = Architecture.from_dict(header.config["architecture"], where=str(path))
+            template = architecture.template()
+            networks = tuple(
+                network_from_arrays(template, arrays, f"network-{m}") for m in range(header.config["networks"])
+            )
+            return cls(
+                TrainedDensity(networks, scaling_from_arrays(arrays)),
+                architecture,
+                Prior.from_dict(header.config["prior"]),
+                np.asarray(arrays["observation"]),
+                tuple(header.config["feature_names"]),
+                tuple(header.config["feature_units"]),
+                arrays.get("unrecorded"),
+                header.config["method"],
+                header.seed or 0,
+                header.config["weight_samples"],
+                tuple(RoundReport(**report) for report in header.extra["reports"]),
+                tuple(header.extra["notes"]),
+            )
+        except (KeyError, TypeError, InputError) as error:
+            if isinstance(error, ModelFileError):
+                raise
+            raise ModelFileError(f"{path}: the posterior in this file is not complete ({error}).") from error
+
+    def _other(self, observation: np.ndarray) -> np.ndarray:
+        if not self.is_amortised:
+            raise InputError(
+                f"This posterior was fitted in {len(self.reports)} rounds to one observation and is only good near it."
+                " Fit anew, or with method='npe' for a posterior that serves all observations."
+            )
+        if observation.shape != self.observation.shape:
+            raise InputError(f"The observation has shape {observation.shape}; expected {self.observation.shape}.")
+        return observation

@@ -1,0 +1,167 @@
+"""What the rounds of a fit hold: simulations with their proposal densities, trained networks, and a row of figures."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from antidrome.mechanism.densities.network import DensityNetwork
+from antidrome.mechanism.failures import FailureClassifier
+from antidrome.mechanism.features import FeatureScaling
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundReport:
+    """The figures of one round.
+
+    Parameters
+    ----------
+    round
+        From 1.
+    simulations, failed
+        Simulations of this round, and how many of them failed.
+    missing
+        Share of missing features among the valid ones.
+    trained_on
+        Simulations that entered the loss, of this and earlier rounds.
+    effective
+        Effective sample size of the importance weights.
+    largest_weight
+        Share of the largest importance weight in their sum.
+    effective_with_kernel
+        Effective sample size of weights times kernel.
+    bandwidth
+        Of the kernel; None without one.
+    epochs, loss
+        Of the training, averaged over the ensemble.
+    simulating_s, training_s
+        Seconds.
+    components
+        Mixture components in use after the round; None for flows.
+    """
+
+    round: int
+    simulations: int
+    failed: int
+    missing: float
+    trained_on: int
+    effective: float
+    largest_weight: float
+    effective_with_kernel: float
+    bandwidth: float | None
+    epochs: float
+    loss: float
+    simulating_s: float
+    training_s: float
+    components: int | None = None
+
+    def __str__(self) -> str:
+        failed = f", {self.failed} failed" if self.failed else ""
+        return (
+            f"round {self.round}: {self.simulations} simulations{failed}; ESS {self.effective:.0f} of"
+            f" {self.trained_on}, largest weight {100 * self.largest_weight:.1f} %; {self.epochs:.0f} epochs, loss"
+            f" {self.loss:.3f}"
+        )
+
+
+@dataclasses.dataclass
+class Simulations:
+    """All simulations of a fit, one row each.
+
+    Parameters
+    ----------
+    u
+        Parameters in unconstrained coordinates, (n, D).
+    features
+        (n, k), NaN where missing.
+    valid
+        (n,) bool.
+    round
+        (n,), from 0.
+    log_ratios
+        log p̃_r − log p of each simulation under each round's proposal, (n, rounds).
+    """
+
+    u: np.ndarray
+    features: np.ndarray
+    valid: np.ndarray
+    round: np.ndarray
+    log_ratios: np.ndarray
+
+    @classmethod
+    def empty(cls, n_parameters: int) -> Simulations:
+        """None yet."""
+        return cls(
+            np.zeros((0, n_parameters)),
+            np.zeros((0, 0)),
+            np.zeros(0, bool),
+            np.zeros(0, np.int64),
+            np.zeros((0, 0)),
+        )
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Simulations drawn in each round, (rounds,)."""
+        return np.bincount(self.round, minlength=self.log_ratios.shape[1])
+
+    def extended(
+        self, u: np.ndarray, features: np.ndarray, valid: np.ndarray, old_ratios: np.ndarray, new_ratios: np.ndarray
+    ) -> Simulations:
+        """With a further round.
+
+        Parameters
+        ----------
+        old_ratios
+            log ratio of the simulations so far under the new proposal, (n,).
+        new_ratios
+            Those of the new simulations under all proposals, (m, rounds + 1).
+        """
+        before = np.column_stack([self.log_ratios, old_ratios]) if len(self.u) else new_ratios[:0]
+        return Simulations(
+            np.concatenate([self.u, u]),
+            np.concatenate([self.features.reshape(len(self.u), features.shape[1]), features]),
+            np.concatenate([self.valid, valid]),
+            np.concatenate([self.round, np.full(len(u), new_ratios.shape[1] - 1)]),
+            np.concatenate([before, new_ratios]),
+        )
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a fit stands: enough to go on from.
+
+    Parameters
+    ----------
+    simulations
+        So far.
+    networks
+        The ensemble after each trained round.
+    classifiers
+        Of failure, after each simulated round; None where none was needed.
+    scaling
+        Of features; decided after the first round's simulations.
+    unrecorded
+        Features (k,) that were not measured and are hidden from the networks; decided likewise.
+    reports
+        Of the trained rounds.
+    curves
+        Training and validation loss of each round's first network.
+    """
+
+    simulations: Simulations
+    networks: list[tuple[DensityNetwork, ...]] = dataclasses.field(default_factory=list)
+    classifiers: list[FailureClassifier | None] = dataclasses.field(default_factory=list)
+    scaling: FeatureScaling | None = None
+    unrecorded: np.ndarray | None = None
+    reports: list[RoundReport] = dataclasses.field(default_factory=list)
+    curves: list[tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=list)
+
+    def visible(self, features: np.ndarray) -> np.ndarray:
+        """Features (n, k) or (k,) without those that were not measured."""
+        return features if self.unrecorded is None else np.where(self.unrecorded, np.nan, features)
+
+    @property
+    def rounds_simulated(self) -> int:
+        """Rounds whose simulations are there."""
+        return self.simulations.log_ratios.shape[1]

@@ -1,0 +1,210 @@
+"""Fits as named arrays: what a checkpoint and a posterior file hold, and how they come back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from antidrome.core.configuration import from_dict, to_dict
+from antidrome.core.model_files import load_model, save_model
+from antidrome.errors import ModelFileError, ResumeError
+from antidrome.mechanism.densities.embedding import TraceFeatures
+from antidrome.mechanism.densities.network import DensityNetwork, FlowSettings, MixtureSettings, density_network
+from antidrome.mechanism.failures import FailureClassifier
+from antidrome.mechanism.features import FeatureScaling
+from antidrome.mechanism.rounds import Progress, RoundReport, Simulations
+
+CHECKPOINT_CLASS = "SNPECheckpoint"
+_KINDS = {"mixture": MixtureSettings, "flow": FlowSettings}
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """What is needed to rebuild a network before its arrays are filled in.
+
+    Parameters
+    ----------
+    density
+        Mixture or flow.
+    n_features, n_parameters
+        Sizes.
+    mask
+        Whether masks are inputs.
+    trace
+        Learned features of traces.
+    """
+
+    density: MixtureSettings | FlowSettings
+    n_features: int
+    n_parameters: int
+    mask: bool
+    trace: TraceFeatures | None
+
+    def template(self) -> DensityNetwork:
+        """An untrained network of this shape."""
+        return density_network(
+            self.density,
+            self.n_features,
+            self.n_parameters,
+            mask=self.mask,
+            trace=self.trace,
+            key=jax.random.key(0),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        kind = next(kind for kind, cls in _KINDS.items() if isinstance(self.density, cls))
+        return {
+            "density": {"kind": kind, **to_dict(self.density)},
+            "n_features": self.n_features,
+            "n_parameters": self.n_parameters,
+            "mask": self.mask,
+            "trace": None if self.trace is None else to_dict(self.trace),
+        }
+
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any], *, where: str) -> Architecture:
+        """Read `to_dict` back; InputError where it is none."""
+        density = dict(description["density"])
+        settings = from_dict(_KINDS[density.pop("kind")], density, where=where)
+        trace = description["trace"]
+        return cls(
+            settings,
+            int(description["n_features"]),
+            int(description["n_parameters"]),
+            bool(description["mask"]),
+            None if trace is None else from_dict(TraceFeatures, trace, where=where),
+        )
+
+
+def network_arrays(network: DensityNetwork, prefix: str) -> dict[str, np.ndarray]:
+    """All arrays of a network, by position."""
+    leaves = jax.tree.leaves(eqx.filter(network, eqx.is_array))
+    return {f"{prefix}/{i:04d}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+
+
+def network_from_arrays(template: DensityNetwork, arrays: Mapping[str, np.ndarray], prefix: str) -> DensityNetwork:
+    """The template with its arrays replaced.
+
+    Raises
+    ------
+    ModelFileError
+        Arrays are missing or of other shapes.
+    """
+    parts, rest = eqx.partition(template, eqx.is_array)
+    leaves, structure = jax.tree.flatten(parts)
+    names = sorted(name for name in arrays if name.startswith(f"{prefix}/"))
+    if [np.shape(arrays[name]) for name in names] != [leaf.shape for leaf in leaves]:
+        raise ModelFileError(f"The arrays of {prefix!r} do not have the shapes that the file's settings describe.")
+    filled = [jnp.asarray(arrays[name], leaf.dtype) for name, leaf in zip(names, leaves, strict=True)]
+    return eqx.combine(jax.tree.unflatten(structure, filled), rest)
+
+
+def scaling_arrays(scaling: FeatureScaling) -> dict[str, np.ndarray]:
+    """Of a file."""
+    return {f"scaling/{name}": value for name, value in scaling.to_arrays().items()}
+
+
+def scaling_from_arrays(arrays: Mapping[str, np.ndarray]) -> FeatureScaling:
+    """Of a file."""
+    return FeatureScaling.from_arrays(_under(arrays, "scaling"))
+
+
+def simulation_arrays(simulations: Simulations) -> dict[str, np.ndarray]:
+    """Of a file."""
+    return {f"simulations/{f.name}": getattr(simulations, f.name) for f in dataclasses.fields(simulations)}
+
+
+def simulations_from_arrays(arrays: Mapping[str, np.ndarray]) -> Simulations:
+    """Of a file."""
+    return Simulations(**_under(arrays, "simulations"))
+
+
+@dataclasses.dataclass(frozen=True)
+class FitCheckpoint:
+    """The file from which a fit goes on.
+
+    Parameters
+    ----------
+    path
+        The file.
+    identity
+        JSON-ready description of the fit; a file with another one is refused.
+    """
+
+    path: Path
+    identity: dict[str, Any]
+
+    def save(self, progress: Progress, architecture: Architecture | None) -> None:
+        """Write where the fit stands, atomically."""
+        arrays = simulation_arrays(progress.simulations)
+        if progress.scaling is not None:
+            arrays |= scaling_arrays(progress.scaling)
+        if progress.unrecorded is not None:
+            arrays["unrecorded"] = progress.unrecorded
+        for r, networks in enumerate(progress.networks):
+            for m, network in enumerate(networks):
+                arrays |= network_arrays(network, f"round-{r}/network-{m}")
+        for r, classifier in enumerate(progress.classifiers):
+            for name, value in (classifier.arrays if classifier else {}).items():
+                arrays[f"round-{r}/failures/{name}"] = value
+        for r, (training, validation) in enumerate(progress.curves):
+            arrays |= {f"round-{r}/curves/training": training, f"round-{r}/curves/validation": validation}
+        extra = {
+            "reports": [dataclasses.asdict(report) for report in progress.reports],
+            "classifiers": [classifier is not None for classifier in progress.classifiers],
+            "members": [len(networks) for networks in progress.networks],
+            "architecture": None if architecture is None else architecture.to_dict(),
+        }
+        save_model(self.path, arrays, class_name=CHECKPOINT_CLASS, config=self.identity, extra=extra)
+
+    def restore(self) -> Progress | None:
+        """Where the fit stood; None where there is no file.
+
+        Raises
+        ------
+        ResumeError
+            The file belongs to another fit; the message names what differs.
+        ModelFileError
+            The file is damaged.
+        """
+        if not self.path.exists():
+            return None
+        arrays, header = load_model(self.path, expected_class=CHECKPOINT_CLASS)
+        differing = [k for k in self.identity if header.config.get(k) != self.identity[k]]
+        if differing:
+            raise ResumeError(
+                f"{self.path} is the checkpoint of another fit: {', '.join(differing)} differ. Continue with the"
+                " original settings, or delete the file to start anew."
+            )
+        return _progress(arrays, header.extra, str(self.path))
+
+
+def _progress(arrays: Mapping[str, np.ndarray], extra: Mapping[str, Any], where: str) -> Progress:
+    progress = Progress(simulations_from_arrays(arrays))
+    if any(name.startswith("scaling/") for name in arrays):
+        progress.scaling = scaling_from_arrays(arrays)
+    progress.unrecorded = arrays.get("unrecorded")
+    for r, present in enumerate(extra["classifiers"]):
+        found = _under(arrays, f"round-{r}/failures")
+        progress.classifiers.append(FailureClassifier(found) if present else None)
+    if extra["members"]:
+        template = Architecture.from_dict(extra["architecture"], where=where).template()
+        for r, n in enumerate(extra["members"]):
+            prefixes = [f"round-{r}/network-{m}" for m in range(n)]
+            progress.networks.append(tuple(network_from_arrays(template, arrays, prefix) for prefix in prefixes))
+            curves = _under(arrays, f"round-{r}/curves")
+            progress.curves.append((curves["training"], curves["validation"]))
+    progress.reports = [RoundReport(**report) for report in extra["reports"]]
+    return progress
+
+
+def _under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(f"{prefix}/"): a for name, a in arrays.items() if name.startswith(f"{prefix}/")}

@@ -1,0 +1,318 @@
+"""Sequential neural posterior estimation: rounds of proposing, simulating, weighting and training.
+
+A pure function of (simulator, prior, observation, plan, seed): every random step draws from a stream named after the
+round and what it does, so a fit that was killed goes on from its checkpoint to the same numbers, bit for bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from antidrome.core.seeds import fold_in, generator, jax_key
+from antidrome.errors import InputError, TrainingError
+from antidrome.mechanism.densities.embedding import TraceFeatures
+from antidrome.mechanism.densities.gaussian_mixture import GaussianMixture
+from antidrome.mechanism.densities.mixture_network import MixtureNetwork, grow, prune
+from antidrome.mechanism.densities.network import DensityNetwork, MixtureSettings, density_network
+from antidrome.mechanism.densities.trained import TrainedDensity
+from antidrome.mechanism.failures import train_failure_classifier
+from antidrome.mechanism.features import FeatureScaling
+from antidrome.mechanism.observations import MissingPolicy, unrecorded_features
+from antidrome.mechanism.plans import Plan
+from antidrome.mechanism.priors import Prior
+from antidrome.mechanism.proposals import FromDensity, FromPrior, Mixed, Proposal, Thinned, Truncated
+from antidrome.mechanism.rounds import Progress, RoundReport, Simulations
+from antidrome.mechanism.training import padded_capacity, train_density, training_data
+from antidrome.mechanism.weights import (
+    distances,
+    effective_sample_size,
+    kernel_weights,
+    largest_share,
+    mixture_log_weights,
+    round_log_weights,
+)
+
+_logger = logging.getLogger("antidrome")
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What a fit is about.
+
+    Parameters
+    ----------
+    run
+        (parameters (n, d), seed) → (features (n, k), valid (n,)).
+    prior
+        Of the parameters.
+    observation
+        Features (k,), NaN where missing.
+    simulations
+        Simulations of each round, (rounds,).
+    trace
+        Learned features of traces.
+    missing
+        What a gap in the observation means (`unrecorded_features`).
+    """
+
+    run: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+    prior: Prior
+    observation: np.ndarray
+    simulations: tuple[int, ...]
+    trace: TraceFeatures | None = None
+    missing: MissingPolicy = "auto"
+
+    @property
+    def capacity(self) -> int:
+        """Rows of padded arrays, for all rounds."""
+        return padded_capacity(sum(self.simulations))
+
+
+def run_rounds(
+    problem: Problem,
+    plan: Plan,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+    keep: Callable[[Progress], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Progress:
+    """All rounds, or those that are left.
+
+    Parameters
+    ----------
+    progress
+        Where an earlier run of the same fit was.
+    keep
+        Called after every simulated and every trained round (the checkpoint).
+    tell
+        Called with what is being done.
+
+    Raises
+    ------
+    InputError
+        The simulator does not give what the observation has.
+    TrainingError
+        Too few simulations succeeded, or no loss was finite.
+    """
+    progress = progress or Progress(Simulations.empty(problem.prior.n_parameters))
+    proposals: list[Proposal] = []
+    for r in range(len(progress.reports), plan.rounds):
+        started = time.perf_counter()
+        if progress.rounds_simulated == r:
+            tell(f"round {r + 1}: simulating")
+            proposals += [proposal_of_round(problem, plan, progress, i, seed) for i in range(len(proposals), r + 1)]
+            progress = _simulate(problem, progress, proposals, seed)
+            keep(progress)
+        simulated = time.perf_counter()
+        tell(f"round {r + 1}: training")
+        progress = _train(problem, plan, progress, r, seed, (started, simulated))
+        _logger.info("%s", progress.reports[-1])
+        tell(str(progress.reports[-1]))
+        keep(progress)
+    return progress
+
+
+def proposal_of_round(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int) -> Proposal:
+    """Where round `r` simulates; the same for the same past."""
+    prior = problem.prior
+    proposal: Proposal = FromPrior(prior)
+    if r > 0 and plan.proposal != "prior":
+        density = _trained(progress, r - 1).at(progress.visible(problem.observation))
+        if plan.degrees is not None and isinstance(density, GaussianMixture):
+            density = density.with_heavy_tails(plan.degrees)
+        shares = {"posterior": (1.0, 0.0), "truncated": (0.0, 1.0), "robust": (0.5, 0.5)}[plan.proposal]
+        proposal = _mix(density, prior, shares, plan.defensive, fold_in(seed, f"round-{r}/truncate"))
+    classifier = progress.classifiers[r - 1] if r > 0 else None
+    return proposal if classifier is None else Thinned.of(proposal, classifier, seed=fold_in(seed, f"round-{r}/thin"))
+
+
+def _mix(density: Any, prior: Prior, shares: tuple[float, float], defensive: float, seed: int) -> Proposal:
+    posterior, truncated = shares
+    region = Truncated.of(density, prior, seed=seed) if truncated else None
+    if truncated and region is None:
+        _logger.warning("The posterior is too narrow to truncate the prior by it; the round proposes from it instead.")
+        posterior, truncated = 1.0, 0.0
+    parts: list[tuple[Proposal, float]] = [(FromDensity(density, prior), posterior * (1 - defensive))]
+    if region is not None:
+        parts.append((region, truncated * (1 - defensive)))
+    parts.append((FromPrior(prior), defensive))
+    used = [(part, share) for part, share in parts if share > 0]
+    return used[0][0] if len(used) == 1 else Mixed(*zip(*used, strict=True))
+
+
+def _simulate(problem: Problem, progress: Progress, proposals: list[Proposal], seed: int) -> Progress:
+    """Draw from the last of the proposals, simulate, and note every proposal's density at every simulation."""
+    r = len(proposals) - 1
+    u = proposals[-1].sample(fold_in(seed, f"round-{r}/propose"), problem.simulations[r])
+    features, valid = problem.run(problem.prior.from_unconstrained(u), fold_in(seed, f"round-{r}/simulate"))
+    features = _checked(features, valid, len(u), problem)
+    new = np.stack([proposal.log_ratio(u) for proposal in proposals], axis=1)
+    old = proposals[-1].log_ratio(progress.simulations.u) if r else np.zeros(0)
+    simulations = progress.simulations.extended(u, features, valid, old, new)
+    classifier = train_failure_classifier(
+        simulations.u, ~simulations.valid, seed=fold_in(seed, f"round-{r}/failures"), capacity=problem.capacity
+    )
+    scaling = progress.scaling
+    if scaling is None:
+        n_trace, channels = (problem.trace.n_inputs, problem.trace.channels) if problem.trace else (0, 1)
+        unrecorded = unrecorded_features(problem.observation, features[valid], problem.missing)
+        progress = dataclasses.replace(progress, unrecorded=unrecorded)
+        scaling = FeatureScaling.of(progress.visible(features)[valid], n_trace, channels)
+    return dataclasses.replace(
+        progress, simulations=simulations, classifiers=[*progress.classifiers, classifier], scaling=scaling
+    )
+
+
+def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, times: tuple[float, float]) -> Progress:
+    """Weigh the simulations, train every member of the ensemble, and sum the round up."""
+    simulations, scaling = progress.simulations, progress.scaling
+    assert scaling is not None
+    rows = simulations.valid & (plan.reuse | (simulations.round == r))
+    if rows.sum() < 10:
+        raise TrainingError(
+            f"Only {rows.sum()} of {len(rows)} simulations succeeded up to round {r + 1}; nothing can be learned from"
+            " them. Look at the recorded failures, or narrow the prior."
+        )
+    weights = np.zeros(len(rows))
+    weights[rows] = np.exp(_log_weights(simulations, plan, rows, r))
+    scaled = scaling(progress.visible(simulations.features))
+    observed = scaling(progress.visible(problem.observation)[None])[0]
+    kernel, bandwidth = kernel_weights(distances(scaled, observed), weights, plan.kernel)
+    held_out = generator(seed, "mechanism/held-out").random(len(rows)) < plan.training.validation
+    data = training_data(
+        simulations.u,
+        scaled,
+        weights * kernel,
+        problem.prior.log_prob_unconstrained(simulations.u),
+        held_out=held_out,
+        capacity=problem.capacity,
+    )
+    n_rounds = int(rows.sum()) if plan.reuse else int((simulations.round == r).sum())
+    networks, curves, losses = [], [], []
+    for m in range(plan.networks):
+        start, before = _start(problem, plan, progress, r, m, seed)
+        result = train_density(
+            start,
+            data,
+            plan.training,
+            key=jax_key(seed, f"mechanism/round-{r}/network-{m}"),
+            loss=plan.loss,
+            before=before,
+            divergence=plan.density.tempering if isinstance(plan.density, MixtureSettings) else 0.0,
+            prior_precision=plan.density.prior_precision if isinstance(plan.density, MixtureSettings) else 1.0,
+        )
+        networks.append(result.network)
+        curves.append((result.training_curve, result.validation_curve))
+        losses.append(result.loss)
+    trained = TrainedDensity(tuple(networks), scaling)
+    trained = _pruned(trained, plan, progress.visible(problem.observation))
+    report = RoundReport(
+        round=r + 1,
+        simulations=problem.simulations[r],
+        failed=int((~simulations.valid & (simulations.round == r)).sum()),
+        missing=float(np.isnan(simulations.features[rows]).mean()),
+        trained_on=n_rounds,
+        effective=effective_sample_size(weights),
+        largest_weight=largest_share(weights),
+        effective_with_kernel=effective_sample_size(weights * kernel),
+        bandwidth=bandwidth,
+        epochs=float(np.mean([len(curve[0]) for curve in curves])),
+        loss=float(np.mean(losses)),
+        simulating_s=times[1] - times[0],
+        training_s=time.perf_counter() - times[1],
+        components=_n_components(trained),
+    )
+    return dataclasses.replace(
+        progress,
+        networks=[*progress.networks, trained.networks],
+        reports=[*progress.reports, report],
+        curves=[*progress.curves, curves[0]],
+    )
+
+
+def _log_weights(simulations: Simulations, plan: Plan, rows: np.ndarray, r: int) -> np.ndarray:
+    """Log importance weights of the rows that are used."""
+    ratios = simulations.log_ratios[rows]
+    if plan.weighting == "none":
+        return np.zeros(len(ratios))
+    if plan.weighting == "round":
+        return round_log_weights(ratios[:, r])
+    return mixture_log_weights(ratios, simulations.counts)
+
+
+def _start(
+    problem: Problem, plan: Plan, progress: Progress, r: int, member: int, seed: int
+) -> tuple[DensityNetwork, DensityNetwork | None]:
+    """Where member `member` starts in round `r`: where it ended before; and what its weights are held to."""
+    if r == 0:
+        return fresh_network(problem, plan, progress, member, seed), None
+    before = progress.networks[r - 1][member]
+    if isinstance(before.body, MixtureNetwork) and r == plan.rounds - 1:
+        key = jax_key(seed, f"mechanism/grow/{member}")
+        body = grow(before.body, before.body.active.shape[0], key=key)
+        before = eqx.tree_at(lambda n: n.body, before, body)
+    return before, before
+
+
+def fresh_network(problem: Problem, plan: Plan, progress: Progress, member: int, seed: int) -> DensityNetwork:
+    """The untrained member `member` of the ensemble."""
+    return density_network(
+        plan.density,
+        len(problem.observation),
+        problem.prior.n_parameters,
+        mask=masks_are_inputs(problem, progress),
+        trace=problem.trace,
+        key=jax_key(seed, f"mechanism/network-{member}"),
+    )
+
+
+def masks_are_inputs(problem: Problem, progress: Progress) -> bool:
+    """Whether networks are told which features are missing: where any was, in the first round or the observation."""
+    simulations = progress.simulations
+    seen = progress.visible(simulations.features)[(simulations.round == 0) & simulations.valid]
+    return bool(np.isnan(seen).any() or np.isnan(problem.observation).any())
+
+
+def _trained(progress: Progress, r: int) -> TrainedDensity:
+    assert progress.scaling is not None
+    return TrainedDensity(progress.networks[r], progress.scaling)
+
+
+def _pruned(trained: TrainedDensity, plan: Plan, observation: np.ndarray) -> TrainedDensity:
+    """Without the components that weigh next to nothing at the observation."""
+    if not isinstance(plan.density, MixtureSettings) or plan.density.prune_below == 0:
+        return trained
+    x = jax.numpy.asarray(trained.scaling(observation[None]))
+    networks = []
+    for net in trained.networks:
+        assert isinstance(net.body, MixtureNetwork)
+        body, _ = prune(net.body, np.asarray(net.condition(x).log_weights[0]), plan.density.prune_below)
+        networks.append(eqx.tree_at(lambda n: n.body, net, body))
+    return TrainedDensity(tuple(networks), trained.scaling)
+
+
+def _n_components(trained: TrainedDensity) -> int | None:
+    bodies = [net.body for net in trained.networks]
+    return max(int(b.active.sum()) for b in bodies) if all(isinstance(b, MixtureNetwork) for b in bodies) else None
+
+
+def _checked(features: np.ndarray, valid: np.ndarray, n: int, problem: Problem) -> np.ndarray:
+    features = np.asarray(features, float)
+    k = len(problem.observation)
+    if features.shape != (n, k) or np.shape(valid) != (n,):
+        raise InputError(
+            f"The simulator gave features of shape {features.shape} and validity of shape {np.shape(valid)} for {n}"
+            f" parameter sets, but the observation has {k} features; expected ({n}, {k}) and ({n},)."
+        )
+    if np.isinf(features[np.asarray(valid, bool)]).any():
+        raise InputError("The simulator gave infinite features in valid rows; mark those simulations as failed.")
+    return features

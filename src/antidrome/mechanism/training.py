@@ -1,0 +1,380 @@
+"""Training of a density network: the whole loop, epochs and early stopping, in one compiled call.
+
+Arrays are padded to a capacity that is fixed for all rounds and the number of simulations is an ordinary argument, so
+that what was compiled in the first round serves the others. Minibatches are drawn on the device.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from antidrome.errors import InputError, TrainingError
+from antidrome.mechanism.densities.bayesian import divergence_between, divergence_from_ridge, linear_layers
+from antidrome.mechanism.densities.network import DensityNetwork
+
+Loss = Literal["direct", "atomic"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How a density network is trained.
+
+    Parameters
+    ----------
+    epochs
+        Passes over the simulations, at most.
+    batch
+        Simulations in a minibatch.
+    learning_rate
+        Of Adam.
+    clip
+        Largest norm of a gradient.
+    validation
+        Share of the simulations that decide when to stop; 0 trains for all epochs.
+    patience
+        Epochs without improvement before the learning rate drops, and at last training stops.
+    drops
+        How often the learning rate drops (to 30 %), each time from the best weights so far.
+    atoms
+        Parameter sets that each simulation is told from, in the atomic loss.
+    """
+
+    epochs: int = 500
+    batch: int = 100
+    learning_rate: float = 1e-3
+    clip: float = 5.0
+    validation: float = 0.1
+    patience: int = 15
+    drops: int = 1
+    atoms: int = 10
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch, self.patience) < 1 or self.atoms < 2 or self.drops < 0:
+            raise InputError(f"{self}: epochs, batch and patience need to be positive, atoms at least 2.")
+        if not (self.learning_rate > 0 and self.clip > 0 and 0 <= self.validation < 0.9):
+            raise InputError(f"{self}: learning_rate and clip need to be positive, validation in [0, 0.9).")
+
+
+class TrainingData(NamedTuple):
+    """Simulations padded to a capacity, and which rows are for what.
+
+    Parameters
+    ----------
+    u
+        Parameters in unconstrained coordinates, (capacity, D).
+    x
+        Scaled features, (capacity, k), NaN where missing.
+    weights
+        Importance weight times kernel, (capacity,).
+    log_prior
+        Log prior density of u, (capacity,); used by the atomic loss.
+    training, validation
+        Row numbers, (capacity,), of which the first `n_training` and `n_validation` count.
+    """
+
+    u: Float[Array, "capacity D"]
+    x: Float[Array, "capacity k"]
+    weights: Float[Array, " capacity"]
+    log_prior: Float[Array, " capacity"]
+    training: Int[Array, " capacity"]
+    n_training: Int[Array, ""]
+    validation: Int[Array, " capacity"]
+    n_validation: Int[Array, ""]
+
+
+class TrainingResult(NamedTuple):
+    """The trained network, its best validation loss (the last training loss without validation), and the curves."""
+
+    network: DensityNetwork
+    loss: float
+    training_curve: np.ndarray
+    validation_curve: np.ndarray
+
+
+class _Carry(NamedTuple):
+    arrays: PyTree
+    optimiser: PyTree
+    best: PyTree
+    best_loss: Array
+    waited: Array
+    drops: Array
+    epoch: Array
+    training_curve: Array
+    validation_curve: Array
+
+
+def padded_capacity(n: int) -> int:
+    """The smallest power of two that holds n, at least 256."""
+    return max(256, 1 << (int(n) - 1).bit_length())
+
+
+def training_data(
+    u: np.ndarray,
+    x: np.ndarray,
+    weights: np.ndarray,
+    log_prior: np.ndarray,
+    *,
+    held_out: np.ndarray,
+    capacity: int,
+) -> TrainingData:
+    """Pad simulations; rows with weight 0 are left out, weights have mean 1 over training and over validation rows.
+
+    Parameters
+    ----------
+    u, x, weights, log_prior
+        As in `TrainingData`, without padding.
+    held_out
+        (n,) bool, rows for validation.
+
+    Raises
+    ------
+    TrainingError
+        No simulation has a positive weight.
+    """
+    used = weights > 0
+    training, validation = np.flatnonzero(used & ~held_out), np.flatnonzero(used & held_out)
+    if len(training) < 2:
+        raise TrainingError(
+            f"{len(training)} of {len(u)} simulations can be used for training. Raise the number of simulations, or"
+            " look at why they fail (the failures are recorded with the simulations)."
+        )
+    weights = np.array(weights, float)
+    for rows in (training, validation):
+        if len(rows):
+            weights[rows] /= weights[rows].mean()
+
+    def padded(values: np.ndarray, dtype: Any = np.float32) -> Array:
+        full = np.zeros((capacity, *values.shape[1:]), dtype)
+        full[: len(values)] = values
+        return jnp.asarray(full)
+
+    return TrainingData(
+        padded(u),
+        padded(x),
+        padded(weights),
+        padded(log_prior),
+        padded(training, np.int32),
+        jnp.asarray(len(training), jnp.int32),
+        padded(validation, np.int32),
+        jnp.asarray(len(validation), jnp.int32),
+    )
+
+
+def train_density(
+    network: DensityNetwork,
+    data: TrainingData,
+    settings: TrainingSettings,
+    *,
+    key: PRNGKeyArray,
+    loss: Loss = "direct",
+    before: DensityNetwork | None = None,
+    divergence: float = 1.0,
+    prior_precision: float = 0.01,
+) -> TrainingResult:
+    """Minimise the weighted negative log density (SNPE-B, eq. 5 of Lueckmann et al. 2017), or the atomic loss.
+
+    Parameters
+    ----------
+    network
+        Where to start; Bayesian weights are sampled and their divergence is part of the loss.
+    before
+        The network of the round before, to which the divergence is measured; without it, to N(0, 1/λ).
+    divergence
+        Factor on the divergence (tempering).
+    prior_precision
+        λ.
+
+    Raises
+    ------
+    TrainingError
+        No epoch had a finite loss.
+    """
+    arrays, static = eqx.partition(network, eqx.is_inexact_array)
+    reference = arrays if before is None else eqx.filter(before, eqx.is_inexact_array)
+    carry = _train(
+        arrays,
+        reference,
+        data,
+        key,
+        jnp.asarray(before is not None),
+        jnp.asarray(divergence, jnp.float32),
+        jnp.asarray(prior_precision, jnp.float32),
+        static,
+        settings,
+        loss,
+    )
+    epochs = int(carry.epoch)
+    result = TrainingResult(
+        eqx.combine(carry.best, static),
+        float(carry.best_loss),
+        np.asarray(carry.training_curve)[:epochs],
+        np.asarray(carry.validation_curve)[:epochs],
+    )
+    if not np.isfinite(result.loss):
+        raise TrainingError(
+            f"The loss was not finite in any of {epochs} epochs. Lower the learning rate, or look for extreme values in"
+            " the simulated features."
+        )
+    return result
+
+
+@eqx.filter_jit
+def _train(
+    arrays: PyTree,
+    reference: PyTree,
+    data: TrainingData,
+    key: PRNGKeyArray,
+    carried: Array,
+    divergence: Array,
+    prior_precision: Array,
+    static: PyTree,
+    settings: TrainingSettings,
+    loss: Loss,
+) -> _Carry:
+    optimiser = optax.chain(optax.clip_by_global_norm(settings.clip), optax.adam(settings.learning_rate))
+    bayesian = bool(linear_layers(eqx.combine(arrays, static)))
+    batch_loss = functools.partial(_LOSSES[loss], static=static, settings=settings)
+
+    def objective(parameters: PyTree, rows: Array, counted: Array, key: PRNGKeyArray) -> Array:
+        batch = _Batch(data.u[rows], data.x[rows], data.weights[rows] * counted, data.log_prior[rows])
+        value = batch_loss(parameters, batch, key, sampled=bayesian) / settings.batch
+        if not bayesian:
+            return value
+        network, old = eqx.combine(parameters, static), eqx.combine(reference, static)
+        ridge = divergence_from_ridge(network, prior_precision)
+        distance = jnp.where(carried, divergence * divergence_between(network, old), ridge)
+        return value + distance / data.n_training
+
+    def epoch(carry: _Carry) -> _Carry:
+        epoch_key = jax.random.fold_in(key, carry.epoch)
+        order = _shuffled(data.training, data.n_training, jax.random.fold_in(epoch_key, 0))
+        rate = 0.3**carry.drops
+        n_batches = -(-data.n_training // settings.batch)
+
+        def step(i: Array | int, state: tuple) -> tuple:
+            parameters, memory, total = state
+            positions = i * settings.batch + jnp.arange(settings.batch)
+            rows = order[positions % data.n_training]
+            counted = (positions < data.n_training).astype(jnp.float32)
+            step_key = jax.random.fold_in(epoch_key, i + 1)
+            value, gradient = jax.value_and_grad(objective)(parameters, rows, counted, step_key)
+            change, memory = optimiser.update(gradient, memory, parameters)
+            change = jax.tree.map(lambda c: rate * c, change)
+            return optax.apply_updates(parameters, change), memory, total + value
+
+        start = (carry.arrays, carry.optimiser, jnp.zeros(()))
+        parameters, memory, total = jax.lax.fori_loop(0, n_batches, step, start)
+        training_loss = total * settings.batch / data.n_training
+        judged = _evaluate(parameters, data, batch_loss, settings, key)
+        judged = jnp.where(data.n_validation > 0, judged, training_loss)
+        return _judge(carry, parameters, memory, training_loss, judged, settings, data.n_validation > 0)
+
+    def unfinished(carry: _Carry) -> Array:
+        alive = jnp.where(data.n_validation > 0, carry.drops <= settings.drops, True)
+        return (carry.epoch < settings.epochs) & alive
+
+    empty = jnp.full(settings.epochs, jnp.nan)
+    zero = jnp.zeros((), jnp.int32)
+    start = _Carry(arrays, optimiser.init(arrays), arrays, jnp.asarray(jnp.inf), zero, zero, zero, empty, empty)
+    return jax.lax.while_loop(unfinished, epoch, start)
+
+
+class _Batch(NamedTuple):
+    u: Array
+    x: Array
+    weights: Array
+    log_prior: Array
+
+
+def _direct_loss(
+    parameters: PyTree, batch: _Batch, key: PRNGKeyArray, *, static: PyTree, settings: TrainingSettings, sampled: bool
+) -> Array:
+    """Σ w (−log q(u|x))."""
+    network = eqx.combine(parameters, static)
+    context = network.condition(batch.x, key if sampled else None)
+    return -jnp.sum(batch.weights * network.log_prob(batch.u, context))
+
+
+def _atomic_loss(
+    parameters: PyTree, batch: _Batch, key: PRNGKeyArray, *, static: PyTree, settings: TrainingSettings, sampled: bool
+) -> Array:
+    """Σ w (−log of the share that the true parameters have among atoms) (Greenberg, Nonnenmacher & Macke 2019)."""
+    network = eqx.combine(parameters, static)
+    shift_key, weight_key = jax.random.split(key)
+    context = network.condition(batch.x, weight_key if sampled else None)
+    n = batch.u.shape[0]
+    shifts = jax.random.permutation(shift_key, jnp.arange(1, n))[: settings.atoms - 1]
+    shifts = jnp.concatenate([jnp.zeros(1, shifts.dtype), shifts])
+
+    def ratio(shift: Array) -> Array:
+        u, log_prior = jnp.roll(batch.u, shift, axis=0), jnp.roll(batch.log_prior, shift)
+        return network.log_prob(u, context) - log_prior
+
+    ratios = jax.lax.map(ratio, shifts)
+    return -jnp.sum(batch.weights * (ratios[0] - jax.scipy.special.logsumexp(ratios, axis=0)))
+
+
+_LOSSES = {"direct": _direct_loss, "atomic": _atomic_loss}
+
+
+def _evaluate(parameters: PyTree, data: TrainingData, batch_loss: Any, settings: TrainingSettings, key: Array) -> Array:
+    """Weighted mean loss over the validation rows, with mean weights."""
+    size = max(settings.batch, 256)
+
+    def block(i: Array | int, total: Array) -> Array:
+        positions = i * size + jnp.arange(size)
+        rows = data.validation[positions % jnp.maximum(data.n_validation, 1)]
+        counted = (positions < data.n_validation).astype(jnp.float32)
+        batch = _Batch(data.u[rows], data.x[rows], data.weights[rows] * counted, data.log_prior[rows])
+        return total + batch_loss(parameters, batch, jax.random.fold_in(key, i), sampled=False)
+
+    total = jax.lax.fori_loop(0, -(-data.n_validation // size), block, jnp.zeros(()))
+    return total / jnp.maximum(data.n_validation, 1)
+
+
+def _judge(
+    carry: _Carry,
+    parameters: PyTree,
+    memory: PyTree,
+    training_loss: Array,
+    judged: Array,
+    settings: TrainingSettings,
+    stopping: Array,
+) -> _Carry:
+    """Keep the weights if they are the best (the last, without validation); drop the rate after too long a wait."""
+    finite = jnp.isfinite(judged) & jnp.isfinite(training_loss)
+    better = finite & jnp.where(stopping, judged < carry.best_loss, True)
+    best = _select(better, parameters, carry.best)
+    waited = jnp.where(better, 0, carry.waited + 1)
+    drop = (stopping & (waited >= settings.patience)) | ~finite
+    return _Carry(
+        _select(drop, best, parameters),
+        _select(finite, memory, carry.optimiser),
+        best,
+        jnp.where(better, judged, carry.best_loss),
+        jnp.where(drop, 0, waited),
+        carry.drops + drop,
+        carry.epoch + 1,
+        carry.training_curve.at[carry.epoch].set(training_loss),
+        carry.validation_curve.at[carry.epoch].set(judged),
+    )
+
+
+def _select(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+
+
+def _shuffled(rows: Array, n: Array, key: PRNGKeyArray) -> Array:
+    """The first n entries of `rows` in random order; the padding stays behind them."""
+    chance = jax.random.uniform(key, rows.shape)
+    chance = jnp.where(jnp.arange(rows.shape[0]) < n, chance, jnp.inf)
+    return rows[jnp.argsort(chance)]

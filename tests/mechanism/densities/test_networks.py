@@ -1,0 +1,120 @@
+"""Density networks: densities integrate to one, samples have the density they claim, the rest by brute force."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from antidrome.mechanism.densities import bayesian
+from antidrome.mechanism.densities.gaussian_mixture import GaussianMixture
+from antidrome.mechanism.densities.mixture_network import MixtureNetwork, factors_of, grow, prune
+from antidrome.mechanism.densities.spline_flow import BOUND, SplineFlow, rational_quadratic
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def network() -> MixtureNetwork:
+    return MixtureNetwork(3, 2, components=4, hidden=(8,), bayesian=True, key=KEY, n_active=1)
+
+
+@pytest.fixture(scope="module")
+def flow() -> SplineFlow:
+    flow = SplineFlow(3, 2, layers=2, bins=5, hidden=8, n_context=6, key=KEY)
+    leaves, structure = jax.tree.flatten(flow)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    noisy = [leaf + 0.3 * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)]
+    return jax.tree.unflatten(structure, noisy)
+
+
+def test_mixture_network_gives_the_density_of_its_mixture(network: MixtureNetwork) -> None:
+    x, u = jax.random.normal(KEY, (5, 3)), jax.random.normal(jax.random.key(3), (5, 2))
+    context = network.condition(x)
+    ours = network.log_prob(u, context)
+    for row in range(5):
+        mixture = GaussianMixture(
+            np.asarray(context.log_weights[row], float),
+            np.asarray(context.means[row], float),
+            factors_of(np.asarray(context.triangles[row]), 2),
+        )
+        np.testing.assert_allclose(mixture.log_prob(np.asarray(u[row])[None])[0], ours[row], rtol=1e-4)
+
+
+def test_sampled_weights_scatter_as_weights_would(network: MixtureNetwork) -> None:
+    layer = bayesian.Linear(3, 1, bayesian=True, key=KEY)
+    x = jnp.tile(jnp.array([[1.0, -2.0, 0.5]]), (20_000, 1))
+    values = np.asarray(layer(x, jax.random.key(5)))[:, 0]
+    expected_sd = np.exp(bayesian.INITIAL_LOG_SD) * np.sqrt(1 + 4 + 0.25 + 1)
+    assert values.std() == pytest.approx(expected_sd, rel=0.05)
+    assert values.mean() == pytest.approx(float(layer(x[:1])[0, 0]), abs=4 * expected_sd / np.sqrt(20_000))
+
+
+def test_divergences_are_those_of_gaussians(network: MixtureNetwork) -> None:
+    other = MixtureNetwork(3, 2, components=4, hidden=(8,), bayesian=True, key=jax.random.key(9), n_active=1)
+    expected_ridge = expected_between = 0.0
+    for layer, old in zip(bayesian.linear_layers(network), bayesian.linear_layers(other), strict=True):
+        for m, s, m0, s0 in (
+            (layer.weight, layer.weight_log_sd, old.weight, old.weight_log_sd),
+            (layer.bias, layer.bias_log_sd, old.bias, old.bias_log_sd),
+        ):
+            m, sd, m0, sd0 = np.asarray(m), np.exp(np.asarray(s)), np.asarray(m0), np.exp(np.asarray(s0))
+            ridge_sd = 0.1**-0.5
+            expected_ridge += np.sum(np.log(ridge_sd / sd) + (sd**2 + m**2) / (2 * ridge_sd**2) - 0.5)
+            expected_between += np.sum(np.log(sd0 / sd) + (sd**2 + (m - m0) ** 2) / (2 * sd0**2) - 0.5)
+    assert float(bayesian.divergence_from_ridge(network, 0.1)) == pytest.approx(expected_ridge, rel=1e-4)
+    assert float(bayesian.divergence_between(network, other)) == pytest.approx(expected_between, rel=1e-4)
+    assert float(bayesian.divergence_between(network, network)) == pytest.approx(0, abs=1e-3)
+
+
+def test_growing_keeps_the_density_and_pruning_retires(network: MixtureNetwork) -> None:
+    x, u = jax.random.normal(KEY, (6, 3)), jax.random.normal(jax.random.key(3), (6, 2))
+    before = network.log_prob(u, network.condition(x))
+    grown = grow(network, 3, key=jax.random.key(2))
+    assert np.asarray(grown.active).tolist() == [True, True, True, False]
+    context = grown.condition(x)
+    np.testing.assert_allclose(np.exp(np.asarray(context.log_weights))[0], [1 / 3, 1 / 3, 1 / 3, 0], atol=1e-6)
+    np.testing.assert_allclose(grown.log_prob(u, context), before, atol=0.2)
+    pruned, n_gone = prune(grown, np.log([0.9, 0.01, 0.09, 1e-9]), 0.05)
+    assert n_gone == 1
+    assert np.asarray(pruned.active).tolist() == [True, False, True, False]
+    assert grow(grown, 9, key=KEY) is grown
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_spline_is_invertible_and_its_slope_is_the_derivative(inverse: bool) -> None:
+    raw = jax.random.normal(KEY, (40, 1, 3 * 6 - 1)) * 1.5
+    x = jnp.linspace(-1.3 * BOUND, 1.3 * BOUND, 40)[:, None]
+    y, log_slope = rational_quadratic(x, raw, inverse=inverse)
+    back, log_back = rational_quadratic(y, raw, inverse=not inverse)
+    np.testing.assert_allclose(back, x, atol=2e-3)
+    np.testing.assert_allclose(log_back, -log_slope, atol=2e-2)
+    h = 1e-2
+    up, down = (rational_quadratic(x + step, raw, inverse=inverse)[0] for step in (h, -h))
+    numeric = np.log(np.asarray(up - down)) - np.log(2 * h)
+    assert np.median(np.abs(numeric - np.asarray(log_slope))) < 5e-3
+
+
+def test_flow_integrates_to_one_and_samples_have_its_density(flow: SplineFlow) -> None:
+    x = jnp.array([[0.3, -1.0, 0.5]])
+    context = flow.condition(x)
+    axis = np.linspace(-14, 14, 300, dtype=np.float32)
+    grid = jnp.asarray(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
+    log_density = jax.jit(flow.log_prob)(grid, jnp.broadcast_to(context, (len(grid), context.shape[1])))
+    cell = float(axis[1] - axis[0]) ** 2
+    assert float(jnp.exp(log_density).sum()) * cell == pytest.approx(1.0, abs=0.02)
+    noise = jax.random.normal(KEY, (4000, 2))
+    samples = jax.jit(flow.sample)(noise, jnp.broadcast_to(context, (4000, context.shape[1])))
+    expected_mean = (jnp.exp(log_density)[:, None] * grid).sum(0) * cell
+    np.testing.assert_allclose(samples.mean(0), expected_mean, atol=0.15)
+
+
+def test_flow_is_autoregressive_and_invertible(flow: SplineFlow) -> None:
+    layer, context = flow.transforms[0], jnp.ones((3, 6))
+    u = jax.random.normal(KEY, (3, 2))
+    z, change = layer.forward(u, context)
+    np.testing.assert_allclose(layer.backward(z, context), u, atol=1e-3)
+    jacobian = jax.jacobian(lambda v: layer.forward(v[None], context[:1])[0][0])(u[0])
+    assert float(jacobian[0, 1]) == 0.0
+    assert float(jnp.log(jnp.abs(jnp.linalg.det(jacobian)))) == pytest.approx(float(change[0]), abs=1e-3)
+    one = SplineFlow(3, 1, layers=2, bins=5, hidden=8, n_context=6, key=KEY)
+    assert one.sample(jnp.zeros((2, 1)), one.condition(jnp.ones((2, 3)))).shape == (2, 1)
