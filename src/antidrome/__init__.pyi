@@ -1,3 +1,4 @@
+from . import data as data
 from . import errors as errors
 from . import recordings as recordings
 from . import spikes as spikes
@@ -14,6 +15,7 @@ __all__ = [
     "SpikeVAE",
     "check",
     "cite",
+    "data",
     "delta_f_over_f",
     "errors",
     "read",

@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import sys
+import typing
 import types
 from collections.abc import Callable
 
@@ -134,7 +135,9 @@ def test_a_closed_pipe_is_no_error() -> None:
 
 @pytest.mark.parametrize("name", app.COMMANDS)
 def test_every_command_exists(name: str) -> None:
-    config_class, run = app.load_command(name)
-    assert dataclasses.is_dataclass(config_class)
-    assert config_class.__dataclass_params__.frozen
+    options, run = app.load_command(name)
+    for config_class in typing.get_args(options) or (options,):
+        config_class = getattr(config_class, "__origin__", config_class)  # a sub-command is annotated with its name
+        assert dataclasses.is_dataclass(config_class)
+        assert config_class.__dataclass_params__.frozen
     assert callable(run)

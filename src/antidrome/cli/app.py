@@ -29,6 +29,7 @@ COMMANDS = {
     "check": "look at a recording before anything is inferred from it",
     "simulate": "make a recording whose spikes are known",
     "report": "make the page of a results folder again",
+    "data": "list and fetch public recordings and references",
 }
 
 
@@ -69,10 +70,13 @@ def usage() -> str:
     )
 
 
-def load_command(name: str) -> tuple[type, Callable[[typing.Any], int]]:
-    """Import one command; return its dataclass of options (the annotation of ``run``'s parameter) and its ``run``."""
+def load_command(name: str) -> tuple[typing.Any, Callable[[typing.Any], int]]:
+    """Import one command; return the annotation of ``run``'s parameter and its ``run``.
+
+    The annotation is a dataclass of options, or the union of those of the sub-commands.
+    """
     module = importlib.import_module(f"antidrome.cli.{name}")
-    hints = typing.get_type_hints(module.run)
+    hints = typing.get_type_hints(module.run, include_extras=True)
     hints.pop("return", None)
     return next(iter(hints.values())), module.run
 

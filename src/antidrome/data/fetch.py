@@ -1,0 +1,89 @@
+"""Fetch a data set from a mirror (a folder or a URL) into the cache, every file checked against its sha256."""
+
+import os
+import shutil
+from pathlib import Path
+
+from antidrome.core.files import atomic_write
+from antidrome.core.progress import progress as show_progress
+from antidrome.data.catalogue import Dataset, File, find
+from antidrome.errors import InputError
+
+MIRROR = "ANTIDROME_MIRROR"
+"""Environment variable with the mirror: a folder, or the URL below which the files lie."""
+
+
+def get(
+    name: str, *, mirror: str | Path | None = None, folder: str | Path | None = None, progress: bool = True
+) -> Path:
+    """Fetch a data set and return the folder in which its files lie; what is there already is only checked.
+
+    Parameters
+    ----------
+    name
+        As listed by `antidrome data list`.
+    mirror
+        Folder or URL that holds the files; by default the environment variable ``ANTIDROME_MIRROR``.
+    folder
+        Where to put the files; by default the user's cache.
+    progress
+        Show a progress bar.
+
+    Raises
+    ------
+    InputError
+        No such data set; no mirror; or a file that is missing there or is not the one that the registry lists.
+    """
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")  # the progress bar tells what is fetched
+    dataset = find(name)
+    source = _mirror(mirror, dataset)
+    target = Path(folder) if folder is not None else Path(pooch.os_cache("antidrome"))
+    with show_progress(f"Fetching {name}", dataset.size, unit="bytes", enabled=progress) as bar:
+        for file in dataset.files:
+            _fetch(file, source, target)
+            bar.advance(file.size)
+    return target / Path(dataset.files[0].path).parent
+
+
+def _mirror(mirror: str | Path | None, dataset: Dataset) -> str:
+    source = str(mirror or os.environ.get(MIRROR, ""))
+    if not source:
+        raise InputError(
+            f"{dataset.name} is not bundled, and no mirror is set. Give a folder or URL that holds"
+            f" {dataset.files[0].path} (--mirror, or the environment variable {MIRROR})."
+            f" The data come from {dataset.origin}."
+        )
+    if "://" not in source and not Path(source).is_dir():
+        raise InputError(f"The mirror {source} is neither a folder nor a URL.")
+    return source
+
+
+def _fetch(file: File, source: str, target: Path) -> None:
+    """One file, by pooch: fetched where it is missing or differs, refused where it is not what the registry lists."""
+    import pooch
+
+    remote = "://" in source
+    place = target / file.path
+    try:
+        pooch.retrieve(
+            url=f"{source.rstrip('/')}/{file.path}" if remote else f"file://{Path(source).resolve() / file.path}",
+            known_hash=f"sha256:{file.sha256}",
+            fname=place.name,
+            path=place.parent,
+            downloader=None if remote else _copy,
+        )
+    except FileNotFoundError as error:
+        raise InputError(f"The mirror {source} does not hold {file.path}.") from error
+    except ValueError as error:
+        raise InputError(
+            f"{file.path} in the mirror {source} is not the file that the registry lists (its sha256 differs)."
+            " It may be damaged or of another version."
+        ) from error
+
+
+def _copy(url: str, output_file: str, _: object) -> None:
+    """A downloader for folders."""
+    with atomic_write(Path(output_file)) as temporary:
+        shutil.copyfile(url.removeprefix("file://"), temporary)
