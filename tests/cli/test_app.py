@@ -5,8 +5,8 @@ import errno
 import os
 import signal
 import sys
-import typing
 import types
+import typing
 from collections.abc import Callable
 
 import pytest
