@@ -1,4 +1,4 @@
-"""Mechanistic models: from a simulator and a measurement to the posterior over its parameters (Lueckmann et al. 2017)."""
+"""Mechanistic models: from a simulator and a measurement to the posterior over its parameters."""
 
 import lazy_loader
 

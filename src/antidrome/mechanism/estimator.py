@@ -54,6 +54,10 @@ class SNPE(BaseEstimator):
         simulation lacks it.
     weight_samples
         Average predictions over draws of Bayesian weights; 0 uses their means, as the paper does.
+    diagnose
+        Judge the posterior at the end of a fit (`diagnosis_`).
+    predictive
+        Simulations at posterior samples for that, besides those of the rounds; 0 for none.
     seed
         Of everything that is random.
 
@@ -86,6 +90,8 @@ class SNPE(BaseEstimator):
         trace: TraceFeatures | None = None,
         missing: str = "auto",
         weight_samples: int = 0,
+        diagnose: bool = True,
+        predictive: int = 100,
         seed: int = 0,
     ) -> None:
         self.method = method
@@ -99,6 +105,8 @@ class SNPE(BaseEstimator):
         self.trace = trace
         self.missing = missing
         self.weight_samples = weight_samples
+        self.diagnose = diagnose
+        self.predictive = predictive
         self.seed = seed
 
     def fit(
@@ -116,13 +124,15 @@ class SNPE(BaseEstimator):
         Parameters
         ----------
         simulator
-            Any Python callable (see `antidrome.mechanism.simulate.as_simulator`), a JAX one, or a simulator object.
+            Any Python callable (see `antidrome.mechanism.simulate.as_simulator`), a JAX one, or a simulator object; or
+            `Simulations` that are there already, for a single round.
         prior
             `Prior`, a mapping of names to distributions, or a sequence of distributions.
         observation
             Features (k,), a mapping of feature names, or a DataArray; NaN where missing.
         checkpoint
-            File that is written after every simulated and trained round and from which the same call goes on.
+            Folder in which every finished simulation and every trained round is kept, and from which the same call
+            goes on after an interruption, to the same result.
         progress
             Show a progress bar.
         on_round
@@ -130,7 +140,8 @@ class SNPE(BaseEstimator):
 
         Returns
         -------
-        self, with `posterior_`, `rounds_` (Dataset over rounds), `simulations_`, `failures_`, `curves_`, `notes_`.
+        self, with `posterior_`, `rounds_` (Dataset over rounds), `simulations_`, `failures_`, `curves_`,
+        `diagnosis_` (None if too few simulations can be judged by), `notes_`.
 
         Raises
         ------
@@ -149,6 +160,8 @@ class SNPE(BaseEstimator):
             trace=self.trace,
             missing=self.missing,
             weight_samples=self.weight_samples,
+            diagnose=self.diagnose,
+            predictive=self.predictive,
             seed=check_seed(self.seed),
         )
         enable_compilation_cache()
@@ -163,6 +176,7 @@ class SNPE(BaseEstimator):
         )
         self.posterior_, self.simulations_ = result.posterior, result.progress.simulations
         self.rounds_, self.failures_ = _table(result.posterior.reports), result.failures
+        self.diagnosis_ = result.diagnosis
         self.curves_, self.notes_ = tuple(result.progress.curves), result.posterior.notes
         return self
 

@@ -11,20 +11,27 @@ import numpy as np
 
 from antidrome.core.configuration import to_dict
 from antidrome.core.hashing import hash_arrays
+from antidrome.core.progress import ProgressBar
 from antidrome.core.progress import progress as show_progress
+from antidrome.core.seeds import fold_in
+from antidrome.errors import InputError
 from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import DensitySettings
 from antidrome.mechanism.densities.trained import TrainedDensity
+from antidrome.mechanism.diagnostics.diagnose import Diagnosis, diagnose
+from antidrome.mechanism.diagnostics.predictive import predictive_check
 from antidrome.mechanism.features import constant_features, outside_simulations
 from antidrome.mechanism.observations import MissingPolicy, as_observation
 from antidrome.mechanism.plans import Plan
 from antidrome.mechanism.posterior import Posterior
 from antidrome.mechanism.priors import Prior
-from antidrome.mechanism.rounds import Progress
-from antidrome.mechanism.running import Runner, running
+from antidrome.mechanism.problem import Problem
+from antidrome.mechanism.rounds import Progress, RoundReport
+from antidrome.mechanism.running import Recorded, Runner, running
 from antidrome.mechanism.simulate.batch import Failure
 from antidrome.mechanism.snapshots import Architecture, FitCheckpoint
-from antidrome.mechanism.snpe import Problem, masks_are_inputs, run_rounds
+from antidrome.mechanism.snpe import masks_are_inputs, run_rounds
+from antidrome.mechanism.weighing import FEWEST, weigh_for_judgement
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +52,10 @@ class FitSettings:
         What a gap in the observation means.
     weight_samples
         Draws of Bayesian weights for predictions.
+    diagnose
+        Whether to judge the posterior at the end.
+    predictive
+        Simulations at posterior samples for that; 0 for none.
     seed
         Of everything.
     """
@@ -55,6 +66,8 @@ class FitSettings:
     trace: TraceFeatures | None = None
     missing: MissingPolicy = "auto"
     weight_samples: int = 0
+    diagnose: bool = True
+    predictive: int = 100
     seed: int = 0
 
 
@@ -65,6 +78,7 @@ class Fit:
     posterior: Posterior
     progress: Progress
     failures: tuple[Failure, ...]
+    diagnosis: Diagnosis | None
 
 
 def fit_posterior(
@@ -78,37 +92,99 @@ def fit_posterior(
     on_round: Callable[[str], None] | None = None,
 ) -> Fit:
     """Run all rounds; see `SNPE.fit`."""
-    with running(simulator, prior) as runner:
+    store = None if checkpoint is None else checkpoint / "simulations"
+    with running(simulator, prior, seed=settings.seed, store=store, progress=progress) as runner:
+        recorded = runner if isinstance(runner, Recorded) else None
+        if recorded is not None:
+            settings = _for_recorded(settings, recorded)
         observed = as_observation(observation, runner.feature_names)
         problem = Problem(
-            runner.features, prior, observed, settings.simulations, settings.trace, missing=settings.missing
+            runner.features, prior, observed, settings.simulations, settings.trace, settings.missing, recorded
         )
-        store = None if checkpoint is None else FitCheckpoint(checkpoint, _identity(problem, settings))
-        found = store.restore() if store else None
-        with show_progress("Fitting", sum(settings.simulations), unit="simulations", enabled=progress) as bar:
-            ticked = 0
-
-            def keep(state: Progress) -> None:
-                nonlocal ticked
-                n = len(state.simulations.u)
-                bar.advance(n - ticked)
-                ticked = n
-                if store is not None:
-                    store.save(state, _architecture(problem, state, settings.plan.density))
-
-            def tell(text: str) -> None:
-                finished = "ESS" in text
-                bar.advance(0, figure=text.split("; ")[1].split(",")[0]) if finished else bar.describe(text)
-                if finished and on_round is not None:
-                    on_round(text)
-
-            if found is not None:
-                keep(found)
-            result = run_rounds(problem, settings.plan, seed=settings.seed, progress=found, keep=keep, tell=tell)
-        return Fit(_posterior(problem, result, settings, runner), result, tuple(runner.failures))
+        keeper = _Keeper(problem, settings, checkpoint, on_round)
+        with show_progress("Fitting", settings.plan.rounds, unit="rounds", enabled=progress) as bar:
+            keeper.bar = bar
+            result = run_rounds(
+                problem,
+                settings.plan,
+                seed=settings.seed,
+                progress=keeper.restore(),
+                keep=keeper.keep,
+                tell=keeper.tell,
+            )
+        posterior = _posterior(problem, result, settings, runner)
+        diagnosis = _diagnosis(posterior, problem, result, settings) if settings.diagnose else None
+        return Fit(posterior, result, tuple(runner.failures), diagnosis)
 
 
-def _posterior(problem: Problem, result: Progress, settings: FitSettings, runner: Runner) -> Posterior:
+class _Keeper:
+    """What happens between steps: checkpoint, progress bar, and a line of figures after each round."""
+
+    def __init__(
+        self, problem: Problem, settings: FitSettings, folder: Path | None, on_round: Callable[[str], None] | None
+    ) -> None:
+        self.problem, self.settings, self.on_round = problem, settings, on_round
+        self.bar: ProgressBar | None = None
+        self.store: FitCheckpoint | None = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.store = FitCheckpoint(folder / "fit.safetensors", _identity(problem, settings))
+
+    def restore(self) -> Progress | None:
+        """Where an earlier run was."""
+        found = self.store.restore() if self.store else None
+        if found is not None and self.bar is not None:
+            self.bar.advance(len(found.reports))
+        return found
+
+    def keep(self, state: Progress) -> None:
+        """After every simulated and every trained round."""
+        if self.store is not None:
+            self.store.save(state, _architecture(self.problem, state, self.settings.plan.density))
+
+    def tell(self, doing: str | RoundReport) -> None:
+        """What is being done, or the figures of a round that has ended."""
+        if isinstance(doing, str):
+            if self.bar is not None:
+                self.bar.describe(doing)
+            return
+        if self.bar is not None:
+            self.bar.advance(1, figure=f"ESS {doing.effective:.0f}, largest weight {100 * doing.largest_weight:.1f} %")
+        if self.on_round is not None:
+            self.on_round(str(doing))
+
+
+def _for_recorded(settings: FitSettings, recorded: Recorded) -> FitSettings:
+    """Recorded simulations: one round of their number, weighted if they did not come from the prior."""
+    if settings.plan.rounds > 1:
+        raise InputError(f"Recorded simulations serve one round, not {settings.plan.rounds}: use method='npe'.")
+    plan = settings.plan if recorded.from_prior else dataclasses.replace(settings.plan, weighting="round")
+    return dataclasses.replace(settings, plan=plan, simulations=(len(recorded.u),))
+
+
+def _diagnosis(posterior: Posterior, problem: Problem, result: Progress, settings: FitSettings) -> Diagnosis | None:
+    """Calibration on what was kept out of training, and simulations at the posterior; None if too little is there."""
+    weights, held_out = weigh_for_judgement(problem, settings.plan, result, settings.seed)
+    if np.sum(weights > 1e-6 * weights.max(initial=0.0)) < FEWEST:
+        return None
+    predictive = None
+    if settings.predictive and problem.first is None:
+        theta = posterior.sample(settings.predictive, seed=fold_in(settings.seed, "mechanism/predictive")).values
+        features, valid = problem.run(theta, settings.plan.rounds)
+        predictive = predictive_check(problem.observation, features, valid, posterior.feature_names)
+    simulations = result.simulations
+    return diagnose(
+        posterior,
+        simulations.u,
+        simulations.features,
+        weights,
+        held_out=held_out,
+        predictive=predictive,
+        seed=settings.seed,
+    )
+
+
+def _posterior(problem: Problem, result: Progress, settings: FitSettings, runner: Runner | Recorded) -> Posterior:
     assert result.scaling is not None
     architecture = _architecture(problem, result, settings.plan.density)
     return Posterior(

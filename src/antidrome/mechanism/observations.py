@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-import xarray as xr
 
-from antidrome.core.configuration import did_you_mean
 from antidrome.errors import InputError
+from antidrome.mechanism.simulate.outputs import as_observation as in_order
 
 MissingPolicy = Literal["auto", "informative", "unrecorded"]
 RARELY = 0.001
@@ -23,12 +21,7 @@ def as_observation(given: Any, feature_names: tuple[str, ...]) -> np.ndarray:
     InputError
         Another number of features, unknown names, nothing but gaps, or infinite values.
     """
-    values = _from_names(given, feature_names) if _is_named(given) else np.asarray(_plain(given), dtype=float).ravel()
-    k = len(feature_names)
-    if values.shape != (k,):
-        raise InputError(
-            f"The observation has {values.size} features, but the simulator gives {k}: {_listing(feature_names)}."
-        )
+    values = np.asarray(in_order(given, feature_names), dtype=float)
     if np.isinf(values).any():
         raise InputError(f"Feature {feature_names[int(np.argmax(np.isinf(values)))]!r} of the observation is infinite.")
     if np.isnan(values).all():
@@ -55,32 +48,3 @@ def unrecorded_features(observation: np.ndarray, simulated: np.ndarray, policy: 
         return None
     hidden = missing if policy == "unrecorded" else missing & (np.isnan(simulated).mean(axis=0) <= RARELY)
     return hidden if hidden.any() else None
-
-
-def _is_named(given: Any) -> bool:
-    return isinstance(given, Mapping | xr.Dataset)
-
-
-def _plain(given: Any) -> Any:
-    try:
-        return np.asarray(given, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"The observation is not made of numbers ({error}).") from error
-
-
-def _from_names(given: Any, feature_names: tuple[str, ...]) -> np.ndarray:
-    from antidrome.mechanism.simulate.outputs import to_vector
-
-    names, _, values = to_vector(given)
-    for name in names:
-        if name not in feature_names:
-            raise InputError(
-                f"The observation has a feature {name!r}, which the simulator does not give."
-                f"{did_you_mean(name, feature_names)} It gives: {_listing(feature_names)}."
-            )
-    found = dict(zip(names, values, strict=True))
-    return np.array([found.get(name, np.nan) for name in feature_names])
-
-
-def _listing(names: tuple[str, ...]) -> str:
-    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:12])} and {len(names) - 12} more"

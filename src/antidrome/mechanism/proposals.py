@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy.special import logsumexp, ndtr, ndtri
@@ -28,6 +28,7 @@ OUTSIDE = -1e6
 """log p̃ − log p where a truncated proposal has no mass (finite, so that sums stay finite)."""
 
 
+@runtime_checkable
 class Proposal(Protocol):
     """Where to simulate."""
 

@@ -16,64 +16,25 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from antidrome.core.seeds import fold_in, generator, jax_key
-from antidrome.errors import InputError, TrainingError
-from antidrome.mechanism.densities.embedding import TraceFeatures
+from antidrome.core.seeds import fold_in, jax_key
+from antidrome.errors import InputError
 from antidrome.mechanism.densities.gaussian_mixture import GaussianMixture
 from antidrome.mechanism.densities.mixture_network import MixtureNetwork, grow, prune
 from antidrome.mechanism.densities.network import DensityNetwork, MixtureSettings, density_network
 from antidrome.mechanism.densities.trained import TrainedDensity
 from antidrome.mechanism.failures import train_failure_classifier
 from antidrome.mechanism.features import FeatureScaling
-from antidrome.mechanism.observations import MissingPolicy, unrecorded_features
+from antidrome.mechanism.observations import unrecorded_features
 from antidrome.mechanism.plans import Plan
 from antidrome.mechanism.priors import Prior
+from antidrome.mechanism.problem import Problem
 from antidrome.mechanism.proposals import FromDensity, FromPrior, Mixed, Proposal, Thinned, Truncated
 from antidrome.mechanism.rounds import Progress, RoundReport, Simulations
-from antidrome.mechanism.training import padded_capacity, train_density, training_data
-from antidrome.mechanism.weights import (
-    distances,
-    effective_sample_size,
-    kernel_weights,
-    largest_share,
-    mixture_log_weights,
-    round_log_weights,
-)
+from antidrome.mechanism.training import train_density, training_data
+from antidrome.mechanism.weighing import weigh
+from antidrome.mechanism.weights import effective_sample_size, largest_share
 
 _logger = logging.getLogger("antidrome")
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """What a fit is about.
-
-    Parameters
-    ----------
-    run
-        (parameters (n, d), seed) → (features (n, k), valid (n,)).
-    prior
-        Of the parameters.
-    observation
-        Features (k,), NaN where missing.
-    simulations
-        Simulations of each round, (rounds,).
-    trace
-        Learned features of traces.
-    missing
-        What a gap in the observation means (`unrecorded_features`).
-    """
-
-    run: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
-    prior: Prior
-    observation: np.ndarray
-    simulations: tuple[int, ...]
-    trace: TraceFeatures | None = None
-    missing: MissingPolicy = "auto"
-
-    @property
-    def capacity(self) -> int:
-        """Rows of padded arrays, for all rounds."""
-        return padded_capacity(sum(self.simulations))
 
 
 def run_rounds(
@@ -83,7 +44,7 @@ def run_rounds(
     seed: int,
     progress: Progress | None = None,
     keep: Callable[[Progress], None] = lambda _: None,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str | RoundReport], None] = lambda _: None,
 ) -> Progress:
     """All rounds, or those that are left.
 
@@ -94,7 +55,7 @@ def run_rounds(
     keep
         Called after every simulated and every trained round (the checkpoint).
     tell
-        Called with what is being done.
+        Called with what is being done, and with the figures of each round.
 
     Raises
     ------
@@ -116,7 +77,7 @@ def run_rounds(
         tell(f"round {r + 1}: training")
         progress = _train(problem, plan, progress, r, seed, (started, simulated))
         _logger.info("%s", progress.reports[-1])
-        tell(str(progress.reports[-1]))
+        tell(progress.reports[-1])
         keep(progress)
     return progress
 
@@ -124,7 +85,7 @@ def run_rounds(
 def proposal_of_round(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int) -> Proposal:
     """Where round `r` simulates; the same for the same past."""
     prior = problem.prior
-    proposal: Proposal = FromPrior(prior)
+    proposal: Proposal = problem.first or FromPrior(prior)
     if r > 0 and plan.proposal != "prior":
         density = _trained(progress, r - 1).at(progress.visible(problem.observation))
         if plan.degrees is not None and isinstance(density, GaussianMixture):
@@ -153,7 +114,7 @@ def _simulate(problem: Problem, progress: Progress, proposals: list[Proposal], s
     """Draw from the last of the proposals, simulate, and note every proposal's density at every simulation."""
     r = len(proposals) - 1
     u = proposals[-1].sample(fold_in(seed, f"round-{r}/propose"), problem.simulations[r])
-    features, valid = problem.run(problem.prior.from_unconstrained(u), fold_in(seed, f"round-{r}/simulate"))
+    features, valid = problem.run(problem.prior.from_unconstrained(u), r)
     features = _checked(features, valid, len(u), problem)
     new = np.stack([proposal.log_ratio(u) for proposal in proposals], axis=1)
     old = proposals[-1].log_ratio(progress.simulations.u) if r else np.zeros(0)
@@ -174,29 +135,17 @@ def _simulate(problem: Problem, progress: Progress, proposals: list[Proposal], s
 
 def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, times: tuple[float, float]) -> Progress:
     """Weigh the simulations, train every member of the ensemble, and sum the round up."""
-    simulations, scaling = progress.simulations, progress.scaling
-    assert scaling is not None
-    rows = simulations.valid & (plan.reuse | (simulations.round == r))
-    if rows.sum() < 10:
-        raise TrainingError(
-            f"Only {rows.sum()} of {len(rows)} simulations succeeded up to round {r + 1}; nothing can be learned from"
-            " them. Look at the recorded failures, or narrow the prior."
-        )
-    weights = np.zeros(len(rows))
-    weights[rows] = np.exp(_log_weights(simulations, plan, rows, r))
-    scaled = scaling(progress.visible(simulations.features))
-    observed = scaling(progress.visible(problem.observation)[None])[0]
-    kernel, bandwidth = kernel_weights(distances(scaled, observed), weights, plan.kernel)
-    held_out = generator(seed, "mechanism/held-out").random(len(rows)) < plan.training.validation
+    assert progress.scaling is not None
+    weighed = weigh(problem, plan, progress, r, seed)
+    weights, kernel = weighed.weights, weighed.kernel
     data = training_data(
-        simulations.u,
-        scaled,
+        progress.simulations.u,
+        weighed.scaled,
         weights * kernel,
-        problem.prior.log_prob_unconstrained(simulations.u),
-        held_out=held_out,
+        problem.prior.log_prob_unconstrained(progress.simulations.u),
+        held_out=weighed.held_out,
         capacity=problem.capacity,
     )
-    n_rounds = int(rows.sum()) if plan.reuse else int((simulations.round == r).sum())
     networks, curves, losses = [], [], []
     for m in range(plan.networks):
         start, before = _start(problem, plan, progress, r, m, seed)
@@ -213,18 +162,18 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
         networks.append(result.network)
         curves.append((result.training_curve, result.validation_curve))
         losses.append(result.loss)
-    trained = TrainedDensity(tuple(networks), scaling)
+    trained = TrainedDensity(tuple(networks), progress.scaling)
     trained = _pruned(trained, plan, progress.visible(problem.observation))
     report = RoundReport(
         round=r + 1,
         simulations=problem.simulations[r],
-        failed=int((~simulations.valid & (simulations.round == r)).sum()),
-        missing=float(np.isnan(simulations.features[rows]).mean()),
-        trained_on=n_rounds,
+        failed=int((~progress.simulations.valid & (progress.simulations.round == r)).sum()),
+        missing=float(np.isnan(progress.simulations.features[weights > 0]).mean()),
+        trained_on=int(np.sum(weights > 0)),
         effective=effective_sample_size(weights),
         largest_weight=largest_share(weights),
         effective_with_kernel=effective_sample_size(weights * kernel),
-        bandwidth=bandwidth,
+        bandwidth=weighed.bandwidth,
         epochs=float(np.mean([len(curve[0]) for curve in curves])),
         loss=float(np.mean(losses)),
         simulating_s=times[1] - times[0],
@@ -237,16 +186,6 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
         reports=[*progress.reports, report],
         curves=[*progress.curves, curves[0]],
     )
-
-
-def _log_weights(simulations: Simulations, plan: Plan, rows: np.ndarray, r: int) -> np.ndarray:
-    """Log importance weights of the rows that are used."""
-    ratios = simulations.log_ratios[rows]
-    if plan.weighting == "none":
-        return np.zeros(len(ratios))
-    if plan.weighting == "round":
-        return round_log_weights(ratios[:, r])
-    return mixture_log_weights(ratios, simulations.counts)
 
 
 def _start(

@@ -1,0 +1,50 @@
+"""What a fit is about: simulator, prior, observation, budget."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from antidrome.mechanism.densities.embedding import TraceFeatures
+from antidrome.mechanism.observations import MissingPolicy
+from antidrome.mechanism.priors import Prior
+from antidrome.mechanism.proposals import Proposal
+from antidrome.mechanism.training import padded_capacity
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What a fit is about.
+
+    Parameters
+    ----------
+    run
+        (parameters (n, d), round) → (features (n, k), valid (n,)).
+    prior
+        Of the parameters.
+    observation
+        Features (k,), NaN where missing.
+    simulations
+        Simulations of each round, (rounds,).
+    trace
+        Learned features of traces.
+    missing
+        What a gap in the observation means (`unrecorded_features`).
+    first
+        Proposal of the first round; the prior when not given.
+    """
+
+    run: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+    prior: Prior
+    observation: np.ndarray
+    simulations: tuple[int, ...]
+    trace: TraceFeatures | None = None
+    missing: MissingPolicy = "auto"
+    first: Proposal | None = None
+
+    @property
+    def capacity(self) -> int:
+        """Rows of padded arrays, for all rounds."""
+        return padded_capacity(sum(self.simulations))

@@ -1,0 +1,97 @@
+"""Which simulations count how much: importance weights and calibration kernel of a round."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from antidrome.core.seeds import generator
+from antidrome.errors import TrainingError
+from antidrome.mechanism.plans import Plan
+from antidrome.mechanism.problem import Problem
+from antidrome.mechanism.rounds import Progress, Simulations
+from antidrome.mechanism.weights import (
+    KernelSettings,
+    distances,
+    kernel_weights,
+    mixture_log_weights,
+    round_log_weights,
+)
+
+FEWEST = 10
+
+
+class Weighed(NamedTuple):
+    """Simulations, one row each, as a round's training sees them.
+
+    Parameters
+    ----------
+    weights
+        Importance weights (n,), mean 1 over those that are used, 0 for the others.
+    kernel
+        K(x, x_o), (n,).
+    bandwidth
+        Of the kernel.
+    scaled
+        Features as the network sees them, (n, k).
+    held_out
+        (n,) bool, kept for validation.
+    """
+
+    weights: np.ndarray
+    kernel: np.ndarray
+    bandwidth: float | None
+    scaled: np.ndarray
+    held_out: np.ndarray
+
+
+def weigh(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int) -> Weighed:
+    """Weights of all simulations for the training of round `r`.
+
+    Raises
+    ------
+    TrainingError
+        Hardly any simulation succeeded.
+    """
+    simulations, scaling = progress.simulations, progress.scaling
+    assert scaling is not None
+    rows = simulations.valid & (plan.reuse | (simulations.round == r))
+    if rows.sum() < FEWEST:
+        raise TrainingError(
+            f"Only {rows.sum()} of {len(rows)} simulations succeeded up to round {r + 1}; nothing can be learned from"
+            " them. Look at the recorded failures, or narrow the prior."
+        )
+    weights = np.zeros(len(rows))
+    weights[rows] = np.exp(_log_weights(simulations, plan, rows, r))
+    scaled = scaling(progress.visible(simulations.features))
+    observed = scaling(progress.visible(problem.observation)[None])[0]
+    kernel, bandwidth = kernel_weights(distances(scaled, observed), weights, plan.kernel)
+    held_out = generator(seed, "mechanism/held-out").random(len(rows)) < plan.training.validation
+    return Weighed(weights, kernel, bandwidth, scaled, held_out)
+
+
+def weigh_for_judgement(problem: Problem, plan: Plan, progress: Progress, seed: int) -> tuple[np.ndarray, bool]:
+    """Weights (n,) that make the simulations pairs from the prior, near the observation, and whether they are held out.
+
+    Simulations that no network was trained on, if the plan kept any; simulations of all rounds, weighted against the
+    mixture of their proposals, whatever the method weights by. After several rounds a kernel confines them to the
+    observation's neighbourhood, where the posterior claims to be good.
+    """
+    kernel = KernelSettings() if plan.rounds > 1 else KernelSettings(shape="none")
+    alike = dataclasses.replace(plan, weighting="mixture", reuse=True, kernel=kernel, loss="direct")
+    weighed = weigh(problem, alike, progress, plan.rounds - 1, seed)
+    weights = weighed.weights * weighed.kernel
+    held_out = plan.training.validation > 0
+    return np.where(weighed.held_out, weights, 0.0) if held_out else weights, held_out
+
+
+def _log_weights(simulations: Simulations, plan: Plan, rows: np.ndarray, r: int) -> np.ndarray:
+    """Log importance weights of the rows that are used."""
+    ratios = simulations.log_ratios[rows]
+    if plan.weighting == "none":
+        return np.zeros(len(ratios))
+    if plan.weighting == "round":
+        return round_log_weights(ratios[:, r])
+    return mixture_log_weights(ratios, simulations.counts)

@@ -1,0 +1,203 @@
+"""`SNPE` from simulator to posterior: all methods, files, interruption, external simulations, what cannot be done."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from antidrome.errors import InputError, ModelFileError, ResumeError
+from antidrome.mechanism import SNPE, Normal, Posterior, Prior, Uniform
+from antidrome.mechanism.densities.network import FlowSettings, MixtureSettings
+from antidrome.mechanism.simulate import external_simulations
+from antidrome.mechanism.simulate.batch import judge
+from antidrome.mechanism.training import TrainingSettings
+
+PRIOR = Prior({"a": Uniform(-2, 2), "b": Normal(0, 1)}, {"a": "mV"})
+QUICK = {
+    "training": TrainingSettings(epochs=40, batch=50, learning_rate=5e-3, patience=8, drops=0),
+    "density": MixtureSettings(components=2, hidden=(16,)),
+    "predictive": 20,
+}
+
+
+class Gaussian:
+    """x = θ + 0.3 noise; the third feature is missing for a < 0, and the simulation fails for a > 1.5."""
+
+    feature_names = ("x", "y", "z")
+    feature_units = ("mV", "", "")
+
+    def __init__(self, fails: bool = False, stop_after: int = 10**9) -> None:
+        self.fails, self.left = fails, stop_after
+
+    def run(self, theta, seed):
+        self.left -= len(theta)
+        if self.left < 0:
+            raise KeyboardInterrupt
+        noise = np.random.default_rng(seed).standard_normal((len(theta), 3))
+        x = np.column_stack([theta, theta[:, 0]]) + 0.3 * noise
+        x[theta[:, 0] < 0, 2] = np.nan
+        if self.fails:
+            x[theta[:, 0] > 1.5] = np.nan
+        return judge(x)
+
+
+OBSERVATION = np.array([0.5, -0.5, 0.6])
+
+
+@pytest.fixture(scope="module")
+def fitted() -> SNPE:
+    return SNPE(rounds=2, simulations=200, **QUICK).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
+
+
+@pytest.mark.parametrize("method", ["default", "snpe-b", "tsnpe", "snpe-c"])
+def test_every_method_finds_the_posterior(method: str) -> None:
+    """a has two measurements of variance 0.09, b one and a unit prior."""
+    changes = QUICK | ({"training": None, "density": None} if method == "snpe-b" else {})
+    model = SNPE(method, rounds=2, simulations=300, **changes)
+    model.fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
+    samples = model.sample(4000).values
+    np.testing.assert_allclose(samples.mean(axis=0), [0.55, -0.5 / 1.09], atol=0.12)
+    np.testing.assert_allclose(samples.std(axis=0), [0.212, np.sqrt(0.09 / 1.09)], rtol=0.35)
+    assert (model.rounds_["effective"] > 10).all()
+    assert ((model.rounds_["largest_weight"] > 0) & (model.rounds_["largest_weight"] < 1)).all()
+
+
+def test_what_a_fit_leaves(fitted: SNPE) -> None:
+    samples = fitted.sample(50, seed=3)
+    assert samples.dims == ("sample", "parameter")
+    assert samples["unit"].values.tolist() == ["mV", ""]
+    assert samples.attrs["citations"][0] == "lueckmann2017"
+    assert np.array_equal(samples, fitted.sample(50, seed=3))
+    assert fitted.log_prob([[0.5, -0.4], [5.0, 0.0]])[1] == -np.inf
+    assert fitted.rounds_.sizes["round"] == 2
+    assert fitted.diagnosis_ is not None
+    assert fitted.diagnosis_.predictive.attrs["simulations"] == 20
+    json.dumps(fitted.diagnosis_.to_dict(), allow_nan=False)
+    assert str(fitted.diagnosis_)
+    table = fitted.posterior_.summary(500)
+    assert (table["low_95"] < table["median"]).all()
+
+
+def test_marginals_and_conditionals_agree_with_the_joint(fitted: SNPE) -> None:
+    joint = fitted.posterior_.density()
+    grid = np.linspace(-3, 3, 601)
+    points = np.column_stack([np.full(601, 0.4), grid])
+    brute = np.trapezoid(np.exp(joint.log_prob(points)), grid)
+    marginal = fitted.marginal("a")
+    assert np.exp(marginal.log_prob([[0.4]])[0]) == pytest.approx(brute, rel=1e-3)
+    conditional = fitted.conditional({"a": 0.4})
+    expected = joint.log_prob([[0.4, -0.3]])[0] - np.log(brute)
+    assert conditional.log_prob([[-0.3]])[0] == pytest.approx(expected, abs=1e-3)
+    assert conditional.names == ("b",)
+    mode = fitted.map().values
+    around = mode + 0.05 * np.random.default_rng(0).standard_normal((200, 2))
+    assert fitted.log_prob(mode[None])[0] >= fitted.log_prob(around).max() - 1e-6
+
+
+def test_written_and_opened(fitted: SNPE, tmp_path) -> None:
+    path = tmp_path / "posterior.safetensors"
+    fitted.save(path)
+    again = SNPE.load(path)
+    assert np.array_equal(again.sample(20), fitted.sample(20))
+    assert Posterior.load(path).prior == PRIOR
+    assert again.rounds_.equals(fitted.rounds_)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelFileError):
+        SNPE.load(path)
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_numbers(fitted: SNPE, tmp_path) -> None:
+    model = SNPE(rounds=2, simulations=200, **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(Gaussian(stop_after=300), PRIOR, OBSERVATION, checkpoint=tmp_path, progress=False)
+    model.fit(Gaussian(), PRIOR, OBSERVATION, checkpoint=tmp_path, progress=False)
+    assert np.array_equal(model.sample(30), fitted.sample(30))
+    assert model.rounds_["loss"].equals(fitted.rounds_["loss"])
+    with pytest.raises(ResumeError, match="observation"):
+        model.fit(Gaussian(), PRIOR, OBSERVATION + 1, checkpoint=tmp_path, progress=False)
+
+
+def test_failures_are_counted_thinned_and_explained() -> None:
+    model = SNPE(rounds=2, simulations=300, method="tsnpe", **QUICK)
+    model.fit(Gaussian(fails=True), PRIOR, np.array([1.3, 0.0, 1.3]), progress=False)
+    failed = model.rounds_["failed"].values
+    assert failed[0] > 15
+    assert any("simulations failed" in note for note in model.notes_)
+    assert model.failures_[0].kind == "non-finite"
+    assert model.rounds_["missing"][0] > 0.05
+
+
+def test_gaps_in_the_observation() -> None:
+    model = SNPE(rounds=1, simulations=300, **QUICK)
+    model.fit(Gaussian(), PRIOR, {"x": 0.1, "y": 0.0}, progress=False)
+    informative = model.sample(2000).values[:, 0].mean()
+    model.fit(Gaussian(), PRIOR, [np.nan, 0.0, np.nan], progress=False)
+    assert any("hidden: x" in note for note in model.notes_)
+    assert informative < 0
+    assert model.sample(2000).values[:, 0].mean() < -0.5
+
+
+def test_one_round_serves_other_observations_and_recorded_simulations() -> None:
+    theta = PRIOR.sample(seed=3, n=400)
+    batch = Gaussian().run(theta, 0)
+    recorded = external_simulations(theta, batch.features, parameter_names=PRIOR.names, feature_names=("x", "y", "z"))
+    model = SNPE(
+        "npe",
+        density=FlowSettings(layers=1, bins=4, hidden=16, context=16),
+        **{k: v for k, v in QUICK.items() if k != "density"},
+    )
+    model.fit(recorded, PRIOR, OBSERVATION, progress=False)
+    other = model.posterior_.sample(2000, observation=[1.0, 1.0, 1.0])
+    assert other.values[:, 0].mean() == pytest.approx(1.0, abs=0.2)
+    view = model.marginal("a")
+    assert view.approximate
+    assert view.sample(10).shape == (10, 1)
+    with pytest.raises(InputError, match="serve one round"):
+        SNPE("default", **QUICK).fit(recorded, PRIOR, OBSERVATION, progress=False)
+
+
+def test_functions_are_simulators(rng) -> None:
+    def simulator(a, b, rng):
+        return {"x": a + 0.1 * rng.standard_normal(), "y": b}
+
+    model = SNPE("npe", simulations=60, **(QUICK | {"diagnose": False}))
+    from antidrome.mechanism.simulate import PythonSimulator
+
+    here = PythonSimulator(simulator, parameter_names=PRIOR.names, n_processes=0)
+    model.fit(here, PRIOR, {"x": 0.1, "y": 0.2}, progress=False)
+    assert model.posterior_.feature_names == ("x", "y")
+
+
+def test_it_is_an_estimator(fitted: SNPE) -> None:
+    copy = clone(fitted)
+    assert copy.get_params()["rounds"] == 2
+    assert not hasattr(copy, "posterior_")
+    assert copy.set_params(seed=4).seed == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "snpeb"}, "Did you mean 'snpe-b'"),
+        ({"density": "spline"}, "'flow', 'mixture'"),
+        ({"simulations": 3}, "at least 10"),
+        ({"simulations": (100, 100, 100), "rounds": 2}, "one for each round"),
+        ({"missing": "drop"}, "'auto', 'informative' or 'unrecorded'"),
+        ({"rounds": 0}, "not possible"),
+    ],
+)
+def test_settings_that_do_not_go_are_named(settings: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SNPE(**settings).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
+
+
+def test_unfit_input_is_named(fitted: SNPE) -> None:
+    with pytest.raises(InputError, match="2 values, the simulator gives 3"):
+        SNPE(simulations=50, rounds=1).fit(Gaussian(), PRIOR, [1.0, 2.0], progress=False)
+    with pytest.raises(InputError, match="fitted in 2 rounds"):
+        fitted.posterior_.sample(5, observation=[0.0, 0.0, 0.0])
+    with pytest.raises(InputError, match="Did you mean"):
+        fitted.marginal("A")
+    with pytest.raises(InputError, match="at least one dimension"):
+        fitted.conditional({"a": 0.1, "b": 0.1})
