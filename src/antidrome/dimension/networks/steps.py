@@ -1,0 +1,101 @@
+"""What an adapter tells of a network: the places where activations can be read, in the order in which they happen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from antidrome.errors import InputError
+
+Kind = Literal["input", "weighted", "linear", "pool", "block", "stage", "other", "output"]
+Batch = np.ndarray | Mapping[str, np.ndarray]
+Sink = Callable[[str, np.ndarray], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One place of a network where activations can be read.
+
+    Parameters
+    ----------
+    name
+        Name of the layer; "input" and "output" for the ends, "NAME:input" for what enters a layer, "NAME#2" for the
+        second call of a layer that is used twice.
+    kind
+        What happens there.
+    shape
+        Shape of one row of activations.
+    n_weighted
+        Layers with weights that were passed up to here, this one included.
+    digest
+        Hash of the activations of the probe rows: steps with equal values are one representation.
+    inside_block
+        Whether it is a part of a repeated block.
+    """
+
+    name: str
+    kind: Kind
+    shape: tuple[int, ...]
+    n_weighted: int
+    digest: str
+    inside_block: bool = False
+
+    @property
+    def width(self) -> int:
+        """Number of units."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@runtime_checkable
+class Network(Protocol):
+    """A network of any framework, as the extraction sees it."""
+
+    framework: str
+    rows_per_pass: int | None
+
+    def steps(self, batch: Batch) -> list[Step]:
+        """The places that can be read, found by running `batch` once."""
+        ...
+
+    def run(self, batch: Batch, names: Sequence[str], sink: Sink) -> None:
+        """Run `batch` and give the activations of each named place to `sink` as soon as they exist."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Hash of structure and weights."""
+        ...
+
+
+def digest_of(values: np.ndarray) -> str:
+    """Hash of values without their shape, so that a flattened copy counts as the same."""
+    return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """Names made unique in their order: the second "relu" becomes "relu#2"."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return unique
+
+
+def as_activations(value: Any, name: str) -> np.ndarray:
+    """Values of a layer as a numpy array of numbers with the batch as first axis.
+
+    Raises
+    ------
+    InputError
+        Complex numbers, text, or a value without a batch axis.
+    """
+    values = np.asarray(value)
+    if values.dtype.kind not in "fbiu" and values.dtype.name != "bfloat16":
+        raise InputError(f"Layer {name!r} gives values of type {values.dtype}; real numbers were expected.")
+    if values.ndim == 0:
+        raise InputError(f"Layer {name!r} gives one number for the whole batch; it has no row for each data point.")
+    return values

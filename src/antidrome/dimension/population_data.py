@@ -1,0 +1,139 @@
+"""From a recording to points: what is left out, binned, spread over time, and shifted for the control."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from antidrome.errors import InputError
+
+MOSTLY = 0.5
+MIN_SHIFT = 0.1
+
+
+class Settings(Protocol):
+    """What this file needs of the settings."""
+
+    bin_frames: int
+    max_points: int | None
+    standardise: bool
+
+
+@dataclass(frozen=True)
+class PopulationPoints:
+    """Points of a population: all bins in their order, and which of them are used.
+
+    Parameters
+    ----------
+    values
+        (bins, neurons), float64, without NaN.
+    index
+        Bins that are used as points.
+    frame
+        Place in time of each used bin, in bins of the recording.
+    kind
+        "time" where neighbouring rows follow one another, "trial" where they do not.
+    notes
+        What was left out.
+    """
+
+    values: Float[np.ndarray, "bins neurons"]
+    index: Int[np.ndarray, " points"]
+    frame: Int[np.ndarray, " points"]
+    kind: Literal["time", "trial"]
+    notes: tuple[str, ...]
+
+    @property
+    def n_used(self) -> int:
+        """Number of points."""
+        return self.index.size
+
+    def used(self, values: np.ndarray) -> np.ndarray:
+        """The rows of (a changed copy of) `values` that are points."""
+        return values[self.index]
+
+
+def population_points(recording: Any, settings: Settings) -> PopulationPoints:
+    """Clean, bin and choose the points of a recording.
+
+    Raises
+    ------
+    InputError
+        Not two axes of numbers, infinite values, or nothing left.
+    """
+    values, kind = _two_axes(recording)
+    notes: list[str] = []
+    values = _without_dead_neurons(values, notes)
+    values, frame = _binned(values, settings.bin_frames, notes)
+    complete = ~np.isnan(values).any(axis=1)
+    if not complete.all():
+        notes.append(f"{int((~complete).sum())} of {len(complete)} points have missing values and were left out.")
+    values, frame = values[complete], frame[complete]
+    if len(values) == 0:
+        raise InputError(f"No point is complete. {' '.join(notes)} Choose neurons that were recorded together.")
+    constant = np.ptp(values, axis=0) == 0
+    if constant.any():
+        notes.append(f"{int(constant.sum())} neurons are constant in what is left and were left out.")
+        values = values[:, ~constant]
+    if settings.standardise and values.size:
+        values = (values - values.mean(axis=0)) / values.std(axis=0)
+    index = np.arange(len(values))
+    if settings.max_points is not None and len(values) > settings.max_points:
+        index = np.linspace(0, len(values) - 1, settings.max_points).round().astype(int)
+        notes.append(f"{settings.max_points} of {len(values)} points were used, spread evenly over the recording.")
+    return PopulationPoints(values, index, frame[index], kind, tuple(notes))
+
+
+def shifted(values: Float[np.ndarray, "bins neurons"], draw: np.random.Generator) -> Float[np.ndarray, "bins neurons"]:
+    """Each neuron shifted circularly by a time of its own: its statistics stay, what neurons share is gone."""
+    n = len(values)
+    least = max(1, int(MIN_SHIFT * n))
+    shifts = draw.integers(least, max(least + 1, n - least + 1), values.shape[1])
+    return np.stack([np.roll(column, shift) for column, shift in zip(values.T, shifts, strict=True)], axis=1)
+
+
+def _two_axes(recording: Any) -> tuple[np.ndarray, Literal["time", "trial"]]:
+    kind: Literal["time", "trial"] = "time"
+    if hasattr(recording, "dims"):
+        if "neuron" in recording.dims and len(recording.dims) == 2:
+            recording = recording.transpose(..., "neuron")
+        kind = "time" if "time" in recording.dims else "trial"
+    values = np.asarray(recording)
+    if values.ndim != 2 or values.dtype.kind not in "fbiu" or 0 in values.shape:
+        raise InputError(
+            f"The recording has the shape {values.shape} and type {values.dtype}; expected numbers (time, neuron) or"
+            " (trial, neuron)."
+        )
+    values = values.astype(np.float64)
+    if np.isinf(values).any():
+        row, neuron = np.argwhere(np.isinf(values))[0]
+        raise InputError(f"The recording has an infinite value (row {row}, neuron {neuron}); mark missing ones as NaN.")
+    return values, kind
+
+
+def _without_dead_neurons(values: np.ndarray, notes: list[str]) -> np.ndarray:
+    missing = np.isnan(values).mean(axis=0) > MOSTLY
+    with np.errstate(invalid="ignore"):
+        filled = np.where(np.isnan(values), np.inf, values)
+        low = filled.min(axis=0)
+        high = np.where(np.isnan(values), -np.inf, values).max(axis=0)
+    constant = (high <= low) & ~missing
+    if missing.any():
+        notes.append(f"{int(missing.sum())} of {missing.size} neurons are missing most of the time and were left out.")
+    if constant.any():
+        notes.append(f"{int(constant.sum())} of {constant.size} neurons never change and were left out.")
+    return values[:, ~missing & ~constant]
+
+
+def _binned(values: np.ndarray, bin_frames: int, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    n_bins = len(values) // bin_frames
+    if n_bins == 0:
+        raise InputError(f"bin_frames is {bin_frames} and the recording has {len(values)} frames: no whole bin.")
+    left = len(values) - n_bins * bin_frames
+    if left:
+        notes.append(f"The last {left} frames fill no bin and were left out.")
+    binned = values[: n_bins * bin_frames].reshape(n_bins, bin_frames, -1)
+    return (binned[:, 0] if bin_frames == 1 else binned.mean(axis=1)), np.arange(n_bins)

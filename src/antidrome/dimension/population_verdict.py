@@ -1,0 +1,114 @@
+"""What can, and what cannot, be concluded from the dimension of a population; in sentences."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+LIKE_INDEPENDENT = 0.8
+STILL_GROWING = 1.1
+MANY_TEMPORAL = 0.1
+LOWER_BOUND = 20.0
+MANY_DUPLICATES = 0.01
+
+
+def verdict(result: xr.Dataset) -> list[str]:
+    """Judge an estimate by its controls.
+
+    Parameters
+    ----------
+    result
+        What `population` has measured.
+
+    Returns
+    -------
+    Sentences, the estimate first. An estimate for which none of the warnings holds says so.
+    """
+    found = float(result["dimension"])
+    first = (
+        f"Dimension {found:.1f} ± {float(result['standard_error']):.1f} (standard error) at {result.attrs['n_points']}"
+        f" points and {result.attrs['n_neurons']} neurons: a figure of this sample size and scale."
+    )
+    warnings = [
+        sentence
+        for rule in (_duplicates, _independent, _noise, _neurons, _points, _time, _high)
+        if (sentence := rule(result, found))
+    ]
+    return [first, *(warnings or ["None of the controls speaks against it."])]
+
+
+def _independent(result: xr.Dataset, found: float) -> str:
+    control = float(result["shuffled_dimension"].mean())
+    if found < LIKE_INDEPENDENT * control:
+        return ""
+    return (
+        f"The same neurons, shifted against one another in time, have {control:.1f}: the estimate hardly differs from"
+        " that of independent neurons, and shared structure cannot be concluded from it."
+    )
+
+
+def _noise(result: xr.Dataset, found: float) -> str:
+    components = int(result["components_above_shuffled"])
+    if found <= components + 1:
+        return ""
+    return (
+        f"Only {components} principal components have more variance than in the shifted recordings, fewer than the"
+        f" estimate: part of it is noise of single neurons, which fills all dimensions."
+    )
+
+
+def _neurons(result: xr.Dataset, found: float) -> str:
+    growth = _last_doubling(result["dimension_by_neurons"].values)
+    if not growth > STILL_GROWING:
+        return ""
+    return (
+        f"With twice the neurons the estimate grows by {growth - 1:.0%}: the recorded neurons do not cover the"
+        " population's states (or each brings noise of its own). For the population it is no figure."
+    )
+
+
+def _points(result: xr.Dataset, found: float) -> str:
+    growth = _last_doubling(result["dimension_by_points"].values)
+    if not growth > STILL_GROWING:
+        if np.isfinite(growth) and growth < 1 / STILL_GROWING:
+            return (
+                f"With twice the points the estimate falls by {1 - growth:.0%}: at shorter distances another, smaller"
+                " structure shows. It depends on scale."
+            )
+        return ""
+    return f"With twice the points the estimate grows by {growth - 1:.0%}: a lower bound, or noise at short distances."
+
+
+def _time(result: xr.Dataset, found: float) -> str:
+    share, apart = float(result["temporal_neighbours"]), float(result["dimension_apart"])
+    if share < MANY_TEMPORAL:
+        return ""
+    other = f"; without such neighbours it is {apart:.1f}" if np.isfinite(apart) else ""
+    return (
+        f"{share:.0%} of the points have their nearest neighbour right beside them in time: the estimate describes the"
+        f" smoothness of the trace as much as the states{other}."
+    )
+
+
+def _high(result: xr.Dataset, found: float) -> str:
+    if found <= LOWER_BOUND:
+        return ""
+    return f"Above {LOWER_BOUND:.0f} estimates from nearest neighbours are lower bounds at realistic numbers of points."
+
+
+def _duplicates(result: xr.Dataset, found: float) -> str:
+    share = (float(result["n_zero"]) + float(result["n_ties"])) / max(1, result.attrs["n_points"])
+    if share < MANY_DUPLICATES:
+        return ""
+    return (
+        f"{share:.0%} of the points were left out, being equal to others or equally far from two (empty bins, counts):"
+        " the estimate holds for the others alone. Longer bins (bin_frames) help."
+    )
+
+
+def _last_doubling(table: np.ndarray) -> float:
+    """Mean estimate at the largest size over that at half of it."""
+    if len(table) < 2:
+        return float("nan")
+    means = np.nanmean(table, axis=1)
+    return float(means[-1] / means[-2])

@@ -1,0 +1,262 @@
+"""Dimension of a population of neurons: how many numbers describe its states, and what a recording cannot tell.
+
+Noise fills every dimension that there is: independent noise in each neuron makes any population look as large as its
+number of neurons, once distances are short enough to see it. So every estimate stands beside three others: the same
+recording with the neurons shifted against one another (no shared structure at all), fewer neurons, and fewer points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from antidrome.dimension.measurement import Measurement, measure
+from jaxtyping import Float
+
+from antidrome.core.progress import ProgressBar
+from antidrome.core.progress import progress as show_progress
+from antidrome.core.seeds import generator
+from antidrome.dimension.population_data import PopulationPoints, population_points, shifted
+from antidrome.dimension.population_verdict import verdict
+from antidrome.errors import InputError
+
+MIN_NEURONS = 3
+MIN_POINTS = 50
+SMALLEST_DRAW = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class PopulationConfig:
+    """How a population is measured.
+
+    Parameters
+    ----------
+    bin_frames
+        Frames that are averaged to one point; for sparse spikes and slow indicators.
+    max_points
+        Points that are used at most, spread evenly over the recording; None for all.
+    exclude_frames
+        Neighbours closer in time than this (in bins) are counted, and an estimate is given without them.
+    draws
+        Random subsets for each number of neurons and of points.
+    n_shuffles
+        Recordings with circularly shifted neurons.
+    standardise
+        Divide each neuron by its standard deviation first.
+    discard_fraction
+        Share of the largest ratios that the fit leaves out.
+    seed
+        Seed of all draws.
+    """
+
+    bin_frames: int = 1
+    max_points: int | None = 4000
+    exclude_frames: int = 5
+    draws: int = 5
+    n_shuffles: int = 5
+    standardise: bool = False
+    discard_fraction: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in {"bin_frames": 1, "exclude_frames": 0, "draws": 1, "n_shuffles": 1}.items():
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}; expected {least} or more.")
+        if self.max_points is not None and self.max_points < MIN_POINTS:
+            raise InputError(
+                f"max_points is {self.max_points}; at least {MIN_POINTS} points are needed, or None for all."
+            )
+        if not 0 <= self.discard_fraction < 1:
+            raise InputError(f"discard_fraction is {self.discard_fraction}; expected a share below 1.")
+
+
+def population(
+    recording: Any, config: PopulationConfig | None = None, *, progress: bool = True, **settings: Any
+) -> xr.Dataset:
+    """Estimate the intrinsic dimension of the states of a population of neurons, with its controls.
+
+    Parameters
+    ----------
+    recording
+        DataArray or array (time, neuron) or (trial, neuron): spikes, latents or fluorescence. Points with NaN and
+        neurons that are constant or mostly missing are left out, counted in the notes.
+    config
+        Settings; or give them one by one (`bin_frames=…`, see `PopulationConfig`).
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    Dataset with `dimension`, `standard_error`, `pca_dimension`, `participation_ratio`; `dimension_by_neurons`
+    (n_neurons, draw) and `shuffled_by_neurons` (n_neurons); `dimension_by_points` (n_points, draw);
+    `shuffled_dimension` (shuffle); `temporal_neighbours`, the share of points whose nearest neighbour is beside them in
+    time, and `dimension_apart`, the estimate without such neighbours; `components_above_shuffled`. The attribute
+    `verdict` says in sentences what can, and what cannot, be concluded.
+
+    Raises
+    ------
+    InputError
+        Not a recording, or too few neurons or points.
+
+    References
+    ----------
+    Altan et al. (2021), Estimating the dimensionality of the manifold underlying multi-electrode neural recordings,
+    PLOS Computational Biology 17: e1008591.
+    """
+    if config is not None and settings:
+        raise InputError("Give either a config or single settings, not both.")
+    config = config or PopulationConfig(**settings)
+    given = population_points(recording, config)
+    if given.values.shape[1] < MIN_NEURONS or given.values.shape[0] < MIN_POINTS:
+        raise InputError(
+            f"{given.values.shape[0]} points × {given.values.shape[1]} neurons are left; at least {MIN_POINTS} points"
+            f" and {MIN_NEURONS} neurons are needed. {' '.join(given.notes)}".rstrip()
+        )
+    neuron_counts, point_counts = (
+        _halvings(given.values.shape[1], SMALLEST_DRAW),
+        _halvings(given.n_used, 2 * MIN_POINTS),
+    )
+    total = 2 + (config.draws + 1) * len(neuron_counts) + config.draws * len(point_counts) + config.n_shuffles
+    with show_progress("Measuring the population", total, unit="estimates", enabled=progress) as bar:
+        return _measured(given, config, neuron_counts, point_counts, bar)
+
+
+def _measured(
+    given: PopulationPoints,
+    config: PopulationConfig,
+    neuron_counts: list[int],
+    point_counts: list[int],
+    bar: ProgressBar,
+) -> xr.Dataset:
+    points = given.used(given.values)
+    whole = _measure(points, config, linear=True)
+    bar.advance(figure=f"dimension {whole.dimension:.1f}")
+    temporal_share, apart = _apart(points, given, config)
+    bar.advance()
+    shifts = [
+        shifted(given.values, generator(config.seed, f"dimension/population/shift-{i}"))
+        for i in range(config.n_shuffles)
+    ]
+    shuffled = []
+    for shift in shifts:
+        shuffled.append(_measure(given.used(shift), config).dimension)
+        bar.advance()
+    by_neurons, shuffled_by_neurons = _over_neurons(given, shifts[0], config, neuron_counts, bar)
+    by_points = _over_points(points, config, point_counts, bar)
+    result = xr.Dataset(
+        {
+            **{name: ((), value) for name, value in whole.numbers().items()},
+            "dimension_by_neurons": (("n_neurons", "draw"), by_neurons),
+            "shuffled_by_neurons": (("n_neurons",), shuffled_by_neurons),
+            "dimension_by_points": (("n_points_drawn", "draw"), by_points),
+            "shuffled_dimension": (("shuffle",), np.array(shuffled)),
+            "temporal_neighbours": ((), temporal_share),
+            "dimension_apart": ((), apart),
+            "components_above_shuffled": ((), _components_above(points, [given.used(s) for s in shifts])),
+        },
+        coords={"n_neurons": neuron_counts, "n_points_drawn": point_counts},
+        attrs={
+            "n_neurons": given.values.shape[1],
+            "n_points": given.n_used,
+            "reliability": whole.verdict,
+            "notes": [*given.notes, *whole.notes],
+            "citations": ["ansuini2019", "facco2017", "altan2021"],
+            "kind": given.kind,
+            "seed": config.seed,
+        },
+    )
+    return result.assign_attrs(verdict=verdict(result))
+
+
+def _measure(points: np.ndarray, config: PopulationConfig, *, linear: bool = False) -> Measurement:
+    return measure(
+        points, discard_fraction=config.discard_fraction, linear=linear, scale=linear, seed=config.seed, progress=False
+    )
+
+
+def _over_neurons(
+    given: PopulationPoints, shift: np.ndarray, config: PopulationConfig, counts: list[int], bar: ProgressBar
+) -> tuple[Float[np.ndarray, "counts draws"], Float[np.ndarray, " counts"]]:
+    """Estimates from random subsets of neurons, and from one subset of the shifted recording."""
+    n_neurons = given.values.shape[1]
+    out, control = np.full((len(counts), config.draws), np.nan), np.full(len(counts), np.nan)
+    for i, count in enumerate(counts):
+        draw = generator(config.seed, f"dimension/population/neurons-{count}")
+        for j in range(config.draws):
+            chosen = np.sort(draw.choice(n_neurons, count, replace=False))
+            out[i, j] = _measure(given.used(given.values[:, chosen]), config).dimension
+            if j == 0:
+                control[i] = _measure(given.used(shift[:, chosen]), config).dimension
+                bar.advance()
+            bar.advance(figure=f"{count} neurons: {out[i, j]:.1f}")
+    return out, control
+
+
+def _over_points(
+    points: np.ndarray, config: PopulationConfig, counts: list[int], bar: ProgressBar
+) -> Float[np.ndarray, "counts draws"]:
+    """Estimates from random subsets of points."""
+    out = np.full((len(counts), config.draws), np.nan)
+    for i, count in enumerate(counts):
+        draw = generator(config.seed, f"dimension/population/points-{count}")
+        for j in range(config.draws):
+            chosen = np.sort(draw.choice(len(points), count, replace=False))
+            out[i, j] = _measure(points[chosen], config).dimension
+            bar.advance(figure=f"{count} points: {out[i, j]:.1f}")
+    return out
+
+
+def _apart(points: np.ndarray, given: PopulationPoints, config: PopulationConfig) -> tuple[float, float]:
+    """Share of points whose nearest neighbour is next to them in time, and the dimension without such neighbours."""
+    reach = config.exclude_frames
+    if given.kind != "time" or reach == 0:
+        return 0.0, np.nan
+    from antidrome.dimension.graph import nearest_neighbours
+
+    k = min(len(points) - 1, 2 + 2 * reach)
+    graph = nearest_neighbours(points, k, progress=False)
+    gap = np.abs(given.frame[graph["neighbour"].values] - given.frame[:, None])
+    near = gap <= reach
+    share = float(near[:, 0].mean())
+    distances = _first_two(graph["distance"].values, ~near)
+    enough = np.isfinite(distances).all(axis=1)
+    if share == 0.0 or enough.sum() < MIN_POINTS:
+        return share, np.nan
+    return share, measure(
+        (distances[enough], None), discard_fraction=config.discard_fraction, seed=config.seed
+    ).dimension
+
+
+def _first_two(distance: Float[np.ndarray, "n k"], allowed: np.ndarray) -> Float[np.ndarray, "n 2"]:
+    """The two smallest allowed distances of each row; infinite where there are none."""
+    return np.sort(np.where(allowed, distance, np.inf), axis=1)[:, :2]
+
+
+def _components_above(points: np.ndarray, shuffles: list[np.ndarray]) -> int:
+    """Leading principal components with more variance than any of the same rank in the shifted recordings."""
+    own = _spectrum(points)
+    null = np.max([_spectrum(shuffle) for shuffle in shuffles], axis=0)
+    above = own > null
+    return int(above.size if above.all() else np.argmin(above))
+
+
+def _spectrum(points: np.ndarray) -> Float[np.ndarray, " neurons"]:
+    """Eigenvalues of the correlation matrix, falling."""
+    centred = points - points.mean(axis=0)
+    deviation = centred.std(axis=0)
+    centred = centred / np.where(deviation > 0, deviation, 1)
+    return np.linalg.eigvalsh(centred.T @ centred / len(centred))[::-1]
+
+
+def _halvings(largest: int, smallest: int) -> Any:
+    """largest, largest/2, … down to smallest, rising."""
+    counts: list[int] = []
+    while largest >= smallest:
+        counts.append(int(largest))
+        largest //= 2
+    return counts[::-1]
+
+
+__all__ = ["PopulationConfig", "population"]

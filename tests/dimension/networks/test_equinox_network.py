@@ -1,0 +1,77 @@
+"""Equinox modules: taps record what layers give."""
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+
+from antidrome.dimension.networks.checkpoints import choose
+from antidrome.dimension.networks.equinox_network import EquinoxNetwork
+from antidrome.errors import InputError
+
+
+@pytest.fixture
+def convolutional():
+    keys = jax.random.split(jax.random.key(0), 3)
+    return eqx.nn.Sequential(
+        [
+            eqx.nn.Conv2d(3, 4, 3, key=keys[0]),
+            eqx.nn.Lambda(jax.nn.relu),
+            eqx.nn.MaxPool2d(2, 2),
+            eqx.nn.Lambda(lambda x: x.reshape(-1)),
+            eqx.nn.Linear(36, 7, key=keys[1]),
+            eqx.nn.Dropout(0.5),
+            eqx.nn.Linear(7, 5, key=keys[2]),
+        ]
+    )
+
+
+def test_values_are_those_of_the_layers(convolutional, images, collected) -> None:
+    network = EquinoxNetwork(convolutional)
+    names = [step.name for step in choose(network.steps(images[:2]), "auto")]
+    assert names == ["input", "layers.2", "layers.4", "layers.6"]
+    network.run(images, names, collected.sink)
+    conv, relu, pool, flat, linear, _, last = convolutional.layers
+    pooled = jax.vmap(lambda x: pool(relu(conv(x))))(images)
+    hidden = jax.vmap(lambda x: linear(flat(x)))(pooled)
+    np.testing.assert_allclose(collected.values["layers.2"], pooled, atol=1e-6)
+    np.testing.assert_allclose(collected.values["layers.4"], hidden, atol=1e-5)
+    np.testing.assert_allclose(collected.values["layers.6"], jax.vmap(last)(hidden), atol=1e-5)
+
+
+def test_steps_are_in_the_order_of_the_calls(images) -> None:
+    steps = EquinoxNetwork(eqx.nn.MLP(5, 3, 7, depth=2, key=jax.random.key(0))).steps(np.ones((2, 5), np.float32))
+    assert [step.name for step in steps] == [
+        "input",
+        "layers.0:input",
+        "layers.0",
+        "layers.1:input",
+        "layers.1",
+        "layers.2:input",
+        "layers.2",
+        "output",
+    ]
+    assert [step.n_weighted for step in steps] == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_a_module_that_vectorises_inside_is_a_sentence() -> None:
+    class Tokens(eqx.Module):
+        linear: eqx.nn.Linear
+
+        def __call__(self, x):
+            return jax.vmap(self.linear)(x)
+
+    network = EquinoxNetwork(Tokens(eqx.nn.Linear(3, 2, key=jax.random.key(0))))
+    with pytest.raises(InputError, match="transformation of its own"):
+        network.steps(np.ones((2, 4, 3), np.float32))
+
+
+def test_data_of_another_shape_is_a_sentence(convolutional) -> None:
+    with pytest.raises(InputError, match=r"rows of shape \(5,\)"):
+        EquinoxNetwork(convolutional).steps(np.ones((2, 5), np.float32))
+
+
+def test_the_fingerprint_changes_with_the_weights(convolutional) -> None:
+    other = eqx.tree_at(lambda m: m.layers[0].bias, convolutional, convolutional.layers[0].bias + 1)
+    assert EquinoxNetwork(convolutional).fingerprint() == EquinoxNetwork(convolutional).fingerprint()
+    assert EquinoxNetwork(convolutional).fingerprint() != EquinoxNetwork(other).fingerprint()

@@ -1,0 +1,234 @@
+"""Activations on disk: streamed equals in memory, an interrupted run goes on, nothing wrong is silent."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from antidrome.dimension.networks import extraction
+from antidrome.dimension.networks.extraction import as_network, record, reduced
+from antidrome.dimension.networks.store import Activations
+from antidrome.dimension.networks.torch_network import TorchNetwork
+from antidrome.errors import FileFormatError, InputError, ResumeError
+
+
+def contents(folder) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+class Failing:
+    """A network that is interrupted in its n-th pass."""
+
+    framework, rows_per_pass = "torch", None
+
+    def __init__(self, module, n_passes: int) -> None:
+        self.inner, self.left = TorchNetwork(module), n_passes
+        self.steps, self.fingerprint = self.inner.steps, self.inner.fingerprint
+
+    def run(self, batch, names, sink) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        self.inner.run(batch, names, sink)
+
+
+def test_streamed_equals_in_memory(convolutional, images, collected, tmp_path) -> None:
+    stored = record(convolutional, images, store=tmp_path / "s", batch_size=4, progress=False)
+    TorchNetwork(convolutional).run(images, list(stored), collected.sink)
+    assert list(stored) == ["input", "0.2", "1.1", "1.4:input", "1.4"]
+    for name, values in stored.items():
+        np.testing.assert_allclose(values, collected.values[name].reshape(11, -1), atol=1e-6)
+        assert isinstance(values, np.memmap)
+        assert not values.flags.writeable
+    assert stored.last_hidden == "1.4:input"
+    assert stored.layers["0.2"].shape == (4, 3, 3)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(convolutional, images, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(extraction, "SECONDS_BETWEEN_COMMITS", 0.0)
+    options = {"batch_size": 3, "progress": False}
+    record(convolutional, images, store=tmp_path / "whole", **options)
+    for stop in range(4):
+        folder = tmp_path / f"stopped-{stop}"
+        with pytest.raises(KeyboardInterrupt):
+            record(Failing(convolutional, stop), images, store=folder, **options)
+        with pytest.raises(FileFormatError, match=f"only {3 * stop} of 11 rows"):
+            Activations(folder)
+        for path in folder.glob("*.partial"):  # what a killed writer had not committed
+            with open(path, "ab") as stream:
+                stream.write(b"half a row")
+        going_on = Failing(convolutional, 4 - stop)
+        record(going_on, images, store=folder, **options)
+        assert going_on.left == 0, "finished rows are not run again"
+        assert contents(folder) == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_killed_process_loses_only_what_was_not_committed(torch, tmp_path) -> None:
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        import numpy as np, torch
+        from antidrome.dimension.networks import extraction
+        extraction.SECONDS_BETWEEN_COMMITS = 0.0
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        network = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2))
+        data = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+        passes = 0
+        def count(*_):
+            global passes
+            passes += 1
+            if passes == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+        network.register_forward_hook(count)
+        extraction.record(network, data, store=sys.argv[1], batch_size=4, progress=False)
+        """
+    )
+
+    def run(folder: str, kill_at: int) -> int:
+        return subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / folder), str(kill_at)],
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        ).returncode
+
+    assert run("whole", -1) == 0
+    assert run("killed", 5) == -signal.SIGKILL
+    assert run("killed", -1) == 0
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_a_finished_folder_is_used_as_it_is(convolutional, images, tmp_path) -> None:
+    record(convolutional, images, store=tmp_path, progress=False)
+    record(Failing(convolutional, 0), images, store=tmp_path, progress=False)
+
+
+def test_another_run_s_folder_is_refused(torch, convolutional, images, tmp_path) -> None:
+    record(convolutional, images, store=tmp_path, progress=False)
+    with pytest.raises(ResumeError, match="rows from 0 on differ"):
+        record(convolutional, images + 1, store=tmp_path, progress=False)
+    with pytest.raises(ResumeError, match="batch_size differ"):
+        record(convolutional, images, store=tmp_path, batch_size=3, progress=False)
+    with pytest.raises(ResumeError, match="layers differ"):
+        record(convolutional, images, "0.0", store=tmp_path, progress=False)
+    with torch.no_grad():
+        convolutional[1][1].weight[0, 0] += 1
+    with pytest.raises(ResumeError, match="network differ"):
+        record(convolutional, images, store=tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("damage", ["index.json", "progress.json"])
+def test_damaged_folders_are_a_sentence(convolutional, images, tmp_path, damage) -> None:
+    record(convolutional, images, store=tmp_path, progress=False)
+    (tmp_path / damage).write_text("[1, 2")
+    with pytest.raises(FileFormatError, match="damaged"):
+        Activations(tmp_path)
+    (tmp_path / damage).unlink()
+    with pytest.raises(FileFormatError, match="no folder of activations"):
+        Activations(tmp_path)
+
+
+def test_an_index_that_names_files_elsewhere_is_refused(convolutional, images, tmp_path) -> None:
+    stored = record(convolutional, images, store=tmp_path / "s", progress=False)
+    index = (tmp_path / "s" / "index.json").read_text()
+    (tmp_path / "s" / "index.json").write_text(index.replace(stored.layers["1.4"].file, "../../x.npy"))
+    with pytest.raises(FileFormatError, match="refused"):
+        Activations(tmp_path / "s")["1.4"]
+
+
+def test_datasets_loaders_and_arrays_give_the_same(torch, convolutional, images, tmp_path) -> None:
+    labels = np.arange(11) % 2
+    dataset = torch.utils.data.TensorDataset(torch.from_numpy(images), torch.from_numpy(labels))
+    loader = torch.utils.data.DataLoader(dataset, batch_size=5)
+    every = [
+        record(convolutional, data, "1.4", store=tmp_path / str(i), progress=False)["1.4"]
+        for i, data in enumerate([images, torch.from_numpy(images), dataset, loader])
+    ]
+    for other in every[1:]:
+        np.testing.assert_array_equal(every[0], other)
+    shuffled = torch.utils.data.DataLoader(dataset, batch_size=5, shuffle=True)
+    with pytest.raises(InputError, match="shuffle=False"):
+        record(convolutional, shuffled, store=tmp_path / "x", progress=False)
+
+
+def test_fewer_points_are_drawn_once_and_said(convolutional, images, tmp_path) -> None:
+    first = record(convolutional, images, "input", store=tmp_path / "a", max_points=5, seed=3, progress=False)
+    again = record(convolutional, images, "input", store=tmp_path / "b", max_points=5, seed=3, progress=False)
+    other = record(convolutional, images, "input", store=tmp_path / "c", max_points=5, seed=4, progress=False)
+    np.testing.assert_array_equal(first["input"], again["input"])
+    assert first["input"].shape == (5, 192)
+    assert not np.array_equal(first["input"], other["input"])
+
+
+def test_non_finite_activations_name_layer_and_row(convolutional, images, tmp_path) -> None:
+    images[7, 0, 0, 0] = np.nan
+    with pytest.raises(InputError, match=r"'input' has NaN or infinite values for 1 rows, the first being row 7"):
+        record(convolutional, images, store=tmp_path, batch_size=4, progress=False)
+
+
+def test_float16_that_overflows_says_so(torch, tmp_path) -> None:
+    with pytest.raises(InputError, match="use float32"):
+        record(torch.nn.Identity(), np.full((4, 2), 1e6), store=tmp_path, dtype="float16", progress=False)
+
+
+def test_reductions() -> None:
+    maps = np.arange(2 * 3 * 4 * 5, dtype=float).reshape(2, 3, 4, 5)
+    np.testing.assert_array_equal(reduced(maps, "flatten"), maps.reshape(2, -1))
+    np.testing.assert_array_equal(reduced(maps, "mean"), maps.mean(axis=(2, 3)))
+    sequence = maps[:, :, :, 0]
+    np.testing.assert_array_equal(reduced(sequence, "mean"), sequence.mean(axis=1))
+    np.testing.assert_array_equal(reduced(sequence, "first"), sequence[:, 0])
+    with pytest.raises(InputError, match="for sequences"):
+        reduced(maps, "first")
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": None}, "No data were given"),
+        ({"data": np.zeros((0, 3, 8, 8), np.float32)}, "at least one row"),
+        ({"data": iter([1])}, "cannot be read row by row"),
+        ({"data": np.array(["a", "b"])}, "a network takes numbers"),
+        ({"data": {"a": np.zeros((2, 1)), "b": np.zeros((3, 1))}}, "same number of rows"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"max_points": 0}, "max_points is 0"),
+        ({"reduce": "median"}, "reduce is 'median'"),
+        ({"network": 3}, "type int is not known"),
+        ({"network": "model.pt"}, "needs to be .onnx"),
+    ],
+)
+def test_hostile_arguments_are_sentences(convolutional, images, tmp_path, change, message) -> None:
+    arguments = {"network": convolutional, "data": images, "store": tmp_path, "progress": False, **change}
+    with pytest.raises(InputError, match=message):
+        record(**arguments)
+
+
+def test_a_layer_without_rows_is_refused(torch, tmp_path) -> None:
+    class Summed(torch.nn.Module):
+        def forward(self, x):
+            return self.inner(x)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = torch.nn.Linear(3, 2)
+            self.inner.register_forward_hook(lambda *_: torch.ones(7, 2))
+
+    with pytest.raises(InputError, match="gave 7 rows for 4 points"):
+        record(Summed(), np.zeros((4, 3), np.float32), "inner", store=tmp_path, progress=False)
+
+
+def test_frameworks_are_recognised(convolutional) -> None:
+    assert as_network(convolutional).framework == "torch"
+
+
+def test_too_small_a_disk_is_said_before_the_start(convolutional, images, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    with pytest.raises(InputError, match=r"GiB free\. Choose fewer layers"):
+        record(convolutional, images, store=tmp_path, progress=False)
