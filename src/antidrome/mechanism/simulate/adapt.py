@@ -9,9 +9,7 @@ from antidrome.errors import InputError
 from antidrome.mechanism.simulate.batch import Simulator
 
 
-def as_simulator(
-    simulator: Simulator | Callable[..., Any], *, parameter_names: Sequence[str] = (), **settings: Any
-) -> Simulator:
+def as_simulator(simulator: Any, *, parameter_names: Sequence[str] = (), **settings: Any) -> Simulator:
     """A simulator from whatever simulates.
 
     A function that takes a ``key`` or was jitted is taken for JAX (`JaxSimulator`: compiled, vectorised); every other

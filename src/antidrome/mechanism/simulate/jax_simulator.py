@@ -143,7 +143,7 @@ class JaxSimulator:
             raise
         except Exception as error:
             raise InputError(
-                f"This function cannot be run by JAX with theta of shape {theta.shape}: {type(error).__name__}: {error}."
+                f"JAX cannot run this function with theta of shape {theta.shape}: {type(error).__name__}: {error}."
                 " A function that is not written in JAX is wrapped with PythonSimulator."
             ) from error
         names = found[0]

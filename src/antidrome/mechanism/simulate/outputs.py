@@ -68,7 +68,7 @@ def to_rows(output: Any, n: int) -> tuple[tuple[str, ...], tuple[str, ...], np.n
                 f" expected {n} rows."
             )
         first = part.isel({part.dims[0]: 0}) if hasattr(part, "isel") else None
-        labels = _labels(name, first, array[0])
+        labels = _labels(name, first, np.asarray(array[0]))
         names += labels
         units += [unit] * len(labels)
         columns.append(array.reshape(n, -1))

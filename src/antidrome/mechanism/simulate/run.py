@@ -149,7 +149,7 @@ class _Plan:
         """Run the given rows, telling the sink of each that is finished."""
         if hasattr(self.simulator, "n_processes"):
             seeds = self.seeds[rows]
-            on_row: Callable = lambda i, features, failure: sink.add_row(rows[i], features, failure)  # noqa: E731
+            on_row: Callable = lambda i, features, failure: sink.add_row(int(rows[i]), features, failure)  # noqa: E731
             self.simulator.run_seeded(self.theta[rows], seeds, on_row=on_row)
             return
         size = self.aligned * max(1, getattr(self.simulator, "n_threads", 1), MIN_BLOCK // self.aligned)

@@ -1,0 +1,92 @@
+"""Seeds of simulations, the verdict on features, and what an output becomes."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from antidrome.errors import InputError
+from antidrome.mechanism.simulate import Simulator, as_observation, simulation_seeds
+from antidrome.mechanism.simulate.batch import check_theta, judge
+from antidrome.mechanism.simulate.outputs import to_rows, to_vector
+
+
+def test_seeds_do_not_depend_on_the_batches() -> None:
+    whole = simulation_seeds(3, 1000)
+    parts = np.concatenate([simulation_seeds(3, 300), simulation_seeds(3, 700, start=300)])
+    assert np.array_equal(whole, parts)
+    assert len(set(whole.tolist())) == 1000
+    assert not set(whole.tolist()) & set(simulation_seeds(4, 1000).tolist())
+    bits = np.unpackbits(whole.view(np.uint8)).reshape(1000, 64)
+    assert np.all(np.abs(bits.mean(axis=0) - 0.5) < 5 * 0.5 / np.sqrt(1000)), "every bit is fair"
+
+
+def test_nan_is_a_missing_feature_or_a_failure() -> None:
+    features = np.array([[1.0, 2.0], [1.0, np.nan], [np.nan, np.nan], [np.inf, 1.0]])
+    batch = judge(features)
+    assert batch.valid.tolist() == [True, True, False, False]
+    assert [f.message for f in batch.failures] == ["every feature is NaN", "an infinite feature"]
+    assert np.isnan(batch.features[3]).all()
+    assert features[3, 0] == np.inf, "the argument is not changed"
+    strict = judge(features, missing="failure")
+    assert strict.valid.tolist() == [True, False, False, False]
+    assert strict.n_failed == 3
+
+
+@pytest.mark.parametrize("theta", [np.zeros(3), np.array([["a"]])])
+def test_theta_needs_rows_of_numbers(theta: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"expected numbers of shape \(simulations, parameters\)"):
+        check_theta(theta)
+
+
+def test_theta_is_finite() -> None:
+    with pytest.raises(InputError, match="simulation 1 are not finite"):
+        check_theta(np.array([[0.0], [np.nan]]))
+
+
+def test_outputs_of_every_kind() -> None:
+    assert to_vector(3)[0] == ("x",)
+    assert to_vector([1, None])[2].tolist()[0] == 1
+    assert np.isnan(to_vector([1, None])[2][1])
+    assert to_vector(np.zeros((2, 2)))[0] == ("x[0,0]", "x[0,1]", "x[1,0]", "x[1,1]")
+    labelled = xr.DataArray([1.0, 2.0], dims="cell", coords={"cell": ["a", "b"]}, attrs={"units": "Hz"})
+    assert to_vector(labelled)[:2] == (("a", "b"), ("Hz", "Hz"))
+    dataset = xr.Dataset({"rate": labelled, "n": 3})
+    assert to_vector(dataset)[0] == ("rate[a]", "rate[b]", "n")
+
+
+def test_batched_outputs() -> None:
+    names, _, values = to_rows({"a": np.arange(3), "b": np.ones((3, 2))}, 3)
+    assert names == ("a", "b[0]", "b[1]")
+    assert values[:, 0].tolist() == [0, 1, 2]
+    with pytest.raises(InputError, match=r"shape \(2,\) for 3 simulations"):
+        to_rows(np.ones(2), 3)
+
+
+@pytest.mark.parametrize("output", ["text", {"a": object()}, [1j]])
+def test_what_is_no_number_is_refused(output: object) -> None:
+    with pytest.raises(InputError, match="no array of real numbers"):
+        to_vector(output)
+
+
+def test_observation_by_name_or_position() -> None:
+    names = ("rate", "isi")
+    assert as_observation([1.0, 2.0], names).tolist() == [1.0, 2.0]
+    partial = as_observation({"isi": 2.0}, names)
+    assert np.isnan(partial[0])
+    assert partial[1] == 2.0
+    with pytest.raises(InputError, match="'rates' that the simulator does not give"):
+        as_observation({"rates": 1.0}, names)
+    with pytest.raises(InputError, match="3 values, the simulator gives 2"):
+        as_observation([1, 2, 3], names)
+
+
+def test_the_protocol_is_structural() -> None:
+    class Mine:
+        feature_names = ("x",)
+        feature_units = ("",)
+
+        def run(self, theta, seed):
+            return judge(theta)
+
+    assert isinstance(Mine(), Simulator)
+    assert not isinstance(lambda theta: theta, Simulator)

@@ -1,0 +1,163 @@
+"""Python functions as simulators: forms of functions here, failures in processes of their own."""
+
+import os
+import random
+import time
+
+import numpy as np
+import pytest
+
+from antidrome.errors import InputError
+from antidrome.mechanism.simulate import PythonSimulator
+
+THETA = np.random.default_rng(0).random((12, 2))
+
+
+def here(function, **settings) -> PythonSimulator:
+    return PythonSimulator(function, n_processes=0, **settings)
+
+
+def test_own_seeds_whatever_the_generator() -> None:
+    for draw in (
+        lambda theta, rng: rng.normal(),
+        lambda theta, seed: seed / 2**31,
+        lambda theta, random_state: random_state.normal(),
+        lambda theta: np.random.normal(),  # noqa: NPY002
+        lambda theta: random.random(),
+    ):
+        first, second = here(draw).run(THETA, 5), here(draw).run(THETA, 5)
+        assert np.array_equal(first.features, second.features)
+        assert len(np.unique(first.features)) == len(THETA)
+        assert not np.array_equal(first.features, here(draw).run(THETA, 6).features)
+
+
+def test_global_generators_are_left_alone() -> None:
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    here(lambda theta: np.random.normal()).run(THETA, 0)  # noqa: NPY002
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+def test_calls_by_name() -> None:
+    simulator = here(lambda b, a: {"difference": a - b}, parameter_names=("a", "b"))
+    np.testing.assert_allclose(simulator.run(THETA, 0).features[:, 0], THETA[:, 0] - THETA[:, 1])
+    assert simulator.feature_names == ("difference",)
+
+
+@pytest.mark.parametrize(
+    ("function", "batched"),
+    [
+        (lambda theta: theta**2, True),
+        (lambda theta, rng: theta + rng.normal(size=theta.shape), True),
+        (lambda theta, rng: theta + rng.normal(size=2), False),  # would share its noise
+        (lambda theta: [theta[0] * 2, theta[1]], False),
+        (lambda theta: {"a": float(theta[0])}, False),
+        (lambda theta: {"a": theta[:, 0]}, True),
+        (lambda theta: np.sort(theta), True),
+    ],
+)
+def test_batches_are_found_out(function, batched: bool) -> None:
+    simulator = here(function)
+    batch = simulator.run(THETA, 0)
+    assert simulator._found.batched is batched
+    assert batch.valid.all()
+    assert batch.features.shape[0] == len(THETA)
+
+
+def test_a_batch_that_fails_is_done_row_by_row() -> None:
+    def simulator(theta):
+        if (theta[:, 0] > 0.9).any():
+            raise ValueError("too large")
+        return theta
+
+    theta = THETA.copy()
+    theta[[3, 7], 0] = 0.95
+    batch = here(simulator, batched=True).run(theta, 0)
+    expected = theta[:, 0] <= 0.9
+    assert np.array_equal(batch.valid, expected)
+    assert not expected[[3, 7]].any()
+    np.testing.assert_allclose(batch.features[expected], theta[expected])
+    assert "raise ValueError" in batch.failures[0].traceback
+
+
+def test_features_that_change_their_form_are_failures() -> None:
+    batch = here(lambda theta: {"a": 1.0} if theta[0] < 0.5 else {"a": 1.0, "b": 2.0}).run(THETA, 0)
+    assert {f.kind for f in batch.failures} == {"shape"}
+    assert 0 < batch.n_failed < len(THETA)
+
+
+def test_a_simulator_that_always_fails_is_an_error_with_its_traceback() -> None:
+    with pytest.raises(InputError, match=r"failed at each of the first 12 parameter sets.*ZeroDivisionError"):
+        here(lambda theta: 1 / 0).run(THETA, 0)
+    batch = here(lambda theta: 1 / 0, feature_names=("a",)).run(THETA, 0)
+    assert batch.n_failed == 12
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"timeout_s": 0}, "timeout_s is 0"), ({"feature_names": ("a", "b", "c")}, "3 feature names were given for 1")],
+)
+def test_impossible_settings_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        here(lambda theta: theta.sum(), batched=False, **settings).run(THETA, 0)
+
+
+def misbehaves(theta, rng):
+    kind = int(theta[0])
+    if kind == 1:
+        raise ValueError("no solution")
+    if kind == 2:
+        os._exit(7)
+    if kind == 3:
+        time.sleep(600)
+    if kind == 4:
+        import ctypes
+
+        ctypes.string_at(0)
+    if kind == 5:
+        return [np.nan, np.nan]
+    if kind == 6:
+        np.ones(2**37)
+    return [theta[1], rng.normal()]
+
+
+def test_every_way_to_fail_is_recorded_and_the_rest_goes_on() -> None:
+    """An exception, an exit, a hang, a segmentation fault, NaN and too much memory, among good simulations."""
+    theta = np.array([[0, 1.0], [1, 0], [2, 0], [0, 2.0], [3, 0], [4, 0], [5, 0], [6, 0], [0, 3.0]])
+    with PythonSimulator(misbehaves, n_processes=1, timeout_s=5.0) as simulator:
+        batch = simulator.run(theta, seed=0)
+    good = theta[:, 0] == 0
+    assert np.array_equal(batch.valid, good)
+    np.testing.assert_allclose(batch.features[good, 0], [1.0, 2.0, 3.0])
+    assert [f.kind for f in batch.failures] == ["exception", "crash", "timeout", "crash", "non-finite", "memory"]
+    assert "ValueError: no solution" in batch.failures[0].traceback
+    assert batch.failures[1].message.endswith("exit code 7")
+    assert batch.failures[3].message.endswith("SIGSEGV")
+    assert "string_at" in batch.failures[3].traceback, "faulthandler's traceback of the crash"
+    expected = here(lambda theta, rng: [theta[1], rng.normal()], batched=False).run(theta, seed=0)
+    np.testing.assert_array_equal(batch.features[good], expected.features[good])
+
+
+def test_a_leaking_simulator_gets_a_new_process() -> None:
+    def leaks(theta, kept=[]):  # noqa: B006
+        kept.append(np.ones(15 * 2**20))  # 120 MB each time
+        return len(kept)
+
+    with PythonSimulator(leaks, n_processes=1, memory_bytes=2**30, batched=False) as simulator:
+        batch = simulator.run(np.zeros((10, 1)), 0)
+    assert batch.valid.all()
+    assert simulator.n_recycled >= 1 or batch.features.max() < 10
+
+
+def test_what_cannot_be_sent_is_said_and_can_be_made_there() -> None:
+    lock = __import__("threading").Lock()
+    with pytest.raises(InputError, match=r"cannot be sent to another process.*factory=True"):
+        PythonSimulator(lambda theta: lock.locked(), n_processes=1).run(THETA, 0)
+
+    def make():
+        import threading
+
+        lock = threading.Lock()
+        return lambda theta: float(lock.locked()) + theta.sum()
+
+    with PythonSimulator(make, factory=True, n_processes=1, batched=False) as simulator:
+        assert simulator.run(THETA, 0).valid.all()

@@ -1,0 +1,166 @@
+"""Runs of many simulations: shards, resuming, kills."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from antidrome.errors import InputError, ResumeError
+from antidrome.mechanism.simulate import JaxSimulator, PythonSimulator, read_simulations, run_simulations
+from antidrome.mechanism.simulate.batch import judge
+
+THETA = np.random.default_rng(0).random((60, 2))
+
+
+def simulator(**settings) -> PythonSimulator:
+    def function(theta, rng):
+        if theta[0] < 0.1:
+            raise ValueError("below")
+        return theta + rng.normal(size=2)
+
+    return PythonSimulator(function, n_processes=0, batched=False, **settings)
+
+
+def same(a, b) -> None:
+    for name in ("theta", "features", "valid", "seed", "index", "round", "log_density"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    assert [(f.index, f.kind, f.message) for f in a.failures] == [(f.index, f.kind, f.message) for f in b.failures]
+
+
+def test_with_and_without_a_store(tmp_path: Path) -> None:
+    density = np.linspace(-1, 0, 60)
+    settings = {"seed": 3, "round_": 2, "log_density": density, "progress": False}
+    kept = run_simulations(simulator(), THETA, store=tmp_path, **settings)
+    same(kept, run_simulations(simulator(), THETA, **settings))
+    same(kept, read_simulations(tmp_path))
+    assert len(kept) == 60
+    assert kept.failures
+    assert np.array_equal(kept.valid, THETA[:, 0] >= 0.1)
+
+
+def test_shards_together_are_the_whole(tmp_path: Path) -> None:
+    whole = run_simulations(simulator(), THETA, seed=1, progress=False)
+    for i in (2, 0, 1):
+        part = run_simulations(simulator(), THETA, seed=1, store=tmp_path, shard=(i, 3), progress=False)
+    assert len(list(tmp_path.iterdir())) == 3
+    same(part, whole)
+    one = run_simulations(simulator(), THETA, seed=1, shard=(1, 3), progress=False)
+    assert one.index.tolist() == list(range(1, 60, 3))
+    with pytest.raises(InputError, match="Shard 3 of 3 does not exist"):
+        run_simulations(simulator(), THETA, seed=1, shard=(3, 3), progress=False)
+
+
+def test_a_longer_run_takes_over_a_shorter_one(tmp_path: Path) -> None:
+    calls = []
+
+    def function(theta, rng):
+        calls.append(1)
+        return theta + rng.normal(size=2)
+
+    counted = PythonSimulator(function, n_processes=0, batched=False)
+    run_simulations(counted, THETA[:20], seed=1, store=tmp_path, progress=False)
+    before = len(calls)
+    longer = run_simulations(counted, THETA, seed=1, store=tmp_path, progress=False)
+    assert len(calls) - before == 40
+    same(longer, run_simulations(counted, THETA, seed=1, progress=False))
+
+
+def test_other_seeds_and_parameters_are_refused(tmp_path: Path) -> None:
+    run_simulations(simulator(), THETA, seed=1, store=tmp_path, identity={"dt": 1}, progress=False)
+    with pytest.raises(ResumeError, match="another seed"):
+        run_simulations(simulator(), THETA, seed=2, store=tmp_path, identity={"dt": 1}, progress=False)
+    with pytest.raises(ResumeError, match="simulation 0 of round 0 with other parameters"):
+        run_simulations(simulator(), THETA + 1, seed=1, store=tmp_path, identity={"dt": 1}, progress=False)
+    with pytest.raises(ResumeError, match=r'simulator: ."dt": 1. there, ."dt": 2. here'):
+        run_simulations(simulator(), THETA, seed=1, store=tmp_path, identity={"dt": 2}, progress=False)
+
+
+class Interrupted:
+    """A plain simulator that is interrupted at its third call."""
+
+    feature_names = ("x",)
+    feature_units = ("",)
+
+    def __init__(self, at: int | None) -> None:
+        self.at, self.calls = at, 0
+
+    def run(self, theta, seed):
+        self.calls += 1
+        if self.calls == self.at:
+            raise KeyboardInterrupt
+        return judge(theta[:, :1] + np.random.default_rng(seed).normal(size=(len(theta), 1)))
+
+
+def test_interrupted_runs_end_where_uninterrupted_ones_do(tmp_path: Path) -> None:
+    theta = np.random.default_rng(1).random((1000, 2))
+    whole = run_simulations(Interrupted(None), theta, seed=1, progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        run_simulations(Interrupted(3), theta, seed=1, store=tmp_path, progress=False)
+    resumed = Interrupted(None)
+    same(run_simulations(resumed, theta, seed=1, store=tmp_path, progress=False), whole)
+    assert resumed.calls == 2
+    jax_one = JaxSimulator(lambda theta, key: theta * 2, batch=128, n_threads=1)
+    np.testing.assert_allclose(run_simulations(jax_one, theta, seed=1, progress=False).features, theta * 2, rtol=1e-6)
+
+
+def test_a_plain_simulator_that_raises_is_a_failure() -> None:
+    class Raises(Interrupted):
+        def run(self, theta, seed):
+            if (theta[:, 0] > 0.9).any():
+                raise ValueError("large")
+            return judge(theta[:, :1])
+
+    done = run_simulations(Raises(None), THETA, seed=0, progress=False)
+    assert np.array_equal(done.valid, THETA[:, 0] <= 0.9)
+    assert done.failures[0].message == "ValueError: large"
+
+
+SCRIPT = """
+import os, sys, time
+import numpy as np
+from antidrome.mechanism.simulate import PythonSimulator, run_simulations
+
+log = sys.argv[2]
+
+def function(theta, rng):
+    value = theta + rng.normal(size=2)
+    if theta[0] > 0.9:
+        raise ValueError("large")
+    time.sleep(0.03)
+    with open(log, "a") as stream:
+        stream.write(f"{theta[0]!r}\\n")
+    return value
+
+theta = np.random.default_rng(0).random((80, 2))
+with PythonSimulator(function, n_processes=2, batched=False) as simulator:
+    run_simulations(simulator, theta, seed=5, store=sys.argv[1], progress=False)
+"""
+
+
+@pytest.mark.slow
+def test_killed_runs_lose_and_repeat_nothing(tmp_path: Path) -> None:
+    """SIGKILL, three times, at different moments: no finished simulation is done again but those in flight."""
+    log, store = tmp_path / "log", tmp_path / "store"
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    kills = 0
+    for wanted in (10, 30, 55):
+        process = subprocess.Popen([sys.executable, script, store, log])
+        while process.poll() is None and (not log.exists() or len(log.read_text().splitlines()) < wanted):
+            time.sleep(0.01)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+        time.sleep(0.8)  # its workers notice
+    subprocess.run([sys.executable, script, store, log], check=True)
+    subprocess.run([sys.executable, script, tmp_path / "whole", tmp_path / "log of the whole"], check=True)
+    same(read_simulations(store), read_simulations(tmp_path / "whole"))
+    first_calls = 4 * 2  # each start tries the form of the simulator once; each kill may lose two in flight
+    calls = log.read_text().splitlines()
+    assert kills == 3
+    assert len(calls) - len(set(calls)) <= first_calls + 2 * kills

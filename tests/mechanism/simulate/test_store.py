@@ -1,0 +1,146 @@
+"""The store of simulations: what was written is read, whatever happened to the writer."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from antidrome.errors import FileFormatError, InputError, ResumeError
+from antidrome.mechanism.simulate import (
+    Failure,
+    SimulationStore,
+    external_simulations,
+    read_external,
+    read_simulations,
+    write_parameters,
+)
+
+NAMES = {"parameter_names": ("a", "b"), "feature_names": ("x",), "feature_units": ("mV",)}
+
+
+def fill(folder: Path, start: int, n: int, *, shard: str = "all", round_: int = 0) -> None:
+    index = np.arange(start, start + n)
+    theta = np.stack([index, -index], axis=1) + 0.5
+    valid = index % 3 != 0
+    failures = [Failure(int(i), "exception", f"number {index[i]}", "trace") for i in np.flatnonzero(~valid)]
+    with SimulationStore(folder, **NAMES, shard=shard) as store:
+        features = np.where(valid, index * 2.0, np.nan)[:, None]
+        store.append(index, theta, features, valid, index + 7, round_=round_, log_density=-index / 2, failures=failures)
+
+
+def test_what_was_written_is_read_in_order(tmp_path: Path) -> None:
+    fill(tmp_path, 5, 5, shard="b")
+    fill(tmp_path, 0, 5, shard="a")
+    fill(tmp_path, 0, 2, round_=1)
+    read = read_simulations(tmp_path)
+    assert read.round.tolist() == [0] * 10 + [1] * 2
+    assert read.index.tolist() == [*range(10), 0, 1]
+    assert read.theta[:10, 0].tolist() == [i + 0.5 for i in range(10)]
+    assert np.array_equal(read.valid[:10], np.arange(10) % 3 != 0)
+    assert read.seed[:10].tolist() == list(range(7, 17))
+    assert read.log_density[3] == -1.5
+    assert [(f.index, f.message) for f in read.failures][:2] == [(0, "number 0"), (3, "number 3")]
+    assert (read.parameter_names, read.feature_names, read.feature_units) == (("a", "b"), ("x",), ("mV",))
+    assert len(read.of_round(1)) == 2
+    assert read.of_round(1).failures[0].index == 0
+
+
+def test_every_cut_of_a_file_keeps_the_whole_records(tmp_path: Path) -> None:
+    """A writer may be killed at any byte."""
+    for start in (0, 3, 6):
+        fill(tmp_path, start, 3)
+    path = tmp_path / "all.simulations"
+    content = path.read_bytes()
+    lengths = []
+    for n in range(content.index(b"\n") + 1, len(content), 7):
+        path.write_bytes(content[:n])
+        lengths.append(len(read_simulations(tmp_path)))
+        fill(tmp_path, 20, 1)
+        assert read_simulations(tmp_path).index[-1] == 20, "writing goes on after the last whole record"
+    assert lengths == sorted(lengths)
+    assert set(lengths) == {0, 3, 6}
+
+
+def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
+    fill(tmp_path, 0, 3)
+    fill(tmp_path, 3, 3)
+    path = tmp_path / "all.simulations"
+    content = bytearray(path.read_bytes())
+    offset = content.index(b"AdSr") + 40
+    content[offset] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"damaged at byte \d+: a record does not match its checksum"):
+        read_simulations(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"\x00" * 100 + b"\n", b"[1]\n", json.dumps({"format": "other"}).encode() + b"\n"])
+def test_foreign_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "all.simulations").write_bytes(content)
+    with pytest.raises(FileFormatError, match="not a file of simulations"):
+        read_simulations(tmp_path)
+
+
+def test_other_simulations_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path, 0, 3)
+    with pytest.raises(ResumeError, match=r'features: \["x"\] there, \["y"\] here'):
+        SimulationStore(tmp_path, parameter_names=("a", "b"), feature_names=("y",), feature_units=("mV",))
+    with SimulationStore(tmp_path, **NAMES, shard="other") as store:
+        store.append(np.array([1]), np.zeros((1, 2)), np.zeros((1, 1)), np.ones(1, bool), np.zeros(1))
+    with pytest.raises(ResumeError, match="two simulations number 1 of round 0 with different parameters"):
+        read_simulations(tmp_path)
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    with SimulationStore(tmp_path, **NAMES):
+        with pytest.raises(ResumeError, match="being written by another process"):
+            SimulationStore(tmp_path, **NAMES)
+        SimulationStore(tmp_path, **NAMES, shard="mine").close()
+
+
+def test_wrong_shapes_and_names_are_refused(tmp_path: Path) -> None:
+    with (
+        SimulationStore(tmp_path, **NAMES) as store,
+        pytest.raises(InputError, match=r"expected \(2, 2\) and \(2, 1\)"),
+    ):
+        store.append(np.arange(2), np.zeros((2, 3)), np.zeros((2, 1)), np.ones(2, bool), np.zeros(2))
+    with pytest.raises(InputError, match="letters, digits"):
+        SimulationStore(tmp_path, **NAMES, shard="../x")
+    with pytest.raises(InputError, match="no simulations are stored"):
+        read_simulations(tmp_path / "nothing")
+
+
+def test_simulations_from_elsewhere(tmp_path: Path) -> None:
+    theta = np.random.default_rng(0).random((4, 2))
+    write_parameters(tmp_path / "theta.csv", theta, ("a", "b"))
+    rows = (tmp_path / "theta.csv").read_text().split()
+    assert rows[0] == "a,b"
+    table = ["a,rate,b,isi"]
+    for i, row in enumerate(rows[1:]):
+        a, b = row.split(",")
+        table.append(f"{a},{i},{b},{'' if i == 2 else i / 2}")
+    (tmp_path / "out.csv").write_text("\n".join(table))
+    read = read_external(tmp_path / "out.csv", parameter_names=("a", "b"))
+    assert np.array_equal(read.theta, theta), "parameters survive the table bit for bit"
+    assert read.feature_names == ("rate", "isi")
+    assert np.isnan(read.features[2, 1])
+    assert read.valid.all()
+    np.savez(tmp_path / "out.npz", theta=theta, x=np.full((4, 3), np.inf))
+    assert read_external(tmp_path / "out.npz").valid.sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n1,x\n", "row 3, column 'b': 'x' is no number"),
+        ("a,b\n1,2\n1\n", "row 3: 1 cells, the header has 2"),
+        ("a,a\n1,2\n", "a column name appears twice"),
+        ("a,b\n", "expected a header and at least one simulation"),
+    ],
+)
+def test_tables_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(FileFormatError, match=message):
+        read_external(tmp_path / "t.csv", parameter_names=("a",))
+    with pytest.raises(InputError, match="do not belong to parameters"):
+        external_simulations(np.zeros((3, 1)), np.zeros((2, 1)))
