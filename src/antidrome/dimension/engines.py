@@ -1,0 +1,162 @@
+"""Which way to the exact neighbours: a tree where the points are few-dimensional enough, matrix products elsewhere."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Executor
+from functools import partial
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from antidrome.core.executor import map_tasks
+from antidrome.dimension.certificate import pair_distances, refine, scan_rows
+from antidrome.dimension.points import Points
+from antidrome.dimension.preparation import Frame, in_float64
+from antidrome.dimension.products import Tick, collect_candidates, n_threads
+
+Engine = Literal["auto", "tree", "products"]
+SPARE = 2
+"""Candidates kept beyond k; with them the certificate holds for nearly every row of ordinary data."""
+TREE_ALWAYS_BELOW = 4
+TREE_NEVER_ABOVE = 64
+TREE_BYTES = 2**30
+PROBES = 200
+TASK_ROWS = 2048
+
+
+class Found(NamedTuple):
+    """Exact neighbours in rising order, how they were found, and how many rows needed float64 products."""
+
+    distance: Float[np.ndarray, "points k"]
+    neighbour: Int[np.ndarray, "points k"]
+    engine: str
+    n_float64: int
+
+
+def search(points: Points, frame: Frame, k: int, engine: Engine, executor: Executor | None, tick: Tick) -> Found:
+    """The k nearest neighbours of all points, which are distinct and more than k."""
+    if executor is not None:
+        return _on_executor(points, frame, k, executor, tick)
+    if engine == "tree" or (engine == "auto" and points.n_dimensions <= TREE_NEVER_ABOVE):
+        found = _by_tree(points, frame, k, tick, forced=engine == "tree")
+        if found is not None:
+            return found
+    return _by_products(points, frame, k, tick)
+
+
+def _by_products(points: Points, frame: Frame, k: int, tick: Tick) -> Found:
+    n = points.n_points
+    if _mostly_uncertain(points, frame, k):
+        rows = np.arange(n)
+        distance, neighbour = np.empty((n, k)), np.empty((n, k), np.int64)
+    else:
+        candidates = collect_candidates(points, frame, min(k + SPARE, n - 1), tick)
+        distance, neighbour, certified = refine(points, frame, candidates, k)
+        rows = np.flatnonzero(~certified)
+    if rows.size:
+        distance[rows], neighbour[rows] = _scan(points, in_float64(points, frame), rows, k, tick)
+    return Found(distance, neighbour, "products", int(rows.size))
+
+
+def _mostly_uncertain(points: Points, frame: Frame, k: int) -> bool:
+    """Whether float32 candidates would fail for most rows (tight clusters, near-duplicates): a few rows tell."""
+    from antidrome.dimension.preparation import relative_error
+    from antidrome.dimension.products import chunk_columns
+
+    n = points.n_points
+    error = relative_error(frame, points.n_dimensions, chunk_columns(points.n_dimensions), np.float32)
+    if n < 3000 or error == 0.0:
+        return False
+    rows = np.unique(np.linspace(0, n - 1, 24).astype(int))
+    distance, _ = scan_rows(points, in_float64(points, frame), rows, min(k + SPARE, n - 1))
+    reach = distance * frame.scale
+    slack = error * (2 * np.sqrt(frame.squared_norm[rows]) + reach[:, k - 1]) ** 2
+    return bool(np.mean(reach[:, -1] ** 2 - 2 * slack <= reach[:, k - 1] ** 2) > 0.5)
+
+
+def _scan(
+    points: Points, frame: Frame, rows: np.ndarray, k: int, tick: Tick
+) -> tuple[Float[np.ndarray, "m k"], Int[np.ndarray, "m k"]]:
+    """`scan_rows` on all cores."""
+    from antidrome.dimension.products import one_thread_each
+
+    step = max(16, min(256, rows.size // (2 * n_threads())))
+    parts = [rows[start : start + step] for start in range(0, rows.size, step)]
+    found = []
+    with one_thread_each() as pool:
+        for part in pool.map(lambda some: scan_rows(points, frame, some, k), parts):
+            found.append(part)
+            tick(part[0].shape[0] / points.n_points)
+    return np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
+
+
+def _by_tree(points: Points, frame: Frame, k: int, tick: Tick, *, forced: bool) -> Found | None:
+    """By a k-d tree in float64; None where a probe says that products are faster, or memory forbids."""
+    from scipy.spatial import cKDTree
+
+    n, d = points.n_points, points.n_dimensions
+    always = forced or d <= TREE_ALWAYS_BELOW
+    if not always and (n < 4000 or 8 * n * d > TREE_BYTES):
+        return None
+    coordinates = np.concatenate(
+        [frame.transform(points.rows(a, b), slice(0, d), np.float64) for a, b in points.blocks()]
+    )
+    tree = cKDTree(coordinates, leafsize=24, balanced_tree=False)
+    if not always:
+        rows = np.unique(np.linspace(0, n - 1, PROBES).astype(int))
+        started = time.perf_counter()
+        tree.query(coordinates[rows], k + 1)
+        seconds = (time.perf_counter() - started) * n / rows.size
+        if seconds > _product_seconds(n, d):
+            return None
+    distance, neighbour = np.empty((n, k)), np.empty((n, k), np.int64)
+    for start in range(0, n, 2**16):
+        rows = np.arange(start, min(start + 2**16, n))
+        distance[rows], neighbour[rows] = _ask(tree, coordinates, points, frame, rows, k)
+        tick(rows.size / n)
+    return Found(distance, neighbour, "tree", 0)
+
+
+def _ask(
+    tree: "object", coordinates: np.ndarray, points: Points, frame: Frame, rows: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours of some rows: candidates by the tree; distances, and certificates, as everywhere."""
+    n = points.n_points
+    wanted = min(k + 2, n)
+    near, index = tree.query(coordinates[rows], wanted, workers=n_threads())
+    near, index = near.reshape(rows.size, wanted), index.reshape(rows.size, wanted)
+    own = index == rows[:, None]
+    own[~own.any(axis=1), -1] = True
+    near, index = near[~own].reshape(rows.size, -1), index[~own].reshape(rows.size, -1)
+    exact = pair_distances(points, np.repeat(rows, wanted - 1), index.ravel()).reshape(index.shape)
+    order = np.lexsort((index, exact), axis=1)[:, :k]
+    distance, neighbour = np.take_along_axis(exact, order, 1), np.take_along_axis(index, order, 1)
+    rounding = 2.0**-50 * (2 * np.sqrt(frame.squared_norm[rows]) + distance[:, -1] * frame.scale)
+    sure = (near[:, -1] - rounding >= distance[:, -1] * frame.scale) | (wanted == n)
+    tied = ~sure & (near[:, -1] + rounding < distance[:, -1] * frame.scale)
+    doubtful = np.flatnonzero(~sure & (rounding > 1e-9 * distance[:, -1] * frame.scale) | tied)
+    if doubtful.size:
+        distance[doubtful], neighbour[doubtful] = scan_rows(points, in_float64(points, frame), rows[doubtful], k)
+    return distance, neighbour
+
+
+def _product_seconds(n: int, d: int) -> float:
+    """What the products would take on one core: passes over the blocks, and flops; only a choice hangs on it."""
+    return n**2 / 2 * (1.6e-9 + 1.9e-11 * d)
+
+
+def _on_executor(points: Points, frame: Frame, k: int, executor: Executor, tick: Tick) -> Found:
+    """Blocks of rows on any executor, each against all points, by float64 products."""
+    n = points.n_points
+    frame = in_float64(points, frame)
+    parts = [np.arange(start, min(start + TASK_ROWS, n)) for start in range(0, n, TASK_ROWS)]
+    task = partial(_scan_task, points, frame, k)
+    found = list(map_tasks(task, parts, executor=executor, on_result=lambda i, _: tick(parts[i].size / n)))
+    distance, neighbour = (np.concatenate([part[i] for part in found]) for i in (0, 1))
+    return Found(distance, neighbour, "products on an executor", n)
+
+
+def _scan_task(points: Points, frame: Frame, k: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return scan_rows(points, frame, rows, k)

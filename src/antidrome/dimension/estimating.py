@@ -1,0 +1,220 @@
+"""All estimators of one set of points, from one neighbour graph, as one labelled result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome import __version__
+from antidrome.dimension.adaptive import adaptive_dimension
+from antidrome.dimension.graph import Duplicates, is_graph, nearest_neighbours
+from antidrome.dimension.likelihoods import gride, levina_bickel
+from antidrome.dimension.linear import linear_dimension
+from antidrome.dimension.metrics import Metric
+from antidrome.dimension.points import as_points
+from antidrome.dimension.ratios import ratios
+from antidrome.dimension.scale import LOWER_BOUND_ABOVE, attributes, block_analysis, judge_gride
+from antidrome.dimension.two_nn import METHODS, bayes, check_discard, estimate_from, goodness_of_fit, line_fit
+from antidrome.dimension.uncertainty import paper_error_bar, uncertainty
+from antidrome.errors import InputError
+
+NEIGHBOURS = 64
+LEVINA_BICKEL_NEIGHBOURS = 10
+PAPER_BAR_RANKS = 12
+CITATIONS = ("facco2017", "ansuini2019", "denti2022", "levina2004", "mackay2005", "dinoia2024")
+Row = tuple[float, float, float, float]
+
+
+def estimate(
+    points: Any,
+    *,
+    metric: Metric = "euclidean",
+    duplicates: Duplicates = "drop",
+    discard_fraction: float = 0.1,
+    n_neighbours: int = NEIGHBOURS,
+    blocks: Any = "octaves",
+    linear: bool = True,
+    level: float = 0.9,
+    seed: int = 0,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Estimate the intrinsic dimension in every way that this package knows, from one neighbour graph.
+
+    Parameters
+    ----------
+    points
+        As for `nearest_neighbours`: points, `(distances, indices)`, or a neighbour graph. From neighbours alone there
+        are no block analysis and no linear companions.
+    metric, duplicates, executor
+        As for `nearest_neighbours`.
+    discard_fraction
+        Share of the largest ratios that the fit and the censored likelihood leave out.
+    n_neighbours
+        Neighbours per point to search for (fewer, where there are fewer points).
+    blocks
+        As for `block_analysis`; None leaves it out.
+    linear
+        Also components for 90 % of the variance (of standardised columns) and the participation ratio.
+    level
+        Of the intervals.
+    seed
+        Of the bootstrap, the blocks and the subsamples.
+    progress
+        Show progress bars.
+
+    Returns
+    -------
+    xr.Dataset
+        Along `estimator`: `dimension`, `standard_error`, `low`, `high`. Along `scale_rank`: `gride`,
+        `gride_standard_error`, `gride_distance`. Along `n_blocks`: `block_dimension`, `block_standard_error`,
+        `block_sd`, `block_points`. Scalars: `fit_r`, `ks_distance`, `paper_mean`, `paper_sd` (the bar of Ansuini et
+        al. 2019, too small), `pca_dimension`, `participation_ratio`, `n_points`, `n_used`, `n_zero`, `n_ties`,
+        `n_near_duplicates`. Attributes: `verdict`, `reason`, `lower_bound`, `notes`, `citations`.
+
+    Raises
+    ------
+    InputError
+        If the points cannot be used, or are too few.
+    """
+    check_discard(discard_fraction)
+    given = is_graph(points) or isinstance(points, tuple)
+    graph = _graph(points, given, n_neighbours, metric, duplicates, executor, progress)
+    found = ratios(graph)
+    rows, notes = _estimators(graph, discard_fraction, level, seed)
+    line = line_fit(found.mu, discard_fraction)
+    curve = gride(graph)
+    data: dict[str, Any] = {
+        name: ("estimator", np.array([row[i] for row in rows.values()]))
+        for i, name in enumerate(("dimension", "standard_error", "low", "high"))
+    }
+    data |= {
+        "gride": ("scale_rank", curve["dimension"].values),
+        "gride_standard_error": ("scale_rank", curve["standard_error"].values),
+        "gride_distance": ("scale_rank", curve["distance"].values),
+        "fit_r": line.pearson_r,
+        "ks_distance": goodness_of_fit(found.mu, rows["mle"][0]),
+        "n_points": graph.sizes["point"],
+        "n_used": found.mu.size,
+        "n_zero": found.n_zero,
+        "n_ties": found.n_tied,
+        "n_near_duplicates": found.n_near_duplicates,
+    }
+    coords: dict[str, Any] = {"estimator": list(rows), "scale_rank": curve["rank"].values}
+    data |= _paper_bar(graph, discard_fraction, seed)
+    judged = attributes(judge_gride(curve, graph.sizes["point"]))
+    measurable = not given and metric != "precomputed"
+    if measurable and blocks is not None:
+        scale = block_analysis(
+            points,
+            blocks,
+            metric=metric,
+            discard_fraction=discard_fraction,
+            duplicates=duplicates,
+            seed=seed,
+            whole=graph,
+            progress=progress,
+        )
+        for name in ("dimension", "standard_error", "sd_over_blocks", "n_points"):
+            data[_BLOCK_NAMES[name]] = ("n_blocks", scale[name].values)
+        coords["n_blocks"] = scale["n_blocks"].values
+        judged = {key: scale.attrs[key] for key in judged}
+        notes += scale.attrs["notes"]
+    if measurable and linear and metric == "euclidean":
+        data |= _linear(points, notes)
+    attrs = {**judged, "notes": [*found.notes, *notes], **_provenance(graph, metric, seed)}
+    attrs["lower_bound"] = int(bool(attrs["lower_bound"]) or rows["two_nn"][0] > LOWER_BOUND_ABOVE)
+    return xr.Dataset(data, coords=coords, attrs=attrs)
+
+
+_BLOCK_NAMES = {
+    "dimension": "block_dimension",
+    "standard_error": "block_standard_error",
+    "sd_over_blocks": "block_sd",
+    "n_points": "block_points",
+}
+
+
+def _graph(
+    points: Any,
+    given: bool,
+    n_neighbours: int,
+    metric: Metric,
+    duplicates: Duplicates,
+    executor: Executor | None,
+    progress: bool,
+) -> xr.Dataset:
+    k = 2 if given else max(2, min(n_neighbours, as_points(points).n_points - 1))
+    settings = {"metric": metric, "duplicates": duplicates, "executor": executor, "progress": progress}
+    try:
+        return nearest_neighbours(points, k, **settings)
+    except InputError:
+        if k == 2:
+            raise
+        return nearest_neighbours(points, 2, **settings)  # copies leave too few distinct points for more ranks
+
+
+def _estimators(
+    graph: xr.Dataset, discard_fraction: float, level: float, seed: int
+) -> tuple[dict[str, Row], list[str]]:
+    """Every estimator's value, standard error and interval; and what could not be estimated, in words."""
+    from scipy.stats import norm
+
+    found, rows, notes = ratios(graph), {}, []
+    reach = float(norm.ppf((1 + level) / 2))
+    x = np.sort(np.log(found.mu))
+    for method in METHODS:
+        name = "two_nn" if method == "fit" else method
+        if method == "bayes":
+            posterior = bayes(found.mu)
+            rows[name] = (posterior.mean, posterior.sd, *posterior.interval(level))
+            continue
+        error = uncertainty(graph, found, method, discard_fraction, level=level, seed=seed)
+        rows[name] = (estimate_from(x, method, discard_fraction), error.standard_error, error.low, error.high)
+
+    def more(name: str, measure: Callable[[], tuple[float, float]]) -> None:
+        try:
+            value, error = measure()
+        except InputError as problem:
+            notes.append(f"No estimate by {name}: {problem}")
+            return
+        relative = reach * error / value
+        rows[name] = (value, error, value * np.exp(-relative), value * np.exp(relative))
+
+    k = min(LEVINA_BICKEL_NEIGHBOURS, graph.sizes["rank"])
+    more("levina_bickel", lambda: levina_bickel(graph, k))
+    more("abide", lambda: adaptive_dimension(graph)[:2])
+    return rows, notes
+
+
+def _paper_bar(graph: xr.Dataset, discard_fraction: float, seed: int) -> dict[str, float]:
+    """The paper's mean and bar over 90 % subsamples, where the graph has ranks enough for it."""
+    if graph.sizes["rank"] < PAPER_BAR_RANKS or (graph["neighbour"].values < 0).any():
+        return {}
+    mean, sd = paper_error_bar(graph, discard_fraction=discard_fraction, seed=seed)
+    return {"paper_mean": mean, "paper_sd": sd}
+
+
+def _linear(points: Any, notes: list[str]) -> dict[str, float]:
+    try:
+        found = linear_dimension(points)
+    except InputError as problem:
+        notes.append(f"No linear companions: {problem}")
+        return {}
+    return {name: found[name].item() for name in ("pca_dimension", "participation_ratio")}
+
+
+def _provenance(graph: xr.Dataset, metric: str, seed: int) -> dict[str, Any]:
+    return {
+        "metric": graph.attrs.get("metric", metric),
+        "engine": graph.attrs.get("engine", "given"),
+        "n_dimensions": graph.attrs.get("n_dimensions", -1),
+        "seed": seed,
+        "citations": json.dumps(list(CITATIONS)),
+        "antidrome_version": __version__,
+    }

@@ -1,0 +1,142 @@
+"""Points to measure: N rows of D numbers, in memory or on disk, read block by block and never copied whole."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num
+
+from antidrome.errors import InputError
+
+BLOCK_BYTES = 32 * 2**20
+"""Aim for the size of one block that is read."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Rows of an array that is in memory, mapped, or chunked on disk (Zarr, HDF5, dask); trailing axes count as one.
+
+    `selected` holds the rows that are taken, in their order; None means all.
+    """
+
+    source: Any
+    selected: np.ndarray | None = None
+
+    @property
+    def n_points(self) -> int:
+        """Number of rows N."""
+        return int(self.source.shape[0]) if self.selected is None else self.selected.size
+
+    @property
+    def n_dimensions(self) -> int:
+        """Numbers per row, D."""
+        return prod(self.source.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type as stored."""
+        return np.dtype(self.source.dtype)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether any row can be had without reading a file."""
+        return isinstance(self.source, np.ndarray) and not isinstance(self.source, np.memmap)
+
+    def rows(self, start: int, stop: int, columns: slice = slice(None)) -> Num[np.ndarray, "rows columns"]:
+        """Rows start…stop of this selection, as stored; a view where that is possible."""
+        if self.selected is not None:
+            return self.take(self.selected[start:stop], columns, mapped=True)
+        return self._read(slice(start, stop), columns)
+
+    def take(self, index: Any, columns: slice = slice(None), *, mapped: bool = False) -> np.ndarray:
+        """Rows by number, in the given order (`mapped`: numbers of the source, not of the selection)."""
+        index = np.asarray(index)
+        if self.selected is not None and not mapped:
+            index = self.selected[index]
+        if isinstance(self.source, np.ndarray):
+            flat = _flat(self.source)
+            return np.asarray(flat[index][:, columns] if columns == slice(None) else flat[:, columns][index])
+        needed, back = np.unique(index, return_inverse=True)  # chunked stores read rising indices best
+        return self._read(needed, columns)[back]
+
+    def select(self, index: np.ndarray) -> Points:
+        """Some of the rows as points of their own; copied if in memory, else read when needed."""
+        if self.in_memory:
+            return Points(np.ascontiguousarray(self.take(index)))
+        return Points(self.source, index if self.selected is None else self.selected[index])
+
+    def blocks(self, block_bytes: int = BLOCK_BYTES) -> list[tuple[int, int]]:
+        """Row ranges of about `block_bytes` each as float64."""
+        step = max(1, min(self.n_points, block_bytes // (8 * self.n_dimensions)))
+        return [(start, min(start + step, self.n_points)) for start in range(0, self.n_points, step)]
+
+    def __reduce__(self) -> tuple:
+        """Sent to another process, a mapped file travels as its name."""
+        source = self.source
+        if isinstance(source, np.memmap) and isinstance(source.base, mmap.mmap) and source.filename is not None:
+            order = "C" if source.flags.c_contiguous else "F"
+            where = (str(source.filename), source.dtype.str, source.shape, source.offset, order)
+            return _reopen, (where, self.selected)
+        return Points, (source, self.selected)
+
+    def _read(self, rows: Any, columns: slice) -> np.ndarray:
+        if isinstance(self.source, np.ndarray):
+            return np.asarray(_flat(self.source)[rows, columns])
+        whole = columns == slice(None) or len(self.source.shape) != 2
+        getter = self.source.oindex if hasattr(self.source, "oindex") else self.source
+        block = np.asarray(getter[rows] if whole else getter[rows, columns])
+        block = block.reshape(block.shape[0], -1)
+        return block[:, columns] if whole else block
+
+
+def as_points(points: Any) -> Points:
+    """Take points in any accepted form.
+
+    Parameters
+    ----------
+    points
+        numpy array, memmap, DataArray, Zarr or HDF5 array, dask array, or nested lists; the first axis are the points,
+        all others are flattened. One-dimensional input is N points of one number.
+
+    Raises
+    ------
+    InputError
+        If it is not an array of real numbers, has no rows, or no columns.
+    """
+    if isinstance(points, Points):
+        return points
+    if hasattr(points, "dims") and hasattr(points, "data"):  # xarray
+        points = points.data
+    if not all(hasattr(points, name) for name in ("shape", "dtype", "__getitem__")):
+        points = _as_array(points)
+    if len(points.shape) == 1:
+        points = points[:, None] if isinstance(points, np.ndarray) else np.asarray(points)[:, None]
+    if len(points.shape) < 2 or 0 in points.shape:
+        raise InputError(f"The points have the shape {tuple(points.shape)}; expected (points, numbers per point).")
+    if np.dtype(points.dtype).kind not in "biuf":
+        raise InputError(f"The points are of type {points.dtype}; expected real numbers.")
+    if np.dtype(points.dtype).itemsize > 8:
+        raise InputError(f"The points are of type {points.dtype}; convert them to float64.")
+    return Points(points)
+
+
+def _reopen(where: tuple, selected: np.ndarray | None) -> Points:
+    name, dtype, shape, offset, order = where
+    return Points(np.memmap(name, dtype, "r", offset, shape, order), selected)
+
+
+def _as_array(points: Any) -> np.ndarray:
+    if hasattr(points, "detach"):  # a torch tensor
+        points = points.detach().cpu().numpy()
+    try:
+        return np.asarray(points)
+    except ValueError as error:
+        raise InputError(f"The points are not one array: {error}.") from error
+
+
+def _flat(array: np.ndarray) -> np.ndarray:
+    return array if array.ndim == 2 else array.reshape(array.shape[0], -1)

@@ -1,0 +1,148 @@
+"""One look at all points before the search: a centre, a scale, norms, exact copies, and what kind of numbers they are.
+
+The centre and the scale only serve the candidate search in float32; the distances that are returned always come from
+differences of the points as given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from antidrome.dimension.points import Points
+from antidrome.errors import InputError
+
+CENTRE_ROWS = 31
+"""Rows whose median is the centre: a median, so that a few huge values do not ruin everyone's precision."""
+FAR = 2.0**40
+"""A row this many times the typical norm away is left to float64."""
+UNIT_ROUNDOFF_32 = 2.0**-24
+UNIT_ROUNDOFF_64 = 2.0**-53
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the candidate search looks from: x → (x − centre) · scale, and the squared norms in it."""
+
+    centre: np.ndarray
+    scale: float
+    squared_norm: Float[np.ndarray, " points"]
+    whole: bool
+    """Every number of the points is an integer, so that products of small ones have no rounding."""
+
+    def transform(self, block: np.ndarray, columns: slice, dtype: type) -> np.ndarray:
+        """A block of points in this frame; each number is rounded at most twice (the scale is a power of two)."""
+        exact_in_32 = block.dtype.kind == "f" and block.dtype.itemsize <= 4
+        wide = np.float32 if exact_in_32 and dtype is np.float32 else np.float64
+        out = np.subtract(block, self.centre[columns].astype(wide), dtype=wide)
+        out *= wide(self.scale)
+        return out if out.dtype == dtype else out.astype(dtype)
+
+
+def survey(points: Points) -> Frame:
+    """Centre, scale and norms of the points.
+
+    Raises
+    ------
+    InputError
+        If a number is NaN or infinite; the first such row is named.
+    """
+    n, d = points.n_points, points.n_dimensions
+    sample = points.take(np.unique(np.linspace(0, n - 1, min(n, CENTRE_ROWS)).astype(int)))
+    _require_finite(sample, np.unique(np.linspace(0, n - 1, min(n, CENTRE_ROWS)).astype(int)))
+    whole = points.dtype.kind in "biu" or bool(np.all(sample == np.rint(sample)))
+    centre = _medians(sample, points.dtype, whole)
+    with np.errstate(over="ignore", under="ignore"):
+        spread = np.abs(sample.astype(np.float64) - centre).max(axis=1)
+    typical = float(np.median(spread[spread > 0])) if (spread > 0).any() else 1.0
+    scale = 2.0 ** -float(np.clip(np.floor(np.log2(typical)), -1000, 1000))
+    if whole and typical < 2.0**20:
+        scale = 1.0
+    norms = np.empty(n)
+    frame = Frame(centre, scale, norms, whole)
+    for start, stop in points.blocks():
+        block = points.rows(start, stop)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            moved = frame.transform(block, slice(0, d), np.float32 if block.dtype.itemsize <= 4 else np.float64)
+            norms[start:stop] = np.einsum("ij,ij->i", moved, moved, dtype=np.float64)
+            if not np.isfinite(norms[start:stop]).all():
+                _require_finite(block, np.arange(start, stop))
+                moved = frame.transform(block, slice(0, d), np.float64)
+                norms[start:stop] = np.einsum("ij,ij->i", moved, moved)
+        if whole and points.dtype.kind == "f":
+            whole = bool(np.all(block == np.rint(block)))
+    return Frame(centre, scale, norms, whole)
+
+
+def in_float64(points: Points, frame: Frame) -> Frame:
+    """The frame with norms of full precision, as float64 products need them."""
+    if points.dtype.itemsize > 4 or points.dtype.kind != "f":
+        return frame
+    norms = np.empty(points.n_points)
+    everything = slice(0, points.n_dimensions)
+    for start, stop in points.blocks():
+        moved = frame.transform(points.rows(start, stop), everything, np.float64)
+        norms[start:stop] = np.einsum("ij,ij->i", moved, moved)
+    return replace(frame, squared_norm=norms)
+
+
+def copies(points: Points, squared_norm: Float[np.ndarray, " points"]) -> Int[np.ndarray, " points"]:
+    """For each row the number of the first row that is equal to it (itself, if there is none before).
+
+    Only rows whose norms agree to twelve digits are compared, byte by byte.
+    """
+    n = squared_norm.size
+    first = np.arange(n)
+    order = np.argsort(squared_norm, kind="stable")
+    ordered = squared_norm[order]
+    with np.errstate(invalid="ignore"):
+        close = np.diff(ordered) <= 1e-12 * ordered[1:]
+    close |= ordered[1:] == ordered[:-1]
+    suspects = np.zeros(n, bool)
+    suspects[order[1:][close]] = suspects[order[:-1][close]] = True
+    rows = np.flatnonzero(suspects)
+    seen: dict[bytes, int] = {}
+    step = max(1, 2**22 // points.n_dimensions)
+    for start in range(0, rows.size, step):
+        block = points.take(rows[start : start + step])
+        block = block + 0.0 if block.dtype.kind == "f" else block  # -0.0 is 0.0
+        for row, values in zip(rows[start : start + step], np.ascontiguousarray(block), strict=True):
+            first[row] = seen.setdefault(hashlib.blake2b(values.tobytes(), digest_size=16).digest(), int(row))
+    return first
+
+
+def relative_error(frame: Frame, n_dimensions: int, chunk: int, dtype: type) -> float:
+    """Bound e of the error of a squared distance from a matrix product: |computed − true| ≤ e (|x| + |y|)².
+
+    Rigorous (Higham 2002, eq. 3.5, whatever the order of the sums), not the usual √D: a sum over `chunk` columns with
+    D/chunk sums of sums, the rounding of each coordinate, and that of the norms. Zero where all is integer and small.
+    """
+    unit = UNIT_ROUNDOFF_32 if dtype is np.float32 else UNIT_ROUNDOFF_64
+    largest = 4 * float(frame.squared_norm.max(initial=0.0))
+    if frame.whole and frame.scale == 1.0 and largest < 1 / unit:
+        return 0.0
+    terms = min(chunk, n_dimensions) + -(-n_dimensions // chunk) + 12
+    return terms * unit / (1 - terms * unit)
+
+
+def _medians(sample: np.ndarray, dtype: np.dtype, whole: bool) -> np.ndarray:
+    """Column medians that are numbers of the points' own type, so that float32 points are centred with one rounding."""
+    middle = np.partition(sample, sample.shape[0] // 2, axis=0)[sample.shape[0] // 2]
+    middle = middle.astype(np.float64)
+    if whole:
+        return np.rint(middle)
+    return middle.astype(np.float32).astype(np.float64) if dtype.itemsize <= 4 else middle
+
+
+def _require_finite(block: np.ndarray, rows: np.ndarray) -> None:
+    if block.dtype.kind != "f":
+        return
+    bad = np.argwhere(~np.isfinite(block))
+    if bad.size:
+        raise InputError(
+            f"Point {rows[bad[0][0]]} has the value {block[tuple(bad[0])]} in column {bad[0][1]}; distances need finite"
+            " numbers. Drop such points, or the column, first."
+        )

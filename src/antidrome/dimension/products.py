@@ -1,0 +1,226 @@
+"""All squared distances by blocked float32 matrix products, each pair once, on all cores, in bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+
+from antidrome.dimension.points import Points
+from antidrome.dimension.preparation import FAR, Frame
+from antidrome.dimension.selection import GROUP, Candidates
+
+RESIDENT_BYTES = 640 * 2**20
+"""Points whose float32 copy is larger are read column chunk by column chunk, never held whole."""
+BAND_ROWS = 256
+SEGMENT_COLUMNS = 4096
+TILE_ROWS = 4096
+CHUNK = 1024
+"""Columns per matrix product: bounds the rounding error of a sum at any D."""
+
+Tick = Callable[[float], None]
+
+
+def chunk_columns(n_dimensions: int) -> int:
+    """Columns per product; without a short rest."""
+    n_chunks = max(1, round(n_dimensions / CHUNK))
+    return -(-n_dimensions // n_chunks)
+
+
+def collect_candidates(points: Points, frame: Frame, n_kept: int, tick: Tick) -> Candidates:
+    """The `n_kept` nearest candidates of every point by float32 squared distances; `tick` gets fractions done."""
+    candidates = Candidates(points.n_points, n_kept, np.float32)
+    resident = 4 * points.n_points * (points.n_dimensions + 2) <= RESIDENT_BYTES
+    if resident and points.n_points > 2 * SEGMENT_COLUMNS:
+        _in_memory(points, frame, candidates, tick)
+    else:
+        _in_tiles(points, frame, candidates, tick)
+    return candidates
+
+
+@contextmanager
+def one_thread_each() -> Iterator[ThreadPoolExecutor]:
+    """A thread per core, with single-threaded products inside: selection then uses all cores too."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads()) as pool:
+        yield pool
+
+
+def n_threads() -> int:
+    """Cores this process may use, as OMP_NUM_THREADS has it."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(allowed, int(limit)) if limit.isdigit() and int(limit) else allowed)
+
+
+def _in_memory(points: Points, frame: Frame, candidates: Candidates, tick: Tick) -> None:
+    """Row i meets the N/2 rows that follow it, cyclically: every pair once, every band the same work."""
+    n, d = points.n_points, points.n_dimensions
+    right = _augmented(points, frame)
+    chunk = chunk_columns(d)
+
+    def band(start: int) -> None:
+        rows = np.arange(start, min(start + BAND_ROWS, n))
+        left = right[rows]
+        left[:, :d] *= -2
+        left[:, [d, d + 1]] = left[:, [d + 1, d]]
+        reach = n // 2 + rows.size
+        for offset in range(0, reach, SEGMENT_COLUMNS):
+            low, high = start + offset, start + min(offset + SEGMENT_COLUMNS, reach)
+            for a, b in _unwrapped(low, high, n):
+                squares, columns = _block(left, right, a, b, chunk), np.arange(a, b)
+                _mask_pairs(squares[: rows.size, : b - a], rows, columns, n)
+                candidates.offer(squares, rows, columns)
+                candidates.offer_transposed(squares, rows, columns)
+        tick(rows.size / n)
+
+    with one_thread_each() as pool:
+        list(pool.map(band, range(0, n, BAND_ROWS)))
+
+
+def _unwrapped(low: int, high: int, n: int) -> list[tuple[int, int]]:
+    """The cyclic range low…high as ranges inside 0…n."""
+    if high <= n:
+        return [(low, high)]
+    return [(low - n, high - n)] if low >= n else [(low, n), (0, high - n)]
+
+
+def _block(left: np.ndarray, right: np.ndarray, a: int, b: int, chunk: int) -> np.ndarray:
+    """Squared distances of the rows of `left` and rows a…b of `right`, padded with inf to multiples of GROUP."""
+    squares = padded((left.shape[0], b - a))
+    inner = squares[: left.shape[0], : b - a]
+    edges = (
+        [*range(0, left.shape[1] - chunk, chunk), left.shape[1]] if left.shape[1] > chunk + 2 else [0, left.shape[1]]
+    )
+    for start, stop in itertools.pairwise(edges):
+        if start == 0:
+            np.matmul(left[:, :stop], right[a:b, :stop].T, out=inner)
+        else:
+            inner += left[:, start:stop] @ right[a:b, start:stop].T
+    return squares
+
+
+def padded(shape: tuple[int, int]) -> np.ndarray:
+    """An empty float32 block for that many rows and columns, with sides of multiples of GROUP, inf outside."""
+    height, width = (-(-length // GROUP) * GROUP for length in shape)
+    block = np.empty((height, width), np.float32)
+    block[shape[0] :] = np.inf
+    block[:, shape[1] :] = np.inf
+    return block
+
+
+def _mask_pairs(squares: np.ndarray, rows: np.ndarray, columns: np.ndarray, n: int) -> None:
+    """Leave each pair to one band: row i keeps the columns that follow it by 1…N/2, cyclically."""
+    ahead = int(columns[0] - rows[0]) % n
+    for part in (slice(0, max(0, rows.size - ahead)), slice(max(0, n // 2 - ahead), columns.size)):
+        gap = (columns[part] - rows[:, None]) % n
+        foreign = (gap == 0) | (gap > n // 2)
+        if n % 2 == 0:
+            foreign |= (gap == n // 2) & (rows[:, None] >= n // 2)
+        squares[:, part][foreign] = np.inf
+
+
+def _augmented(points: Points, frame: Frame) -> np.ndarray:
+    """Rows [x, |x|², 1] in float32, so that one product gives the squared distances."""
+    n, d = points.n_points, points.n_dimensions
+    out = np.empty((n, d + 2), np.float32)
+    norms, far = _safe_norms(frame)
+    for start, stop in points.blocks():
+        with np.errstate(over="ignore", under="ignore"):
+            out[start:stop, :d] = frame.transform(points.rows(start, stop), slice(0, d), np.float32)
+    out[far, :d] = 0
+    out[:, d], out[:, d + 1] = 1, norms
+    return out
+
+
+def _safe_norms(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Squared norms in float32; rows too far away to be squared in it are put at zero with a huge norm."""
+    far = frame.squared_norm > FAR**2
+    return np.where(far, FAR**2, frame.squared_norm).astype(np.float32), far
+
+
+def _in_tiles(points: Points, frame: Frame, candidates: Candidates, tick: Tick) -> None:
+    """Tiles of TILE_ROWS × TILE_ROWS pairs, summed over column chunks that are read as they are needed."""
+    n = points.n_points
+    edges = [(start, min(start + TILE_ROWS, n)) for start in range(0, n, TILE_ROWS)]
+    norms, far = _safe_norms(frame)
+    total = len(edges) * (len(edges) + 1) / 2
+    with one_thread_each() as pool:
+        for k, one in enumerate(edges):
+            for other in edges[k:]:
+                squares = _tile(points, frame, one, other, far, pool)
+                _offer_tile(squares, norms, one, other, candidates, pool)
+                tick(1 / total)
+
+
+def _tile(
+    points: Points,
+    frame: Frame,
+    one: tuple[int, int],
+    other: tuple[int, int],
+    far: np.ndarray,
+    pool: ThreadPoolExecutor,
+) -> np.ndarray:
+    """−2 x·y between two ranges of rows, float32."""
+    d = points.n_dimensions
+    chunk = chunk_columns(d)
+    product = np.zeros((one[1] - one[0], other[1] - other[0]), np.float32)
+    bands = [(a, min(a + BAND_ROWS * 2, product.shape[0])) for a in range(0, product.shape[0], BAND_ROWS * 2)]
+
+    def read(rows: tuple[int, int], columns: slice) -> np.ndarray:
+        with np.errstate(over="ignore", under="ignore"):
+            block = frame.transform(points.rows(*rows, columns), columns, np.float32)
+        block[far[slice(*rows)]] = 0
+        return block
+
+    for start in range(0, d, chunk):
+        columns = slice(start, min(start + chunk, d))
+        left = read(one, columns)
+        right = left if one == other else read(other, columns)
+        scaled = -2 * left
+
+        def add(
+            band: tuple[int, int], scaled: np.ndarray = scaled, right: np.ndarray = right, first: bool = start == 0
+        ) -> None:
+            a, b = band
+            low = a if one == other else 0  # a diagonal tile needs its upper half only
+            target = product[a:b, low:]
+            if first:
+                np.matmul(scaled[a:b], right[low:].T, out=target)
+            else:
+                target += scaled[a:b] @ right[low:].T
+
+        list(pool.map(add, bands))
+    return product
+
+
+def _offer_tile(
+    product: np.ndarray,
+    norms: np.ndarray,
+    one: tuple[int, int],
+    other: tuple[int, int],
+    candidates: Candidates,
+    pool: ThreadPoolExecutor,
+) -> None:
+    """Complete the squared distances of a tile, band by band, and offer each pair to both its points."""
+
+    def band(start: int) -> None:
+        stop = min(start + BAND_ROWS, product.shape[0])
+        low = start if one == other else 0
+        rows = np.arange(one[0] + start, one[0] + stop)
+        columns = np.arange(other[0] + low, other[1])
+        squares = padded((rows.size, columns.size))
+        inner = squares[: rows.size, : columns.size]
+        np.add(product[start:stop, low:], norms[columns], out=inner)
+        inner += norms[rows, None]
+        if one == other:
+            inner[np.tril_indices(inner.shape[0], m=inner.shape[1])] = np.inf
+        candidates.offer(squares, rows, columns)
+        candidates.offer_transposed(squares, rows, columns)
+
+    list(pool.map(band, range(0, product.shape[0], BAND_ROWS)))

@@ -1,0 +1,201 @@
+"""Does the dimension depend on the scale it is measured at? Block decimation, Gride, and a verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from antidrome.core.progress import progress as show_progress
+from antidrome.core.seeds import generator
+from antidrome.dimension.graph import Duplicates, nearest_neighbours
+from antidrome.dimension.metrics import Metric, embed
+from antidrome.dimension.points import as_points
+from antidrome.dimension.ratios import ratios
+from antidrome.dimension.two_nn import Method, check_discard, estimate_from
+from antidrome.dimension.uncertainty import uncertainty
+from antidrome.errors import InputError
+
+Verdict = Literal["reliable", "depends on scale", "too few points"]
+OCTAVES = (1, 2, 4, 8, 16)
+PAPER_BLOCKS = tuple(range(1, 21))
+MIN_BLOCK = 50
+FLAT = 0.04
+"""Largest change per doubling of N, relative to d, that still counts as a plateau."""
+MAX_RELATIVE_ERROR = 0.15
+LOWER_BOUND_ABOVE = 20.0
+PLATEAU_OCTAVES = 2.01
+Z90 = 1.645
+
+
+class Judgement(NamedTuple):
+    """Verdict, why, whether the number is only a lower bound, and the change per doubling of N with its error."""
+
+    verdict: Verdict
+    reason: str
+    lower_bound: bool
+    change_per_doubling: float
+    change_error: float
+
+
+def block_analysis(
+    points: Any,
+    blocks: Sequence[int] | Literal["octaves", "paper"] = "octaves",
+    *,
+    metric: Metric = "euclidean",
+    method: Method = "fit",
+    discard_fraction: float = 0.1,
+    duplicates: Duplicates = "drop",
+    seed: int = 0,
+    whole: xr.Dataset | None = None,
+    progress: bool = True,
+) -> xr.Dataset:
+    """ID against sample size: the points are split at random into b disjoint blocks, and each is measured.
+
+    Parameters
+    ----------
+    points
+        As for `nearest_neighbours`.
+    blocks
+        Numbers of blocks b: "octaves" (1, 2, 4, 8, 16), "paper" (1…20, Ansuini et al. 2019) or a list. Those that
+        leave fewer than 50 points per block are left out, and noted.
+    metric, method, discard_fraction, duplicates
+        As for `TwoNN`.
+    seed
+        Of the split.
+    whole
+        The neighbour graph of all points, if it is there already.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    xr.Dataset
+        Along `n_blocks`: `n_points` per block, `dimension` (mean over blocks), `standard_error` of that mean,
+        `sd_over_blocks` (the paper's bar; NaN for one block). Attributes: `verdict`, `reason`, `lower_bound`.
+    """
+    check_discard(discard_fraction)
+    points = as_points(points)
+    if metric in ("cosine", "hamming"):
+        points = embed(points, metric)
+    elif metric == "precomputed":
+        raise InputError("Block analysis needs points; for a distance matrix use Gride on its neighbour graph.")
+    n = points.n_points
+    chosen, left_out = _choose(blocks, n)
+    order = generator(seed, "dimension/blocks").permutation(n)
+    rows = []
+    settings = {"duplicates": duplicates, "progress": False}
+    with show_progress("Block analysis", total=sum(chosen), unit="blocks", enabled=progress) as bar:
+        for b in chosen:
+            found = []
+            for members in np.array_split(order[: n // b * b], b):
+                graph = whole if b == 1 and whole is not None else None
+                graph = graph if graph is not None else nearest_neighbours(points.select(np.sort(members)), **settings)
+                found.append(_measure(graph, method, discard_fraction, seed))
+                bar.advance()
+            rows.append(_summary(np.array(found)))
+    mean, error, spread = np.array(rows).T
+    result = xr.Dataset(
+        {
+            "n_points": ("n_blocks", n // np.array(chosen)),
+            "dimension": ("n_blocks", mean),
+            "standard_error": ("n_blocks", error),
+            "sd_over_blocks": ("n_blocks", spread),
+        },
+        coords={"n_blocks": np.array(chosen)},
+    )
+    judged = judge(result["n_points"].values, mean, error)
+    notes = [f"Blocks {left_out} were left out: fewer than {MIN_BLOCK} points each."] if left_out else []
+    return result.assign_attrs(**attributes(judged), notes=notes, citations=["facco2017", "ansuini2019"])
+
+
+def judge(n_points: np.ndarray, dimension: np.ndarray, standard_error: np.ndarray) -> Judgement:
+    """Judge a curve of ID against sample size (or N/n for Gride's rank n).
+
+    The plateau is looked for over the upper two octaves of N; the line through them, weighted by the errors, gives the
+    change per doubling.
+    """
+    order = np.argsort(n_points)[::-1]
+    n_points, dimension, standard_error = (np.asarray(x)[order] for x in (n_points, dimension, standard_error))
+    d, relative = float(dimension[0]), float(standard_error[0] / dimension[0])
+    top = np.log2(n_points[0] / n_points) <= PLATEAU_OCTAVES
+    if top.sum() < 2:
+        text = f"{n_points[0]:.0f} points are too few to see how the estimate depends on their number."
+        return Judgement("too few points", text, True, float("nan"), float("nan"))
+    change, error = _slope(np.log2(n_points[top]), dimension[top] / d, standard_error[top] / d)
+    grows = change - Z90 * error > 0
+    bound = d > LOWER_BOUND_ABOVE
+    described = f"{100 * change:+.1f} ± {100 * error:.1f} % per doubling of N"
+    if relative > MAX_RELATIVE_ERROR:
+        text = f"The standard error is {100 * relative:.0f} % of the estimate ({n_points[0]:.0f} points)."
+        return Judgement("too few points", text, bound or grows, change, error)
+    if abs(change) <= FLAT or abs(change) - Z90 * error <= 0:
+        if error > FLAT:
+            return Judgement("too few points", f"No plateau can be told: {described}.", bound, change, error)
+        text = f"The estimate is on a plateau: {described}."
+        if bound:
+            text += f" Above {LOWER_BOUND_ABOVE:.0f} any number of points is few: a lower bound."
+        return Judgement("reliable", text, bound, change, error)
+    cause = (
+        "it grows with N, so that it is a lower bound (or noise that shows at small distances)"
+        if change > 0
+        else "it falls as N grows: at smaller distances the points have fewer dimensions (curvature, or near-copies)"
+    )
+    return Judgement(
+        "depends on scale", f"There is no plateau: {described}; {cause}.", bound or change > 0, change, error
+    )
+
+
+def judge_gride(curve: xr.Dataset, n_points: int) -> Judgement:
+    """Judge Gride's curve: the ratio at rank n looks as far as TwoNN with N/n points."""
+    return judge(n_points / curve["rank"].values, curve["dimension"].values, curve["standard_error"].values)
+
+
+def attributes(judged: Judgement) -> dict[str, Any]:
+    """A judgement as attributes of a result."""
+    return {
+        "verdict": judged.verdict,
+        "reason": judged.reason,
+        "lower_bound": int(judged.lower_bound),
+        "change_per_doubling": judged.change_per_doubling,
+    }
+
+
+def _choose(blocks: Sequence[int] | str, n: int) -> tuple[list[int], list[int]]:
+    if isinstance(blocks, str):
+        if blocks not in ("octaves", "paper"):
+            raise InputError(f"blocks is {blocks!r}; expected 'octaves', 'paper' or numbers of blocks.")
+        wanted = OCTAVES if blocks == "octaves" else PAPER_BLOCKS
+    else:
+        wanted = tuple(blocks)
+    if not wanted or any(not isinstance(b, (int, np.integer)) or b < 1 for b in wanted):
+        raise InputError(f"blocks is {blocks!r}; expected positive numbers of blocks.")
+    chosen = sorted({int(b) for b in wanted if b == 1 or n // int(b) >= MIN_BLOCK})
+    return chosen, sorted({int(b) for b in wanted} - set(chosen))
+
+
+def _measure(graph: xr.Dataset, method: Method, discard_fraction: float, seed: int) -> tuple[float, float]:
+    found = ratios(graph)
+    value = estimate_from(np.sort(np.log(found.mu)), method, discard_fraction)
+    n_bootstrap = 100 if found.mu.size < 200_000 else 30
+    error = uncertainty(graph, found, method, discard_fraction, n_bootstrap=n_bootstrap, seed=seed).standard_error
+    return value, error
+
+
+def _summary(found: np.ndarray) -> tuple[float, float, float]:
+    """Mean over blocks, its standard error (from the errors within blocks, or the spread if larger), the spread."""
+    values, errors = found.T
+    b = values.size
+    within = float(np.sqrt(np.mean(errors**2) / b))
+    spread = float(np.std(values, ddof=1)) if b > 1 else float("nan")
+    between = spread / np.sqrt(b) if b >= 5 else 0.0
+    return float(values.mean()), max(within, between), spread
+
+
+def _slope(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float]:
+    weight = 1 / np.maximum(error, 1e-12) ** 2
+    centre = np.sum(weight * x) / weight.sum()
+    spread = np.sum(weight * (x - centre) ** 2)
+    return float(np.sum(weight * (x - centre) * y) / spread), float(np.sqrt(1 / spread))
