@@ -1,8 +1,10 @@
 from . import data as data
+from . import dimension as dimension
 from . import errors as errors
 from . import recordings as recordings
 from . import spikes as spikes
 from .core.citations import cite as cite
+from .dimension import TwoNN as TwoNN
 from .recordings import check as check
 from .recordings import delta_f_over_f as delta_f_over_f
 from .recordings import read as read
@@ -13,10 +15,12 @@ __version__: str
 
 __all__ = [
     "SpikeVAE",
+    "TwoNN",
     "check",
     "cite",
     "data",
     "delta_f_over_f",
+    "dimension",
     "errors",
     "read",
     "recordings",

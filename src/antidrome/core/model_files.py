@@ -24,7 +24,9 @@ from antidrome.core.files import atomic_write
 from antidrome.errors import ModelFileError
 
 FORMAT_VERSION = 1
-CLASSES = frozenset({"MechanismPosterior", "RecognitionNetwork", "SNPECheckpoint", "SpikeVAE", "TrainingCheckpoint"})
+CLASSES = frozenset(
+    {"MechanismPosterior", "RecognitionNetwork", "SNPECheckpoint", "SpikeVAE", "TrainingCheckpoint", "TwoNN"}
+)
 MAX_FILE_BYTES = 4 * 2**30
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_ENTRIES = 10_000
