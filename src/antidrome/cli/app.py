@@ -1,7 +1,7 @@
 """The entry point: finds the command, reads its options, and turns every way to fail into a message and an exit code.
 
 A command is a module ``antidrome.cli.NAME`` with a frozen dataclass (its options, as tyro shows them) and
-``run(config) -> int`` (its exit code). Only the module of the command that was asked for is imported, and its heavy
+``run(config) -> int`` (its exit code); a command of two words is ``antidrome.cli.ONE_TWO``. Only the module of the command that was asked for is imported, and its heavy
 imports happen inside ``run``, so that help is instant.
 
 Exit codes: 0 done; 1 an unexpected error, or what the command says (``check``: findings); 2 a usage or input error;
@@ -29,6 +29,7 @@ COMMANDS = {
     "check": "look at a recording before anything is inferred from it",
     "simulate": "make a recording whose spikes are known",
     "report": "make the page of a results folder again",
+    "dimension layers": "intrinsic dimension of every layer of a network",
     "data": "list and fetch public recordings and references",
 }
 
@@ -75,7 +76,7 @@ def load_command(name: str) -> tuple[typing.Any, Callable[[typing.Any], int]]:
 
     The annotation is a dataclass of options, or the union of those of the sub-commands.
     """
-    module = importlib.import_module(f"antidrome.cli.{name}")
+    module = importlib.import_module(f"antidrome.cli.{name.replace(' ', '_')}")
     hints = typing.get_type_hints(module.run, include_extras=True)
     hints.pop("return", None)
     return next(iter(hints.values())), module.run
@@ -91,6 +92,8 @@ def _dispatch(arguments: list[str]) -> int:
         _say(f"antidrome {__version__}")
         return 0
     name, *options = arguments
+    if options and f"{name} {options[0]}" in COMMANDS:
+        name, *options = f"{name} {options[0]}", *options[1:]
     if name not in COMMANDS:
         _complain(f"antidrome: there is no command {name!r}.{did_you_mean(name, COMMANDS)}\n\n{usage()}")
         return 2
@@ -106,7 +109,7 @@ def _guarded(name: str, options: list[str]) -> int:
         _report(f"antidrome {name}: {error}", error)
         return 2
     except KeyboardInterrupt as interrupt:
-        again = shlex.join(["antidrome", name, *options])
+        again = shlex.join(["antidrome", *name.split(), *options])
         _complain(f"\nInterrupted; no half-written file is left. The same command goes on:\n  {again}")
         return 143 if isinstance(interrupt, _Terminated) else 130
     except BrokenPipeError:
