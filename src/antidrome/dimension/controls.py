@@ -15,8 +15,8 @@ from jaxtyping import Float
 from scipy import stats
 
 from antidrome.core.seeds import generator
+from antidrome.dimension.linear import principal_variances
 from antidrome.dimension.points import as_points
-from antidrome.dimension.spectrum import centred_gram
 from antidrome.errors import InputError
 
 MIN_NETWORKS = 4
@@ -72,20 +72,16 @@ def gaussian_twin(
     Raises
     ------
     InputError
-        Fewer than two points, all points equal, or values that are not finite.
+        Fewer than five points, all points equal, or values that are not finite.
     """
     points = as_points(points)
     n = points.n_points
-    if n < 2:
-        raise InputError(f"{n} point has no second moments; at least two are needed.")
     if spectrum not in ("covariance", "published"):
         raise InputError(f'spectrum is {spectrum!r}; expected "covariance" or "published".')
-    squares = np.linalg.eigvalsh(centred_gram(points, standardise=standardise))[::-1]
-    squares = squares[squares > squares[0] * n * np.finfo(float).eps]
-    if squares.size == 0:
-        raise InputError("All points are equal: there is no covariance to draw from.")
-    deviations = np.sqrt(squares / (n - 1)) if spectrum == "covariance" else squares**0.25
-    return generator(seed, "dimension/controls/gaussian").standard_normal((n, squares.size)) * deviations
+    variances = principal_variances(points, standardise=standardise).variances
+    variances = variances[variances > variances[0] * n * np.finfo(float).eps]
+    deviations = np.sqrt(variances) if spectrum == "covariance" else (variances * (n - 1)) ** 0.25
+    return generator(seed, "dimension/controls/gaussian").standard_normal((n, deviations.size)) * deviations
 
 
 def shuffled_columns(points: Any, *, seed: int = 0) -> np.ndarray:

@@ -1,34 +1,21 @@
-"""One measurement of one set of points, as layers and populations need it: TwoNN with its error, beside linear figures.
-
-Everything comes from one neighbour graph and one spectrum; the dependence on the number of points from halves and
-quarters of the same points (disjoint blocks, Facco et al. 2017).
-"""
+"""One measurement of one set of points, as layers and populations need it: TwoNN and linear figures in one row."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from antidrome.core.seeds import generator
-from antidrome.dimension.graph import Duplicates, nearest_neighbours
-from antidrome.dimension.points import Points, as_points
-from antidrome.dimension.ratios import ratios
-from antidrome.dimension.spectrum import covariance_spectrum, participation_ratio, principal_components
-from antidrome.dimension.two_nn import check_discard, estimate_from
-from antidrome.dimension.uncertainty import uncertainty
+from antidrome.dimension.estimator import TwoNN
+from antidrome.dimension.graph import Duplicates, is_graph
+from antidrome.dimension.linear import linear_dimension
+from antidrome.dimension.two_nn import check_discard
 from antidrome.errors import InputError
 
-LOWER_BOUND = 20.0
-TOO_FEW = 50
-PLATEAU = 0.1
-VARIANCE = 0.9
-BLOCKS = (2, 4)
-
-Verdict = Literal["reliable", "depends on scale", "too few points", "scale not examined"]
+FRACTIONS = (1.0, 0.5, 0.25, 0.125, 0.0625)
+"""Shares of the points at which the dependence on their number is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +31,7 @@ class MeasurementConfig:
     linear
         Also principal components and the participation ratio.
     scale
-        Also halves and quarters of the points.
+        Judge by disjoint blocks of half the points, a quarter, …; else by neighbours of higher rank, at no cost.
     seed
         Seed of the bootstrap and of the blocks.
     """
@@ -70,46 +57,46 @@ class Measurement:
     Parameters
     ----------
     dimension, standard_error, low, high
-        TwoNN by the paper's fit, its standard error by bootstrap over the ratios, its 90 % interval.
+        TwoNN by the paper's fit, its standard error, its 90 % interval.
     pca_dimension
         Principal components for 90 % of the variance of the centred points.
     pca_dimension_standardised
         The same after dividing each unit by its standard deviation, as the paper does.
     participation_ratio
-        (Σ λ)² / Σ λ² of the covariance.
-    dimension_half, dimension_quarter
-        TwoNN at half and a quarter of the points, mean over the blocks.
+        Of the covariance, corrected for the number of points.
     n_points, n_used, n_zero, n_ties
         Points; points in the fit; points left out because of an exact copy; because of two equally far neighbours.
     lower_bound
-        Above 20, or still growing with the number of points.
-    verdict
-        "reliable", "depends on scale", "too few points", or "scale not examined".
+        Too large, or still growing with the number of points, to be more than a lower bound.
+    verdict, reason
+        Whether the estimate depends on scale, and why it is judged so.
     notes
         What was left out or looked odd.
+    by_points
+        Estimate at each of `FRACTIONS` of the points; NaN where blocks would be too small.
     """
 
     dimension: float
     standard_error: float
     low: float
     high: float
-    pca_dimension: float = math.nan
-    pca_dimension_standardised: float = math.nan
-    participation_ratio: float = math.nan
-    dimension_half: float = math.nan
-    dimension_quarter: float = math.nan
+    pca_dimension: float
+    pca_dimension_standardised: float
+    participation_ratio: float
     n_points: int
     n_used: int
     n_zero: int
     n_ties: int
     lower_bound: bool
-    verdict: Verdict
-    notes: tuple[str, ...] = ()
+    verdict: str
+    reason: str
+    notes: tuple[str, ...]
+    by_points: tuple[float, ...]
 
     @classmethod
     def number_names(cls) -> list[str]:
-        """Names of what is a number."""
-        return [field.name for field in fields(cls) if field.name not in ("verdict", "notes")]
+        """Names of what is one number."""
+        return [field.name for field in fields(cls) if field.name not in ("verdict", "reason", "notes", "by_points")]
 
     def numbers(self) -> dict[str, float]:
         """The numbers by name."""
@@ -117,93 +104,73 @@ class Measurement:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; NaN as None."""
-        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(self).items()}
+        values = asdict(self) | {"by_points": [_json(value) for value in self.by_points], "notes": list(self.notes)}
+        return {key: _json(value) for key, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Measurement:
         """What `to_dict` gave."""
-        restored = {k: math.nan if v is None else v for k, v in values.items()}
-        return cls(**{**restored, "notes": tuple(values["notes"])})
+        restored = {key: math.nan if value is None else value for key, value in values.items()}
+        by_points = tuple(math.nan if value is None else value for value in values["by_points"])
+        return cls(**{**restored, "notes": tuple(values["notes"]), "by_points": by_points})
 
 
-def measure(points: Any, *, progress: bool = True, **settings: Any) -> Measurement:
-    """Measure points, or given neighbours `(distances, indices)`; settings as in `MeasurementConfig`.
+def measure(points: Any, config: MeasurementConfig | None = None, *, progress: bool = True) -> Measurement:
+    """Measure points, or given neighbours (a graph, or `(distances, indices)`).
 
     Raises
     ------
     InputError
         Too few points, no usable ratios, values that are not finite.
     """
-    if isinstance(points, tuple):
-        settings = {**settings, "linear": False, "scale": False}
-    return measure_with(points, MeasurementConfig(**settings), progress=progress)
-
-
-def measure_with(points: Any, config: MeasurementConfig, *, progress: bool = True) -> Measurement:
-    """Measure points with settings in one object; see `measure`."""
-    given = points if isinstance(points, tuple) else as_points(points)
-    graph = nearest_neighbours(given, 2, duplicates=config.duplicates, progress=progress)
-    found = ratios(graph)
-    value = _two_nn(graph, config)
-    error = uncertainty(graph, found, "fit", config.discard_fraction, seed=config.seed)
-    half, quarter = math.nan, math.nan
-    if config.scale and isinstance(given, Points):
-        half, quarter = (_in_blocks(given, blocks, config) for blocks in BLOCKS)
-    linear = _linear(given) if config.linear and isinstance(given, Points) else {}
-    verdict, growing = _judge(value, error.standard_error, half, found.mu.size, config.scale)
+    config = config or MeasurementConfig()
+    given = isinstance(points, tuple) or is_graph(points)
+    model = TwoNN(
+        discard_fraction=config.discard_fraction,
+        duplicates=config.duplicates,
+        scale="blocks" if config.scale and not given else "gride",
+        seed=config.seed,
+    ).fit(points, progress=progress)
+    notes = list(model.notes_)
+    linear = _linear(points, notes) if config.linear and not given else [math.nan] * 3
     return Measurement(
-        dimension=value,
-        standard_error=error.standard_error,
-        low=error.low,
-        high=error.high,
-        dimension_half=half,
-        dimension_quarter=quarter,
-        n_points=int(graph.attrs["n_points"]),
-        n_used=int(found.mu.size),
-        n_zero=found.n_zero,
-        n_ties=found.n_tied,
-        lower_bound=value > LOWER_BOUND or growing,
-        verdict=verdict,
-        notes=found.notes,
-        **linear,
+        dimension=model.dimension_,
+        standard_error=model.standard_error_,
+        low=model.low_,
+        high=model.high_,
+        pca_dimension=linear[0],
+        pca_dimension_standardised=linear[1],
+        participation_ratio=linear[2],
+        n_points=int(model.n_points_),
+        n_used=int(model.n_used_),
+        n_zero=model.n_zero_,
+        n_ties=model.n_ties_,
+        lower_bound=bool(model.lower_bound_),
+        verdict=model.verdict_,
+        reason=model.reason_,
+        notes=tuple(notes),
+        by_points=_by_points(model),
     )
 
 
-def _two_nn(graph: xr.Dataset, config: MeasurementConfig) -> float:
-    return estimate_from(np.sort(np.log(ratios(graph).mu)), "fit", config.discard_fraction)
+def _linear(points: Any, notes: list[str]) -> list[float]:
+    """Components for 90 % of the variance, of standardised columns too, and the participation ratio."""
+    try:
+        plain, standardised = (linear_dimension(points, standardise=standardise) for standardise in (False, True))
+    except InputError as problem:
+        notes.append(f"No linear companions: {problem}")
+        return [math.nan] * 3
+    found = plain["pca_dimension"], standardised["pca_dimension"], plain["participation_ratio"]
+    return [float(value) for value in found]
 
 
-def _in_blocks(points: Points, blocks: int, config: MeasurementConfig) -> float:
-    """Mean estimate over disjoint random blocks; NaN where they are too small."""
-    if points.n_points // blocks < TOO_FEW // 2:
-        return math.nan
-    order = generator(config.seed, f"dimension/measurement/blocks-{blocks}").permutation(points.n_points)
-    values = []
-    for part in np.array_split(order, blocks):
-        try:
-            graph = nearest_neighbours(points.select(np.sort(part)), 2, duplicates=config.duplicates, progress=False)
-            values.append(_two_nn(graph, config))
-        except InputError:
-            return math.nan
-    return float(np.mean(values))
+def _by_points(model: TwoNN) -> tuple[float, ...]:
+    """The block analysis as estimates at each of `FRACTIONS`."""
+    if "n_blocks" not in model.scale_.dims:
+        return (model.dimension_, *[math.nan] * (len(FRACTIONS) - 1))
+    found = dict(zip(1 / model.scale_["n_blocks"].values, model.scale_["dimension"].values, strict=True))
+    return tuple(float(found.get(fraction, np.nan)) for fraction in FRACTIONS)
 
 
-def _linear(points: Points) -> dict[str, float]:
-    raw, standardised = covariance_spectrum(points)
-    return {
-        "pca_dimension": float(principal_components(raw, VARIANCE)),
-        "pca_dimension_standardised": float(principal_components(standardised, VARIANCE)),
-        "participation_ratio": participation_ratio(raw),
-    }
-
-
-def _judge(value: float, error: float, half: float, n_used: int, examined: bool) -> tuple[Verdict, bool]:
-    """The verdict, and whether the estimate still grows with the number of points."""
-    if n_used < TOO_FEW or (examined and math.isnan(half)):
-        return "too few points", False
-    if not examined:
-        return "scale not examined", False
-    change = value - half
-    if abs(change) <= max(PLATEAU * value, 2 * error):
-        return "reliable", False
-    return "depends on scale", change > 0
+def _json(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value

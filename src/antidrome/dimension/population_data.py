@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,6 +14,7 @@ MOSTLY = 0.5
 MIN_SHIFT = 0.1
 
 
+@runtime_checkable
 class Settings(Protocol):
     """What this file needs of the settings."""
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from antidrome.dimension.measurement import Measurement, measure
 from jaxtyping import Float
 
 from antidrome.core.progress import ProgressBar
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import generator
+from antidrome.dimension.measurement import Measurement, MeasurementConfig, measure
 from antidrome.dimension.population_data import PopulationPoints, population_points, shifted
 from antidrome.dimension.population_verdict import verdict
 from antidrome.errors import InputError
@@ -161,6 +161,7 @@ def _measured(
             "n_neurons": given.values.shape[1],
             "n_points": given.n_used,
             "reliability": whole.verdict,
+            "reason": whole.reason,
             "notes": [*given.notes, *whole.notes],
             "citations": ["ansuini2019", "facco2017", "altan2021"],
             "kind": given.kind,
@@ -171,9 +172,11 @@ def _measured(
 
 
 def _measure(points: np.ndarray, config: PopulationConfig, *, linear: bool = False) -> Measurement:
-    return measure(
-        points, discard_fraction=config.discard_fraction, linear=linear, scale=linear, seed=config.seed, progress=False
-    )
+    return measure(points, _settings(config, linear=linear), progress=False)
+
+
+def _settings(config: PopulationConfig, *, linear: bool = False) -> MeasurementConfig:
+    return MeasurementConfig(discard_fraction=config.discard_fraction, linear=linear, scale=linear, seed=config.seed)
 
 
 def _over_neurons(

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from antidrome.dimension.measurement import Measurement, MeasurementConfig, measure_with
 
 from antidrome.core.files import atomic_write
 from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress as show_progress
+from antidrome.dimension.measurement import FRACTIONS, Measurement, MeasurementConfig, measure
 from antidrome.dimension.networks.extraction import Reduction, as_network, chosen_rows, record
 from antidrome.dimension.networks.store import Activations
 from antidrome.dimension.points import as_points
@@ -89,9 +89,9 @@ def layers(
     Returns
     -------
     Dataset over (network, layer, class) with `dimension`, `standard_error`, `pca_dimension`, `participation_ratio`,
-    `n_points`, `n_zero`, `n_ties`, `lower_bound`, `verdict` and `reason` (why there is no estimate, where it is NaN), and
-    over (network, layer) with `relative_depth`, `width` and `last_hidden`. The class "all" holds all points. A layer
-    that a network does not have is NaN with the reason "not a layer of this network".
+    `n_points`, `n_zero`, `n_ties`, `lower_bound`, `verdict` and its `reason` (or why there is no estimate, where it is
+    NaN), `dimension_by_points` along `fraction` of the points; and over (network, layer) with `relative_depth`, `width`
+    and `last_hidden`. The class "all" holds all points. A layer that a network does not have is NaN, and says so.
 
     Raises
     ------
@@ -108,8 +108,8 @@ def layers(
 
     References
     ----------
-    Ansuini, Laio, Macke & Zoccolan (2019), Intrinsic dimension of data representations in deep neural networks, Advances
-    in Neural Information Processing Systems 32.
+    Ansuini, Laio, Macke & Zoccolan (2019), Intrinsic dimension of data representations in deep neural networks,
+    Advances in Neural Information Processing Systems 32.
     """
     config = MeasurementConfig(
         discard_fraction=discard_fraction, duplicates=duplicates, linear=linear, scale=scale, seed=seed
@@ -239,7 +239,7 @@ def _one(activations: Any, index: np.ndarray | None, config: MeasurementConfig) 
     """One estimate, or the sentence that says why there is none."""
     points = as_points(activations)
     try:
-        return measure_with(points if index is None else points.select(index), config, progress=False)
+        return measure(points if index is None else points.select(index), config, progress=False)
     except InputError as error:
         return str(error)
 
@@ -304,20 +304,22 @@ def _as_dataset(
     shape = (len(names), len(layer_names), len(groups))
     absent = np.full(shape, "not a layer of this network", dtype=object)
     columns: dict[str, np.ndarray] = {"verdict": np.full(shape, "", dtype=object), "reason": absent}
+    by_points = np.full((*shape, len(FRACTIONS)), np.nan)
     numbers = [row.numbers() for row in rows.values() if isinstance(row, Measurement)]
     for key in numbers[0] if numbers else Measurement.number_names():
         columns[key] = np.full(shape, np.nan)
     for (name, layer, group), row in rows.items():
         at = names.index(name), layer_names.index(layer), groups.index(group)
-        columns["reason"][at] = row if isinstance(row, str) else ""
+        columns["reason"][at] = row if isinstance(row, str) else row.reason
         if isinstance(row, Measurement):
-            columns["verdict"][at] = row.verdict
+            columns["verdict"][at], by_points[at] = row.verdict, row.by_points
             for key, value in row.numbers().items():
                 columns[key][at] = value
     return xr.Dataset(
         {key: (("network", "layer", "class"), _tidy(values)) for key, values in columns.items()}
+        | {"dimension_by_points": (("network", "layer", "class", "fraction"), by_points)}
         | {key: (("network", "layer"), values) for key, values in _per_layer(sources, layer_names).items()},
-        coords={"network": names, "layer": layer_names, "class": groups},
+        coords={"network": names, "layer": layer_names, "class": groups, "fraction": list(FRACTIONS)},
         attrs={
             **config.to_dict(),
             **{key: value for key, value in settings.items() if value is not None},

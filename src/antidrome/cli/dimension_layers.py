@@ -1,0 +1,223 @@
+"""``antidrome dimension layers``: the intrinsic dimension of every layer of a network."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from antidrome.cli.text import printable
+from antidrome.errors import FileFormatError, InputError, UnsafeFileError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+PICKLES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DimensionLayers:
+    """Estimate the intrinsic dimension of the representations in networks, layer by layer."""
+
+    network: Annotated[tuple[Path, ...], tyro.conf.arg(aliases=["-n"])]
+    """Networks: .onnx files, or .safetensors files of weights with --architecture. Pickles (.pt, .pth) are refused."""
+    data: Annotated[Path, tyro.conf.arg(aliases=["-d"])]
+    """What the networks are shown: .npy, .npz or .zarr of shape (points, …), preprocessed as for training."""
+    architecture: str | None = None
+    """For .safetensors: what makes the network, as PACKAGE.MODULE:FUNCTION; it is imported and called."""
+    key: str | None = None
+    """Name of the array, for .npz files and Zarr groups with several."""
+    classes: Path | None = None
+    """Labels of the data points (.npy): each class is estimated too."""
+    at: tuple[str, ...] = ("auto",)
+    """Layers: "auto" (input, poolings or stages, fully connected layers, output), names, or patterns ("layer*")."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """NetCDF file to write."""
+    store: Path | None = None
+    """Folder for activations and estimates; with it, an interrupted command goes on where it stopped."""
+    reduce: Literal["flatten", "mean", "first"] = "flatten"
+    """What is kept of layers with positions."""
+    max_points: int | None = None
+    """At most so many data points, drawn at random."""
+    batch_size: int = 64
+    """Data points per pass."""
+    seed: int = 0
+    """Seed of all draws."""
+    overwrite: bool = False
+    """Replace the output file if it exists."""
+
+
+def run(config: DimensionLayers) -> int:
+    """Estimate, print a table, write the result; return 0."""
+    if config.output is not None and config.output.exists() and not config.overwrite:
+        raise InputError(f"{config.output} exists; give --overwrite to replace it.")
+    import numpy as np
+
+    from antidrome.dimension.networks.profile import layers
+
+    data = read_array(config.data, config.key)
+    labels = None if config.classes is None else np.asarray(read_array(config.classes, None))
+    networks = {name: open_network(path, config.architecture) for name, path in _names(config.network).items()}
+    result = layers(
+        networks,
+        data,
+        list(config.at),
+        classes=labels,
+        store=config.store,
+        reduce=config.reduce,
+        batch_size=config.batch_size,
+        max_points=config.max_points,
+        seed=config.seed,
+    )
+    _write_table(result)
+    if config.output is not None:
+        _write_netcdf(result, config.output)
+        sys.stdout.write(f"{config.output}\n")
+    return 0
+
+
+def open_network(path: Path, architecture: str | None) -> Any:
+    """A network from a file that holds no code.
+
+    Raises
+    ------
+    UnsafeFileError
+        A pickle; it would run code of whoever made the file.
+    InputError
+        Weights without an architecture, or weights that do not fit it.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        return path
+    if suffix in PICKLES:
+        raise UnsafeFileError(
+            f"{path}: PyTorch files of this kind are pickles, which run code when they are opened; refused. Save the"
+            " weights with safetensors.torch.save_file(network.state_dict(), 'network.safetensors') and name what makes"
+            " the network with --architecture, or export it with torch.onnx.export."
+        )
+    if suffix != ".safetensors":
+        raise FileFormatError(f"{path}: networks are read from .onnx and .safetensors files.")
+    if architecture is None:
+        raise InputError(f"{path}: weights alone are no network; add --architecture PACKAGE.MODULE:FUNCTION.")
+    return _with_weights(_made(architecture), path)
+
+
+def read_array(path: Path, key: str | None) -> Any:
+    """An array of a .npy (mapped), .npz or Zarr file.
+
+    Raises
+    ------
+    FileFormatError
+        Missing, damaged, of another format, or with objects instead of numbers.
+    InputError
+        Several arrays and no key.
+    """
+    import numpy as np
+
+    if not path.exists():
+        raise FileFormatError(f"{path}: there is no such file.")
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as content:
+                return content[_chosen(path, list(content), key)]
+        if path.suffix == ".zarr":
+            import zarr
+
+            opened = zarr.open(path, mode="r")
+            return opened if hasattr(opened, "dtype") else opened[_chosen(path, list(opened.array_keys()), key)]
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise FileFormatError(f"{path}: the array cannot be read ({error}).") from error
+    raise FileFormatError(f"{path}: arrays are read from .npy, .npz and .zarr.")
+
+
+def _chosen(path: Path, names: list[str], key: str | None) -> str:
+    if key is None and len(names) == 1:
+        return names[0]
+    if key not in names:
+        raise InputError(f"{path}: choose one of its arrays with --key: {', '.join(names)}.")
+    return key
+
+
+def _names(paths: tuple[Path, ...]) -> dict[str, Path]:
+    """Networks by the stems of their files; by their whole names where stems are equal."""
+    if not paths:
+        raise InputError("No network was given; name at least one: --network FILE.")
+    stems = [path.stem for path in paths]
+    return {path.stem if stems.count(path.stem) == 1 else str(path): path for path in paths}
+
+
+def _made(architecture: str) -> Any:
+    module_name, _, function = architecture.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+        made = getattr(module, function)()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"--architecture {architecture}: cannot be made ({error}). Expected PACKAGE.MODULE:FUNCTION, importable"
+            " from here, with a function (or class) that needs no arguments."
+        ) from error
+    if not hasattr(made, "load_state_dict"):
+        raise InputError(f"--architecture {architecture}: gives a {type(made).__name__}, not a torch.nn.Module.")
+    return made
+
+
+def _with_weights(network: Any, path: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise FileFormatError(f"{path}: the weights cannot be read ({error}).") from error
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:400]
+        raise InputError(f"{path}: the weights do not fit the architecture. {reason}") from error
+    return network
+
+
+def _write_table(result: xr.Dataset) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    for name in result["network"].values:
+        table = Table(title=printable(str(name)), box=box.SIMPLE_HEAD, show_edge=False)
+        for column in ("layer", "depth", "width", "dimension", "PCA 90 %", "points", "verdict"):
+            table.add_column(column, justify="left" if column in ("layer", "verdict") else "right")
+        for layer in result["layer"].values:
+            row = result.sel({"network": name, "layer": layer, "class": "all"})
+            if int(row["width"]):
+                table.add_row(printable(str(layer)), *_cells(row))
+        console.print(table)
+    console.print("Estimates at this number of points and this scale; values above about 20 are lower bounds.")
+
+
+def _cells(row: xr.Dataset) -> list[str]:
+    def number(name: str, digits: int = 1) -> str:
+        value: np.ndarray = row[name].values
+        return f"{float(value):.{digits}f}"
+
+    estimated = bool(str(row["verdict"].item()))
+    found = f"{number('dimension')} ± {number('standard_error', 2)}" if estimated else "—"
+    pca = number("pca_dimension", 0) if estimated else "—"
+    points = number("n_points", 0) if estimated else "—"
+    judged = str(row["verdict"].item()) or str(row["reason"].item())
+    return [number("relative_depth", 2), str(int(row["width"])), found, pca, points, printable(judged)]
+
+
+def _write_netcdf(result: xr.Dataset, path: Path) -> None:
+    from antidrome.core.files import atomic_write
+
+    plain = result.assign_attrs({k: int(v) if isinstance(v, bool) else v for k, v in result.attrs.items() if v != []})
+    with atomic_write(path) as temporary:
+        plain.to_netcdf(temporary, engine="h5netcdf")

@@ -1,0 +1,70 @@
+"""``antidrome dimension layers``: files of networks and data, as typed."""
+
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from antidrome.cli.app import main
+
+torch = pytest.importorskip("torch")
+safetensors_torch = pytest.importorskip("safetensors.torch")
+
+
+@pytest.fixture
+def folder(tmp_path, rng, monkeypatch):
+    """A folder with a network's weights, the module that makes it, and data."""
+    (tmp_path / "small_networks_for_tests.py").write_text(
+        "import torch\n\ndef make():\n    return torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(),"
+        " torch.nn.Linear(8, 3))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "small_networks_for_tests", raising=False)
+    network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    safetensors_torch.save_file(network.state_dict(), tmp_path / "net.safetensors")
+    torch.save(network, tmp_path / "net.pt")
+    np.save(tmp_path / "data.npy", rng.normal(size=(150, 4)).astype(np.float32))
+    np.save(tmp_path / "labels.npy", np.arange(150) % 2)
+    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+    return tmp_path
+
+
+MAKE = ["--architecture", "small_networks_for_tests:make"]
+
+
+def test_a_table_and_a_file(folder, capsys) -> None:
+    command = ["dimension", "layers", "--network", "net.safetensors", *MAKE, "--data", "data.npy"]
+    assert main([*command, "--classes", "labels.npy", "-o", "out.nc", "--store", "work"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("2:input", "verdict", "lower bounds", "out.nc"):
+        assert words in shown
+    with xr.open_dataset("out.nc") as found:
+        assert list(found["layer"].values) == ["input", "0", "2:input", "2"]
+        assert list(found["class"].values) == ["all", "0", "1"]
+        assert list(found["network"].values) == ["net"]
+    assert main([*command, "-o", "out.nc"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--network", "net.pt", "--data", "data.npy"], "are pickles, which run code"),
+        (["--network", "net.safetensors", "--data", "data.npy"], "--architecture PACKAGE.MODULE:FUNCTION"),
+        (["--network", "net.txt", "--data", "data.npy"], "read from .onnx and .safetensors"),
+        (["--network", "net.safetensors", *MAKE, "--data", "gone.npy"], "there is no such file"),
+        (["--network", "net.safetensors", *MAKE, "--data", "objects.npy"], "cannot be read"),
+        (["--network", "net.safetensors", *MAKE, "--data", "labels.npy"], "could not be run"),
+        (["--network", "net.safetensors", "--architecture", "torch.nn:ReLU", "--data", "data.npy"], "do not fit"),
+        (["--network", "net.safetensors", "--architecture", "nowhere:make", "--data", "data.npy"], "cannot be made"),
+        (["--network", "net.safetensors", "--architecture", "builtins:dict", "--data", "data.npy"], "gives a dict"),
+        (["--network", "net.safetensors", *MAKE, "--data", "data.npy", "--at", "conv*"], "No layer matches"),
+    ],
+)
+def test_what_cannot_be_used_is_a_sentence(folder, capsys, options, message) -> None:
+    assert main(["dimension", "layers", *options]) == 2
+    error = capsys.readouterr().err
+    assert message in " ".join(error.split())
+    assert "Traceback" not in error

@@ -1,0 +1,149 @@
+"""The dimension of every layer: whole and class by class, streamed and in memory, resumed, several networks."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from antidrome.dimension.estimator import TwoNN
+from antidrome.dimension.networks import profile
+from antidrome.dimension.networks.extraction import record
+from antidrome.dimension.networks.profile import layers
+from antidrome.errors import InputError, ResumeError
+
+QUICK = {"linear": False, "scale": False, "progress": False}
+
+
+@pytest.fixture
+def perceptron(torch):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Linear(6, 20), torch.nn.ReLU(), torch.nn.Linear(20, 4))
+
+
+@pytest.fixture
+def points(rng) -> np.ndarray:
+    """A sheet in six dimensions."""
+    return (rng.uniform(size=(160, 2)) @ rng.normal(size=(2, 6))).astype(np.float32)
+
+
+def test_arrays_are_measured_as_they_are(rng) -> None:
+    arrays = {"first": rng.normal(size=(300, 4)), "second": rng.uniform(size=(300, 2)) @ rng.normal(size=(2, 50))}
+    found = layers(arrays, progress=False)
+    assert found["dimension"].dims == ("network", "layer", "class")
+    for name, values in arrays.items():
+        expected = TwoNN().fit(values, progress=False).dimension_
+        assert float(found["dimension"].sel(layer=name).squeeze()) == pytest.approx(expected, rel=1e-12)
+    second = found.sel(layer="second").squeeze()
+    assert float(second["pca_dimension"]) == 2
+    assert int(second["width"]) == 50
+    assert list(found["relative_depth"].values.ravel()) == [0, 1]
+    assert float(second["dimension_by_points"].sel(fraction=1)) == float(second["dimension"])
+    assert "lower bounds" in found.attrs["estimated_at"]
+    assert "ansuini2019" in found.attrs["citations"]
+
+
+def test_streamed_and_in_memory_agree(perceptron, points, tmp_path) -> None:
+    labels = np.arange(160) % 2
+    streamed = layers(perceptron, points, classes=labels, progress=False)
+    stored = record(perceptron, points, store=tmp_path, progress=False)
+    arrays = {name: np.array(values) for name, values in stored.items()}
+    in_memory = layers(arrays, classes=labels, progress=False)
+    assert list(streamed["layer"].values) == list(in_memory["layer"].values) == ["input", "0", "2:input", "2"]
+    for name in ("dimension", "standard_error", "pca_dimension", "n_points", "dimension_by_points"):
+        np.testing.assert_allclose(streamed[name], in_memory[name], rtol=1e-9, err_msg=name)
+    assert list(streamed["class"].values) == ["all", "0", "1"]
+    assert streamed["n_points"].sel(layer="0").values.tolist() == [[160, 80, 80]]
+    assert bool(streamed["last_hidden"].sel(layer="2:input").item())
+    assert int(streamed["last_hidden"].sum()) == 1
+    xr.testing.assert_allclose(streamed, layers(stored, classes=labels, progress=False))
+
+
+def test_an_interrupted_call_goes_on(perceptron, points, tmp_path, monkeypatch) -> None:
+    expected = layers(perceptron, points, store=tmp_path / "whole", **QUICK)
+    measured: list[int] = []
+    measure = profile.measure
+
+    def counting(*arguments, **keywords):
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        measured.append(1)
+        return measure(*arguments, **keywords)
+
+    monkeypatch.setattr(profile, "measure", counting)
+    with pytest.raises(KeyboardInterrupt):
+        layers(perceptron, points, store=tmp_path / "stopped", **QUICK)
+    measured[:] = [1] * 3
+    again = layers(perceptron, points, store=tmp_path / "stopped", **QUICK)
+    assert len(measured) == 5, "two of four estimates were there already"
+    xr.testing.assert_identical(again, expected)
+    layers(perceptron, points, store=tmp_path / "stopped", **QUICK)
+    assert len(measured) == 5
+    layers(perceptron, points, store=tmp_path / "stopped", **{**QUICK, "discard_fraction": 0.2})
+    assert len(measured) == 9, "other settings are measured anew"
+    with pytest.raises(ResumeError, match="rows from 0 on differ"):
+        layers(perceptron, points + 1, store=tmp_path / "stopped", **QUICK)
+
+
+def test_damaged_estimates_are_made_again(perceptron, points, tmp_path) -> None:
+    expected = layers(perceptron, points, store=tmp_path, **QUICK)
+    file = next(tmp_path.rglob("estimates.json"))
+    file.write_text(file.read_text()[:100])
+    xr.testing.assert_identical(layers(perceptron, points, store=tmp_path, **QUICK), expected)
+    assert json.loads(file.read_text())["rows"]
+
+
+def test_several_networks_share_a_result(torch, perceptron, points) -> None:
+    other = torch.nn.Sequential(torch.nn.Linear(6, 20))
+    found = layers({"deep": perceptron, "flat": other}, points, **QUICK)
+    assert list(found["network"].values) == ["deep", "flat"]
+    missing = found.sel(network="flat", layer="2")
+    assert np.isnan(missing["dimension"]).all()
+    assert "not a layer of this network" in str(missing["reason"].values)
+    assert int(missing["width"]) == 0
+    same = found["dimension"].sel(layer="input").values
+    np.testing.assert_array_equal(same[0], same[1])
+
+
+def test_a_class_too_small_says_why(perceptron, points) -> None:
+    labels = np.array(["many"] * 157 + ["few"] * 3)
+    found = layers(perceptron, points, classes=labels, **QUICK).sel(layer="0").squeeze()
+    few = found.sel({"class": "few"})
+    assert np.isnan(few["dimension"])
+    assert "Only 3 of 3 points" in str(few["reason"].item()) or "too few" in str(few["reason"].item())
+    assert np.isfinite(found["dimension"].sel({"class": "many"}))
+
+
+def test_a_constant_layer_says_why(rng) -> None:
+    found = layers({"dead": np.zeros((100, 5)), "alive": rng.normal(size=(100, 3))}, **QUICK)
+    assert "equal" in str(found["reason"].sel(layer="dead").item())
+    assert np.isfinite(found["dimension"].sel(layer="alive").item())
+
+
+def test_labels_follow_the_points_that_are_drawn(perceptron, points) -> None:
+    labels = (points[:, 0] > np.median(points[:, 0])).astype(int)
+    found = layers(perceptron, points, classes=labels, max_points=120, **QUICK)
+    assert found["n_points"].sel({"class": "all", "layer": "0"}).item() == 120
+    per_class = found["n_points"].sel(layer="0").values.ravel()[1:]
+    assert per_class.sum() == 120
+    stored = layers(perceptron, points, at="input", max_points=120, **QUICK)
+    assert stored["dimension"].item() == found["dimension"].sel({"layer": "input", "class": "all"}).item()
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "message"),
+    [
+        ({}, {}, "mapping is empty"),
+        ({"a": np.zeros((5, 2)), "b": np.zeros((6, 2))}, {}, "same data points"),
+        ({"a": np.zeros((0, 2))}, {}, "Layer 'a'"),
+        ({"a": np.zeros((5, 2)), "b": "x.onnx"}, {}, "both arrays and networks"),
+        ({"a": np.zeros((5, 2))}, {"classes": np.zeros(4)}, "4 labels for 5 data points"),
+        ({"a": np.zeros((5, 2))}, {"classes": np.zeros((5, 2))}, "one label for each"),
+        ({"a": np.zeros((5, 2))}, {"classes": ["all"] * 5}, "the name of all points together"),
+        ({"a": np.zeros((5, 2))}, {"discard_fraction": 1.5}, "discard_fraction is 1.5"),
+    ],
+)
+def test_hostile_arguments_are_sentences(network, settings, message) -> None:
+    with pytest.raises(InputError, match=message):
+        layers(network, **{**QUICK, **settings})

@@ -1,0 +1,124 @@
+"""Populations: what is left out, what the controls say, and what cannot be concluded."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from antidrome.dimension.population_data import population_points, shifted
+from antidrome.dimension.populations import PopulationConfig, population
+from antidrome.errors import InputError
+
+FEW = {"draws": 2, "n_shuffles": 2, "progress": False}
+
+
+def smooth(rng, n_frames: int, n: int, width: int = 1) -> np.ndarray:
+    """Independent smoothed noise, each of variance 1."""
+    raw = rng.normal(size=(n_frames + width - 1, n))
+    kernel = np.ones(width) / np.sqrt(width)
+    return np.stack([np.convolve(column, kernel, mode="valid") for column in raw.T], axis=1)
+
+
+def test_three_latents_behind_many_neurons(rng) -> None:
+    latents = smooth(rng, 1200, 3)
+    recording = np.tanh(latents @ rng.normal(size=(3, 24)))
+    found = population(recording, exclude_frames=0, **FEW)
+    assert float(found["dimension"]) == pytest.approx(3, abs=0.5)
+    assert float(found["shuffled_dimension"].mean()) > 8
+    assert list(found["n_neurons"].values) == [6, 12, 24]
+    assert found["dimension_by_neurons"].shape == (3, 2)
+    assert found["dimension_by_points"].sizes["n_points_drawn"] == 4
+    assert int(found["components_above_shuffled"]) >= 3
+    assert not any("shared structure cannot" in s for s in found.attrs["verdict"])
+
+
+def test_independent_neurons_are_told_apart_from_structure(rng) -> None:
+    found = population(rng.normal(size=(700, 16)), **FEW)
+    said = " ".join(found.attrs["verdict"])
+    assert "shared structure cannot be concluded" in said
+    assert "grows by" in said, "independent neurons: each adds its own dimension"
+    assert float(found["dimension"]) == pytest.approx(float(found["shuffled_dimension"].mean()), rel=0.15)
+
+
+def test_noise_that_fills_dimensions_is_said(rng) -> None:
+    latents = smooth(rng, 900, 2)
+    clean = latents @ rng.normal(size=(2, 30))
+    found = population(clean + 0.5 * rng.normal(size=clean.shape), **FEW)
+    assert float(found["dimension"]) > 4
+    assert "noise of single neurons" in " ".join(found.attrs["verdict"])
+
+
+def test_a_slow_trajectory_is_said(rng) -> None:
+    recording = smooth(rng, 1000, 6, width=60) @ rng.normal(size=(6, 12))
+    found = population(recording, exclude_frames=5, **FEW)
+    assert float(found["temporal_neighbours"]) > 0.9
+    assert float(found["dimension_apart"]) > float(found["dimension"])
+    assert "right beside them in time" in " ".join(found.attrs["verdict"])
+    trials = population(xr.DataArray(recording, dims=("trial", "neuron")), **FEW)
+    assert float(trials["temporal_neighbours"]) == 0
+
+
+def test_shifts_keep_every_neuron_and_break_what_is_shared(rng) -> None:
+    shared = smooth(rng, 500, 1, width=5) @ np.ones((1, 8))
+    moved = shifted(shared, rng)
+    np.testing.assert_allclose(np.sort(moved, axis=0), np.sort(shared, axis=0))
+    lag_one = [np.corrcoef(c[:-1], c[1:])[0, 1] for c in moved.T]
+    assert min(lag_one) > 0.7
+    assert np.abs(np.corrcoef(moved.T)[0, 1:]).max() < 0.9
+
+
+def test_what_is_left_out_is_counted(rng) -> None:
+    recording = rng.normal(size=(400, 10))
+    recording[:, 2] = 1.0
+    recording[:300, 5] = np.nan
+    recording[7, 0] = np.nan
+    given = population_points(recording, PopulationConfig(max_points=100))
+    assert given.values.shape == (399, 8)
+    assert given.n_used == 100
+    assert 7 not in given.frame
+    said = " ".join(given.notes)
+    for words in (
+        "1 of 10 neurons never change",
+        "1 of 10 neurons are missing",
+        "1 of 400 points",
+        "100 of 399 points",
+    ):
+        assert words in said
+
+
+def test_bins_are_means_and_the_rest_is_counted(rng) -> None:
+    recording = rng.normal(size=(103, 4))
+    given = population_points(recording, PopulationConfig(bin_frames=10))
+    np.testing.assert_allclose(given.values, recording[:100].reshape(10, 10, 4).mean(axis=1))
+    assert given.notes == ("The last 3 frames fill no bin and were left out.",)
+
+
+def test_sparse_events_are_said(rng) -> None:
+    events = (rng.random((600, 8)) < 0.15).astype(float)
+    found = population(events, **FEW)
+    assert "were left out, being equal to others" in " ".join(found.attrs["verdict"])
+
+
+def test_the_same_seed_gives_the_same(rng) -> None:
+    recording = rng.normal(size=(200, 6))
+    xr.testing.assert_identical(population(recording, **FEW), population(recording, **FEW))
+
+
+@pytest.mark.parametrize(
+    ("recording", "settings", "message"),
+    [
+        (np.zeros((100, 5)), {}, "0 neurons are left"),
+        (np.eye(20), {}, "20 points × 20 neurons are left; at least 50 points"),
+        (np.full((100, 5), np.nan), {}, "neurons are left"),
+        (np.zeros(100), {}, "expected numbers"),
+        (np.array([["a"]]), {}, "expected numbers"),
+        (np.full((60, 3), np.inf), {}, "infinite value"),
+        (np.ones((100, 5)), {"bin_frames": 200}, "no whole bin"),
+        (np.ones((100, 5)), {"bin_frames": 0}, "bin_frames is 0"),
+        (np.ones((100, 5)), {"draws": 0}, "draws is 0"),
+        (np.ones((100, 5)), {"max_points": 3}, "max_points is 3"),
+        (np.ones((100, 5)), {"discard_fraction": 1.0}, "discard_fraction is 1"),
+    ],
+)
+def test_hostile_recordings_are_sentences(recording, settings, message) -> None:
+    with pytest.raises(InputError, match=message):
+        population(recording, progress=False, **settings)
