@@ -282,5 +282,17 @@ WORKS: Mapping[str, Work] = dict(
             year="2019",
             doi="10.7554/eLife.38173",
         ),
+        _register(
+            "altan2021",
+            "Dimension of recorded populations",
+            "article",
+            author="Altan, Ege and Solla, Sara A. and Miller, Lee E. and Perreault, Eric J.",
+            title="Estimating the dimensionality of the manifold underlying multi-electrode neural recordings",
+            journal="PLOS Computational Biology",
+            volume="17",
+            pages="e1008591",
+            year="2021",
+            doi="10.1371/journal.pcbi.1008591",
+        ),
     )
 )
