@@ -1,8 +1,8 @@
 """The entry point: finds the command, reads its options, and turns every way to fail into a message and an exit code.
 
 A command is a module ``antidrome.cli.NAME`` with a frozen dataclass (its options, as tyro shows them) and
-``run(config) -> int`` (its exit code); a command of two words is ``antidrome.cli.ONE_TWO``. Only the module of the command that was asked for is imported, and its heavy
-imports happen inside ``run``, so that help is instant.
+``run(config) -> int`` (its exit code); a command of two words is ``antidrome.cli.ONE_TWO``. Only the module of the
+command that was asked for is imported, and its heavy imports happen inside ``run``, so that help is instant.
 
 Exit codes: 0 done; 1 an unexpected error, or what the command says (``check``: findings); 2 a usage or input error;
 130 interrupted (SIGINT), 143 terminated (SIGTERM).
