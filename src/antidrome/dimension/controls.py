@@ -17,6 +17,7 @@ from scipy import stats
 from antidrome.core.seeds import generator
 from antidrome.dimension.linear import principal_variances
 from antidrome.dimension.points import as_points
+from antidrome.dimension.untrained import untrained
 from antidrome.errors import InputError
 
 MIN_NETWORKS = 4
@@ -256,3 +257,15 @@ def _images(images: Any, amplitude: float) -> np.ndarray:
     if not amplitude >= 0 or not np.isfinite(amplitude):
         raise InputError(f"The amplitude is {amplitude}; expected a finite number, 0 or more.")
     return images
+
+
+__all__ = [
+    "Correlation",
+    "dimension_against_accuracy",
+    "gaussian_twin",
+    "perturbed_gradient",
+    "perturbed_luminance",
+    "shuffled_columns",
+    "shuffled_labels",
+    "untrained",
+]
