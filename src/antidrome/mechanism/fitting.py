@@ -21,6 +21,7 @@ from antidrome.mechanism.densities.trained import TrainedDensity
 from antidrome.mechanism.diagnostics.diagnose import Diagnosis, diagnose
 from antidrome.mechanism.diagnostics.predictive import predictive_check
 from antidrome.mechanism.features import constant_features, outside_simulations
+from antidrome.mechanism.judgement import keep_for_judgement
 from antidrome.mechanism.observations import MissingPolicy, as_observation
 from antidrome.mechanism.plans import Plan
 from antidrome.mechanism.posterior import Posterior
@@ -113,7 +114,7 @@ def fit_posterior(
                 tell=keeper.tell,
             )
         posterior = _posterior(problem, result, settings, runner)
-        diagnosis = _diagnosis(posterior, problem, result, settings) if settings.diagnose else None
+        diagnosis = _diagnosis(posterior, problem, result, settings, checkpoint) if settings.diagnose else None
         return Fit(posterior, result, tuple(runner.failures), diagnosis)
 
 
@@ -162,11 +163,15 @@ def _for_recorded(settings: FitSettings, recorded: Recorded) -> FitSettings:
     return dataclasses.replace(settings, plan=plan, simulations=(len(recorded.u),))
 
 
-def _diagnosis(posterior: Posterior, problem: Problem, result: Progress, settings: FitSettings) -> Diagnosis | None:
+def _diagnosis(
+    posterior: Posterior, problem: Problem, result: Progress, settings: FitSettings, folder: Path | None
+) -> Diagnosis | None:
     """Calibration on what was kept out of training, and simulations at the posterior; None if too little is there."""
     weights, held_out = weigh_for_judgement(problem, settings.plan, result, settings.seed)
     if np.sum(weights > 1e-6 * weights.max(initial=0.0)) < FEWEST:
         return None
+    if folder is not None:
+        keep_for_judgement(folder, result.simulations, weights, held_out)
     predictive = None
     if settings.predictive and problem.first is None:
         theta = posterior.sample(settings.predictive, seed=fold_in(settings.seed, "mechanism/predictive")).values

@@ -200,7 +200,8 @@ class Prior:
         """
         try:
             distributions = [
-                _KINDS[d["kind"]](**{k: v for k, v in d.items() if k != "kind"}) for d in description["distributions"]
+                _KINDS[d["kind"]](**{k: _parsed(v) for k, v in d.items() if k != "kind"})
+                for d in description["distributions"]
             ]
             return cls._assemble(description, distributions)
         except (KeyError, TypeError, IndexError) as error:
@@ -298,3 +299,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _parsed(value: Any) -> Any:
+    """What `_plain` was given."""
+    if isinstance(value, list):
+        return tuple(float(item) for item in value)
+    if isinstance(value, dict):
+        return {key: float(item) for key, item in value.items()}
+    return value

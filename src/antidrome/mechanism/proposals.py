@@ -19,11 +19,11 @@ from antidrome.mechanism.densities.trained import Density
 from antidrome.mechanism.failures import FailureClassifier
 from antidrome.mechanism.priors import Prior
 
-COUNTING = 20_000
+COUNTING = 10_000
 """Draws from which the mass of a region is counted."""
-MOST_TRIES = 2_000_000
-ENOUGH = 500
-"""Points inside a region after which its mass is known well enough (to 5 %)."""
+MOST_TRIES = 400_000
+ENOUGH = 300
+"""Points inside a region after which its mass is known well enough (to 6 %)."""
 OUTSIDE = -1e6
 """log p̃ − log p where a truncated proposal has no mass (finite, so that sums stay finite)."""
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import solve_triangular
 from scipy.special import gammaln, logsumexp
 
@@ -41,7 +42,7 @@ class GaussianMixture:
     degrees: float = math.inf
 
     @classmethod
-    def from_covariances(cls, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> GaussianMixture:
+    def from_covariances(cls, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> GaussianMixture:
         """The mixture with weights (K,), means (K, D) and covariances (K, D, D)."""
         factors = np.stack([np.linalg.cholesky(_inverse(c)).T for c in np.asarray(covariances, float)])
         weights = np.asarray(weights, float)

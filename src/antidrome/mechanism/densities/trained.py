@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -20,6 +20,7 @@ from antidrome.mechanism.features import FeatureScaling
 CHUNK = 2048
 
 
+@runtime_checkable
 class Density(Protocol):
     """A density over unconstrained coordinates."""
 

@@ -1,0 +1,60 @@
+"""Simulations kept beside a fit, so that its posterior can be judged later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from antidrome.core.files import atomic_write
+from antidrome.errors import FileFormatError
+from antidrome.mechanism.diagnostics.diagnose import Diagnosis, diagnose
+from antidrome.mechanism.posterior import Posterior
+from antidrome.mechanism.rounds import Simulations
+from antidrome.recordings.archives import load_npz
+
+NAME = "judgement.npz"
+
+
+def keep_for_judgement(folder: Path, simulations: Simulations, weights: np.ndarray, held_out: bool) -> None:
+    """Write the simulations that a posterior is judged by, and their weights (n,)."""
+    used = weights > 0
+    with atomic_write(folder / NAME) as temporary, open(temporary, "wb") as stream:
+        np.savez_compressed(
+            stream,
+            u=simulations.u[used],
+            features=simulations.features[used],
+            weights=weights[used],
+            held_out=np.array(held_out),
+        )
+
+
+def diagnose_folder(folder: str | Path, *, pairs: int = 500, draws: int = 200, seed: int = 0) -> Diagnosis:
+    """Judge the posterior that a fit left in a folder.
+
+    Raises
+    ------
+    FileFormatError
+        The folder lacks the posterior or the simulations, or they are damaged.
+    InputError
+        Too few simulations to judge by.
+    """
+    folder = Path(folder)
+    posterior = Posterior.load(folder / "posterior.safetensors")
+    path = folder / NAME
+    if not path.is_file():
+        raise FileFormatError(f"{folder} holds no {NAME}; is it a folder that `antidrome mechanism fit` wrote?")
+    kept = load_npz(path)
+    lacking = {"u", "features", "weights", "held_out"} - set(kept)
+    if lacking:
+        raise FileFormatError(f"{path} lacks {', '.join(sorted(lacking))}.")
+    return diagnose(
+        posterior,
+        kept["u"],
+        kept["features"],
+        kept["weights"],
+        held_out=bool(kept["held_out"]),
+        pairs=pairs,
+        draws=draws,
+        seed=seed,
+    )

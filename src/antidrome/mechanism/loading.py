@@ -1,0 +1,152 @@
+"""Models and measurements from files: Python with a simulator and a prior; features from JSON, CSV, npz or npy."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from antidrome.errors import FileFormatError, InputError
+from antidrome.mechanism.priors import Prior, as_prior
+from antidrome.recordings.archives import load_npz
+
+MAX_BYTES = 100 * 2**20
+
+
+class LoadedModel(NamedTuple):
+    """A simulator and the prior over its parameters."""
+
+    simulator: Any
+    prior: Prior
+
+
+def load_model(where: str) -> LoadedModel:
+    """The model of ``FILE.py`` or ``package.module``: its objects ``simulator`` and ``prior``.
+
+    With ``FILE.py:NAME`` (or ``package.module:NAME``) the object NAME: one with attributes ``simulator`` and ``prior``,
+    one with ``run`` and ``prior``, or a function, whose prior is the module's.
+
+    Raises
+    ------
+    InputError
+        No such file, module or object, an error while it is imported, or no prior.
+    """
+    place, _, name = where.rpartition(":") if ":" in where[2:] else (where, "", "")
+    module = _import(place)
+    found = getattr(module, name, None) if name else module
+    if found is None:
+        raise InputError(f"{place} defines no {name!r}.")
+    simulator = getattr(found, "simulator", None)
+    if simulator is None and (callable(found) or hasattr(found, "run")):
+        simulator = found
+    prior = getattr(found, "prior", None) or getattr(module, "prior", None)
+    if simulator is None or prior is None:
+        lacking = "simulator" if simulator is None else "prior"
+        raise InputError(
+            f"{where} has no {lacking!r}. A model file defines simulator (a function of the parameters) and prior (a"
+            " Prior, or a mapping of parameter names to distributions)."
+        )
+    return LoadedModel(simulator, as_prior(prior() if callable(prior) and not isinstance(prior, Prior) else prior))
+
+
+def read_observation(path: str | Path) -> Any:
+    """Features of one measurement: names and values from JSON or CSV, an array from npy; NaN, null or nothing: missing.
+
+    Raises
+    ------
+    FileFormatError
+        The file is not one of these, or does not hold one measurement.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"{path}: there is no such file.")
+    if path.stat().st_size > MAX_BYTES:
+        raise FileFormatError(f"{path}: {path.stat().st_size:,} bytes are too many for the features of a measurement.")
+    readers = {".json": _from_json, ".csv": _from_csv, ".npy": _from_npy, ".npz": _from_npz}
+    if path.suffix.lower() not in readers:
+        raise FileFormatError(f"{path}: expected a file ending in {', '.join(readers)}.")
+    return readers[path.suffix.lower()](path)
+
+
+def _import(place: str) -> Any:
+    path = Path(place)
+    try:
+        if path.suffix != ".py":
+            return importlib.import_module(place)
+        if not path.is_file():
+            raise InputError(f"{place}: there is no such file.")
+        specification = importlib.util.spec_from_file_location(f"antidrome_model_{path.stem}", path)
+        assert specification is not None
+        assert specification.loader is not None
+        module = importlib.util.module_from_spec(specification)
+        sys.modules[specification.name] = module  # simulator processes look their functions up here
+        specification.loader.exec_module(module)
+        return module
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _from_json(path: Path) -> Any:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: this is not JSON ({error}).") from error
+    if isinstance(values, dict):
+        return {str(name): np.nan if value is None else _number(value, path, name) for name, value in values.items()}
+    if isinstance(values, list):
+        return np.array([np.nan if v is None else _number(v, path, i) for i, v in enumerate(values)])
+    raise FileFormatError(f"{path}: expected an object of feature names and values, or a list of values.")
+
+
+def _from_csv(path: Path) -> dict[str, float]:
+    import csv
+
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            rows = [row for row in csv.reader(stream) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FileFormatError(f"{path}: this is not a table ({error}).") from error
+    if len(rows) == 2 and len(rows[0]) == len(rows[1]) and not (len(rows[0]) == 2 and _is_number(rows[0][1])):
+        pairs = list(zip(*rows, strict=True))
+    elif rows and all(len(row) == 2 for row in rows):
+        pairs = [(row[0], row[1]) for row in rows if row[0].lower() not in ("feature", "name")]
+    else:
+        raise FileFormatError(
+            f"{path}: expected feature names in the first row and values in the second, or two columns, name and value."
+        )
+    return {name.strip(): _number(value or "nan", path, name) for name, value in pairs}
+
+
+def _from_npy(path: Path) -> np.ndarray:
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise FileFormatError(f"{path}: this is not an array of numbers ({error}).") from error
+    if values.dtype.kind not in "biuf":
+        raise FileFormatError(f"{path}: the array holds {values.dtype}; expected numbers.")
+    return np.asarray(values, float).ravel()
+
+
+def _from_npz(path: Path) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value, float) for name, value in load_npz(path, max_bytes=MAX_BYTES).items()}
+
+
+def _number(value: Any, path: Path, name: Any) -> float:
+    if not _is_number(value):
+        raise FileFormatError(f"{path}: the value of {name!r} is {value!r}; expected a number, or null if missing.")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, bool)
