@@ -1,0 +1,181 @@
+"""Claim: at 10,000 simulations the default's mean C2ST over the seven tasks is 0.60 or less (0.5 is perfect).
+
+Tasks, observations and reference posteriors of the simulation-based inference benchmark (Lueckmann, Boelts, Greenberg,
+Gonçalves & Macke 2021), and its measure: the cross-validated accuracy of a classifier that tells 10,000 posterior
+samples from 10,000 of the reference. Beside ours stand the published means of that benchmark (other observations are
+among them: ten each, five here).
+
+    python -m benchmarks.mechanism_sbibm [--tasks two_moons slcp] [--methods default snpe-b npe] [--budget 10000]
+                                         [--observations 5] [--quick] [--json FILE] [--seed N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import data_folder, finish, options, show
+
+TASKS = (
+    "two_moons",
+    "slcp",
+    "gaussian_linear",
+    "gaussian_linear_uniform",
+    "gaussian_mixture",
+    "bernoulli_glm",
+    "lotka_volterra",
+)
+VARIANTS = {"bernoulli_glm_raw": "observation_raw", "slcp_distractors": "observation_distractors"}
+METHODS = ("default", "snpe-b", "npe")
+ROUNDS = {"default": 5, "snpe-b": 2, "npe": 1}
+SAMPLES = 10_000
+PUBLISHED = {"REJ-ABC": "REJ-ABC", "NPE": "NPE", "SNPE": "SNPE-C", "SNLE": "SNLE", "SNRE": "SNRE"}
+
+
+def reference(task: str) -> tuple[np.ndarray, np.ndarray]:
+    """Observations (5, k) and reference samples (5, 10000, d)."""
+    base = task.removesuffix("_raw").removesuffix("_distractors")
+    with np.load(data_folder() / "mechanism" / "sbibm" / f"{base}.npz", allow_pickle=False) as archive:
+        observations = archive[VARIANTS.get(task, "observation")]
+        return observations[:5].astype(float), archive["reference_posterior_samples"].astype(float)
+
+
+def c2st(reference_samples: np.ndarray, samples: np.ndarray, seed: int) -> float:
+    """Accuracy of the benchmark's classifier: two layers of 10·d rectified units, Adam, five folds."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.model_selection import KFold, cross_val_score
+    from sklearn.neural_network import MLPClassifier
+
+    d = reference_samples.shape[1]
+    n = min(len(reference_samples), len(samples))
+    both = np.concatenate([reference_samples[:n], samples[:n]])
+    both = (both - reference_samples.mean(axis=0)) / reference_samples.std(axis=0)
+    labels = np.repeat([0, 1], n)
+    classifier = MLPClassifier((10 * d, 10 * d), max_iter=1000, random_state=seed + 1)
+    folds = KFold(5, shuffle=True, random_state=seed + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return float(cross_val_score(classifier, both, labels, cv=folds, scoring="accuracy").mean())
+
+
+def run_one(task: str, method: str, budget: int, observation: int, seed: int, n_compared: int) -> dict[str, Any]:
+    """Fit one observation; C2ST, seconds, and the last round's figures."""
+    from antidrome.mechanism import SNPE
+    from antidrome.mechanism.models import sbibm_task
+
+    observations, samples = reference(task)
+    model = sbibm_task(task)
+    rounds = ROUNDS[method]
+    started = time.perf_counter()
+    estimator = SNPE(method, rounds=rounds, simulations=budget // rounds, diagnose=False, seed=seed + observation)
+    estimator.fit(model.simulator, model.prior, observations[observation], progress=False)
+    ours = estimator.sample(n_compared, seed=seed).values
+    seconds = time.perf_counter() - started
+    last = estimator.posterior_.reports[-1]
+    return {
+        "task": task,
+        "method": method,
+        "budget": budget,
+        "observation": observation + 1,
+        "c2st": c2st(samples[observation][:n_compared], ours, seed),
+        "seconds": seconds,
+        "effective": last.effective,
+        "largest_weight": last.largest_weight,
+    }
+
+
+def published(tasks: list[str], budget: int) -> dict[str, dict[str, float]]:
+    """Mean C2ST of the published results, by task and method; empty where the tables are not at hand."""
+    folder = data_folder() / "mechanism" / "sbibm_results"
+    found: dict[str, dict[str, list[float]]] = {task: {} for task in tasks}
+    label = {1000: "10³", 10_000: "10⁴", 100_000: "10⁵"}.get(budget, "")
+    for name in ("main_paper.csv", "gaussian_mixture_rerun.csv"):
+        if not (folder / name).is_file():
+            continue
+        with open(folder / name, newline="") as stream:
+            for row in csv.DictReader(stream):
+                task = row["task"]
+                wanted = task in found and (task == "gaussian_mixture") == (name != "main_paper.csv")
+                if wanted and row["num_simulations"] == label and row["algorithm"] in PUBLISHED and row["C2ST"]:
+                    found[task].setdefault(PUBLISHED[row["algorithm"]], []).append(float(row["C2ST"]))
+    return {task: {m: float(np.mean(v)) for m, v in methods.items()} for task, methods in found.items()}
+
+
+def means(rows: list[dict[str, Any]], method: str) -> dict[str, float]:
+    """Mean C2ST of a method by task."""
+    tasks = dict.fromkeys(row["task"] for row in rows if row["method"] == method)
+    return {
+        task: float(np.mean([r["c2st"] for r in rows if r["method"] == method and r["task"] == task])) for task in tasks
+    }
+
+
+def parsed() -> argparse.Namespace:
+    """The options."""
+    parser = options(__doc__)
+    parser.add_argument("--tasks", nargs="+", choices=(*TASKS, *VARIANTS), default=None)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=None)
+    parser.add_argument("--budget", type=int, default=None, help="simulations (1000, 10000, 100000)")
+    parser.add_argument("--observations", type=int, default=None, help="how many of the five")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the benchmark."""
+    arguments, started = parsed(), time.time()
+    quick = arguments.quick
+    tasks = arguments.tasks or (["two_moons", "gaussian_mixture"] if quick else list(TASKS))
+    methods = arguments.methods or (["default"] if quick else list(METHODS))
+    budget = arguments.budget or (500 if quick else 10_000)
+    n_observations = arguments.observations or (1 if quick else 5)
+    rows = []
+    for task in tasks:
+        for method in methods:
+            for observation in range(n_observations):
+                row = run_one(task, method, budget, observation, arguments.seed, 1000 if quick else SAMPLES)
+                rows.append(row)
+                print(
+                    f"{task} {method} observation {observation + 1}: {row['c2st']:.3f} ({row['seconds']:.0f} s)",
+                    flush=True,
+                )
+    anchors = published(tasks, budget)
+    ours = {method: means(rows, method) for method in methods}
+    columns = list(dict.fromkeys(name for task in tasks for name in anchors[task]))
+    table = [
+        [
+            task,
+            *(ours[m].get(task, float("nan")) for m in methods),
+            *(anchors[task].get(c, float("nan")) for c in columns),
+        ]
+        for task in tasks
+    ]
+    show(
+        f"C2ST at {budget} simulations (0.5 is perfect)",
+        ["task", *methods, *(f"published {c}" for c in columns)],
+        table,
+    )
+    headline = ", ".join(f"{m} {np.mean(list(ours[m].values())):.3f}" for m in methods)
+    finish(
+        {
+            "headline": f"Mean C2ST over {len(tasks)} tasks at {budget} simulations: {headline}.",
+            "default_mean_c2st": float(np.mean(list(ours["default"].values()))) if "default" in ours else None,
+            "default": ours.get("default"),
+            "snpeb": ours.get("snpe-b"),
+            "npe": ours.get("npe"),
+            "minutes": (time.time() - started) / 60,
+            "budget": budget,
+            "published": anchors,
+            "rows": rows,
+        },
+        started,
+        arguments.json,
+    )
+
+
+if __name__ == "__main__":
+    main()
