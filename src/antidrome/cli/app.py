@@ -29,6 +29,7 @@ COMMANDS = {
     "check": "look at a recording before anything is inferred from it",
     "simulate": "make a recording whose spikes are known",
     "report": "make the page of a results folder again",
+    "dimension": "intrinsic dimension of points in files",
     "dimension layers": "intrinsic dimension of every layer of a network",
     "data": "list and fetch public recordings and references",
 }

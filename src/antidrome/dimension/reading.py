@@ -1,0 +1,136 @@
+"""Points from files: arrays, tables and stores whose first axis are the points, or any recording (its frames)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.archives import load_npy, load_npz
+from antidrome.recordings.reading import detect_format, read
+from antidrome.recordings.safety import DEFAULT_MAX_BYTES, guard_zarr, open_hdf5, require_file, require_size
+
+MAX_TABLE_BYTES = 4 * 2**30
+
+
+def read_points(
+    path: str | os.PathLike[str], *, series: str | None = None, drop_missing: bool = False
+) -> tuple[Any, list[str]]:
+    """Read points from a file.
+
+    Parameters
+    ----------
+    path
+        ``.npy`` (mapped), ``.npz``, ``.csv`` and other text tables, Zarr, NetCDF: the first axis are the points, the
+        others are flattened. Any other recording (NWB, suite2p, CaImAn, .mat …): its frames are the points.
+    series
+        Which array, where a file has several.
+    drop_missing
+        Leave out points with a value that is not finite; they are counted in the notes.
+
+    Returns
+    -------
+    points, notes
+        An array (or a Zarr array, which is read in blocks), and what was left out.
+
+    Raises
+    ------
+    InputError, FileFormatError, UnsafeFileError
+        With the path in the message.
+    """
+    path = require_file(path)
+    kind = detect_format(path)
+    reader = {"npy": _npy, "npz": _npz, "csv": _table, "zarr": _zarr, "netcdf": _netcdf}.get(kind, _recording)
+    points = reader(path, series)
+    if not drop_missing:
+        return points, []
+    values = np.asarray(points)
+    missing = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    notes = [f"{int(missing.sum())} of {len(values)} points have values that are not finite and were left out."]
+    return values[~missing], notes if missing.any() else []
+
+
+def _npy(path: Path, _series: str | None) -> Any:
+    return load_npy(path)
+
+
+def _npz(path: Path, series: str | None) -> Any:
+    arrays = {name: array for name, array in load_npz(path).items() if array.dtype.kind in "biuf" and array.ndim >= 2}
+    return _chosen(arrays, series, path)
+
+
+def _table(path: Path, _series: str | None) -> Any:
+    """A text table: one point a line; a first line that is not of numbers is a header."""
+    import pandas as pd
+
+    require_size(path.stat().st_size, MAX_TABLE_BYTES, str(path))
+    with open(path, encoding="utf-8-sig", errors="replace") as stream:
+        first = stream.readline(2**24).strip()
+    delimiter = next((mark for mark in ("\t", ";", ",") if mark in first), r"\s+")
+    cells = first.split() if delimiter == r"\s+" else first.split(delimiter)
+    header = None if all(map(_is_number, cells)) else 0
+    try:
+        table = pd.read_csv(path, sep=delimiter, header=header, encoding="utf-8-sig")
+    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        raise FileFormatError(f"{path} cannot be read as a table: {' '.join(str(error).split())}.") from error
+    texts = [str(name) for name in table.columns if table[name].dtype.kind not in "biuf"]
+    if texts or table.empty:
+        what = f"column {texts[0]!r} is not of numbers" if texts else "it has no rows"
+        raise FileFormatError(f"{path}: {what}; expected one point a line, numbers only.")
+    return table.to_numpy(np.float64)
+
+
+def _zarr(path: Path, series: str | None) -> Any:
+    from antidrome.recordings.xarray_files import arrays_of, open_zarr
+
+    guard_zarr(path)
+    store = open_zarr(path)
+    if not hasattr(store, "dtype"):
+        numeric = {name: a for name, a in arrays_of(store).items() if a.dtype.kind in "biuf" and a.ndim >= 2}
+        store = _chosen(numeric, series, path)
+    names = list(getattr(store.metadata, "dimension_names", None) or store.attrs.get("_ARRAY_DIMENSIONS") or [])
+    return np.asarray(store[...]).T if names == ["neuron", "time"] else store
+
+
+def _netcdf(path: Path, series: str | None) -> Any:
+    import xarray as xr
+
+    with open(path, "rb") as stream:
+        classic = stream.read(3) == b"CDF"
+    if not classic:
+        with open_hdf5(path, max_bytes=DEFAULT_MAX_BYTES):
+            pass
+    try:
+        with xr.open_dataset(path, engine="scipy" if classic else "h5netcdf", decode_timedelta=False) as dataset:
+            numeric = {str(k): v for k, v in dataset.data_vars.items() if v.dtype.kind in "biuf" and v.ndim >= 2}
+            chosen = _chosen(numeric, series, path)
+            order = ("time", ...) if "time" in chosen.dims else (...,)
+            return chosen.transpose(*order).values
+    except (OSError, TypeError, KeyError, AssertionError, IndexError) as error:
+        raise FileFormatError(f"{path} cannot be read as NetCDF: {error}.") from error
+
+
+def _recording(path: Path, series: str | None) -> Any:
+    return read(path, series=series).values
+
+
+def _chosen(arrays: dict[str, Any], series: str | None, path: Path) -> Any:
+    described = ", ".join(f"{name!r} {tuple(array.shape)}" for name, array in arrays.items())
+    if not arrays:
+        raise InputError(f"{path} holds no array of numbers with two axes or more.")
+    if series is not None and series not in arrays:
+        raise InputError(f"{path} has no array {series!r}; it has {described}.")
+    if series is None and len(arrays) > 1:
+        raise InputError(f"{path} has several arrays: {described}; choose one with series (--series NAME).")
+    return arrays[series if series is not None else next(iter(arrays))]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.strip().strip('"') or "nan")
+    except ValueError:
+        return False
+    return True
