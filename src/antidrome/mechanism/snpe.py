@@ -19,8 +19,14 @@ import numpy as np
 from antidrome.core.seeds import fold_in, jax_key
 from antidrome.errors import InputError
 from antidrome.mechanism.densities.gaussian_mixture import GaussianMixture
+from antidrome.mechanism.densities.linear_start import linear_start
 from antidrome.mechanism.densities.mixture_network import MixtureNetwork, grow, prune
-from antidrome.mechanism.densities.network import DensityNetwork, MixtureSettings, density_network
+from antidrome.mechanism.densities.network import (
+    DensityNetwork,
+    DensitySettings,
+    MixtureSettings,
+    density_network,
+)
 from antidrome.mechanism.densities.trained import TrainedDensity
 from antidrome.mechanism.failures import train_failure_classifier
 from antidrome.mechanism.features import FeatureScaling
@@ -90,7 +96,7 @@ def proposal_of_round(problem: Problem, plan: Plan, progress: Progress, r: int, 
         density = _trained(progress, r - 1).at(progress.visible(problem.observation))
         if plan.degrees is not None and isinstance(density, GaussianMixture):
             density = density.with_heavy_tails(plan.degrees)
-        shares = {"posterior": (1.0, 0.0), "truncated": (0.0, 1.0), "robust": (0.5, 0.5)}[plan.proposal]
+        shares = {"posterior": (1.0, 0.0), "truncated": (0.0, 1.0), "robust": (0.3, 0.7)}[plan.proposal]
         proposal = _mix(density, prior, shares, plan.defensive, fold_in(seed, f"round-{r}/truncate"))
     classifier = progress.classifiers[r - 1] if r > 0 else None
     return proposal if classifier is None else Thinned.of(proposal, classifier, seed=fold_in(seed, f"round-{r}/thin"))
@@ -147,8 +153,11 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
         capacity=problem.capacity,
     )
     networks, curves, losses = [], [], []
-    for m in range(plan.networks):
+    last = r == plan.rounds - 1
+    for m in range(plan.networks if last else 1):
         start, before = _start(problem, plan, progress, r, m, seed)
+        if before is None:
+            start = linear_start(start, progress.simulations.u, weighed.scaled, weights * kernel * ~weighed.held_out)
         result = train_density(
             start,
             data,
@@ -158,6 +167,7 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
             before=before,
             divergence=plan.density.tempering if isinstance(plan.density, MixtureSettings) else 0.0,
             prior_precision=plan.density.prior_precision if isinstance(plan.density, MixtureSettings) else 1.0,
+            brief=not last,
         )
         networks.append(result.network)
         curves.append((result.training_curve, result.validation_curve))
@@ -191,10 +201,14 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
 def _start(
     problem: Problem, plan: Plan, progress: Progress, r: int, member: int, seed: int
 ) -> tuple[DensityNetwork, DensityNetwork | None]:
-    """Where member `member` starts in round `r`: where it ended before; and what its weights are held to."""
-    if r == 0:
-        return fresh_network(problem, plan, progress, member, seed), None
-    before = progress.networks[r - 1][member]
+    """Where member `member` starts in round `r`, and what its weights are held to.
+
+    Bayesian networks, and those that do not see earlier simulations again, go on from the round before; the others do
+    so up to the last round, for which they start afresh, free of what they had learned by heart.
+    """
+    if r == 0 or (plan.reuse and r == plan.rounds - 1 and not is_bayesian(plan.density)):
+        return fresh_network(problem, plan, progress, member, seed, everything=r == plan.rounds - 1), None
+    before = progress.networks[r - 1][min(member, len(progress.networks[r - 1]) - 1)]
     if isinstance(before.body, MixtureNetwork) and r == plan.rounds - 1:
         key = jax_key(seed, f"mechanism/grow/{member}")
         body = grow(before.body, before.body.active.shape[0], key=key)
@@ -202,10 +216,20 @@ def _start(
     return before, before
 
 
-def fresh_network(problem: Problem, plan: Plan, progress: Progress, member: int, seed: int) -> DensityNetwork:
-    """The untrained member `member` of the ensemble."""
+def is_bayesian(density: DensitySettings) -> bool:
+    """Whether weights have a spread that is carried from round to round."""
+    return isinstance(density, MixtureSettings) and density.bayesian
+
+
+def fresh_network(
+    problem: Problem, plan: Plan, progress: Progress, member: int, seed: int, *, everything: bool
+) -> DensityNetwork:
+    """The untrained member `member` of the ensemble, with all its components or those of the first rounds."""
+    density = plan.density
+    if everything and isinstance(density, MixtureSettings):
+        density = dataclasses.replace(density, first_components=None)
     return density_network(
-        plan.density,
+        density,
         len(problem.observation),
         problem.prior.n_parameters,
         mask=masks_are_inputs(problem, progress),

@@ -179,6 +179,7 @@ def train_density(
     before: DensityNetwork | None = None,
     divergence: float = 1.0,
     prior_precision: float = 0.01,
+    brief: bool = False,
 ) -> TrainingResult:
     """Minimise the weighted negative log density (SNPE-B, eq. 5 of Lueckmann et al. 2017), or the atomic loss.
 
@@ -192,6 +193,9 @@ def train_density(
         Factor on the divergence (tempering).
     prior_precision
         λ.
+    brief
+        Wait half as long for improvement, and stop at the first drop of the learning rate: for rounds whose only
+        use is the next proposal.
 
     Raises
     ------
@@ -208,6 +212,8 @@ def train_density(
         jnp.asarray(before is not None),
         jnp.asarray(divergence, jnp.float32),
         jnp.asarray(prior_precision, jnp.float32),
+        jnp.asarray(max(3, settings.patience // 2) if brief else settings.patience, jnp.int32),
+        jnp.asarray(0 if brief else settings.drops, jnp.int32),
         static,
         settings,
         loss,
@@ -236,6 +242,8 @@ def _train(
     carried: Array,
     divergence: Array,
     prior_precision: Array,
+    patience: Array,
+    most_drops: Array,
     static: PyTree,
     settings: TrainingSettings,
     loss: Loss,
@@ -276,10 +284,10 @@ def _train(
         training_loss = total * settings.batch / data.n_training
         judged = _evaluate(parameters, data, batch_loss, settings, key)
         judged = jnp.where(data.n_validation > 0, judged, training_loss)
-        return _judge(carry, parameters, memory, training_loss, judged, settings, data.n_validation > 0)
+        return _judge(carry, parameters, memory, training_loss, judged, patience, data.n_validation > 0)
 
     def unfinished(carry: _Carry) -> Array:
-        alive = jnp.where(data.n_validation > 0, carry.drops <= settings.drops, True)
+        alive = jnp.where(data.n_validation > 0, carry.drops <= most_drops, True)
         return (carry.epoch < settings.epochs) & alive
 
     empty = jnp.full(settings.epochs, jnp.nan)
@@ -347,7 +355,7 @@ def _judge(
     memory: PyTree,
     training_loss: Array,
     judged: Array,
-    settings: TrainingSettings,
+    patience: Array,
     stopping: Array,
 ) -> _Carry:
     """Keep the weights if they are the best (the last, without validation); drop the rate after too long a wait."""
@@ -355,7 +363,7 @@ def _judge(
     better = finite & jnp.where(stopping, judged < carry.best_loss, True)
     best = _select(better, parameters, carry.best)
     waited = jnp.where(better, 0, carry.waited + 1)
-    drop = (stopping & (waited >= settings.patience)) | ~finite
+    drop = (stopping & (waited >= patience)) | ~finite
     return _Carry(
         _select(drop, best, parameters),
         _select(finite, memory, carry.optimiser),

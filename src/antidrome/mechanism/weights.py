@@ -37,7 +37,7 @@ class KernelSettings:
 
     shape: KernelShape = "gaussian"
     bandwidth: float | None = None
-    share: float = 0.5
+    share: float = 0.7
 
     def __post_init__(self) -> None:
         if (self.bandwidth is not None and self.bandwidth <= 0) or not 0 < self.share <= 1:

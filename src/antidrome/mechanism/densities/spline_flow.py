@@ -1,12 +1,15 @@
-"""The conditional spline flow: autoregressive rational-quadratic splines after an affine step.
+"""The conditional spline flow: a linear-Gaussian step, then autoregressive rational-quadratic splines.
 
 Neural spline flow (Durkan, Bekasov, Murray & Papamakarios 2019) in its autoregressive form: each layer maps u to
 z_i = spline_i((u_i − shift_i)·e^(−scale_i)), all parameters of dimension i being functions of u_1…u_{i−1} and of the
-features through one masked network (Germain et al. 2015). The affine step makes location and width easy, the splines
-bend what is left; beyond ±BOUND they are the identity, so the tails are Gaussian.
+features through one masked network (Germain et al. 2015). The step before them is a linear regression of u on the
+features with full covariance; it can be started where least squares put it (`linear_start`), and the splines bend
+what is left. Beyond ±BOUND they are the identity, so the tails are Gaussian.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -84,6 +87,42 @@ def _knots(raw: Float[Array, "n D bins"]) -> tuple[Float[Array, "n D bins"], Flo
     return 2 * BOUND * (share @ upper) - BOUND, 2 * BOUND * share
 
 
+class FlowContext(NamedTuple):
+    """What the density of each row depends on: hidden units, and the mean of the linear step."""
+
+    hidden: Float[Array, "n c"]
+    mean: Float[Array, "n D"]
+
+
+class LinearStep(eqx.Module):
+    """z_i = (u_i − x·a_i − Σ_{j<i} u_j l_{ji} − b_i)·e^(−s_i): a Gaussian with linear mean and full covariance."""
+
+    slope: Float[Array, "k D"]
+    among: Float[Array, "D D"]
+    offset: Float[Array, " D"]
+    log_width: Float[Array, " D"]
+
+    def __init__(self, n_features: int, n_dimensions: int) -> None:
+        self.slope = jnp.zeros((n_features, n_dimensions))
+        self.among = jnp.zeros((n_dimensions, n_dimensions))
+        self.offset, self.log_width = jnp.zeros(n_dimensions), jnp.zeros(n_dimensions)
+
+    def mean(self, x: Float[Array, "n k"]) -> Float[Array, "n D"]:
+        """Of u, before what the dimensions say of one another."""
+        return x @ self.slope + self.offset
+
+    def forward(self, u: Float[Array, "n D"], mean: Float[Array, "n D"]) -> tuple[Array, Array]:
+        """z (n, D) and log |det dz/du| (n,)."""
+        z = (u - mean - u @ jnp.triu(self.among, 1)) * jnp.exp(-self.log_width)
+        return z, jnp.broadcast_to(-jnp.sum(self.log_width), u.shape[:1])
+
+    def backward(self, z: Float[Array, "n D"], mean: Float[Array, "n D"]) -> Float[Array, "n D"]:
+        """u of z."""
+        triangle = jnp.eye(z.shape[1]) - jnp.triu(self.among, 1)
+        right = z * jnp.exp(self.log_width) + mean
+        return jax.scipy.linalg.solve_triangular(triangle.T, right.T, lower=True, unit_diagonal=True).T
+
+
 class AutoregressiveLayer(eqx.Module):
     """One masked network with two hidden layers and the transform that it parameterises."""
 
@@ -154,6 +193,7 @@ class SplineFlow(eqx.Module):
         Transforms, bins of each spline, units of each masked network, width of the context.
     """
 
+    linear: LinearStep
     entry: Linear
     blocks: tuple[Linear, ...]
     transforms: tuple[AutoregressiveLayer, ...]
@@ -171,6 +211,7 @@ class SplineFlow(eqx.Module):
         key: PRNGKeyArray,
     ) -> None:
         keys = jax.random.split(key, layers + 3)
+        self.linear = LinearStep(n_features, n_dimensions)
         self.entry = Linear(n_features, n_context, gain=0.7, key=keys[0])
         self.blocks = tuple(Linear(n_context, n_context, gain=0.5, key=k) for k in keys[1:3])
         self.transforms = tuple(
@@ -178,23 +219,23 @@ class SplineFlow(eqx.Module):
         )
         self.n_dimensions = n_dimensions
 
-    def condition(self, x: Float[Array, "n k"], key: PRNGKeyArray | None = None) -> Float[Array, "n c"]:
+    def condition(self, x: Float[Array, "n k"], key: PRNGKeyArray | None = None) -> FlowContext:
         """The context of each row; nothing is sampled, the key is ignored."""
         h = jax.nn.gelu(self.entry(x))
         for block in self.blocks:
             h = h + jax.nn.gelu(block(h))
-        return h
+        return FlowContext(h, self.linear.mean(x))
 
-    def log_prob(self, u: Float[Array, "n D"], context: Float[Array, "n c"]) -> Float[Array, " n"]:
+    def log_prob(self, u: Float[Array, "n D"], context: FlowContext) -> Float[Array, " n"]:
         """Log density, row by row."""
-        total = jnp.zeros(u.shape[0], u.dtype)
+        u, total = self.linear.forward(u, context.mean)
         for transform in self.transforms:
-            u, change = transform.forward(u, context)
+            u, change = transform.forward(u, context.hidden)
             total, u = total + change, u[:, ::-1]
         return total - 0.5 * jnp.sum(jnp.square(u), axis=1) - 0.5 * self.n_dimensions * jnp.log(2 * jnp.pi)
 
-    def sample(self, noise: Float[Array, "n D"], context: Float[Array, "n c"]) -> Float[Array, "n D"]:
+    def sample(self, noise: Float[Array, "n D"], context: FlowContext) -> Float[Array, "n D"]:
         """Standard normal noise to samples, row by row."""
         for transform in reversed(self.transforms):
-            noise = transform.backward(noise[:, ::-1], context)
-        return noise
+            noise = transform.backward(noise[:, ::-1], context.hidden)
+        return self.linear.backward(noise, context.mean)

@@ -1,0 +1,69 @@
+"""Where a flow starts: its linear step at the weighted least-squares regression of the parameters on the features.
+
+From there a problem with a linear-Gaussian posterior needs no training at all, and every other one begins at the best
+linear guess, which leaves less to learn from few simulations.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from antidrome.mechanism.densities.network import DensityNetwork
+from antidrome.mechanism.densities.spline_flow import SplineFlow
+
+RIDGE = 1e-3
+NARROWEST = 1e-3
+
+
+def linear_start(network: DensityNetwork, u: np.ndarray, x: np.ndarray, weights: np.ndarray) -> DensityNetwork:
+    """The network with its linear step fitted; mixtures, and networks that learn from traces, are left as they are.
+
+    Parameters
+    ----------
+    u, x
+        Parameters in unconstrained coordinates (n, D) and scaled features (n, k), NaN where missing.
+    weights
+        (n,); rows with weight 0 do not count.
+    """
+    if not isinstance(network.body, SplineFlow) or network.embedding.trace is not None:
+        return network
+    rows = weights > 0
+    inputs = np.asarray(network.embedding(jnp.asarray(x[rows], jnp.float32)), float)
+    slope, among, offset, log_width = regression(u[rows], inputs, weights[rows])
+    fitted = [jnp.asarray(a, jnp.float32) for a in (slope, among, offset, log_width)]
+    return eqx.tree_at(
+        lambda n: [n.body.linear.slope, n.body.linear.among, n.body.linear.offset, n.body.linear.log_width],
+        network,
+        fitted,
+    )
+
+
+def regression(
+    u: np.ndarray, x: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Ridge regression of each dimension on the features and on the dimensions before it.
+
+    Returns
+    -------
+    Slopes (k, D), among the dimensions (D, D; entry j, i for j < i), offsets (D,), log residual spread (D,).
+    """
+    d, k = u.shape[1], x.shape[1]
+    share = weights / weights.sum()
+    slope, among = np.zeros((k, d)), np.zeros((d, d))
+    offset, log_width = np.zeros(d), np.zeros(d)
+    effective = 1 / np.sum(np.square(share))
+    for i in range(d):
+        inputs = np.column_stack([x, u[:, :i]])
+        centre, target = share @ inputs, share @ u[:, i]
+        centred, residual = inputs - centre, u[:, i] - target
+        gram = (centred * share[:, None]).T @ centred
+        gram += (RIDGE + 1 / effective) * np.eye(len(gram))
+        coefficients = np.linalg.solve(gram, (centred * share[:, None]).T @ residual)
+        left = residual - centred @ coefficients
+        spare = max(1 - len(coefficients) / effective, 0.1)
+        slope[:, i], among[:i, i] = coefficients[:k], coefficients[k:]
+        offset[i] = target - centre @ coefficients
+        log_width[i] = 0.5 * np.log(max(share @ np.square(left) / spare, NARROWEST**2))
+    return slope, among, offset, log_width

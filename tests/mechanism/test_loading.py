@@ -1,0 +1,93 @@
+"""Models and measurements from files."""
+
+import json
+
+import numpy as np
+import pytest
+
+from antidrome.errors import AntidromeError, FileFormatError, InputError
+from antidrome.mechanism.loading import load_model, read_observation
+
+MODEL = """
+from antidrome.mechanism import Uniform
+
+prior = {"a": Uniform(0, 1)}
+
+def simulator(a):
+    return {"x": a}
+
+def other(a):
+    return {"x": 2 * a}
+
+class Both:
+    prior = {"b": Uniform(0, 2)}
+    simulator = staticmethod(other)
+"""
+
+
+def test_a_file_with_simulator_and_prior(tmp_path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(MODEL)
+    model = load_model(str(path))
+    assert model.prior.names == ("a",)
+    assert model.simulator(3.0) == {"x": 3.0}
+    assert load_model(f"{path}:other").simulator(3.0) == {"x": 6.0}
+    assert load_model(f"{path}:Both").prior.names == ("b",)
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "message"),
+    [
+        ("prior = 1", "", "has no 'simulator'"),
+        ("def simulator(a): pass", "", "has no 'prior'"),
+        ("1/0", "", "ZeroDivisionError"),
+        ("x = 1", ":y", "defines no 'y'"),
+    ],
+)
+def test_what_a_model_file_lacks_is_named(tmp_path, text: str, where: str, message: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_model(f"{path}{where}")
+    with pytest.raises(InputError, match="no such file"):
+        load_model(str(tmp_path / "none.py"))
+
+
+def test_measurements_in_every_form(tmp_path) -> None:
+    forms = {
+        "a.json": json.dumps({"x": 1.5, "y": None}),
+        "b.csv": "x,y\n1.5,\n",
+        "c.csv": "feature,value\nx,1.5\ny,nan\n",
+    }
+    for name, text in forms.items():
+        (tmp_path / name).write_text(text)
+        found = read_observation(tmp_path / name)
+        assert list(found) == ["x", "y"]
+        assert found["x"] == 1.5
+        assert np.isnan(found["y"])
+    (tmp_path / "d.json").write_text("[1.5, null]")
+    np.testing.assert_array_equal(read_observation(tmp_path / "d.json"), [1.5, np.nan])
+    np.save(tmp_path / "e.npy", [1.5, np.nan])
+    np.testing.assert_array_equal(read_observation(tmp_path / "e.npy"), [1.5, np.nan])
+    np.savez(tmp_path / "f.npz", x=[1.5, 2.0])
+    np.testing.assert_array_equal(read_observation(tmp_path / "f.npz")["x"], [1.5, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", "{", "not JSON"),
+        ("a.json", '{"x": "high"}', "'high'; expected a number"),
+        ("a.json", "3", "expected an object"),
+        ("a.csv", "x,y,z\n1,2\n", "feature names in the first row"),
+        ("a.csv", "x,y\n1,high\n", "'high'"),
+        ("a.npy", "text", "not an array"),
+        ("a.txt", "1", "ending in"),
+    ],
+)
+def test_a_file_that_is_no_measurement_is_named(tmp_path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(FileFormatError, match=message):
+        read_observation(tmp_path / name)
+    with pytest.raises(AntidromeError, match="no such file"):
+        read_observation(tmp_path / "absent.json")
