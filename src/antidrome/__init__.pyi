@@ -1,10 +1,12 @@
 from . import data as data
 from . import dimension as dimension
 from . import errors as errors
+from . import mechanism as mechanism
 from . import recordings as recordings
 from . import spikes as spikes
 from .core.citations import cite as cite
 from .dimension import TwoNN as TwoNN
+from .mechanism import SNPE as SNPE
 from .recordings import check as check
 from .recordings import delta_f_over_f as delta_f_over_f
 from .recordings import read as read
@@ -14,6 +16,7 @@ from .spikes import SpikeVAE as SpikeVAE
 __version__: str
 
 __all__ = [
+    "SNPE",
     "SpikeVAE",
     "TwoNN",
     "check",
@@ -22,6 +25,7 @@ __all__ = [
     "delta_f_over_f",
     "dimension",
     "errors",
+    "mechanism",
     "read",
     "recordings",
     "spikes",

@@ -27,6 +27,7 @@ COMMANDS = {
     "run": "the whole job: read, check, infer spikes, write results and the page",
     "spikes": "infer spikes from fluorescence, and write them",
     "check": "look at a recording before anything is inferred from it",
+    "mechanism": "the posterior over a mechanistic model's parameters",
     "simulate": "make a recording whose spikes are known",
     "report": "make the page of a results folder again",
     "dimension": "intrinsic dimension of points in files",
