@@ -39,7 +39,7 @@ def verdict(result: xr.Dataset) -> list[str]:
 
 def _independent(result: xr.Dataset, found: float) -> str:
     control = float(result["shuffled_dimension"].mean())
-    if found < LIKE_INDEPENDENT * control:
+    if not found >= LIKE_INDEPENDENT * control:
         return ""
     return (
         f"The same neurons, shifted against one another in time, have {control:.1f}: the estimate hardly differs from"
@@ -110,5 +110,5 @@ def _last_doubling(table: np.ndarray) -> float:
     """Mean estimate at the largest size over that at half of it."""
     if len(table) < 2:
         return float("nan")
-    means = np.nanmean(table, axis=1)
-    return float(means[-1] / means[-2])
+    last, before = ([value for value in row if np.isfinite(value)] for row in (table[-1], table[-2]))
+    return float(np.mean(last) / np.mean(before)) if last and before else float("nan")

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from antidrome.core.progress import ProgressBar
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import generator
-from antidrome.dimension.measurement import Measurement, MeasurementConfig, measure
+from antidrome.dimension.measurement import MeasurementConfig, measure
 from antidrome.dimension.population_data import PopulationPoints, population_points, shifted
 from antidrome.dimension.population_verdict import verdict
 from antidrome.errors import InputError
@@ -131,7 +131,7 @@ def _measured(
     bar: ProgressBar,
 ) -> xr.Dataset:
     points = given.used(given.values)
-    whole = _measure(points, config, linear=True)
+    whole = measure(points, _settings(config, full=True), progress=False)
     bar.advance(figure=f"dimension {whole.dimension:.1f}")
     temporal_share, apart = _apart(points, given, config)
     bar.advance()
@@ -141,10 +141,14 @@ def _measured(
     ]
     shuffled = []
     for shift in shifts:
-        shuffled.append(_measure(given.used(shift), config).dimension)
+        shuffled.append(_dimension(given.used(shift), config))
         bar.advance()
     by_neurons, shuffled_by_neurons = _over_neurons(given, shifts[0], config, neuron_counts, bar)
     by_points = _over_points(points, config, point_counts, bar)
+    notes = [*given.notes, *whole.notes]
+    n_missing = int(sum(np.isnan(values).sum() for values in (by_neurons, shuffled_by_neurons, by_points, shuffled)))
+    if n_missing:
+        notes.append(f"{n_missing} estimates of the controls are NaN: nearly all their points are equal to others.")
     result = xr.Dataset(
         {
             **{name: ((), value) for name, value in whole.numbers().items()},
@@ -162,7 +166,7 @@ def _measured(
             "n_points": given.n_used,
             "reliability": whole.verdict,
             "reason": whole.reason,
-            "notes": [*given.notes, *whole.notes],
+            "notes": notes,
             "citations": ["ansuini2019", "facco2017", "altan2021"],
             "kind": given.kind,
             "seed": config.seed,
@@ -171,12 +175,16 @@ def _measured(
     return result.assign_attrs(verdict=verdict(result))
 
 
-def _measure(points: np.ndarray, config: PopulationConfig, *, linear: bool = False) -> Measurement:
-    return measure(points, _settings(config, linear=linear), progress=False)
+def _dimension(points: np.ndarray, config: PopulationConfig) -> float:
+    """One estimate of a control; NaN where it has no usable ratios (few sparse neurons: nearly all points equal)."""
+    try:
+        return measure(points, _settings(config), progress=False).dimension
+    except InputError:
+        return np.nan
 
 
-def _settings(config: PopulationConfig, *, linear: bool = False) -> MeasurementConfig:
-    return MeasurementConfig(discard_fraction=config.discard_fraction, linear=linear, scale=linear, seed=config.seed)
+def _settings(config: PopulationConfig, *, full: bool = False) -> MeasurementConfig:
+    return MeasurementConfig(discard_fraction=config.discard_fraction, linear=full, scale=full, seed=config.seed)
 
 
 def _over_neurons(
@@ -189,9 +197,9 @@ def _over_neurons(
         draw = generator(config.seed, f"dimension/population/neurons-{count}")
         for j in range(config.draws):
             chosen = np.sort(draw.choice(n_neurons, count, replace=False))
-            out[i, j] = _measure(given.used(given.values[:, chosen]), config).dimension
+            out[i, j] = _dimension(given.used(given.values[:, chosen]), config)
             if j == 0:
-                control[i] = _measure(given.used(shift[:, chosen]), config).dimension
+                control[i] = _dimension(given.used(shift[:, chosen]), config)
                 bar.advance()
             bar.advance(figure=f"{count} neurons: {out[i, j]:.1f}")
     return out, control
@@ -206,7 +214,7 @@ def _over_points(
         draw = generator(config.seed, f"dimension/population/points-{count}")
         for j in range(config.draws):
             chosen = np.sort(draw.choice(len(points), count, replace=False))
-            out[i, j] = _measure(points[chosen], config).dimension
+            out[i, j] = _dimension(points[chosen], config)
             bar.advance(figure=f"{count} points: {out[i, j]:.1f}")
     return out
 

@@ -200,6 +200,7 @@ def test_reductions() -> None:
         ({"batch_size": 0}, "batch_size is 0"),
         ({"max_points": 0}, "max_points is 0"),
         ({"reduce": "median"}, "reduce is 'median'"),
+        ({"dtype": "float8"}, "dtype is 'float8'"),
         ({"network": 3}, "type int is not known"),
         ({"network": "model.pt"}, "needs to be .onnx"),
     ],
@@ -224,8 +225,13 @@ def test_a_layer_without_rows_is_refused(torch, tmp_path) -> None:
         record(Summed(), np.zeros((4, 3), np.float32), "inner", store=tmp_path, progress=False)
 
 
-def test_frameworks_are_recognised(convolutional) -> None:
+def test_frameworks_are_recognised(torch, convolutional) -> None:
+    import equinox as eqx
+    import jax
+
     assert as_network(convolutional).framework == "torch"
+    assert as_network(torch.nn.DataParallel(convolutional)).module is convolutional
+    assert as_network(eqx.nn.Linear(2, 2, key=jax.random.key(0))).framework == "equinox"
 
 
 def test_too_small_a_disk_is_said_before_the_start(convolutional, images, tmp_path, monkeypatch) -> None:

@@ -19,6 +19,7 @@ from antidrome.dimension.networks.store import Activations, Writer
 from antidrome.errors import InputError, ResumeError
 
 Reduction = Literal["flatten", "mean", "first"]
+DTYPES = ("float32", "float64", "float16")
 PROBE_ROWS = 2
 SECONDS_BETWEEN_COMMITS = 5.0
 
@@ -62,7 +63,7 @@ def record(
     *,
     store: str | Path,
     reduce: Reduction = "flatten",
-    dtype: Literal["float32", "float64", "float16"] = "float32",
+    dtype: str = "float32",
     batch_size: int = 64,
     max_points: int | None = None,
     seed: int = 0,
@@ -88,7 +89,7 @@ def record(
         What is kept of a layer with positions: all units ("flatten"), their mean over positions ("mean"), or the first
         position of a sequence ("first"). This changes the dimension more than the estimator does.
     dtype
-        Type on disk.
+        Type on disk: "float32", "float64" or "float16".
     batch_size
         Rows per pass.
     max_points
@@ -105,6 +106,8 @@ def record(
     ResumeError
         The folder belongs to another network, other data or settings.
     """
+    if dtype not in DTYPES:
+        raise InputError(f"dtype is {dtype!r}; expected one of {', '.join(map(repr, DTYPES))}.")
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; expected at least 1.")
     net, rows = as_network(network), as_rows(data)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from antidrome.core.files import atomic_write
-from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress as show_progress
 from antidrome.dimension.measurement import FRACTIONS, Measurement, MeasurementConfig, measure
-from antidrome.dimension.networks.extraction import Reduction, as_network, chosen_rows, record
-from antidrome.dimension.networks.store import Activations
+from antidrome.dimension.networks.extraction import Reduction
+from antidrome.dimension.networks.saved_estimates import SavedEstimates
+from antidrome.dimension.networks.sources import Source, folder_name, groups_of, named, source_of
 from antidrome.dimension.points import as_points
-from antidrome.errors import AntidromeError, InputError
-
-WHOLE = "all"
-DEFAULT_NETWORK = "network"
+from antidrome.errors import InputError
 
 
 def layers(
@@ -114,105 +108,21 @@ def layers(
     config = MeasurementConfig(
         discard_fraction=discard_fraction, duplicates=duplicates, linear=linear, scale=scale, seed=seed
     )
-    networks = _named(network)
+    networks = named(network)
     with ExitStack() as stack:
         folder = Path(store) if store is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         settings = {"reduce": reduce, "dtype": dtype, "batch_size": batch_size, "max_points": max_points, "seed": seed}
         sources = {
-            name: _source(one, data, at, folder / _folder_name(name, len(networks)), settings, progress)
+            name: source_of(one, data, at, folder / folder_name(name, len(networks)), settings, progress)
             for name, one in networks.items()
         }
-        groups = {name: _groups(source, classes, max_points, seed) for name, source in sources.items()}
+        groups = {name: groups_of(source, classes, max_points, seed) for name, source in sources.items()}
         rows = _measured(sources, groups, config, folder if store is not None else None, progress)
         return _as_dataset(sources, rows, config, settings)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Activations of one network: arrays in memory, or a store."""
-
-    activations: Mapping[str, Any]
-    depths: Mapping[str, float]
-    last_hidden: str | None
-    n_points: int
-    identity: str
-
-
-def _named(network: Any) -> dict[str, Any]:
-    """Networks by name; a mapping of arrays is one network."""
-    if not isinstance(network, Mapping) or isinstance(network, Activations):
-        return {DEFAULT_NETWORK: network}
-    if not network:
-        raise InputError("The mapping is empty; expected layer names with arrays, or names with networks.")
-    arrays = [_is_array(value) for value in network.values()]
-    if all(arrays):
-        return {DEFAULT_NETWORK: network}
-    if any(arrays):
-        raise InputError("The mapping holds both arrays and networks; give either layers of one network, or networks.")
-    return {str(name): value for name, value in network.items()}
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, list) or (hasattr(value, "shape") and hasattr(value, "dtype"))
-
-
-def _source(
-    network: Any, data: Any, at: str | Sequence[str], folder: Path, settings: Mapping[str, Any], progress: bool
-) -> _Source:
-    if isinstance(network, Mapping):
-        return _given(network)
-    activations = record(as_network(network), data, at, store=folder, progress=progress, **settings)
-    return _from_store(activations)
-
-
-def _from_store(activations: Activations) -> _Source:
-    return _Source(
-        activations=activations,
-        depths={name: layer.relative_depth for name, layer in activations.layers.items()},
-        last_hidden=activations.last_hidden,
-        n_points=activations.n_rows,
-        identity=hash_configuration({"identity": activations.identity, "digests": activations.digests}),
-    )
-
-
-def _given(activations: Mapping[str, Any]) -> _Source:
-    if isinstance(activations, Activations):
-        return _from_store(activations)
-    arrays = {}
-    for name, value in activations.items():
-        try:
-            arrays[str(name)] = as_points(value)
-        except AntidromeError as error:
-            raise InputError(f"Layer {name!r}: {error}") from error
-    counts = {name: points.n_points for name, points in arrays.items()}
-    if len(set(counts.values())) > 1:
-        raise InputError(f"Layers of one network need the same data points; their numbers are {counts}.")
-    last = max(1, len(arrays) - 1)
-    depths = {name: i / last for i, name in enumerate(arrays)}
-    return _Source(arrays, depths, None, next(iter(counts.values())), "")
-
-
-def _groups(source: _Source, classes: Any, max_points: int | None, seed: int) -> dict[str, np.ndarray | None]:
-    """Row numbers of each class; None for all rows."""
-    if classes is None:
-        return {WHOLE: None}
-    labels = np.asarray(classes)
-    if labels.ndim != 1:
-        raise InputError(f"classes has the shape {labels.shape}; expected one label for each data point.")
-    if labels.size != source.n_points:
-        labels = labels[chosen_rows(labels.size, max_points, seed)]
-    if labels.size != source.n_points:
-        raise InputError(f"classes has {np.size(classes)} labels for {source.n_points} data points.")
-    groups: dict[str, np.ndarray | None] = {WHOLE: None}
-    for label in np.unique(labels):
-        if str(label) in groups:
-            raise InputError(f"A class is called {str(label)!r}, the name of all points together; rename it.")
-        groups[str(label)] = np.flatnonzero(labels == label)
-    return groups
-
-
 def _measured(
-    sources: Mapping[str, _Source],
+    sources: Mapping[str, Source],
     groups: Mapping[str, Mapping[str, np.ndarray | None]],
     config: MeasurementConfig,
     folder: Path | None,
@@ -221,7 +131,7 @@ def _measured(
     """Every network, layer and class; what an interrupted call had finished is read from the folder."""
     todo = [(n, layer, group) for n, source in sources.items() for layer in source.activations for group in groups[n]]
     rows: dict[tuple[str, str, str], Measurement | str] = {}
-    saved = {n: _Saved(folder, n, len(sources), source, config) for n, source in sources.items()}
+    saved = {n: SavedEstimates(folder, n, len(sources), source, config) for n, source in sources.items()}
     with show_progress("Estimating dimensions", len(todo), unit="estimates", enabled=progress) as bar:
         for name, layer, group in todo:
             bar.describe(f"Estimating {layer}")
@@ -244,47 +154,7 @@ def _one(activations: Any, index: np.ndarray | None, config: MeasurementConfig) 
         return str(error)
 
 
-class _Saved:
-    """Finished estimates of one network in a store, one file, rewritten atomically."""
-
-    def __init__(
-        self, folder: Path | None, name: str, n_networks: int, source: _Source, config: MeasurementConfig
-    ) -> None:
-        self.path = None
-        if folder is not None and source.identity:
-            self.path = folder / _folder_name(name, n_networks) / "estimates.json"
-        self.key = hash_configuration({"source": source.identity, "config": config.to_dict()})
-        self.rows: dict[str, Any] = {}
-        if self.path is not None and self.path.exists():
-            try:
-                content = json.loads(self.path.read_text(encoding="utf-8"))
-                self.rows = content["rows"] if content["key"] == self.key else {}
-            except (ValueError, KeyError, TypeError):
-                self.rows = {}  # estimates are made again; nothing is lost but time
-
-    def get(self, layer: str, group: str, index: np.ndarray | None) -> Measurement | str | None:
-        row = self.rows.get(_key(layer, group, index))
-        return Measurement.from_dict(row) if isinstance(row, dict) else row
-
-    def put(self, layer: str, group: str, index: np.ndarray | None, row: Measurement | str) -> None:
-        if self.path is None:
-            return
-        self.rows[_key(layer, group, index)] = row if isinstance(row, str) else row.to_dict()
-        with atomic_write(self.path) as temporary:
-            temporary.write_text(json.dumps({"key": self.key, "rows": self.rows}), encoding="utf-8")
-
-
-def _key(layer: str, group: str, index: np.ndarray | None) -> str:
-    members = "" if index is None else hash_configuration({"rows": index.tolist()})
-    return json.dumps([layer, group, members])
-
-
-def _folder_name(name: str, n_networks: int) -> str:
-    safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in name).strip(".") or "network"
-    return safe if n_networks == 1 or safe == name else f"{safe}-{hash_configuration({'name': name})[:8]}"
-
-
-def _layer_order(sources: Mapping[str, _Source]) -> list[str]:
+def _layer_order(sources: Mapping[str, Source]) -> list[str]:
     """All layers by their mean relative depth; of equal ones, first come first."""
     found: dict[str, list[float]] = {}
     for source in sources.values():
@@ -294,7 +164,7 @@ def _layer_order(sources: Mapping[str, _Source]) -> list[str]:
 
 
 def _as_dataset(
-    sources: Mapping[str, _Source],
+    sources: Mapping[str, Source],
     rows: Mapping[tuple[str, str, str], Measurement | str],
     config: MeasurementConfig,
     settings: Mapping[str, Any],
@@ -336,7 +206,7 @@ def _tidy(values: np.ndarray) -> np.ndarray:
     return values.astype(str) if values.dtype == object else values
 
 
-def _per_layer(sources: Mapping[str, _Source], layer_names: Sequence[str]) -> dict[str, np.ndarray]:
+def _per_layer(sources: Mapping[str, Source], layer_names: Sequence[str]) -> dict[str, np.ndarray]:
     shape = (len(sources), len(layer_names))
     out = {
         "relative_depth": np.full(shape, np.nan),
@@ -351,5 +221,5 @@ def _per_layer(sources: Mapping[str, _Source], layer_names: Sequence[str]) -> di
     return out
 
 
-def _present(source: _Source, layer_names: Sequence[str]) -> Iterator[tuple[int, str]]:
+def _present(source: Source, layer_names: Sequence[str]) -> Iterator[tuple[int, str]]:
     return ((j, name) for j, name in enumerate(layer_names) if name in source.activations)

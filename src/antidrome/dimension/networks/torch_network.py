@@ -32,7 +32,7 @@ class TorchNetwork:
     rows_per_pass: int | None = None
 
     def __init__(self, module: Any) -> None:
-        self.module = module
+        self.module = _plain(module)
 
     def steps(self, batch: Batch) -> list[Step]:
         """The places that can be read: every called module, what enters each linear layer, input and output."""
@@ -161,6 +161,21 @@ def _reading_hooks(root: Any, names: set[str], sink: Sink) -> list[tuple[Any, st
         if _label(name) in wanted:
             hooks += [(module, "before", before(name)), (module, "after", after(name))]
     return hooks
+
+
+def _plain(module: Any) -> Any:
+    """The module that was compiled or spread over devices; what is left of its layers can be hooked."""
+    import torch
+
+    module = getattr(module, "_orig_mod", module)
+    if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
+        module = module.module
+    if isinstance(module, torch.jit.ScriptModule):
+        raise InputError(
+            "A TorchScript module runs without calling its layers from Python, so that they cannot be read. Give the"
+            " module that it was made from, or an ONNX file."
+        )
+    return module
 
 
 def _label(name: str) -> str:

@@ -1,0 +1,49 @@
+"""Finished estimates beside the activations, so that an interrupted call makes none of them twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from antidrome.core.files import atomic_write
+from antidrome.core.hashing import hash_configuration
+from antidrome.dimension.measurement import Measurement, MeasurementConfig
+from antidrome.dimension.networks.sources import Source, folder_name
+
+
+class SavedEstimates:
+    """Finished estimates of one network in a store, one file, rewritten atomically."""
+
+    def __init__(
+        self, folder: Path | None, name: str, n_networks: int, source: Source, config: MeasurementConfig
+    ) -> None:
+        self.path = None
+        if folder is not None and source.identity:
+            self.path = folder / folder_name(name, n_networks) / "estimates.json"
+        self.key = hash_configuration({"source": source.identity, "config": config.to_dict()})
+        self.rows: dict[str, Any] = {}
+        if self.path is not None and self.path.exists():
+            try:
+                content = json.loads(self.path.read_text(encoding="utf-8"))
+                self.rows = content["rows"] if content["key"] == self.key else {}
+            except (ValueError, KeyError, TypeError):
+                self.rows = {}  # estimates are made again; nothing is lost but time
+
+    def get(self, layer: str, group: str, index: np.ndarray | None) -> Measurement | str | None:
+        row = self.rows.get(_key(layer, group, index))
+        return Measurement.from_dict(row) if isinstance(row, dict) else row
+
+    def put(self, layer: str, group: str, index: np.ndarray | None, row: Measurement | str) -> None:
+        if self.path is None:
+            return
+        self.rows[_key(layer, group, index)] = row if isinstance(row, str) else row.to_dict()
+        with atomic_write(self.path) as temporary:
+            temporary.write_text(json.dumps({"key": self.key, "rows": self.rows}), encoding="utf-8")
+
+
+def _key(layer: str, group: str, index: np.ndarray | None) -> str:
+    members = "" if index is None else hash_configuration({"rows": index.tolist()})
+    return json.dumps([layer, group, members])

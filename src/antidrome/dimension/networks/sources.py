@@ -1,0 +1,110 @@
+"""Where activations come from: networks that are run, folders, arrays; and which rows belong to which class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from antidrome.core.hashing import hash_configuration
+from antidrome.dimension.networks.extraction import as_network, chosen_rows, record
+from antidrome.dimension.networks.store import Activations
+from antidrome.dimension.points import as_points
+from antidrome.errors import AntidromeError, InputError
+
+WHOLE = "all"
+DEFAULT_NETWORK = "network"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Activations of one network: arrays in memory, or a store."""
+
+    activations: Mapping[str, Any]
+    depths: Mapping[str, float]
+    last_hidden: str | None
+    n_points: int
+    identity: str
+
+
+def named(network: Any) -> dict[str, Any]:
+    """Networks by name; a mapping of arrays is one network."""
+    if not isinstance(network, Mapping) or isinstance(network, Activations):
+        return {DEFAULT_NETWORK: network}
+    if not network:
+        raise InputError("The mapping is empty; expected layer names with arrays, or names with networks.")
+    arrays = [_is_array(value) for value in network.values()]
+    if all(arrays):
+        return {DEFAULT_NETWORK: network}
+    if any(arrays):
+        raise InputError("The mapping holds both arrays and networks; give either layers of one network, or networks.")
+    return {str(name): value for name, value in network.items()}
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, list) or (hasattr(value, "shape") and hasattr(value, "dtype"))
+
+
+def source_of(
+    network: Any, data: Any, at: str | Sequence[str], folder: Path, settings: Mapping[str, Any], progress: bool
+) -> Source:
+    """Activations of one network: given, or recorded into a folder."""
+    if isinstance(network, Mapping):
+        return _given(network)
+    activations = record(as_network(network), data, at, store=folder, progress=progress, **settings)
+    return _from_store(activations)
+
+
+def _from_store(activations: Activations) -> Source:
+    return Source(
+        activations=activations,
+        depths={name: layer.relative_depth for name, layer in activations.layers.items()},
+        last_hidden=activations.last_hidden,
+        n_points=activations.n_rows,
+        identity=hash_configuration({"identity": activations.identity, "digests": activations.digests}),
+    )
+
+
+def _given(activations: Mapping[str, Any]) -> Source:
+    if isinstance(activations, Activations):
+        return _from_store(activations)
+    arrays = {}
+    for name, value in activations.items():
+        try:
+            arrays[str(name)] = as_points(value)
+        except AntidromeError as error:
+            raise InputError(f"Layer {name!r}: {error}") from error
+    counts = {name: points.n_points for name, points in arrays.items()}
+    if len(set(counts.values())) > 1:
+        raise InputError(f"Layers of one network need the same data points; their numbers are {counts}.")
+    last = max(1, len(arrays) - 1)
+    depths = {name: i / last for i, name in enumerate(arrays)}
+    return Source(arrays, depths, None, next(iter(counts.values())), "")
+
+
+def groups_of(source: Source, classes: Any, max_points: int | None, seed: int) -> dict[str, np.ndarray | None]:
+    """Row numbers of each class; None for all rows."""
+    if classes is None:
+        return {WHOLE: None}
+    labels = np.asarray(classes)
+    if labels.ndim != 1:
+        raise InputError(f"classes has the shape {labels.shape}; expected one label for each data point.")
+    if labels.size != source.n_points:
+        labels = labels[chosen_rows(labels.size, max_points, seed)]
+    if labels.size != source.n_points:
+        raise InputError(f"classes has {np.size(classes)} labels for {source.n_points} data points.")
+    groups: dict[str, np.ndarray | None] = {WHOLE: None}
+    for label in np.unique(labels):
+        if str(label) in groups:
+            raise InputError(f"A class is called {str(label)!r}, the name of all points together; rename it.")
+        groups[str(label)] = np.flatnonzero(labels == label)
+    return groups
+
+
+def folder_name(name: str, n_networks: int) -> str:
+    """Name of a network's folder in a store."""
+    safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in name).strip(".") or "network"
+    return safe if n_networks == 1 or safe == name else f"{safe}-{hash_configuration({'name': name})[:8]}"
