@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from concurrent.futures import Executor
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from antidrome.core.executor import map_tasks
+from antidrome.dimension.approximate import approximate_neighbours
 from antidrome.dimension.certificate import pair_distances, refine, scan_rows
+from antidrome.dimension.found import Found
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame, in_float64
-from antidrome.dimension.products import Tick, collect_candidates, n_threads
+from antidrome.dimension.products import Tick, collect_candidates, n_threads, one_thread_each
 
-Engine = Literal["auto", "tree", "products"]
+Engine = Literal["auto", "tree", "products", "approximate"]
 SPARE = 2
 """Candidates kept beyond k; with them the certificate holds for nearly every row of ordinary data."""
 TREE_ALWAYS_BELOW = 4
@@ -26,19 +28,12 @@ PROBES = 200
 TASK_ROWS = 2048
 
 
-class Found(NamedTuple):
-    """Exact neighbours in rising order, how they were found, and how many rows needed float64 products."""
-
-    distance: Float[np.ndarray, "points k"]
-    neighbour: Int[np.ndarray, "points k"]
-    engine: str
-    n_float64: int
-
-
 def search(points: Points, frame: Frame, k: int, engine: Engine, executor: Executor | None, tick: Tick) -> Found:
     """The k nearest neighbours of all points, which are distinct and more than k."""
     if executor is not None:
         return _on_executor(points, frame, k, executor, tick)
+    if engine == "approximate":
+        return approximate_neighbours(points, frame, k)
     if engine == "tree" or (engine == "auto" and points.n_dimensions <= TREE_NEVER_ABOVE):
         found = _by_tree(points, frame, k, tick, forced=engine == "tree")
         if found is not None:
@@ -48,11 +43,11 @@ def search(points: Points, frame: Frame, k: int, engine: Engine, executor: Execu
 
 def _by_products(points: Points, frame: Frame, k: int, tick: Tick) -> Found:
     n = points.n_points
-    if _mostly_uncertain(points, frame, k):
+    candidates = collect_candidates(points, frame, min(k + SPARE, n - 1), k, tick)
+    if candidates is None:  # rounding would spoil most rows (tight clusters, near-duplicates)
         rows = np.arange(n)
         distance, neighbour = np.empty((n, k)), np.empty((n, k), np.int64)
     else:
-        candidates = collect_candidates(points, frame, min(k + SPARE, n - 1), tick)
         distance, neighbour, certified = refine(points, frame, candidates, k)
         rows = np.flatnonzero(~certified)
     if rows.size:
@@ -60,28 +55,10 @@ def _by_products(points: Points, frame: Frame, k: int, tick: Tick) -> Found:
     return Found(distance, neighbour, "products", int(rows.size))
 
 
-def _mostly_uncertain(points: Points, frame: Frame, k: int) -> bool:
-    """Whether float32 candidates would fail for most rows (tight clusters, near-duplicates): a few rows tell."""
-    from antidrome.dimension.preparation import relative_error
-    from antidrome.dimension.products import chunk_columns
-
-    n = points.n_points
-    error = relative_error(frame, points.n_dimensions, chunk_columns(points.n_dimensions), np.float32)
-    if n < 3000 or error == 0.0:
-        return False
-    rows = np.unique(np.linspace(0, n - 1, 24).astype(int))
-    distance, _ = scan_rows(points, in_float64(points, frame), rows, min(k + SPARE, n - 1))
-    reach = distance * frame.scale
-    slack = error * (2 * np.sqrt(frame.squared_norm[rows]) + reach[:, k - 1]) ** 2
-    return bool(np.mean(reach[:, -1] ** 2 - 2 * slack <= reach[:, k - 1] ** 2) > 0.5)
-
-
 def _scan(
     points: Points, frame: Frame, rows: np.ndarray, k: int, tick: Tick
 ) -> tuple[Float[np.ndarray, "m k"], Int[np.ndarray, "m k"]]:
     """`scan_rows` on all cores."""
-    from antidrome.dimension.products import one_thread_each
-
     step = max(16, min(256, rows.size // (2 * n_threads())))
     parts = [rows[start : start + step] for start in range(0, rows.size, step)]
     found = []
@@ -103,6 +80,8 @@ def _by_tree(points: Points, frame: Frame, k: int, tick: Tick, *, forced: bool) 
     coordinates = np.concatenate(
         [frame.transform(points.rows(a, b), slice(0, d), np.float64) for a, b in points.blocks()]
     )
+    if not np.isfinite(frame.squared_norm).all():
+        return None
     tree = cKDTree(coordinates, leafsize=24, balanced_tree=False)
     if not always:
         rows = np.unique(np.linspace(0, n - 1, PROBES).astype(int))
@@ -120,7 +99,7 @@ def _by_tree(points: Points, frame: Frame, k: int, tick: Tick, *, forced: bool) 
 
 
 def _ask(
-    tree: "object", coordinates: np.ndarray, points: Points, frame: Frame, rows: np.ndarray, k: int
+    tree: Any, coordinates: np.ndarray, points: Points, frame: Frame, rows: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Neighbours of some rows: candidates by the tree; distances, and certificates, as everywhere."""
     n = points.n_points
@@ -133,10 +112,11 @@ def _ask(
     exact = pair_distances(points, np.repeat(rows, wanted - 1), index.ravel()).reshape(index.shape)
     order = np.lexsort((index, exact), axis=1)[:, :k]
     distance, neighbour = np.take_along_axis(exact, order, 1), np.take_along_axis(index, order, 1)
-    rounding = 2.0**-50 * (2 * np.sqrt(frame.squared_norm[rows]) + distance[:, -1] * frame.scale)
-    sure = (near[:, -1] - rounding >= distance[:, -1] * frame.scale) | (wanted == n)
-    tied = ~sure & (near[:, -1] + rounding < distance[:, -1] * frame.scale)
-    doubtful = np.flatnonzero(~sure & (rounding > 1e-9 * distance[:, -1] * frame.scale) | tied)
+    radius = distance[:, -1] * frame.scale
+    exactly = frame.whole and frame.scale == 1.0 and float(frame.squared_norm.max()) < 2.0**50
+    rounding = 0.0 * radius if exactly else 2.0**-50 * (2 * np.sqrt(frame.squared_norm[rows]) + radius)
+    sure = (near[:, -1] - rounding >= radius) | (wanted == n)
+    doubtful = np.flatnonzero(~sure & (rounding > 1e-12 * radius))
     if doubtful.size:
         distance[doubtful], neighbour[doubtful] = scan_rows(points, in_float64(points, frame), rows[doubtful], k)
     return distance, neighbour

@@ -11,7 +11,9 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from antidrome.core.progress import progress as show_progress
-from antidrome.dimension.engines import Engine, Found, search
+from antidrome.dimension.approximate import measured_recall
+from antidrome.dimension.engines import Engine, search
+from antidrome.dimension.found import Found
 from antidrome.dimension.metrics import Metric, distance_from_euclidean, embed, nearest_in_matrix
 from antidrome.dimension.points import Points, as_points
 from antidrome.dimension.preparation import copies, survey
@@ -59,7 +61,9 @@ def nearest_neighbours(
         "drop" and "raise" keep equal points as each other's neighbours at distance 0 (what to do with them is the
         estimator's part; "raise" refuses them here already); "merge" keeps one of each.
     engine
-        "auto", "products" or "tree"; they give the same.
+        "auto", "products" or "tree"; they give the same. "approximate": HNSW by faiss, if that is installed, for many
+        points; the distances are exact, some neighbours are missed, and how many is measured (attribute
+        `approximate_recall`).
     executor
         Where to run blocks of rows; None: threads of this process.
     progress
@@ -80,7 +84,7 @@ def nearest_neighbours(
         raise InputError(f"k is {k}; at least one neighbour is needed.")
     one_of("duplicates", duplicates, ("drop", "merge", "raise"))
     one_of("metric", metric, ("euclidean", "cosine", "hamming", "precomputed"))
-    one_of("engine", engine, ("auto", "products", "tree"))
+    one_of("engine", engine, ("auto", "products", "tree", "approximate"))
     if is_graph(points):
         return require_ranks(points, k)
     if isinstance(points, tuple):
@@ -177,8 +181,10 @@ def _searched(
     if n_copies:
         frame = survey(distinct)
     found = search(distinct, frame, ranks, engine, executor, tick)
-    found = found._replace(distance=distance_from_euclidean(found.distance, metric))
     attrs["whole_numbers"] = int(frame.whole)
+    if engine == "approximate":
+        attrs["approximate_recall"] = measured_recall(distinct, frame, found)
+    found = found._replace(distance=distance_from_euclidean(found.distance, metric))
     if merged or not n_copies:
         index = kept[found.neighbour] if n_copies else found.neighbour
         return _label(found._replace(neighbour=index), count, attrs, kept if n_copies else None)
@@ -193,7 +199,11 @@ def _with_copies(
     order = np.argsort(first, kind="stable")
     start = np.concatenate([[0], np.cumsum(count)[:-1]])
     distance, neighbour = np.empty((first.size, k)), np.empty((first.size, k), np.int64)
-    for point in range(first.size):
+    alone = (count[back] == 1) & (found.distance.shape[1] >= k)
+    alone &= (count[found.neighbour[back]] == 1).all(axis=1)
+    distance[alone] = found.distance[back[alone], :k]
+    neighbour[alone] = kept[found.neighbour[back[alone], :k]]
+    for point in np.flatnonzero(~alone):
         own = back[point]
         members = order[start[own] : start[own] + min(count[own], k + 1)]
         members = members[members != point][:k]

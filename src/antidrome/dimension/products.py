@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from antidrome.dimension.points import Points
-from antidrome.dimension.preparation import FAR, Frame
+from antidrome.dimension.preparation import FAR, Frame, relative_error
 from antidrome.dimension.selection import GROUP, Candidates
 
 RESIDENT_BYTES = 640 * 2**20
@@ -19,6 +19,7 @@ RESIDENT_BYTES = 640 * 2**20
 BAND_ROWS = 256
 SEGMENT_COLUMNS = 4096
 TILE_ROWS = 4096
+PROBED_ROWS = 24
 CHUNK = 1024
 """Columns per matrix product: bounds the rounding error of a sum at any D."""
 
@@ -31,15 +32,39 @@ def chunk_columns(n_dimensions: int) -> int:
     return -(-n_dimensions // n_chunks)
 
 
-def collect_candidates(points: Points, frame: Frame, n_kept: int, tick: Tick) -> Candidates:
-    """The `n_kept` nearest candidates of every point by float32 squared distances; `tick` gets fractions done."""
+def collect_candidates(points: Points, frame: Frame, n_kept: int, k: int, tick: Tick) -> Candidates | None:
+    """The `n_kept` nearest candidates of every point by float32 squared distances; `tick` gets fractions done.
+
+    None where a look at a few rows shows that rounding would spoil the k nearest of most.
+    """
     candidates = Candidates(points.n_points, n_kept, np.float32)
     resident = 4 * points.n_points * (points.n_dimensions + 2) <= RESIDENT_BYTES
     if resident and points.n_points > 2 * SEGMENT_COLUMNS:
-        _in_memory(points, frame, candidates, tick)
+        right = _augmented(points, frame)
+        if _mostly_uncertain(right, frame, n_kept, k):
+            return None
+        _in_memory(right, candidates, tick)
     else:
         _in_tiles(points, frame, candidates, tick)
     return candidates
+
+
+def _mostly_uncertain(right: np.ndarray, frame: Frame, n_kept: int, k: int) -> bool:
+    """Whether, on a few rows, the last candidate is not farther than the k-th by more than rounding."""
+    n, width = right.shape
+    rows = np.unique(np.linspace(0, n - 1, PROBED_ROWS).astype(int))
+    squares = np.sort(_left(right, rows) @ right.T, axis=1)
+    norms = frame.squared_norm[rows]
+    error = relative_error(frame, width - 2, chunk_columns(width - 2), np.float32) * 4 * norms
+    return bool(error.any() and np.mean(squares[:, n_kept] - squares[:, k] <= 2 * error) > 0.5)
+
+
+def _left(right: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows [−2 x, |x|², 1], which multiply rows [x, 1, |x|²] to squared distances."""
+    left = right[rows]
+    left[:, :-2] *= -2
+    left[:, [-2, -1]] = left[:, [-1, -2]]
+    return left
 
 
 @contextmanager
@@ -58,17 +83,14 @@ def n_threads() -> int:
     return max(1, min(allowed, int(limit)) if limit.isdigit() and int(limit) else allowed)
 
 
-def _in_memory(points: Points, frame: Frame, candidates: Candidates, tick: Tick) -> None:
+def _in_memory(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:
     """Row i meets the N/2 rows that follow it, cyclically: every pair once, every band the same work."""
-    n, d = points.n_points, points.n_dimensions
-    right = _augmented(points, frame)
-    chunk = chunk_columns(d)
+    n = len(right)
+    chunk = chunk_columns(right.shape[1] - 2)
 
     def band(start: int) -> None:
         rows = np.arange(start, min(start + BAND_ROWS, n))
-        left = right[rows]
-        left[:, :d] *= -2
-        left[:, [d, d + 1]] = left[:, [d + 1, d]]
+        left = _left(right, rows)
         reach = n // 2 + rows.size
         for offset in range(0, reach, SEGMENT_COLUMNS):
             low, high = start + offset, start + min(offset + SEGMENT_COLUMNS, reach)
@@ -126,7 +148,7 @@ def _mask_pairs(squares: np.ndarray, rows: np.ndarray, columns: np.ndarray, n: i
 
 
 def _augmented(points: Points, frame: Frame) -> np.ndarray:
-    """Rows [x, |x|², 1] in float32, so that one product gives the squared distances."""
+    """Rows [x, 1, |x|²] in float32, so that one product with [−2 x, |x|², 1] gives the squared distances."""
     n, d = points.n_points, points.n_dimensions
     out = np.empty((n, d + 2), np.float32)
     norms, far = _safe_norms(frame)

@@ -1,0 +1,49 @@
+"""``antidrome dimension FILE…``."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from antidrome.cli import main
+
+
+@pytest.fixture
+def sheet(rng, tmp_path):
+    path = tmp_path / "sheet.npy"
+    np.save(path, rng.random((300, 2)) @ rng.standard_normal((2, 8)))
+    return path
+
+
+def test_table_json_and_files(sheet, tmp_path, capsys) -> None:
+    assert main(["dimension", str(sheet), "-o", str(tmp_path / "result.nc"), "--neighbours", "16"]) == 0
+    shown = capsys.readouterr().out
+    assert "TwoNN (fit)" in shown
+    assert "estimated from 300 points" in shown
+    assert "against N" in shown
+    with xr.open_dataset(tmp_path / "result.nc", engine="h5netcdf") as result:
+        assert result["dimension"].sel(estimator="two_nn").item() == pytest.approx(2, rel=0.2)
+    assert main(["dimension", str(sheet), "--json", "--neighbours", "16", "--blocks", "none"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document[0]["dimension"][0] == pytest.approx(result["dimension"].values[0])
+    assert "verdict" in document[0]
+
+
+def test_a_file_that_fails_does_not_hide_the_others(sheet, tmp_path, capsys) -> None:
+    np.save(tmp_path / "equal.npy", np.ones((50, 3)))
+    command = ["dimension", str(tmp_path / "equal.npy"), str(sheet), "--json", "--neighbours", "8"]
+    assert main(command) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert "All 50 points are equal" in document[0]["error"]
+    assert document[1]["n_points"] == 300
+
+
+def test_outputs_are_not_overwritten_unasked(sheet, tmp_path, capsys) -> None:
+    (tmp_path / "result.json").write_text("mine")
+    assert main(["dimension", str(sheet), "-o", str(tmp_path / "result.json")]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "result.json").read_text() == "mine"
+    assert main(["dimension", str(sheet), "-o", str(tmp_path / "result.txt")]) == 2
+    assert "written as .json or .nc" in capsys.readouterr().err
+    assert main(["dimension"]) == 2

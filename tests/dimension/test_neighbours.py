@@ -1,0 +1,260 @@
+"""Neighbours are exact whatever the points are like: compared with all differences in float64 (or exact fractions)."""
+
+from fractions import Fraction
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+
+import antidrome.dimension.products as products
+from antidrome.core.executor import process_pool
+from antidrome.dimension.graph import nearest_neighbours
+from antidrome.errors import InputError
+
+
+def plain(points, k):
+    """Distances of the k nearest by float64 differences of all pairs."""
+    flat = np.asarray(points, np.float64).reshape(len(points), -1)
+    with np.errstate(over="ignore", under="ignore"):
+        distance = cdist(flat, flat)
+    np.fill_diagonal(distance, np.inf)
+    return np.sort(distance, axis=1)[:, :k]
+
+
+def found(points, k=2, **options):
+    return nearest_neighbours(points, k, progress=False, **options)
+
+
+def curved(rng, n, d_ambient, d=5):
+    latent = rng.standard_normal((n, d))
+    return np.cos(latent @ rng.standard_normal((d, d_ambient)) / 2)
+
+
+def clusters(rng, n=600, d=100):
+    centre = 20 * rng.standard_normal((10, d))
+    inside = 0.05 * rng.standard_normal((n, 5)) @ rng.standard_normal((5, d))
+    return centre[rng.integers(0, 10, n)] + inside
+
+
+HOSTILE = {
+    "clean": lambda rng: curved(rng, 700, 60),
+    "offset": lambda rng: curved(rng, 700, 60) + 3e4,
+    "tight clusters": clusters,
+    "near-duplicates": lambda rng: np.repeat(curved(rng, 300, 60), 2, 0) * (1 + 1e-6 * rng.standard_normal((600, 60))),
+    "tiny": lambda rng: 1e-30 * curved(rng, 300, 20),
+    "huge": lambda rng: 1e30 * curved(rng, 300, 20),
+    "constant columns": lambda rng: np.hstack([curved(rng, 300, 20), np.full((300, 40), 7e5)]),
+    "one huge row": lambda rng: curved(rng, 300, 20) * np.where(np.arange(300) == 5, 1e20, 1.0)[:, None],
+    "heavy tails": lambda rng: rng.standard_cauchy((400, 10)) ** 3,
+    "one column": lambda rng: rng.standard_normal((300, 1)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("engine", ["products", "tree"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_exact_on_hostile_points(name, engine, dtype, rng) -> None:
+    points = HOSTILE[name](rng).astype(dtype)
+    graph = found(points, 3, engine=engine)
+    np.testing.assert_allclose(graph["distance"], plain(points, 3), rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_no_overflow_and_no_underflow(scale, rng) -> None:
+    points = rng.random((200, 4))
+    np.testing.assert_allclose(found(points * scale)["distance"] / scale, plain(points, 2), rtol=1e-12)
+
+
+def test_float16_and_integers(rng) -> None:
+    half = curved(rng, 300, 30).astype(np.float16)
+    np.testing.assert_allclose(found(half, duplicates="merge")["distance"], plain(half, 2), rtol=1e-12)
+    counts = rng.poisson(3.0, (400, 30)).astype(np.int16)
+    np.testing.assert_allclose(found(counts, 5)["distance"], plain(counts, 5), rtol=1e-12)
+
+
+def test_against_exact_fractions() -> None:
+    points = np.array([[0.1, 1e8], [0.1 + 1e-9, 1e8], [0.3, 1e8 + 1e-7], [5.0, 1e8]])
+    exact = [[sum((Fraction(a) - Fraction(b)) ** 2 for a, b in zip(x, y, strict=True)) for x in points] for y in points]
+    nearest = [sorted(float(v) ** 0.5 for j, v in enumerate(row) if j != i)[:2] for i, row in enumerate(exact)]
+    np.testing.assert_allclose(found(points)["distance"], nearest, rtol=1e-14)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks so small that a few hundred points meet every way of cutting them."""
+    monkeypatch.setattr(products, "BAND_ROWS", 32)
+    monkeypatch.setattr(products, "SEGMENT_COLUMNS", 48)
+    monkeypatch.setattr(products, "TILE_ROWS", 96)
+    monkeypatch.setattr(products, "CHUNK", 16)
+
+
+@pytest.mark.parametrize("n", [97, 128, 255, 256, 301])
+@pytest.mark.parametrize("k", [1, 2, 9, 40])
+@pytest.mark.parametrize("resident", [0, 2**30])
+def test_every_way_of_cutting(n, k, resident, small_blocks, monkeypatch, rng) -> None:
+    monkeypatch.setattr(products, "RESIDENT_BYTES", resident)
+    points = curved(rng, n, 50).astype(np.float32)
+    graph = found(points, k, engine="products")
+    np.testing.assert_allclose(graph["distance"], plain(points, k), rtol=1e-12)
+    gap = points.astype(np.float64)[:, None] - points.astype(np.float64)[graph["neighbour"].values]
+    np.testing.assert_allclose(np.linalg.norm(gap, axis=-1), graph["distance"], rtol=1e-12)
+    assert graph.attrs["n_rows_in_float64"] < n / 4
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.integers(3, 60), st.integers(1, 6), st.integers(1, 2))
+def test_ties_and_copies_of_any_kind(seed, n, d, k) -> None:
+    points = np.random.default_rng(seed).integers(0, 3, (n, d)).astype(np.float64)
+    if len(np.unique(points, axis=0)) < 4:
+        with pytest.raises(InputError) if len(np.unique(points, axis=0)) < 2 else _nothing():
+            found(points, k)
+        return
+    np.testing.assert_allclose(found(points, k)["distance"], plain(points, k), rtol=1e-13)
+    distinct = np.unique(points, axis=0)
+    merged = found(points, k, duplicates="merge")
+    np.testing.assert_allclose(np.sort(merged["distance"].values, axis=0), np.sort(plain(distinct, k), axis=0))
+    assert int(merged["copies"].sum()) == n
+
+
+class _nothing:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
+
+
+def test_copies_are_neighbours_at_zero(rng) -> None:
+    points = np.vstack([rng.random((50, 3)), rng.random((50, 3))[[0]].repeat(4, 0)])
+    graph = found(points, 3)
+    np.testing.assert_allclose(graph["distance"], plain(points, 3), rtol=1e-12)
+    assert graph["copies"].values[-1] == 4
+    assert (graph["distance"].values[-4:] == 0).all()
+    with pytest.raises(InputError, match=r"3 of 54 points are exact copies.*point 51 equals point 50"):
+        found(points, duplicates="raise")
+
+
+def test_minus_zero_is_zero() -> None:
+    points = np.array([[0.0, 1.0], [-0.0, 1.0], [1.0, 1.0], [3.0, 1.0]])
+    assert found(points)["copies"].values.tolist() == [2, 2, 1, 1]
+
+
+@pytest.mark.parametrize("kind", ["memmap", "zarr", "dask", "xarray", "images", "fortran", "list"])
+def test_all_kinds_of_arrays(kind, rng, tmp_path) -> None:
+    points = curved(rng, 120, 24).astype(np.float32)
+    if kind == "memmap":
+        np.save(tmp_path / "points.npy", points)
+        given_ = np.load(tmp_path / "points.npy", mmap_mode="r")
+    elif kind == "zarr":
+        given_ = zarr.create_array(tmp_path / "points.zarr", shape=(120, 4, 6), chunks=(16, 4, 6), dtype="float32")
+        given_[:] = points.reshape(120, 4, 6)
+    else:
+        given_ = {
+            "dask": da.from_array(points, chunks=(32, 5)),
+            "xarray": xr.DataArray(points, dims=("trial", "neuron")),
+            "images": points.reshape(120, 2, 3, 4),
+            "fortran": np.asfortranarray(points),
+            "list": points.tolist(),
+        }[kind]
+    np.testing.assert_allclose(found(given_)["distance"], plain(points, 2), rtol=1e-6 if kind == "list" else 1e-12)
+
+
+def test_from_disk_in_column_chunks(rng, tmp_path, small_blocks, monkeypatch) -> None:
+    monkeypatch.setattr(products, "RESIDENT_BYTES", 0)
+    points = clusters(rng, 200, 70).astype(np.float32)
+    np.save(tmp_path / "points.npy", np.vstack([points, points[:7]]))
+    mapped = np.load(tmp_path / "points.npy", mmap_mode="r")
+    np.testing.assert_allclose(found(mapped)["distance"], plain(mapped, 2), rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_blocks_on_other_processes(rng, tmp_path) -> None:
+    points = curved(rng, 300, 20)
+    np.save(tmp_path / "points.npy", points)
+    with process_pool(1) as pool:
+        graph = found(np.load(tmp_path / "points.npy", mmap_mode="r"), executor=pool)
+    np.testing.assert_allclose(graph["distance"], plain(points, 2), rtol=1e-12)
+
+
+def test_cosine_is_the_angle(rng) -> None:
+    points = rng.standard_normal((100, 5))
+    unit = points / np.linalg.norm(points, axis=1, keepdims=True)
+    angle = np.arccos(np.clip(unit @ unit.T, -1, 1))
+    np.fill_diagonal(angle, np.inf)
+    np.testing.assert_allclose(found(points, metric="cosine")["distance"], np.sort(angle, 1)[:, :2], rtol=1e-6)
+    with pytest.raises(InputError, match="Point 3 is all zeros"):
+        found(np.where(np.arange(100)[:, None] == 3, 0.0, points), metric="cosine")
+
+
+@pytest.mark.parametrize("symbols", [2, 5])
+def test_hamming_counts_differences(symbols, rng) -> None:
+    points = rng.integers(0, symbols, (120, 40))
+    expected = cdist(points, points, "hamming") * 40
+    np.fill_diagonal(expected, np.inf)
+    np.testing.assert_allclose(found(points, metric="hamming")["distance"], np.sort(expected, 1)[:, :2])
+    with pytest.raises(InputError, match="at most 64 are symbols"):
+        found(rng.random((100, 5)), metric="hamming")
+
+
+def test_precomputed_and_given(rng) -> None:
+    points = rng.random((80, 4))
+    matrix = cdist(points, points)
+    graph = found(matrix, 3, metric="precomputed")
+    np.testing.assert_allclose(graph["distance"], plain(points, 3))
+    order = np.argsort(matrix, axis=1)[:, :4]
+    with_self = found((np.sort(matrix, axis=1)[:, :4], order), 3)
+    np.testing.assert_allclose(with_self["distance"], plain(points, 3))
+    assert found(graph, 3) is graph
+    for bad, message in (
+        (matrix[:, :5], "square"),
+        (matrix + 1, "diagonal"),
+        (np.triu(matrix), "symmetric"),
+        (-matrix, "no distance"),
+    ):
+        with pytest.raises(InputError, match=message):
+            found(bad, metric="precomputed")
+    with pytest.raises(InputError, match="do not rise"):
+        found((np.array([[2.0, 1.0]]), np.array([[1, 2]])))
+    with pytest.raises(InputError, match="has 3 ranks; 5 are needed"):
+        found(graph, 5)
+
+
+@pytest.mark.parametrize(
+    ("points", "options", "message"),
+    [
+        (np.zeros((5, 3)), {}, "All 5 points are equal"),
+        (np.ones((2, 3)), {}, "2 points are too few"),
+        (np.array([[0.0, 1], [np.nan, 1], [2, 2], [3, 4]]), {}, "Point 1 has the value nan in column 0"),
+        (np.array([[0.0, 1], [1, 1], [2, np.inf], [3, 4]], np.float32), {}, "Point 2 has the value inf in column 1"),
+        (np.zeros((0, 3)), {}, "shape"),
+        (np.zeros((3, 0)), {}, "shape"),
+        (np.array([["a", "b"]]), {}, "real numbers"),
+        (np.zeros((9, 2), complex), {}, "real numbers"),
+        (np.eye(9), {"k": 0}, "at least one neighbour"),
+        (np.eye(9), {"metric": "manhattan"}, "metric is 'manhattan'"),
+    ],
+)
+def test_what_cannot_be_used_is_said(points, options, message, unchecked_types) -> None:
+    with pytest.raises(InputError, match=message):
+        nearest_neighbours(points, **{"progress": False, **options})
+
+
+def test_approximate_neighbours_say_how_good_they_are(rng) -> None:
+    pytest.importorskip("faiss")
+    points = curved(rng, 800, 12)
+    graph = found(points, 3, engine="approximate")
+    assert graph.attrs["approximate_recall"] > 0.95
+    gap = points[:, None] - points[graph["neighbour"].values]
+    np.testing.assert_allclose(np.linalg.norm(gap, axis=-1), graph["distance"], rtol=1e-12)
+
+
+def test_tight_clusters_go_to_float64_at_once(rng, small_blocks) -> None:
+    points = clusters(rng, 300).astype(np.float32)
+    graph = found(points, engine="products")
+    np.testing.assert_allclose(graph["distance"], plain(points, 2), rtol=1e-12)
+    assert graph.attrs["n_rows_in_float64"] == 300

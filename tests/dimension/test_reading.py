@@ -1,0 +1,74 @@
+"""Points from files."""
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+import antidrome as ad
+from antidrome.dimension.reading import read_points
+from antidrome.errors import FileFormatError, InputError, UnsafeFileError
+
+
+@pytest.fixture
+def points(rng):
+    return rng.random((12, 5))
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "csv", "header.csv", "tsv", "zarr", "netcdf", "time.nc"])
+def test_every_format(kind, points, tmp_path) -> None:
+    path = tmp_path / f"points.{kind}"
+    match kind:
+        case "npy":
+            np.save(path, points)
+        case "npz":
+            np.savez(path, points=points, labels=np.arange(12))
+        case "csv":
+            np.savetxt(path, points, delimiter=",")
+        case "header.csv":
+            np.savetxt(path, points, delimiter=",", header="a,b,c,d,e", comments="")
+        case "tsv":
+            np.savetxt(path, points, delimiter="\t")
+        case "zarr":
+            zarr.create_array(path, shape=points.shape, dtype="float64")[:] = points
+        case "netcdf":
+            xr.Dataset({"points": (("point", "unit"), points)}).to_netcdf(path, engine="h5netcdf")
+        case "time.nc":
+            xr.Dataset({"rates": (("neuron", "time"), points.T)}).to_netcdf(path, engine="h5netcdf")
+    found, notes = read_points(path)
+    np.testing.assert_allclose(np.asarray(found[...]), points)
+    assert notes == []
+
+
+def test_images_keep_their_axes(rng, tmp_path) -> None:
+    np.savez(tmp_path / "images.npz", images=rng.random((9, 3, 4, 4)), mask=np.ones((4, 4)))
+    assert read_points(tmp_path / "images.npz", series="images")[0].shape == (9, 3, 4, 4)
+    with pytest.raises(InputError, match="several arrays"):
+        read_points(tmp_path / "images.npz")
+    with pytest.raises(InputError, match="has no array 'pictures'"):
+        read_points(tmp_path / "images.npz", series="pictures")
+
+
+def test_frames_of_a_recording(fake_spikes, tmp_path) -> None:
+    result = fake_spikes(n_neurons=3, n_frames=40)
+    ad.write(result, tmp_path / "spikes.nwb")
+    assert read_points(tmp_path / "spikes.nwb", series="dff")[0].shape[1] == 3
+
+
+def test_missing_points_are_dropped_on_request(points, tmp_path) -> None:
+    points[3, 2] = np.nan
+    np.save(tmp_path / "points.npy", points)
+    found, notes = read_points(tmp_path / "points.npy", drop_missing=True)
+    assert found.shape == (11, 5)
+    assert notes == ["1 of 12 points have values that are not finite and were left out."]
+
+
+def test_what_cannot_be_read_is_said(tmp_path) -> None:
+    (tmp_path / "words.csv").write_text("a,b\n1,2\n3,four\n")
+    with pytest.raises(FileFormatError, match="column 'b' is not of numbers"):
+        read_points(tmp_path / "words.csv")
+    with pytest.raises(InputError, match="no such file"):
+        read_points(tmp_path / "none.npy")
+    (tmp_path / "model.pt").write_bytes(b"\x80\x02pickle")
+    with pytest.raises(UnsafeFileError, match="pickle"):
+        read_points(tmp_path / "model.pt")
