@@ -35,6 +35,12 @@ def test_a_file_with_simulator_and_prior(tmp_path) -> None:
     assert load_model(f"{path}:Both").prior.names == ("b",)
 
 
+def test_a_model_by_name() -> None:
+    assert load_model("two_moons").prior.n_parameters == 2
+    with pytest.raises(InputError, match="Did you mean 'two_moons'"):
+        load_model("two_moon")
+
+
 @pytest.mark.parametrize(
     ("text", "where", "message"),
     [

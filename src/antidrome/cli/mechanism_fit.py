@@ -21,7 +21,8 @@ class Fit:
     """Infer a model's parameters from a measurement. Interrupted, the same command goes on where it was."""
 
     model: Annotated[str, tyro.conf.Positional]
-    """FILE.py or package.module, which defines simulator and prior; or either with :NAME."""
+    """A model by name (two_moons, hodgkin_huxley_8, …), or FILE.py or package.module that defines simulator and prior;
+    either with :NAME."""
     observation: Path
     """Measured features: JSON or CSV with feature names, npz, or npy; NaN or null where missing."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]

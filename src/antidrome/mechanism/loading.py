@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from antidrome.errors import FileFormatError, InputError
+from antidrome.mechanism.models.catalogue import named_model
 from antidrome.mechanism.priors import Prior, as_prior
 from antidrome.recordings.archives import load_npz
 
@@ -26,7 +27,8 @@ class LoadedModel(NamedTuple):
 
 
 def load_model(where: str) -> LoadedModel:
-    """The model of ``FILE.py`` or ``package.module``: its objects ``simulator`` and ``prior``.
+    """A model of `antidrome.mechanism.models` by name, or that of ``FILE.py`` or ``package.module``: its objects
+    ``simulator`` and ``prior``.
 
     With ``FILE.py:NAME`` (or ``package.module:NAME``) the object NAME: one with attributes ``simulator`` and ``prior``,
     one with ``run`` and ``prior``, or a function, whose prior is the module's.
@@ -36,6 +38,9 @@ def load_model(where: str) -> LoadedModel:
     InputError
         No such file, module or object, an error while it is imported, or no prior.
     """
+    if where.isidentifier():
+        model = named_model(where)
+        return LoadedModel(model.simulator, model.prior)
     place, _, name = where.rpartition(":") if ":" in where[2:] else (where, "", "")
     module = _import(place)
     found = getattr(module, name, None) if name else module

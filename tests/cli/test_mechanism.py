@@ -1,0 +1,65 @@
+"""``antidrome mechanism`` as typed: fit, go on, diagnose; mistakes in one sentence."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from antidrome.cli import main
+
+MODEL = """
+from antidrome.mechanism import Prior, Uniform
+from antidrome.mechanism.simulate import PythonSimulator
+
+prior = Prior({"a": Uniform(-1, 1)}, {"a": "mV"})
+
+def function(theta, rng):
+    return {"x": theta[0] + 0.2 * rng.standard_normal()}
+
+simulator = PythonSimulator(function, n_processes=0, batched=False)
+"""
+
+
+@pytest.fixture
+def files(tmp_path: pathlib.Path) -> pathlib.Path:
+    (tmp_path / "model.py").write_text(MODEL)
+    (tmp_path / "observed.json").write_text('{"x": 0.3}')
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_fit_and_diagnose(files: pathlib.Path, capsys) -> None:
+    output = files / "out"
+    command = ["mechanism", "fit", str(files / "model.py"), "--observation", str(files / "observed.json")]
+    command += ["-o", str(output), "--method", "npe", "--density", "mixture", "--simulations", "300"]
+    assert main([*command, "--samples", "200"]) == 0
+    printed = capsys.readouterr().out
+    assert "round 1: 300 simulations; ESS 300 of 300, largest weight 0.3 %" in printed
+    assert "mV" in printed
+    samples = np.loadtxt(output / "samples.csv", skiprows=1, ndmin=2)
+    assert samples.shape[0] == 200
+    assert abs(samples.mean() - 0.3) < 0.15
+    summary = json.loads((output / "summary.json").read_text())
+    assert summary["parameters"]["a"]["unit"] == "mV"
+    assert summary["rounds"][0]["effective"] == pytest.approx(300)
+    code = main(["mechanism", "diagnose", str(output), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert code == (0 if found["trustworthy"] else 1)
+    assert found["held_out"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "none.py", "--observation", "observed.json", "-o", "out"], "no such file"),
+        (["fit", "model.py", "--observation", "none.json", "-o", "out"], "no such file"),
+        (["diagnose", "nowhere"], "posterior.safetensors"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    files: pathlib.Path, monkeypatch, capsys, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(files)
+    assert main(["mechanism", *arguments]) == 2
+    assert message in capsys.readouterr().err
