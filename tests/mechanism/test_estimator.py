@@ -201,3 +201,19 @@ def test_unfit_input_is_named(fitted: SNPE) -> None:
         fitted.marginal("A")
     with pytest.raises(InputError, match="at least one dimension"):
         fitted.conditional({"a": 0.1, "b": 0.1})
+
+
+@pytest.mark.slow
+def test_arviz_gets_every_group(fitted: SNPE) -> None:
+    import importlib.util
+    import warnings
+
+    if not any(importlib.util.find_spec(name) for name in ("arviz_base", "arviz")):
+        pytest.skip("ArviZ is not installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of ArviZ's own imports
+        data = fitted.to_arviz(40)
+    groups = set(data.groups()) if callable(data.groups) else {name.strip("/") for name in data.groups}
+    assert {"posterior", "prior", "prior_predictive", "observed_data", "sample_stats"} <= groups
+    assert data["posterior"]["a"].shape == (1, 40)
+    np.testing.assert_allclose(data["posterior"]["a"].values[0], fitted.sample(40)[:, 0])

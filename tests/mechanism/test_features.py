@@ -46,6 +46,20 @@ def test_zero_and_negative_values_of_a_positive_feature_stay_finite(rng) -> None
     assert np.isfinite(scaling(np.array([[0.0], [-1.0]]))).all()
 
 
+def test_scaling_near_the_observation_keeps_the_maps(rng) -> None:
+    x = np.column_stack([rng.normal(0, 5, 2000), np.exp(rng.normal(0, 3, 2000)), np.full(2000, np.nan)])
+    weights = np.exp(-0.5 * (x[:, 0] - 3) ** 2)
+    x[::7, 1] = np.nan
+    near = FeatureScaling.of(x).near(x, weights)
+    z = near(x)
+    mean = np.average(z[:, 0], weights=weights)
+    assert mean == pytest.approx(0, abs=0.05)
+    assert np.average((z[:, 0] - mean) ** 2, weights=weights) == pytest.approx(1, rel=0.05)
+    assert near.kind.tolist() == FeatureScaling.of(x).kind.tolist()
+    assert np.isfinite(near.mean).all()
+    assert (near.sd > 0).all()
+
+
 def test_traces_are_scaled_by_channel(rng) -> None:
     x = np.concatenate([rng.normal([-70.0, 2.0], [5.0, 0.1], (400, 10, 2)).reshape(400, 20), rng.random((400, 1))], 1)
     scaling = FeatureScaling.of(x, n_trace=20, channels=2)

@@ -74,6 +74,29 @@ class FeatureScaling:
         drawn_in = np.sign(z) * (FAR + np.log1p(np.abs(np.where(far, z, 0.0)) - np.where(far, FAR, 0.0)))
         return np.where(far, drawn_in, z).astype(np.float32)
 
+    def near(self, features: np.ndarray, weights: np.ndarray) -> FeatureScaling:
+        """The same maps, with mean 0 and variance 1 over weighted simulations: those near the observation.
+
+        Parameters
+        ----------
+        features
+            (n, k), NaN where missing.
+        weights
+            (n,).
+        """
+        mapped = self._map(features[weights > 0])
+        there = ~np.isnan(mapped)
+        share = weights[weights > 0, None] * there
+        total = np.maximum(share.sum(axis=0), 1e-300)
+        mean = np.where(there, mapped, 0.0)
+        mean = (share * mean).sum(axis=0) / total
+        sd = np.sqrt((share * np.square(np.where(there, mapped - mean, 0.0))).sum(axis=0) / total)
+        known = there.any(axis=0)
+        narrow = ~(sd > SMALLEST_SPREAD * np.maximum(1, np.abs(mean)))
+        return dataclasses.replace(
+            self, mean=np.where(known, mean, self.mean), sd=np.where(known & ~narrow, sd, self.sd)
+        )
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays, for a file."""
         return {f.name: np.asarray(getattr(self, f.name)) for f in dataclasses.fields(self)}

@@ -193,7 +193,7 @@ def _posterior(problem: Problem, result: Progress, settings: FitSettings, runner
     assert result.scaling is not None
     architecture = _architecture(problem, result, settings.plan.density)
     return Posterior(
-        TrainedDensity(result.networks[-1], result.scaling),
+        TrainedDensity(result.networks[-1], result.near or result.scaling),
         architecture,
         problem.prior,
         problem.observation,

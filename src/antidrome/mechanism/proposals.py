@@ -19,6 +19,8 @@ from antidrome.mechanism.densities.trained import Density
 from antidrome.mechanism.failures import FailureClassifier
 from antidrome.mechanism.priors import Prior
 
+OUTLINING = 5_000
+"""Posterior samples that outline a region."""
 COUNTING = 10_000
 """Draws from which the mass of a region is counted."""
 MOST_TRIES = 400_000
@@ -100,7 +102,7 @@ class Truncated:
     @classmethod
     def of(cls, density: Density, prior: Prior, *, seed: int, quantile: float = 1e-4) -> Truncated | None:
         """The region that holds 1 − quantile of the posterior; None where it is too small to be sampled."""
-        samples = density.sample(fold_in(seed, "region"), COUNTING)
+        samples = density.sample(fold_in(seed, "region"), OUTLINING)
         threshold = float(np.quantile(density.log_prob(samples), quantile))
         white = prior.whiten(samples)
         axes = np.linalg.eigh(np.atleast_2d(np.cov(white.T)))[1]

@@ -107,14 +107,14 @@ def network_from_arrays(template: DensityNetwork, arrays: Mapping[str, np.ndarra
     return eqx.combine(jax.tree.unflatten(structure, filled), rest)
 
 
-def scaling_arrays(scaling: FeatureScaling) -> dict[str, np.ndarray]:
+def scaling_arrays(scaling: FeatureScaling, prefix: str = "scaling") -> dict[str, np.ndarray]:
     """Of a file."""
-    return {f"scaling/{name}": value for name, value in scaling.to_arrays().items()}
+    return {f"{prefix}/{name}": value for name, value in scaling.to_arrays().items()}
 
 
-def scaling_from_arrays(arrays: Mapping[str, np.ndarray]) -> FeatureScaling:
+def scaling_from_arrays(arrays: Mapping[str, np.ndarray], prefix: str = "scaling") -> FeatureScaling:
     """Of a file."""
-    return FeatureScaling.from_arrays(_under(arrays, "scaling"))
+    return FeatureScaling.from_arrays(_under(arrays, prefix))
 
 
 def simulation_arrays(simulations: Simulations) -> dict[str, np.ndarray]:
@@ -147,6 +147,8 @@ class FitCheckpoint:
         arrays = simulation_arrays(progress.simulations)
         if progress.scaling is not None:
             arrays |= scaling_arrays(progress.scaling)
+        if progress.near is not None:
+            arrays |= scaling_arrays(progress.near, "near")
         if progress.unrecorded is not None:
             arrays["unrecorded"] = progress.unrecorded
         for r, networks in enumerate(progress.networks):
@@ -191,6 +193,8 @@ def _progress(arrays: Mapping[str, np.ndarray], extra: Mapping[str, Any], where:
     progress = Progress(simulations_from_arrays(arrays))
     if any(name.startswith("scaling/") for name in arrays):
         progress.scaling = scaling_from_arrays(arrays)
+    if any(name.startswith("near/") for name in arrays):
+        progress.near = scaling_from_arrays(arrays, "near")
     progress.unrecorded = arrays.get("unrecorded")
     for r, present in enumerate(extra["classifiers"]):
         found = _under(arrays, f"round-{r}/failures")

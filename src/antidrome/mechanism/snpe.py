@@ -23,7 +23,6 @@ from antidrome.mechanism.densities.linear_start import linear_start
 from antidrome.mechanism.densities.mixture_network import MixtureNetwork, grow, prune
 from antidrome.mechanism.densities.network import (
     DensityNetwork,
-    DensitySettings,
     MixtureSettings,
     density_network,
 )
@@ -143,12 +142,17 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
     """Weigh the simulations, train every member of the ensemble, and sum the round up."""
     assert progress.scaling is not None
     weighed = weigh(problem, plan, progress, r, seed)
-    weights, kernel = weighed.weights, weighed.kernel
+    weights, kernel, simulations = weighed.weights, weighed.kernel, progress.simulations
+    scaling, scaled = progress.scaling, weighed.scaled
+    if r > 0 and starts_afresh(plan, r) and problem.trace is None:
+        scaling = scaling.near(progress.visible(simulations.features), weights * kernel)
+        scaled = scaling(progress.visible(simulations.features))
+        progress = dataclasses.replace(progress, near=scaling)
     data = training_data(
-        progress.simulations.u,
-        weighed.scaled,
+        simulations.u,
+        scaled,
         weights * kernel,
-        problem.prior.log_prob_unconstrained(progress.simulations.u),
+        problem.prior.log_prob_unconstrained(simulations.u),
         held_out=weighed.held_out,
         capacity=problem.capacity,
     )
@@ -157,7 +161,7 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
     for m in range(plan.networks if last else 1):
         start, before = _start(problem, plan, progress, r, m, seed)
         if before is None:
-            start = linear_start(start, progress.simulations.u, weighed.scaled, weights * kernel * ~weighed.held_out)
+            start = linear_start(start, simulations.u, scaled, weights * kernel * ~weighed.held_out)
         result = train_density(
             start,
             data,
@@ -172,13 +176,13 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
         networks.append(result.network)
         curves.append((result.training_curve, result.validation_curve))
         losses.append(result.loss)
-    trained = TrainedDensity(tuple(networks), progress.scaling)
+    trained = TrainedDensity(tuple(networks), scaling)
     trained = _pruned(trained, plan, progress.visible(problem.observation))
     report = RoundReport(
         round=r + 1,
         simulations=problem.simulations[r],
-        failed=int((~progress.simulations.valid & (progress.simulations.round == r)).sum()),
-        missing=float(np.isnan(progress.simulations.features[weights > 0]).mean()),
+        failed=int((~simulations.valid & (simulations.round == r)).sum()),
+        missing=float(np.isnan(simulations.features[weights > 0]).mean()),
         trained_on=int(np.sum(weights > 0)),
         effective=effective_sample_size(weights),
         largest_weight=largest_share(weights),
@@ -206,7 +210,7 @@ def _start(
     Bayesian networks, and those that do not see earlier simulations again, go on from the round before; the others do
     so up to the last round, for which they start afresh, free of what they had learned by heart.
     """
-    if r == 0 or (plan.reuse and r == plan.rounds - 1 and not is_bayesian(plan.density)):
+    if starts_afresh(plan, r):
         return fresh_network(problem, plan, progress, member, seed, everything=r == plan.rounds - 1), None
     before = progress.networks[r - 1][min(member, len(progress.networks[r - 1]) - 1)]
     if isinstance(before.body, MixtureNetwork) and r == plan.rounds - 1:
@@ -216,9 +220,11 @@ def _start(
     return before, before
 
 
-def is_bayesian(density: DensitySettings) -> bool:
-    """Whether weights have a spread that is carried from round to round."""
-    return isinstance(density, MixtureSettings) and density.bayesian
+def starts_afresh(plan: Plan, r: int) -> bool:
+    """Whether the networks of round `r` are new: in the first round, and in the last where all simulations are used
+    again and no weights' spread is carried from round to round."""
+    bayesian = isinstance(plan.density, MixtureSettings) and plan.density.bayesian
+    return r == 0 or (plan.reuse and r == plan.rounds - 1 and not bayesian)
 
 
 def fresh_network(
