@@ -1,0 +1,135 @@
+"""Alternating least squares for the session-block loss: X_s given C, C given X_s, private variances in closed form.
+
+Loss: ½ Σ_k T_k Σ_s w_s ‖C_k X_ks C_kᵀ + [s = 0] R_k − Λ̂_ks‖². With a free private variance the diagonal of lag 0 never
+contributes, so all products are those of the hollow Λ_0 and the model's own diagonal is put in its place. One n × n
+factor per observation pattern (set of sessions that saw a neuron) solves all rows of C that share it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import linalg
+
+from antidrome.dynamics.gauge import normalise
+from antidrome.dynamics.latent_step import hollow_targets, mean_latent, session_latent, shared_latent
+from antidrome.dynamics.problem import Fit, Problem, own_variance
+
+ROWS_AT_ONCE = 4096
+FEW_PATTERNS = 64
+CALM_ITERATIONS = 5
+
+
+def alternate(
+    problem: Problem,
+    start: Fit,
+    n_iterations: int,
+    tolerance: float = 1e-6,
+    on_iteration: Callable[[Fit], Any] | None = None,
+) -> Fit:
+    """Iterate until the loss moves by less than `tolerance` of its size, five times in a row.
+
+    Parameters
+    ----------
+    problem, start
+        What to fit, and from where.
+    n_iterations
+        At most so many.
+    on_iteration
+        Called with the state after each iteration (progress, checkpoints).
+    """
+    fit, calm = start, 0
+    for _ in range(n_iterations):
+        fit = iterate(problem, fit)
+        if on_iteration is not None:
+            on_iteration(fit)
+        if len(fit.losses) > 1:
+            change = abs(fit.losses[-2] - fit.losses[-1])
+            calm = calm + 1 if change <= tolerance * max(abs(fit.losses[-1]), 1e-300) else 0
+        if calm >= CALM_ITERATIONS:
+            return dataclasses.replace(fit, converged=True)
+    return fit
+
+
+def iterate(problem: Problem, fit: Fit) -> Fit:
+    """One exact X step, one damped C step; the loss is that of the new X with the old C."""
+    loadings, latent = normalise(fit.loadings, _for_all(problem, fit.latent))
+    fit = dataclasses.replace(fit, loadings=loadings, latent=latent)
+    answers = [m.products(loadings[m.rows]) for m in problem.moments]
+    products = [product for product, _ in answers]
+    grams = [loadings[m.rows].T @ loadings[m.rows] for m in problem.moments]
+    targets = hollow_targets(problem, fit, loadings, products)
+    if problem.is_shared:
+        latent = shared_latent(problem, grams, targets, fit.latent[0])[None]
+    else:
+        latent = session_latent(problem, grams, targets, mean_latent(problem, fit.latent))
+    fit = dataclasses.replace(fit, latent=latent)
+    loss = loss_of(problem, fit, grams, products)
+    rhs = np.zeros_like(loadings)
+    for k, (m, (_, cache)) in enumerate(zip(problem.moments, answers, strict=True)):
+        mixing = fit.of_session(k) * (problem.lag_weights * m.available)[:, None, None]
+        own = own_variance(loadings[m.rows], fit.of_session(k)[0])
+        rhs[m.rows] += m.weight * m.mix(cache, mixing)
+        rhs[m.rows] += m.weight * own[:, None] * (loadings[m.rows] @ (mixing[0] + mixing[0].T))
+    solved = solve_rows(problem, rhs, curvatures(problem, fit, grams))
+    return Fit(0.5 * (loadings + solved), latent, (*fit.losses, loss))
+
+
+def curvatures(problem: Problem, fit: Fit, grams: Sequence[np.ndarray]) -> np.ndarray:
+    """(session, latent, latent) T_k Σ_s w_s (X S_k Xᵀ + Xᵀ S_k X), each session's part of a row's normal matrix."""
+    result = []
+    for k, (m, gram) in enumerate(zip(problem.moments, grams, strict=True)):
+        x = fit.of_session(k)
+        turned = x.transpose(0, 2, 1)
+        weights = (problem.lag_weights * m.available)[:, None, None]
+        result.append(m.weight * (weights * (x @ gram @ turned + turned @ gram @ x)).sum(axis=0))
+    return np.array(result)
+
+
+def solve_rows(problem: Problem, rhs: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    """Rows of C from their right-hand sides, one factor per observation pattern."""
+    n = rhs.shape[1]
+    patterns, pattern_of = problem.patterns, problem.pattern_of
+    size = np.bincount(pattern_of, minlength=len(patterns))
+    flat = curvature.reshape(len(curvature), -1)
+    mean = np.trace((size @ patterns @ flat).reshape(n, n)) / n / max(len(pattern_of), 1)
+    ridge = (problem.shrinkage + 1e-10) * max(mean, 1e-300) * np.eye(n)
+    result = np.empty_like(rhs)
+    if len(patterns) <= FEW_PATTERNS:
+        for index, pattern in enumerate(patterns):
+            members = pattern_of == index
+            result[members] = linalg.solve((pattern @ flat).reshape(n, n) + ridge, rhs[members].T, assume_a="pos").T
+        return result
+    order = np.argsort(pattern_of, kind="stable")
+    for start in range(0, len(rhs), ROWS_AT_ONCE):
+        rows = order[start : start + ROWS_AT_ONCE]
+        used, which = np.unique(pattern_of[rows], return_inverse=True)
+        inverse = np.linalg.inv((patterns[used] @ flat).reshape(-1, n, n) + ridge)
+        result[rows] = np.einsum("ia,iab->ib", rhs[rows], inverse[which])
+    return result
+
+
+def loss_of(problem: Problem, fit: Fit, grams: Sequence[np.ndarray], products: Sequence[np.ndarray]) -> float:
+    """The loss per frame, less the constant ½ Σ_k T_k Σ_s w_s ‖Λ̂_ks‖², with the pull of the sessions to their mean."""
+    mean = None if problem.is_shared else mean_latent(problem, fit.latent)
+    total = 0.0
+    for k, (m, gram, product, share) in enumerate(zip(problem.moments, grams, products, problem.weights, strict=True)):
+        x, weights = fit.of_session(k), problem.lag_weights * m.available
+        own = own_variance(fit.loadings[m.rows], x[0])
+        part = np.einsum("sab,sab->s", gram @ x @ gram, x) - 2 * (product * x).sum(axis=(1, 2))
+        part[0] -= own @ own
+        if mean is not None:
+            part += problem.coupling * len(m.rows) ** 2 * ((x - mean) ** 2).sum(axis=(1, 2))
+        total += 0.5 * share * float(weights @ part)
+    return total
+
+
+def _for_all(problem: Problem, latent: np.ndarray) -> np.ndarray:
+    """As many latent covariances as the problem wants: one, or one a session."""
+    wanted = 1 if problem.is_shared else len(problem.moments)
+    if len(latent) == wanted:
+        return latent
+    return mean_latent(problem, latent)[None] if wanted == 1 else np.repeat(latent[:1], wanted, axis=0)

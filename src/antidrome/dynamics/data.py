@@ -1,0 +1,210 @@
+"""One session read in blocks: centred, scaled, zero where nothing was observed; never whole unless it is small.
+
+Everything that the method needs of the data is two matrix products: ``Z = Y C`` (frame, latent) and ``Yᵀ G``
+(neuron, latent). Row-wise storage (numpy, memmap, HDF5, Zarr, sparse) is read once for both, in blocks of frames with
+a halo of the largest lag; dask arrays multiply block by block wherever their scheduler runs, on any chunks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from antidrome.dynamics.population import Session
+from antidrome.errors import InputError
+
+BLOCK_VALUES = 2**23
+SMALL_VALUES = 2**24
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionData:
+    """A session as ``(y − mean) · gain`` with zeros for missing entries.
+
+    Parameters
+    ----------
+    session
+        Where the values are.
+    gain
+        (neuron,) factor for each used column, 1/scale.
+    kept
+        The whole prepared matrix for small sessions, or None.
+    """
+
+    session: Session
+    gain: np.ndarray
+    kept: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(frame, neuron)."""
+        return self.session.n_frames, len(self.session.columns)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the blocks: float64 for small sessions and for float64 data, else float32."""
+        small = self.shape[0] * self.shape[1] <= SMALL_VALUES
+        wide = np.dtype(self.session.values.dtype).itemsize > 4
+        return np.dtype(np.float64 if small or wide else np.float32)
+
+    def in_memory(self) -> SessionData:
+        """Keep the prepared matrix: for sessions of a few million values."""
+        return dataclasses.replace(self, kept=self.read(0, self.session.n_frames))
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Prepared frames ``start ≤ t < stop``, (frame, neuron); frames outside all segments are zero."""
+        if self.kept is not None:
+            return self.kept[start:stop]
+        session = self.session
+        block = read_rows(session, start, stop).astype(self.dtype, copy=False)
+        block = np.subtract(block, session.mean.astype(block.dtype))
+        block *= self.gain.astype(block.dtype)
+        if not session.is_complete:
+            np.copyto(block, 0, where=~np.isfinite(block))
+        outside = session.segment[start:stop] < 0
+        if outside.any():
+            block[outside] = 0
+        return block
+
+    def blocks(self, halo: int = 0) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """Blocks of frames with up to `halo` further frames on both sides: (frames, their place in block, block)."""
+        n_frames, n_neurons = self.shape
+        size = n_frames if self.kept is not None else max(4 * halo + 1, 64, BLOCK_VALUES // max(n_neurons, 1))
+        for start in range(0, n_frames, size):
+            stop = min(start + size, n_frames)
+            low, high = max(0, start - halo), min(n_frames, stop + halo)
+            yield slice(start, stop), slice(start - low, stop - low), self.read(low, high)
+
+    def project(self, loadings: np.ndarray) -> np.ndarray:
+        """Y C, (frame, latent), float64."""
+        if self._is_dask:
+            return np.asarray(self._lazy() @ loadings.astype(self.dtype), dtype=np.float64)
+        result = np.empty((self.shape[0], loadings.shape[1]))
+        for frames, _, block in self.blocks():
+            result[frames] = block @ loadings.astype(block.dtype, copy=False)
+        return result
+
+    def back_project(self, mixture: np.ndarray) -> np.ndarray:
+        """Yᵀ G, (neuron, latent), float64."""
+        if self._is_dask:
+            return np.asarray(self._lazy().T @ mixture.astype(self.dtype), dtype=np.float64)
+        result = np.zeros((self.shape[1], mixture.shape[1]))
+        for frames, _, block in self.blocks():
+            result += block.T @ mixture[frames].astype(block.dtype, copy=False)
+        return result
+
+    def project_and_back(
+        self, loadings: np.ndarray, mix: Callable[[np.ndarray, np.ndarray], np.ndarray], halo: int
+    ) -> np.ndarray:
+        """Yᵀ mix(Y C) in one read, (neuron, latent); ``mix(Z, segment)`` sees `halo` frames on both sides."""
+        if self._is_dask:
+            return self.back_project(mix(self.project(loadings), self.session.segment))
+        result = np.zeros((self.shape[1], loadings.shape[1]))
+        for frames, inner, block in self.blocks(halo):
+            low = frames.start - inner.start
+            z = (block @ loadings.astype(block.dtype, copy=False)).astype(np.float64, copy=False)
+            g = mix(z, self.session.segment[low : low + len(block)])[inner]
+            result += block[inner].T @ g.astype(block.dtype, copy=False)
+        return result
+
+    @property
+    def _is_dask(self) -> bool:
+        return self.kept is None and is_dask(self.session.values)
+
+    def _lazy(self) -> Any:
+        import dask.array as da
+
+        session = self.session
+        block = session.values
+        if len(session.columns) != block.shape[1]:
+            block = block[:, session.columns]
+        block = (block.astype(self.dtype) - session.mean.astype(self.dtype)) * self.gain.astype(self.dtype)
+        keep = (session.segment >= 0)[:, None]
+        if not session.is_complete:
+            keep = keep & da.isfinite(block)
+        elif keep.all():
+            return block
+        return da.where(keep, block, self.dtype.type(0))
+
+
+def read_rows(session: Session, start: int, stop: int) -> np.ndarray:
+    """Raw frames ``start ≤ t < stop`` of the used columns, (frame, neuron)."""
+    rows = session.values[start:stop]
+    if hasattr(rows, "toarray"):
+        rows = rows.toarray()
+    rows = np.asarray(rows)
+    return rows if len(session.columns) == rows.shape[1] else rows[:, session.columns]
+
+
+def is_dask(values: Any) -> bool:
+    """Whether an array is a dask array, without importing dask."""
+    return type(values).__module__.partition(".")[0] == "dask"
+
+
+def column_statistics(values: Any, segment: np.ndarray, name: str) -> dict[str, np.ndarray]:
+    """Observed frames, mean, variance and number of infinite entries of every column, in one read.
+
+    Returns
+    -------
+    "n_observed", "mean", "variance" (divisor n), "n_infinite": (neuron,) each, over frames with ``segment ≥ 0``.
+
+    Raises
+    ------
+    InputError
+        If the values are not real numbers.
+    """
+    if np.dtype(values.dtype).kind not in "iufb":
+        raise InputError(f"Session {name!r} holds values of type {values.dtype}, expected real numbers.")
+    n_frames, n_columns = values.shape
+    if is_dask(values):
+        return _dask_statistics(values, segment)
+    count, mean, m2, n_infinite = np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns)
+    size = max(64, BLOCK_VALUES // max(n_columns, 1))
+    everything = Session(name, values, np.arange(n_columns), np.arange(n_columns), segment, mean, mean, mean)
+    for start in range(0, n_frames, size):
+        block = read_rows(everything, start, min(start + size, n_frames))[segment[start : start + size] >= 0]
+        n, centre, spread, infinite = block_statistics(block)
+        shift, total = centre - mean, np.maximum(count + n, 1)
+        m2 += spread + shift**2 * count * n / total
+        mean += shift * n / total
+        count += n
+        n_infinite += infinite
+    return {"n_observed": count, "mean": mean, "variance": m2 / np.maximum(count, 1), "n_infinite": n_infinite}
+
+
+def block_statistics(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Observed entries, mean, sum of squares about it, and infinite entries of each column of one block."""
+    finite = np.isfinite(block)
+    n = finite.sum(axis=0).astype(float)
+    if finite.all():
+        filled = block.astype(np.float64, copy=False)
+        infinite = np.zeros(block.shape[1])
+    else:
+        filled = np.where(finite, block, 0).astype(np.float64, copy=False)
+        infinite = np.isinf(block).sum(axis=0).astype(float)
+    mean = filled.sum(axis=0) / np.maximum(n, 1)
+    deviation = filled - mean
+    deviation *= finite
+    return n, mean, np.einsum("tp,tp->p", deviation, deviation), infinite
+
+
+def _dask_statistics(values: Any, segment: np.ndarray) -> dict[str, np.ndarray]:
+    import dask
+    import dask.array as da
+
+    used = values if (segment >= 0).all() else values[segment >= 0]
+    finite = da.isfinite(used)
+    filled = da.where(finite, used, 0).astype(np.float64)
+    count = finite.sum(axis=0)
+    mean = filled.sum(axis=0) / da.maximum(count, 1)
+    count, mean, n_infinite = dask.compute(count, mean, da.isinf(used).sum(axis=0))
+    spread = (((filled - mean) * finite) ** 2).sum(axis=0).compute()
+    return {
+        "n_observed": count.astype(float),
+        "mean": mean,
+        "variance": spread / np.maximum(count, 1),
+        "n_infinite": n_infinite.astype(float),
+    }

@@ -1,0 +1,333 @@
+"""`StitchedLDS`: recordings of parts of a population in, one linear dynamical system out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from antidrome.core.hashing import hash_configuration
+from antidrome.core.progress import progress as show_progress
+from antidrome.core.seeds import check_seed
+from antidrome.dynamics.fitting import ORDERS, Options, Result, fit_population
+from antidrome.dynamics.lags import LagSet, lag_set
+from antidrome.dynamics.overlap import OverlapReport, report_of
+from antidrome.dynamics.population import Population
+from antidrome.dynamics.sessions import Segments, as_population
+from antidrome.dynamics.uses import Uses
+from antidrome.errors import InputError
+
+CHOICES = {
+    "solver": ("auto", "sketch", "als", "lbfgs", "adam"),
+    "parametrization": ("free", "linear"),
+    "weights": ("session", "pairs"),
+    "scaling": ("neuron", "session", "none"),
+    "observation": ("gaussian", "poisson"),
+    "zero_lag": ("race", "never", "always"),
+    "refine": (None, "em"),
+}
+
+
+class StitchedLDS(Uses, BaseEstimator):
+    """One low-dimensional linear dynamical system from many partial recordings, by predicting lagged correlations.
+
+    Sessions (days, animals, planes) that record overlapping parts of a population share latent dynamics
+    x(t + 1) = A x(t) + η, y = C x + d + ε. C and the latent covariances X_s are fitted to the lagged covariances of all
+    pairs that were recorded together; pairs that never were are predicted by C X_s Cᵀ.
+
+    Parameters
+    ----------
+    n_components
+        Latent dimensions, or "auto": chosen on held-out pairs.
+    lags
+        Frames, any non-negative set; default 0, 1, …, 2n − 1, at most 9.
+    lag_weights
+        Weight of each lag; default 1.
+    solver
+        "auto" (all covariances of a session where they fit, else a sketch), "sketch", "als" (exact, never a sketch),
+        "lbfgs" (exact, polished), "adam" (exact start, then stochastic gradients).
+    parametrization
+        "free" (one X_s a lag) or "linear" (X_s = Aˢ Π).
+    weights
+        "session" (pairs weigh by the frames behind them) or "pairs" (every pair the same, as in the paper; small
+        populations).
+    scaling
+        "neuron" (the loss sees every neuron at unit variance; results are in the units of the recording), "session"
+        (every session at unit variance), or "none".
+    observation
+        "gaussian", or "poisson" for spike counts (moments of log rates).
+    shrinkage
+        Ridge on the loadings, relative to the mean curvature of the loss; "auto": chosen on held-out pairs where some
+        pairs were never recorded together, else 0.
+    coupling
+        How strongly sessions are held to the same latent covariances: `inf` (the same, as in the paper), a number, or
+        "auto": `inf` or 0.03, chosen on held-out pairs.
+    zero_lag
+        "race" (the zero-lag model, factor analysis by moments, is fitted beside and predicts pairs, alone or averaged,
+        where held-out pairs say so), "never", or "always" (loadings from lag 0 alone).
+    refine
+        None, or "em": expectation maximisation from the solution.
+    n_starts, max_iterations, tolerance
+        Of the solver; the start of lowest loss is kept.
+    sketch_rank
+        Columns of a sketch; default 12 for each dimension, at least 40.
+    em_iterations
+        At most so many.
+    n_folds
+        Sets of held-out pairs.
+    seed
+        Of starts, sketches and held-out pairs.
+
+    References
+    ----------
+    Nonnenmacher, Turaga & Macke (2017), Extracting low-dimensional dynamics from multiple large-scale neural population
+    recordings by learning to predict correlations, Advances in Neural Information Processing Systems 30.
+
+    Examples
+    --------
+    >>> import antidrome as ad
+    >>> truth = ad.dynamics.simulate(n_neurons=30, n_components=2, n_frames=400, seed=3)
+    >>> halves = {"a": (truth.activity[:200, :20], range(20)), "b": (truth.activity[200:, 10:], range(10, 30))}
+    >>> model = ad.StitchedLDS(n_components=2, seed=1).fit(halves, progress=False)
+    >>> model.predict_covariance("0", "29").shape
+    (1, 1)
+    """
+
+    def __init__(
+        self,
+        n_components: int | str = 10,
+        *,
+        lags: Sequence[int] | None = None,
+        lag_weights: Sequence[float] | None = None,
+        solver: str = "auto",
+        parametrization: str = "free",
+        weights: str = "session",
+        scaling: str = "neuron",
+        observation: str = "gaussian",
+        shrinkage: float | str = "auto",
+        coupling: float | str = "auto",
+        zero_lag: str = "race",
+        refine: str | None = None,
+        n_starts: int = 4,
+        max_iterations: int = 100,
+        tolerance: float = 1e-6,
+        sketch_rank: int | None = None,
+        em_iterations: int = 50,
+        n_folds: int = 3,
+        seed: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.lags = lags
+        self.lag_weights = lag_weights
+        self.solver = solver
+        self.parametrization = parametrization
+        self.weights = weights
+        self.scaling = scaling
+        self.observation = observation
+        self.shrinkage = shrinkage
+        self.coupling = coupling
+        self.zero_lag = zero_lag
+        self.refine = refine
+        self.n_starts = n_starts
+        self.max_iterations = max_iterations
+        self.tolerance = tolerance
+        self.sketch_rank = sketch_rank
+        self.em_iterations = em_iterations
+        self.n_folds = n_folds
+        self.seed = seed
+
+    def fit(
+        self,
+        recordings: Any,
+        y: Any = None,
+        *,
+        sessions: Any = None,
+        neuron: Any = None,
+        segments: Segments | None = None,
+        frame_rate_hz: float | None = None,
+        executor: Executor | None = None,
+        checkpoint: str | Path | None = None,
+        memory_limit_bytes: int | None = None,
+        progress: bool = True,
+    ) -> StitchedLDS:
+        """Fit one system to all sessions.
+
+        Parameters
+        ----------
+        recordings, sessions, neuron, segments, frame_rate_hz
+            See `antidrome.dynamics.as_population`: a mapping of session id to recording (matched by neuron label), a
+            list, or one matrix with NaN for what was not observed.
+        y
+            Ignored.
+        executor
+            Where sketches of sessions are made (`antidrome.core.executor`); dask arrays use their own scheduler.
+        checkpoint
+            Folder in which finished sketches are kept, so that the same call goes on after a kill.
+        memory_limit_bytes
+            Refuse fits that would take more; default: what this machine has free.
+        progress
+            Show a progress bar.
+
+        Returns
+        -------
+        The estimator itself.
+
+        Raises
+        ------
+        InputError
+            If the recordings or a hyperparameter cannot be used; the message says which and what to do.
+        """
+        population = as_population(
+            recordings, sessions=sessions, neuron=neuron, segments=segments, frame_rate_hz=frame_rate_hz
+        )
+        options, lags = self._options(population)
+        folder = None if checkpoint is None else Path(checkpoint)
+        with show_progress("Dynamics", unit="steps", enabled=progress) as bar:
+
+            def report(stage: str, figure: str) -> None:
+                bar.describe(f"Dynamics: {stage}")
+                bar.advance(figure=figure)
+
+            found = fit_population(
+                population,
+                lags,
+                options,
+                executor=executor,
+                checkpoint=folder,
+                identity={"settings": hash_configuration(_plain(self.get_params()))},
+                memory_limit_bytes=memory_limit_bytes,
+                report=report,
+            )
+        self._keep(population, lags, found)
+        return self
+
+    def select_order(
+        self, recordings: Any, orders: Sequence[int] = ORDERS, *, progress: bool = True, **given: Any
+    ) -> xr.Dataset:
+        """Held-out correlation over the number of dimensions, for the lagged and the zero-lag model.
+
+        Parameters
+        ----------
+        recordings, given
+            As for `fit`.
+        orders
+            Numbers of dimensions to try.
+        progress
+            Show a progress bar.
+
+        Returns
+        -------
+        Dataset over `order`: `correlation`, `correlation_zero_lag`, `slope` and `shrinkage` of the best settings at
+        each; `attrs["best"]` is the order that predicts held-out pairs best. Nothing of the estimator changes.
+        """
+        from sklearn.base import clone
+
+        trial = clone(self).set_params(n_components="auto", refine=None, zero_lag="race")
+        population = as_population(recordings, **given)
+        options, lags = trial._options(population)
+        with show_progress("Choosing the order", unit="fits", enabled=progress) as bar:
+            found = fit_population(
+                population, lags, options, orders=orders, report=lambda _stage, figure: bar.advance(figure=figure)
+            )
+        return order_curve(found)
+
+    def _options(self, population: Population) -> tuple[Options, LagSet]:
+        """Hyperparameters, checked against the population."""
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} = {getattr(self, name)!r}, expected one of {', '.join(map(repr, allowed))}.")
+        for name in ("n_components", "shrinkage", "coupling"):
+            value = getattr(self, name)
+            if value != "auto" and (isinstance(value, str) or not value >= (1 if name == "n_components" else 0)):
+                raise InputError(f"{name} = {value!r}, expected 'auto' or a number of at least 0 (n_components: 1).")
+        n = 4 if self.n_components == "auto" else int(self.n_components)
+        if n != self.n_components and self.n_components != "auto":
+            raise InputError(f"n_components = {self.n_components!r}, expected a whole number.")
+        if n >= population.n_neurons and self.n_components != "auto":
+            raise InputError(
+                f"n_components = {n}, but the population has {population.n_neurons} neurons; it needs more neurons than"
+                " dimensions."
+            )
+        lags = lag_set(self.lags, self.lag_weights, n)
+        longest = max(int(session.n_used) for session in population.sessions)
+        if lags.largest >= longest:
+            raise InputError(f"The largest lag is {lags.largest} frames, and the longest session has {longest} frames.")
+        if self.weights == "pairs" and self.solver in ("lbfgs", "adam", "sketch"):
+            raise InputError(f"weights='pairs' is solved by solver='als', not {self.solver!r}.")
+        if self.parametrization == "linear" and len(lags) < 2:
+            raise InputError("parametrization='linear' needs a positive lag.")
+        names = [field for field in Options.__dataclass_fields__ if field not in ("seed",)]
+        return Options(seed=check_seed(self.seed), **{name: getattr(self, name) for name in names}), lags
+
+    def _keep(self, population: Population, lags: LagSet, found: Result) -> None:
+        """Fitted attributes."""
+        self.result_ = found
+        self.lags_ = lags.lags
+        self.neurons_ = population.labels
+        self.n_components_ = found.settings.n_components
+        self.frame_rate_hz_ = population.frame_rate_hz
+        self.offset_ = population.mean
+        self.scale_ = found.units.scale
+        self.observed_ = population.observed
+        self.sessions_ = tuple(session.name for session in population.sessions)
+        scaled = found.lagged.loadings
+        self.overlap_: OverlapReport = report_of(population, self.n_components_, scaled)
+        self.notes_ = [*population.notes, *found.notes, *self.overlap_.warnings, *_verdict(found)]
+        self.citations_ = ["nonnenmacher2017"]
+        self.losses_ = np.array(found.losses)
+
+    def _fitted(self) -> Result:
+        if not hasattr(self, "result_"):
+            raise NotFittedError("This StitchedLDS is not fitted yet; call fit(recordings) first.")
+        return self.result_
+
+
+def order_curve(found: Result) -> xr.Dataset:
+    """The curve of `StitchedLDS.select_order` from the candidates of a fit."""
+    orders = sorted({one.settings.n_components for one in found.candidates}) or [found.settings.n_components]
+    rows = []
+    for order in orders:
+        of_order = [one for one in found.candidates if one.settings.n_components == order]
+        lagged = [one for one in of_order if not one.settings.zero_lag] or of_order
+        zero = [one.correlation for one in of_order if one.settings.zero_lag]
+        if not lagged:
+            rows.append((np.nan,) * 4)
+            continue
+        best = max(lagged, key=lambda one: one.correlation)
+        rows.append((best.correlation, max(zero, default=np.nan), best.slope, best.settings.shrinkage))
+    columns = np.array(rows).T
+    names = ("correlation", "correlation_zero_lag", "slope", "shrinkage")
+    data = {name: ("order", column) for name, column in zip(names, columns, strict=True)}
+    return xr.Dataset(data, coords={"order": orders}, attrs={"best": found.settings.n_components})
+
+
+def _verdict(found: Result) -> list[str]:
+    """What the race against the zero-lag model said."""
+    zero = [one for one in found.candidates if one.settings.zero_lag]
+    lagged = [one for one in found.candidates if not one.settings.zero_lag]
+    if not zero or not lagged:
+        return []
+    r_zero, r_lagged = (max(one.correlation for one in kind) for kind in (zero, lagged))
+    who = {1.0: "lags alone", 0.5: "the average of both", 0.0: "the zero-lag model"}[found.share_of_lags]
+    return [
+        f"Held-out pairs: r = {r_lagged:.3f} with time lags, {r_zero:.3f} with lag 0 alone (factor analysis); pairs are"
+        f" predicted by {who}."
+    ]
+
+
+def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Hyperparameters as JSON can hold them."""
+    plain = {}
+    for name, value in parameters.items():
+        if isinstance(value, float) and not np.isfinite(value):
+            value = str(value)
+        elif value is not None and not isinstance(value, int | float | str):
+            value = [float(one) if isinstance(one, float) else int(one) for one in value]
+        plain[name] = value
+    return plain

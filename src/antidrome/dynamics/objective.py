@@ -1,0 +1,137 @@
+"""The session-block loss with exact gradients, in both parametrisations, and its L-BFGS polish.
+
+Free: X_s is any n × n matrix for each lag. Linear: X_s = Aˢ Π with Π = B Bᵀ. The loss is that of `als.loss_of` with the
+latent covariances shared by all sessions; each evaluation is two products with the data whatever the number of lags.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from scipy import linalg, optimize
+
+from antidrome.dynamics.als import curvatures, loss_of
+from antidrome.dynamics.gauge import normalise
+from antidrome.dynamics.problem import Fit, Problem, own_variance
+
+
+def loss_and_gradient(
+    problem: Problem, loadings: np.ndarray, latent: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Loss per frame (less the data's constant) and its gradients in C (neuron, latent) and X (lag, latent, latent)."""
+    shared = dataclasses.replace(problem, coupling=np.inf)
+    fit = Fit(loadings, latent[None])
+    grams = [loadings[m.rows].T @ loadings[m.rows] for m in problem.moments]
+    products, d_loadings, d_latent = [], np.zeros_like(loadings), np.zeros_like(latent)
+    curvature = curvatures(shared, fit, grams)
+    for m, gram, bend, share in zip(problem.moments, grams, curvature, problem.weights, strict=True):
+        seen = loadings[m.rows]
+        weights = (problem.lag_weights * m.available)[:, None, None]
+        product, cache = m.products(seen)
+        products.append(product)
+        own = own_variance(seen, latent[0])[:, None]
+        mixing = latent * weights
+        step = seen @ (bend / m.weight) - m.mix(cache, mixing) - own * (seen @ (mixing[0] + mixing[0].T))
+        d_loadings[m.rows] += share * step
+        inner = gram @ latent @ gram - product
+        inner[0] -= seen.T @ (seen * own)
+        d_latent += share * weights * inner
+    return loss_of(shared, fit, grams, products), d_loadings, d_latent
+
+
+def powers(dynamics: np.ndarray, lags: tuple[int, ...]) -> np.ndarray:
+    """Aˢ for ascending lags, (lag, latent, latent)."""
+    result, current, at = [], np.eye(len(dynamics)), 0
+    for lag in lags:
+        current = np.linalg.matrix_power(dynamics, lag - at) @ current
+        at = lag
+        result.append(current)
+    return np.array(result)
+
+
+def linear_latent(dynamics: np.ndarray, factor: np.ndarray, lags: tuple[int, ...]) -> np.ndarray:
+    """X_s = Aˢ B Bᵀ, (lag, latent, latent)."""
+    return powers(dynamics, lags) @ (factor @ factor.T)
+
+
+def linear_gradient(
+    dynamics: np.ndarray, factor: np.ndarray, lags: tuple[int, ...], d_latent: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients in A and B from those in X_s = Aˢ B Bᵀ."""
+    stationary = factor @ factor.T
+    d_dynamics, d_stationary = np.zeros_like(dynamics), np.zeros_like(dynamics)
+    ladder = powers(dynamics, tuple(range(max(lags) + 1)))
+    for lag, gradient in zip(lags, d_latent, strict=True):
+        d_stationary += ladder[lag].T @ gradient
+        inner = gradient @ stationary
+        for q in range(lag):
+            d_dynamics += ladder[q].T @ inner @ ladder[lag - 1 - q].T
+    return d_dynamics, (d_stationary + d_stationary.T) @ factor
+
+
+def polish(problem: Problem, fit: Fit, n_iterations: int = 50) -> Fit:
+    """L-BFGS on C and all X_s together, from a fit; latent covariances shared by the sessions."""
+    loadings, latent = normalise(fit.loadings, fit.mean_latent(problem.weights))
+    latent = latent.copy()
+    latent[0] = (latent[0] + latent[0].T) / 2
+    shape, n_loadings = latent.shape, loadings.size
+    scale = np.sqrt((latent**2).mean()) or 1.0
+
+    def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        c, x = flat[:n_loadings].reshape(loadings.shape), scale * flat[n_loadings:].reshape(shape)
+        loss, d_c, d_x = loss_and_gradient(problem, c, x)
+        return loss, np.concatenate([d_c.ravel(), scale * d_x.ravel()])
+
+    start = np.concatenate([loadings.ravel(), latent.ravel() / scale])
+    flat, losses = _minimise(function, start, n_iterations)
+    return Fit(flat[:n_loadings].reshape(loadings.shape), scale * flat[n_loadings:].reshape(1, *shape), losses)
+
+
+def polish_linear(problem: Problem, fit: Fit, lags: tuple[int, ...], n_iterations: int = 100) -> tuple[Fit, np.ndarray]:
+    """L-BFGS on (C, A, B), X_s = Aˢ B Bᵀ, from a free fit: its A by least squares over the lags, B from X_0.
+
+    Returns
+    -------
+    fit, dynamics A
+    """
+    from antidrome.dynamics.system import dynamics_of
+
+    loadings, latent = normalise(fit.loadings, fit.mean_latent(problem.weights))
+    values, vectors = linalg.eigh((latent[0] + latent[0].T) / 2)
+    values = np.maximum(values, 1e-3 * max(values[-1], 1e-12))
+    factor = vectors * np.sqrt(values)
+    dynamics = dynamics_of(latent, lags, factor @ factor.T)
+    n, n_loadings = loadings.shape[1], loadings.size
+
+    def unpack(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        c = flat[:n_loadings].reshape(loadings.shape)
+        a, b = flat[n_loadings:].reshape(2, n, n)
+        return c, a, b
+
+    def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        c, a, b = unpack(flat)
+        loss, d_c, d_x = loss_and_gradient(problem, c, linear_latent(a, b, lags))
+        d_a, d_b = linear_gradient(a, b, lags, d_x)
+        return loss, np.concatenate([d_c.ravel(), d_a.ravel(), d_b.ravel()])
+
+    start = np.concatenate([loadings.ravel(), dynamics.ravel(), factor.ravel()])
+    flat, losses = _minimise(function, start, n_iterations)
+    c, a, b = unpack(flat)
+    return Fit(c, linear_latent(a, b, lags)[None], losses), a
+
+
+def _minimise(function, start: np.ndarray, n_iterations: int) -> tuple[np.ndarray, tuple[float, ...]]:
+    losses: list[float] = []
+
+    def counted(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = function(flat)
+        if not np.isfinite(loss) or not np.isfinite(gradient).all():
+            return 1e300, np.zeros_like(flat)
+        losses.append(loss)
+        return loss, gradient
+
+    found = optimize.minimize(
+        counted, start, jac=True, method="L-BFGS-B", options={"maxiter": n_iterations, "maxfun": 2 * n_iterations}
+    )
+    return found.x, (*losses, float(found.fun))

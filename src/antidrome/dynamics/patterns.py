@@ -1,0 +1,84 @@
+"""Missing entries: a session whose neurons come and go in a few patterns is several recordings, one a pattern."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from antidrome.dynamics.data import BLOCK_VALUES, column_statistics, read_rows
+from antidrome.dynamics.population import Population, Session
+
+MOST_PATTERNS = 24
+
+
+def split_by_pattern(population: Population) -> Population:
+    """Cut every session with at most 24 patterns of observed neurons into one part for each pattern.
+
+    A session that records neurons 1–40 in some frames and 30–70 in others is two recordings, and no lag joins frames
+    of different patterns; frames without any observed neuron belong to no part. Sessions with more patterns (single
+    entries missing here and there) and complete sessions stay as they are.
+    """
+    parts: list[Session] = []
+    for session in population.sessions:
+        parts.extend([session] if session.is_complete else _parts(session))
+    return dataclasses.replace(population, sessions=tuple(parts))
+
+
+def row_patterns(session: Session) -> tuple[np.ndarray, np.ndarray] | None:
+    """Distinct patterns (pattern, neuron) of observed neurons and the pattern of each frame (−1 outside segments).
+
+    None when there are more than 24.
+    """
+    known: dict[bytes, int] = {}
+    patterns: list[np.ndarray] = []
+    of_frame = np.full(session.n_frames, -1)
+    size = max(64, BLOCK_VALUES // max(len(session.columns), 1))
+    for start in range(0, session.n_frames, size):
+        stop = min(start + size, session.n_frames)
+        finite = np.isfinite(read_rows(session, start, stop))
+        packed = np.packbits(finite, axis=1)
+        for t in range(stop - start):
+            if session.segment[start + t] < 0:
+                continue
+            key = packed[t].tobytes()
+            if key not in known:
+                known[key] = len(patterns)
+                patterns.append(finite[t])
+                if len(patterns) > MOST_PATTERNS:
+                    return None
+            of_frame[start + t] = known[key]
+    return np.array(patterns), of_frame
+
+
+def _parts(session: Session) -> list[Session]:
+    found = row_patterns(session)
+    if found is None:
+        return [session]
+    parts, (patterns, of_frame) = [], found
+    for index, pattern in enumerate(patterns):
+        inside = of_frame == index
+        if not pattern.any() or inside.sum() < 2:
+            continue
+        cut = np.zeros(session.n_frames, dtype=bool)
+        cut[1:] = (np.diff(session.segment) != 0) | (np.diff(of_frame) != 0)
+        segment = np.where(inside, np.cumsum(cut), -1).astype(np.int32)
+        statistics = column_statistics(session.values, segment, session.name)
+        # the mean is the session's: a part of it may be short, and all parts share one baseline
+        part = dataclasses.replace(
+            session,
+            columns=session.columns[pattern],
+            rows=session.rows[pattern],
+            segment=segment,
+            mean=session.mean[pattern],
+            variance=_about(statistics, session, pattern),
+            n_observed=statistics["n_observed"][session.columns[pattern]],
+        )
+        parts.append(part)
+    return parts
+
+
+def _about(statistics: dict[str, np.ndarray], session: Session, pattern: np.ndarray) -> np.ndarray:
+    """Mean square deviation of a part from the mean of the whole session."""
+    columns = session.columns[pattern]
+    return statistics["variance"][columns] + (statistics["mean"][columns] - session.mean[pattern]) ** 2

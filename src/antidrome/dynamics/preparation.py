@@ -1,0 +1,253 @@
+"""From a population to moments: units, the form that fits the size, sketches that survive a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from antidrome.core.executor import map_tasks
+from antidrome.core.model_files import load_model, save_model
+from antidrome.core.seeds import generator
+from antidrome.dynamics.data import SessionData, is_dask
+from antidrome.dynamics.lags import LagSet
+from antidrome.dynamics.moments import DenseMoments, SessionMoments, SketchedMoments, dense_moments, streamed_moments
+from antidrome.dynamics.pairwise import MOST_VALUES, pair_moments
+from antidrome.dynamics.patterns import split_by_pattern
+from antidrome.dynamics.population import Population
+from antidrome.dynamics.sketch import sketch
+from antidrome.dynamics.solving import BlockSolver, PairSolver, Solver
+from antidrome.errors import InputError, ResumeError
+
+KEPT_VALUES = 2**24
+DENSE_VALUES = 3 * 10**7
+
+
+@dataclasses.dataclass(frozen=True)
+class Units:
+    """What one unit of the scaled data is, for each neuron and session.
+
+    Parameters
+    ----------
+    scale
+        (neuron,) pooled: standard deviation, mean count, or 1.
+    gains
+        One array (neuron,) a session, 1/scale of its own columns.
+    """
+
+    scale: np.ndarray
+    gains: tuple[np.ndarray, ...]
+
+
+def units_of(population: Population, scaling: str, observation: str) -> Units:
+    """Scale of every neuron.
+
+    Raises
+    ------
+    InputError
+        For counts that are negative or whose mean is 0.
+    """
+    if observation == "poisson":
+        for session in population.sessions:
+            if (session.mean <= 0).any():
+                label = population.labels[session.rows[np.argmin(session.mean)]]
+                raise InputError(
+                    f"Session {session.name!r}: neuron {label!r} has mean {session.mean.min():g}; spike counts are not"
+                    " negative. Use observation='gaussian' for other signals."
+                )
+        scale = population.mean
+        return Units(scale, tuple(1 / session.mean for session in population.sessions))
+    if scaling == "none":
+        return Units(np.ones(population.n_neurons), tuple(np.ones(len(s.rows)) for s in population.sessions))
+    scale = np.sqrt(np.maximum(population.variance, 1e-300))
+    if scaling == "session":
+        return Units(scale, tuple(1 / np.sqrt(np.maximum(s.variance, 1e-300)) for s in population.sessions))
+    return Units(scale, tuple(1 / scale[session.rows] for session in population.sessions))
+
+
+def session_data(population: Population, units: Units) -> list[SessionData]:
+    """Every session in scaled units; those of a few million values are kept in memory."""
+    data = []
+    for session, gain in zip(population.sessions, units.gains, strict=True):
+        one = SessionData(session, gain)
+        small = one.shape[0] * one.shape[1] <= KEPT_VALUES // max(len(population.sessions), 1)
+        data.append(one.in_memory() if small else one)
+    return data
+
+
+def choose_form(population: Population, solver: str, weights: str, n_lags: int) -> str:
+    """How the moments are held: "pairs", "dense", "sketch" or "stream".
+
+    Raises
+    ------
+    InputError
+        If pairwise weights were asked for and the population is too large for them.
+    """
+    pair_values = n_lags * population.n_neurons**2
+    incomplete = any(not session.is_complete for session in population.sessions)
+    if weights == "pairs":
+        if 6 * pair_values > MOST_VALUES:
+            raise InputError(
+                f"weights='pairs' holds {n_lags} × {population.n_neurons:,}² numbers several times; for so many neurons"
+                " use weights='session'."
+            )
+        return "pairs"
+    if incomplete and pair_values <= DENSE_VALUES and solver in ("auto", "als"):
+        return "pairs"
+    dense = sum(n_lags * len(session.rows) ** 2 for session in population.sessions)
+    if solver == "auto":
+        return "dense" if dense <= DENSE_VALUES else "sketch"
+    if solver == "sketch":
+        return "sketch"
+    return "dense" if dense <= DENSE_VALUES else "stream"
+
+
+def prepare(
+    population: Population,
+    form: str,
+    lags: LagSet,
+    units: Units,
+    *,
+    weights: str,
+    observation: str,
+    rank: int,
+    seed: int,
+    executor: Executor | None = None,
+    checkpoint: Path | None = None,
+    identity: dict[str, Any] | None = None,
+) -> tuple[Solver, list[SessionData], list[str]]:
+    """The solver over these moments, the data of every session (or part), and what to tell the user."""
+    notes: list[str] = []
+    if form == "pairs":
+        data = session_data(population, units)
+        pooled = pair_moments(data, lags, population.n_neurons)
+        if observation == "poisson":
+            pooled = dataclasses.replace(pooled, covariance=log_moments(pooled.covariance))
+        kind = "pairs" if weights == "pairs" else "counts"
+        return PairSolver(pooled, pooled.weights(kind), lags.weights), data, notes
+    parts = split_by_pattern(population)
+    if len(parts.sessions) > len(population.sessions):
+        notes.append(
+            f"{len(population.sessions)} sessions with changing sets of neurons are taken as {len(parts.sessions)}"
+            " parts, each with one set."
+        )
+    gains = _gains_of_parts(population, parts, units)
+    data = session_data(parts, Units(units.scale, gains))
+    filled = [_rescaled_for_missing(one, notes) for one in data]
+    if form == "sketch":
+        moments: Sequence[SessionMoments] = _sketches(filled, lags, rank, seed, executor, checkpoint, identity or {})
+    else:
+        make = dense_moments if form == "dense" else streamed_moments
+        moments = [make(one, lags) for one in filled]
+    if observation == "poisson":
+        moments = [_log_dense(m) if isinstance(m, DenseMoments) else m for m in moments]
+        if form != "dense":
+            notes.append("Counts: covariances of log rates to first order, cov(y_i, y_j) / (m_i m_j).")
+    return BlockSolver(tuple(moments), population.n_neurons, lags.weights), data, notes
+
+
+def log_moments(covariance: np.ndarray) -> np.ndarray:
+    """Covariances of log rates from those of counts over their means: log(1 + c) (Buesing, Macke & Sahani 2012)."""
+    return np.log1p(np.maximum(covariance, -0.95))
+
+
+def _log_dense(m: DenseMoments) -> DenseMoments:
+    return dataclasses.replace(m, covariance=log_moments(m.covariance))
+
+
+def _gains_of_parts(population: Population, parts: Population, units: Units) -> tuple[np.ndarray, ...]:
+    table = {}
+    for session, gain in zip(population.sessions, units.gains, strict=True):
+        full = np.zeros(population.n_neurons)
+        full[session.rows] = gain
+        table[session.name] = full
+    return tuple(table[part.name][part.rows] for part in parts.sessions)
+
+
+def _rescaled_for_missing(one: SessionData, notes: list[str]) -> SessionData:
+    """Scattered missing entries at scale: zeros in their place, columns divided by the share that was observed."""
+    session = one.session
+    if session.is_complete:
+        return one
+    share = session.n_observed / max(session.n_used, 1)
+    notes.append(
+        f"Session {session.name!r}: {100 * (1 - share.mean()):.1f} % of the entries are missing here and there; they"
+        " are taken as missing independently of one another."
+    )
+    return SessionData(session, one.gain / share)
+
+
+def _sketches(
+    data: Sequence[SessionData],
+    lags: LagSet,
+    rank: int,
+    seed: int,
+    executor: Executor | None,
+    checkpoint: Path | None,
+    identity: dict[str, Any],
+) -> list[SketchedMoments]:
+    """One sketch a session, each kept in the checkpoint folder as soon as it is done."""
+    done: dict[int, SketchedMoments] = {}
+    for index, one in enumerate(data):
+        path = _sketch_path(checkpoint, index)
+        if path is not None and path.exists():
+            done[index] = load_sketch(path, one, identity)
+    left = [i for i in range(len(data)) if i not in done]
+    tasks = [_SketchTask(data[i], lags, rank, seed, i) for i in left]
+
+    def keep(position: int, result: SketchedMoments) -> None:
+        path = _sketch_path(checkpoint, left[position])
+        if path is not None:
+            save_sketch(path, result, identity)
+
+    remote = None if any(is_dask(one.session.values) for one in data) else executor
+    for index, result in zip(left, map_tasks(_run_sketch, tasks, executor=remote, on_result=keep), strict=True):
+        done[index] = result
+    return [done[i] for i in range(len(data))]
+
+
+@dataclasses.dataclass(frozen=True)
+class _SketchTask:
+    data: SessionData
+    lags: LagSet
+    rank: int
+    seed: int
+    index: int
+
+
+def _run_sketch(task: _SketchTask) -> SketchedMoments:
+    return sketch(task.data, task.lags, task.rank, generator(task.seed, f"dynamics/sketch-{task.index}"))
+
+
+def _sketch_path(checkpoint: Path | None, index: int) -> Path | None:
+    return None if checkpoint is None else checkpoint / f"sketch-{index:05d}.safetensors"
+
+
+def save_sketch(path: Path, moments: SketchedMoments, identity: dict[str, Any]) -> None:
+    """Write one sketch as a model file."""
+    arrays = {name: getattr(moments, name) for name in ("rows", "available", "variance", "basis", "core")}
+    save_model(path, arrays, class_name="DynamicsSketch", config=identity, extra={"weight": moments.weight})
+
+
+def load_sketch(path: Path, one: SessionData, identity: dict[str, Any]) -> SketchedMoments:
+    """Read one sketch back.
+
+    Raises
+    ------
+    ResumeError
+        If it was made from other data or settings.
+    """
+    arrays, header = load_model(path, expected_class="DynamicsSketch")
+    differing = [key for key in identity if header.config.get(key) != identity[key]]
+    if not differing and not np.array_equal(arrays["rows"], one.session.rows):
+        differing = ["neurons"]
+    if differing:
+        raise ResumeError(
+            f"{path} belongs to another fit: {', '.join(differing)} differ. Continue with the original settings and"
+            " data, or choose another checkpoint folder."
+        )
+    return SketchedMoments(weight=float(header.extra["weight"]), **arrays)

@@ -1,0 +1,123 @@
+"""What is fitted and what a fit is: moments of all sessions, lag weights, coupling of the sessions, shrinkage."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from antidrome.dynamics.moments import SessionMoments
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """The session-block loss of one data set.
+
+    Parameters
+    ----------
+    moments
+        One for each session.
+    n_neurons
+        Size of the population.
+    lag_weights
+        (lag,) w_s.
+    coupling
+        How strongly the latent covariances of the sessions are held together. Infinity: one X_s for all, the loss of
+        the paper. Finite: each session has its own X_ks, drawn to their mean with this weight relative to the
+        curvature of the loss; slow latents never sample their stationary covariance within one session.
+    shrinkage
+        Ridge on the rows of C, relative to the mean curvature of the loss in the basis CᵀC = p I.
+    patterns, pattern_of
+        (pattern, session) sets of sessions that saw a neuron, and (neuron,) the pattern of each.
+    """
+
+    moments: tuple[SessionMoments, ...]
+    n_neurons: int
+    lag_weights: np.ndarray
+    coupling: float = np.inf
+    shrinkage: float = 0.0
+    patterns: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+    pattern_of: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, int))
+
+    @classmethod
+    def of(
+        cls,
+        moments: Sequence[SessionMoments],
+        n_neurons: int,
+        lag_weights: np.ndarray,
+        coupling: float = np.inf,
+        shrinkage: float = 0.0,
+    ) -> Problem:
+        """Find the observation patterns; one session is always coupled to itself alone."""
+        patterns, pattern_of = observation_patterns([m.rows for m in moments], n_neurons)
+        coupling = np.inf if len(moments) == 1 else float(coupling)
+        weights = np.asarray(lag_weights, float)
+        return cls(tuple(moments), n_neurons, weights, coupling, float(shrinkage), patterns, pattern_of)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all sessions have the same latent covariances."""
+        return not np.isfinite(self.coupling)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(session,) T_k over their sum."""
+        weights = np.array([m.weight for m in self.moments], dtype=float)
+        return weights / max(weights.sum(), 1e-300)
+
+    @property
+    def available(self) -> np.ndarray:
+        """(session, lag) whether a session has pairs of frames at a lag."""
+        return np.array([m.available for m in self.moments])
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """State of a solver.
+
+    Parameters
+    ----------
+    loadings
+        (neuron, latent) C.
+    latent
+        (session, lag, latent, latent) X_ks; one entry for all sessions where they are shared.
+    losses
+        Loss after each iteration (less the constant of the data), per frame.
+    converged
+        Whether the solver stopped by itself.
+    """
+
+    loadings: np.ndarray
+    latent: np.ndarray
+    losses: tuple[float, ...] = ()
+    converged: bool = False
+
+    @property
+    def loss(self) -> float:
+        """The last loss; infinite before the first."""
+        return self.losses[-1] if self.losses else np.inf
+
+    def of_session(self, k: int) -> np.ndarray:
+        """(lag, latent, latent) latent covariances of one session."""
+        return self.latent[k if len(self.latent) > 1 else 0]
+
+    def mean_latent(self, weights: np.ndarray) -> np.ndarray:
+        """(lag, latent, latent) mean over the sessions with these weights."""
+        return self.latent[0] if len(self.latent) == 1 else np.einsum("k,ksab->sab", weights, self.latent)
+
+
+def observation_patterns(rows: Sequence[np.ndarray], n_neurons: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct sets of sessions that saw a neuron (pattern, session), and the pattern of each neuron."""
+    observed = np.zeros((n_neurons, len(rows)), dtype=bool)
+    for k, seen in enumerate(rows):
+        observed[seen, k] = True
+    packed = np.packbits(observed, axis=1)
+    keys = packed.view([("", packed.dtype)] * packed.shape[1]).ravel()
+    _, first, pattern_of = np.unique(keys, return_index=True, return_inverse=True)
+    return observed[first].astype(float), pattern_of.ravel()
+
+
+def own_variance(loadings: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """(neuron,) diagonal of C X Cᵀ."""
+    return np.einsum("ia,ia->i", loadings @ covariance, loadings)

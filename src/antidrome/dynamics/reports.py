@@ -1,0 +1,211 @@
+"""How far to trust a fitted system: predicted and measured pairs, co-smoothing, alignment, spectrum, stationarity."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import xarray as xr
+
+from antidrome.dynamics.data import SessionData
+from antidrome.dynamics.gauge import principal_angles
+from antidrome.dynamics.lags import LagSet
+from antidrome.dynamics.latent_step import hollow_targets, shared_latent
+from antidrome.dynamics.moments import streamed_moments
+from antidrome.dynamics.population import Population
+from antidrome.dynamics.problem import Fit, Problem, own_variance
+from antidrome.dynamics.results import FittedSystem, MatchedSession, activity, correlation, matched, states
+from antidrome.dynamics.selection import agreement
+from antidrome.errors import InputError
+
+DEVIATION = 0.1
+MOST_IN_BLOCK = 1000
+
+
+def correlation_of(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """Pearson correlation of two lists of pairs."""
+    return agreement(predicted, measured)[0]
+
+
+def compare_pairs(
+    system: FittedSystem, population: Population, pairs: str, max_pairs: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted and measured correlations; see `StitchedLDS.compare_pairs`.
+
+    Measured: the mean of the sessions' own correlations, for a random thousand of neurons where there are more.
+
+    Raises
+    ------
+    InputError
+        If `pairs` is none of the words, or there is no such pair.
+    """
+    if pairs not in ("unseen", "seen", "all"):
+        raise InputError(f"pairs = {pairs!r}, expected 'unseen', 'seen' or 'all'.")
+    n = len(system.scale)
+    chosen = np.arange(n) if n <= MOST_IN_BLOCK else np.sort(rng.choice(n, MOST_IN_BLOCK, replace=False))
+    total, count = np.zeros((len(chosen), len(chosen))), np.zeros((len(chosen), len(chosen)))
+    for _, one in matched(system, population):
+        place = np.full(n, -1)
+        place[one.rows] = np.arange(len(one.rows))
+        here = np.flatnonzero(place[chosen] >= 0)
+        if here.size < 2:
+            continue
+        block = np.ix_(here, here)
+        measured, known = session_correlation(one, place[chosen[here]])
+        total[block] += np.where(known, measured, 0.0)
+        count[block] += known
+    seen = system.observed[:, chosen].astype(np.float32)
+    together = seen.T @ seen > 0
+    upper = np.triu(np.ones_like(together), 1) & (count > 0)
+    wanted = upper & {"unseen": ~together, "seen": together, "all": np.ones_like(together)}[pairs]
+    i, j = np.nonzero(wanted)
+    if i.size == 0:
+        raise InputError(f"The recordings hold no {'' if pairs == 'all' else pairs + ' '}pair of neurons of the fit.")
+    if i.size > max_pairs:
+        keep = np.sort(rng.choice(i.size, max_pairs, replace=False))
+        i, j = i[keep], j[keep]
+    predicted = correlation(system, chosen, chosen, 0)[i, j]
+    return predicted, (total / np.maximum(count, 1))[i, j]
+
+
+def session_correlation(one: MatchedSession, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Correlations between some columns of one session over jointly observed frames, and where there are any."""
+    from antidrome.dynamics.data import read_rows
+
+    session = one.data.session
+    part = dataclasses.replace(session, columns=session.columns[columns], rows=session.rows[columns])
+    values = read_rows(part, 0, session.n_frames).astype(np.float64)
+    seen = np.isfinite(values) & (session.segment >= 0)[:, None]
+    centred = np.where(seen, values - session.mean[columns], 0.0)
+    flags = seen.astype(np.float64)
+    n = flags.T @ flags
+    products, squares = centred.T @ centred, (centred**2).T @ flags
+    spread = np.sqrt(squares * squares.T)
+    return products / np.maximum(spread, 1e-300), (n > 2) & (spread > 0)
+
+
+def co_smoothing(system: FittedSystem, population: Population, n_folds: int, rng: np.random.Generator) -> xr.DataArray:
+    """R² of every neuron predicted from the others of its session; see `StitchedLDS.co_smoothing`."""
+    n = len(system.scale)
+    error, energy = np.zeros(n), np.zeros(n)
+    for _, one in matched(system, population):
+        session = one.data.session
+        fold = rng.permutation(len(session.rows)) % max(2, min(n_folds, len(session.rows)))
+        for index in np.unique(fold):
+            kept, left = np.flatnonzero(fold != index), np.flatnonzero(fold == index)
+            found = states(system, MatchedSession(_columns(one.data, kept), 0))
+            held = _columns(one.data, left)
+            places = session.rows[left]
+            predicted = activity(system, MatchedSession(held, 0), found.mean, found.covariance, places)["mean"]
+            scaled = (predicted - held.session.mean) * held.gain
+            for frames, _, block in held.blocks():
+                seen = (block != 0) | (held.session.is_complete & (session.segment[frames] >= 0)[:, None])
+                error[places] += (((block - scaled[frames]) ** 2) * seen).sum(axis=0)
+                energy[places] += ((block**2) * seen).sum(axis=0)
+    share = np.where(energy > 0, 1 - error / np.maximum(energy, 1e-300), np.nan)
+    attrs = {"units": "1", "long_name": "Co-smoothing R²"}
+    return xr.DataArray(share, dims="neuron", coords={"neuron": system.population.labels}, attrs=attrs)
+
+
+def align(system: FittedSystem, other: FittedSystem) -> xr.Dataset:
+    """Least-squares match of two latent bases on shared neurons; see `StitchedLDS.align`.
+
+    Raises
+    ------
+    InputError
+        If the fits share fewer neurons than either has dimensions.
+    """
+    shared, here, there = np.intersect1d(system.population.labels, other.population.labels, return_indices=True)
+    n, m = system.loadings.shape[1], other.loadings.shape[1]
+    if len(shared) < max(n, m):
+        raise InputError(f"The two fits share {len(shared)} neurons, fewer than their {max(n, m)} dimensions.")
+    mine = system.loadings[here] * system.scale[here, None]
+    theirs = other.loadings[there] * other.scale[there, None]
+    # C₁ x₁ = C₂ x₂ on the shared neurons, hence x₁ = C₁⁺ C₂ x₂
+    change, *_ = np.linalg.lstsq(mine, theirs, rcond=None)
+    residual = float(((mine @ change - theirs) ** 2).sum() / max((theirs**2).sum(), 1e-300))
+    angles = principal_angles(mine, theirs)
+    return xr.Dataset(
+        {
+            "change": (("component", "component_2"), change, {"units": "1"}),
+            "principal_angles": ("angle", angles, {"units": "π/2"}),
+            "residual": ((), residual, {"units": "1"}),
+        },
+        coords={"component": np.arange(n), "component_2": np.arange(m)},
+        attrs={"n_shared_neurons": len(shared)},
+    )
+
+
+def dynamics_table(system: FittedSystem) -> xr.Dataset:
+    """Eigenvalues, slowest first, with their time constants and frequencies."""
+    values = np.linalg.eigvals(system.system.dynamics).astype(complex)
+    values = values[np.lexsort((-values.imag, -np.abs(values)))]
+    modulus = np.abs(values)
+    with np.errstate(divide="ignore"):
+        frames = np.where((modulus > 0) & (modulus < 1), -1 / np.log(np.where(modulus > 0, modulus, 0.5)), np.inf)
+    frames = np.where(modulus > 0, frames, 0.0)
+    rate = system.frame_rate_hz
+    data = {
+        "real": ("mode", values.real, {"units": "1"}),
+        "imag": ("mode", values.imag, {"units": "1"}),
+        "modulus": ("mode", modulus, {"units": "1"}),
+        "time_constant_frames": ("mode", frames, {"units": "frames"}),
+        "cycles_per_frame": ("mode", np.abs(np.angle(values)) / (2 * np.pi), {"units": "1/frame"}),
+    }
+    if rate:
+        data["time_constant_s"] = ("mode", frames / rate, {"units": "s"})
+        data["frequency_hz"] = ("mode", np.abs(np.angle(values)) * rate / (2 * np.pi), {"units": "Hz"})
+    return xr.Dataset(data, coords={"mode": np.arange(len(values))})
+
+
+def stationarity(system: FittedSystem, population: Population) -> xr.Dataset:
+    """Share of each session's covariance between neurons that one X_s, and that its own X_ks, explains."""
+    names, shared, own = [], [], []
+    lags = LagSet(system.lags, np.ones(len(system.lags)))
+    for session, one in matched(system, population):
+        moments = streamed_moments(one.data, lags)
+        loadings = system.lagged.loadings[one.rows]
+        moments = dataclasses.replace(moments, rows=np.arange(len(loadings)))
+        problem = Problem.of([moments], len(loadings), lags.weights)
+        product, _ = moments.products(loadings)
+        gram = loadings.T @ loadings
+        fit = Fit(loadings, system.lagged.latent[None])
+        for _ in range(5):
+            targets = hollow_targets(problem, fit, loadings, [product])
+            fit = Fit(loadings, shared_latent(problem, [gram], targets, fit.latent[0])[None])
+        names.append(session.name)
+        shared.append(_explained(loadings, gram, product, system.lagged.latent))
+        own.append(_explained(loadings, gram, product, fit.latent[0]))
+    shared, own = np.array(shared), np.array(own)
+    total = np.maximum(np.abs(own), 1e-300)
+    gap = (own - shared) / total
+    return xr.Dataset(
+        {
+            "explained_shared": ("session", shared / total, {"units": "1"}),
+            "explained_own": ("session", own / total, {"units": "1"}),
+            "gap": ("session", gap, {"units": "1"}),
+            "deviates": ("session", gap > DEVIATION),
+        },
+        coords={"session": names},
+        attrs={"long_name": "Covariance explained, relative to the session's own latent covariances"},
+    )
+
+
+def _explained(loadings: np.ndarray, gram: np.ndarray, product: np.ndarray, latent: np.ndarray) -> float:
+    """2 ⟨Λ̂, Λ⟩ − ‖Λ‖² over all lags, hollow at lag 0: the squares that a prediction takes away."""
+    square = np.einsum("sab,sab->s", gram @ latent @ gram, latent)
+    square[0] -= (own_variance(loadings, latent[0]) ** 2).sum()
+    return float((2 * (product * latent).sum(axis=(1, 2)) - square).sum())
+
+
+def _columns(data: SessionData, keep: np.ndarray) -> SessionData:
+    session = data.session
+    part = dataclasses.replace(
+        session,
+        columns=session.columns[keep],
+        rows=session.rows[keep],
+        mean=session.mean[keep],
+        variance=session.variance[keep],
+        n_observed=session.n_observed[keep],
+    )
+    return SessionData(part, data.gain[keep], None if data.kept is None else data.kept[:, keep])

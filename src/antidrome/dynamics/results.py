@@ -1,0 +1,313 @@
+"""Labelled results of a fitted system."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome.dynamics.data import SessionData
+from antidrome.dynamics.fitting import PairPredictor, Result
+from antidrome.dynamics.inference import infer
+from antidrome.dynamics.kalman import Smoothed
+from antidrome.dynamics.objective import powers
+from antidrome.dynamics.population import Population, Session, find_labels
+from antidrome.dynamics.system import LinearSystem
+from antidrome.errors import InputError
+
+NOISE_FLOOR = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedSystem:
+    """What predictions need: the system in scaled units, the predictors of pairs, labels and units.
+
+    Parameters
+    ----------
+    system, lagged, zero, share, calibration, lags
+        See `fitting.Result`.
+    population
+        Labels alone (no sessions), to look neurons up.
+    observed
+        (session, neuron) at the fit.
+    scale, offset, variance
+        (neuron,) units of the scaled data, mean, variance in scaled units.
+    observation
+        "gaussian" or "poisson".
+    frame_rate_hz
+        Frames per second, or None.
+    """
+
+    system: LinearSystem
+    lagged: PairPredictor
+    zero: PairPredictor | None
+    share: float
+    calibration: float
+    lags: tuple[int, ...]
+    population: Population
+    observed: np.ndarray
+    scale: np.ndarray
+    offset: np.ndarray
+    variance: np.ndarray
+    observation: str
+    frame_rate_hz: float | None
+
+    @classmethod
+    def of(cls, estimator: Any, found: Result) -> FittedSystem:
+        """From an estimator and its result."""
+        return cls(
+            found.system,
+            found.lagged,
+            found.zero,
+            found.share_of_lags,
+            found.calibration,
+            estimator.lags_,
+            Population(estimator.neurons_, ()),
+            estimator.observed_,
+            estimator.scale_,
+            estimator.offset_,
+            found.variance,
+            estimator.observation,
+            estimator.frame_rate_hz_,
+        )
+
+    @property
+    def loadings(self) -> np.ndarray:
+        """(neuron, component) of the system, in scaled units."""
+        return self.system.loadings
+
+    def latent_covariance(self, lag: int) -> np.ndarray:
+        """X at a lag ≥ 0: as fitted, or by the dynamics from the largest fitted lag below it."""
+        below = max(one for one in self.lags if one <= lag)
+        fitted = self.lagged.latent[self.lags.index(below)]
+        return powers(self.system.dynamics, (lag - below,))[0] @ fitted
+
+
+def scaled_covariance(system: FittedSystem, i: np.ndarray, j: np.ndarray, lag: int) -> np.ndarray:
+    """Covariance of y_i(t + lag) and y_j(t) in scaled units, (i, j), without private noise."""
+    if lag < 0:
+        return scaled_covariance(system, j, i, -lag).T
+    c = system.lagged.loadings
+    latent = system.latent_covariance(lag)
+    predicted = c[i] @ latent @ c[j].T
+    if lag == 0 and system.zero is not None:
+        c0 = system.zero.loadings
+        predicted = system.share * predicted + (1 - system.share) * (c0[i] @ system.zero.latent[0] @ c0[j].T)
+    if system.calibration != 1:
+        seen = system.observed.astype(np.float32)
+        together = seen[:, i].T @ seen[:, j] > 0
+        predicted = np.where(together, predicted, system.calibration * predicted)
+    return predicted
+
+
+def covariance(system: FittedSystem, i: np.ndarray, j: np.ndarray, lag: int) -> np.ndarray:
+    """Covariance in the units of the recording, (i, j); the total variance where a neuron meets itself at lag 0."""
+    predicted = scaled_covariance(system, i, j, lag)
+    if lag == 0:
+        predicted = np.where(i[:, None] == j[None, :], system.variance[i][:, None], predicted)
+    scale = np.multiply.outer(system.scale[i], system.scale[j])
+    if system.observation == "gaussian":
+        return scale * predicted
+    counts = scale * np.expm1(np.minimum(predicted, 50.0))
+    return counts + np.where((i[:, None] == j[None, :]) & (lag == 0), system.scale[i][:, None], 0.0)
+
+
+def correlation(system: FittedSystem, i: np.ndarray, j: np.ndarray, lag: int) -> np.ndarray:
+    """Correlation, (i, j), within −1 and 1."""
+    variance = [np.array([covariance(system, k[[a]], k[[a]], 0)[0, 0] for a in range(len(k))]) for k in (i, j)]
+    spread = np.sqrt(np.multiply.outer(*variance))
+    return np.clip(covariance(system, i, j, lag) / np.maximum(spread, 1e-300), -1, 1)
+
+
+def label_pairs(
+    values: np.ndarray, system: FittedSystem, i: np.ndarray, j: np.ndarray, name: str, units: str
+) -> xr.DataArray:
+    """Put neuron labels on a block of pairs."""
+    labels = system.population.labels
+    return xr.DataArray(
+        values,
+        dims=("neuron", "neuron_2"),
+        coords={"neuron": labels[i], "neuron_2": labels[j]},
+        attrs={"long_name": name, "units": units, "citations": ["nonnenmacher2017"]},
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class MatchedSession:
+    """A session's data on the neurons of the fit, in scaled units."""
+
+    data: SessionData
+    n_unknown: int
+
+    @property
+    def rows(self) -> np.ndarray:
+        """(neuron,) places in the fit."""
+        return self.data.session.rows
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """Attributes of every result of this session."""
+        notes = [f"{self.n_unknown} neurons are unknown to the fit and were not used."] if self.n_unknown else []
+        return {"session_id": self.data.session.name, "citations": ["nonnenmacher2017"], "notes": notes}
+
+
+def matched(system: FittedSystem, population: Population) -> Iterator[tuple[Session, MatchedSession]]:
+    """Sessions restricted to the neurons of the fit.
+
+    Raises
+    ------
+    InputError
+        If a session has none of them, or runs at another frame rate.
+    """
+    known = set(system.population.labels.tolist())
+    rates = (population.frame_rate_hz, system.frame_rate_hz)
+    if None not in rates and abs(rates[0] - rates[1]) > 0.02 * rates[1]:
+        raise InputError(
+            f"The recordings run at {rates[0]:g} Hz, the fit at {rates[1]:g} Hz; resample them to the fit's frame rate."
+        )
+    for session in population.sessions:
+        labels = population.labels[session.rows]
+        inside = np.array([label in known for label in labels.tolist()])
+        if not inside.any():
+            raise InputError(
+                f"Session {session.name!r} has no neuron of the fit (its first is {labels[0]!r}, the fit's first is"
+                f" {system.population.labels[0]!r})."
+            )
+        rows = find_labels(system.population.labels, labels[inside])
+        part = dataclasses.replace(
+            session,
+            columns=session.columns[inside],
+            rows=rows,
+            mean=session.mean[inside],
+            variance=session.variance[inside],
+            n_observed=session.n_observed[inside],
+        )
+        yield session, MatchedSession(SessionData(part, 1 / system.scale[rows]), int((~inside).sum()))
+
+
+def states(system: FittedSystem, one: MatchedSession) -> Smoothed:
+    """Smoothed latent states of one session."""
+    model, rows = system.system, one.rows
+    noise = np.maximum(model.noise_variance[rows], NOISE_FLOOR)
+    return infer(one.data, model.loadings[rows], noise, model.dynamics, model.innovation, model.stationary)
+
+
+def latent_states(system: FittedSystem, one: MatchedSession) -> xr.Dataset:
+    """Dataset of `StitchedLDS.transform`; frames outside all segments are NaN."""
+    found = states(system, one)
+    inside = one.data.session.segment >= 0
+    mean = np.where(inside[:, None], found.mean, np.nan)
+    spread = np.where(inside[:, None, None], found.covariance, np.nan)
+    n = mean.shape[1]
+    return xr.Dataset(
+        {
+            "latent": (("time", "component"), mean, {"units": "latent units"}),
+            "latent_covariance": (("time", "component", "component_2"), spread, {"units": "squared latent units"}),
+        },
+        coords={"time": _times(system, one), "component": np.arange(n), "component_2": np.arange(n)},
+        attrs=one.attrs,
+    )
+
+
+def imputed(system: FittedSystem, one: MatchedSession, places: np.ndarray | None) -> xr.Dataset:
+    """Dataset of `StitchedLDS.impute`."""
+    places = np.arange(len(system.scale)) if places is None else places
+    found = states(system, one)
+    data = activity(system, one, found.mean, found.covariance, places)
+    inside = (one.data.session.segment >= 0)[:, None]
+    data = {name: (("time", "neuron"), np.where(inside, values, np.nan), _UNITS) for name, values in data.items()}
+    recorded = ("neuron", np.isin(places, one.rows))
+    coords = {"time": _times(system, one), "neuron": system.population.labels[places], "recorded": recorded}
+    return xr.Dataset(data, coords=coords, attrs=one.attrs)
+
+
+def activity(
+    system: FittedSystem, one: MatchedSession, mean: np.ndarray, spread: np.ndarray, places: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Mean and standard deviation (private noise included) of neurons given latent states, in recording units."""
+    model = system.system
+    c, scale = model.loadings[places], system.scale[places]
+    offset = system.offset[places].copy()
+    position = {int(row): k for k, row in enumerate(one.rows)}
+    for k, place in enumerate(places.tolist()):
+        if place in position:
+            offset[k] = one.data.session.mean[position[place]]
+    variance = np.empty((len(mean), len(places)))
+    outer = (c[:, :, None] * c[:, None, :]).reshape(len(c), -1)
+    variance[:] = spread.reshape(len(spread), -1) @ outer.T + np.maximum(model.noise_variance[places], NOISE_FLOOR)
+    return {"mean": offset + scale * (mean @ c.T), "sd": scale * np.sqrt(np.maximum(variance, 0))}
+
+
+def forecast(system: FittedSystem, one: MatchedSession, n_frames: int) -> xr.Dataset:
+    """Dataset of `StitchedLDS.forecast`."""
+    found, model = states(system, one), system.system
+    inside = np.flatnonzero(one.data.session.segment >= 0)
+    x, p = found.mean[inside[-1]], found.covariance[inside[-1]]
+    ahead = one.data.session.n_frames - 1 - inside[-1]
+    means, spreads = [], []
+    for step in range(n_frames + ahead):
+        x, p = model.dynamics @ x, model.dynamics @ p @ model.dynamics.T + model.innovation
+        if step >= ahead:
+            means.append(x)
+            spreads.append(p)
+    places = np.arange(len(system.scale))
+    data = activity(system, one, np.array(means), np.array(spreads), places)
+    time = _times(system, one)
+    step_s = 1 / system.frame_rate_hz if system.frame_rate_hz else 1.0
+    return xr.Dataset(
+        {name: (("time", "neuron"), values, _UNITS) for name, values in data.items()}
+        | {"latent": (("time", "component"), np.array(means), {"units": "latent units"})},
+        coords={
+            "time": time[-1] + step_s * np.arange(1, n_frames + 1),
+            "neuron": system.population.labels,
+            "component": np.arange(len(x)),
+        },
+        attrs=one.attrs,
+    )
+
+
+def sample(system: FittedSystem, n_frames: int, rng: np.random.Generator) -> xr.Dataset:
+    """Dataset of `StitchedLDS.sample`; counts are drawn from Poisson distributions of exp(log rate)."""
+    model = system.system
+    n, p = len(model.dynamics), len(system.scale)
+    x = np.empty((n_frames, n))
+    state = _root(model.stationary) @ rng.standard_normal(n)
+    root = _root(model.innovation)
+    for t in range(n_frames):
+        x[t] = state
+        state = model.dynamics @ state + root @ rng.standard_normal(n)
+    noise = np.sqrt(np.maximum(model.noise_variance, 0)) * rng.standard_normal((n_frames, p))
+    signal = x @ model.loadings.T
+    if system.observation == "poisson":
+        log_rate = np.log(system.scale) + signal + noise - system.variance / 2
+        values = rng.poisson(np.exp(np.minimum(log_rate, 20.0))).astype(float)
+    else:
+        values = system.offset + system.scale * (signal + noise)
+    rate = system.frame_rate_hz or 1.0
+    coords = {"time": (np.arange(n_frames) + 0.5) / rate, "neuron": system.population.labels}
+    return xr.Dataset(
+        {
+            "activity": (("time", "neuron"), values, _UNITS),
+            "latent": (("time", "component"), x, {"units": "latent units"}),
+        },
+        coords={**coords, "component": np.arange(n)},
+        attrs={"citations": ["nonnenmacher2017"]},
+    )
+
+
+_UNITS = {"units": "recording units"}
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors * np.sqrt(np.maximum(values, 0))
+
+
+def _times(system: FittedSystem, one: MatchedSession) -> np.ndarray:
+    session = one.data.session
+    if session.time_s is not None:
+        return session.time_s
+    return (np.arange(session.n_frames) + 0.5) / (system.frame_rate_hz or 1.0)

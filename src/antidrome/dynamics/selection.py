@@ -1,0 +1,194 @@
+"""Held-out pairs choose what seen pairs cannot: dimensions, shrinkage, coupling, and whether lags help at all.
+
+Pairs between two random groups of neurons are hidden, fitted as if never recorded together, and predicted. Fits on seen
+pairs always get better with more dimensions; predictions of unseen pairs have a clear optimum.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from antidrome.dynamics.problem import Fit
+from antidrome.dynamics.solving import FitSettings, Solver
+
+MOST_NEURONS = 1500
+MOST_IN_GROUP = 300
+SHRINKAGES = (0.0, 0.1, 0.3, 1.0)
+COUPLINGS = (np.inf, 0.03)
+N_ITERATIONS = 30
+WORTHWHILE = 0.001
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One set of settings and how it predicted the hidden pairs.
+
+    Parameters
+    ----------
+    settings
+        What was fitted.
+    correlations, slopes
+        (fold,) correlation of predicted and measured covariances, and the slope of measured on predicted.
+    predictions
+        One array of predicted covariances a fold.
+    """
+
+    settings: FitSettings
+    correlations: tuple[float, ...]
+    slopes: tuple[float, ...]
+    predictions: tuple[np.ndarray, ...] = dataclasses.field(repr=False, default=())
+
+    @property
+    def correlation(self) -> float:
+        """Mean over the folds."""
+        return float(np.mean(self.correlations))
+
+    @property
+    def slope(self) -> float:
+        """Mean over the folds."""
+        return float(np.mean(self.slopes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        settings = self.settings
+        return {
+            "n_components": settings.n_components,
+            "shrinkage": settings.shrinkage,
+            "coupling": settings.coupling if np.isfinite(settings.coupling) else None,
+            "zero_lag": settings.zero_lag,
+            "correlation": self.correlation,
+            "slope": self.slope,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """Hidden pairs: the solver without them, the groups, and what was measured between them."""
+
+    solver: Solver
+    first: np.ndarray
+    second: np.ndarray
+    measured: np.ndarray
+    known: np.ndarray
+
+    def predict(self, loadings: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+        """Predicted covariances of the hidden pairs, (pair,)."""
+        return (loadings[self.first] @ covariance @ loadings[self.second].T)[self.known]
+
+    def judge(self, predicted: np.ndarray) -> tuple[float, float]:
+        """Correlation with the measured covariances, and their slope on the prediction."""
+        return agreement(predicted, self.measured[self.known])
+
+
+def agreement(predicted: np.ndarray, measured: np.ndarray) -> tuple[float, float]:
+    """Correlation of two lists of covariances and the slope of the second on the first; 0 where nothing varies."""
+    if predicted.size < 3 or not np.isfinite(predicted).all():
+        return 0.0, 0.0
+    a, b = predicted - predicted.mean(), measured - measured.mean()
+    spread = float(a @ a)
+    if spread <= 0 or not b.any():
+        return 0.0, 0.0
+    return float(a @ b / np.sqrt(spread * (b @ b))), float(a @ b / spread)
+
+
+def make_folds(solver: Solver, seen: np.ndarray, n_folds: int, rng: np.random.Generator) -> list[Fold]:
+    """Hide the pairs between random quarters of the neurons (`seen`: places of neurons that have data)."""
+    if len(seen) > MOST_NEURONS:
+        seen = np.sort(rng.choice(seen, MOST_NEURONS, replace=False))
+        solver = solver.among(seen)
+    folds = []
+    for _ in range(n_folds):
+        order = rng.permutation(seen)
+        size = max(1, len(seen) // 4)
+        first, second = order[:size], order[size : 2 * size]
+        measured, count = solver.measured(first[:MOST_IN_GROUP], second[:MOST_IN_GROUP])
+        folds.append(
+            Fold(
+                solver.without(first, second, rng),
+                first[:MOST_IN_GROUP],
+                second[:MOST_IN_GROUP],
+                measured,
+                count > 0,
+            )
+        )
+    return [fold for fold in folds if fold.known.sum() >= 3]
+
+
+def path(
+    folds: Sequence[Fold],
+    settings: FitSettings,
+    shrinkages: Sequence[float],
+    rng: np.random.Generator,
+    on_fit: Callable[[], Any] | None = None,
+    n_iterations: int = N_ITERATIONS,
+) -> list[Candidate]:
+    """One candidate for each shrinkage, from the strongest down, each fold's fit starting from the one before."""
+    states: list[Fit | None] = [None] * len(folds)
+    result = []
+    for shrinkage in sorted(shrinkages, reverse=True):
+        chosen = dataclasses.replace(
+            settings, shrinkage=shrinkage, n_iterations=n_iterations, n_starts=min(2, settings.n_starts)
+        )
+        predictions, judged = [], []
+        for index, fold in enumerate(folds):
+            fit, _ = fold.solver.fit(chosen, rng, states[index])
+            states[index] = fit
+            predictions.append(fold.predict(fit.loadings, fold.solver.mean_latent(fit)[0]))
+            judged.append(fold.judge(predictions[-1]))
+        correlations, slopes = zip(*judged, strict=True)
+        result.append(Candidate(chosen, correlations, slopes, tuple(predictions)))
+        if on_fit is not None:
+            on_fit()
+    return result
+
+
+def race(
+    folds: Sequence[Fold],
+    orders: Sequence[int],
+    shrinkages: Sequence[float],
+    couplings: Sequence[float],
+    zero_lag: Sequence[bool],
+    rng: np.random.Generator,
+    on_fit: Callable[[], Any] | None = None,
+    n_iterations: int = N_ITERATIONS,
+    n_starts: int = 2,
+) -> list[Candidate]:
+    """All candidates; coupling other than the first only at the best shrinkage of each order."""
+    candidates = []
+    for n_components in orders:
+        for zero in zero_lag:
+            base = FitSettings(n_components=n_components, coupling=couplings[0], zero_lag=zero, n_starts=n_starts)
+            tried = path(folds, base, shrinkages, rng, on_fit, n_iterations)
+            candidates += tried
+            best = max(tried, key=lambda one: one.correlation).settings
+            for coupling in couplings[1:]:
+                other = dataclasses.replace(best, coupling=coupling)
+                candidates += path(folds, other, (best.shrinkage,), rng, on_fit, n_iterations)
+    return candidates
+
+
+def best_of(candidates: Sequence[Candidate], *, zero_lag: bool | None = None) -> Candidate:
+    """The candidate with the highest held-out correlation (of one kind)."""
+    allowed = [one for one in candidates if zero_lag is None or one.settings.zero_lag == zero_lag]
+    return max(allowed, key=lambda one: one.correlation)
+
+
+def share_of_lags(folds: Sequence[Fold], lagged: Candidate, zero: Candidate) -> tuple[float, float, float]:
+    """Weight of the lagged prediction (0, ½ or 1) that predicts hidden pairs best, its correlation and its slope.
+
+    The average of two predictions with independent errors is often better than either.
+    """
+    best = (1.0, -np.inf, 1.0)
+    for share in (1.0, 0.5, 0.0):
+        judged = [
+            fold.judge(share * a + (1 - share) * b)
+            for fold, a, b in zip(folds, lagged.predictions, zero.predictions, strict=True)
+        ]
+        correlation, slope = (float(np.mean(values)) for values in zip(*judged, strict=True))
+        if correlation > best[1] + WORTHWHILE:
+            best = (share, correlation, slope)
+    return best

@@ -1,0 +1,227 @@
+"""From what users have to a population: mappings of recordings, one matrix with session ids, trials, gaps, NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome.dynamics.data import column_statistics, is_dask
+from antidrome.dynamics.population import Population, Session
+from antidrome.errors import InputError
+from antidrome.recordings.axes import listing, neuron_labels, standard_dims, time_in_seconds
+from antidrome.recordings.segments import median_rate_hz, neighbours
+
+Segments = Mapping[str, Sequence[tuple[int, int]]]
+
+
+def as_population(
+    recordings: Any,
+    *,
+    sessions: Any = None,
+    neuron: Any = None,
+    segments: Segments | None = None,
+    frame_rate_hz: float | None = None,
+) -> Population:
+    """Match sessions by neuron label.
+
+    Parameters
+    ----------
+    recordings
+        Mapping of session id to recording, a list of recordings, or one recording. A recording is a DataArray (time,
+        neuron), or any array of that shape (numpy, memmap, HDF5, Zarr, dask, scipy.sparse), or a pair
+        (array, labels). NaN marks what was not observed.
+    sessions
+        For one matrix: the session id of each frame, (frame,); or the coordinate "session" along time.
+    neuron
+        Labels of the columns, for plain arrays; default their numbers.
+    segments
+        Session id → (first, last + 1) frames of uninterrupted stretches (trials); frames outside are left out. A
+        DataArray may carry them as a coordinate "trial" along time. Gaps in its times interrupt as well.
+    frame_rate_hz
+        Frames per second, for plain arrays.
+
+    Raises
+    ------
+    InputError
+        If something cannot be matched; the message names the session.
+    """
+    if isinstance(recordings, Population):
+        return recordings
+    notes: list[str] = []
+    entries = _entries(recordings, sessions, neuron)
+    if not entries:
+        raise InputError("No recording was given; expected a mapping of session id to recording.")
+    unlabelled = {entry["values"].shape[1] for entry in entries.values() if entry["labels"] is None}
+    if len(unlabelled) > 1:
+        raise InputError(
+            f"The sessions have {' and '.join(map(str, sorted(unlabelled)))} columns and no neuron labels, so that"
+            " nobody can tell which neurons they share. Give DataArrays with neuron labels, pairs (array, labels), or"
+            " one matrix with NaN for what a session did not see."
+        )
+    places: dict[str, int] = {}
+    made = [_session(name, entry, places, segments, frame_rate_hz, notes) for name, entry in entries.items()]
+    if segments is not None and (unknown := sorted(set(map(str, segments)) - set(entries))):
+        raise InputError(f"segments names the session {unknown[0]!r}; the sessions are {listing(entries)}.")
+    kept = [session for session in made if session is not None]
+    if not kept:
+        raise InputError("No session has two neighbouring frames with an observed, varying neuron: nothing to fit.")
+    return Population(np.array(list(places), dtype=str), tuple(kept), _rate(entries, frame_rate_hz), tuple(notes))
+
+
+def _entries(recordings: Any, sessions: Any, neuron: Any) -> dict[str, dict[str, Any]]:
+    if isinstance(recordings, Mapping):
+        if sessions is not None:
+            raise InputError("sessions= belongs to one matrix; a mapping of recordings has its session ids already.")
+        given = [(str(name), value) for name, value in recordings.items()]
+    elif isinstance(recordings, list) or (isinstance(recordings, tuple) and not _is_pair(recordings)):
+        given = [(_own_name(value) or str(i), value) for i, value in enumerate(recordings)]
+        if len({name for name, _ in given}) < len(given):
+            given = [(str(i), value) for i, value in enumerate(recordings)]
+    else:
+        return _split_matrix(_entry(recordings, neuron, "the recording"), sessions)
+    if len({name for name, _ in given}) < len(given):
+        raise InputError(f"Session ids must differ as text; got {listing(name for name, _ in given)}.")
+    return {name: _entry(value, neuron, f"session {name!r}") for name, value in given}
+
+
+def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
+    """Values, labels, times, trial numbers and rate of one recording."""
+    if isinstance(value, xr.Dataset):
+        raise InputError(f"{where} is a Dataset with variables {listing(value.data_vars)}: pick one, dataset['dff'].")
+    if isinstance(value, xr.DataArray):
+        array, _ = standard_dims(value)
+        labels = array["neuron"].values if "neuron" in array.coords else neuron
+        along = {name: array[name].values for name in ("session", "trial") if name in array.coords}
+        along = {name: column for name, column in along.items() if column.ndim == 1 and array[name].dims == ("time",)}
+        time = time_in_seconds(array["time"]) if "time" in array.coords else None
+        data = array.data if is_dask(array.data) else array.values
+        entry = {"values": data, "time": time, "rate": array.attrs.get("frame_rate_hz"), **along}
+    elif _is_pair(value):
+        entry, labels = {"values": value[0], "time": None, "rate": None}, value[1]
+    else:
+        entry, labels = {"values": value, "time": None, "rate": None}, neuron
+    values = entry["values"]
+    if not (hasattr(values, "shape") and hasattr(values, "dtype") and hasattr(values, "__getitem__")):
+        values = np.asarray(values)
+    if hasattr(values, "tocsr"):
+        values = values.tocsr()
+    if np.dtype(values.dtype).kind not in "iufb":
+        raise InputError(f"{where} holds values of type {values.dtype}, expected real numbers.")
+    if len(values.shape) != 2 or 0 in values.shape:
+        raise InputError(f"{where} has shape {tuple(values.shape)}, expected (frames, neurons), none of them 0.")
+    if labels is not None:
+        try:
+            labels = neuron_labels(labels, values.shape[1], values.shape[0])
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+    return {"session": None, "trial": None, **entry, "values": values, "labels": labels}
+
+
+def _split_matrix(entry: dict[str, Any], sessions: Any) -> dict[str, dict[str, Any]]:
+    """One matrix with session ids becomes one entry a session; a session that comes back later is a new stretch."""
+    ids = entry["session"] if sessions is None else np.asarray(sessions)
+    if ids is None:
+        return {"0": entry}
+    n_frames = entry["values"].shape[0]
+    if ids.shape != (n_frames,):
+        raise InputError(f"sessions has shape {ids.shape}, expected one id for each of the {n_frames} frames.")
+    result = {}
+    for name in dict.fromkeys(ids.tolist()):
+        frames = np.flatnonzero(ids == name)
+        together = frames[-1] - frames[0] + 1 == len(frames)
+        chosen = slice(int(frames[0]), int(frames[-1]) + 1) if together else frames
+        stretch = np.concatenate([[0], np.cumsum(np.diff(frames) > 1)])
+        part = {key: None if entry[key] is None else entry[key][chosen] for key in ("time", "trial")}
+        result[str(name)] = {**entry, **part, "values": entry["values"][chosen], "stretch": stretch}
+    return result
+
+
+def _session(
+    name: str,
+    entry: dict[str, Any],
+    places: dict[str, int],
+    segments: Segments | None,
+    frame_rate_hz: float | None,
+    notes: list[str],
+) -> Session | None:
+    values = entry["values"]
+    labels = [str(i) for i in range(values.shape[1])] if entry["labels"] is None else entry["labels"].tolist()
+    segment = _segment(name, entry, segments, frame_rate_hz)
+    statistics = column_statistics(values, segment, name)
+    n_infinite = int(statistics["n_infinite"].sum())
+    if n_infinite:
+        notes.append(f"Session {name!r}: {n_infinite} infinite entries taken as missing.")
+    seen = statistics["n_observed"] > 0
+    varying = seen & (statistics["variance"] > 0) & (statistics["n_observed"] > 1)
+    if (seen & ~varying).any():
+        which = [labels[i] for i in np.flatnonzero(seen & ~varying)]
+        notes.append(f"Session {name!r}: {len(which)} neurons do not vary and are left out: {listing(which)}.")
+    columns = np.flatnonzero(varying)
+    if columns.size == 0 or (segment >= 0).sum() < 2:
+        notes.append(f"Session {name!r} has no varying neuron and is left out.")
+        return None
+    rows = np.array([places.setdefault(labels[i], len(places)) for i in columns])
+    return Session(
+        name,
+        values,
+        columns,
+        rows,
+        segment,
+        statistics["mean"][columns],
+        statistics["variance"][columns],
+        statistics["n_observed"][columns],
+        entry["time"],
+    )
+
+
+def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_rate_hz: float | None) -> np.ndarray:
+    """(frame,) number of the stretch, cut at time gaps, trial borders and given segments."""
+    n_frames, time = entry["values"].shape[0], entry["time"]
+    cut = np.zeros(n_frames, dtype=bool)
+    if time is not None:
+        rate = entry["rate"] or frame_rate_hz or median_rate_hz(time)
+        cut[1:] |= ~neighbours(time, float(rate), n_frames) if rate else False
+    for key in ("trial", "stretch"):
+        if entry.get(key) is not None:
+            cut[1:] |= entry[key][1:] != entry[key][:-1]
+    segment = np.cumsum(cut).astype(np.int32)
+    wanted = None if segments is None else {str(key): value for key, value in segments.items()}.get(name)
+    if wanted is None:
+        return segment
+    given = np.full(n_frames, -1, dtype=np.int32)
+    for index, (start, stop) in enumerate(wanted):
+        if not 0 <= start < stop <= n_frames:
+            raise InputError(f"Session {name!r}: segment ({start}, {stop}) is not within its {n_frames} frames.")
+        if (given[start:stop] >= 0).any():
+            raise InputError(f"Session {name!r}: segment ({start}, {stop}) overlaps an earlier one.")
+        given[start:stop] = index
+    return np.where(given < 0, -1, given * (int(segment[-1]) + 1) + segment).astype(np.int32)
+
+
+def _rate(entries: dict[str, dict[str, Any]], frame_rate_hz: float | None) -> float | None:
+    rates = {float(entry["rate"]) for entry in entries.values() if entry["rate"]}
+    if not rates:
+        rates = {rate for entry in entries.values() if (rate := median_rate_hz(entry["time"])) is not None}
+    if frame_rate_hz is not None:
+        rates = {float(frame_rate_hz), *rates}
+    if rates and max(rates) > 1.02 * min(rates):
+        raise InputError(
+            f"The sessions run at {min(rates):g} to {max(rates):g} Hz; a lag of one frame means the same time only at"
+            " one frame rate. Resample them first."
+        )
+    if frame_rate_hz is not None:
+        return float(frame_rate_hz)
+    return float(np.median(sorted(rates))) if rates else None
+
+
+def _is_pair(value: Any) -> bool:
+    if not isinstance(value, tuple) or len(value) != 2 or not hasattr(value[0], "shape"):
+        return False
+    return len(np.shape(value[1])) == 1 and len(value[0].shape) == 2
+
+
+def _own_name(value: Any) -> str:
+    return str(value.attrs.get("session_id") or "") if isinstance(value, xr.DataArray) else ""

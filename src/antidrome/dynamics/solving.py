@@ -1,0 +1,204 @@
+"""One face for both losses: fit with given settings, hide pairs, read measured covariances back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from antidrome.dynamics.als import alternate
+from antidrome.dynamics.gauge import normalise
+from antidrome.dynamics.moments import SessionMoments
+from antidrome.dynamics.pairwise import PairMoments, pair_iterate
+from antidrome.dynamics.problem import Fit, Problem
+from antidrome.dynamics.starts import multi_start
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """Settings of one fit.
+
+    Parameters
+    ----------
+    n_components
+        Latent dimensions.
+    shrinkage, coupling
+        See `Problem`.
+    zero_lag
+        Loadings from lag 0 alone: factor analysis by moments.
+    n_starts, n_iterations, tolerance
+        Of the solver.
+    """
+
+    n_components: int
+    shrinkage: float = 0.0
+    coupling: float = np.inf
+    zero_lag: bool = False
+    n_starts: int = 3
+    n_iterations: int = 100
+    tolerance: float = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockSolver:
+    """The session-block loss: pairs weigh by the frames in which they were recorded together."""
+
+    moments: tuple[SessionMoments, ...]
+    n_neurons: int
+    lag_weights: np.ndarray
+
+    def problem(self, settings: FitSettings) -> Problem:
+        """The problem of these settings."""
+        weights = _lag_weights(self.lag_weights, settings)
+        return Problem.of(self.moments, self.n_neurons, weights, settings.coupling, settings.shrinkage)
+
+    def fit(
+        self,
+        settings: FitSettings,
+        rng: np.random.Generator,
+        start: Fit | None = None,
+        on_iteration: Callable[[Fit], Any] | None = None,
+    ) -> tuple[Fit, tuple[float, ...]]:
+        """Best of several starts, or from `start`; and the losses of the starts."""
+        problem = self.problem(settings)
+        if start is not None:
+            fresh = dataclasses.replace(start, losses=(), converged=False)
+            return alternate(problem, fresh, settings.n_iterations, settings.tolerance, on_iteration), ()
+        return multi_start(
+            problem,
+            settings.n_components,
+            rng,
+            n_starts=settings.n_starts,
+            n_iterations=settings.n_iterations,
+            tolerance=settings.tolerance,
+            on_iteration=on_iteration,
+        )
+
+    def mean_latent(self, fit: Fit) -> np.ndarray:
+        """(lag, latent, latent) over all sessions."""
+        return fit.mean_latent(np.array([m.weight for m in self.moments]) / sum(m.weight for m in self.moments))
+
+    def without(self, first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> BlockSolver:
+        """Hide every pair between two groups of neurons.
+
+        Each session loses one group or the other, at random and evenly, so that the pairs are never recorded together,
+        as for real; a single session is taken for two of half the weight, one without each group.
+        """
+        drop_first = np.arange(len(self.moments)) % 2 == 0
+        rng.shuffle(drop_first)
+        kept = []
+        for m, flag in zip(self.moments, drop_first, strict=True):
+            in_first, in_second = np.isin(m.rows, first), np.isin(m.rows, second)
+            choices = ([in_first] if flag else [in_second]) if len(self.moments) > 1 else [in_first, in_second]
+            kept += [m.restricted(np.flatnonzero(~drop), m.weight / len(choices)) for drop in choices]
+        return dataclasses.replace(self, moments=tuple(m for m in kept if len(m.rows) > 1))
+
+    def among(self, neurons: np.ndarray) -> BlockSolver:
+        """The same for some of the neurons only (the others keep their places, unobserved)."""
+        kept = [m.restricted(np.flatnonzero(np.isin(m.rows, neurons)), m.weight) for m in self.moments]
+        return dataclasses.replace(self, moments=tuple(m for m in kept if len(m.rows) > 1))
+
+    def measured(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pooled covariance at lag 0 between two groups, and the frames behind each, (first, second) both."""
+        total, count = np.zeros((len(first), len(second))), np.zeros((len(first), len(second)))
+        for m in self.moments:
+            place = np.full(self.n_neurons, -1)
+            place[m.rows] = np.arange(len(m.rows))
+            i, j = np.flatnonzero(place[first] >= 0), np.flatnonzero(place[second] >= 0)
+            if i.size and j.size:
+                total[np.ix_(i, j)] += m.weight * m.pairs(place[first][i], place[second][j])
+                count[np.ix_(i, j)] += m.weight
+        return total / np.maximum(count, 1e-300), count
+
+
+@dataclasses.dataclass(frozen=True)
+class PairSolver:
+    """The pairwise-weighted loss of the paper, with any entries missing; for up to a few thousand neurons."""
+
+    moments: PairMoments
+    weights: np.ndarray
+    lag_weights: np.ndarray
+
+    @property
+    def n_neurons(self) -> int:
+        """Size of the population."""
+        return self.weights.shape[1]
+
+    def fit(
+        self,
+        settings: FitSettings,
+        rng: np.random.Generator,
+        start: Fit | None = None,
+        on_iteration: Callable[[Fit], Any] | None = None,
+    ) -> tuple[Fit, tuple[float, ...]]:
+        """Best of several starts, or from `start`; and the losses of the starts."""
+        weights = _lag_weights(self.lag_weights, settings)
+        if start is not None:
+            fresh = Fit(start.loadings, self.mean_latent(start)[None])
+            return self._run(fresh, weights, settings, settings.n_iterations, on_iteration), ()
+        n_trial = min(15, settings.n_iterations)
+        trials = []
+        for _ in range(max(settings.n_starts, 1)):
+            loadings = rng.standard_normal((self.n_neurons, settings.n_components))
+            identity = np.tile(np.eye(settings.n_components), (1, len(weights), 1, 1))
+            trials.append(self._run(Fit(loadings, identity), weights, settings, n_trial, on_iteration))
+        best = min(trials, key=lambda fit: fit.loss)
+        best = self._run(best, weights, settings, settings.n_iterations - n_trial, on_iteration)
+        return best, tuple(trial.loss for trial in trials)
+
+    def mean_latent(self, fit: Fit) -> np.ndarray:
+        """(lag, latent, latent)."""
+        return fit.latent.mean(axis=0)
+
+    def without(self, first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> PairSolver:
+        """Hide every pair between two groups of neurons, at all lags."""
+        weights = self.weights.copy()
+        weights[:, first[:, None], second[None, :]] = 0
+        weights[:, second[:, None], first[None, :]] = 0
+        return dataclasses.replace(self, weights=weights)
+
+    def among(self, neurons: np.ndarray) -> PairSolver:
+        """The same for some of the neurons only."""
+        keep = np.isin(np.arange(self.n_neurons), neurons)
+        return dataclasses.replace(self, weights=self.weights * (keep[:, None] & keep[None, :]))
+
+    def measured(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pooled covariance at lag 0 between two groups, and the frames behind each, (first, second) both."""
+        place = np.ix_(first, second)
+        return self.moments.covariance[0][place], self.moments.count[0][place] * (self.moments.count[0][place] > 1)
+
+    def _run(
+        self,
+        fit: Fit,
+        lag_weights: np.ndarray,
+        settings: FitSettings,
+        n_iterations: int,
+        on_iteration: Callable[[Fit], Any] | None,
+    ) -> Fit:
+        for _ in range(n_iterations):
+            fit = pair_iterate(self.moments, self.weights, lag_weights, fit, settings.shrinkage)
+            if on_iteration is not None:
+                on_iteration(fit)
+            recent = fit.losses[-6:]
+            if len(recent) == 6 and max(recent) - min(recent) <= settings.tolerance * abs(recent[-1]):
+                return dataclasses.replace(fit, converged=True)
+        loadings, latent = normalise(fit.loadings, fit.latent)
+        return dataclasses.replace(fit, loadings=loadings, latent=latent)
+
+
+Solver = BlockSolver | PairSolver
+
+
+def _lag_weights(weights: np.ndarray, settings: FitSettings) -> np.ndarray:
+    if not settings.zero_lag:
+        return weights
+    only = np.zeros(len(weights))
+    only[0] = 1.0
+    return only
+
+
+def population_size(moments: Sequence[SessionMoments]) -> int:
+    """Neurons that some session has seen."""
+    return len(np.unique(np.concatenate([m.rows for m in moments])))

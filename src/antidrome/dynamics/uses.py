@@ -1,0 +1,203 @@
+"""What users do with a fitted system: covariances of any pair, latents, imputation, forecasts, samples, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome.core.seeds import generator
+from antidrome.dynamics import reports, results
+from antidrome.dynamics.population import Population
+from antidrome.dynamics.results import FittedSystem
+from antidrome.dynamics.sessions import as_population
+from antidrome.errors import InputError
+
+if TYPE_CHECKING:
+    from antidrome.dynamics.fitting import Result
+
+
+class Uses:
+    """Methods of a fitted `StitchedLDS`."""
+
+    result_: Result
+    neurons_: np.ndarray
+
+    def predict_covariance(self, first: Any, second: Any = None, lag: int = 0) -> xr.DataArray:
+        """Covariance of y_i(t + lag) and y_j(t), also for pairs never recorded together.
+
+        Parameters
+        ----------
+        first, second
+            Labels (text) or places (integers) of neurons, one or several; `second` defaults to `first`.
+        lag
+            Frames, of either sign; lags beyond the fitted ones follow the dynamics.
+
+        Returns
+        -------
+        DataArray (neuron, neuron_2), in squared units of the recording; at lag 0 the variance of a neuron with itself.
+        """
+        system = self._system()
+        i = system.population.find(first)
+        j = i if second is None else system.population.find(second)
+        values = results.covariance(system, i, j, int(lag))
+        return results.label_pairs(
+            values, system, i, j, f"Predicted covariance at lag {lag}", "squared recording units"
+        )
+
+    def predict_correlation(self, first: Any, second: Any = None, lag: int = 0) -> xr.DataArray:
+        """Correlation of y_i(t + lag) and y_j(t); parameters as for `predict_covariance`."""
+        system = self._system()
+        i = system.population.find(first)
+        j = i if second is None else system.population.find(second)
+        values = results.correlation(system, i, j, int(lag))
+        return results.label_pairs(values, system, i, j, f"Predicted correlation at lag {lag}", "1")
+
+    def transform(self, recordings: Any, **given: Any) -> dict[str, xr.Dataset] | xr.Dataset:
+        """Smoothed latent states of sessions, with their covariances.
+
+        Parameters
+        ----------
+        recordings, given
+            As for `fit`; any sessions with at least one neuron of the fit.
+
+        Returns
+        -------
+        Session id → Dataset with `latent` (time, component) and `latent_covariance` (time, component, component_2); one
+        Dataset for one recording.
+        """
+        return self._each(recordings, given, results.latent_states)
+
+    def impute(self, recordings: Any, neurons: Any = None, **given: Any) -> dict[str, xr.Dataset] | xr.Dataset:
+        """Activity of neurons that were not recorded, with uncertainty.
+
+        Parameters
+        ----------
+        recordings, given
+            As for `transform`.
+        neurons
+            Which; default all neurons of the fit.
+
+        Returns
+        -------
+        Session id → Dataset (time, neuron) with `mean` and `sd` in the units of the recording, `recorded` (neuron,).
+        """
+        places = None if neurons is None else self._system().population.find(neurons)
+        return self._each(recordings, given, lambda system, session: results.imputed(system, session, places))
+
+    def forecast(self, recordings: Any, n_frames: int, **given: Any) -> dict[str, xr.Dataset] | xr.Dataset:
+        """Activity of all neurons in the `n_frames` frames after each session, with its standard deviation.
+
+        Returns
+        -------
+        Session id → Dataset (time, neuron) with `mean` and `sd`, and `latent` (time, component).
+        """
+        if n_frames < 1:
+            raise InputError(f"n_frames is {n_frames}; a forecast needs at least 1.")
+        return self._each(recordings, given, lambda system, session: results.forecast(system, session, n_frames))
+
+    def sample(self, n_frames: int, *, seed: int = 0) -> xr.Dataset:
+        """A run of the system: `activity` (time, neuron) in the units of the recording, `latent` (time, component)."""
+        if n_frames < 1:
+            raise InputError(f"n_frames is {n_frames}; a sample needs at least 1.")
+        return results.sample(self._system(), n_frames, generator(seed, "dynamics/sample"))
+
+    def score(self, recordings: Any, y: Any = None, *, pairs: str = "unseen", **given: Any) -> float:
+        """Correlation of predicted and measured correlations over pairs of neurons.
+
+        Parameters
+        ----------
+        recordings, given
+            As for `fit`: recordings that hold pairs which the fit has not seen together.
+        y
+            Ignored.
+        pairs
+            "unseen" (never recorded together at the fit), "seen" or "all".
+        """
+        predicted, measured = self.compare_pairs(recordings, pairs=pairs, **given)
+        return reports.correlation_of(predicted, measured)
+
+    def compare_pairs(
+        self, recordings: Any, *, pairs: str = "unseen", max_pairs: int = 100_000, seed: int = 0, **given: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted and measured correlations of the same pairs, (pair,) each; a random `max_pairs` of them."""
+        population = as_population(recordings, **given)
+        rng = generator(seed, "dynamics/pairs")
+        return reports.compare_pairs(self._system(), population, pairs, max_pairs, rng)
+
+    def co_smoothing(self, recordings: Any, *, n_folds: int = 5, seed: int = 0, **given: Any) -> xr.DataArray:
+        """Share of each neuron's variance that is predicted from all other neurons of its session (R²), (neuron,)."""
+        population = as_population(recordings, **given)
+        return reports.co_smoothing(self._system(), population, n_folds, generator(seed, "dynamics/co-smoothing"))
+
+    def align(self, other: Any) -> xr.Dataset:
+        """Match the latent basis of another fit to this one on the neurons that both have.
+
+        Returns
+        -------
+        Dataset with `change` (component, component_2), which maps the other's latent states to this one's,
+        `principal_angles` (component,) in units of π/2, and `residual`, the share of loadings not matched.
+        """
+        return reports.align(self._system(), other._system())
+
+    def dynamics_table(self) -> xr.Dataset:
+        """Eigenvalues of A with time constants and frequencies (in seconds and hertz where the frame rate is known)."""
+        return reports.dynamics_table(self._system())
+
+    def stationarity(self, recordings: Any, **given: Any) -> xr.Dataset:
+        """How well the one system explains the lagged covariances of each session, beside the session's own latents.
+
+        Returns
+        -------
+        Dataset over `session`: `explained_shared`, `explained_own` (shares of the covariance between neurons), `gap`,
+        and `deviates` where the gap is more than 0.1.
+        """
+        return reports.stationarity(self._system(), as_population(recordings, **given))
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit as one `.safetensors` file."""
+        from antidrome.dynamics.storage import save
+
+        self._system()
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Any:
+        """Open a file written by `save`.
+
+        Raises
+        ------
+        ModelFileError
+            No such file, damaged, or not a fit of this class.
+        """
+        from antidrome.dynamics.storage import load
+
+        return load(cls, path)
+
+    @property
+    def loadings_(self) -> xr.DataArray:
+        """C (neuron, component) in the units of the recording."""
+        system = self._system()
+        return xr.DataArray(
+            system.loadings * system.scale[:, None],
+            dims=("neuron", "component"),
+            coords={"neuron": self.neurons_, "component": np.arange(system.loadings.shape[1])},
+            attrs={"units": "recording units per latent unit", "citations": ["nonnenmacher2017"]},
+        )
+
+    def _system(self) -> FittedSystem:
+        fitted = self._fitted()
+        return FittedSystem.of(self, fitted)
+
+    def _fitted(self) -> Result:
+        return self.result_
+
+    def _each(self, recordings: Any, given: Mapping[str, Any], make: Any) -> dict[str, xr.Dataset] | xr.Dataset:
+        system = self._system()
+        population: Population = as_population(recordings, **given)
+        found = {session.name: make(system, one) for session, one in results.matched(system, population)}
+        single = not isinstance(recordings, Mapping | list | Population) and len(found) == 1
+        return next(iter(found.values())) if single else found
