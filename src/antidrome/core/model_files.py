@@ -25,7 +25,16 @@ from antidrome.errors import ModelFileError
 
 FORMAT_VERSION = 1
 CLASSES = frozenset(
-    {"MechanismPosterior", "RecognitionNetwork", "SNPECheckpoint", "SpikeVAE", "TrainingCheckpoint", "TwoNN"}
+    {
+        "DynamicsSketch",
+        "MechanismPosterior",
+        "RecognitionNetwork",
+        "SNPECheckpoint",
+        "SpikeVAE",
+        "StitchedLDS",
+        "TrainingCheckpoint",
+        "TwoNN",
+    }
 )
 MAX_FILE_BYTES = 4 * 2**30
 MAX_HEADER_BYTES = 16 * 2**20
