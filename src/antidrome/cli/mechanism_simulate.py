@@ -1,0 +1,116 @@
+"""``antidrome mechanism simulate``: simulations at parameters drawn from the prior, kept, in shards if wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from antidrome.cli.text import printable
+from antidrome.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy
+
+    from antidrome.mechanism.priors import Prior
+    from antidrome.mechanism.simulate.batch import Simulator
+
+THETA_BLOCK = 1024
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SimulateModel:
+    """Simulate at draws of the prior. Interrupted, the same command goes on; more simulations may be added later."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """A model of the package (two_moons, hodgkin_huxley_8, …), or FILE.py or package.module (:NAME) with simulator and
+    prior."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder of the simulations; the jobs of an array share it."""
+    simulations: int = 1000
+    """Simulations in all shards together."""
+    shard: str | None = None
+    """i/n: only the i-th of n parts, counted from 0; for job arrays."""
+    timeout_s: float | None = None
+    """Longest time of one simulation of a Python function, seconds."""
+    processes: int | None = None
+    """Processes for a Python function; by default one for each core."""
+    cluster: str | None = None
+    """Address of a Dask scheduler to simulate on (Python functions)."""
+    seed: int = 0
+    """Seed of parameters and simulations."""
+
+
+def run_simulate(config: SimulateModel) -> int:
+    """Simulate, keep, say what there is; return 0."""
+    from antidrome.mechanism.simulate.run import run_simulations
+
+    if config.simulations < 1:
+        raise InputError(f"simulations is {config.simulations}; expected at least 1.")
+    shard = _shard(config.shard)
+    with _opened(config) as (simulator, prior):
+        theta = draw_from_prior(prior, config.simulations, config.seed)
+        done = run_simulations(
+            simulator,
+            theta,
+            seed=config.seed,
+            store=config.output,
+            parameter_names=prior.names,
+            shard=shard,
+            identity={"model": config.model, "prior": prior.to_dict()},
+        )
+    failed = int((~done.valid).sum())
+    text = f"{len(done):,} of {config.simulations:,} simulations in {config.output}, {failed:,} of them failed\n"
+    sys.stdout.write(printable(text.rstrip("\n")) + "\n")
+    kinds = sorted({f"{failure.kind}: {failure.message}" for failure in done.failures})
+    for kind in kinds[:5]:
+        sys.stdout.write(printable(f"  {kind}") + "\n")
+    return 0
+
+
+def draw_from_prior(prior: Prior, n: int, seed: int) -> numpy.ndarray:
+    """(n, d) draws; the first ones are the same however many there are, and in every shard."""
+    import numpy as np
+
+    from antidrome.core.seeds import fold_in
+
+    blocks = [prior.sample(fold_in(seed, f"mechanism/theta-{b}"), THETA_BLOCK) for b in range(-(-n // THETA_BLOCK))]
+    return np.concatenate(blocks)[:n]
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if not found or not int(found[1]) < int(found[2]):
+        raise InputError(f"--shard {text}: expected i/n with i from 0 to n-1, for example 0/10.")
+    return int(found[1]), int(found[2])
+
+
+@contextlib.contextmanager
+def _opened(config: SimulateModel) -> Iterator[tuple[Simulator, Prior]]:
+    """The simulator, on what it was asked to run on, and the prior."""
+    from antidrome.core.executor import open_executor
+    from antidrome.mechanism.loading import load_model
+    from antidrome.mechanism.simulate.adapt import as_simulator
+    from antidrome.mechanism.simulate.python_simulator import PythonSimulator
+
+    model = load_model(config.model)
+    simulator = as_simulator(model.simulator, parameter_names=model.prior.names)
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(open_executor(cluster=config.cluster))
+        wanted = {"timeout_s": config.timeout_s, "n_processes": config.processes, "executor": executor}
+        settings = {name: value for name, value in wanted.items() if value is not None}
+        if settings and (simulator is model.simulator or not isinstance(simulator, PythonSimulator)):
+            raise InputError(f"{', '.join(settings)}: only for simulators that are Python functions.")
+        if settings:
+            simulator = as_simulator(model.simulator, parameter_names=model.prior.names, **settings)
+        if isinstance(simulator, PythonSimulator):
+            stack.enter_context(simulator)
+        yield simulator, model.prior
