@@ -74,6 +74,21 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     )
 
 
+def load_table(path: Path, max_bytes: int = MAX_CSV_BYTES) -> tuple[list[str] | None, np.ndarray]:
+    """Header (None where there is none) and values (rows, columns) of a text table; NaN where a cell is empty.
+
+    Raises
+    ------
+    FileFormatError
+        If it is no table of numbers; the message names line and column.
+    UnsafeFileError
+        If it is larger than the cap.
+    """
+    require_size(path.stat().st_size, min(MAX_CSV_BYTES, max_bytes), str(path))
+    table = _load(path)
+    return table.header, table.values
+
+
 def _load(path: Path) -> _Table:
     with open(path, "rb") as stream:
         raw = stream.readline(_MAX_LINE_BYTES + 1)

@@ -132,10 +132,11 @@ def test_simulations_from_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,2\n1,x\n", "row 3, column 'b': 'x' is no number"),
-        ("a,b\n1,2\n1\n", "row 3: 1 cells, the header has 2"),
-        ("a,a\n1,2\n", "a column name appears twice"),
-        ("a,b\n", "expected a header and at least one simulation"),
+        ("a,b\n1,2\n1,x\n", "line 3, column 'b': 'x' is not a number"),
+        ("a,a\n1,2\n", "a header that names each of its columns once"),
+        ("1,2\n3,4\n", "a header that names each of its columns once"),
+        ("a,b\n", "a header but no rows"),
+        ("a\n1\n", "no column of features"),
     ],
 )
 def test_tables_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from antidrome.mechanism.simulate.batch import Missing, check_theta, judge
 from antidrome.mechanism.simulate.outputs import default_names
 from antidrome.mechanism.simulate.store import Simulations
 from antidrome.recordings.archives import load_npz
-from antidrome.recordings.safety import require_file, require_size
+from antidrome.recordings.csv_files import load_table
+from antidrome.recordings.safety import require_file
 
 MAX_TABLE_BYTES = 4 * 2**30
 
@@ -109,7 +109,9 @@ def read_external(
         if not {"theta", "x"} <= set(arrays):
             raise FileFormatError(f"{path} holds {', '.join(sorted(arrays))}; expected the arrays theta and x.")
         return external_simulations(arrays["theta"], arrays["x"], parameter_names=parameter_names, missing=missing)
-    header, values = _read_table(path)
+    header, values = load_table(path, MAX_TABLE_BYTES)
+    if header is None or len(set(header)) != len(header):
+        raise FileFormatError(f"{path} needs a header that names each of its columns once.")
     absent = [name for name in parameter_names or () if name not in header]
     if not parameter_names or absent:
         raise InputError(
@@ -127,27 +129,3 @@ def read_external(
         feature_names=[header[i] for i in rest],
         missing=missing,
     )
-
-
-def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
-    require_size(path.stat().st_size, MAX_TABLE_BYTES, str(path))
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.reader(stream))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FileFormatError(f"{path} is not a text table ({error}).") from error
-    if len(rows) < 2:
-        raise FileFormatError(f"{path} has {len(rows)} rows; expected a header and at least one simulation.")
-    header = [name.strip() for name in rows[0]]
-    if len(set(header)) != len(header):
-        raise FileFormatError(f"{path}: a column name appears twice in the header.")
-    values = np.empty((len(rows) - 1, len(header)))
-    for i, row in enumerate(rows[1:]):
-        if len(row) != len(header):
-            raise FileFormatError(f"{path}, row {i + 2}: {len(row)} cells, the header has {len(header)}.")
-        for j, cell in enumerate(row):
-            try:
-                values[i, j] = float(cell) if cell.strip() else np.nan
-            except ValueError:
-                raise FileFormatError(f"{path}, row {i + 2}, column {header[j]!r}: {cell!r} is no number.") from None
-    return header, values

@@ -1,0 +1,194 @@
+"""What a current-clamp recording is: voltage (mV) and current (pA) of sweeps that share their times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome.errors import InputError
+
+VOLTAGE_UNITS = {"V": 1e3, "volts": 1e3, "volt": 1e3, "mV": 1.0, "µV": 1e-3, "uV": 1e-3}
+CURRENT_UNITS = {
+    "A": 1e12,
+    "amperes": 1e12,
+    "ampere": 1e12,
+    "mA": 1e9,
+    "µA": 1e6,
+    "uA": 1e6,
+    "nA": 1e3,
+    "pA": 1.0,
+}
+DENSITY_UNITS = {"µA/cm²": 1e6, "uA/cm2": 1e6, "µA/cm2": 1e6, "uA_cm2": 1e6, "ua_cm2": 1e6}
+_PLAUSIBLE_MV = (1.0, 500.0)
+_PLAUSIBLE_PA = (1e-1, 1e6)
+
+
+def current_clamp(
+    voltage: Any,
+    current: Any,
+    sampling_rate_hz: float,
+    *,
+    voltage_unit: str = "mV",
+    current_unit: str = "pA",
+    area_cm2: float | None = None,
+    sweep: Sequence[Any] | None = None,
+    junction_potential_mv: float | None = None,
+    attrs: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+) -> xr.Dataset:
+    """A current-clamp recording from arrays.
+
+    Parameters
+    ----------
+    voltage, current
+        (time,) or (sweep, time), in their units; a single current serves all sweeps. NaN is allowed in voltages (what
+        was not recorded).
+    sampling_rate_hz
+        Samples per second.
+    voltage_unit
+        V, mV or µV.
+    current_unit
+        A, mA, µA, nA, pA; or the density µA/cm², which needs ``area_cm2``.
+    area_cm2
+        Area of the membrane, cm², kept with the recording (a model's current is a density).
+    sweep
+        Labels; by default 0, 1, …
+    junction_potential_mv
+        Liquid-junction potential, to be added to the voltage: noted with the recording and not applied.
+
+    Returns
+    -------
+    Dataset with `voltage_mv` and `current_pa` (sweep, time), times in seconds from the start of the sweep.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a unit is unknown, or values are implausible in the unit given, as they are when units
+        are confused.
+
+    Examples
+    --------
+    >>> recording = current_clamp([-70.0, -65.0, -70.0], [0.0, 0.1, 0.0], 1000.0, current_unit="nA")
+    >>> recording["current_pa"].values.tolist(), recording["time"].values.tolist()
+    ([[0.0, 100.0, 0.0]], [0.0, 0.001, 0.002])
+    """
+    rate = _positive(sampling_rate_hz, "sampling_rate_hz")
+    v = _table(voltage, "voltage") * _factor(voltage_unit, VOLTAGE_UNITS, "voltage")
+    i = _table(current, "current") * _current_factor(current_unit, area_cm2)
+    if len(i) == 1 and len(v) > 1:
+        i = np.repeat(i, len(v), axis=0)
+    if v.shape != i.shape:
+        raise InputError(f"Voltage of shape {v.shape} and current of shape {i.shape} do not belong together.")
+    if not np.isfinite(i).all():
+        raise InputError("The injected current has missing or infinite values; a model needs all of it.")
+    labels = np.arange(len(v)) if sweep is None else np.asarray(sweep)
+    if labels.shape != (len(v),):
+        raise InputError(f"{labels.size} sweep labels were given for {len(v)} sweeps.")
+    _check_plausible(v, voltage_unit, _PLAUSIBLE_MV, "voltage", "mV")
+    _check_plausible(i, current_unit, _PLAUSIBLE_PA, "current", "pA")
+    described = {"sampling_rate_hz": rate, "notes": list(notes), **dict(attrs or {})}
+    if area_cm2 is not None:
+        described["area_cm2"] = _positive(area_cm2, "area_cm2")
+    if junction_potential_mv is not None:
+        described["junction_potential_mv"] = float(junction_potential_mv)
+    dims = ("sweep", "time")
+    return xr.Dataset(
+        {
+            "voltage_mv": (dims, v, {"units": "mV", "long_name": "membrane voltage"}),
+            "current_pa": (dims, i, {"units": "pA", "long_name": "injected current"}),
+        },
+        coords={"sweep": labels, "time": ("time", np.arange(v.shape[1]) / rate, {"units": "s"})},
+        attrs=described,
+    )
+
+
+def stimulus_epoch(recording: xr.Dataset, sweep: Any = None) -> tuple[float, float]:
+    """When the stimulus is on, in ms: the longest time for which the current differs from the holding current.
+
+    Parameters
+    ----------
+    recording
+        From `current_clamp` or `read_current_clamp`.
+    sweep
+        Label of the sweep; not needed if there is only one.
+
+    Raises
+    ------
+    InputError
+        If the current never changes.
+    """
+    current = choose_sweep(recording, sweep)["current_pa"].values
+    holding = np.median(current[: max(1, len(current) // 50)])
+    scale = max(float(np.abs(current - holding).max()), 1e-12)
+    away = np.abs(current - holding) > 0.05 * scale
+    if scale < 1e-3 or not away.any():
+        raise InputError("The injected current never changes, so there is no stimulus; give its times yourself.")
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], away.astype(np.int8), [0]])))
+    starts, ends = edges[::2], edges[1::2]
+    longest = int(np.argmax(ends - starts))
+    rate_khz = recording.attrs["sampling_rate_hz"] / 1000
+    return float(starts[longest] / rate_khz), float(ends[longest] / rate_khz)
+
+
+def choose_sweep(recording: xr.Dataset, sweep: Any = None) -> xr.Dataset:
+    """One sweep of a recording, dims (time,).
+
+    Raises
+    ------
+    InputError
+        If there are several and none was named, or none of that name.
+    """
+    labels = recording["sweep"].values.tolist()
+    if sweep is None and len(labels) == 1:
+        return recording.isel(sweep=0)
+    if sweep not in labels:
+        raise InputError(f"There is no sweep {sweep!r}; the recording has {', '.join(map(str, labels))}.")
+    return recording.isel(sweep=labels.index(sweep))
+
+
+def _table(values: Any, name: str) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf" or array.ndim not in (1, 2) or array.size == 0 or array.shape[-1] < 2:
+        raise InputError(
+            f"The {name} has shape {array.shape} and type {array.dtype}; expected (time,) or (sweep, time)."
+        )
+    return np.atleast_2d(array.astype(np.float64))
+
+
+def _factor(unit: str, known: Mapping[str, float], name: str) -> float:
+    text = unit.strip().replace("μ", "µ")
+    if text not in known:
+        raise InputError(f"{unit!r} is no unit of {name} known here; known are {', '.join(known)}.")
+    return known[text]
+
+
+def _current_factor(unit: str, area_cm2: float | None) -> float:
+    text = unit.strip().replace("μ", "µ")
+    if text not in DENSITY_UNITS:
+        return _factor(unit, CURRENT_UNITS, "current")
+    if area_cm2 is None:
+        raise InputError(f"A current density ({unit}) needs area_cm2, the area of the membrane.")
+    return DENSITY_UNITS[text] * _positive(area_cm2, "area_cm2")
+
+
+def _check_plausible(values: np.ndarray, unit: str, limits: tuple[float, float], name: str, base: str) -> None:
+    """Values that no cell has come from a wrong unit; a current that is zero throughout is fine."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        raise InputError(f"The {name} has no finite value.")
+    largest = float(np.abs(finite).max())
+    low, high = limits
+    if largest > high or 0 < largest < low:
+        raise InputError(
+            f"The {name} reaches {largest:.3g} {base} if it is in {unit}, which no cell does: it is probably in another"
+            f" unit; say which with {name}_unit."
+        )
+
+
+def _positive(value: float, name: str) -> float:
+    if not np.isfinite(value) or value <= 0:
+        raise InputError(f"{name} is {value}; expected a positive number.")
+    return float(value)

@@ -1,0 +1,124 @@
+"""Current-clamp recordings in npz and csv files, whose names tell quantity and unit: ``voltage_mV``, ``dt_ms``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.archives import load_npz
+from antidrome.recordings.csv_files import load_table
+from antidrome.recordings.current_clamp.sweeps import current_clamp
+
+_VOLTAGE = re.compile(
+    r"^(voltage|membrane_potential|vm|v|response)(?:[_ (\[]+(mV|V|uV|µV)[)\]]?)?(?:[_ ]*(\d+))?$", re.I
+)
+_CURRENT = re.compile(
+    r"^(current|command|stimulus|i)(?:[_ (\[]+(pA|nA|uA|µA|mA|A|uA[_/]cm2|µA/cm²)[)\]]?)?(?:[_ ]*(\d+))?$", re.I
+)
+_TIME = re.compile(r"^(time|t)(?:[_ (\[]+(s|ms)[)\]]?)?$", re.I)
+_STEP = re.compile(r"^(dt|sampling_interval)[_ (\[]+(s|ms|us|µs)[)\]]?$", re.I)
+_RATE = re.compile(r"^(sampling_rate|sample_rate|rate|fs)(?:[_ (\[]+(hz|khz)[)\]]?)?$", re.I)
+_AREA = re.compile(r"^(a_soma|area|membrane_area)_cm2$", re.I)
+_JUNCTION = re.compile(r"^(liquid_)?junction_potential_mv$", re.I)
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
+_UNITS = {unit.lower(): unit for unit in ("mV", "V", "uV", "µV", "pA", "nA", "uA", "µA", "mA", "A", "uA/cm2", "µA/cm²")}
+
+
+def read_table_sweeps(
+    path: Path, kind: str, asked: Mapping[str, Any], area_cm2: float | None, max_bytes: int
+) -> xr.Dataset:
+    """Read an npz archive or a csv table; see `read_current_clamp`.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no voltage, or no current.
+    InputError
+        If a unit or the sampling rate is said nowhere, or twice and differently.
+    """
+    arrays = load_npz(path, max_bytes=max_bytes) if kind == "npz" else _columns(path, max_bytes)
+    voltage, voltage_unit = _series(arrays, _VOLTAGE, "voltage", path)
+    current, current_unit = _series(arrays, _CURRENT, "current", path)
+    rate = _sampling_rate(arrays, asked["sampling_rate_hz"], path)
+    return current_clamp(
+        voltage,
+        current,
+        rate,
+        voltage_unit=_settle(voltage_unit, asked["voltage_unit"], "voltage", "mV", path),
+        current_unit=_settle(current_unit, asked["current_unit"], "current", "pA", path),
+        area_cm2=area_cm2 if area_cm2 is not None else _scalar(arrays, _AREA),
+        junction_potential_mv=_scalar(arrays, _JUNCTION),
+        attrs={"source": str(path), "source_format": kind},
+    )
+
+
+def _columns(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
+    header, values = load_table(path, max_bytes)
+    if header is None:
+        raise FileFormatError(f"{path} has no header; expected columns such as time_ms, voltage_mV, current_pA.")
+    return {name.strip(): values[:, i] for i, name in enumerate(header)}
+
+
+def _series(
+    arrays: Mapping[str, np.ndarray], pattern: re.Pattern, what: str, path: Path
+) -> tuple[np.ndarray, str | None]:
+    """The array (or numbered columns) whose name fits, and the unit in the name."""
+    found = [(name, match) for name in arrays if (match := pattern.match(name)) and np.size(arrays[name]) > 1]
+    if not found:
+        raise FileFormatError(f"{path} has no {what}; it has {', '.join(arrays) or 'nothing'}.")
+    units = {(match.group(2) or "").lower().replace("_", "/") for _, match in found}
+    if len(units) > 1:
+        raise InputError(f"{path} gives the {what} in several units ({', '.join(sorted(units))}); expected one.")
+    unit = units.pop()
+    found.sort(key=lambda pair: int(pair[1].group(3) or 0))
+    if len(found) > 1 and any(np.ndim(arrays[name]) != 1 for name, _ in found):
+        raise InputError(f"{path} has several arrays of {what}: {', '.join(name for name, _ in found)}.")
+    values = np.stack([arrays[name] for name, _ in found]) if len(found) > 1 else arrays[found[0][0]]
+    return values, _UNITS.get(unit) if unit else None
+
+
+def _sampling_rate(arrays: Mapping[str, np.ndarray], asked: float | None, path: Path) -> float:
+    found: float | None = None
+    for name, values in arrays.items():
+        if match := _STEP.match(name):
+            found = 1 / (float(np.ravel(values)[0]) * _SECONDS[match.group(2).lower()])
+        elif match := _RATE.match(name):
+            found = float(np.ravel(values)[0]) * (1000 if (match.group(2) or "").lower() == "khz" else 1)
+        elif (match := _TIME.match(name)) and np.size(values) > 1:
+            found = _rate_of_times(np.ravel(values), match.group(2), name, path)
+    if asked is not None:
+        if found is not None and abs(found - asked) > 0.01 * found:
+            raise InputError(f"{path} is sampled at {found:g} Hz by its own account, not at {asked:g} Hz.")
+        return asked
+    if found is None or not np.isfinite(found):
+        raise InputError(f"{path} does not say how it was sampled; give sampling_rate_hz.")
+    return found
+
+
+def _rate_of_times(times: np.ndarray, unit: str | None, name: str, path: Path) -> float:
+    steps = np.diff(times)
+    step = float(np.median(steps))
+    if not np.isfinite(steps).all() or step <= 0 or np.abs(steps - step).max() > 0.01 * step:
+        raise InputError(f"{path}: the times in {name!r} are not evenly spaced; resample the recording first.")
+    if unit is None:
+        raise InputError(f"{path}: the times in {name!r} have no unit; name them time_s or time_ms.")
+    return 1 / ((times[-1] - times[0]) / (len(times) - 1) * _SECONDS[unit.lower()])
+
+
+def _settle(found: str | None, asked: str | None, what: str, example: str, path: Path) -> str:
+    if found and asked and found.replace("µ", "u") != asked.replace("µ", "u"):
+        raise InputError(f"{path} gives its {what} in {found}, not in {asked}.")
+    if not (found or asked):
+        raise InputError(f"{path} does not say in which unit its {what} is; give {what}_unit, for example {example!r}.")
+    return found or asked or ""
+
+
+def _scalar(arrays: Mapping[str, np.ndarray], pattern: re.Pattern) -> float | None:
+    values = [float(np.ravel(v)[0]) for name, v in arrays.items() if pattern.match(name) and np.size(v) == 1]
+    return values[0] if values else None

@@ -1,0 +1,178 @@
+"""Current-clamp recordings: units, formats, damage."""
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from antidrome.errors import FileFormatError, InputError, UnsafeFileError
+from antidrome.recordings.current_clamp import current_clamp, read_current_clamp, stimulus_epoch
+
+TIME_MS = np.arange(1000) * 0.1
+CURRENT_PA = np.where((TIME_MS >= 20) & (TIME_MS < 80), 150.0, 0.0)
+VOLTAGE_MV = -70 + 10 * (CURRENT_PA > 0) + np.sin(TIME_MS)
+
+
+def check(recording, n_sweeps: int = 1) -> None:
+    """The recording of the constants above, whatever it was read from."""
+    assert recording["voltage_mv"].shape == (n_sweeps, 1000)
+    np.testing.assert_allclose(recording["voltage_mv"][0], VOLTAGE_MV, atol=1e-3)
+    np.testing.assert_allclose(recording["current_pa"][0], CURRENT_PA, atol=1e-2)
+    assert recording.attrs["sampling_rate_hz"] == pytest.approx(10_000)
+    assert recording["time"].values[-1] == pytest.approx(0.0999)
+    sweep = recording["sweep"].values[0]
+    assert stimulus_epoch(recording, sweep) == pytest.approx((20.0, 80.0))
+
+
+@pytest.mark.parametrize(
+    ("voltage_unit", "v_factor", "current_unit", "i_factor"),
+    [("mV", 1, "pA", 1), ("V", 1e-3, "nA", 1e-3), ("µV", 1e3, "A", 1e-12), ("mV", 1, "uA", 1e-6)],
+)
+def test_units(voltage_unit: str, v_factor: float, current_unit: str, i_factor: float) -> None:
+    check(
+        current_clamp(
+            VOLTAGE_MV * v_factor,
+            CURRENT_PA * i_factor,
+            10_000,
+            voltage_unit=voltage_unit,
+            current_unit=current_unit,
+        )
+    )
+
+
+def test_densities_need_an_area() -> None:
+    check(current_clamp(VOLTAGE_MV, CURRENT_PA * 1e-6 / 1e-4, 10_000, current_unit="µA/cm²", area_cm2=1e-4))
+    with pytest.raises(InputError, match="needs area_cm2"):
+        current_clamp(VOLTAGE_MV, CURRENT_PA, 10_000, current_unit="µA/cm²")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"voltage_unit": "V"}, r"voltage reaches 7.1e\+04 mV if it is in V, which no cell does"),
+        ({"current_unit": "µA"}, r"current reaches 1.5e\+08 pA if it is in µA.*say which with current_unit"),
+        ({"current_unit": "mho"}, "'mho' is no unit of current known here"),
+        ({"current": CURRENT_PA[:5]}, r"Voltage of shape \(1, 1000\) and current of shape \(1, 5\)"),
+        ({"current": np.full(1000, np.nan)}, "a model needs all of it"),
+        ({"sampling_rate_hz": 0}, "sampling_rate_hz is 0; expected a positive number"),
+        ({"voltage": np.zeros((2, 2, 2))}, r"expected \(time,\) or \(sweep, time\)"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes: dict, message: str) -> None:
+    arguments = {"voltage": VOLTAGE_MV, "current": CURRENT_PA, "sampling_rate_hz": 10_000} | changes
+    with pytest.raises(InputError, match=message):
+        current_clamp(**arguments)
+
+
+def test_a_current_that_never_changes_has_no_epoch() -> None:
+    with pytest.raises(InputError, match="never changes"):
+        stimulus_epoch(current_clamp(VOLTAGE_MV, np.zeros(1000), 10_000))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"voltage_mV": VOLTAGE_MV, "current_pA": CURRENT_PA, "dt_ms": 0.1},
+        {"Vm_V": VOLTAGE_MV / 1e3, "command_nA": CURRENT_PA / 1e3, "time_s": TIME_MS / 1e3},
+        {"voltage_mV": np.stack([VOLTAGE_MV] * 2), "current_uA": CURRENT_PA / 1e6, "sampling_rate_khz": 10},
+    ],
+)
+def test_archives(tmp_path: Path, names: dict) -> None:
+    path = tmp_path / "cell.npz"
+    np.savez(path, **names, A_soma_cm2=1e-4, junction_potential_mV=-14)
+    recording = read_current_clamp(path)
+    check(recording, np.atleast_2d(next(iter(names.values()))).shape[0])
+    assert recording.attrs["area_cm2"] == 1e-4
+    assert recording.attrs["junction_potential_mv"] == -14
+
+
+def test_tables(tmp_path: Path) -> None:
+    path = tmp_path / "cell.csv"
+    rows = np.column_stack([TIME_MS, VOLTAGE_MV, VOLTAGE_MV + 1, CURRENT_PA])
+    np.savetxt(path, rows, delimiter=",", header="time_ms,voltage_mV_1,voltage_mV_2,current_pA", comments="")
+    check(read_current_clamp(path), 2)
+    (tmp_path / "bare.csv").write_text("time_ms,voltage,current\n0,-70,0\n0.1,-70,100\n")
+    with pytest.raises(InputError, match="does not say in which unit its voltage is; give voltage_unit"):
+        read_current_clamp(tmp_path / "bare.csv")
+    told = read_current_clamp(tmp_path / "bare.csv", voltage_unit="mV", current_unit="pA")
+    assert told["current_pa"].values.tolist() == [[0.0, 100.0]]
+    with pytest.raises(InputError, match=r"bare\.csv is sampled at 10000 Hz by its own account, not at 5000"):
+        read_current_clamp(tmp_path / "bare.csv", voltage_unit="mV", current_unit="pA", sampling_rate_hz=5000)
+
+
+def test_nwb(tmp_path: Path) -> None:
+    import pynwb
+    from pynwb.icephys import CurrentClampSeries, CurrentClampStimulusSeries
+
+    nwbfile = pynwb.NWBFile("test", "id", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    electrode = nwbfile.create_icephys_electrode(
+        name="e", description="d", device=nwbfile.create_device(name="amplifier")
+    )
+    for sweep in (4, 3):
+        common = {"electrode": electrode, "gain": 1.0, "rate": 10_000.0, "sweep_number": np.uint32(sweep)}
+        shift = sweep - 3
+        nwbfile.add_acquisition(
+            CurrentClampSeries(name=f"v{sweep}", data=VOLTAGE_MV + shift, conversion=1e-3, unit="volts", **common)
+        )
+        nwbfile.add_stimulus(
+            CurrentClampStimulusSeries(
+                name=f"i{sweep}", data=CURRENT_PA / 1e3, conversion=1e-9, unit="amperes", **common
+            )
+        )
+    path = tmp_path / "cell.nwb"
+    with pynwb.NWBHDF5IO(path, "w") as io:
+        io.write(nwbfile)
+    recording = read_current_clamp(path, area_cm2=1e-4)
+    check(recording, 2)
+    assert recording["sweep"].values.tolist() == [3, 4]
+    np.testing.assert_allclose(recording["voltage_mv"][1], VOLTAGE_MV + 1, atol=1e-3)
+    assert read_current_clamp(path, sweeps=[4]).sizes["sweep"] == 1
+    with pytest.raises(FileFormatError, match="has no sweep 9; it has 3, 4"):
+        read_current_clamp(path, sweeps=[9])
+
+
+def test_abf(tmp_path: Path) -> None:
+    writer = pytest.importorskip("pyabf.abfWriter")
+    path = tmp_path / "cell.abf"
+    writer.writeABF1(np.stack([VOLTAGE_MV] * 2), str(path), 10_000, units="mV")
+    recording = read_current_clamp(path)
+    assert recording["voltage_mv"].shape == (2, 1000)
+    np.testing.assert_allclose(recording["voltage_mv"][0], VOLTAGE_MV, atol=0.05)
+    content = path.read_bytes()
+    for n in (20, 600, 3000):
+        path.write_bytes(content[:n])
+        with pytest.raises(FileFormatError, match=r"cut short|cannot be read as ABF"):
+            read_current_clamp(path)
+
+
+def test_hostile_and_foreign_files(tmp_path: Path) -> None:
+    path = tmp_path / "cell.npz"
+    np.savez(path, voltage_mV=np.array([{"code": 1}], dtype=object), current_pA=CURRENT_PA, dt_ms=0.1)
+    with pytest.raises(UnsafeFileError, match="Python objects"):
+        read_current_clamp(path)
+    np.savez(path, voltage_mV=VOLTAGE_MV, dt_ms=0.1)
+    with pytest.raises(FileFormatError, match="has no current; it has voltage_mV, dt_ms"):
+        read_current_clamp(path)
+    with pytest.raises(UnsafeFileError, match="more than the cap"):
+        read_current_clamp(path, max_bytes=1000)
+    (tmp_path / "x.bin").write_bytes(b"\x00" * 100)
+    for other in (tmp_path / "x.bin", tmp_path):
+        with pytest.raises(FileFormatError, match="expected"):
+            read_current_clamp(other)
+    (tmp_path / "cell.nwb").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\x00" * 100)
+    with pytest.raises(FileFormatError):
+        read_current_clamp(tmp_path / "cell.nwb")
+
+
+@pytest.mark.data
+def test_real_recordings(data_folder: Path) -> None:
+    folder = data_folder / "mechanism"
+    for path in (folder / "allen_cell_types").glob("*.npz"):
+        recording = read_current_clamp(path)
+        assert recording.attrs["junction_potential_mv"] == -14
+        on, off = stimulus_epoch(recording)
+        assert (on, off) == pytest.approx((205.0, 1205.0), abs=0.5)
+        assert 50 < recording["current_pa"].values.max() < 300
+    for path in (folder / "pyabf_current_clamp").glob("*.npz"):
+        assert read_current_clamp(path).sizes["sweep"] >= 16
