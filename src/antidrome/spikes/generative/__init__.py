@@ -13,6 +13,7 @@ autoencoders, NeurIPS 30; Vogelstein et al. (2010), J Neurophysiol 104 (AR model
 from antidrome.spikes.generative.base import (
     AbstractGenerativeModel,
     from_unconstrained,
+    map_parameters,
     named_parameters,
     parameter,
     take_cells,
@@ -34,6 +35,7 @@ __all__ = [
     "SCDFModel",
     "decay_filter",
     "from_unconstrained",
+    "map_parameters",
     "named_parameters",
     "parameter",
     "take_cells",

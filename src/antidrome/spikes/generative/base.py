@@ -72,17 +72,17 @@ class AbstractGenerativeModel(eqx.Module):
 
 def to_unconstrained(module: Module) -> Module:
     """The module with every parameter mapped to the real line; undone by `from_unconstrained`."""
-    return _map_parameters(module, lambda x, field: _SUPPORTS[field.get("support", "real")][0](x))
+    return map_parameters(module, lambda x, field: _SUPPORTS[field.get("support", "real")][0](x))
 
 
 def from_unconstrained(module: Module) -> Module:
     """The module in physical units from its unconstrained twin; differentiable."""
-    return _map_parameters(module, lambda u, field: _SUPPORTS[field.get("support", "real")][1](u))
+    return map_parameters(module, lambda u, field: _SUPPORTS[field.get("support", "real")][1](u))
 
 
 def take_cells(module: Module, cells: Int[Array, " row"]) -> Module:
     """The module for the given cells, one row each (cells may repeat); shared parameters stay whole."""
-    return _map_parameters(module, lambda x, field: x if field.get("shared") else x[..., cells])
+    return map_parameters(module, lambda x, field: x if field.get("shared") else x[..., cells])
 
 
 def named_parameters(module: eqx.Module, prefix: str = "") -> dict[str, tuple[np.ndarray, bool]]:
@@ -97,17 +97,19 @@ def named_parameters(module: eqx.Module, prefix: str = "") -> dict[str, tuple[np
     return found
 
 
-def _map_parameters(module: Module, change: Callable[[Array, Any], Array]) -> Module:
+def map_parameters(module: Module, change: Callable[[Array, Any], Array]) -> Module:
     """The module with `change(values, metadata)` applied to every array field, through nested modules."""
     names, values = [], []
     for field in dataclasses.fields(module):
         value = getattr(module, field.name)
         if isinstance(value, eqx.Module):
-            value = _map_parameters(value, change)
+            value = map_parameters(value, change)
         elif eqx.is_inexact_array(value):
             value = change(value, field.metadata)
         else:
             continue
         names.append(field.name)
         values.append(value)
+    if not names:
+        return module
     return eqx.tree_at(lambda m: [getattr(m, name) for name in names], module, values)

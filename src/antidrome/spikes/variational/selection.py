@@ -1,0 +1,80 @@
+"""Model selection without true spikes: several starts, the highest held-out bound among those that make sense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from antidrome.spikes.variational.calibration import Calibration, autocalibrate
+from antidrome.spikes.variational.config import FitConfig
+from antidrome.spikes.variational.fit import Fit, fit
+
+FACTORS = (1.0, 0.6, 1.6)
+MOST_SUSPECT = 0.25
+
+
+class Candidate(NamedTuple):
+    """One start and what came of it."""
+
+    amplitude_factor: float
+    bound: float
+    share_suspect: float
+
+
+class Selection(NamedTuple):
+    """The chosen fit and all candidates, in the order they were tried."""
+
+    chosen: Fit
+    candidates: list[Candidate]
+
+
+def fit_with_restarts(
+    traces: np.ndarray,
+    frame_rate_hz: float,
+    config: FitConfig,
+    *,
+    amplitude_factors: tuple[float, ...] = FACTORS,
+    calibration: Calibration | None = None,
+    cell: np.ndarray | None = None,
+    drift_s: float = 0.0,
+    checkpoint: Path | None = None,
+    **arguments: Any,
+) -> Selection:
+    """Fit from several initial amplitudes; rates are scaled so that the mean fluorescence stays what it is.
+
+    Parameters
+    ----------
+    amplitude_factors
+        Factors on the calibrated amplitudes, one fit each.
+    arguments
+        Further arguments of `fit`.
+
+    Returns
+    -------
+    Selection. A fit with more than a quarter of its cells suspect (see `Sanity`) is chosen only if all are.
+    """
+    if calibration is None:
+        calibration = autocalibrate(traces, frame_rate_hz, cell, drift=bool(drift_s))
+    fits, candidates = [], []
+    for factor in amplitude_factors:
+        scaled = calibration._replace(
+            amplitude=calibration.amplitude * factor, rate_hz=np.clip(calibration.rate_hz / factor, 0.02, 30.0)
+        )
+        where = None if checkpoint is None else checkpoint / f"amplitude-{factor:g}"
+        fitted = fit(
+            traces,
+            frame_rate_hz,
+            config,
+            calibration=scaled,
+            cell=cell,
+            drift_s=drift_s,
+            checkpoint=where,
+            **arguments,
+        )
+        fits.append(fitted)
+        candidates.append(Candidate(factor, fitted.bound, fitted.sanity.share_suspect))
+    sound = [i for i, c in enumerate(candidates) if c.share_suspect <= MOST_SUSPECT] or list(range(len(candidates)))
+    best = max(sound, key=lambda i: candidates[i].bound)
+    return Selection(fits[best], candidates)
