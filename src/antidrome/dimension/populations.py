@@ -235,9 +235,7 @@ def _apart(points: np.ndarray, given: PopulationPoints, config: PopulationConfig
     enough = np.isfinite(distances).all(axis=1)
     if share == 0.0 or enough.sum() < MIN_POINTS:
         return share, np.nan
-    return share, measure(
-        (distances[enough], None), discard_fraction=config.discard_fraction, seed=config.seed
-    ).dimension
+    return share, measure((distances[enough], None), _settings(config)).dimension
 
 
 def _first_two(distance: Float[np.ndarray, "n k"], allowed: np.ndarray) -> Float[np.ndarray, "n 2"]:
