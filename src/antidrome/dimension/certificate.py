@@ -75,7 +75,7 @@ def refine(
         distance = np.take_along_axis(exact, rank, 1)
         square = (distance[:, -1] * frame.scale) ** 2
         bound = value[:, -1] - slack
-        certified = np.full(n, everything) | (bound > square) | ((error == 0) & (bound >= square))
+        certified = np.full(n, everything) | (bound > square) | ((error == 0) & (bound >= np.rint(square)))
     return distance, np.take_along_axis(neighbour, rank, 1), certified
 
 

@@ -15,8 +15,8 @@ from antidrome.dimension.approximate import approximate_neighbours
 from antidrome.dimension.certificate import pair_distances, refine, scan_rows
 from antidrome.dimension.found import Found
 from antidrome.dimension.points import Points
-from antidrome.dimension.preparation import Frame, in_float64
-from antidrome.dimension.products import Tick, collect_candidates, n_threads, one_thread_each
+from antidrome.dimension.preparation import Frame, in_float64, n_threads
+from antidrome.dimension.products import Tick, collect_candidates, one_thread_each
 
 Engine = Literal["auto", "tree", "products", "approximate"]
 SPARE = 2

@@ -7,6 +7,8 @@ differences of the points as given.
 from __future__ import annotations
 
 import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,18 +65,40 @@ def survey(points: Points) -> Frame:
         scale = 1.0
     norms = np.empty(n)
     frame = Frame(centre, scale, norms, whole)
-    for start, stop in points.blocks():
+
+    def look(block_range: tuple[int, int]) -> bool:
+        start, stop = block_range
         block = points.rows(start, stop)
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            moved = frame.transform(block, slice(0, d), np.float32 if block.dtype.itemsize <= 4 else np.float64)
-            norms[start:stop] = np.einsum("ij,ij->i", moved, moved, dtype=np.float64)
+            norms[start:stop] = _squared_norms(frame.transform(block, slice(0, d), _fast(block.dtype)))
             if not np.isfinite(norms[start:stop]).all():
                 _require_finite(block, np.arange(start, stop))
-                moved = frame.transform(block, slice(0, d), np.float64)
-                norms[start:stop] = np.einsum("ij,ij->i", moved, moved)
-        if whole and points.dtype.kind == "f":
-            whole = bool(np.all(block == np.rint(block)))
-    return Frame(centre, scale, norms, whole)
+                norms[start:stop] = _squared_norms(frame.transform(block, slice(0, d), np.float64))
+        return points.dtype.kind != "f" or (whole and bool(np.all(block == np.rint(block))))
+
+    with ThreadPoolExecutor(n_threads()) as pool:
+        all_whole = all(list(pool.map(look, points.blocks())))
+    return Frame(centre, scale, norms, whole and all_whole)
+
+
+def n_threads() -> int:
+    """Cores this process may use, as OMP_NUM_THREADS has it."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(allowed, int(limit)) if limit.isdigit() and int(limit) else allowed)
+
+
+def _fast(dtype: np.dtype) -> type:
+    return np.float32 if dtype.itemsize <= 4 and dtype.kind == "f" else np.float64
+
+
+def _squared_norms(moved: np.ndarray) -> Float[np.ndarray, " rows"]:
+    """Sums of squares, in the type of the block over 1,024 columns at a time, then in float64."""
+    total = np.zeros(len(moved))
+    for start in range(0, moved.shape[1], 1024):
+        part = moved[:, start : start + 1024]
+        total += np.einsum("ij,ij->i", part, part)
+    return total
 
 
 def in_float64(points: Points, frame: Frame) -> Frame:
@@ -84,22 +108,21 @@ def in_float64(points: Points, frame: Frame) -> Frame:
     norms = np.empty(points.n_points)
     everything = slice(0, points.n_dimensions)
     for start, stop in points.blocks():
-        moved = frame.transform(points.rows(start, stop), everything, np.float64)
-        norms[start:stop] = np.einsum("ij,ij->i", moved, moved)
+        norms[start:stop] = _squared_norms(frame.transform(points.rows(start, stop), everything, np.float64))
     return replace(frame, squared_norm=norms)
 
 
 def copies(points: Points, squared_norm: Float[np.ndarray, " points"]) -> Int[np.ndarray, " points"]:
     """For each row the number of the first row that is equal to it (itself, if there is none before).
 
-    Only rows whose norms agree to twelve digits are compared, byte by byte.
+    Only rows whose norms agree within rounding are compared, byte by byte.
     """
     n = squared_norm.size
     first = np.arange(n)
     order = np.argsort(squared_norm, kind="stable")
     ordered = squared_norm[order]
     with np.errstate(invalid="ignore"):
-        close = np.diff(ordered) <= 1e-12 * ordered[1:]
+        close = np.diff(ordered) <= (1e-6 if points.dtype.itemsize <= 4 else 1e-12) * ordered[1:]
     close |= ordered[1:] == ordered[:-1]
     suspects = np.zeros(n, bool)
     suspects[order[1:][close]] = suspects[order[:-1][close]] = True

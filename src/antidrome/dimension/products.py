@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from antidrome.dimension.points import Points
-from antidrome.dimension.preparation import FAR, Frame, relative_error
+from antidrome.dimension.preparation import FAR, Frame, n_threads, relative_error
 from antidrome.dimension.selection import GROUP, Candidates
 
 RESIDENT_BYTES = 640 * 2**20
@@ -19,6 +18,7 @@ RESIDENT_BYTES = 640 * 2**20
 BAND_ROWS = 256
 SEGMENT_COLUMNS = 4096
 TILE_ROWS = 4096
+READ_ROWS = 512
 PROBED_ROWS = 24
 CHUNK = 1024
 """Columns per matrix product: bounds the rounding error of a sum at any D."""
@@ -74,13 +74,6 @@ def one_thread_each() -> Iterator[ThreadPoolExecutor]:
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads()) as pool:
         yield pool
-
-
-def n_threads() -> int:
-    """Cores this process may use, as OMP_NUM_THREADS has it."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(allowed, int(limit)) if limit.isdigit() and int(limit) else allowed)
 
 
 def _in_memory(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:
@@ -188,36 +181,37 @@ def _tile(
     far: np.ndarray,
     pool: ThreadPoolExecutor,
 ) -> np.ndarray:
-    """−2 x·y between two ranges of rows, float32."""
+    """x·y between two ranges of rows, float32; of a diagonal tile only what is right of its bands' first columns."""
     d = points.n_dimensions
     chunk = chunk_columns(d)
     product = np.zeros((one[1] - one[0], other[1] - other[0]), np.float32)
-    bands = [(a, min(a + BAND_ROWS * 2, product.shape[0])) for a in range(0, product.shape[0], BAND_ROWS * 2)]
 
     def read(rows: tuple[int, int], columns: slice) -> np.ndarray:
-        with np.errstate(over="ignore", under="ignore"):
-            block = frame.transform(points.rows(*rows, columns), columns, np.float32)
-        block[far[slice(*rows)]] = 0
+        block = np.empty((rows[1] - rows[0], columns.stop - columns.start), np.float32)
+
+        def part(a: int) -> None:
+            b = min(a + READ_ROWS, len(block))
+            with np.errstate(over="ignore", under="ignore"):
+                block[a:b] = frame.transform(points.rows(rows[0] + a, rows[0] + b, columns), columns, np.float32)
+            block[a:b][far[rows[0] + a : rows[0] + b]] = 0
+
+        list(pool.map(part, range(0, len(block), READ_ROWS)))
         return block
 
     for start in range(0, d, chunk):
         columns = slice(start, min(start + chunk, d))
         left = read(one, columns)
         right = left if one == other else read(other, columns)
-        scaled = -2 * left
 
-        def add(
-            band: tuple[int, int], scaled: np.ndarray = scaled, right: np.ndarray = right, first: bool = start == 0
-        ) -> None:
-            a, b = band
-            low = a if one == other else 0  # a diagonal tile needs its upper half only
-            target = product[a:b, low:]
+        def add(a: int, left: np.ndarray = left, right: np.ndarray = right, first: bool = start == 0) -> None:
+            b = min(a + 2 * BAND_ROWS, len(left))
+            low = a if one == other else 0
             if first:
-                np.matmul(scaled[a:b], right[low:].T, out=target)
+                np.matmul(left[a:b], right[low:].T, out=product[a:b, low:])
             else:
-                target += scaled[a:b] @ right[low:].T
+                product[a:b, low:] += left[a:b] @ right[low:].T
 
-        list(pool.map(add, bands))
+        list(pool.map(add, range(0, len(left), 2 * BAND_ROWS)))
     return product
 
 
@@ -238,7 +232,8 @@ def _offer_tile(
         columns = np.arange(other[0] + low, other[1])
         squares = padded((rows.size, columns.size))
         inner = squares[: rows.size, : columns.size]
-        np.add(product[start:stop, low:], norms[columns], out=inner)
+        np.multiply(product[start:stop, low:], np.float32(-2), out=inner)
+        inner += norms[columns]
         inner += norms[rows, None]
         if one == other:
             inner[np.tril_indices(inner.shape[0], m=inner.shape[1])] = np.inf

@@ -88,13 +88,20 @@ def block_analysis(
     rows = []
     settings = {"duplicates": duplicates, "progress": False}
     with show_progress("Block analysis", total=sum(chosen), unit="blocks", enabled=progress) as bar:
-        for b in chosen:
+        for b in tuple(chosen):
             found = []
-            for members in np.array_split(order[: n // b * b], b):
-                graph = whole if b == 1 and whole is not None else None
-                graph = graph if graph is not None else nearest_neighbours(points.select(np.sort(members)), **settings)
-                found.append(_measure(graph, method, discard_fraction, seed))
-                bar.advance()
+            try:
+                for members in np.array_split(order[: n // b * b], b):
+                    given = b == 1 and whole is not None
+                    graph = whole if given else nearest_neighbours(points.select(np.sort(members)), **settings)
+                    found.append(_measure(graph, method, discard_fraction, seed))
+                    bar.advance()
+            except InputError:
+                if b == 1:
+                    raise
+                chosen.remove(b)
+                left_out.append(b)
+                continue
             rows.append(_summary(np.array(found)))
     mean, error, spread = np.array(rows).T
     result = xr.Dataset(
@@ -107,7 +114,8 @@ def block_analysis(
         coords={"n_blocks": np.array(chosen)},
     )
     judged = judge(result["n_points"].values, mean, error)
-    notes = [f"Blocks {left_out} were left out: fewer than {MIN_BLOCK} points each."] if left_out else []
+    said = f"Blocks {sorted(left_out)} were left out: fewer than {MIN_BLOCK} points each, or too few usable ratios."
+    notes = [said] if left_out else []
     return result.assign_attrs(**attributes(judged), notes=notes, citations=["facco2017", "ansuini2019"])
 
 
