@@ -7,6 +7,8 @@ from .hodgkin_huxley import TWELVE_PARAMETERS as TWELVE_PARAMETERS
 from .hodgkin_huxley import HodgkinHuxley as HodgkinHuxley
 from .hodgkin_huxley import eight_parameter_prior as eight_parameter_prior
 from .hodgkin_huxley import twelve_parameter_prior as twelve_parameter_prior
+from .jaxley_cells import jaxley_parameters as jaxley_parameters
+from .jaxley_cells import jaxley_simulator as jaxley_simulator
 from .mixtures import bimodal_mixture as bimodal_mixture
 from .mixtures import unimodal_mixture as unimodal_mixture
 from .model import Model as Model
@@ -38,6 +40,8 @@ __all__ = [
     "eight_parameter_prior",
     "glm",
     "hodgkin_huxley_speed",
+    "jaxley_parameters",
+    "jaxley_simulator",
     "named_model",
     "noise_stimulus",
     "resampled_stimulus",

@@ -52,7 +52,7 @@ def lotka_volterra(theta: Float[Array, "4"], key: PRNGKeyArray) -> Float[Array, 
 def _solve(slope: Callable[[Array], Array], start: Array, step: float, every: int) -> Float[Array, "10 d"]:
     """Ten values, the first at the start, each ``every`` Runge–Kutta steps after the one before."""
 
-    def one(_: int, state: Array) -> Array:
+    def one(_: Array | int, state: Array) -> Array:
         k1 = slope(state)
         k2 = slope(state + step / 2 * k1)
         k3 = slope(state + step / 2 * k2)

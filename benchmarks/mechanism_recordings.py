@@ -1,0 +1,110 @@
+"""Claim: the posterior of an eight-parameter Hodgkin–Huxley model reproduces in-vitro recordings, in minutes a cell.
+
+Current-clamp sweeps of mouse cortex (Allen Cell Types Database, as in Gonçalves et al. 2020), seven features (spike
+count, mean and standard deviation of the resting potential, and mean, standard deviation, skewness and kurtosis during
+the step), voltages corrected for a liquid-junction potential of -14 mV. Goals: posterior predictive traces with the
+spike count within 2 of the measured one, rest within 1 mV, below 10 minutes a cell on two cores.
+
+    python -m benchmarks.mechanism_recordings [--cells N] [--budget 100000] [--quick] [--json FILE] [--seed N]
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import data_folder, finish, options, show
+
+AFTER_STEP_MS = 5.0
+DT_MS = 0.025
+SHARES = (0.2, 0.4, 0.4)
+PREDICTIVE = 200
+
+
+def recorded(path: Path) -> tuple[Any, np.ndarray, Any]:
+    """Stimulus, observed features and the model of one sweep."""
+    from antidrome.mechanism.models import HodgkinHuxley, current_density, resampled_stimulus
+    from antidrome.recordings.current_clamp import read_current_clamp, stimulus_epoch
+
+    recording = read_current_clamp(path)
+    on_ms, off_ms = stimulus_epoch(recording)
+    sampling_ms = 1000 / recording.attrs["sampling_rate_hz"]
+    kept = round((off_ms + AFTER_STEP_MS) / sampling_ms)
+    current = recording["current_pa"].values[0, :kept]
+    density = current_density(current, "pA", recording.attrs["area_cm2"])
+    stimulus = resampled_stimulus(density, sampling_ms, on_ms, off_ms, dt_ms=DT_MS)
+    model = HodgkinHuxley(stimulus)
+    voltage = recording["voltage_mv"].values[0, :kept] + recording.attrs["junction_potential_mv"]
+    return stimulus, model.features_of(voltage, sampling_ms), model
+
+
+def run_cell(path: Path, budget: int, seed: int) -> dict[str, Any]:
+    """Fit one cell; how far posterior predictive features are from the measured ones."""
+    from antidrome.mechanism import SNPE
+    from antidrome.mechanism.models import eight_parameter_prior
+
+    started = time.perf_counter()
+    _, observed, model = recorded(path)
+    simulations = [round(share * budget) for share in SHARES]
+    estimator = SNPE(rounds=len(SHARES), simulations=simulations, diagnose=False, seed=seed)
+    estimator.fit(model, eight_parameter_prior(), observed, progress=False)
+    samples = estimator.sample(PREDICTIVE, seed=seed).values
+    minutes = (time.perf_counter() - started) / 60
+    batch = model.run(samples, seed=seed)
+    features = batch.features[batch.valid]
+    names = list(model.feature_names)
+    error = np.abs(np.median(features, axis=0) - observed)
+    count, rest, mean = (names.index(name) for name in ("spike_count", "rest_mean_mv", "mean_mv"))
+    prior = model.run(eight_parameter_prior().sample(seed, PREDICTIVE), seed=seed).features
+    return {
+        "cell": path.stem,
+        "spikes": float(observed[count]),
+        "spike_count_error": float(error[count]),
+        "rest_error_mv": float(error[rest]),
+        "mean_error_mv": float(error[mean]),
+        "share_of_traces_within_2_spikes": float(np.mean(np.abs(features[:, count] - observed[count]) <= 2)),
+        "share_of_traces_within_1_mv_of_rest": float(np.mean(np.abs(features[:, rest] - observed[rest]) <= 1)),
+        "share_of_prior_within_2_spikes": float(np.mean(np.abs(prior[:, count] - observed[count]) <= 2)),
+        "minutes": minutes,
+        "observed": dict(zip(names, observed.tolist(), strict=True)),
+        "predicted": dict(zip(names, np.median(features, axis=0).tolist(), strict=True)),
+        "rounds": [
+            {"effective": report.effective, "largest_weight": report.largest_weight}
+            for report in estimator.posterior_.reports
+        ],
+    }
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = options(__doc__)
+    parser.add_argument("--cells", type=int, help="only the first so many")
+    parser.add_argument("--budget", type=int, help="simulations a cell")
+    arguments = parser.parse_args()
+    started = time.time()
+    paths = sorted((data_folder() / "mechanism" / "allen_cell_types").glob("*.npz"))
+    paths = paths[: arguments.cells or (1 if arguments.quick else len(paths))]
+    budget = arguments.budget or (1500 if arguments.quick else 100_000)
+    cells = []
+    for path in paths:
+        cells.append(run_cell(path, budget, arguments.seed))
+        print(f"{path.stem}: {cells[-1]['minutes']:.1f} minutes", flush=True)
+    columns = ["spikes", "spike_count_error", "rest_error_mv", "mean_error_mv", "share_of_traces_within_2_spikes"]
+    show(
+        f"In-vitro recordings, {budget:,} simulations a cell (errors of the median posterior predictive trace)",
+        ["cell", *columns, "minutes"],
+        [[cell["cell"], *(cell[name] for name in columns), cell["minutes"]] for cell in cells],
+    )
+    good = sum(cell["spike_count_error"] <= 2 and cell["rest_error_mv"] <= 1 for cell in cells)
+    headline = (
+        f"{good} of {len(cells)} cells are reproduced (spike count within 2, rest within 1 mV) with {budget:,}"
+        f" simulations; {max(cell['minutes'] for cell in cells):.1f} minutes for the slowest."
+    )
+    finish({"headline": headline, "cells": cells, "budget": budget}, started, arguments.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""A Jaxley cell as a simulator."""
+
+import numpy as np
+import pytest
+
+from antidrome.errors import InputError
+from antidrome.mechanism.models.jaxley_cells import jaxley_parameters, jaxley_simulator
+from antidrome.mechanism.models.voltage_features import voltage_features
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_compartment_with_hodgkin_huxley_channels() -> None:
+    jaxley = pytest.importorskip("jaxley")
+    from jaxley.channels import HH
+
+    cell = jaxley.Compartment()
+    cell.insert(HH())
+    cell.stimulate(jaxley.step_current(i_delay=5.0, i_dur=20.0, i_amp=0.005, delta_t=0.025, t_max=30.0))
+    with pytest.raises(InputError, match="no trainable parameter"):
+        jaxley_simulator(cell, stimulus_on_ms=5.0, stimulus_off_ms=25.0)
+    for name in ("HH_gNa", "HH_gK"):
+        cell.make_trainable(name)
+    with pytest.raises(InputError, match="0 recordings"):
+        jaxley_simulator(cell, stimulus_on_ms=5.0, stimulus_off_ms=25.0)
+    cell.record("v")
+    assert jaxley_parameters(cell) == ("HH_gNa", "HH_gK")
+    simulator = jaxley_simulator(cell, stimulus_on_ms=5.0, stimulus_off_ms=25.0, batch=4)
+    batch = simulator.run(np.array([[0.12, 0.036], [0.0, 0.036]]), seed=0)
+    assert batch.valid.all()
+    cell.set("HH_gNa", 0.12)
+    cell.set("HH_gK", 0.036)
+    trace = np.asarray(jaxley.integrate(cell, delta_t=0.025))[0]
+    expected = voltage_features(trace, 0.025, 5.0, 25.0)
+    np.testing.assert_allclose(batch.features[0], list(expected.values()), rtol=5e-3, atol=5e-3)
+    assert batch.features[1, 0] == 0, "without sodium there is no spike"
+    with pytest.raises(InputError, match="3 columns; the cell has 2 trainable"):
+        simulator.run(np.zeros((1, 3)), seed=0)
