@@ -39,7 +39,7 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "file://$(CURDIR)/docs/_build/html/index.html"
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.bench $(VENV)/.peers
 	set -e; for file in $$(grep -l __main__ benchmarks/*.py); do \
 	  name=$$(basename $$file .py); $(BIN)/python -m benchmarks.$$name $(BENCH); \
 	done
@@ -74,6 +74,11 @@ $(VENV)/.check: $(VENV)/.test
 
 $(VENV)/.docs: $(VENV)/.package
 	$(PIP) --editable '.[docs]'
+	touch $@
+
+# DADApy wants NumPy 1 and JAX 0.4.30: an environment of its own; where it cannot be installed, benchmarks say so
+$(VENV)/.peers: $(VENV)/.made
+	$(PYTHON) -m venv $(VENV)/peers && $(VENV)/peers/bin/pip install --quiet dadapy==0.3.4 || true
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.package
