@@ -201,8 +201,9 @@ def _with_copies(
     distance, neighbour = np.empty((first.size, k)), np.empty((first.size, k), np.int64)
     alone = (count[back] == 1) & (found.distance.shape[1] >= k)
     alone &= (count[found.neighbour[back]] == 1).all(axis=1)
-    distance[alone] = found.distance[back[alone], :k]
-    neighbour[alone] = kept[found.neighbour[back[alone], :k]]
+    if alone.any():
+        distance[alone] = found.distance[back[alone], :k]
+        neighbour[alone] = kept[found.neighbour[back[alone], :k]]
     for point in np.flatnonzero(~alone):
         own = back[point]
         members = order[start[own] : start[own] + min(count[own], k + 1)]
