@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
-from antidrome.recordings.current_clamp import current_clamp, read_current_clamp, stimulus_epoch
+from antidrome.recordings.current_clamp import current_clamp_from_array, read_current_clamp, stimulus_epoch
 
 TIME_MS = np.arange(1000) * 0.1
 CURRENT_PA = np.where((TIME_MS >= 20) & (TIME_MS < 80), 150.0, 0.0)
@@ -31,7 +31,7 @@ def check(recording, n_sweeps: int = 1) -> None:
 )
 def test_units(voltage_unit: str, v_factor: float, current_unit: str, i_factor: float) -> None:
     check(
-        current_clamp(
+        current_clamp_from_array(
             VOLTAGE_MV * v_factor,
             CURRENT_PA * i_factor,
             10_000,
@@ -42,9 +42,9 @@ def test_units(voltage_unit: str, v_factor: float, current_unit: str, i_factor: 
 
 
 def test_densities_need_an_area() -> None:
-    check(current_clamp(VOLTAGE_MV, CURRENT_PA * 1e-6 / 1e-4, 10_000, current_unit="µA/cm²", area_cm2=1e-4))
+    check(current_clamp_from_array(VOLTAGE_MV, CURRENT_PA * 1e-6 / 1e-4, 10_000, current_unit="µA/cm²", area_cm2=1e-4))
     with pytest.raises(InputError, match="needs area_cm2"):
-        current_clamp(VOLTAGE_MV, CURRENT_PA, 10_000, current_unit="µA/cm²")
+        current_clamp_from_array(VOLTAGE_MV, CURRENT_PA, 10_000, current_unit="µA/cm²")
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,12 @@ def test_densities_need_an_area() -> None:
 def test_what_cannot_be_is_refused(changes: dict, message: str) -> None:
     arguments = {"voltage": VOLTAGE_MV, "current": CURRENT_PA, "sampling_rate_hz": 10_000} | changes
     with pytest.raises(InputError, match=message):
-        current_clamp(**arguments)
+        current_clamp_from_array(**arguments)
 
 
 def test_a_current_that_never_changes_has_no_epoch() -> None:
     with pytest.raises(InputError, match="never changes"):
-        stimulus_epoch(current_clamp(VOLTAGE_MV, np.zeros(1000), 10_000))
+        stimulus_epoch(current_clamp_from_array(VOLTAGE_MV, np.zeros(1000), 10_000))
 
 
 @pytest.mark.parametrize(
@@ -136,14 +136,16 @@ def test_abf(tmp_path: Path) -> None:
     writer = pytest.importorskip("pyabf.abfWriter")
     path = tmp_path / "cell.abf"
     writer.writeABF1(np.stack([VOLTAGE_MV] * 2), str(path), 10_000, units="mV")
-    recording = read_current_clamp(path)
+    with pytest.raises(InputError, match="gives its command in no unit"):
+        read_current_clamp(path)
+    recording = read_current_clamp(path, current_unit="pA")
     assert recording["voltage_mv"].shape == (2, 1000)
     np.testing.assert_allclose(recording["voltage_mv"][0], VOLTAGE_MV, atol=0.05)
     content = path.read_bytes()
     for n in (20, 600, 3000):
         path.write_bytes(content[:n])
         with pytest.raises(FileFormatError, match=r"cut short|cannot be read as ABF"):
-            read_current_clamp(path)
+            read_current_clamp(path, current_unit="pA")
 
 
 def test_hostile_and_foreign_files(tmp_path: Path) -> None:

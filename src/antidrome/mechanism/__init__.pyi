@@ -1,4 +1,5 @@
 from . import models as models
+from . import samplers as samplers
 from . import simulate as simulate
 from .densities.embedding import TraceFeatures as TraceFeatures
 from .densities.network import FlowSettings as FlowSettings
@@ -39,5 +40,6 @@ __all__ = [
     "as_prior",
     "diagnose",
     "models",
+    "samplers",
     "simulate",
 ]

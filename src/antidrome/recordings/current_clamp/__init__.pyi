@@ -1,5 +1,5 @@
 from .reading import read_current_clamp as read_current_clamp
-from .sweeps import current_clamp as current_clamp
+from .sweeps import current_clamp_from_array as current_clamp_from_array
 from .sweeps import stimulus_epoch as stimulus_epoch
 
-__all__ = ["current_clamp", "read_current_clamp", "stimulus_epoch"]
+__all__ = ["current_clamp_from_array", "read_current_clamp", "stimulus_epoch"]

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.recordings.current_clamp.sweeps import CURRENT_UNITS, VOLTAGE_UNITS, current_clamp
+from antidrome.recordings.current_clamp.sweeps import CURRENT_UNITS, VOLTAGE_UNITS, current_clamp_from_array
 
 _HEADER_BYTES = 512
 
@@ -40,7 +40,7 @@ def read_abf_sweeps(path: Path, asked: Mapping[str, Any], area_cm2: float | None
     except Exception as error:  # pyabf raises whatever a damaged header leads to
         raise FileFormatError(f"{path} cannot be read as ABF: {type(error).__name__}: {error}") from error
     voltage, current, current_unit, rate, notes = found
-    return current_clamp(
+    return current_clamp_from_array(
         voltage,
         current,
         rate,
@@ -61,7 +61,7 @@ def _sweeps(
     for sweep in file.sweepList:
         file.setSweep(sweep, channel=channel)
         voltage.append(np.array(file.sweepY, np.float64))
-        command_unit = str(file.sweepUnitsC).strip()
+        command_unit = str(file.sweepUnitsC).strip("\0 ")
         current.append(np.array(file.sweepC, np.float64))
     if recorded is not None:
         current, command_unit = [], units[recorded]
@@ -71,7 +71,7 @@ def _sweeps(
     unit = asked["current_unit"] or command_unit
     if unit not in CURRENT_UNITS:
         raise InputError(
-            f"{path} gives the command in {command_unit!r}: this is no current clamp; or give current_unit."
+            f"{path} gives its command in {command_unit or 'no unit'}; if it is a current clamp, say with current_unit."
         )
     if asked["sampling_rate_hz"] and abs(asked["sampling_rate_hz"] - file.dataRate) > 0.01 * file.dataRate:
         raise InputError(f"{path} is sampled at {file.dataRate} Hz, not at {asked['sampling_rate_hz']:g} Hz.")

@@ -12,7 +12,7 @@ import xarray as xr
 from pynwb.icephys import CurrentClampSeries, CurrentClampStimulusSeries
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.recordings.current_clamp.sweeps import current_clamp
+from antidrome.recordings.current_clamp.sweeps import current_clamp_from_array
 from antidrome.recordings.nwb import open_nwb
 from antidrome.recordings.options import ReadOptions
 
@@ -54,7 +54,7 @@ def read_nwb_sweeps(
     length = min(map(len, [*voltage, *current]))
     notes = [] if all(len(x) == length for x in [*voltage, *current]) else [f"sweeps are cut to {length} samples"]
     labels = labels if len(set(labels)) == len(labels) else [s.name for s in responses]
-    return current_clamp(
+    return current_clamp_from_array(
         np.stack([v[:length] for v in voltage]),
         np.stack([c[:length] for c in current]),
         rates[0],

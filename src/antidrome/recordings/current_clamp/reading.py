@@ -48,7 +48,7 @@ def read_current_clamp(
 
     Returns
     -------
-    Dataset with `voltage_mv` and `current_pa` (sweep, time); see `current_clamp`.
+    Dataset with `voltage_mv` and `current_pa` (sweep, time); see `current_clamp_from_array`.
 
     Raises
     ------

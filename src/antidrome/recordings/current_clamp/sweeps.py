@@ -26,7 +26,7 @@ _PLAUSIBLE_MV = (1.0, 500.0)
 _PLAUSIBLE_PA = (1e-1, 1e6)
 
 
-def current_clamp(
+def current_clamp_from_array(
     voltage: Any,
     current: Any,
     sampling_rate_hz: float,
@@ -71,7 +71,7 @@ def current_clamp(
 
     Examples
     --------
-    >>> recording = current_clamp([-70.0, -65.0, -70.0], [0.0, 0.1, 0.0], 1000.0, current_unit="nA")
+    >>> recording = current_clamp_from_array([-70.0, -65.0, -70.0], [0.0, 0.1, 0.0], 1000.0, current_unit="nA")
     >>> recording["current_pa"].values.tolist(), recording["time"].values.tolist()
     ([[0.0, 100.0, 0.0]], [0.0, 0.001, 0.002])
     """
@@ -111,7 +111,7 @@ def stimulus_epoch(recording: xr.Dataset, sweep: Any = None) -> tuple[float, flo
     Parameters
     ----------
     recording
-        From `current_clamp` or `read_current_clamp`.
+        From `current_clamp_from_array` or `read_current_clamp`.
     sweep
         Label of the sweep; not needed if there is only one.
 

@@ -13,7 +13,7 @@ import xarray as xr
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.archives import load_npz
 from antidrome.recordings.csv_files import load_table
-from antidrome.recordings.current_clamp.sweeps import current_clamp
+from antidrome.recordings.current_clamp.sweeps import current_clamp_from_array
 
 _VOLTAGE = re.compile(
     r"^(voltage|membrane_potential|vm|v|response)(?:[_ (\[]+(mV|V|uV|µV)[)\]]?)?(?:[_ ]*(\d+))?$", re.I
@@ -46,7 +46,7 @@ def read_table_sweeps(
     voltage, voltage_unit = _series(arrays, _VOLTAGE, "voltage", path)
     current, current_unit = _series(arrays, _CURRENT, "current", path)
     rate = _sampling_rate(arrays, asked["sampling_rate_hz"], path)
-    return current_clamp(
+    return current_clamp_from_array(
         voltage,
         current,
         rate,
