@@ -63,7 +63,7 @@ def run_simulate(config: SimulateModel) -> int:
             store=config.output,
             parameter_names=prior.names,
             shard=shard,
-            identity={"model": config.model, "prior": prior.to_dict()},
+            identity={"model": _identity(config.model), "prior": prior.to_dict()},
         )
     failed = int((~done.valid).sum())
     text = f"{len(done):,} of {config.simulations:,} simulations in {config.output}, {failed:,} of them failed\n"
@@ -82,6 +82,18 @@ def draw_from_prior(prior: Prior, n: int, seed: int) -> numpy.ndarray:
 
     blocks = [prior.sample(fold_in(seed, f"mechanism/theta-{b}"), THETA_BLOCK) for b in range(-(-n // THETA_BLOCK))]
     return np.concatenate(blocks)[:n]
+
+
+def _identity(model: str) -> str:
+    """What the simulations are of: a model's name; for a file also its content, wherever it lies."""
+    import hashlib
+
+    place = Path(model if model.endswith(".py") else model.rpartition(":")[0] or model)
+    if place.suffix != ".py" or not place.is_file():
+        return model
+    return (
+        f"{model[model.rfind(place.name) :]}, BLAKE2b {hashlib.blake2b(place.read_bytes(), digest_size=8).hexdigest()}"
+    )
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:

@@ -1,0 +1,68 @@
+"""``antidrome mechanism simulate`` as typed: shards, going on, mistakes in one sentence."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from antidrome.cli import main
+from antidrome.mechanism.simulate import read_simulations
+
+MODEL = """
+from antidrome.mechanism.simulate import PythonSimulator
+
+prior = {"a": (-1, 1), "b": (0, 2)}
+
+def function(theta, rng):
+    if theta[0] > 0.8:
+        raise ValueError("a is too large")
+    return {"x": theta[0] + rng.standard_normal()}
+
+simulator = PythonSimulator(function, n_processes=0, batched=False)
+"""
+
+
+@pytest.fixture
+def model(tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "model.py"
+    path.write_text(MODEL)
+    return path
+
+
+def test_shards_make_the_whole_and_more_can_be_added(model: pathlib.Path, capsys) -> None:
+    folder, whole = model.parent / "shards", model.parent / "whole"
+    command = ["mechanism", "simulate", str(model), "--simulations", "60"]
+    for i in (1, 0, 2):
+        assert main([*command, "-o", str(folder), "--shard", f"{i}/3"]) == 0
+    assert "60 of 60 simulations" in capsys.readouterr().out
+    assert main([*command, "-o", str(whole)]) == 0
+    printed = capsys.readouterr().out
+    assert "exception: ValueError: a is too large" in printed
+    parts, one = read_simulations(folder), read_simulations(whole)
+    np.testing.assert_array_equal(parts.theta, one.theta)
+    np.testing.assert_array_equal(parts.features, one.features)
+    assert one.parameter_names == ("a", "b")
+    assert np.array_equal(one.valid, one.theta[:, 0] <= 0.8)
+    more = ["mechanism", "simulate", str(model), "--simulations", "90", "-o", str(whole)]
+    assert main(more) == 0
+    assert np.array_equal(read_simulations(whole).features[:60], one.features, equal_nan=True)
+    assert main([*more, "--seed", "1"]) == 2
+    assert "with other parameters" in capsys.readouterr().err
+
+
+def test_models_of_the_package(tmp_path: pathlib.Path) -> None:
+    assert main(["mechanism", "simulate", "gaussian_mixture", "--simulations", "20", "-o", str(tmp_path / "s")]) == 0
+    assert len(read_simulations(tmp_path / "s")) == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shard", "3/3"], "--shard 3/3: expected i/n with i from 0 to n-1"),
+        (["--simulations", "0"], "simulations is 0; expected at least 1"),
+        (["--timeout-s", "3"], "timeout_s: only for simulators that are Python functions"),
+    ],
+)
+def test_mistakes_are_one_sentence(model: pathlib.Path, capsys, options: list[str], message: str) -> None:
+    assert main(["mechanism", "simulate", str(model), "-o", str(model.parent / "s"), *options]) == 2
+    assert message in capsys.readouterr().err
