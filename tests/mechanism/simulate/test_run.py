@@ -164,3 +164,43 @@ def test_killed_runs_lose_and_repeat_nothing(tmp_path: Path) -> None:
     calls = log.read_text().splitlines()
     assert kills == 3
     assert len(calls) - len(set(calls)) <= first_calls + 2 * kills
+
+
+def test_batched_functions_resume_to_the_same_numbers(tmp_path: Path) -> None:
+    """A batched call draws one seed for all its rows, so rows are always run in the same groups."""
+    theta = np.random.default_rng(1).random((600, 2))
+
+    def function(theta, rng):
+        return theta + rng.normal(size=theta.shape)
+
+    def batched() -> PythonSimulator:
+        return PythonSimulator(function, n_processes=0, batched=True)
+
+    whole = run_simulations(batched(), theta, seed=1, progress=False)
+    run_simulations(batched(), theta, seed=1, store=tmp_path, shard=(1, 3), progress=False)
+    run_simulations(batched(), theta, seed=1, store=tmp_path, shard=(0, 2), progress=False)
+    same(run_simulations(batched(), theta, seed=1, store=tmp_path, progress=False), whole)
+
+
+@pytest.mark.slow
+def test_on_an_executor_failures_are_found_too() -> None:
+    """Blocks on other processes (as on a cluster), each with a guarded worker there."""
+    from antidrome.core.executor import process_pool
+
+    def function(theta, rng):
+        import os
+
+        if theta[0] > 0.9:
+            os._exit(3)
+        return theta + rng.normal(size=2)
+
+    with process_pool(1) as pool, PythonSimulator(function, executor=pool, batched=False) as there:
+        done = run_simulations(there, THETA, seed=1, progress=False)
+    assert np.array_equal(done.valid, THETA[:, 0] <= 0.9)
+    assert {failure.kind for failure in done.failures} == {"crash"}
+
+    def harmless(theta, rng):
+        return theta + rng.normal(size=2)
+
+    here = run_simulations(PythonSimulator(harmless, n_processes=0, batched=False), THETA, seed=1, progress=False)
+    np.testing.assert_array_equal(done.features[done.valid], here.features[done.valid])
