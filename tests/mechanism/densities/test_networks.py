@@ -113,7 +113,7 @@ def test_flow_integrates_to_one_and_samples_have_its_density(flow: SplineFlow) -
 
 
 def test_flow_is_autoregressive_and_invertible(flow: SplineFlow) -> None:
-    layer, context = flow.transforms[0], jnp.ones((3, 6))
+    layer, context = jax.tree.map(lambda a: a[0], flow.transforms), jnp.ones((3, 6))
     u = jax.random.normal(KEY, (3, 2))
     z, change = layer.forward(u, context)
     np.testing.assert_allclose(layer.backward(z, context), u, atol=0.03)

@@ -58,11 +58,11 @@ def test_bias_shows_in_ranks_and_width_in_coverage(rng, unchecked_types) -> None
 
 
 def test_weights_correct_for_where_pairs_came_from(rng, unchecked_types) -> None:
-    """Truths from N(1, 1) instead of the prior look biased; weighted by prior over proposal they do not."""
-    u = 1 + rng.standard_normal((4000, 1))
+    """Truths from N(½, 1) instead of the prior look biased; weighted by prior over proposal they do not."""
+    u = 0.5 + rng.standard_normal((4000, 1))
     x = u + rng.standard_normal((4000, 1))
     samples = x[:, None] / 2 + np.sqrt(0.5) * rng.standard_normal((4000, DRAWS, 1))
-    weights = np.exp(-0.5 * u[:, 0] ** 2 + 0.5 * (u[:, 0] - 1) ** 2)
+    weights = np.exp(-0.5 * u[:, 0] ** 2 + 0.5 * (u[:, 0] - 0.5) ** 2)
     levels = rank_levels(Pairs(u, x, weights, samples))[:, 0]
     assert uniformity(levels, np.ones(4000))[1] < 1e-6
     assert uniformity(levels, weights)[1] > 0.01

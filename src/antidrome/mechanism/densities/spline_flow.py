@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from antidrome.mechanism.densities.bayesian import Linear
 
@@ -196,7 +196,7 @@ class SplineFlow(eqx.Module):
     linear: LinearStep
     entry: Linear
     blocks: tuple[Linear, ...]
-    transforms: tuple[AutoregressiveLayer, ...]
+    transforms: AutoregressiveLayer  # all of them, stacked along a first axis, so that one is compiled
     n_dimensions: int = eqx.field(static=True)
 
     def __init__(
@@ -214,9 +214,9 @@ class SplineFlow(eqx.Module):
         self.linear = LinearStep(n_features, n_dimensions)
         self.entry = Linear(n_features, n_context, gain=0.7, key=keys[0])
         self.blocks = tuple(Linear(n_context, n_context, gain=0.5, key=k) for k in keys[1:3])
-        self.transforms = tuple(
-            AutoregressiveLayer(n_dimensions, n_context, hidden=hidden, bins=bins, key=k) for k in keys[3:]
-        )
+        self.transforms = eqx.filter_vmap(
+            lambda k: AutoregressiveLayer(n_dimensions, n_context, hidden=hidden, bins=bins, key=k)
+        )(keys[3:])
         self.n_dimensions = n_dimensions
 
     def condition(self, x: Float[Array, "n k"], key: PRNGKeyArray | None = None) -> FlowContext:
@@ -228,14 +228,21 @@ class SplineFlow(eqx.Module):
 
     def log_prob(self, u: Float[Array, "n D"], context: FlowContext) -> Float[Array, " n"]:
         """Log density, row by row."""
-        u, total = self.linear.forward(u, context.mean)
-        for transform in self.transforms:
-            u, change = transform.forward(u, context.hidden)
-            total, u = total + change, u[:, ::-1]
+        arrays, static = eqx.partition(self.transforms, eqx.is_array)
+
+        def step(state: tuple[Array, Array], layer: PyTree) -> tuple[tuple[Array, Array], None]:
+            u, total = state
+            u, change = eqx.combine(layer, static).forward(u, context.hidden)
+            return (u[:, ::-1], total + change), None
+
+        (u, total), _ = jax.lax.scan(step, self.linear.forward(u, context.mean), arrays)
         return total - 0.5 * jnp.sum(jnp.square(u), axis=1) - 0.5 * self.n_dimensions * jnp.log(2 * jnp.pi)
 
     def sample(self, noise: Float[Array, "n D"], context: FlowContext) -> Float[Array, "n D"]:
         """Standard normal noise to samples, row by row."""
-        for transform in reversed(self.transforms):
-            noise = transform.backward(noise[:, ::-1], context.hidden)
-        return self.linear.backward(noise, context.mean)
+        arrays, static = eqx.partition(self.transforms, eqx.is_array)
+
+        def step(z: Array, layer: PyTree) -> tuple[Array, None]:
+            return eqx.combine(layer, static).backward(z[:, ::-1], context.hidden), None
+
+        return self.linear.backward(jax.lax.scan(step, noise, arrays, reverse=True)[0], context.mean)

@@ -17,7 +17,7 @@ from antidrome.mechanism.densities.mixture_network import MixtureNetwork, factor
 from antidrome.mechanism.densities.network import DensityNetwork
 from antidrome.mechanism.features import FeatureScaling
 
-CHUNK = 2048
+CHUNK = 1024
 
 
 @runtime_checkable
@@ -146,15 +146,14 @@ def _mixture_at(networks: tuple[DensityNetwork, ...], x: np.ndarray, weight_samp
 def _in_chunks(function: Any, *arrays: np.ndarray) -> np.ndarray:
     """Apply a compiled function of rows to blocks of one shape, so that it is compiled once; float64 out."""
     n, parts = len(arrays[0]), []
-    size = CHUNK if n > CHUNK // 8 else CHUNK // 8
-    for start in range(0, n, size):
-        block = [np.asarray(a[start : start + size], np.float32) for a in arrays]
-        short = size - len(block[0])
+    for start in range(0, n, CHUNK):
+        block = [np.asarray(a[start : start + CHUNK], np.float32) for a in arrays]
+        short = CHUNK - len(block[0])
         block = [np.concatenate([b, np.repeat(b[-1:], short, axis=0)]) if short else b for b in block]
-        parts.append(np.asarray(function(*block), float)[: size - short])
+        parts.append(np.asarray(function(*block), float)[: CHUNK - short])
     if parts:
         return np.concatenate(parts)
-    return np.zeros((0, *np.shape(function(*(np.zeros((size, a.shape[1]), np.float32) for a in arrays)))[1:]))
+    return np.zeros((0, *np.shape(function(*(np.zeros((CHUNK, a.shape[1]), np.float32) for a in arrays)))[1:]))
 
 
 @eqx.filter_jit

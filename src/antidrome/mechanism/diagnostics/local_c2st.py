@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
-from antidrome.core.seeds import fold_in, generator
+from antidrome.core.seeds import generator
 from antidrome.mechanism.diagnostics.calibration import Pairs
 
-ITERATIONS = 40
+ITERATIONS = 8
+RIDGE = 1.0
+COMPONENTS = 4
+"""Principal components of the features that the classifier sees."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,15 @@ def local_c2st(
 ) -> LocalTest:
     """Train a classifier on pairs (truth, x) against (posterior sample, x), and look at it at the observation.
 
+    The classifier is a logistic regression on the parameters, their products, and their products with the leading
+    principal components of the features: it sees errors of location, width and correlation that change with x.
+
     Parameters
     ----------
     pairs
         With weights; rows are drawn in proportion to them.
     scaled_features, scaled_observation
-        Inputs (n, k) and (k,); gaps are allowed (gradient-boosted trees take them).
+        (n, k) and (k,); gaps count as the mean.
     samples_at_observation
         (L, D).
     permutations
@@ -57,23 +64,47 @@ def local_c2st(
     n = len(pairs.u)
     rows = draw.choice(n, size=n, p=pairs.weights / pairs.weights.sum())
     sampled = pairs.samples[rows, draw.integers(0, pairs.samples.shape[1], n)]
-    truth = np.hstack([pairs.u[rows], scaled_features[rows]])
-    posterior = np.hstack([sampled, scaled_features[rows]])
-    where = np.hstack([samples_at_observation, np.tile(scaled_observation, (len(samples_at_observation), 1))])
+    centre, axes = _leading_axes(np.nan_to_num(scaled_features[rows]))
+    x = (np.nan_to_num(scaled_features[rows]) - centre) @ axes
+    observed = (np.nan_to_num(scaled_observation) - centre) @ axes
+    level, spread = pairs.u[rows].mean(axis=0), pairs.u[rows].std(axis=0) + 1e-12
+    truth = _products((pairs.u[rows] - level) / spread, x)
+    posterior = _products((sampled - level) / spread, x)
+    there = np.tile(observed, (len(samples_at_observation), 1))
+    where = _products((samples_at_observation - level) / spread, there)
 
-    def statistic(exchanged: np.ndarray, number: int) -> float:
+    def statistic(exchanged: np.ndarray) -> float:
         a = np.where(exchanged[:, None], posterior, truth)
         b = np.where(exchanged[:, None], truth, posterior)
-        return _statistic(a, b, where, fold_in(seed, f"classifier/{number}"))
+        return float(np.mean(np.square(_probability(a, b, where) - 0.5)))
 
-    observed = statistic(np.zeros(n, bool), 0)
-    null = np.array([statistic(draw.random(n) < 0.5, i + 1) for i in range(permutations)])
-    return LocalTest(observed, null, float((1 + np.sum(null >= observed)) / (1 + permutations)))
+    found = statistic(np.zeros(n, bool))
+    null = np.array([statistic(draw.random(n) < 0.5) for _ in range(permutations)])
+    return LocalTest(found, null, float((1 + np.sum(null >= found)) / (1 + permutations)))
 
 
-def _statistic(a: np.ndarray, b: np.ndarray, where: np.ndarray, seed: int) -> float:
-    from sklearn.ensemble import HistGradientBoostingClassifier
+def _leading_axes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (k,) and the leading principal axes (k, m), scaled so that components have unit variance."""
+    centre = x.mean(axis=0)
+    _, singular, axes = np.linalg.svd(x - centre, full_matrices=False)
+    keep = (singular > 1e-6 * max(singular.max(initial=0.0), 1e-12)) & (np.arange(len(singular)) < COMPONENTS)
+    return centre, axes[keep].T * (np.sqrt(len(x)) / singular[keep])
 
-    classifier = HistGradientBoostingClassifier(max_iter=ITERATIONS, max_leaf_nodes=8, random_state=seed % 2**32)
-    classifier.fit(np.vstack([a, b]), np.repeat([1, 0], len(a)))
-    return float(np.mean(np.square(classifier.predict_proba(where)[:, 1] - 0.5)))
+
+def _products(u: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """1, u, uᵢuⱼ (i ≤ j), uᵢx, clipped to where they can still be told apart."""
+    rows, columns = np.triu_indices(u.shape[1])
+    with_x = (u[:, :, None] * x[:, None, :]).reshape(len(u), -1)
+    return np.clip(np.column_stack([np.ones(len(u)), u, u[:, rows] * u[:, columns], with_x]), -20, 20)
+
+
+def _probability(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Probability of class `a` at `where`, by ridge logistic regression (iteratively reweighted least squares)."""
+    inputs, labels = np.vstack([a, b]), np.repeat([1.0, 0.0], len(a))
+    ridge = RIDGE * np.eye(inputs.shape[1])
+    coefficients = np.zeros(inputs.shape[1])
+    for _ in range(ITERATIONS):
+        p = expit(inputs @ coefficients)
+        curvature = (inputs * (p * (1 - p))[:, None]).T @ inputs + ridge
+        coefficients += np.linalg.solve(curvature, inputs.T @ (labels - p) - RIDGE * coefficients)
+    return expit(where @ coefficients)
