@@ -128,17 +128,25 @@ def compare(points: Points, folder: Path, peers: list[str]) -> dict[str, Any]:
     return row
 
 
+def periodic_neighbours(rng: Rng, n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two neighbours of uniform points in a periodic box: no border and no curvature, so that the dimension is d."""
+    from scipy.spatial import cKDTree
+
+    points = rng.random((n, d))
+    distance, index = cKDTree(points, boxsize=1.0).query(points, 3)
+    return distance[:, 1:], index[:, 1:]
+
+
 def coverage(rng: Rng, repeats: int) -> dict[str, float]:
     """Share of simulated data sets whose 90 % interval holds the true dimension."""
-    cases = {f"torus d={d} N={n}": (d, n) for d in (1, 2, 5, 10) for n in (500,)}
     found = {}
-    for name, (d, n) in cases.items():
+    for d, n in ((1, 500), (2, 500), (5, 500), (10, 500)):
         hits = []
         for repeat in range(repeats):
-            graph = ad.dimension.nearest_neighbours(torus(rng, n, d, 2 * d), 2, progress=False)
+            graph = ad.dimension.nearest_neighbours(periodic_neighbours(rng, n, d), 2, progress=False)
             error = uncertainty(graph, ratios(graph), "fit", 0.1, level=0.9, n_bootstrap=100, seed=repeat)
             hits.append(error.low <= d <= error.high)
-        found[name] = float(np.mean(hits))
+        found[f"periodic box, d={d}, N={n}"] = float(np.mean(hits))
     return found
 
 
