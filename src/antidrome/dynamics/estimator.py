@@ -44,7 +44,7 @@ class StitchedLDS(Uses, BaseEstimator):
     Parameters
     ----------
     n_components
-        Latent dimensions, or "auto": chosen on held-out pairs.
+        Latent dimensions, or "auto": chosen among `orders` on held-out pairs.
     lags
         Frames, any non-negative set; default 0, 1, …, 2n − 1, at most 9.
     lag_weights
@@ -81,6 +81,8 @@ class StitchedLDS(Uses, BaseEstimator):
         At most so many.
     n_folds
         Sets of held-out pairs.
+    orders
+        Numbers of dimensions to try with n_components="auto".
     seed
         Of starts, sketches and held-out pairs.
 
@@ -120,6 +122,7 @@ class StitchedLDS(Uses, BaseEstimator):
         sketch_rank: int | None = None,
         em_iterations: int = 50,
         n_folds: int = 3,
+        orders: Sequence[int] = ORDERS,
         seed: int = 0,
     ) -> None:
         self.n_components = n_components
@@ -140,6 +143,7 @@ class StitchedLDS(Uses, BaseEstimator):
         self.sketch_rank = sketch_rank
         self.em_iterations = em_iterations
         self.n_folds = n_folds
+        self.orders = orders
         self.seed = seed
 
     def fit(
@@ -198,6 +202,7 @@ class StitchedLDS(Uses, BaseEstimator):
                 population,
                 lags,
                 options,
+                orders=self.orders,
                 executor=executor,
                 checkpoint=folder,
                 identity={"settings": hash_configuration(_plain(self.get_params()))},

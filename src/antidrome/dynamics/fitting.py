@@ -133,8 +133,9 @@ def fit_population(
     if options.refine == "em":
         system, latent, log_likelihoods = _refine(system, lags, data, options, report)
         loadings = system.loadings
-        if zero is not None and share < 1:
-            notes.append("Pairs are predicted by the refined system together with the zero-lag model.")
+        if zero is not None:
+            notes.append("Pairs are predicted by the system that EM refined, not by the zero-lag model.")
+        zero, share, calibration = None, 1.0, 1.0
     return Result(
         PairPredictor(loadings, latent),
         zero,

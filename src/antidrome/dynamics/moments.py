@@ -10,7 +10,7 @@ the same two questions, which is all that the solvers ask:
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.lags import LagSet, lagged_mixture, lagged_products, pair_counts
 
 
+@runtime_checkable
 class SessionMoments(Protocol):
     """What the solvers need of one session.
 
@@ -49,6 +50,9 @@ class SessionMoments(Protocol):
 
     def pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Λ_0 between some of the neurons and some others (positions in `rows`), (first, second)."""
+
+    def at_lag_zero(self) -> SessionMoments:
+        """The same without the other lags."""
 
     def restricted(self, keep: np.ndarray, weight: float) -> SessionMoments:
         """The same for some of the neurons (positions in `rows`), with another weight."""
@@ -84,6 +88,10 @@ class DenseMoments:
     def pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """See `SessionMoments`."""
         return self.covariance[0][np.ix_(first, second)]
+
+    def at_lag_zero(self) -> DenseMoments:
+        """See `SessionMoments`."""
+        return dataclasses.replace(self, available=self.available[:1], covariance=self.covariance[:1])
 
     def restricted(self, keep: np.ndarray, weight: float) -> DenseMoments:
         """See `SessionMoments`."""
@@ -133,6 +141,10 @@ class SketchedMoments:
     def pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """See `SessionMoments`."""
         return self.basis[first].astype(float) @ self.core[0] @ self.basis[second].astype(float).T
+
+    def at_lag_zero(self) -> SketchedMoments:
+        """See `SessionMoments`."""
+        return dataclasses.replace(self, available=self.available[:1], core=self.core[:1])
 
     def restricted(self, keep: np.ndarray, weight: float) -> SketchedMoments:
         """See `SessionMoments`."""
@@ -189,6 +201,10 @@ class StreamedMoments:
         chosen[first, np.arange(len(first))] = 1.0
         values = self.data.project(self._widened(chosen)) * (self.data.session.segment >= 0)[:, None]
         return (self._narrowed(self.data.back_project(values))[second] / self._divisor[0]).T
+
+    def at_lag_zero(self) -> StreamedMoments:
+        """See `SessionMoments`."""
+        return dataclasses.replace(self, available=self.available[:1], lags=self.lags[:1])
 
     def restricted(self, keep: np.ndarray, weight: float) -> StreamedMoments:
         """See `SessionMoments`."""

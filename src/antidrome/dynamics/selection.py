@@ -128,6 +128,7 @@ def path(
 ) -> list[Candidate]:
     """One candidate for each shrinkage, from the strongest down, each fold's fit starting from the one before."""
     states: list[Fit | None] = [None] * len(folds)
+    solvers = [fold.solver.at_lag_zero() if settings.zero_lag else fold.solver for fold in folds]
     result = []
     for shrinkage in sorted(shrinkages, reverse=True):
         chosen = dataclasses.replace(
@@ -135,9 +136,9 @@ def path(
         )
         predictions, judged = [], []
         for index, fold in enumerate(folds):
-            fit, _ = fold.solver.fit(chosen, rng, states[index])
+            fit, _ = solvers[index].fit(chosen, rng, states[index])
             states[index] = fit
-            predictions.append(fold.predict(fit.loadings, fold.solver.mean_latent(fit)[0]))
+            predictions.append(fold.predict(fit.loadings, solvers[index].mean_latent(fit)[0]))
             judged.append(fold.judge(predictions[-1]))
         correlations, slopes = zip(*judged, strict=True)
         result.append(Candidate(chosen, correlations, slopes, tuple(predictions)))

@@ -95,6 +95,12 @@ class BlockSolver:
             kept += [m.restricted(np.flatnonzero(~drop), m.weight / len(choices)) for drop in choices]
         return dataclasses.replace(self, moments=tuple(m for m in kept if len(m.rows) > 1))
 
+    def at_lag_zero(self) -> BlockSolver:
+        """The same without the other lags: all that the zero-lag model needs to predict pairs at lag 0."""
+        return dataclasses.replace(
+            self, moments=tuple(m.at_lag_zero() for m in self.moments), lag_weights=self.lag_weights[:1]
+        )
+
     def among(self, neurons: np.ndarray) -> BlockSolver:
         """The same for some of the neurons only (the others keep their places, unobserved)."""
         kept = [m.restricted(np.flatnonzero(np.isin(m.rows, neurons)), m.weight) for m in self.moments]
@@ -158,6 +164,11 @@ class PairSolver:
         weights[:, first[:, None], second[None, :]] = 0
         weights[:, second[:, None], first[None, :]] = 0
         return dataclasses.replace(self, weights=weights)
+
+    def at_lag_zero(self) -> PairSolver:
+        """The same without the other lags: all that the zero-lag model needs to predict pairs at lag 0."""
+        moments = PairMoments(self.moments.covariance[:1], self.moments.count[:1])
+        return dataclasses.replace(self, moments=moments, weights=self.weights[:1], lag_weights=self.lag_weights[:1])
 
     def among(self, neurons: np.ndarray) -> PairSolver:
         """The same for some of the neurons only."""

@@ -1,0 +1,156 @@
+"""Claim: the cost of stitching grows linearly with the neurons and the bytes read, up to a million neurons on disk.
+
+Three sessions of 1000 frames, each of 40 % of the neurons, neighbours sharing 10 % (`--overlaps`: less, down to 1 %);
+n = 10 slow latents, half of the variance private noise; float32. p = 10³ to 2·10⁵ in memory; with `--disk`, p = 10⁶ ×
+T = 2000 frames a session in memory-mapped files of 9.6 GB, made in the folder given and read from there. Each size runs
+in its own process, so that its peak memory is its own. Unseen pairs: correlation of predicted and true covariance.
+
+    python -m benchmarks.dynamics_scale [--quick] [--json FILE] [--seed N] [--disk FOLDER] [--sizes P …]
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import antidrome as ad
+from antidrome.dynamics.simulate import SimulatedPopulation, simulate
+from benchmarks.harness import finish, options, show
+
+N_COMPONENTS = 10
+ROWS = 50
+SIZES = (1_000, 10_000, 100_000, 200_000)
+QUICK_SIZES = (1_000, 4_000)
+
+
+def main() -> None:
+    """Run every size in its own process; print, write."""
+    parser = options(__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", help="numbers of neurons")
+    parser.add_argument("--disk", type=Path, help="folder for the memory-mapped case of 10⁶ neurons")
+    parser.add_argument("--disk-neurons", type=int, default=1_000_000)
+    parser.add_argument(
+        "--overlaps", type=float, nargs="+", default=(0.1,), help="shares of neurons that neighbours share"
+    )
+    parser.add_argument("--one", help="(internal) one case as JSON")
+    arguments, started = parser.parse_args(), time.time()
+    if arguments.one:
+        sys.stdout.write(json.dumps(run_one(**json.loads(arguments.one))) + "\n")
+        return
+    sizes = arguments.sizes or (QUICK_SIZES if arguments.quick else SIZES)
+    cases = [{"p": p, "overlap": o, "seed": arguments.seed} for p in sizes for o in arguments.overlaps]
+    if not arguments.quick and not arguments.sizes:
+        cases += [{"p": 10_000, "overlap": overlap, "seed": arguments.seed} for overlap in (0.03, 0.01)]
+    if arguments.disk:
+        disk = str(arguments.disk)
+        cases.append({"p": arguments.disk_neurons, "overlap": 0.1, "seed": arguments.seed, "disk": disk})
+    rows = [in_own_process(case) for case in cases]
+    memory = [row for row in rows if not row["disk"] and row["overlap"] == max(arguments.overlaps)]
+    sizes_and_times = np.log([[row["p"], row["seconds"]] for row in memory])
+    slope = float(np.polyfit(*sizes_and_times.T, 1)[0]) if len(memory) > 1 else None
+    biggest = rows[-1] if arguments.disk else max(rows, key=lambda row: row["p"])
+    headline = (
+        f"{biggest['p']:,} neurons ({biggest['gigabytes_read']:.2g} GB{' from disk' if biggest['disk'] else ''}) in"
+        f" {biggest['seconds']:.0f} s with {biggest['peak_gb']:.1f} GB, pairs never recorded together"
+        f" r = {biggest['unseen_r']:.3f}."
+    )
+    columns = ["p", "overlap", "gigabytes_read", "seconds", "peak_gb", "unseen_r"]
+    show("Stitching of three sessions", columns, [[row[c] for c in columns] for row in rows])
+    finish({"headline": headline, "rows": rows, "growth_exponent": slope}, started, arguments.json)
+
+
+def in_own_process(case: dict[str, Any]) -> dict[str, Any]:
+    """Run one case in a fresh interpreter."""
+    command = [sys.executable, "-m", "benchmarks.dynamics_scale", "--one", json.dumps(case)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"p = {case['p']}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run_one(p: int, overlap: float, seed: int, disk: str | None = None) -> dict[str, Any]:
+    """Make the data, fit, and compare unseen pairs."""
+    n_frames = 6000 if disk else 3000
+    truth = simulate(1, N_COMPONENTS, n_frames, seed, eigenvalue_range=(0.9, 0.97))
+    loadings = np.random.default_rng([seed, 1]).standard_normal((p, N_COMPONENTS), dtype=np.float32)
+    loadings /= np.sqrt(N_COMPONENTS)
+    sessions, n_values = make_sessions(truth, loadings, overlap, seed, Path(disk) if disk else None)
+    base_gb = peak_gb()
+    begin = time.perf_counter()
+    model = ad.StitchedLDS(
+        N_COMPONENTS, solver="sketch", shrinkage=0.0, coupling=0.03, zero_lag="never", lags=range(6), seed=seed
+    )
+    model.fit(sessions, progress=False)
+    seconds = time.perf_counter() - begin
+    return {
+        "p": p,
+        "overlap": overlap,
+        "disk": bool(disk),
+        "n_frames": n_frames,
+        "gigabytes_read": 4e-9 * n_values,
+        "seconds": seconds,
+        "iterations": len(model.losses_),
+        "peak_gb": peak_gb(),
+        "peak_gb_before": base_gb,
+        "unseen_r": unseen_r(model, loadings, seed),
+    }
+
+
+def make_sessions(
+    truth: SimulatedPopulation, loadings: np.ndarray, overlap: float, seed: int, disk: Path | None
+) -> tuple[dict[str, Any], int]:
+    """Three sessions of a third of the frames and about 40 % of the neurons; on disk: one file each, then mapped."""
+    p, n_frames = len(loadings), len(truth.latents)
+    width = round(p * (1 + 2 * overlap) / 3)
+    bounds = [0, n_frames // 3, 2 * n_frames // 3, n_frames]
+    sessions, n_values = {}, 0
+    for k, start in enumerate((0, (p - width) // 2, p - width)):
+        rng = np.random.default_rng([seed, 2, k])
+        x = truth.latents[bounds[k] : bounds[k + 1]].astype(np.float32)
+        shape = (len(x), width)
+        path = None if disk is None else disk / f"stitching-{p}-{k}.npy"
+        if path is None:
+            values = np.empty(shape, np.float32)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            values = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        for first in range(0, len(x), ROWS):
+            frames = slice(first, first + ROWS)
+            c = loadings[start : start + width]
+            noise = rng.standard_normal((len(x[frames]), width), dtype=np.float32)
+            values[frames] = x[frames] @ c.T + np.linalg.norm(c, axis=1) * noise
+        if path is not None:
+            values.flush()
+            values = np.lib.format.open_memmap(path, "r")
+        n_values += values.size
+        sessions[f"session-{k}"] = (values, np.arange(start, start + width).astype(str))
+    return sessions, n_values
+
+
+def unseen_r(model: ad.StitchedLDS, loadings: np.ndarray, seed: int, n: int = 400) -> float:
+    """Correlation of predicted and true covariance between neurons of the first and the last session alone."""
+    rng = np.random.default_rng([seed, 3])
+    only_first = np.flatnonzero(model.observed_[0] & ~model.observed_[1] & ~model.observed_[2])
+    only_last = np.flatnonzero(model.observed_[2] & ~model.observed_[0] & ~model.observed_[1])
+    i = rng.choice(only_first, min(n, len(only_first)), replace=False)
+    j = rng.choice(only_last, min(n, len(only_last)), replace=False)
+    predicted = model.predict_covariance(i, j).values
+    places = model.neurons_.astype(int)
+    true = loadings[places[i]] @ loadings[places[j]].T
+    return float(np.corrcoef(predicted.ravel(), true.ravel())[0, 1])
+
+
+def peak_gb() -> float:
+    """Largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""``antidrome dynamics``: one dynamical system from many partial recordings."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from antidrome.cli.options import Paths
+from antidrome.cli.text import printable
+from antidrome.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recordings:
+    """How recordings are read."""
+
+    paths: Paths = ()
+    """Recordings, one a session, matched by neuron label: NWB, suite2p folder, CaImAn, npy, npz, csv, mat, Zarr,
+    NetCDF (also spikes that Antidrome wrote)."""
+    frame_rate_hz: float | None = None
+    """Frames per second, for recordings that do not state it."""
+    orientation: Literal["time,neuron", "neuron,time"] | None = None
+    """Meaning of the two axes, for files that do not say."""
+    series: str | None = None
+    """Which array, for files with several."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitDynamics(Recordings):
+    """Fit one linear dynamical system to all sessions, and write it."""
+
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """File to write (.safetensors)."""
+    n_components: int = 10
+    """Latent dimensions; 0: chosen on held-out pairs."""
+    lags: tuple[int, ...] | None = None
+    """Lags in frames; default 0, 1, …, 2n − 1, at most 9."""
+    solver: Literal["auto", "sketch", "als", "lbfgs", "adam"] = "auto"
+    """Solver."""
+    observation: Literal["gaussian", "poisson"] = "gaussian"
+    """Signals, or spike counts."""
+    refine: Literal["em"] | None = None
+    """Refine the solution by expectation maximisation."""
+    checkpoint: Path | None = None
+    """Folder for finished sketches, so that the same command goes on after an interruption."""
+    cluster: str | None = None
+    """Address of a Dask scheduler: sessions are sketched there."""
+    seed: int = 0
+    """Seed."""
+    overwrite: bool = False
+    """Replace the output file if it exists."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransformDynamics(Recordings):
+    """Write the smoothed latent states of sessions, one NetCDF file a session."""
+
+    model: Path
+    """A fit written by `antidrome dynamics fit`."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder to write to."""
+    overwrite: bool = False
+    """Replace files that are in the way."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictDynamics:
+    """Predict covariances or correlations of pairs of neurons, also of pairs never recorded together."""
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """A fit written by `antidrome dynamics fit`."""
+    neurons: tuple[str, ...] = ()
+    """Labels; default all neurons."""
+    lag: int = 0
+    """Lag in frames."""
+    quantity: Literal["correlation", "covariance"] = "correlation"
+    """What to predict."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """CSV file to write; default: standard output."""
+    overwrite: bool = False
+    """Replace the output file if it exists."""
+
+
+def run(
+    config: (
+        Annotated[FitDynamics, tyro.conf.subcommand("fit", prefix_name=False)]
+        | Annotated[TransformDynamics, tyro.conf.subcommand("transform", prefix_name=False)]
+        | Annotated[PredictDynamics, tyro.conf.subcommand("predict", prefix_name=False)]
+    ),
+) -> int:
+    """Fit, transform or predict; return 0."""
+    if isinstance(config, FitDynamics):
+        return _fit(config)
+    if isinstance(config, TransformDynamics):
+        return _transform(config)
+    return _predict(config)
+
+
+def _fit(config: FitDynamics) -> int:
+    from antidrome.core.executor import open_executor
+    from antidrome.dynamics import StitchedLDS
+
+    _refuse_existing(config.output, config.overwrite)
+    sessions = _read(config)
+    model = StitchedLDS(
+        config.n_components or "auto",
+        lags=config.lags,
+        solver=config.solver,
+        observation=config.observation,
+        refine=config.refine,
+        seed=config.seed,
+    )
+    with open_executor(cluster=config.cluster) as executor:
+        model.fit(sessions, executor=executor, checkpoint=config.checkpoint)
+    model.save(config.output)
+    _tell(model, config.output)
+    return 0
+
+
+def _transform(config: TransformDynamics) -> int:
+    from antidrome.core.files import atomic_write
+    from antidrome.dynamics import StitchedLDS
+
+    model = StitchedLDS.load(config.model)
+    for name, latents in model.transform(_read(config)).items():
+        path = config.output / f"{_file_name(name)}.nc"
+        _refuse_existing(path, config.overwrite)
+        latents.attrs = {
+            key: json.dumps(value) if isinstance(value, list) else value for key, value in latents.attrs.items()
+        }
+        with atomic_write(path) as temporary:
+            latents.to_netcdf(temporary, engine="h5netcdf")
+        sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def _predict(config: PredictDynamics) -> int:
+    from antidrome.core.files import atomic_write
+    from antidrome.dynamics import StitchedLDS
+
+    model = StitchedLDS.load(config.model)
+    predict = model.predict_correlation if config.quantity == "correlation" else model.predict_covariance
+    found = predict(list(config.neurons) or list(map(str, model.neurons_)), lag=config.lag)
+    text = found.to_pandas().to_csv(float_format="%.6g")
+    if config.output is None:
+        sys.stdout.write(printable(text))
+        return 0
+    _refuse_existing(config.output, config.overwrite)
+    with atomic_write(config.output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    sys.stdout.write(f"{config.output}\n")
+    return 0
+
+
+def _read(config: Recordings) -> dict[str, Any]:
+    """Sessions by name; equal names are told apart by their number."""
+    from antidrome.recordings import read
+
+    if not config.paths:
+        raise InputError("No recording was given; name at least one file for each session.")
+    options = {name: getattr(config, name) for name in ("frame_rate_hz", "orientation", "series")}
+    options = {name: value for name, value in options.items() if value is not None}
+    sessions: dict[str, Any] = {}
+    for number, path in enumerate(config.paths):
+        recording = read(path, **options)
+        name = str(recording.attrs.get("session_id") or path.stem)
+        sessions[name if name not in sessions else f"{name} ({number})"] = recording
+    return sessions
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists. Choose another name with -o, or pass --overwrite.")
+
+
+def _file_name(session: str) -> str:
+    kept = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in session).strip(". ")
+    return kept or "session"
+
+
+def _tell(model: Any, output: Path) -> None:
+    """What was fitted and how far to trust it, in a few lines."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(escape(printable(str(model.overlap_).splitlines()[0])))
+    table = model.dynamics_table()
+    unit = "s" if "time_constant_s" in table else "frames"
+    slowest = ", ".join(f"{value:.3g}" for value in table[f"time_constant_{unit}"].values[:4])
+    console.print(f"{model.n_components_} dimensions; slowest time constants {slowest} {unit}")
+    for note in model.notes_:
+        console.print(f"  [dim]{escape(printable(note))}[/dim]")
+    console.print(escape(str(output)))
