@@ -30,6 +30,7 @@ COMMANDS = {
     "mechanism": "the posterior over a mechanistic model's parameters",
     "simulate": "make a recording whose spikes are known",
     "report": "make the page of a results folder again",
+    "dynamics": "one dynamical system from many partial recordings",
     "dimension": "intrinsic dimension of points in files",
     "dimension layers": "intrinsic dimension of every layer of a network",
     "data": "list and fetch public recordings and references",
