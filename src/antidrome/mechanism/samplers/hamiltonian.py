@@ -58,7 +58,7 @@ def hamiltonian_monte_carlo(
         p = jax.random.normal(key_p, q.shape)
         value, gradient = value_and_gradient(q)
 
-        def leapfrog(_: int, now: tuple) -> tuple:
+        def leapfrog(_: Array | int, now: tuple) -> tuple:
             q, p, gradient, _ = now
             p = p + 0.5 * step * gradient
             q = q + step * p
