@@ -130,8 +130,11 @@ class WorkerPool:
                 self._watchdog.start()
         worker = _Worker(self.settings)
         with self._lock:
-            self._all.add(worker)
-        return worker
+            if not self._closed.is_set():
+                self._all.add(worker)
+                return worker
+        worker.end()
+        raise InterruptedError("The simulator was closed while it ran.")
 
     def _release(self, worker: _Worker) -> None:
         with self._lock:
