@@ -115,7 +115,7 @@ def mnist_labels(folder: Path, quick: bool, seed: int) -> dict[str, Any]:
     """The paper's small network on true labels, and on shuffled ones that it has to learn by heart."""
     images, labels = networks.load_mnist(folder, "train", 6000 if quick else None)
     test_images, test_labels = networks.load_mnist(folder, "test", 1000 if quick else None)
-    n_shuffled = 1500 if quick else 5000
+    n_shuffled = 1000 if quick else 5000
     shown = images[: 1000 if quick else 2000]
     rows = []
     for number in range(1 if quick else 3):
@@ -125,7 +125,9 @@ def mnist_labels(folder: Path, quick: bool, seed: int) -> dict[str, Any]:
                 told = networks.train(network, images, labels, seed=seed + number, epochs=1)
             else:
                 wrong = shuffled_labels(labels[:n_shuffled], seed=seed + number)
-                told = networks.train(network, images[:n_shuffled], wrong, seed=seed + number, epochs=80, stop_at=0.96)
+                told = networks.train(
+                    network, images[:n_shuffled], wrong, seed=seed + number, epochs=40 if quick else 80, stop_at=0.96
+                )
             found = layers(
                 network, shown, list(MNIST_LAYERS), linear=False, scale=False, batch_size=200, progress=False
             )

@@ -15,7 +15,7 @@ from torch import nn
 
 CIFAR_MEAN, CIFAR_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_NETWORKS = {"ResNet-20": 3, "ResNet-32": 5, "ResNet-56": 9}
-CIFAR_LAYERS = ["input", "relu1", "layer1", "layer2", "layer3", "avgpool", "linear"]
+CIFAR_LAYERS = ["input", "conv1", "layer1", "layer2", "layer3", "avgpool", "linear"]
 
 
 def load_mnist(folder: Path, split: str, n: int | None = None) -> tuple[np.ndarray, np.ndarray]:

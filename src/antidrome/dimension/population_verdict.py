@@ -38,12 +38,16 @@ def verdict(result: xr.Dataset) -> list[str]:
 
 
 def _independent(result: xr.Dataset, found: float) -> str:
-    control = float(result["shuffled_dimension"].mean())
+    control, where = float(result["shuffled_dimension"].mean()), ""
+    apart, shuffled_apart = float(result["dimension_apart"]), float(result["shuffled_apart"].mean())
+    if float(result["temporal_neighbours"]) >= MANY_TEMPORAL and np.isfinite(apart) and np.isfinite(shuffled_apart):
+        found, control, where = apart, shuffled_apart, " (without neighbours in time)"
     if not found >= LIKE_INDEPENDENT * control:
         return ""
     return (
-        f"The same neurons, shifted against one another in time, have {control:.1f}: the estimate hardly differs from"
-        " that of independent neurons, and shared structure cannot be concluded from it."
+        f"The same neurons, shifted against one another in time, have {control:.1f} where the recording has"
+        f" {found:.1f}{where}: it is not clearly below neurons that share nothing, and shared structure cannot be"
+        " concluded from it."
     )
 
 
@@ -52,8 +56,8 @@ def _noise(result: xr.Dataset, found: float) -> str:
     if found <= components + 1:
         return ""
     return (
-        f"Only {components} principal components have more variance than in the shifted recordings, fewer than the"
-        f" estimate: part of it is noise of single neurons, which fills all dimensions."
+        f"Principal components with more variance than in the shifted recordings: {components}, fewer than the"
+        " estimate. Part of it may be noise of single neurons, which fills all dimensions."
     )
 
 

@@ -92,8 +92,8 @@ def population(
     Dataset with `dimension`, `standard_error`, `pca_dimension`, `participation_ratio`; `dimension_by_neurons`
     (n_neurons, draw) and `shuffled_by_neurons` (n_neurons); `dimension_by_points` (n_points, draw);
     `shuffled_dimension` (shuffle); `temporal_neighbours`, the share of points whose nearest neighbour is beside them in
-    time, and `dimension_apart`, the estimate without such neighbours; `components_above_shuffled`. The attribute
-    `verdict` says in sentences what can, and what cannot, be concluded.
+    time, and `dimension_apart` and `shuffled_apart`, the estimates without such neighbours;
+    `components_above_shuffled`. The attribute `verdict` says in sentences what can, and what cannot, be concluded.
 
     Raises
     ------
@@ -139,9 +139,10 @@ def _measured(
         shifted(given.values, generator(config.seed, f"dimension/population/shift-{i}"))
         for i in range(config.n_shuffles)
     ]
-    shuffled = []
+    shuffled, shuffled_apart = [], []
     for shift in shifts:
         shuffled.append(_dimension(given.used(shift), config))
+        shuffled_apart.append(_apart(given.used(shift), given, config)[1])
         bar.advance()
     by_neurons, shuffled_by_neurons = _over_neurons(given, shifts[0], config, neuron_counts, bar)
     by_points = _over_points(points, config, point_counts, bar)
@@ -156,6 +157,7 @@ def _measured(
             "shuffled_by_neurons": (("n_neurons",), shuffled_by_neurons),
             "dimension_by_points": (("n_points_drawn", "draw"), by_points),
             "shuffled_dimension": (("shuffle",), np.array(shuffled)),
+            "shuffled_apart": (("shuffle",), np.array(shuffled_apart)),
             "temporal_neighbours": ((), temporal_share),
             "dimension_apart": ((), apart),
             "components_above_shuffled": ((), _components_above(points, [given.used(s) for s in shifts])),
@@ -175,7 +177,7 @@ def _measured(
     return result.assign_attrs(verdict=verdict(result))
 
 
-def _dimension(points: np.ndarray, config: PopulationConfig) -> float:
+def _dimension(points: Any, config: PopulationConfig) -> float:
     """One estimate of a control; NaN where it has no usable ratios (few sparse neurons: nearly all points equal)."""
     try:
         return measure(points, _settings(config), progress=False).dimension
@@ -235,7 +237,7 @@ def _apart(points: np.ndarray, given: PopulationPoints, config: PopulationConfig
     enough = np.isfinite(distances).all(axis=1)
     if share == 0.0 or enough.sum() < MIN_POINTS:
         return share, np.nan
-    return share, measure((distances[enough], None), _settings(config)).dimension
+    return share, _dimension((distances[enough], None), config)
 
 
 def _first_two(distance: Float[np.ndarray, "n k"], allowed: np.ndarray) -> Float[np.ndarray, "n 2"]:
