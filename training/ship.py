@@ -19,7 +19,7 @@ import numpy as np
 from antidrome.core.files import atomic_write
 from antidrome.spikes import weights
 from antidrome.spikes.observation import IndicatorRanges
-from training.folds import FOLDS
+from training.folds import FOLDS, NEVER
 from training.spikes_recognition import SEED, ground_truth_noise_levels
 from training.windows import FASTEST_HZ, SLOWEST_HZ
 
@@ -85,9 +85,9 @@ def as_text(name: str, card: dict[str, Any]) -> str:
             lines += [f"**{title}**: {_plain(value)}", ""]
     if "reached" in card:
         lines += [
-            "The accuracy is that of networks trained in the same way without the tested sets;"
-            " this network has seen all sets. The ranges of the simulations and the length of the training were settled"
-            " while looking at these scores.",
+            "The accuracy is that of networks trained in the same way without the tested sets; this network has seen"
+            f" all but {', '.join(NEVER)}. The ranges of the simulations, the objective's weights and the schedule of the"
+            " training were settled while looking at these scores.",
             "",
         ]
     return "\n".join(lines)

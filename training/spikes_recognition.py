@@ -26,11 +26,13 @@ from training.ground_truth import load_sets
 from training.windows import Windows, concatenate, ground_truth_windows, simulated_windows
 
 SEED = 1
-PRETRAINING = TrainingConfig(steps=1600, batch=64, learning_rate=2e-3, evaluate_every=250)
-FINE_TUNING = TrainingConfig(steps=1200, batch=64, learning_rate=1.5e-3, evaluate_every=200)
-SIMULATED_GROUPS = 160
-GROUND_TRUTH_WINDOWS = 24_000
-SIMULATED_SHARE = 0.25
+PRETRAINING = TrainingConfig(steps=2000, batch=64, learning_rate=2e-3, evaluate_every=250)
+FINE_TUNING = TrainingConfig(
+    steps=1500, batch=64, learning_rate=1.5e-3, final_share=1.0, averaging=0.999, evaluate_every=250
+)
+SIMULATED_GROUPS = 200
+GROUND_TRUTH_WINDOWS = 36_000
+SIMULATED_SHARE = 0.4
 
 
 def main() -> None:

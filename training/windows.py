@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from antidrome.spikes.conditioning import condition, noise_sd
+from antidrome.spikes.generative import AbstractGenerativeModel, LinearModel
 from antidrome.spikes.observation import (
     IndicatorRanges,
     add_contamination,
@@ -67,7 +68,7 @@ def _simulated_group(generator: np.random.Generator, n_neurons: int) -> Windows:
     draw = draw_linear if generator.random() < 0.4 else draw_scdf
     model = draw(generator, n_neurons, ranges)
     small = np.where(fast, log_uniform(generator, FAST_SPIKING_AMPLITUDE, n_neurons), 1.0)
-    seen = delayed(generator, spikes, step_s)
+    seen = delayed(generator, spikes, step_s, response_rise_s(model))
     frames = frame_average(small * simulate_fluorescence(model, seen, step_s), per_frame)[lead:]
     amplitude = np.asarray(model.amplitude)
     frames = add_contamination(generator, frames, rate, amplitude, ranges)
@@ -91,12 +92,16 @@ def _simulated_group(generator: np.random.Generator, n_neurons: int) -> Windows:
     )
 
 
-def delayed(generator: np.random.Generator, spikes: np.ndarray, step_s: float) -> np.ndarray:
-    """The spikes as the indicator answers them: half of the cells respond up to 80 ms late."""
+def response_rise_s(model: AbstractGenerativeModel) -> np.ndarray:
+    """How long each cell's indicator takes to answer: the rise of AR(2) (0 for AR(1)), the calcium decay of SCDF."""
+    return np.asarray(model.rise_s if isinstance(model, LinearModel) else model.calcium_decay_s)
+
+
+def delayed(generator: np.random.Generator, spikes: np.ndarray, step_s: float, rise_s: np.ndarray) -> np.ndarray:
+    """The spikes as the indicator answers them: half of the cells late, by up to their rise and at most 80 ms."""
     n = spikes.shape[1]
-    steps = (
-        np.where(generator.random(n) < 0.5, generator.uniform(0, LONGEST_DELAY_S, n) / step_s, 0).round().astype(int)
-    )
+    longest = np.minimum(rise_s, LONGEST_DELAY_S)
+    steps = np.where(generator.random(n) < 0.5, generator.uniform(0, longest) / step_s, 0).round().astype(int)
     source = np.arange(len(spikes))[:, None] - steps
     return np.where(source >= 0, np.take_along_axis(spikes, np.maximum(source, 0), axis=0), 0)
 

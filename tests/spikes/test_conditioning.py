@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from antidrome.spikes.conditioning import N_CHANNELS, N_SUMMARY, condition, noise_sd
+from antidrome.spikes.conditioning import (
+    N_CHANNELS,
+    N_SUMMARY,
+    OFFSETS_S,
+    _onset_profile,
+    _steepest_rises,
+    condition,
+    noise_sd,
+)
 
 
 @pytest.fixture
@@ -58,3 +66,25 @@ def test_noise_is_found_under_spikes(rng):
     clean = np.convolve(rng.random(5000) < 0.02, np.exp(-np.arange(60) / 15))[:5000]
     noisy = clean + 0.07 * rng.standard_normal(5000)
     assert noise_sd(noisy[None])[0] == pytest.approx(0.07, rel=0.15)
+
+
+def test_the_onset_profile_tells_an_instant_rise_from_a_slow_one(rng):
+    spikes = (rng.random((1, 3000)) < 0.01).astype(float)
+    decaying = np.exp(-np.arange(200) / 30)
+    instant, slow = (
+        np.apply_along_axis(np.convolve, 1, spikes, kernel)[:, :3000]
+        for kernel in (decaying, decaying - np.exp(-np.arange(200) / 8))
+    )
+    traces = np.concatenate([instant, slow]) + 0.05 * rng.standard_normal((2, 3000))
+    profile = _onset_profile(traces / 0.05, np.ones(traces.shape, bool), 30.0)
+    at_onset = profile[:, OFFSETS_S.index(0.0)]
+    assert at_onset[0] > 0.9
+    assert at_onset[1] < 0.7
+
+
+def test_the_steepest_rises_are_the_frames_of_isolated_spikes():
+    trace = np.zeros((1, 500))
+    trace[0, 50:] += 1
+    trace[0, 300:] += 2
+    onsets = _steepest_rises(trace, np.ones(trace.shape, bool), 3)
+    assert {50, 300} <= set(onsets[0].tolist())

@@ -39,7 +39,10 @@ class TrainingConfig:
     batch
         Samples in a minibatch.
     learning_rate
-        Peak, reached after `warmup` steps, then a cosine down to a hundredth of it.
+        Peak, reached after `warmup` steps, then a cosine down to `final_share` of it.
+    final_share
+        Last learning rate over the peak. 1 keeps it constant: the averaged weights then lie in a wider minimum
+        (stochastic weight averaging, Izmailov et al. 2018).
     warmup
         Steps of linear rise.
     clip
@@ -57,6 +60,7 @@ class TrainingConfig:
     steps: int
     batch: int = 64
     learning_rate: float = 2e-3
+    final_share: float = 0.01
     warmup: int = 50
     clip: float = 1.0
     weight_decay: float = 1e-3
@@ -226,7 +230,11 @@ def _compile(loss: Loss, static: PyTree, optimiser: optax.GradientTransformation
 
 def _optimiser(config: TrainingConfig) -> optax.GradientTransformation:
     schedule = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, min(config.warmup, config.steps // 2), config.steps, config.learning_rate / 100
+        0.0,
+        config.learning_rate,
+        min(config.warmup, config.steps // 2),
+        config.steps,
+        config.learning_rate * config.final_share,
     )
     return optax.chain(optax.clip_by_global_norm(config.clip), optax.adamw(schedule, weight_decay=config.weight_decay))
 

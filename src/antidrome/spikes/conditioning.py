@@ -1,8 +1,8 @@
 """What the recognition network is told about a trace: normalised channels and a summary of the whole recording.
 
-The summary (noise, frame rate, quantiles, autocorrelation) conditions the network, so that one network serves every
-frame rate, noise level and indicator. Everything is invariant to the trace's offset, and to its gain but for one weak
-hint.
+The summary (noise, frame rate, quantiles, autocorrelation, shape of the rises) conditions the network, so that one
+network serves every frame rate, noise level and indicator. Everything is invariant to the trace's offset, and to its
+gain but for one weak hint.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ import numpy as np
 
 QUANTILES = (0.01, 0.05, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.995)
 LAGS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-RISE_S = 0.12
+RISES_S = (0.035, 0.07, 0.12, 0.25)
+RISE_QUANTILES = (0.01, 0.1, 0.9, 0.99)
+ONSET_S = 0.1
+ONSET_SHARE = 0.01
+OFFSETS_S = (-0.4, -0.2, -0.1, -0.067, -0.033, 0.0, 0.033, 0.067, 0.1, 0.2, 0.4, 0.8, 1.6)
 N_CHANNELS = 4
-N_SUMMARY = len(QUANTILES) + len(LAGS_S) + 4 + 3
+N_SUMMARY = len(QUANTILES) + len(LAGS_S) + len(RISES_S) * len(RISE_QUANTILES) + len(OFFSETS_S) + 1 + 3
 
 
 def noise_sd(traces: np.ndarray) -> np.ndarray:
@@ -61,6 +65,7 @@ def condition(traces: np.ndarray, frame_rate_hz: float) -> tuple[np.ndarray, np.
             np.arcsinh(_nanquantile(np.where(observed, z, np.nan), QUANTILES)),
             _autocorrelation(z, observed, frame_rate_hz),
             np.arcsinh(_rise_quantiles(z, observed, frame_rate_hz)),
+            _onset_profile(z, observed, frame_rate_hz),
             np.log(spread / sd)[:, None] / 2,
             np.log(np.maximum(sd, 1e-9) * 100 / np.sqrt(frame_rate_hz))[:, None] / 2,
             np.full((len(traces), 1), np.log(frame_rate_hz / 30.0)),
@@ -116,7 +121,47 @@ def _autocorrelation(z: np.ndarray, observed: np.ndarray, frame_rate_hz: float) 
 
 
 def _rise_quantiles(z: np.ndarray, observed: np.ndarray, frame_rate_hz: float) -> np.ndarray:
-    """Quantiles of the change over `RISE_S` seconds, in noise SDs."""
-    lag = max(1, min(round(RISE_S * frame_rate_hz), z.shape[1] - 1))
-    both = observed[:, lag:] & observed[:, :-lag]
-    return _nanquantile(np.where(both, z[:, lag:] - z[:, :-lag], np.nan), (0.01, 0.1, 0.9, 0.99))
+    """Quantiles of the change over each of `RISES_S`, in noise SDs; (neuron, rises × quantiles)."""
+    columns = []
+    for rise_s in RISES_S:
+        lag = max(1, min(round(rise_s * frame_rate_hz), z.shape[1] - 1))
+        both = observed[:, lag:] & observed[:, :-lag]
+        columns.append(_nanquantile(np.where(both, z[:, lag:] - z[:, :-lag], np.nan), RISE_QUANTILES))
+    return np.concatenate(columns, axis=1)
+
+
+def _onset_profile(z: np.ndarray, observed: np.ndarray, frame_rate_hz: float) -> np.ndarray:
+    """Mean trace around the steepest rises at `OFFSETS_S`, over its own peak; then the peak (asinh, noise SDs).
+
+    A spike's place within a rise depends on how fast the indicator answers, and the shape of the rise tells.
+    """
+    onsets = _steepest_rises(z, observed, max(1, round(ONSET_S * frame_rate_hz)))
+    last = z.shape[1] - 1
+
+    def at(frame: int) -> np.ndarray:
+        return np.take_along_axis(z, np.clip(onsets + frame, 0, last), axis=1).mean(axis=1)
+
+    columns = []
+    for offset_s in OFFSETS_S:
+        exact = offset_s * frame_rate_hz
+        low = int(np.floor(exact))
+        columns.append((1 - exact + low) * at(low) + (exact - low) * at(low + 1))
+    profile = np.stack(columns, axis=1)
+    profile -= profile[:, :1]
+    peak = np.maximum(profile.max(axis=1, keepdims=True), 0.1)
+    return np.concatenate([np.clip(profile / peak, -2, 2), np.arcsinh(peak)], axis=1)
+
+
+def _steepest_rises(z: np.ndarray, observed: np.ndarray, width: int) -> np.ndarray:
+    """Frames where the mean over the next `width` frames most exceeds that before; (neuron, `ONSET_SHARE` of frames)."""
+    n_frames = z.shape[1]
+    total = np.cumsum(np.pad(z.astype(np.float64), ((0, 0), (1, 0))), axis=1)
+    frame = np.arange(n_frames)
+    before, after = np.maximum(frame - width, 0), np.minimum(frame + width, n_frames)
+    rise = (total[:, after] - 2 * total[:, frame] + total[:, before]).astype(np.float32)
+    highest = np.ones_like(observed)
+    highest[:, 1:] &= (rise[:, 1:] >= rise[:, :-1]) & observed[:, :-1]
+    highest[:, :-1] &= rise[:, :-1] > rise[:, 1:]
+    rise = np.where(highest & observed & (frame >= width) & (frame < n_frames - width), rise, -np.inf)
+    n_onsets = max(1, round(ONSET_SHARE * n_frames))
+    return np.argpartition(-rise, min(n_onsets, n_frames - 1), axis=1)[:, :n_onsets]

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from antidrome.spikes.counts import CountPosterior
 
 SMOOTHING_S = (0.02, 0.2)
-CORRELATION_WEIGHT = 0.5
+CORRELATION_WEIGHT = 1.0
 SPIKE_SOFTENING = 4.0
 
 
