@@ -86,8 +86,8 @@ def as_text(name: str, card: dict[str, Any]) -> str:
     if "reached" in card:
         lines += [
             "The accuracy is that of networks trained in the same way without the tested sets; this network has seen"
-            f" all but {', '.join(NEVER)}. The ranges of the simulations, the objective's weights and the schedule of the"
-            " training were settled while looking at these scores.",
+            f" all but {', '.join(NEVER)}. The ranges of the simulations, the objective's weights and the schedule of"
+            " the training were settled while looking at these scores.",
             "",
         ]
     return "\n".join(lines)
