@@ -23,6 +23,9 @@ from antidrome.dimension.uncertainty import uncertainty
 from antidrome.errors import InputError
 
 CURVE_NEIGHBOURS = 8
+CURVE_NEIGHBOURS_OF_MANY = 4
+MANY = 10_000
+"""From so many points on, ranks 1 and 2 tell precisely enough how the estimate depends on scale."""
 NUMBERS = ("dimension_", "standard_error_", "low_", "high_", "inflation_", "fit_r_", "ks_distance_")
 COUNTS = ("n_points_", "n_used_", "n_zero_", "n_ties_", "n_near_duplicates_")
 WORDS = ("verdict_", "reason_")
@@ -223,7 +226,8 @@ class TwoNN(BaseEstimator):
         check_seed(self.seed)
 
     def _graph(self, points: Any, given: bool, executor: Executor | None, progress: bool) -> xr.Dataset:
-        k = 2 if given else max(2, min(CURVE_NEIGHBOURS, as_points(points).n_points - 1))
+        n = 3 if given else as_points(points).n_points
+        k = CURVE_NEIGHBOURS_OF_MANY if n >= MANY else max(2, min(CURVE_NEIGHBOURS, n - 1))
         settings = {"metric": self.metric, "duplicates": self.duplicates, "executor": executor, "progress": progress}
         try:
             return nearest_neighbours(points, k, **settings)
