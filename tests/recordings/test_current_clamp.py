@@ -132,20 +132,43 @@ def test_nwb(tmp_path: Path) -> None:
         read_current_clamp(path, sweeps=[9])
 
 
-def test_abf(tmp_path: Path) -> None:
+class StandIn:
+    """As pyabf shows a file with a voltage, and a recorded current or an epoch's command."""
+
+    dataRate, protocol, sweepList = 10_000, "steps", (0, 1)
+
+    def __init__(self, *_: object) -> None:
+        self.adcUnits = self.units
+
+    def setSweep(self, sweep: int, channel: int) -> None:
+        self.sweepY = [VOLTAGE_MV + sweep, CURRENT_PA / 1e3][channel]
+        self.sweepC, self.sweepUnitsC = CURRENT_PA, "pA"
+
+
+@pytest.mark.parametrize(("units", "note"), [(["mV"], "the command"), (["mV", "nA"], "the one that was recorded")])
+def test_abf_with_a_command_or_a_recorded_current(tmp_path: Path, monkeypatch, units: list[str], note: str) -> None:
+    pyabf = pytest.importorskip("pyabf")
+    monkeypatch.setattr(pyabf, "ABF", type("Shown", (StandIn,), {"units": units}))
+    path = tmp_path / "cell.abf"
+    path.write_bytes(b"ABF2" + b"\0" * 1000)
+    recording = read_current_clamp(path)
+    check(recording, 2)
+    assert note in recording.attrs["notes"][0]
+    with pytest.raises(InputError, match=r"is sampled at 10000 Hz, not at 500"):
+        read_current_clamp(path, sampling_rate_hz=500)
+
+
+def test_abf_files(tmp_path: Path) -> None:
     writer = pytest.importorskip("pyabf.abfWriter")
     path = tmp_path / "cell.abf"
     writer.writeABF1(np.stack([VOLTAGE_MV] * 2), str(path), 10_000, units="mV")
-    with pytest.raises(InputError, match="gives its command in no unit"):
+    with pytest.raises(InputError, match="neither a recorded current nor the command"):
         read_current_clamp(path)
-    recording = read_current_clamp(path, current_unit="pA")
-    assert recording["voltage_mv"].shape == (2, 1000)
-    np.testing.assert_allclose(recording["voltage_mv"][0], VOLTAGE_MV, atol=0.05)
     content = path.read_bytes()
-    for n in (20, 600, 3000):
+    for n in (20, 600, 3000, len(content) - 500):
         path.write_bytes(content[:n])
         with pytest.raises(FileFormatError, match=r"cut short|cannot be read as ABF"):
-            read_current_clamp(path, current_unit="pA")
+            read_current_clamp(path)
 
 
 def test_hostile_and_foreign_files(tmp_path: Path) -> None:

@@ -68,6 +68,11 @@ def _sweeps(
         for sweep in file.sweepList:
             file.setSweep(sweep, channel=recorded)
             current.append(np.array(file.sweepY, np.float64))
+    if not all(np.isfinite(c).all() for c in current):
+        raise InputError(
+            f"{path} holds neither a recorded current nor the command as a waveform of epochs; export voltage and"
+            " current together, for example as csv."
+        )
     unit = asked["current_unit"] or command_unit
     if unit not in CURRENT_UNITS:
         raise InputError(
