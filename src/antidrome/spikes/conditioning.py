@@ -153,7 +153,7 @@ def _onset_profile(z: np.ndarray, observed: np.ndarray, frame_rate_hz: float) ->
 
 
 def _steepest_rises(z: np.ndarray, observed: np.ndarray, width: int) -> np.ndarray:
-    """Frames where the mean over the next `width` frames most exceeds that before; (neuron, `ONSET_SHARE` of frames)."""
+    """Frames where the mean over the next `width` frames exceeds that before the most; `ONSET_SHARE` of all."""
     n_frames = z.shape[1]
     total = np.cumsum(np.pad(z.astype(np.float64), ((0, 0), (1, 0))), axis=1)
     frame = np.arange(n_frames)
