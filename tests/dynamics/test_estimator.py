@@ -283,7 +283,6 @@ def test_a_fit_beyond_memory_is_refused_before_it_starts(sessions):
     [
         ({"n_components": 0}, "n_components"),
         ({"n_components": 40}, "more neurons than"),
-        ({"n_components": 1.5}, "whole number"),
         ({"solver": "magic"}, "solver = 'magic'"),
         ({"shrinkage": -1.0}, "shrinkage"),
         ({"lags": [0, 300]}, "largest lag"),

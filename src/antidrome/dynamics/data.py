@@ -18,6 +18,7 @@ from antidrome.errors import InputError
 
 BLOCK_VALUES = 2**23
 SMALL_VALUES = 2**24
+FEWEST_FRAMES = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,9 @@ class SessionData:
     def blocks(self, halo: int = 0) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Blocks of frames with up to `halo` further frames on both sides: (frames, their place in block, block)."""
         n_frames, n_neurons = self.shape
-        size = n_frames if self.kept is not None else max(4 * halo + 1, 64, BLOCK_VALUES // max(n_neurons, 1))
+        size = (
+            n_frames if self.kept is not None else max(4 * halo + 1, FEWEST_FRAMES, BLOCK_VALUES // max(n_neurons, 1))
+        )
         for start in range(0, n_frames, size):
             stop = min(start + size, n_frames)
             low, high = max(0, start - halo), min(n_frames, stop + halo)

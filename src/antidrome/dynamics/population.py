@@ -149,8 +149,9 @@ def find_labels(labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     found = order[np.minimum(places, len(labels) - 1)]
     unknown = labels[found] != wanted
     if unknown.any():
+        first = ", ".join(map(repr, labels[:3].tolist()))
         raise InputError(
-            f"No neuron is called {wanted[unknown][0]!r}; the population has {len(labels)} neurons, the first of them"
-            f" {', '.join(map(repr, labels[:3].tolist()))}."
+            f"No neuron is called {str(wanted[unknown][0])!r}; the population has {len(labels)} neurons, the first of"
+            f" them {first}."
         )
     return found

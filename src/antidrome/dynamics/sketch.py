@@ -44,7 +44,7 @@ def sketch(data: SessionData, lags: LagSet, rank: int, rng: np.random.Generator,
     core = lagged_products(z, session.segment, lags.lags) / divisor[:, None, None]
     variance = session.variance * session.n_observed * data.gain**2 / divisor[0]
     return SketchedMoments(
-        session.rows, float(session.n_used), counts > 1, variance, basis.astype(data.dtype, copy=False), core
+        session.rows, float(session.n_used), counts > 1, variance, np.ascontiguousarray(basis, dtype=data.dtype), core
     )
 
 

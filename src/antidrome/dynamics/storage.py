@@ -154,4 +154,6 @@ def _finite(value: Any) -> Any:
 
 
 def _infinite(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
     return np.inf if value == "inf" else value
