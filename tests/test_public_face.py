@@ -24,7 +24,8 @@ def describe(name: str, thing: object) -> list[str]:
         return [f"{name}: module", *(f"{name}.{member}" for member in sorted(members))]
     if isinstance(thing, type):
         lines = [f"{name}{parameters(thing)}"]
-        for member, value in sorted(vars(thing).items()):
+        own = [base for base in reversed(thing.__mro__) if base.__module__.partition(".")[0] == "antidrome"]
+        for member, value in sorted({name: value for base in own for name, value in vars(base).items()}.items()):
             if member.startswith("_") or member.endswith("_request"):  # *_request: metadata routing of scikit-learn
                 continue
             function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
