@@ -136,9 +136,9 @@ def _cumulants(summed: np.ndarray, noise_variance: float, noise: float, window_s
     sensible = second > 0.02 * noise_variance and third > 0
     amplitude = third / second if sensible else FALLBACK_AMPLITUDE * noise
     guessed = not sensible or amplitude < SMALLEST_AMPLITUDE * noise
-    amplitude = max(amplitude, SMALLEST_AMPLITUDE * noise)
+    amplitude = float(max(amplitude, SMALLEST_AMPLITUDE * noise))
     rate_hz = max(second, 0.0) / (amplitude**2 * window_s)
-    return amplitude, float(np.clip(rate_hz, *RATES_HZ)), guessed
+    return amplitude, float(np.clip(rate_hz, *RATES_HZ)), bool(guessed)
 
 
 def _decay(rows: np.ndarray, rate: float) -> float:
