@@ -10,6 +10,7 @@ the same two questions, which is all that the solvers ask:
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -110,7 +111,7 @@ class SketchedMoments:
     basis: np.ndarray
     core: np.ndarray
 
-    @property
+    @functools.cached_property
     def core_diagonal(self) -> np.ndarray:
         """(neuron,) diagonal of B M_0 Bᵀ, to be left out."""
         return np.einsum("iq,iq->i", self.basis @ self.core[0].astype(self.basis.dtype), self.basis).astype(float)
