@@ -11,6 +11,8 @@ from scipy.stats import binom, poisson
 
 from antidrome.spikes.variational import bound, levels, priors
 
+pytestmark = pytest.mark.slow
+
 N_STEPS, N_SAMPLES = 3, 2
 TRAINS = jnp.array(list(itertools.product([0.0, 1.0], repeat=N_STEPS)))  # (8, step)
 TRACE = jnp.array([0.1, 0.9, 0.6])

@@ -27,6 +27,8 @@ from antidrome.spikes.variational.sleep import dream, sleep_loss
 from antidrome.spikes.variational.wake import wake_loss, window_bounds
 from antidrome.spikes.variational.windows import batches, cut_windows, split_windows
 
+pytestmark = pytest.mark.slow
+
 RATE_HZ = 20.0
 NET = PosteriorConfig(filters=(8, 8), widths=(9, 7), last_width=5, features=4, units=8)
 SMALL = FitConfig(
