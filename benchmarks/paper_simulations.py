@@ -132,5 +132,3 @@ def _spikes(draw: np.random.Generator, n_cells: int, n_frames: int) -> tuple[np.
     cell = np.repeat(np.arange(n_cells), len(RATES_HZ))
     chance = np.tile(RATES_HZ, n_cells)[:, None] / FRAME_RATE_HZ
     return (draw.random((len(cell), n_frames)) < chance).astype(np.float32), cell
-
-

@@ -74,7 +74,7 @@ class TwoNN(BaseEstimator):
     >>> plane = np.random.default_rng(0).random((1000, 2)) @ np.random.default_rng(1).normal(size=(2, 50))
     >>> model = ad.TwoNN().fit(plane, progress=False)
     >>> print(f"{model.dimension_:.1f} {model.verdict_}")
-    2.0 reliable
+    1.9 reliable
     """
 
     def __init__(

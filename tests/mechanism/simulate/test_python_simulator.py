@@ -101,29 +101,34 @@ def test_impossible_settings_are_refused(settings: dict, message: str) -> None:
         here(lambda theta: theta.sum(), batched=False, **settings).run(THETA, 0)
 
 
-def misbehaves(theta, rng):
-    kind = int(theta[0])
-    if kind == 1:
-        raise ValueError("no solution")
-    if kind == 2:
-        os._exit(7)
-    if kind == 3:
-        time.sleep(600)
-    if kind == 4:
-        import ctypes
+def misbehaving():
+    """A simulator defined inside a function travels by value; the workers cannot import this module."""
 
-        ctypes.string_at(0)
-    if kind == 5:
-        return [np.nan, np.nan]
-    if kind == 6:
-        np.ones(2**37)
-    return [theta[1], rng.normal()]
+    def misbehaves(theta, rng):
+        kind = int(theta[0])
+        if kind == 1:
+            raise ValueError("no solution")
+        if kind == 2:
+            os._exit(7)
+        if kind == 3:
+            time.sleep(600)
+        if kind == 4:
+            import ctypes
+
+            ctypes.string_at(0)
+        if kind == 5:
+            return [np.nan, np.nan]
+        if kind == 6:
+            np.ones(2**37)
+        return [theta[1], rng.normal()]
+
+    return misbehaves
 
 
 def test_every_way_to_fail_is_recorded_and_the_rest_goes_on() -> None:
     """An exception, an exit, a hang, a segmentation fault, NaN and too much memory, among good simulations."""
     theta = np.array([[0, 1.0], [1, 0], [2, 0], [0, 2.0], [3, 0], [4, 0], [5, 0], [6, 0], [0, 3.0]])
-    with PythonSimulator(misbehaves, n_processes=1, timeout_s=5.0) as simulator:
+    with PythonSimulator(misbehaving(), n_processes=1, timeout_s=5.0) as simulator:
         batch = simulator.run(theta, seed=0)
     good = theta[:, 0] == 0
     assert np.array_equal(batch.valid, good)

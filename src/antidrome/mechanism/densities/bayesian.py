@@ -1,7 +1,7 @@
 """Linear layers whose weights are Gaussian: local reparameterisation, and the divergence between rounds.
 
-Every weight and bias is N(m, e²ˢ), independent (Lueckmann et al. 2017, eq. 6; Kingma, Salimans & Welling 2015). With a
-key, pre-activations are sampled, one noise a sample and unit; without one, the mean weights are used.
+Every weight and bias is N(m, e²ˢ), independent (Lueckmann et al. 2017, eq. 6; Kingma, Salimans & Welling 2015). Given
+noise, pre-activations are sampled, one draw a sample and unit; without it, the mean weights are used.
 """
 
 from __future__ import annotations
@@ -38,13 +38,20 @@ class Linear(eqx.Module):
         self.weight_log_sd = jnp.full((n_in, n_out), INITIAL_LOG_SD) if bayesian else None
         self.bias_log_sd = jnp.full(n_out, INITIAL_LOG_SD) if bayesian else None
 
-    def __call__(self, x: Float[Array, "n n_in"], key: PRNGKeyArray | None = None) -> Float[Array, "n n_out"]:
-        """Pre-activations, sampled when a key is given and the weights are Bayesian."""
+    @property
+    def n_out(self) -> int:
+        """Units."""
+        return self.bias.shape[0]
+
+    def __call__(
+        self, x: Float[Array, "n n_in"], noise: Float[Array, "n n_out"] | None = None
+    ) -> Float[Array, "n n_out"]:
+        """Pre-activations: with standard normal noise and Bayesian weights sampled, otherwise those of the means."""
         mean = x @ self.weight + self.bias
-        if key is None or self.weight_log_sd is None or self.bias_log_sd is None:
+        if noise is None or self.weight_log_sd is None or self.bias_log_sd is None:
             return mean
         variance = jnp.square(x) @ jnp.exp(2 * self.weight_log_sd) + jnp.exp(2 * self.bias_log_sd)
-        return mean + jnp.sqrt(variance) * jax.random.normal(key, mean.shape)
+        return mean + jnp.sqrt(variance) * noise
 
 
 def linear_layers(tree: eqx.Module) -> list[Linear]:
@@ -53,7 +60,7 @@ def linear_layers(tree: eqx.Module) -> list[Linear]:
     return [leaf for leaf in leaves if isinstance(leaf, Linear) and leaf.weight_log_sd is not None]
 
 
-def divergence_from_ridge(network: eqx.Module, precision: float) -> Float[Array, ""]:
+def divergence_from_ridge(network: eqx.Module, precision: float | Float[Array, ""]) -> Float[Array, ""]:
     """KL(π(w) ‖ N(0, 1/λ)) over all weights: λ/2 Σ(m² + e²ˢ) − Σs − P/2 (1 + log λ)."""
     total = jnp.zeros(())
     for layer in linear_layers(network):

@@ -83,16 +83,24 @@ class MixtureNetwork(eqx.Module):
 
     def condition(self, x: Float[Array, "n k"], key: PRNGKeyArray | None = None) -> MixtureParameters:
         """The mixture of each row; with a key the weights are sampled, one draw a row."""
-        keys = [None] * (len(self.layers) + 3) if key is None else list(jax.random.split(key, len(self.layers) + 3))
-        for layer, k in zip(self.layers, keys, strict=False):
-            x = jnp.tanh(layer(x, k))
+        noises = self._noises(x.shape[0], key)
+        for layer, noise in zip(self.layers, noises, strict=False):
+            x = jnp.tanh(layer(x, noise))
         n, d = x.shape[0], self.n_dimensions
-        logits = jnp.where(self.active, self.logits(x, keys[-3]), INACTIVE_LOGIT)
+        logits = jnp.where(self.active, self.logits(x, noises[-3]), INACTIVE_LOGIT)
         return MixtureParameters(
             jax.nn.log_softmax(logits),
-            self.means(x, keys[-2]).reshape(n, -1, d),
-            self.triangles(x, keys[-1]).reshape(n, -1, d * (d + 1) // 2),
+            self.means(x, noises[-2]).reshape(n, -1, d),
+            self.triangles(x, noises[-1]).reshape(n, -1, d * (d + 1) // 2),
         )
+
+    def _noises(self, n: int, key: PRNGKeyArray | None) -> list[Array | None]:
+        """Noise for every layer, drawn in one call (each call is slow to compile)."""
+        layers = [*self.layers, self.logits, self.means, self.triangles]
+        if key is None or self.logits.weight_log_sd is None:
+            return [None] * len(layers)
+        borders = np.cumsum([layer.n_out for layer in layers])
+        return list(jnp.split(jax.random.normal(key, (n, int(borders[-1]))), borders[:-1], axis=1))
 
     def log_prob(self, u: Float[Array, "n D"], context: MixtureParameters) -> Float[Array, " n"]:
         """log Σₖ aₖ N(u; mₖ, (UₖᵀUₖ)⁻¹), row by row."""

@@ -122,7 +122,7 @@ def current_density(current: np.ndarray | float, unit: str, area_cm2: float | No
     values = np.asarray(current, np.float64)
     name = unit.strip().replace("μ", "µ").replace("^", "")
     if name in DENSITY_UNITS_IN_UA_CM2:
-        return values * DENSITY_UNITS_IN_UA_CM2[name]
+        return np.asarray(values * DENSITY_UNITS_IN_UA_CM2[name])
     if name not in UNITS_IN_UA:
         raise InputError(
             f"{unit!r} is no unit of current known here; known are"
@@ -133,7 +133,7 @@ def current_density(current: np.ndarray | float, unit: str, area_cm2: float | No
             f"A current in {unit} needs the area of the membrane in cm² (got {area_cm2}): a soma of 50 µm has about"
             " 8e-5, and capacitance / (1 µF/cm²) estimates it."
         )
-    return values * UNITS_IN_UA[name] / area_cm2
+    return np.asarray(values * UNITS_IN_UA[name] / area_cm2)
 
 
 def resampled_stimulus(

@@ -60,8 +60,8 @@ class PythonSimulator:
     ...     return {"count": rng.poisson(rate * duration)}
     >>> with PythonSimulator(simulator, parameter_names=("rate", "duration"), n_processes=0) as simulate:
     ...     batch = simulate.run(np.array([[2.0, 10.0], [-1.0, 10.0]]), seed=0)
-    >>> batch.valid.tolist(), batch.failures[0].message
-    ([True, False], 'ValueError: lam < 0 or lam is NaN')
+    >>> batch.valid.tolist(), batch.failures[0].message.split(":")[0]
+    ([True, False], 'ValueError')
     """
 
     def __init__(
