@@ -104,6 +104,11 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
+def _mean_of(values: list[float | None]) -> str | float:
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else "—"
+
+
 def _curve(found: xr.Dataset, along: str, name: str) -> list[dict[str, float]]:
     values = found[name]
     return [
@@ -128,6 +133,7 @@ def table(rows: list[dict[str, Any]]) -> None:
             "dimension",
             "shifted",
             "apart in time",
+            "shifted, apart",
             "neurons × 2",
             "points × 2",
             "PCA 90 %",
@@ -139,6 +145,7 @@ def table(rows: list[dict[str, Any]]) -> None:
                 f"{row['dimension']:.1f} ± {row['standard_error']:.1f}",
                 float(np.mean(row["shuffled"])),
                 "—" if row["dimension_apart"] is None else float(row["dimension_apart"]),
+                _mean_of(row["shuffled_apart"]),
                 growth(row["by_neurons"]),
                 growth(row["by_points"]),
                 int(row["pca_dimension"]),
