@@ -18,9 +18,9 @@ from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.recognition import RecognitionNetwork
 
 FASTEST_HZ = 64.0
-WINDOW = 2048
+WINDOW = 4096
 MARGIN = 192
-FRAMES_PER_CALL = 16 * WINDOW
+FRAMES_PER_CALL = 8 * WINDOW
 
 
 @eqx.filter_jit
