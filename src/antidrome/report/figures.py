@@ -6,13 +6,12 @@ forbid ``eval``.
 
 from typing import TYPE_CHECKING, Any
 
+from antidrome.report.charts import BLUE, GREEN, GREY, ORANGE, frame
+
 if TYPE_CHECKING:
     from bokeh.model import Model
     from bokeh.models import GlyphRenderer
     from bokeh.plotting import figure as Figure  # noqa: N812
-
-BLUE, ORANGE, GREY, GREEN = "#0072B2", "#D55E00", "#59636e", "#009E73"
-"""Okabe and Ito's colour-blind-safe palette; the page's script exchanges them for lighter ones in the dark."""
 
 TIME_TOOLS = {
     "tools": "xpan,xbox_zoom,xwheel_zoom,reset,save",
@@ -43,7 +42,7 @@ def browser(*, trace: bool, band: bool) -> "Model":
 def _trace_plot(time: Any) -> "Figure":
     from bokeh.models import ColumnDataSource, HoverTool, Range1d
 
-    plot = _figure("trace", 230, x_range=time, y_range=Range1d(0, 1), **TIME_TOOLS)
+    plot = frame("trace", 230, x_range=time, y_range=Range1d(0, 1), **TIME_TOOLS)
     plot.yaxis.axis_label = "ΔF/F"
     plot.xaxis.visible = False
     source = ColumnDataSource({"t": [], "y": []}, name="trace")
@@ -59,7 +58,7 @@ def _trace_plot(time: Any) -> "Figure":
 def _rate_plot(time: Any, *, band: bool, toolbar: bool) -> "Figure":
     from bokeh.models import ColumnDataSource, HoverTool, Range1d
 
-    plot = _figure("rate", 190, x_range=time, y_range=Range1d(0, 1), **TIME_TOOLS)
+    plot = frame("rate", 190, x_range=time, y_range=Range1d(0, 1), **TIME_TOOLS)
     plot.toolbar_location = "above" if toolbar else None
     plot.yaxis.axis_label = "rate (spikes/s)"
     plot.xaxis.axis_label = "time (s)"
@@ -80,7 +79,7 @@ def overview(time: Any | None = None) -> "Model":
     """Heat map of all neurons' rates; with `time`, a draggable window shows what the browser shows."""
     from bokeh.models import BoxAnnotation, ColumnDataSource, LinearColorMapper, Range1d, RangeTool
 
-    plot = _figure("overview", 260, x_range=Range1d(0, 1), y_range=Range1d(1, 0), tools="tap,save")
+    plot = frame("overview", 260, x_range=Range1d(0, 1), y_range=Range1d(1, 0), tools="tap,save")
     plot.xaxis.axis_label = "time (s)"
     plot.yaxis.axis_label = "neuron (row)"
     mapper = LinearColorMapper(palette=["#ffffff", BLUE], low=0, high=254, nan_color="#00000000", name="rates")
@@ -100,7 +99,7 @@ def small_histogram(name: str, label: str) -> "Model":
     """Histogram of one number per neuron, with a line at the current neuron's value."""
     from bokeh.models import ColumnDataSource, DataRange1d, Range1d, Span
 
-    plot = _figure(name, 200, x_range=Range1d(0, 1), y_range=DataRange1d(start=0), tools="save")
+    plot = frame(name, 200, x_range=Range1d(0, 1), y_range=DataRange1d(start=0), tools="save")
     plot.xaxis.axis_label = label
     plot.yaxis.axis_label = "neurons"
     plot.yaxis.ticker.min_interval = 1
@@ -108,22 +107,6 @@ def small_histogram(name: str, label: str) -> "Model":
     source = ColumnDataSource({"left": [], "right": [], "top": []}, name=name)
     plot.quad("left", "right", "top", 0, source=source, color=BLUE, alpha=0.75, line_color=None, name=f"{name}-bars")
     plot.add_layout(Span(dimension="height", location=0, line_color=ORANGE, line_width=2, name=f"{name}-here"))
-    return plot
-
-
-def _figure(name: str, height: int, **options: Any) -> "Figure":
-    from bokeh.plotting import figure
-
-    plot = figure(name=f"{name}-plot", height=height, sizing_mode="stretch_width", min_border_left=64, **options)
-    plot.toolbar.logo = None
-    plot.toolbar.autohide = True
-    plot.update(background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None, output_backend="canvas")
-    for axis in plot.axis:
-        axis.update(axis_line_color=None, minor_tick_line_color=None, major_tick_line_color=None)
-        axis.update(axis_label_text_font_style="normal", axis_label_text_font_size="12px")
-        axis.update(major_label_text_font_size="11px")
-    plot.grid.grid_line_alpha = 0.6
-    plot.xgrid.visible = False
     return plot
 
 

@@ -132,7 +132,7 @@ def _environment() -> "jinja2.Environment":
 
 
 def _code() -> Markup:
-    pieces = "\n".join(_asset(name) for name in ("data.js", "figures.js", "page.js"))
+    pieces = "\n".join(_asset(name) for name in ("data.js", "charts.js", "figures.js", "browse.js", "page.js"))
     return script(f'"use strict";\n(() => {{\n{pieces}}})();')
 
 

@@ -1,4 +1,5 @@
 // The page's data: JSON for what is small, base64 text islands for the arrays, decoded one neuron at a time.
+const byId = (id) => document.getElementById(id);
 const page = JSON.parse(document.getElementById("page-data").textContent);
 const kinds = { int16: Int16Array, uint16: Uint16Array, uint8: Uint8Array, "<f4": Float32Array, "<f8": Float64Array };
 const missing = { int16: -32768, uint16: 65535, uint8: 255 };

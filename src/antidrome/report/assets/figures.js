@@ -1,23 +1,5 @@
-// Filling bokeh's empty figures: data of the shown session and neuron, ranges, and colours for light and dark.
-const inks = {
-  light: { ink: "#56626f", grid: "#e1e5e9", grey: "#59636e", orange: "#D55E00", blue: "#0072B2", green: "#009E73",
-    ramp: [[255, 255, 255], [158, 202, 225], [0, 114, 178], [3, 38, 84]] },
-  dark: { ink: "#9ba8b5", grid: "#2a333d", grey: "#aeb9c4", orange: "#f0a04b", blue: "#56B4E9", green: "#3fcf9f",
-    ramp: [[23, 29, 36], [19, 74, 113], [86, 180, 233], [240, 250, 255]] },
-};
-
-function ramp(stops) {
-  return Array.from({ length: 256 }, (_, i) => {
-    const at = (i / 255) * (stops.length - 1), low = Math.min(Math.floor(at), stops.length - 2), part = at - low;
-    const hex = stops[low].map((value, c) => Math.round(value + (stops[low + 1][c] - value) * part).toString(16).padStart(2, "0"));
-    return `#${hex.join("")}`;
-  });
-}
-
-async function openFigures(choose, tell) {
-  const { document: content, roots } = JSON.parse(document.getElementById("page-figures").textContent);
-  const [views] = await Bokeh.embed.embed_items({ page: content }, [{ docid: "page", roots, root_ids: Object.keys(roots) }]);
-  const doc = (views.roots ?? [...views])[0].model.document;
+// Filling the empty figures of the spikes: data of the shown session and neuron, ranges, and colours.
+function openFigures(doc, choose, tell) {
   const get = (name) => doc.get_model_by_name(name);
   const time = get("time");
   const fill = (name, data) => { const source = get(name); if (source) source.data = data; };
@@ -105,12 +87,6 @@ async function openFigures(choose, tell) {
 
   function recolour(dark) {
     const ink = inks[dark ? "dark" : "light"];
-    for (const plot of doc.roots().flatMap((root) => root.children ?? [root])) {
-      for (const axis of [...plot.below, ...plot.left]) {
-        axis.setv({ axis_label_text_color: ink.ink, major_label_text_color: ink.ink });
-      }
-      for (const grid of plot.center) if (grid.type === "Grid") grid.grid_line_color = ink.grid;
-    }
     const paint = (name, colour, keys) => {
       const glyph = get(name)?.glyph;
       if (glyph) for (const key of keys) glyph[key] = { value: colour };

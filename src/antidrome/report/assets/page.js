@@ -1,66 +1,5 @@
-// The page: which session and neuron is shown, and everything that can change it.
-const byId = (id) => document.getElementById(id);
-const state = { session: 0, place: 0, ready: false };
-let figures = null;
-
-function session() { return page.sessions[state.session]; }
-
-function showSession(index) {
-  state.session = index;
-  const select = byId("neuron");
-  select.replaceChildren(...session().shown.map((at, place) => new Option(session().neurons[at], place)));
-  if (byId("session")) byId("session").value = String(index);
-  byId("overview-caption").textContent = session().overview.caption;
-  byId("browser-caption").textContent = session().caption;
-  byId("ramp-top").textContent = `${format(session().overview.top, 1)} spikes/s`;
-  for (const [name, data] of Object.entries(session().histograms)) byId(`${name}-caption`).textContent = data.caption;
-  if (figures) figures.showSession(session());
-  showNeuron(0);
-}
-
-function showNeuron(place) {
-  const n = session().shown.length;
-  state.place = (place + n) % n;
-  const at = session().shown[state.place];
-  byId("neuron-title").textContent = session().neurons[at];
-  byId("neuron-place").textContent = `${state.place + 1} of ${n}`;
-  byId("neuron").value = String(state.place);
-  const facts = page.columns.map((column, i) => [column, session().table[i][at]]).filter(([, value]) => value !== null);
-  byId("neuron-facts").replaceChildren(...facts.filter(([column]) => column.chip).map(([column, value]) => {
-    const item = document.createElement("div"), term = document.createElement("dt"), fact = document.createElement("dd");
-    term.textContent = column.title;
-    fact.textContent = `${format(value, column.digits)} ${column.unit}`;
-    item.append(term, fact);
-    return item;
-  }));
-  for (const rowElement of document.querySelectorAll("tr[aria-current]")) rowElement.removeAttribute("aria-current");
-  const here = document.querySelector(`table[data-session="${state.session}"] tr[data-place="${state.place}"]`);
-  if (here) here.setAttribute("aria-current", "true");
-  if (figures) figures.showNeuron(session(), state.place);
-}
-
-function neuronCsv() {
-  const { time } = opened(session());
-  const titles = { count: "expected_spikes", sd: "expected_spikes_sd", first: "dff_first_extreme", second: "dff_second_extreme",
-    probability: "spike_probability_max", baseline: "baseline", truth: "true_spikes" };
-  if (session().factor === 1) titles.first = "dff";
-  const names = Object.keys(titles).filter((name) => session().channels[name] && !(name === "second" && session().factor === 1));
-  const columns = names.map((name) => row(session(), name, state.place));
-  const lines = [["time_s", ...names.map((name) => titles[name])].join(",")];
-  for (let i = 0; i < time.length; i++) {
-    lines.push([time[i].toFixed(6), ...columns.map((c) => (Number.isNaN(c[i]) ? "" : c[i].toPrecision(6)))].join(","));
-  }
-  return lines.join("\r\n") + "\r\n";
-}
-
-function tableCsv(index) {
-  const { neurons, table } = page.sessions[index];
-  const lines = [["neuron", ...page.columns.map((c) => `${c.key} (${c.unit})`)].map(csvCell).join(",")];
-  neurons.forEach((name, at) => {
-    lines.push([csvCell(name), ...table.map((column) => (column[at] === null ? "" : String(column[at])))].join(","));
-  });
-  return lines.join("\r\n") + "\r\n";
-}
+// The page: its figures, its colours, its tables; the browser of the spikes where there are any.
+let charts = null;
 
 function sortBy(table, header) {
   const down = header.getAttribute("aria-sort") === "descending";
@@ -76,19 +15,6 @@ function sortBy(table, header) {
   table.tBodies[0].append(...[...table.tBodies[0].rows].sort((a, b) => sign * compare(a, b)));
 }
 
-function onKey(event) {
-  const target = event.target;
-  if (event.ctrlKey || event.metaKey || event.altKey || /^(SELECT|INPUT|TEXTAREA)$/.test(target.tagName)) return;
-  const actions = {
-    ArrowLeft: () => (event.shiftKey ? figures?.move(-0.25) : showNeuron(state.place - 1)),
-    ArrowRight: () => (event.shiftKey ? figures?.move(0.25) : showNeuron(state.place + 1)),
-    "0": () => figures?.zoom(Infinity), "+": () => figures?.zoom(0.5), "=": () => figures?.zoom(0.5), "-": () => figures?.zoom(2),
-  };
-  if (!actions[event.key]) return;
-  event.preventDefault();
-  actions[event.key]();
-}
-
 function theme() {
   const chosen = document.documentElement.dataset.chosen;
   const dark = chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -96,6 +22,7 @@ function theme() {
   const says = `Colours: ${chosen ? chosen : "as the system"}`;
   byId("theme").title = says;
   byId("theme").setAttribute("aria-label", says);
+  if (charts) recolourCharts(charts, dark);
   if (figures) figures.recolour(dark);
 }
 
@@ -108,43 +35,34 @@ function nextTheme() {
 }
 
 function listen() {
-  byId("previous").addEventListener("click", () => showNeuron(state.place - 1));
-  byId("next").addEventListener("click", () => showNeuron(state.place + 1));
-  byId("neuron").addEventListener("change", (event) => showNeuron(Number(event.target.value)));
-  byId("session")?.addEventListener("change", (event) => showSession(Number(event.target.value)));
   byId("theme").addEventListener("click", nextTheme);
-  byId("download-neuron").addEventListener("click", () =>
-    download(fileName(session().id, session().neurons[session().shown[state.place]]), neuronCsv()));
-  for (const button of document.querySelectorAll("button[data-table]")) {
-    const index = Number(button.dataset.table);
-    button.addEventListener("click", () => download(fileName(page.sessions[index].id, "neurons"), tableCsv(index)));
-  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", theme);
   for (const table of document.querySelectorAll("table.sortable")) {
     table.tHead.addEventListener("click", (event) => event.target.closest("button") && sortBy(table, event.target.closest("th")));
-    table.tBodies[0].addEventListener("click", (event) => {
-      const place = event.target.closest("button") && event.target.closest("tr").dataset.place;
-      if (place === undefined || place === null || place === false) return;
-      if (Number(table.dataset.session) !== state.session) showSession(Number(table.dataset.session));
-      showNeuron(Number(place));
-      byId("browser").scrollIntoView({ block: "center" });
-    });
   }
-  document.addEventListener("keydown", onKey);
-  const query = matchMedia("(prefers-color-scheme: dark)");
-  query.addEventListener("change", theme);
+  for (const button of document.querySelectorAll("button[data-chart]")) {
+    const name = button.dataset.chart;
+    button.addEventListener("click", () => download(fileName(name), chartCsv(charts, name)));
+  }
 }
 
 async function start() {
   listen();
   theme();
-  showSession(0);
-  figures = await openFigures((place) => showNeuron(place), (text) => { byId("overview-here").textContent = text; });
-  figures.showSession(session());
-  figures.showNeuron(session(), state.place);
+  if (page.sessions) {
+    listenToBrowser();
+    showSession(0);
+  }
+  charts = await openDocument();
+  if (page.sessions) {
+    figures = openFigures(charts, (place) => showNeuron(place), (text) => { byId("overview-here").textContent = text; });
+    figures.showSession(session());
+    figures.showNeuron(session(), state.place);
+  }
   theme();
   state.ready = true;
   document.documentElement.dataset.ready = performance.now().toFixed(0);  // milliseconds since the page was asked for
 }
 
-window.antidrome = { state, figures: () => figures, showSession, showNeuron };
+window.antidrome = { state, figures: () => figures, charts: () => charts, showSession, showNeuron };
 start();
