@@ -27,6 +27,7 @@ FORMAT_VERSION = 1
 CLASSES = frozenset(
     {
         "DynamicsSketch",
+        "DynamicsStage",
         "MechanismPosterior",
         "RecognitionNetwork",
         "SNPECheckpoint",
