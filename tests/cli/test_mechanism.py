@@ -47,6 +47,30 @@ def test_fit_and_diagnose(files: pathlib.Path, capsys) -> None:
     found = json.loads(capsys.readouterr().out)
     assert code == (0 if found["trustworthy"] else 1)
     assert found["held_out"]
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert "Posterior of" in page
+    assert "1 parameters" in page or "parameter" in page
+
+
+@pytest.mark.slow
+def test_fit_to_a_recording(tmp_path: pathlib.Path, capsys) -> None:
+    from antidrome.mechanism.models import HodgkinHuxley, step_stimulus
+
+    stimulus = step_stimulus(3.0, duration_ms=80, on_ms=20, off_ms=70)
+    cell = HodgkinHuxley(stimulus)
+    voltage = cell.voltage(np.array([cell.defaults]), seed=3).values
+    current = stimulus.current_ua_cm2 * 1e-4 * 1e6
+    np.savez(tmp_path / "cell.npz", voltage_mV=np.repeat(voltage, 2, axis=0), current_pA=current, dt_ms=stimulus.dt_ms)
+    command = ["mechanism", "fit", "hodgkin_huxley_8", "--observation", str(tmp_path / "cell.npz")]
+    command += ["-o", str(tmp_path / "out"), "--method", "npe", "--density", "mixture", "--simulations", "300"]
+    assert main(command) == 2
+    assert "Which of the 2 sweeps" in capsys.readouterr().err
+    command += ["--sweep", "1"]
+    assert main(command) == 2
+    assert "area_cm2" in capsys.readouterr().err
+    assert main([*command, "--area-cm2", "1e-4", "--samples", "100"]) == 0
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert 'id="figure-traces"' in page
 
 
 @pytest.mark.parametrize(
@@ -55,6 +79,7 @@ def test_fit_and_diagnose(files: pathlib.Path, capsys) -> None:
         (["fit", "none.py", "--observation", "observed.json", "-o", "out"], "no such file"),
         (["fit", "model.py", "--observation", "none.json", "-o", "out"], "no such file"),
         (["diagnose", "nowhere"], "posterior.safetensors"),
+        (["fit", "model.py", "--observation", "observed.json", "-o", "out", "--sweep", "1"], "only for current-clamp"),
     ],
 )
 def test_mistakes_are_one_sentence(

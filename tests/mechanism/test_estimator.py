@@ -50,7 +50,7 @@ def fitted() -> SNPE:
     return SNPE(rounds=2, simulations=200, **QUICK).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
 
 
-@pytest.mark.parametrize("method", ["default", "snpe-b", "tsnpe", "snpe-c"])
+@pytest.mark.parametrize("method", ["default", "snpe-b", "weighted", "tsnpe", "snpe-c"])
 def test_every_method_finds_the_posterior(method: str) -> None:
     """a has two measurements of variance 0.09, b one and a unit prior."""
     changes = QUICK | ({"training": None, "density": None} if method == "snpe-b" else {})

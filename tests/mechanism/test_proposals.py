@@ -18,7 +18,6 @@ PRIORS = {
 
 def proposals(prior: Prior) -> dict:
     truncated = Truncated.of(POSTERIOR, prior, seed=1)
-    assert truncated is not None
     half = FailureClassifier(
         {
             "w0": np.eye(2),
@@ -56,16 +55,21 @@ def test_mean_ratio_and_samples_agree_with_the_density(name: str, kind: str) -> 
 def test_truncated_weights_are_constant_inside() -> None:
     prior = PRIORS["correlated"]
     truncated = Truncated.of(POSTERIOR, prior, seed=1)
-    assert truncated is not None
     inside = truncated.log_ratio(truncated.sample(3, 1000))
     assert np.ptp(inside) == 0
     assert np.mean(truncated.log_ratio(POSTERIOR.sample(9, 5000)) == inside[0]) > 0.99
 
 
-def test_a_hopelessly_small_region_is_refused() -> None:
-    far = GaussianMixture.from_covariances([1.0], [[9.0, 9.0]], [1e-12 * np.eye(2) + 1e-13])
-    curved = Truncated.of(far, PRIORS["independent"], seed=0)
-    assert curved is None or np.isfinite(curved.log_mass)
+@pytest.mark.parametrize("name", PRIORS)
+def test_where_the_threshold_leaves_too_little_the_region_is_the_box(name: str) -> None:
+    """Two far, narrow components: their box is nearly empty. Its prior mass is known in closed form."""
+    prior = PRIORS[name]
+    apart = GaussianMixture.from_covariances([0.5, 0.5], [[-2.0, -2.0], [2.0, 2.0]], [1e-4 * np.eye(2)] * 2)
+    region = Truncated.of(apart, prior, seed=0)
+    assert region.threshold == -np.inf
+    inside = region.log_ratio(prior.sample_unconstrained(3, 200_000)) > -1e5
+    assert inside.mean() == pytest.approx(np.exp(region.log_mass), rel=0.05)
+    assert np.mean(region.log_ratio(apart.sample(4, 5000)) > -1e5) > 0.99
 
 
 def test_classifier_learns_two_quadrants_and_needs_both_kinds(rng) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -14,6 +15,8 @@ from antidrome.errors import InputError
 
 if TYPE_CHECKING:
     from antidrome.mechanism.estimator import SNPE
+    from antidrome.mechanism.loading import LoadedModel
+    from antidrome.mechanism.models.recorded import RecordedCell
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,10 +27,11 @@ class Fit:
     """A model by name (two_moons, hodgkin_huxley_8, …), or FILE.py or package.module that defines simulator and prior;
     either with :NAME."""
     observation: Path
-    """Measured features: JSON or CSV with feature names, npz, or npy; NaN or null where missing."""
+    """Measured features: JSON or CSV with feature names, npz, or npy; NaN or null where missing. For hodgkin_huxley_8
+    also a current-clamp recording: NWB, ABF, npz or csv with voltage and current."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder for the posterior, its samples, figures, and what is needed to go on."""
-    method: Literal["default", "snpe-b", "tsnpe", "snpe-c", "npe"] = "default"
+    method: Literal["default", "snpe-b", "weighted", "tsnpe", "snpe-c", "npe"] = "default"
     """Method; "snpe-b" is the paper's."""
     rounds: int | None = None
     """Rounds; by default the method's."""
@@ -37,6 +41,12 @@ class Fit:
     """Density estimator; by default the method's."""
     networks: int | None = None
     """Networks in the ensemble."""
+    sweep: str | None = None
+    """Sweep of a current-clamp recording."""
+    area_cm2: float | None = None
+    """Area of the recorded cell's membrane, cm², where the file does not say."""
+    junction_potential_mv: float | None = None
+    """Liquid-junction potential to add to the recorded voltage, mV; by default what the file says."""
     samples: int = 10_000
     """Posterior samples to write."""
     predictive: int = 100
@@ -48,11 +58,12 @@ class Fit:
 def run_fit(config: Fit) -> int:
     """Fit, print figures and verdict, write; return 0."""
     from antidrome.mechanism.estimator import SNPE
-    from antidrome.mechanism.loading import load_model, read_observation
 
     if config.samples < 1:
         raise InputError(f"samples is {config.samples}; expected at least 1.")
-    observation, model = read_observation(config.observation), load_model(config.model)
+    model, observation, cell = _opened(config)
+    for note in cell.notes if cell else ():
+        _say(f"note: {note}")
     estimator = SNPE(
         config.method,
         rounds=config.rounds,
@@ -70,8 +81,57 @@ def run_fit(config: Fit) -> int:
         on_round=lambda line: _say(line),
     )
     _write(estimator, config)
+    _write_page(estimator, config, cell)
     _show(estimator, config.output)
     return 0
+
+
+def _opened(config: Fit) -> tuple[LoadedModel, Any, RecordedCell | None]:
+    """Model, observation, and the recorded cell if the observation is one."""
+    from antidrome.mechanism.loading import LoadedModel, load_model, read_observation
+
+    given = {"sweep": config.sweep, "area-cm2": config.area_cm2, "junction-potential-mv": config.junction_potential_mv}
+    if config.observation.is_file() and config.model.startswith("hodgkin_huxley"):
+        from antidrome.recordings.current_clamp import holds_voltage
+
+        if holds_voltage(config.observation):
+            cell = _recorded(config)
+            return LoadedModel(cell.simulator, cell.prior), cell.observation, cell
+    named = [f"--{name}" for name, value in given.items() if value is not None]
+    if named:
+        raise InputError(f"{', '.join(named)}: only for current-clamp recordings and hodgkin_huxley_8.")
+    return load_model(config.model), read_observation(config.observation), None
+
+
+def _recorded(config: Fit) -> RecordedCell:
+    from antidrome.mechanism.models import recorded_cell
+    from antidrome.recordings.current_clamp import read_current_clamp
+
+    if config.model != "hodgkin_huxley_8":
+        raise InputError(
+            f"{config.observation} is a recording, which hodgkin_huxley_8 is fitted to; for {config.model} give the"
+            " features of the recording in a file."
+        )
+    recording = read_current_clamp(config.observation)
+    labels = {str(label): label for label in recording["sweep"].values.tolist()}
+    sweep = labels.get(config.sweep, config.sweep) if config.sweep is not None else None
+    return recorded_cell(recording, sweep, area_cm2=config.area_cm2, junction_potential_mv=config.junction_potential_mv)
+
+
+def _write_page(estimator: SNPE, config: Fit, cell: RecordedCell | None) -> None:
+    """``report.html``."""
+    from antidrome.report import write_mechanism_report
+    from antidrome.report.mechanism_view import predicted_traces
+
+    traces = None if cell is None else predicted_traces(cell.simulator, estimator.posterior_, cell.voltage_mv)
+    write_mechanism_report(
+        config.output / "report.html",
+        estimator,
+        traces=traces,
+        model=config.model,
+        observed=str(config.observation),
+        command=shlex.join(["antidrome", *sys.argv[1:]]) if sys.argv[1:2] == ["mechanism"] else "",
+    )
 
 
 def _write(estimator: SNPE, config: Fit) -> None:

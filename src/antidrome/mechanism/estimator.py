@@ -34,10 +34,11 @@ class SNPE(BaseEstimator):
     Parameters
     ----------
     method
-        "default": weights against the mixture of all rounds' proposals, all simulations re-used, proposals that are
-        half posterior, half truncated prior, an adaptive calibration kernel. "snpe-b": the paper's importance weights,
-        round by round, with Bayesian weights. "tsnpe": truncated proposals. "snpe-c": the atomic loss. "npe": one
-        round, for all observations at once.
+        "default": proposals are the prior truncated to where the posterior has its mass, all simulations there are
+        re-used with weights that hardly differ, an ensemble of spline flows learns from them. "snpe-b": the paper's
+        importance weights, round by round, with Bayesian weights. "weighted": its robust form, with weights against
+        the mixture of all rounds' proposals, defensive mixing and an adaptive calibration kernel. "tsnpe": as the
+        default, with one network. "snpe-c": the atomic loss. "npe": one round, for all observations at once.
     rounds
         Rounds of simulating and training; by default the method's.
     simulations

@@ -190,10 +190,9 @@ def _diagnosis(
 
 
 def _posterior(problem: Problem, result: Progress, settings: FitSettings, runner: Runner | Recorded) -> Posterior:
-    assert result.scaling is not None
     architecture = _architecture(problem, result, settings.plan.density)
     return Posterior(
-        TrainedDensity(result.networks[-1], result.near or result.scaling),
+        TrainedDensity(result.networks[-1], result.scalings[-1]),
         architecture,
         problem.prior,
         problem.observation,

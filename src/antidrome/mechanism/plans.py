@@ -70,6 +70,17 @@ _NO_KERNEL = KernelSettings(shape="none")
 METHODS: dict[str, Plan] = {
     "default": Plan(
         rounds=5,
+        proposal="truncated",
+        weighting="mixture",
+        reuse=True,
+        loss="direct",
+        density=FlowSettings(),
+        kernel=_NO_KERNEL,
+        training=TrainingSettings(drops=2),
+        networks=3,
+    ),
+    "weighted": Plan(
+        rounds=5,
         proposal="robust",
         weighting="mixture",
         reuse=True,
@@ -125,6 +136,7 @@ METHODS: dict[str, Plan] = {
 
 CITATIONS = {
     "default": ("lueckmann2017", "deistler2022", "durkan2019"),
+    "weighted": ("lueckmann2017", "deistler2022", "durkan2019"),
     "snpe-b": ("lueckmann2017",),
     "tsnpe": ("deistler2022", "durkan2019"),
     "snpe-c": ("greenberg2019", "durkan2019"),

@@ -23,7 +23,9 @@ OUTLINING = 5_000
 """Posterior samples that outline a region."""
 COUNTING = 10_000
 """Draws from which the mass of a region is counted."""
-MOST_TRIES = 400_000
+MOST_TRIES = 30_000
+TAIL, MARGIN = 5e-4, 0.1
+"""Share of posterior samples beyond each side of a box, and what is added there, relative to its width."""
 ENOUGH = 300
 """Points inside a region after which its mass is known well enough (to 6 %)."""
 OUTSIDE = -1e6
@@ -77,12 +79,13 @@ class Truncated:
     """The prior, restricted to where a posterior has its mass: weights are constant there.
 
     The region is {log q ≥ threshold} within the box that holds the posterior's samples (Deistler, Gonçalves & Macke
-    2022, truncate by the threshold alone; the box, along the posterior's principal axes, makes sampling cheap).
+    2022, truncate by the threshold alone; the box, along the posterior's principal axes, makes sampling cheap). Where
+    the threshold leaves too little of the box to find by trying, the region is the whole box.
 
     Parameters
     ----------
     threshold
-        Lowest log density.
+        Lowest log density; −∞ for the whole box.
     axes
         Principal axes of the posterior in whitened coordinates, (D, D); the prior is N(0, I) along them as well.
     low, high
@@ -100,22 +103,22 @@ class Truncated:
     log_mass: float
 
     @classmethod
-    def of(cls, density: Density, prior: Prior, *, seed: int, quantile: float = 1e-4) -> Truncated | None:
-        """The region that holds 1 − quantile of the posterior; None where it is too small to be sampled."""
+    def of(cls, density: Density, prior: Prior, *, seed: int, quantile: float = 1e-4) -> Truncated:
+        """The region that holds 1 − quantile of the posterior."""
         samples = density.sample(fold_in(seed, "region"), OUTLINING)
         threshold = float(np.quantile(density.log_prob(samples), quantile))
         white = prior.whiten(samples)
         axes = np.linalg.eigh(np.atleast_2d(np.cov(white.T)))[1]
         along = white @ axes
-        low, high = along.min(axis=0), along.max(axis=0)
-        margin = 0.1 * (high - low)
+        low, high = np.quantile(along, [TAIL, 1 - TAIL], axis=0)
+        margin = MARGIN * (high - low)
         region = cls(density, prior, threshold, axes, low - margin, high + margin, 0.0)
         inside = tried = 0
         while inside < ENOUGH and tried < MOST_TRIES:
             inside += int(region._within(region._candidates(fold_in(seed, f"count/{tried}"), COUNTING)).sum())
             tried += COUNTING
-        if inside < ENOUGH // 10:
-            return None
+        if inside < ENOUGH:
+            return dataclasses.replace(region, threshold=-math.inf, log_mass=region._log_box_mass())
         return dataclasses.replace(region, log_mass=region._log_box_mass() + math.log(inside / tried))
 
     def sample(self, seed: int, n: int) -> np.ndarray:
@@ -135,7 +138,7 @@ class Truncated:
     def _within(self, u: np.ndarray) -> np.ndarray:
         along = self.prior.whiten(u) @ self.axes
         inside = ((along >= self.low) & (along <= self.high)).all(axis=1)
-        if inside.any():
+        if inside.any() and math.isfinite(self.threshold):
             inside[inside] = self.density.log_prob(u[inside]) >= self.threshold
         return inside
 

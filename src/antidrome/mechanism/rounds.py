@@ -141,8 +141,8 @@ class Progress:
         Of failure, after each simulated round; None where none was needed.
     scaling
         Of features; decided after the first round's simulations.
-    near
-        Scaling of the last round, over the simulations near the observation, if its networks started afresh.
+    scalings
+        Of each trained round: that of the first, or, where networks started afresh, over the simulations in use.
     unrecorded
         Features (k,) that were not measured and are hidden from the networks; decided likewise.
     reports
@@ -155,7 +155,7 @@ class Progress:
     networks: list[tuple[DensityNetwork, ...]] = dataclasses.field(default_factory=list)
     classifiers: list[FailureClassifier | None] = dataclasses.field(default_factory=list)
     scaling: FeatureScaling | None = None
-    near: FeatureScaling | None = None
+    scalings: list[FeatureScaling] = dataclasses.field(default_factory=list)
     unrecorded: np.ndarray | None = None
     reports: list[RoundReport] = dataclasses.field(default_factory=list)
     curves: list[tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=list)

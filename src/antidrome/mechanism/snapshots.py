@@ -147,8 +147,8 @@ class FitCheckpoint:
         arrays = simulation_arrays(progress.simulations)
         if progress.scaling is not None:
             arrays |= scaling_arrays(progress.scaling)
-        if progress.near is not None:
-            arrays |= scaling_arrays(progress.near, "near")
+        for r, scaling in enumerate(progress.scalings):
+            arrays |= scaling_arrays(scaling, f"round-{r}/scaling")
         if progress.unrecorded is not None:
             arrays["unrecorded"] = progress.unrecorded
         for r, networks in enumerate(progress.networks):
@@ -193,8 +193,7 @@ def _progress(arrays: Mapping[str, np.ndarray], extra: Mapping[str, Any], where:
     progress = Progress(simulations_from_arrays(arrays))
     if any(name.startswith("scaling/") for name in arrays):
         progress.scaling = scaling_from_arrays(arrays)
-    if any(name.startswith("near/") for name in arrays):
-        progress.near = scaling_from_arrays(arrays, "near")
+    progress.scalings = [scaling_from_arrays(arrays, f"round-{r}/scaling") for r in range(len(extra["members"]))]
     progress.unrecorded = arrays.get("unrecorded")
     for r, present in enumerate(extra["classifiers"]):
         found = _under(arrays, f"round-{r}/failures")

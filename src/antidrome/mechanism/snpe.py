@@ -103,13 +103,9 @@ def proposal_of_round(problem: Problem, plan: Plan, progress: Progress, r: int, 
 
 def _mix(density: Any, prior: Prior, shares: tuple[float, float], defensive: float, seed: int) -> Proposal:
     posterior, truncated = shares
-    region = Truncated.of(density, prior, seed=seed) if truncated else None
-    if truncated and region is None:
-        _logger.warning("The posterior is too narrow to truncate the prior by it; the round proposes from it instead.")
-        posterior, truncated = 1.0, 0.0
     parts: list[tuple[Proposal, float]] = [(FromDensity(density, prior), posterior * (1 - defensive))]
-    if region is not None:
-        parts.append((region, truncated * (1 - defensive)))
+    if truncated:
+        parts.append((Truncated.of(density, prior, seed=seed), truncated * (1 - defensive)))
     parts.append((FromPrior(prior), defensive))
     used = [(part, share) for part, share in parts if share > 0]
     return used[0][0] if len(used) == 1 else Mixed(*zip(*used, strict=True))
@@ -147,7 +143,8 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
     if r > 0 and starts_afresh(plan, r) and problem.trace is None:
         scaling = scaling.near(progress.visible(simulations.features), weights * kernel)
         scaled = scaling(progress.visible(simulations.features))
-        progress = dataclasses.replace(progress, near=scaling)
+    elif r > 0 and not starts_afresh(plan, r):
+        scaling = progress.scalings[-1]
     data = training_data(
         simulations.u,
         scaled,
@@ -197,6 +194,7 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
     return dataclasses.replace(
         progress,
         networks=[*progress.networks, trained.networks],
+        scalings=[*progress.scalings, scaling],
         reports=[*progress.reports, report],
         curves=[*progress.curves, curves[0]],
     )
@@ -221,10 +219,10 @@ def _start(
 
 
 def starts_afresh(plan: Plan, r: int) -> bool:
-    """Whether the networks of round `r` are new: in the first round, and in the last where all simulations are used
-    again and no weights' spread is carried from round to round."""
+    """Whether the networks of round `r` are new: in the first round; in every round that looks at a smaller region;
+    and in the last where all simulations are used again. Bayesian networks are carried from round to round."""
     bayesian = isinstance(plan.density, MixtureSettings) and plan.density.bayesian
-    return r == 0 or (plan.reuse and r == plan.rounds - 1 and not bayesian)
+    return r == 0 or (plan.reuse and (plan.proposal == "truncated" or r == plan.rounds - 1) and not bayesian)
 
 
 def fresh_network(
@@ -252,8 +250,7 @@ def masks_are_inputs(problem: Problem, progress: Progress) -> bool:
 
 
 def _trained(progress: Progress, r: int) -> TrainedDensity:
-    assert progress.scaling is not None
-    return TrainedDensity(progress.networks[r], progress.scaling)
+    return TrainedDensity(progress.networks[r], progress.scalings[r])
 
 
 def _pruned(trained: TrainedDensity, plan: Plan, observation: np.ndarray) -> TrainedDensity:

@@ -39,7 +39,8 @@ class TrainingSettings:
     clip
         Largest norm of a gradient.
     validation
-        Share of the simulations that decide when to stop; 0 trains for all epochs.
+        Share of the simulations that decide when to stop; 0 trains for all epochs, the learning rate falling to 0
+        along a cosine.
     patience
         Epochs without improvement before the learning rate drops, and at last training stops.
     drops
@@ -266,6 +267,8 @@ def _train(
         epoch_key = jax.random.fold_in(key, carry.epoch)
         order = _shuffled(data.training, data.n_training, jax.random.fold_in(epoch_key, 0))
         rate = 0.3**carry.drops
+        if settings.validation == 0:
+            rate = rate * 0.5 * (1 + jnp.cos(jnp.pi * carry.epoch / settings.epochs))
         n_batches = -(-data.n_training // settings.batch)
 
         def step(i: Array | int, state: tuple) -> tuple:

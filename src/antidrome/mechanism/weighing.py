@@ -11,6 +11,7 @@ from antidrome.core.seeds import generator
 from antidrome.errors import TrainingError
 from antidrome.mechanism.plans import Plan
 from antidrome.mechanism.problem import Problem
+from antidrome.mechanism.proposals import OUTSIDE
 from antidrome.mechanism.rounds import Progress, Simulations
 from antidrome.mechanism.weights import (
     KernelSettings,
@@ -57,7 +58,7 @@ def weigh(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int) -
     """
     simulations, scaling = progress.simulations, progress.scaling
     assert scaling is not None
-    rows = simulations.valid & (plan.reuse | (simulations.round == r))
+    rows = simulations.valid & (plan.reuse | (simulations.round == r)) & _in_region(plan, simulations, r)
     if rows.sum() < FEWEST:
         raise TrainingError(
             f"Only {rows.sum()} of {len(rows)} simulations succeeded up to round {r + 1}; nothing can be learned from"
@@ -85,6 +86,17 @@ def weigh_for_judgement(problem: Problem, plan: Plan, progress: Progress, seed: 
     weights = weighed.weights * weighed.kernel
     held_out = plan.training.validation > 0
     return np.where(weighed.held_out, weights, 0.0) if held_out else weights, held_out
+
+
+def _in_region(plan: Plan, simulations: Simulations, r: int) -> np.ndarray:
+    """Which simulations (n,) lie where round `r` proposes; all of them, unless it proposes from a region alone.
+
+    Restricted to the region that holds the posterior, the prior gives the same posterior at the observation, and what
+    a network learns there it need not learn elsewhere (Deistler, Gonçalves & Macke 2022, eq. 4).
+    """
+    if plan.proposal != "truncated" or plan.defensive > 0:
+        return np.ones(len(simulations.u), bool)
+    return simulations.log_ratios[:, r] > OUTSIDE / 2
 
 
 def _log_weights(simulations: Simulations, plan: Plan, rows: np.ndarray, r: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Density networks: densities integrate to one, samples have the density they claim, the rest by brute force."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,13 @@ import pytest
 from antidrome.mechanism.densities import bayesian
 from antidrome.mechanism.densities.gaussian_mixture import GaussianMixture
 from antidrome.mechanism.densities.linear_start import linear_start
-from antidrome.mechanism.densities.mixture_network import MixtureNetwork, factors_of, grow, prune
+from antidrome.mechanism.densities.mixture_network import (
+    MixtureNetwork,
+    before_linear_step,
+    factors_of,
+    grow,
+    prune,
+)
 from antidrome.mechanism.densities.network import FlowSettings, MixtureSettings, density_network
 from antidrome.mechanism.densities.spline_flow import BOUND, SplineFlow, rational_quadratic
 
@@ -31,14 +38,20 @@ def flow() -> SplineFlow:
 
 def test_mixture_network_gives_the_density_of_its_mixture(network: MixtureNetwork) -> None:
     x, u = jax.random.normal(KEY, (5, 3)), jax.random.normal(jax.random.key(3), (5, 2))
+    leaves, structure = jax.tree.flatten(network.linear)
+    random = [jax.random.normal(jax.random.key(i), leaf.shape) for i, leaf in enumerate(leaves)]
+    network = eqx.tree_at(lambda n: n.linear, network, jax.tree.unflatten(structure, random))
     context = network.condition(x)
     ours = network.log_prob(u, context)
     for row in range(5):
-        mixture = GaussianMixture(
-            np.asarray(context.log_weights[row], float),
+        means, factors = before_linear_step(
+            network.linear,
+            np.repeat(np.asarray(context.linear[row], float)[None], 4, axis=0),
             np.asarray(context.means[row], float),
             factors_of(np.asarray(context.triangles[row]), 2),
         )
+        assert np.array_equal(factors, np.triu(factors))
+        mixture = GaussianMixture(np.asarray(context.log_weights[row], float), means, factors)
         np.testing.assert_allclose(mixture.log_prob(np.asarray(u[row])[None])[0], ours[row], rtol=1e-4)
 
 

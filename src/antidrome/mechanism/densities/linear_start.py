@@ -1,4 +1,4 @@
-"""Where a flow starts: its linear step at the weighted least-squares regression of the parameters on the features.
+"""Where a density starts: its linear step at the weighted least-squares regression of the parameters on the features.
 
 From there a problem with a linear-Gaussian posterior needs no training at all, and every other one begins at the best
 linear guess, which leaves less to learn from few simulations.
@@ -11,14 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from antidrome.mechanism.densities.network import DensityNetwork
-from antidrome.mechanism.densities.spline_flow import SplineFlow
 
 RIDGE = 1e-3
 NARROWEST = 1e-3
 
 
 def linear_start(network: DensityNetwork, u: np.ndarray, x: np.ndarray, weights: np.ndarray) -> DensityNetwork:
-    """The network with its linear step fitted; mixtures, and networks that learn from traces, are left as they are.
+    """The network with its linear step fitted; networks that learn from traces are left as they are.
 
     Parameters
     ----------
@@ -27,7 +26,7 @@ def linear_start(network: DensityNetwork, u: np.ndarray, x: np.ndarray, weights:
     weights
         (n,); rows with weight 0 do not count.
     """
-    if not isinstance(network.body, SplineFlow) or network.embedding.trace is not None:
+    if network.embedding.trace is not None:
         return network
     rows = weights > 0
     inputs = np.asarray(network.embedding(jnp.asarray(x[rows], jnp.float32)), float)

@@ -2,7 +2,8 @@
 
 The last hidden layer feeds three linear heads: logits (K), means (K·D) and upper triangular precision factors with
 exponential diagonal. The number of components can grow and shrink without a change of shape: `active` says which of
-the K are in use.
+the K are in use. The mixture is one of z, what a linear regression of the parameters on the features leaves
+(`linear_start`); as z is linear in the parameters, theirs is a mixture of Gaussians as well.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from antidrome.mechanism.densities.bayesian import Linear
+from antidrome.mechanism.densities.linear_step import LinearStep
 
 LOG_DIAGONAL_LIMIT = 12.0
 INACTIVE_LOGIT = -1e9
 
 
 class MixtureParameters(NamedTuple):
-    """Mixtures, one row each: log weights (n, K), means (n, K, D), factors as rows of the triangle (n, K, T)."""
+    """Mixtures of z, one row each: log weights (n, K), means (n, K, D), factors as rows of the triangle (n, K, T); and
+    the mean of the linear step (n, D)."""
 
     log_weights: Float[Array, "n K"]
     means: Float[Array, "n K D"]
     triangles: Float[Array, "n K T"]
+    linear: Float[Array, "n D"]
 
 
 class MixtureNetwork(eqx.Module):
@@ -53,6 +57,7 @@ class MixtureNetwork(eqx.Module):
     means: Linear
     triangles: Linear
     active: Bool[Array, " K"]
+    linear: LinearStep
     n_dimensions: int = eqx.field(static=True)
 
     def __init__(
@@ -79,11 +84,12 @@ class MixtureNetwork(eqx.Module):
             spread = jax.random.normal(keys[-4], (components * n_dimensions,))
             self.means = eqx.tree_at(lambda layer: layer.bias, self.means, spread)
         self.active = jnp.arange(components) < (components if n_active is None else n_active)
+        self.linear = LinearStep(n_features, n_dimensions)
         self.n_dimensions = n_dimensions
 
     def condition(self, x: Float[Array, "n k"], key: PRNGKeyArray | None = None) -> MixtureParameters:
         """The mixture of each row; with a key the weights are sampled, one draw a row."""
-        noises = self._noises(x.shape[0], key)
+        noises, linear = self._noises(x.shape[0], key), self._first.mean(x)
         for layer, noise in zip(self.layers, noises, strict=False):
             x = jnp.tanh(layer(x, noise))
         n, d = x.shape[0], self.n_dimensions
@@ -92,7 +98,13 @@ class MixtureNetwork(eqx.Module):
             jax.nn.log_softmax(logits),
             self.means(x, noises[-2]).reshape(n, -1, d),
             self.triangles(x, noises[-1]).reshape(n, -1, d * (d + 1) // 2),
+            linear,
         )
+
+    @property
+    def _first(self) -> LinearStep:
+        """The linear step; with Bayesian weights it stays as it was started: nothing would hold it to earlier data."""
+        return self.linear if self.logits.weight_log_sd is None else jax.lax.stop_gradient(self.linear)
 
     def _noises(self, n: int, key: PRNGKeyArray | None) -> list[Array | None]:
         """Noise for every layer, drawn in one call (each call is slow to compile)."""
@@ -111,10 +123,11 @@ class MixtureNetwork(eqx.Module):
         diagonal = jnp.asarray((rows == columns).astype(np.float32))
         limited = jnp.clip(context.triangles, -LOG_DIAGONAL_LIMIT, LOG_DIAGONAL_LIMIT)
         entries = jnp.where(diagonal > 0, jnp.exp(limited), context.triangles)
-        white = ((u[:, None, :] - context.means) @ pick * entries) @ gather
+        z, log_slope = self._first.forward(u, context.linear)
+        white = ((z[:, None, :] - context.means) @ pick * entries) @ gather
         log_determinant = limited @ diagonal
         log_normal = log_determinant - 0.5 * jnp.sum(jnp.square(white), axis=2) - 0.5 * d * jnp.log(2 * jnp.pi)
-        return jax.scipy.special.logsumexp(context.log_weights + log_normal, axis=1)
+        return jax.scipy.special.logsumexp(context.log_weights + log_normal, axis=1) + log_slope
 
 
 def factors_of(triangles: np.ndarray, n_dimensions: int) -> np.ndarray:
@@ -126,6 +139,24 @@ def factors_of(triangles: np.ndarray, n_dimensions: int) -> np.ndarray:
     entries[..., diagonal] = np.exp(np.clip(entries[..., diagonal], -LOG_DIAGONAL_LIMIT, LOG_DIAGONAL_LIMIT))
     factors[..., rows, columns] = entries
     return factors
+
+
+def before_linear_step(
+    step: LinearStep, linear: np.ndarray, means: np.ndarray, factors: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means (n, D) and upper triangular precision factors (n, D, D) of u, from those of z = A u − b.
+
+    Parameters
+    ----------
+    linear
+        Means of the linear step, (n, D).
+    """
+    d = means.shape[1]
+    inverse_width = np.exp(-np.asarray(step.log_width, float))
+    a = inverse_width[:, None] * (np.eye(d) - np.triu(np.asarray(step.among, float), 1)).T
+    of_u = np.linalg.solve(a, (means + inverse_width * linear).T).T
+    upper = np.linalg.qr(factors @ a)[1]
+    return of_u, upper * np.sign(np.diagonal(upper, axis1=1, axis2=2))[..., None]
 
 
 def grow(network: MixtureNetwork, n_active: int, *, key: PRNGKeyArray) -> MixtureNetwork:

@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 
 from antidrome.core.seeds import fold_in, generator, jax_key
 from antidrome.mechanism.densities.gaussian_mixture import GaussianMixture
-from antidrome.mechanism.densities.mixture_network import MixtureNetwork, factors_of
+from antidrome.mechanism.densities.mixture_network import MixtureNetwork, before_linear_step, factors_of
 from antidrome.mechanism.densities.network import DensityNetwork
 from antidrome.mechanism.features import FeatureScaling
 
@@ -126,21 +126,24 @@ def _sample_rows(networks: tuple[DensityNetwork, ...], x: np.ndarray, seed: int)
 
 
 def _mixture_at(networks: tuple[DensityNetwork, ...], x: np.ndarray, weight_samples: int, seed: int) -> GaussianMixture:
-    log_weights, means, triangles = [], [], []
+    log_weights, means, factors = [], [], []
     for i, net in enumerate(networks):
+        assert isinstance(net.body, MixtureNetwork)
         rows = jnp.asarray(np.repeat(x, max(weight_samples, 1), axis=0))
         key = jax_key(seed, f"mechanism/weights/{i}") if weight_samples else None
         context = _condition(net, rows, key)
-        k = context.log_weights.shape[1]
+        k, d = context.log_weights.shape[1], net.n_dimensions
         log_weights.append(np.asarray(context.log_weights, float).ravel() - np.log(len(rows)))
-        means.append(np.asarray(context.means, float).reshape(len(rows) * k, -1))
-        triangles.append(np.asarray(context.triangles, float).reshape(len(rows) * k, -1))
+        of_z = factors_of(np.asarray(context.triangles, float).reshape(len(rows) * k, -1), d)
+        linear = np.repeat(np.asarray(context.linear, float), k, axis=0)
+        of_u = before_linear_step(net.body.linear, linear, np.asarray(context.means, float).reshape(-1, d), of_z)
+        means.append(of_u[0])
+        factors.append(of_u[1])
     joined = np.concatenate(log_weights)
     joined -= logsumexp(joined)
     used = joined > -50.0
-    factors = factors_of(np.concatenate(triangles)[used], networks[0].n_dimensions)
     kept = joined[used]
-    return GaussianMixture(kept - logsumexp(kept), np.concatenate(means)[used], factors)
+    return GaussianMixture(kept - logsumexp(kept), np.concatenate(means)[used], np.concatenate(factors)[used])
 
 
 def _in_chunks(function: Any, *arrays: np.ndarray) -> np.ndarray:

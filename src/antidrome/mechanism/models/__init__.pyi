@@ -12,6 +12,8 @@ from .jaxley_cells import jaxley_simulator as jaxley_simulator
 from .mixtures import bimodal_mixture as bimodal_mixture
 from .mixtures import unimodal_mixture as unimodal_mixture
 from .model import Model as Model
+from .recorded import RecordedCell as RecordedCell
+from .recorded import recorded_cell as recorded_cell
 from .sbibm_tasks import sbibm_task as sbibm_task
 from .speed import hodgkin_huxley_speed as hodgkin_huxley_speed
 from .stimulus import Stimulus as Stimulus
@@ -33,6 +35,7 @@ __all__ = [
     "TWENTY_FEATURES",
     "HodgkinHuxley",
     "Model",
+    "RecordedCell",
     "Stimulus",
     "autapse",
     "bimodal_mixture",
@@ -44,6 +47,7 @@ __all__ = [
     "jaxley_simulator",
     "named_model",
     "noise_stimulus",
+    "recorded_cell",
     "resampled_stimulus",
     "sbibm_task",
     "step_stimulus",

@@ -81,6 +81,32 @@ def read_current_clamp(
     return found if sweeps is None else _chosen(found, sweeps, path)
 
 
+def holds_voltage(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a current-clamp recording: NWB, ABF, or an npz or csv with a column of voltage.
+
+    Raises
+    ------
+    FileFormatError
+        There is no such file, or an npz is damaged.
+    """
+    path = require_file(path)
+    try:
+        kind = _format(path)
+    except FileFormatError:
+        return False
+    if kind in ("nwb", "abf"):
+        return True
+    from antidrome.recordings.current_clamp.tables import names_voltage
+
+    if kind == "npz":
+        from antidrome.recordings.archives import load_npz
+
+        return names_voltage(load_npz(path))
+    with open(path, encoding="utf-8-sig", errors="replace") as stream:
+        first = stream.readline(10_000)
+    return names_voltage(name.strip().strip('"') for name in first.replace(";", ",").replace("\t", ",").split(","))
+
+
 def _format(path: Path) -> str:
     if path.is_dir():
         raise FileFormatError(f"{path} is a folder; expected one NWB, ABF, npz or csv file.")

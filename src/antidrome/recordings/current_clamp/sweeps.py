@@ -144,8 +144,11 @@ def choose_sweep(recording: xr.Dataset, sweep: Any = None) -> xr.Dataset:
     labels = recording["sweep"].values.tolist()
     if sweep is None and len(labels) == 1:
         return recording.isel(sweep=0)
+    there = f"the recording has {', '.join(map(str, labels))}"
+    if sweep is None:
+        raise InputError(f"Which of the {len(labels)} sweeps? Name one; {there}.")
     if sweep not in labels:
-        raise InputError(f"There is no sweep {sweep!r}; the recording has {', '.join(map(str, labels))}.")
+        raise InputError(f"There is no sweep {sweep!r}; {there}.")
     return recording.isel(sweep=labels.index(sweep))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ _AREA = re.compile(r"^(a_soma|area|membrane_area)_cm2$", re.I)
 _JUNCTION = re.compile(r"^(liquid_)?junction_potential_mv$", re.I)
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _UNITS = {unit.lower(): unit for unit in ("mV", "V", "uV", "µV", "pA", "nA", "uA", "µA", "mA", "A", "uA/cm2", "µA/cm²")}
+
+
+def names_voltage(names: Iterable[str]) -> bool:
+    """Whether one of the names of arrays or columns is that of a voltage."""
+    return any(_VOLTAGE.match(name) for name in names)
 
 
 def read_table_sweeps(

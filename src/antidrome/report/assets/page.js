@@ -53,6 +53,7 @@ async function start() {
     listenToBrowser();
     showSession(0);
   }
+  if (page.mechanism) openPairs();
   charts = await openDocument();
   if (page.sessions) {
     figures = openFigures(charts, (place) => showNeuron(place), (text) => { byId("overview-here").textContent = text; });

@@ -1,0 +1,125 @@
+"""From a current-clamp recording to a fit: the cell's own stimulus in the model, its features as the observation."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome.errors import InputError
+from antidrome.mechanism.models.hodgkin_huxley import HodgkinHuxley, eight_parameter_prior
+from antidrome.mechanism.models.stimulus import current_density, resampled_stimulus
+from antidrome.mechanism.priors import Prior
+from antidrome.recordings.current_clamp import choose_sweep, stimulus_epoch
+
+AFTER_STIMULUS_MS = 5.0
+SHORTEST_BASELINE_MS = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordedCell:
+    """What a fit of one sweep needs.
+
+    Parameters
+    ----------
+    simulator
+        The model, driven by the recorded current.
+    prior
+        Of its parameters.
+    observation
+        Features of the recorded voltage (k,), NaN where undefined.
+    voltage_mv
+        The recorded voltage that they were taken from, (time,), times in ms.
+    notes
+        What was assumed.
+    """
+
+    simulator: HodgkinHuxley
+    prior: Prior
+    observation: np.ndarray
+    voltage_mv: xr.DataArray
+    notes: tuple[str, ...] = ()
+
+
+def recorded_cell(
+    recording: xr.Dataset,
+    sweep: Any = None,
+    *,
+    area_cm2: float | None = None,
+    junction_potential_mv: float | None = None,
+    epoch_ms: tuple[float, float] | None = None,
+    dt_ms: float = 0.025,
+) -> RecordedCell:
+    """The eight-parameter Hodgkin–Huxley model of a recorded sweep (Gonçalves et al. 2020, figure 4).
+
+    Parameters
+    ----------
+    recording
+        From `antidrome.recordings.current_clamp.read_current_clamp`.
+    sweep
+        Label of the sweep; not needed if there is only one.
+    area_cm2
+        Area of the membrane, cm²; by default the recording's.
+    junction_potential_mv
+        Liquid-junction potential, added to the voltage; by default the recording's, or 0.
+    epoch_ms
+        When the stimulus is on; by default the longest time for which the current is away from its holding value.
+    dt_ms
+        Time step of the simulation.
+
+    Raises
+    ------
+    InputError
+        The area is not known, there are several sweeps, the stimulus cannot be found, the voltage has gaps, or there
+        is no rest before the stimulus.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from antidrome.recordings.current_clamp import current_clamp_from_array
+    >>> current = np.where((np.arange(2000) > 500) & (np.arange(2000) < 1500), 100.0, 0.0)
+    >>> recording = current_clamp_from_array(-70 + current / 50, current, 20_000.0, area_cm2=1e-4)
+    >>> cell = recorded_cell(recording)
+    >>> dict(zip(cell.simulator.feature_names, cell.observation.round(1).tolist()))["rest_mean_mv"]
+    -70.0
+    """
+    one = choose_sweep(recording, sweep)
+    area = area_cm2 if area_cm2 is not None else recording.attrs.get("area_cm2")
+    if area is None:
+        raise InputError(
+            "The recording does not say the membrane's area, which turns its current into a density: give area_cm2"
+            " (capacitance / (1 µF/cm²) estimates it; 100 pF are 1e-4 cm²)."
+        )
+    notes = []
+    junction = junction_potential_mv
+    if junction is None:
+        junction = float(recording.attrs.get("junction_potential_mv", 0.0))
+        if junction:
+            notes.append(f"A liquid-junction potential of {junction:g} mV, as the recording says, was added.")
+    on_ms, off_ms = epoch_ms or stimulus_epoch(recording, sweep)
+    sampling_ms = 1000 / float(recording.attrs["sampling_rate_hz"])
+    total = one.sizes["time"] * sampling_ms
+    if not 0 <= on_ms < off_ms <= total + sampling_ms / 2:
+        raise InputError(f"The stimulus is on from {on_ms:g} to {off_ms:g} ms, but the sweep lasts {total:g} ms.")
+    if on_ms < SHORTEST_BASELINE_MS:
+        raise InputError(
+            f"The stimulus begins at {on_ms:g} ms: there is no rest before it to take features from. Give epoch_ms, or"
+            " a sweep that starts earlier."
+        )
+    kept = min(one.sizes["time"], round((off_ms + AFTER_STIMULUS_MS) / sampling_ms))
+    voltage = one["voltage_mv"].values[:kept] + junction
+    if not np.isfinite(voltage).all():
+        raise InputError(f"{int((~np.isfinite(voltage)).sum())} samples of the voltage are missing in this sweep.")
+    density = current_density(one["current_pa"].values[:kept], "pA", float(area))
+    simulator = HodgkinHuxley(resampled_stimulus(density, sampling_ms, on_ms, off_ms, dt_ms=dt_ms))
+    trace = xr.DataArray(
+        voltage,
+        dims=("time",),
+        coords={"time": ("time", np.arange(kept) * sampling_ms, {"units": "ms"})},
+        attrs={"units": "mV", "long_name": "membrane voltage"},
+        name="voltage_mv",
+    )
+    observation = simulator.features_of(voltage, sampling_ms)
+    return RecordedCell(simulator, eight_parameter_prior(), observation, trace, tuple(notes))

@@ -1,0 +1,232 @@
+"""What a posterior over a model's parameters contributes to each section of the page."""
+
+from __future__ import annotations
+
+import math
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from antidrome.core.files import atomic_write
+from antidrome.core.model_files import package_versions
+from antidrome.report.charts import panels
+from antidrome.report.citations import citations_part
+from antidrome.report.encode import float_text
+from antidrome.report.mechanism_charts import calibration_charts, result_charts
+from antidrome.report.mechanism_view import MechanismView, Traces, mechanism_view
+from antidrome.report.page import Part, RunInfo, page_html, render
+from antidrome.report.table import shown
+
+if TYPE_CHECKING:
+    from antidrome.mechanism.rounds import RoundReport
+
+UNITS = "Parameters are in the units that stand behind their names; intervals are central 95 % of the posterior."
+FILES = (
+    {"name": "posterior.safetensors", "what": "the posterior: antidrome.mechanism.Posterior.load opens it"},
+    {"name": "samples.csv", "what": "posterior samples"},
+    {"name": "summary.json", "what": "intervals, rounds, diagnosis"},
+)
+MOST_PARAMETERS = 12
+"""Parameters in the pair plot; the table has all."""
+
+
+def mechanism_part(view: MechanismView, run: RunInfo) -> Part:
+    """The posterior's share of the page.
+
+    Parameters
+    ----------
+    view
+        From `mechanism_view`.
+    run
+        What was run.
+    """
+    results, figures = panels(result_charts(view))
+    calibration, more = panels(calibration_charts(view))
+    names, units = _labels(view)
+    drawn = min(len(names), MOST_PARAMETERS)
+    data = {
+        "names": names[:drawn],
+        "units": units[:drawn],
+        "best": [_number(value) for value in view.best[:drawn]],
+        "samples": "mechanism-samples",
+        "prior": "mechanism-prior",
+    }
+    return Part(
+        sections={
+            "run": render("mechanism_run", cards=_cards(view), run=run, facts=_facts(run)),
+            "results": render(
+                "mechanism_results", names=names[:drawn], units=units, left_out=len(names) - drawn,
+                samples=len(view.samples), charts=results,
+            ),
+            "trust": render(
+                "mechanism_trust", statements=_statements(view), charts=calibration, predictive=_predictive(view)
+            ),
+            "tables": render(
+                "mechanism_tables", rows=_rows(view), rounds=[_round(r) for r in view.posterior.reports],
+                files=run.files,
+            ),
+        },
+        figures={**figures, **more},
+        data={"mechanism": data},
+        blocks=[
+            ("mechanism-samples", float_text(view.samples[:, :drawn].ravel(), "<f4")),
+            ("mechanism-prior", float_text(view.prior_samples[:, :drawn].ravel(), "<f4")),
+        ],
+    )  # fmt: skip
+
+
+def mechanism_report(fitted: Any, run: RunInfo | None = None, *, traces: Traces | None = None) -> str:
+    """The self-contained HTML page of a fitted posterior.
+
+    Parameters
+    ----------
+    fitted
+        A fitted `SNPE`, or a `Posterior` (without training curves and diagnosis).
+    run
+        What was run; by default what the posterior knows.
+    traces
+        Measured and predicted traces, from `antidrome.report.mechanism_view.predicted_traces`.
+
+    Returns
+    -------
+    str
+        HTML. It asks no network for anything and forbids itself to.
+
+    Raises
+    ------
+    InputError
+        What was given is no fitted posterior.
+    """
+    view = mechanism_view(fitted, traces=traces)
+    run = run or posterior_run(view)
+    keys = view.posterior.sample(1).attrs.get("citations", [])
+    return page_html(run, [mechanism_part(view, run), citations_part(["antidrome", *keys])], units=UNITS)
+
+
+def write_mechanism_report(
+    path: str | os.PathLike[str],
+    fitted: Any,
+    *,
+    traces: Traces | None = None,
+    model: str = "",
+    observed: str = "",
+    command: str = "",
+) -> None:
+    """Write the page of `mechanism_report` to a file, atomically.
+
+    Parameters
+    ----------
+    model, observed, command
+        Name of the model, file of the observation, and the command line, for "What was run".
+    """
+    view = mechanism_view(fitted, traces=traces)
+    html = mechanism_report(fitted, posterior_run(view, model, observed, command), traces=traces)
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(html)
+
+
+def posterior_run(view: MechanismView, model: str = "", observed: str = "", command: str = "") -> RunInfo:
+    """What the page says of the run, from the posterior itself."""
+    posterior = view.posterior
+    return RunInfo(
+        title=f"Posterior of {model}" if model else "Posterior of a mechanistic model",
+        lede=f"{len(posterior.names)} parameters, inferred from {np.isfinite(posterior.observation).sum()} features.",
+        created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        command=command,
+        model=model,
+        seed=posterior.seed,
+        config={
+            "observation": observed or "in memory",
+            "method": posterior.method,
+            "rounds": len(posterior.reports),
+            "simulations": sum(report.simulations for report in posterior.reports),
+        },
+        versions=package_versions(),
+        files=FILES if command else (),
+    )
+
+
+def _labels(view: MechanismView) -> tuple[list[str], list[str]]:
+    return list(view.posterior.names), [unit or "" for unit in view.posterior.prior.units]
+
+
+def _cards(view: MechanismView) -> list[dict[str, str]]:
+    reports = view.posterior.reports
+    simulations, failed = sum(r.simulations for r in reports), sum(r.failed for r in reports)
+    seconds = sum(r.simulating_s + r.training_s for r in reports)
+    last = reports[-1] if reports else None
+    return [
+        {"number": f"{len(view.posterior.names)}", "label": "parameters"},
+        {"number": f"{simulations:,}", "label": f"simulations in {len(reports)} rounds"},
+        {"number": f"{failed:,}", "label": "simulations failed"},
+        {"number": shown(last.effective if last else math.nan, 0), "label": "effective in the last round"},
+        {"number": shown(seconds / 60, 1), "label": "minutes"},
+    ]
+
+
+def _facts(run: RunInfo) -> list[tuple[str, str]]:
+    pairs = [("model", run.model or "–"), ("seed", "–" if run.seed is None else str(run.seed))]
+    pairs += [(key, str(value)) for key, value in run.config.items()]
+    return pairs + [(f"{package} version", version) for package, version in run.versions.items()]
+
+
+def _statements(view: MechanismView) -> list[dict[str, str]]:
+    """The verdict, then notes: a sign, its name for those who cannot see it, and the sentence."""
+    signs = {"good": ("✓", "Good"), "care": ("!", "Take care"), "fact": ("i", "Note")}
+    if view.diagnosis is None:
+        found = [("care", "This posterior was not judged: nothing is known of its calibration.")]
+    else:
+        level = "good" if view.diagnosis.trustworthy else "care"
+        found = [(level, sentence) for sentence in view.diagnosis.verdict]
+        found = [("fact" if text.startswith("Judged by") else kind, text) for kind, text in found]
+    said = {text for _, text in found}
+    found += [("fact", note) for note in view.posterior.notes if note not in said]
+    return [{"level": kind, "sign": signs[kind][0], "word": signs[kind][1], "text": text} for kind, text in found]
+
+
+def _predictive(view: MechanismView) -> list[dict[str, str]]:
+    """Observed features beside those simulated at the posterior."""
+    table = None if view.diagnosis is None else view.diagnosis.predictive
+    if table is None:
+        return []
+    units = view.posterior.feature_units or ("",) * table.sizes["feature"]
+    rows = []
+    for i, name in enumerate(table["feature"].values.tolist()):
+        value = {key: _figure(float(table[key][i])) for key in ("observed", "median", "low_95", "high_95")}
+        tail = _figure(float(table["tail_probability"][i]))
+        rows.append({**value, "name": str(name), "unit": units[i], "tail": tail})
+    return rows[:200]
+
+
+def _rows(view: MechanismView) -> list[dict[str, str]]:
+    names, units = _labels(view)
+    keys = ("mean", "sd", "median", "low_95", "high_95", "prior_low_95", "prior_high_95")
+    return [
+        {"name": name, "unit": units[i], "best": _figure(view.best[i])}
+        | {key: _figure(float(view.summary[key][i])) for key in keys}
+        for i, name in enumerate(names)
+    ]
+
+
+def _round(report: RoundReport) -> dict[str, str]:
+    return {
+        "round": str(report.round),
+        "simulations": f"{report.simulations:,}",
+        "failed": f"{report.failed:,}",
+        "trained_on": f"{report.trained_on:,}",
+        "effective": shown(report.effective, 0),
+        "largest": shown(100 * report.largest_weight, 2),
+        "epochs": shown(report.epochs, 0),
+        "loss": shown(report.loss, 3),
+        "seconds": shown(report.simulating_s + report.training_s, 1),
+    }
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "–"
+
+
+def _number(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,0 +1,74 @@
+"""A recorded sweep in the Hodgkin–Huxley model: stimulus, features, and what is refused."""
+
+import numpy as np
+import pytest
+
+from antidrome.errors import InputError
+from antidrome.mechanism.models import HodgkinHuxley, recorded_cell, step_stimulus, voltage_features
+from antidrome.recordings.current_clamp import current_clamp_from_array
+
+RATE = 20_000.0
+TIME_MS = np.arange(3000) / 20
+CURRENT_PA = np.where((TIME_MS >= 30) & (TIME_MS < 120), 200.0, 0.0)
+VOLTAGE_MV = -70 + CURRENT_PA / 20 + 0.1 * np.sin(TIME_MS)
+
+
+def recording(**settings):
+    return current_clamp_from_array(VOLTAGE_MV, CURRENT_PA, RATE, **({"area_cm2": 1e-4} | settings))
+
+
+def test_stimulus_and_features() -> None:
+    cell = recorded_cell(recording())
+    stimulus = cell.simulator.stimulus
+    assert (stimulus.on_ms, stimulus.off_ms) == (30.0, 120.0)
+    assert stimulus.current_ua_cm2.max() == pytest.approx(2.0)
+    assert cell.voltage_mv["time"].values[-1] == pytest.approx(125, abs=0.1)
+    kept = TIME_MS < 125
+    plain = voltage_features(VOLTAGE_MV[kept], 0.05, 30.0, 120.0, cell.simulator.feature_names)
+    np.testing.assert_allclose(cell.observation, [plain[name] for name in cell.simulator.feature_names])
+    assert cell.prior.n_parameters == 8
+    assert cell.notes == ()
+
+
+def test_the_junction_potential_is_added_and_said() -> None:
+    cell = recorded_cell(recording(junction_potential_mv=-14.0))
+    assert cell.voltage_mv.values[0] == pytest.approx(VOLTAGE_MV[0] - 14)
+    assert "-14 mV" in cell.notes[0]
+    given = recorded_cell(recording(junction_potential_mv=-14.0), junction_potential_mv=0.0)
+    assert given.voltage_mv.values[0] == pytest.approx(VOLTAGE_MV[0])
+    assert given.notes == ()
+
+
+def test_a_simulated_recording_gives_the_features_of_its_simulation() -> None:
+    model = HodgkinHuxley(step_stimulus(2.0, duration_ms=60, on_ms=20, off_ms=50), batch=16)
+    theta = model.defaults[None]
+    voltage = model.voltage(theta, seed=5).values[0].astype(float)
+    current = model.stimulus.current_ua_cm2 * 1e-4 * 1e6
+    made = current_clamp_from_array(voltage, current, 40_000.0, area_cm2=1e-4)
+    np.testing.assert_allclose(recorded_cell(made).observation, model.features_of(voltage[:2200]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "given", "message"),
+    [
+        ({"area_cm2": None}, {}, "give area_cm2"),
+        ({}, {"area_cm2": 5.0}, "needs the area"),
+        ({}, {"epoch_ms": (30.0, 400.0)}, "the sweep lasts 150 ms"),
+        ({}, {"epoch_ms": (0.0, 100.0)}, "no rest before it"),
+        ({}, {"sweep": 3}, "There is no sweep 3"),
+    ],
+)
+def test_what_is_refused(settings: dict, given: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        recorded_cell(recording(**settings), **given)
+
+
+def test_which_sweep_is_asked_and_gaps_are_refused() -> None:
+    two = current_clamp_from_array(np.stack([VOLTAGE_MV] * 2), CURRENT_PA, RATE, area_cm2=1e-4)
+    with pytest.raises(InputError, match="Which of the 2 sweeps"):
+        recorded_cell(two)
+    assert recorded_cell(two, 1).voltage_mv.sizes["time"] == 2500
+    gap = VOLTAGE_MV.copy()
+    gap[10] = np.nan
+    with pytest.raises(InputError, match="1 samples of the voltage are missing"):
+        recorded_cell(current_clamp_from_array(gap, CURRENT_PA, RATE, area_cm2=1e-4))

@@ -1,0 +1,107 @@
+"""The page of a posterior: its sections, what it holds, and that hostile names stay text."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from antidrome.errors import InputError
+from antidrome.mechanism import SNPE, Prior, Uniform
+from antidrome.mechanism.densities.network import MixtureSettings
+from antidrome.mechanism.simulate.batch import judge
+from antidrome.mechanism.training import TrainingSettings
+from antidrome.report import mechanism_report, write_mechanism_report
+from antidrome.report.mechanism_view import Traces, predicted_traces, thinned
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+PRIOR = Prior({"a": Uniform(-2, 2), HOSTILE: Uniform(0, 1)}, {"a": "mV"})
+
+
+class Gaussian:
+    feature_names = ("x", "y")
+    feature_units = ("mV", "")
+
+    def run(self, theta, seed):
+        return judge(theta + 0.3 * np.random.default_rng(seed).standard_normal(theta.shape))
+
+
+@pytest.fixture(scope="module")
+def fitted() -> SNPE:
+    model = SNPE(
+        rounds=2,
+        simulations=150,
+        networks=1,
+        density=MixtureSettings(components=1, hidden=(8,)),
+        training=TrainingSettings(epochs=10, batch=50),
+        predictive=20,
+    )
+    return model.fit(Gaussian(), PRIOR, [0.5, 0.5], progress=False)
+
+
+@pytest.fixture(scope="module")
+def page(fitted: SNPE) -> str:
+    time = np.arange(9000) * 0.1
+    return mechanism_report(fitted, traces=Traces(time, np.sin(time), np.stack([np.cos(time)] * 2)))
+
+
+def island(page: str, name: str) -> dict:
+    return json.loads(re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', page, re.S)[1])
+
+
+def test_sections_and_charts(page: str) -> None:
+    titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
+    assert titles == ["What was run", "Results", "How far to trust it", "Data tables", "Citations"]
+    charts = set(island(page, "page-figures")["roots"].values())
+    assert charts == {f"figure-{name}" for name in ("traces", "training", "effective", "ranks", "coverage")}
+    assert all(f'id="{name}"' in page for name in charts)
+    assert "Lueckmann" in page
+    assert page.count('type="range"') == 2
+
+
+def test_samples_in_the_page_are_those_of_the_posterior(fitted: SNPE, page: str) -> None:
+    import base64
+
+    text = re.search(r'id="mechanism-samples">([^<]*)</script>', page)[1]
+    values = np.frombuffer(base64.b64decode(text), "<f4").reshape(-1, 2)
+    np.testing.assert_allclose(values, fitted.posterior_.sample(len(values)).values, rtol=1e-6)
+
+
+def test_hostile_names_stay_text(page: str) -> None:
+    assert HOSTILE not in page
+    assert "&lt;/script&gt;" in page
+
+
+def test_a_posterior_alone_has_a_page(fitted: SNPE, tmp_path) -> None:
+    alone = mechanism_report(fitted.posterior_)
+    assert "was not judged" in alone
+    write_mechanism_report(tmp_path / "page.html", fitted, model="gaussian", observed="x.json", command="antidrome …")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Posterior of gaussian" in text
+    assert "posterior.safetensors" in text
+    with pytest.raises(InputError, match="fitted SNPE"):
+        mechanism_report(SNPE())
+
+
+def test_thinning_keeps_spikes() -> None:
+    time, values = np.arange(100_000) * 0.02, np.zeros(100_000)
+    values[[123, 50_001, 99_999]] = 40.0
+    t, v = thinned(time, values)
+    assert len(v) <= 4002
+    assert np.array_equal(t[v == 40], time[values == 40])
+    assert (np.diff(t) > 0).all()
+    short = thinned(time[:100], values[:100])
+    assert short[1].size == 100
+
+
+def test_predicted_traces_have_the_measured_times(fitted: SNPE) -> None:
+    class Simulator:
+        def voltage(self, theta, seed):
+            time = np.arange(50) * 0.5
+            return xr.DataArray(theta[:, :1] + 0 * time, dims=("simulation", "time"), coords={"time": time})
+
+    measured = xr.DataArray(np.zeros(30), dims=("time",), coords={"time": np.arange(30) * 1.0})
+    traces = predicted_traces(Simulator(), fitted.posterior_, measured, n=3)
+    assert traces.predicted_mv.shape == (3, 25)
+    np.testing.assert_allclose(traces.predicted_mv[:, 0], fitted.posterior_.sample(3).values[:, 0])
