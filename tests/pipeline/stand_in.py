@@ -53,15 +53,48 @@ class Model:
         return result
 
 
+def stage():
+    """A later stage that costs nothing: total spikes of each session; ``stage().calls`` counts."""
+    from antidrome.pipeline.stages.stage import Stage, file_of
+    from antidrome.recordings.xarray_writing import read_xarray_result, write_netcdf
+    from antidrome.report.page import Part, render
+
+    def name(one, ids):
+        return file_of("total", one, ids)
+
+    def compute(activity, output, config, show_progress):
+        for one, recording in activity.items():
+            write_netcdf(xr.Dataset({"total": recording.sum()}), output / name(one, list(activity)))
+
+    def summarise(output, ids):
+        totals = [float(read_xarray_result(output / name(one, ids))["total"]) for one in ids]
+        return {"totals": [float(f"{total:.4g}") for total in totals], "citations": []}
+
+    def part(output, ids):
+        return Part(sections={"results": render("stages_skipped", reasons={"totals": str(summarise(output, ids))})})
+
+    return Stage(
+        "dimension",
+        "Counting",
+        lambda ids: {name(one, ids): "total spikes" for one in ids},
+        lambda config: {"bin_s": config.bin_s},
+        compute,
+        summarise,
+        part,
+    )
+
+
 def install(setattr_, block_values=900):
-    """Put the stand-in where the network would be, and cut the work into small blocks."""
-    from antidrome.pipeline import infer, job, model, single
+    """Put the stand-in where the network would be, a trivial stage after it, and cut the work into small blocks."""
+    from antidrome.pipeline import infer, job, model, rebuild, single
 
     stand_in = Model()
     for module in (job, single):
         setattr_(module, "load_model", lambda config: stand_in)
     setattr_(model, "model_hash", lambda model: "stand-in")
     setattr_(infer, "BLOCK_VALUES", block_values)
+    for module in (job, rebuild):
+        setattr_(module, "LATER", (stage(),))
     return stand_in
 
 
@@ -81,8 +114,8 @@ def contents(folder):
 
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     created = summary.pop("created")
-    for session in summary["sessions"]:
-        del session["seconds"]
+    for entry in [*summary["sessions"], *summary["stages"].values()]:
+        entry.pop("seconds", None)
     page = (folder / "report.html").read_text("utf-8")
     results = {path.name: read_spikes(path) for path in sorted(folder.glob("spikes*"))}
     return summary, page.replace(created.replace("T", " ")[:16], ""), results

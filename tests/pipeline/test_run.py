@@ -13,10 +13,12 @@ from antidrome.recordings import from_array, read_spikes, write
 NETCDF = RunConfig(format="netcdf")
 
 
-def test_one_recording_leaves_three_files(model, inputs, tmp_path):
+def test_one_recording_leaves_its_files(model, inputs, tmp_path):
     summary = run(inputs[:1], tmp_path / "out", show_progress=False)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {".antidrome", "spikes.nwb", "summary.json", "report.html"}
+    pages = {"summary.json", "report.html", "run.json", "run.toml"}
+    assert names == {".antidrome", "spikes.nwb", "total.nc", *pages}
+    assert {file["name"] for file in summary["files"]} == names - {".antidrome"}
     assert json.loads((tmp_path / "out" / "summary.json").read_text("utf-8")) == summary
     result = read_spikes(tmp_path / "out" / "spikes.nwb")
     assert {"expected_spikes", "rate_hz", "spike_probability", "expected_spikes_sd", "dff"} <= set(result.data_vars)
@@ -111,7 +113,7 @@ def test_stale_results_go_and_other_formats_of_the_same_results_stay(model, inpu
     assert (out / "spikes.nc").exists()
     assert (out / "spikes.zarr").exists()
     summary = run(inputs, out, RunConfig(format="zarr"), show_progress=False)
-    assert sorted(summary["removed_files"]) == ["spikes.nc", "spikes.zarr"]
+    assert sorted(summary["removed_files"]) == ["spikes.nc", "spikes.zarr", "total.nc"]
     assert not (out / "spikes.nc").exists()
 
 

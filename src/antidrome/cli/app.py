@@ -19,12 +19,13 @@ import typing
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
+from antidrome.cli.config_file import defaults_from_file
 from antidrome.cli.text import printable
 from antidrome.core.configuration import did_you_mean
 from antidrome.errors import AntidromeError
 
 COMMANDS = {
-    "run": "the whole job: read, check, infer spikes, write results and the page",
+    "run": "the whole job: spikes, shared dynamics, dimension, results and a page",
     "spikes": "infer spikes from fluorescence, and write them",
     "check": "look at a recording before anything is inferred from it",
     "mechanism": "the posterior over a mechanistic model's parameters",
@@ -134,10 +135,12 @@ def _run(name: str, options: list[str]) -> int:
     import tyro
 
     config_class, run = load_command(name)
+    defaults = defaults_from_file(config_class, options)
     try:
         config = tyro.cli(
             config_class,
             args=options,
+            default=defaults if defaults is not None else tyro.MISSING_NONPROP,
             prog=f"antidrome {name}",
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )

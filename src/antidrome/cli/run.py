@@ -13,7 +13,7 @@ from antidrome.cli.options import InferenceOptions, Paths
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run(InferenceOptions):
-    """The whole job.
+    """The whole job: spikes, shared dynamics, dimension, and a page.
 
     Without a path, a simulated recording of two sessions is run, so that there is something to look at. An interrupted
     run goes on with the same command.
@@ -25,50 +25,109 @@ class Run(InferenceOptions):
     """Folder for the results."""
     format: Literal["nwb", "zarr", "netcdf", "suite2p"] = "nwb"
     """Format of the spikes."""
+    stages: tuple[Literal["spikes", "dynamics", "dimension"], ...] = ("spikes", "dynamics", "dimension")
+    """What is computed: spikes always; one linear dynamical system of all sessions; each population's dimension."""
+    bin_s: float = 0.1
+    """Width in seconds of the bins in which dynamics and dimension see the spikes."""
+    n_components: int = 0
+    """Latent dimensions of the dynamics; 0: chosen on held-out pairs."""
+    config: Path | None = None
+    """TOML file with any of these settings; what the command line says goes before. Every run leaves a run.toml."""
+    dry_run: bool = False
+    """Only tell what would be done, how long it would take and how much memory."""
     json: bool = False
     """Print the summary as JSON."""
 
 
 def run(config: Run) -> int:
     """Run the job; return 0."""
-    from antidrome.pipeline import RunConfig
+    from antidrome.pipeline import RunConfig, plan
     from antidrome.pipeline import run as run_job
 
-    options = {field.name: getattr(config, field.name) for field in dataclasses.fields(RunConfig)}
+    settings = RunConfig(**{field.name: getattr(config, field.name) for field in dataclasses.fields(RunConfig)})
+    if config.dry_run:
+        planned = plan(config.paths, settings)
+        _print_json(planned) if config.json else _tell_plan(planned)
+        return 0
     summary = run_job(
         config.paths,
         config.output,
-        RunConfig(**options),
+        settings,
         command=shlex.join(["antidrome", *sys.argv[1:]]),
         show_progress=not config.json,
     )
-    if config.json:
-        import json
-
-        sys.stdout.write(json.dumps(summary, indent=1) + "\n")
-    else:
-        _tell(summary, config.output)
+    _print_json(summary) if config.json else _tell(summary, config.output)
     return 0
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(document, indent=1) + "\n")
 
 
 def _tell(summary: dict[str, Any], output: Path) -> None:
     """What was done and where the page is, in a few lines."""
-    from rich.console import Console
     from rich.markup import escape
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     for session in summary["sessions"]:
         rates = sorted(n["mean_rate_hz"] for n in session["neurons"] if n["mean_rate_hz"] is not None)
         median = f", median rate {rates[len(rates) // 2]:.2f} spikes/s" if rates else ""
-        console.print(f"[bold]{escape(session['session_id'])}[/bold]: {session['n_neurons']:,} neurons, "
-                      f"{session['n_frames']:,} frames at {session['frame_rate_hz']:.4g} Hz{median}")  # fmt: skip
-        for finding in session["findings"]:
-            colour = {"error": "red", "warning": "yellow"}.get(finding["severity"], "blue")
-            console.print(f"  [{colour}]{finding['severity']}[/{colour}] {escape(finding['message'])}")
+        _tell_session(console, session, median)
         for note in session["notes"]:
             console.print(f"  [dim]{escape(note)}[/dim]")
+    for name, stage in summary["stages"].items():
+        if "skipped" in stage:
+            console.print(f"[yellow]no {name}[/yellow]: {escape(stage['skipped'])}")
+        else:
+            console.print(f"[bold]{name}[/bold]: {escape(_found(stage))}")
     for file in summary["files"]:
         console.print(f"  {escape(str(output / file['name']))}  [dim]{escape(file['what'])}[/dim]")
     for name in summary["removed_files"]:
         console.print(f"  [dim]{escape(name)} was made from other input or settings, and was removed[/dim]")
     console.print(f"Open the page: {escape((output / 'report.html').resolve().as_uri())}")
+
+
+def _tell_plan(planned: dict[str, Any]) -> None:
+    console = _console()
+    for session in planned["sessions"]:
+        _tell_session(console, session, "")
+    times = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in planned["seconds"].items())
+    console.print(f"About {_duration(sum(planned['seconds'].values()))} in all ({times}),")
+    console.print(f"{planned['memory_gb']:.1f} GB of memory, {planned['disk_gb']:.2g} GB of results. Nothing was done.")
+
+
+def _tell_session(console: Any, session: dict[str, Any], more: str) -> None:
+    from rich.markup import escape
+
+    console.print(f"[bold]{escape(session['session_id'])}[/bold]: {session['n_neurons']:,} neurons, "
+                  f"{session['n_frames']:,} frames at {session['frame_rate_hz']:.4g} Hz{more}")  # fmt: skip
+    for finding in session["findings"]:
+        colour = {"error": "red", "warning": "yellow"}.get(finding["severity"], "blue")
+        console.print(f"  [{colour}]{finding['severity']}[/{colour}] {escape(finding['message'])}")
+
+
+def _found(stage: dict[str, Any]) -> str:
+    """The figures of a later stage, in a line."""
+    if "n_components" in stage:
+        return f"{stage['n_components']} dimensions shared by {stage['n_neurons']:,} neurons"
+    return "; ".join(
+        f"{one['session_id']} {one['dimension']:.1f} ± {one['standard_error']:.1f}" for one in stage["sessions"]
+    )
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from antidrome.errors import InputError
 
 Format = Literal["nwb", "zarr", "netcdf", "suite2p"]
+StageName = Literal["spikes", "dynamics", "dimension"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,13 @@ class RunConfig:
         Seed of the samples.
     format
         Format of the results.
+    stages
+        What is computed: spikes always, then dynamics (one linear dynamical system of all sessions) and dimension (of
+        each session's population).
+    bin_s
+        Width in seconds of the bins in which dynamics and dimension see the spikes.
+    n_components
+        Latent dimensions of the dynamics; 0: chosen on held-out pairs.
     force
         Go on although a check found an error.
     overwrite
@@ -44,6 +52,9 @@ class RunConfig:
     samples: int = 0
     seed: int = 0
     format: Format = "nwb"
+    stages: tuple[StageName, ...] = ("spikes", "dynamics", "dimension")
+    bin_s: float = 0.1
+    n_components: int = 0
     force: bool = False
     overwrite: bool = False
 
@@ -61,6 +72,15 @@ class RunConfig:
             raise InputError(f"samples is {self.samples}; it must be 0 (none) or a number of samples.")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; it must not be negative.")
+        if "spikes" not in self.stages:
+            raise InputError(
+                f"stages is {', '.join(self.stages) or 'empty'}; the other stages need spikes: name spikes too. (For"
+                " recordings of spikes there are `antidrome dynamics` and `antidrome dimension`.)"
+            )
+        if not 0 < self.bin_s < float("inf"):
+            raise InputError(f"bin_s is {self.bin_s}; it must be a positive number of seconds.")
+        if self.n_components < 0:
+            raise InputError(f"n_components is {self.n_components}; it must be 0 (chosen) or a number of dimensions.")
 
     def inference_settings(self) -> dict[str, Any]:
         """The settings that change the numbers; a change of any of them makes earlier results stale."""

@@ -1,12 +1,16 @@
-"""The main job: recordings in; spikes, a summary and a page out; interrupted at any moment, it goes on from there."""
+"""The main job: recordings in; spikes, dynamics, dimension, a summary and a page out.
+
+Interrupted at any moment, it goes on from there.
+"""
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from antidrome.core.configuration import to_dict
+from antidrome.core.files import atomic_write
 from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress
 from antidrome.errors import InputError
@@ -18,16 +22,21 @@ from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import load_model, model_card, origin_of
 from antidrome.pipeline.names import output_name
 from antidrome.pipeline.sessions import Session, read_sessions, refuse_errors
-from antidrome.pipeline.summary import run_info, run_summary, session_summary
+from antidrome.pipeline.settings_file import to_toml
+from antidrome.pipeline.stages import LATER, StageOutcome, parts_of, run_stages, stage_settings
+from antidrome.pipeline.summary import run_info, run_record, run_summary, session_summary
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from antidrome.spikes import SpikeVAE
 
-SUMMARY, REPORT = "summary.json", "report.html"
+SUMMARY, REPORT, RECORD, SETTINGS = "summary.json", "report.html", "run.json", "run.toml"
+PAGES = (SETTINGS, RECORD, SUMMARY, REPORT)
 WHAT = {
-    SUMMARY: "versions, seed, hashes, findings and one record a neuron",
+    SETTINGS: "settings; antidrome run --config run.toml repeats the run",
+    RECORD: "versions, seed, and hashes of what was read and written",
+    SUMMARY: "findings, what was found, and one record a neuron",
     REPORT: "this page",
     "nwb": "spikes, NWB",
     "zarr": "spikes, Zarr",
@@ -45,6 +54,10 @@ def run(
     show_progress: bool = True,
 ) -> dict[str, Any]:
     """Read, check, infer, and leave ``spikes.nwb`` (or another format), ``summary.json`` and ``report.html``.
+
+    Then come the shared dynamics of all sessions (``dynamics.safetensors``, ``latents.nc``) and the dimension of each
+    population (``dimension.nc``), unless `config.stages` leaves them out. Where the data do not allow a stage, the
+    summary and the page say why, and the rest stands.
 
     Finished work is kept in ``OUTPUT/.antidrome``; the same call after an interruption goes on from there and gives
     what an uninterrupted one gives. A changed input or setting is noticed by its hash: what depends on it is computed
@@ -82,33 +95,54 @@ def run(
     if not config.force:
         refuse_errors(sessions)
     with locked(output):
-        return _Job(sessions, output, config, command, show_progress).run()
+        return _Job(sessions, paths, output, config, command, show_progress).run()
 
 
 class _Job:
     """One run over sessions that are read and checked."""
 
     def __init__(
-        self, sessions: Sequence[Session], output: Path, config: RunConfig, command: str, show_progress: bool
+        self,
+        sessions: Sequence[Session],
+        paths: Sequence[str | os.PathLike[str]],
+        output: Path,
+        config: RunConfig,
+        command: str,
+        show_progress: bool,
     ) -> None:
         self.sessions, self.output, self.config, self.command = sessions, output, config, command
+        self.paths = [str(Path(path).resolve()) for path in paths]
         self.show_progress = show_progress
         self.names = [output_name(s.session_id, len(sessions), config.format) for s in sessions]
         self.manifest = Manifest(output)
 
     def run(self) -> dict[str, Any]:
-        names = [*self.names, SUMMARY, REPORT]
-        self.manifest.claim(names, overwrite=self.config.overwrite)
+        self.manifest.claim([*self.names, *PAGES], overwrite=self.config.overwrite)
         model = load_model(self.config)
         caches = [SessionCache(self.output, s.session_id, origin_of(s, self.config, model)) for s in self.sessions]
         key = hash_configuration({"results": [cache.key for cache in caches]})
+        page_key = hash_configuration({"results": key, "stages": stage_settings(LATER, self.config)})
         summary = read_json(self.output / SUMMARY)
-        done = all(self.manifest.is_done(name, key) for name in names) and _files_of(summary) >= set(self.names)
-        if done and not self.config.overwrite:
+        if not self.config.overwrite and self._is_done(summary, key, page_key):
             return summary
         results, seconds = self._infer(model, caches)
         self._write_results(results, key, seconds)
-        return self._write_page(results, model, key, seconds)
+        named = {session.session_id: result for session, result in zip(self.sessions, results, strict=True)}
+        outcomes = run_stages(
+            LATER, named, self.output, self.config, self.manifest, key=key, show_progress=self.show_progress
+        )
+        return self._write_page(results, outcomes, model, (key, page_key), seconds)
+
+    def _is_done(self, summary: dict[str, Any], key: str, page_key: str) -> bool:
+        """Whether an earlier run left everything that this one would."""
+        pages = all(self.manifest.is_done(name, page_key) for name in PAGES)
+        files = {str(file["name"]) for file in summary.get("files", [])}
+        return (
+            pages
+            and files >= set(self.names)
+            and all(self.manifest.is_done(name, key) for name in self.names)
+            and all((self.output / name).exists() for name in files)
+        )
 
     def _infer(
         self, model: "SpikeVAE", caches: Sequence[SessionCache]
@@ -143,11 +177,17 @@ class _Job:
                 bar.advance()
 
     def _write_page(
-        self, results: Sequence["xr.Dataset"], model: "SpikeVAE", key: str, seconds: Sequence[dict[str, float]]
+        self,
+        results: Sequence["xr.Dataset"],
+        outcomes: Mapping[str, StageOutcome],
+        model: "SpikeVAE",
+        keys: tuple[str, str],
+        seconds: Sequence[dict[str, float]],
     ) -> dict[str, Any]:
         from antidrome.report import write_page
         from antidrome.report.report import session_views
 
+        key, page_key = keys
         views = session_views(results)
         sessions = [
             session_summary(
@@ -155,19 +195,33 @@ class _Job:
             )
             for view, session, name, taken in zip(views, self.sessions, self.names, seconds, strict=True)
         ]  # fmt: skip
-        files = [{"name": name, "what": WHAT[self.config.format]} for name in self.names]
-        files += [{"name": name, "what": WHAT[name]} for name in (SUMMARY, REPORT)]
+        files = dict.fromkeys(self.names, WHAT[self.config.format])
+        for outcome in outcomes.values():
+            files |= outcome.files
+        files |= {name: WHAT[name] for name in PAGES}
         summary = run_summary(
-            sessions, command=self.command, config=to_dict(self.config), model_card=model_card(model), files=files
+            sessions,
+            {name: outcome.summary for name, outcome in outcomes.items()},
+            command=self.command,
+            config=to_dict(self.config),
+            model_card=model_card(model),
+            files=[{"name": name, "what": what} for name, what in files.items()],
         )
-        summary["removed_files"] = self.manifest.remove_stale([*self.names, SUMMARY, REPORT], key)
+        summary["removed_files"] = self.manifest.remove_stale(list(files), key)
+        self._write_record(summary, page_key)
         write_json(self.output / SUMMARY, summary)
-        self.manifest.done(SUMMARY, key)
-        write_page(self.output / REPORT, views, run_info(summary), card=summary["model_card"])
-        self.manifest.done(REPORT, key)
+        self.manifest.done(SUMMARY, page_key)
+        parts = parts_of(LATER, self.output, summary)
+        write_page(self.output / REPORT, views, run_info(summary), card=summary["model_card"], parts=parts)
+        self.manifest.done(REPORT, page_key)
         return summary
 
-
-def _files_of(summary: dict[str, Any]) -> set[str]:
-    """Names of the results that the page and the summary in the folder speak of."""
-    return {session["result"]["file"] for session in summary.get("sessions", [])}
+    def _write_record(self, summary: dict[str, Any], page_key: str) -> None:
+        """``run.toml`` and ``run.json``."""
+        settings = {name: value for name, value in summary["config"].items() if name not in ("force", "overwrite")}
+        text = to_toml({"paths": self.paths, "output": str(self.output.resolve()), **settings})
+        with atomic_write(self.output / SETTINGS) as temporary:
+            temporary.write_text(text, "utf-8")
+        self.manifest.done(SETTINGS, page_key)
+        write_json(self.output / RECORD, run_record(summary))
+        self.manifest.done(RECORD, page_key)

@@ -8,6 +8,7 @@ from antidrome.errors import InputError
 from antidrome.pipeline.cache import cached_blocks, open_blocks
 from antidrome.pipeline.folder import locked, read_json
 from antidrome.pipeline.job import REPORT, SUMMARY
+from antidrome.pipeline.stages import LATER, parts_of
 from antidrome.pipeline.summary import run_info
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ def rebuild_report(folder: str | os.PathLike[str]) -> Path:
         raise InputError(f"{folder} holds no finished run (no {SUMMARY}). Run `antidrome run … -o {folder}` first.")
     with locked(folder):
         results = [_result(folder, session) for session in summary["sessions"]]
-        write_spikes_report(folder / REPORT, results, run_info(summary), card=summary.get("model_card", {}))
+        parts = parts_of(LATER, folder, summary)
+        write_spikes_report(
+            folder / REPORT, results, run_info(summary), card=summary.get("model_card", {}), parts=parts
+        )
     return folder / REPORT
 
 

@@ -47,6 +47,7 @@ def session_summary(
 
 def run_summary(
     sessions: Sequence[Mapping[str, Any]],
+    stages: Mapping[str, Mapping[str, Any]],
     *,
     command: str,
     config: Mapping[str, Any],
@@ -67,6 +68,22 @@ def run_summary(
         "units": {column.key: column.unit for column in COLUMNS},
         "files": [dict(file) for file in files],
         "sessions": [dict(session) for session in sessions],
+        "stages": {name: dict(stage) for name, stage in stages.items()},
+    }
+
+
+def run_record(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """``run.json``: what makes the run repeatable, without its results."""
+    kept = ("format_version", "created", "command", "config", "versions", "machine")
+    return {
+        **{name: summary[name] for name in kept},
+        "seed": summary["config"]["seed"],
+        "inputs": {session["session_id"]: session["input"] for session in summary["sessions"]},
+        "results": {
+            **{session["result"]["file"]: session["result"]["key"] for session in summary["sessions"]},
+            **{name: stage["key"] for name, stage in summary["stages"].items() if "key" in stage},
+        },
+        "skipped": {name: stage["skipped"] for name, stage in summary["stages"].items() if "skipped" in stage},
     }
 
 
@@ -80,7 +97,7 @@ def run_info(summary: Mapping[str, Any]) -> "RunInfo":
     title = names[0] if len(names) == 1 else f"{len(names)} sessions: {', '.join(names[:4])}{' …' if names[4:] else ''}"
     return RunInfo(
         title=title,
-        lede="Spikes inferred from fluorescence, with their uncertainty.",
+        lede=_lede([name for name, stage in summary.get("stages", {}).items() if "skipped" not in stage]),
         created=str(summary["created"]).replace("T", " ")[:16],
         command=summary["command"],
         model=str(config.pop("model", "")),
@@ -90,6 +107,13 @@ def run_info(summary: Mapping[str, Any]) -> "RunInfo":
         inputs={session["session_id"]: session["input"] for session in sessions},
         files=summary["files"],
     )
+
+
+def _lede(stages: Sequence[str]) -> str:
+    """What the page holds, in a sentence."""
+    further = {"dynamics": "the dynamics that the sessions share", "dimension": "the dimension of the population"}
+    found = [further[name] for name in stages if name in further]
+    return f"{'; '.join(['Spikes inferred from fluorescence, with their uncertainty', *found])}."
 
 
 def _number(value: float) -> float | None:

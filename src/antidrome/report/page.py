@@ -74,12 +74,15 @@ class Part:
         JSON-ready data for the page's script.
     blocks
         Element id and base64 text of each array.
+    citations
+        Keys of the works behind it.
     """
 
     sections: Mapping[str, Markup]
     figures: Mapping[str, "Model"] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     blocks: Sequence[tuple[str, str]] = ()
+    citations: Sequence[str] = ()
 
 
 def page_html(run: RunInfo, parts: Sequence[Part], *, units: str) -> str:
@@ -132,7 +135,8 @@ def _environment() -> "jinja2.Environment":
 
 
 def _code() -> Markup:
-    pieces = "\n".join(_asset(name) for name in ("data.js", "charts.js", "figures.js", "browse.js", "page.js"))
+    names = ("data.js", "charts.js", "figures.js", "browse.js", "mechanism.js", "page.js")
+    pieces = "\n".join(_asset(name) for name in names)
     return script(f'"use strict";\n(() => {{\n{pieces}}})();')
 
 

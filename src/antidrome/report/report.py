@@ -11,7 +11,7 @@ from antidrome.core.files import atomic_write
 from antidrome.core.works import FORMATS
 from antidrome.errors import InputError
 from antidrome.report.citations import citations_part
-from antidrome.report.page import RunInfo, page_html
+from antidrome.report.page import Part, RunInfo, page_html
 from antidrome.report.session import MAX_BINS, MAX_NEURONS, SessionView, session_view
 from antidrome.report.spikes_part import UNITS, spikes_part
 
@@ -21,6 +21,7 @@ def spikes_report(
     run: RunInfo,
     *,
     card: Mapping[str, Any] | None = None,
+    parts: Sequence[Part] = (),
     max_neurons: int = MAX_NEURONS,
     max_bins: int = MAX_BINS,
 ) -> str:
@@ -35,6 +36,8 @@ def spikes_report(
         What was run.
     card
         The model card's metadata, from which "How far to trust it" quotes.
+    parts
+        What further stages contribute.
     max_neurons, max_bins
         Neurons and bins in the page, shared by all sessions; what is left out is said on the page.
 
@@ -48,7 +51,7 @@ def spikes_report(
     InputError
         If there is no result, or one is not a spikes result.
     """
-    return page(session_views(results, max_neurons=max_neurons, max_bins=max_bins), run, card=card)
+    return page(session_views(results, max_neurons=max_neurons, max_bins=max_bins), run, card=card, parts=parts)
 
 
 def session_views(
@@ -65,17 +68,28 @@ def session_views(
     ]
 
 
-def page(views: Sequence[SessionView], run: RunInfo, *, card: Mapping[str, Any] | None = None) -> str:
-    """The page of sessions that are gathered already."""
-    parts = [spikes_part(views, run, card or {}), citations_part(_citation_keys(views))]
-    return page_html(run, parts, units=UNITS)
+def page(
+    views: Sequence[SessionView],
+    run: RunInfo,
+    *,
+    card: Mapping[str, Any] | None = None,
+    parts: Sequence[Part] = (),
+) -> str:
+    """The page of sessions that are gathered already, and of further stages."""
+    keys = [*_citation_keys(views), *(key for part in parts for key in part.citations)]
+    return page_html(run, [spikes_part(views, run, card or {}), *parts, citations_part(keys)], units=UNITS)
 
 
 def write_page(
-    path: str | os.PathLike[str], views: Sequence[SessionView], run: RunInfo, *, card: Mapping[str, Any] | None = None
+    path: str | os.PathLike[str],
+    views: Sequence[SessionView],
+    run: RunInfo,
+    *,
+    card: Mapping[str, Any] | None = None,
+    parts: Sequence[Part] = (),
 ) -> None:
     """Write the page of `page` to a file, atomically."""
-    html = page(views, run, card=card)
+    html = page(views, run, card=card, parts=parts)
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
         stream.write(html)
 
@@ -86,9 +100,10 @@ def write_spikes_report(
     run: RunInfo,
     *,
     card: Mapping[str, Any] | None = None,
+    parts: Sequence[Part] = (),
 ) -> None:
     """Write the page of `spikes_report` to a file, atomically."""
-    write_page(path, session_views(results), run, card=card)
+    write_page(path, session_views(results), run, card=card, parts=parts)
 
 
 def _share(dataset: xr.Dataset, total: int, max_neurons: int) -> int:

@@ -1,0 +1,69 @@
+"""The intrinsic dimension of each session's population, with its controls."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from antidrome.pipeline.stages.stage import Stage, file_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from antidrome.pipeline.config import RunConfig
+    from antidrome.report.page import Part
+
+MAX_POINTS = 2000
+"""Bins that are compared with one another, spread evenly over the session."""
+
+
+def _name(session_id: str, session_ids: Sequence[str]) -> str:
+    return file_of("dimension", session_id, session_ids)
+
+
+def _files(session_ids: Sequence[str]) -> dict[str, str]:
+    return {_name(one, session_ids): "intrinsic dimension of the population, NetCDF" for one in session_ids}
+
+
+def _settings(config: "RunConfig") -> dict[str, Any]:
+    return {"bin_s": config.bin_s, "max_points": MAX_POINTS, "seed": config.seed}
+
+
+def _compute(activity: "Mapping[str, xr.DataArray]", output: Path, config: "RunConfig", show_progress: bool) -> None:
+    from antidrome.dimension import population
+    from antidrome.recordings.xarray_writing import write_netcdf
+
+    for session_id, recording in activity.items():
+        found = population(recording, max_points=MAX_POINTS, seed=config.seed, progress=show_progress)
+        write_netcdf(found, output / _name(session_id, list(activity)))
+
+
+def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:
+    found = _open(output, session_ids)
+    return {
+        "sessions": [
+            {
+                "session_id": session_id,
+                "dimension": float(f"{float(one['dimension']):.6g}"),
+                "standard_error": float(f"{float(one['standard_error']):.6g}"),
+                "verdict": one.attrs["verdict"],
+                "notes": [str(note) for note in one.attrs["notes"]],
+            }
+            for session_id, one in found.items()
+        ],
+        "citations": sorted({str(key) for one in found.values() for key in one.attrs["citations"]}),
+    }
+
+
+def _part(output: Path, session_ids: Sequence[str]) -> "Part":
+    from antidrome.report.dimension_part import population_part
+
+    return population_part(_open(output, session_ids))
+
+
+def _open(output: Path, session_ids: Sequence[str]) -> "dict[str, xr.Dataset]":
+    from antidrome.recordings.xarray_writing import read_xarray_result
+
+    return {one: read_xarray_result(output / _name(one, session_ids)) for one in session_ids}
+
+
+DIMENSION = Stage("dimension", "Measuring dimensions", _files, _settings, _compute, _summarise, _part)

@@ -1,0 +1,71 @@
+"""The shared linear dynamical system of all sessions, and the latent states of each."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from antidrome.pipeline.stages.stage import Stage, file_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from antidrome.dynamics import StitchedLDS
+    from antidrome.pipeline.config import RunConfig
+    from antidrome.report.page import Part
+
+MODEL = "dynamics.safetensors"
+
+
+def _files(session_ids: Sequence[str]) -> dict[str, str]:
+    latents = {_latents(one, session_ids): "smoothed latent states, NetCDF" for one in session_ids}
+    return {MODEL: "the fitted linear dynamical system", **latents}
+
+
+def _latents(session_id: str, session_ids: Sequence[str]) -> str:
+    return file_of("latents", session_id, session_ids)
+
+
+def _settings(config: "RunConfig") -> dict[str, Any]:
+    return {"bin_s": config.bin_s, "n_components": config.n_components, "seed": config.seed}
+
+
+def _compute(activity: "Mapping[str, xr.DataArray]", output: Path, config: "RunConfig", show_progress: bool) -> None:
+    from antidrome.dynamics import StitchedLDS
+    from antidrome.recordings.xarray_writing import write_netcdf
+
+    model = StitchedLDS(config.n_components or "auto", seed=config.seed)
+    model.fit(dict(activity), progress=show_progress)
+    model.save(output / MODEL)
+    for session_id, latents in model.transform(dict(activity)).items():
+        write_netcdf(latents, output / _latents(session_id, list(activity)))
+
+
+def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:
+    model = _open(output)
+    table = model.dynamics_table()
+    constants = next(table[name] for name in ("time_constant_s", "time_constant_frames") if name in table)
+    return {
+        "n_components": int(model.n_components_),
+        "n_neurons": len(model.neurons_),
+        str(constants.name): [float(f"{value:.6g}") for value in constants.values if value < float("inf")],
+        "notes": [str(note) for note in model.notes_],
+        "citations": list(model.citations_),
+    }
+
+
+def _part(output: Path, session_ids: Sequence[str]) -> "Part":
+    from antidrome.recordings.xarray_writing import read_xarray_result
+    from antidrome.report.dynamics_part import part_of
+    from antidrome.report.dynamics_view import dynamics_view
+
+    latents = {one: read_xarray_result(output / _latents(one, session_ids)) for one in session_ids}
+    return part_of(dynamics_view(_open(output), latents))
+
+
+def _open(output: Path) -> "StitchedLDS":
+    from antidrome.dynamics import StitchedLDS
+
+    return StitchedLDS.load(output / MODEL)
+
+
+DYNAMICS = Stage("dynamics", "Fitting shared dynamics", _files, _settings, _compute, _summarise, _part)

@@ -1,0 +1,104 @@
+"""Running the later stages: what is up to date stays, what the data do not allow is said and leaves the rest alone."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from antidrome.core.hashing import hash_configuration
+from antidrome.errors import InputError
+from antidrome.pipeline.folder import Manifest
+from antidrome.pipeline.stages.activity import binned_spikes
+from antidrome.pipeline.stages.stage import Stage
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from antidrome.pipeline.config import RunConfig
+    from antidrome.report.page import Part
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """What became of one stage.
+
+    Attributes
+    ----------
+    summary
+        For ``summary.json``: what was found, or ``skipped`` with the reason.
+    files
+        Its files: name to what it holds; none if it was skipped.
+    """
+
+    summary: dict[str, Any]
+    files: dict[str, str]
+
+
+def stage_settings(stages: Sequence[Stage], config: "RunConfig") -> dict[str, Any]:
+    """Everything of the configuration that the wanted stages depend on, by stage."""
+    return {stage.name: stage.settings(config) for stage in stages if stage.name in config.stages}
+
+
+def run_stages(
+    stages: Sequence[Stage],
+    results: "Mapping[str, xr.Dataset]",
+    output: Path,
+    config: "RunConfig",
+    manifest: Manifest,
+    *,
+    key: str,
+    show_progress: bool,
+) -> dict[str, StageOutcome]:
+    """Run the stages that the configuration names; returns what became of each.
+
+    Parameters
+    ----------
+    stages
+        All later stages, in their order.
+    results
+        Spikes of each session.
+    output, config, manifest
+        The results folder, its settings and its list of files.
+    key
+        What the spikes were made from.
+    """
+    from antidrome import __version__
+
+    outcomes = {}
+    for stage in stages:
+        if stage.name not in config.stages:
+            continue
+        files = stage.files(list(results))
+        own = hash_configuration({"results": key, **stage.settings(config), "antidrome version": __version__})
+        start = time.perf_counter()
+        manifest.claim(list(files), overwrite=config.overwrite)
+        try:
+            if not all(manifest.is_done(name, own) for name in files):
+                activity = {name: binned_spikes(result, config.bin_s) for name, result in results.items()}
+                stage.compute(activity, output, config, show_progress)
+                for name in files:
+                    manifest.done(name, own)
+        except InputError as error:
+            outcomes[stage.name] = StageOutcome({"skipped": str(error)}, {})
+            continue
+        summary = stage.summarise(output, list(results))
+        outcomes[stage.name] = StageOutcome(
+            {**summary, "key": own, "seconds": round(time.perf_counter() - start, 3)}, files
+        )
+    return outcomes
+
+
+def parts_of(stages: Sequence[Stage], output: Path, summary: Mapping[str, Any]) -> "list[Part]":
+    """The page's parts of the stages that a summary tells of, from their files."""
+    from antidrome.report.stages_part import skipped_part
+
+    session_ids = [session["session_id"] for session in summary["sessions"]]
+    found = summary.get("stages", {})
+    parts = [
+        stage.part(output, session_ids)
+        for stage in stages
+        if stage.name in found and "skipped" not in found[stage.name]
+    ]
+    skipped = {name: entry["skipped"] for name, entry in found.items() if "skipped" in entry}
+    return [*parts, skipped_part(skipped)] if skipped else parts

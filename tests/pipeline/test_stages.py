@@ -1,0 +1,135 @@
+"""What follows the spikes: binning, caching, reasons for not running, settings files, plans."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from antidrome.cli.app import main
+from antidrome.errors import InputError
+from antidrome.pipeline import RunConfig, plan, rebuild_report, run
+from antidrome.pipeline.settings_file import read_toml, to_toml
+from antidrome.pipeline.stages.activity import binned_spikes
+from antidrome.recordings import write
+
+
+def spikes(counts, rate=30.0):
+    """A spikes result with these counts (time, neuron)."""
+    time = (np.arange(len(counts)) + 0.5) / rate
+    coords = {"time": time, "neuron": [f"n{i}" for i in range(counts.shape[1])]}
+    return xr.Dataset({"expected_spikes": (("time", "neuron"), counts)}, coords=coords, attrs={"frame_rate_hz": rate})
+
+
+def test_bins_hold_the_sums_and_dead_neurons_are_counted():
+    counts = np.arange(40, dtype=np.float32).reshape(10, 4)
+    counts[:, 2] = np.nan
+    found = binned_spikes(spikes(counts), bin_s=0.1)
+    np.testing.assert_array_equal(found, counts[:9, [0, 1, 3]].reshape(3, 3, 3).sum(1))
+    assert list(found["neuron"].values) == ["n0", "n1", "n3"]
+    np.testing.assert_allclose(found["time"], [0.05, 0.15, 0.25])
+    assert found.attrs["frame_rate_hz"] == pytest.approx(10)
+    assert found.attrs["notes"] == ["1 neurons without spikes were left out."]
+
+
+def test_bins_of_a_dask_result_stay_lazy():
+    counts = np.random.default_rng(0).random((12, 5)).astype(np.float32)
+    lazy = binned_spikes(spikes(counts).chunk(neuron=2), bin_s=0.1)
+    assert lazy.chunks is not None
+    np.testing.assert_allclose(lazy, binned_spikes(spikes(counts), bin_s=0.1), rtol=1e-6)
+
+
+def test_a_session_shorter_than_a_bin_is_refused():
+    with pytest.raises(InputError, match="10 frames, fewer than one bin of 1 s"):
+        binned_spikes(spikes(np.zeros((10, 2), np.float32)), bin_s=1.0)
+
+
+def test_a_stage_is_not_computed_twice_and_follows_its_settings(model, inputs, tmp_path):
+    out = tmp_path / "out"
+    first = run(inputs, out, RunConfig(format="netcdf"), show_progress=False)
+    assert set(first["stages"]) == {"dimension"}
+    times = {name: (out / name).stat().st_mtime_ns for name in ("total-day-0.nc", "spikes-day-0.nc")}
+    (out / "report.html").unlink()
+    run(inputs, out, RunConfig(format="netcdf"), show_progress=False)
+    assert {name: (out / name).stat().st_mtime_ns for name in times} == times
+    second = run(inputs, out, RunConfig(format="netcdf", bin_s=0.2), show_progress=False)
+    assert second["stages"]["dimension"]["key"] != first["stages"]["dimension"]["key"]
+    assert (out / "total-day-0.nc").stat().st_mtime_ns > times["total-day-0.nc"]
+    assert (out / "spikes-day-0.nc").stat().st_mtime_ns == times["spikes-day-0.nc"]
+
+
+def test_a_stage_that_is_no_longer_wanted_takes_its_files_along(model, inputs, tmp_path):
+    run(inputs, tmp_path / "out", RunConfig(format="netcdf"), show_progress=False)
+    config = RunConfig(format="netcdf", stages=("spikes",))
+    summary = run(inputs, tmp_path / "out", config, show_progress=False)
+    assert sorted(summary["removed_files"]) == ["total-day-0.nc", "total-day-1.nc"]
+    assert summary["stages"] == {}
+
+
+def test_data_that_do_not_allow_a_stage_cost_only_that_stage(model, inputs, tmp_path):
+    config = RunConfig(format="netcdf", bin_s=1000)
+    summary = run(inputs, tmp_path / "out", config, show_progress=False)
+    assert "fewer than one bin of 1000 s" in summary["stages"]["dimension"]["skipped"]
+    assert (tmp_path / "out" / "spikes-day-0.nc").exists()
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "Stages that were not run" in page
+    rebuild_report(tmp_path / "out")
+    assert "Stages that were not run" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(InputError, match="name spikes too"):
+        RunConfig(stages=("dynamics",))
+    with pytest.raises(InputError, match="bin_s is 0"):
+        RunConfig(bin_s=0)
+    with pytest.raises(InputError, match="n_components is -1"):
+        RunConfig(n_components=-1)
+
+
+def test_settings_travel_through_toml_unchanged(tmp_path):
+    values = {"a": 'quote " back \\ line \n del \x7f ü 😀', "b": [1, 2.5, True], "c": [], "d": -1e-30, "e": None}
+    (tmp_path / "s.toml").write_text(to_toml(values), "utf-8")
+    assert read_toml(tmp_path / "s.toml") == {name: value for name, value in values.items() if value is not None}
+
+
+def test_the_settings_of_a_run_repeat_it(model, inputs, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["run", *map(str, inputs), "-o", str(out), "--format", "netcdf", "--bin-s", "0.5", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    again = tmp_path / "again"
+    assert main(["run", "--config", str(out / "run.toml"), "-o", str(again), "--json"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert second["config"] == first["config"]
+    assert second["stages"]["dimension"]["totals"] == first["stages"]["dimension"]["totals"]
+    assert (
+        json.loads((again / "run.json").read_text())["inputs"] == json.loads((out / "run.json").read_text())["inputs"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("bin_s = ", "is not TOML"), ("bin_z = 1", "Did you mean 'bin_s'"), ("samples = 'three'", "needs int")],
+)
+def test_a_bad_settings_file_is_a_sentence(tmp_path, capsys, text, said):
+    (tmp_path / "s.toml").write_text(text, "utf-8")
+    assert main(["run", f"--config={tmp_path / 's.toml'}"]) == 2
+    assert said in capsys.readouterr().err
+    assert main(["run", "--config", str(tmp_path / "none.toml")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_plan_tells_sizes_and_leaves_nothing(inputs, tmp_path, capsys):
+    found = plan(inputs)
+    assert [(one["n_neurons"], one["n_frames"]) for one in found["sessions"]] == [(7, 300)] * 2
+    assert set(found["seconds"]) == {"spikes", "dynamics", "dimension"}
+    assert all(value >= 0 for value in found["seconds"].values())
+    assert found["memory_gb"] > 0.5
+    assert main(["run", *map(str, inputs), "-o", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert "Nothing was done" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_larger_recordings_take_longer(helpers, inputs, tmp_path):
+    large = write(helpers.recording(3, n_neurons=40, n_frames=3000), tmp_path / "large.nc")
+    assert plan([large])["seconds"]["dimension"] > plan(inputs[:1])["seconds"]["dimension"]
+    assert plan([large], RunConfig(stages=("spikes",)))["seconds"].keys() == {"spikes"}
