@@ -6,7 +6,7 @@ import xarray as xr
 
 import antidrome as ad
 from antidrome.errors import InputError
-from antidrome.spikes.spike_trains import SpikeTrainRanges, random_spike_trains
+from antidrome.spikes.spike_trains import SpikeTrainRanges, random_spike_trains, shared_gain
 
 
 def test_equal_seeds_give_equal_recordings():
@@ -55,3 +55,26 @@ def test_bursts_come_close_together():
 def test_impossible_wishes_are_refused(change, match):
     with pytest.raises(InputError, match=match):
         ad.spikes.simulate(**{"n_neurons": 2, "duration_s": 5.0, "frame_rate_hz": 30.0, **change})
+
+
+def test_shared_gains_have_mean_one_and_turn_together():
+    gain = shared_gain(np.random.default_rng(0), 40_000, 60, 0.02, 3)
+    assert gain.shape == (40_000, 60)
+    assert (gain > 0).all()
+    assert np.median(gain.mean(axis=0)) == pytest.approx(1, abs=0.3)
+    strength = np.linalg.svd(np.log(gain) - np.log(gain).mean(axis=0), compute_uv=False)
+    assert strength[3] < 1e-6 * strength[2]
+
+
+def test_neurons_that_share_factors_are_more_correlated():
+    def correlation(n_factors):
+        counts = ad.spikes.simulate(20, 120, 30, 2, n_factors=n_factors)["spike_count"].values
+        found = np.corrcoef(counts.reshape(-1, 30, 20).sum(axis=1).T)
+        return np.abs(found[np.triu_indices(20, 1)]).mean()
+
+    assert correlation(2) > 1.3 * correlation(0)
+
+
+def test_a_negative_number_of_factors_is_refused():
+    with pytest.raises(InputError, match="n_factors is -1"):
+        ad.spikes.simulate(2, 10, 30, n_factors=-1)

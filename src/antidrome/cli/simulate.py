@@ -28,6 +28,8 @@ class Simulate:
     """Indicator: fast (like GCaMP6f/8), slow (like GCaMP6s), red (like R-CaMP), dye (like OGB-1), or any."""
     model: Literal["linear", "scdf"] = "linear"
     """Generative model: linear (AR(2)), or scdf (facilitation and saturation)."""
+    n_factors: int = 0
+    """Latent dimensions of what the neurons share; 0: independent neurons."""
     seed: int = 0
     """Seed: the same seed, the same recording."""
     overwrite: bool = False
@@ -48,6 +50,7 @@ def run(config: Simulate) -> int:
         config.seed,
         indicator=config.indicator,
         model=config.model,
+        n_factors=config.n_factors,
     )
     written = write(dataset, config.output, format=config.format)
     sys.stdout.write(f"{written}\n")

@@ -8,17 +8,17 @@ from antidrome.pipeline.sessions import Session, session_from_recording
 if TYPE_CHECKING:
     import xarray as xr
 
-N_NEURONS, N_PER_SESSION = 40, 26
+N_NEURONS, N_PER_SESSION, N_FACTORS = 40, 26, 3
 SECONDS_PER_SESSION = 150.0
 FRAME_RATE_HZ = 30.0
 SEED = 7
 
 
 def demo_sessions(config: RunConfig) -> list[Session]:
-    """Two sessions of the same 40 cells, 26 seen in each and 12 in both; always the same."""
+    """Two sessions of the same 40 cells, 26 seen in each and 12 in both, three shared factors; always the same."""
     from antidrome.spikes import simulate
 
-    both = simulate(N_NEURONS, 2 * SECONDS_PER_SESSION, FRAME_RATE_HZ, SEED, indicator="slow")
+    both = simulate(N_NEURONS, 2 * SECONDS_PER_SESSION, FRAME_RATE_HZ, SEED, indicator="slow", n_factors=N_FACTORS)
     n_frames = both.sizes["time"] // 2
     parts = {
         "simulated-session-1": both.isel(time=slice(0, n_frames), neuron=slice(0, N_PER_SESSION)),

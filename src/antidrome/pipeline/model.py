@@ -24,14 +24,10 @@ def model_card(model: "SpikeVAE") -> Mapping[str, Any]:
 
 def model_hash(model: "SpikeVAE") -> str:
     """Hash of the network's weights, so that results of an older model are never taken for those of a newer one."""
-    import jax
-    import numpy as np
-
     from antidrome.core.hashing import hash_arrays
-    from antidrome.spikes.weights import load_network
+    from antidrome.spikes.weights import stored_arrays
 
-    leaves = jax.tree.leaves(load_network(model.model)[0])
-    return hash_arrays({f"{number:04d}": np.asarray(leaf) for number, leaf in enumerate(leaves)})
+    return hash_arrays(stored_arrays(str(model.model)))
 
 
 def origin_of(session: Session, config: RunConfig, model: "SpikeVAE") -> dict[str, Any]:

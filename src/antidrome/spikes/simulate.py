@@ -20,7 +20,7 @@ from antidrome.spikes.observation import (
     frame_average,
     simulate_fluorescence,
 )
-from antidrome.spikes.spike_trains import SpikeTrainRanges, log_uniform, random_spike_trains
+from antidrome.spikes.spike_trains import SpikeTrainRanges, log_uniform, random_spike_trains, shared_gain
 
 GRID_HZ = 240.0
 LEAD_S = 4.0
@@ -48,6 +48,8 @@ class Simulation:
         "fast" (like GCaMP6f/8), "slow" (like GCaMP6s), "red" (like R-CaMP), "dye" (like OGB-1), or "any".
     model
         Generative model, "linear" (AR(2)) or "scdf" (facilitation and saturation).
+    n_factors
+        Latent dimensions of what the neurons share; 0 for independent neurons.
     """
 
     n_neurons: int = 20
@@ -56,6 +58,7 @@ class Simulation:
     seed: int = 0
     indicator: Indicator = "fast"
     model: Literal["linear", "scdf"] = "linear"
+    n_factors: int = 0
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -69,6 +72,8 @@ class Simulation:
             raise InputError(f"indicator is {self.indicator!r}; expected one of {', '.join(INDICATORS)}.")
         if self.model not in ("linear", "scdf"):
             raise InputError(f"model is {self.model!r}; expected 'linear' or 'scdf'.")
+        if self.n_factors < 0:
+            raise InputError(f"n_factors is {self.n_factors}; expected 0 (independent neurons) or more.")
 
 
 def simulate(
@@ -79,6 +84,7 @@ def simulate(
     *,
     indicator: Indicator = "fast",
     model: Literal["linear", "scdf"] = "linear",
+    n_factors: int = 0,
 ) -> xr.Dataset:
     """Simulate a recording; the arguments are those of `Simulation`.
 
@@ -99,6 +105,7 @@ def simulate(
         seed=seed,
         indicator=indicator,
         model=model,
+        n_factors=n_factors,
     )
     per_frame = max(2, round(GRID_HZ / frame_rate_hz))
     step_s = 1 / (frame_rate_hz * per_frame)
@@ -109,7 +116,10 @@ def simulate(
     amplitude = np.asarray(cells.amplitude)
     noise_sd = log_uniform(draw_cells, ranges.noise_ratio, n_neurons) * amplitude
     draw_spikes, n_steps = generator(seed, "spikes/simulate/spikes"), (n_frames + lead) * per_frame
-    spikes = random_spike_trains(draw_spikes, n_steps, np.zeros(n_neurons, bool), step_s, ORDINARY)
+    gain = None
+    if n_factors:
+        gain = shared_gain(generator(seed, "spikes/simulate/shared"), n_steps, n_neurons, step_s, n_factors)
+    spikes = random_spike_trains(draw_spikes, n_steps, np.zeros(n_neurons, bool), step_s, ORDINARY, gain)
     frames = frame_average(simulate_fluorescence(cells, spikes, step_s), per_frame)[lead:]
     draw_noise = generator(seed, "spikes/simulate/noise")
     frames = add_contamination(draw_noise, frames, frame_rate_hz, 0.3 * amplitude, ranges)

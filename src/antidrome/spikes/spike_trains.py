@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
+SHARED_SD = 1.4
+"""SD of the logarithm of the rates that neurons share."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SpikeTrainRanges:
@@ -52,7 +55,12 @@ def log_uniform(generator: np.random.Generator, bounds: tuple[float, float], siz
 
 
 def random_spike_trains(
-    generator: np.random.Generator, n_steps: int, fast: np.ndarray, step_s: float, ranges: SpikeTrainRanges
+    generator: np.random.Generator,
+    n_steps: int,
+    fast: np.ndarray,
+    step_s: float,
+    ranges: SpikeTrainRanges,
+    gain: np.ndarray | None = None,
 ) -> np.ndarray:
     """Spike counts per grid step, shape (n_steps, neuron), int16; every neuron has its own statistics.
 
@@ -66,13 +74,15 @@ def random_spike_trains(
         (neuron,) True for fast-spiking cells.
     ranges
         From which each neuron's statistics are drawn.
+    gain
+        (n_steps, neuron) factor on every rate, such as what neurons share; none by default.
     """
     n_neurons = len(fast)
     slow_rate = log_uniform(generator, ranges.rate_hz, n_neurons)
     rate = np.where(fast, log_uniform(generator, ranges.fast_rate_hz, n_neurons), slow_rate)
-    events = generator.random((n_steps, n_neurons)) < np.minimum(
-        rate * step_s * _modulation(generator, n_steps, n_neurons, step_s, ranges, fast), 0.5
-    )
+    uniform = generator.random((n_steps, n_neurons))
+    modulation = _modulation(generator, n_steps, n_neurons, step_s, ranges, fast)
+    events = uniform < np.minimum(rate * step_s * modulation * (1.0 if gain is None else gain), 0.5)
     counts = events.astype(np.int16)
     time, neuron = np.nonzero(events)
     burst_share = generator.uniform(0, ranges.burst_share, n_neurons) * (generator.random(n_neurons) < 0.6)
@@ -88,6 +98,39 @@ def random_spike_trains(
         inside = at < n_steps
         np.add.at(counts, (at[inside], neuron[alive][inside]), 1)
     return counts
+
+
+def shared_gain(
+    generator: np.random.Generator, n_steps: int, n_neurons: int, step_s: float, n_factors: int
+) -> np.ndarray:
+    """Rates that neurons share, (n_steps, neuron) with mean one: log-linear in damped rotations driven by noise.
+
+    Parameters
+    ----------
+    generator
+        Source of all randomness.
+    n_steps, step_s
+        Length of the grid, and its step in seconds.
+    n_neurons
+        Neurons; each has its own Gaussian loadings.
+    n_factors
+        Latent dimensions: pairs rotate (0.15 to 0.6 Hz) while they decay (1 to 3 s); an odd one decays only.
+    """
+    coarse = max(1, round(0.02 / step_s))
+    n_coarse = -(-n_steps // coarse)
+    n_pairs = (n_factors + 1) // 2
+    decay = np.exp(-coarse * step_s / generator.uniform(1.0, 3.0, n_pairs))
+    turn = 2 * np.pi * coarse * step_s * generator.uniform(0.15, 0.6, n_pairs)
+    turn[n_factors // 2 :] = 0.0
+    factors = []
+    for pole in decay * np.exp(1j * turn):
+        noise = (generator.standard_normal(n_coarse) + 1j * generator.standard_normal(n_coarse)) / np.sqrt(2)
+        start = (generator.standard_normal() + 1j * generator.standard_normal()) / np.sqrt(2)
+        path = lfilter([np.sqrt(1 - abs(pole) ** 2)], [1.0, -pole], noise, zi=[pole * start])[0]
+        factors += [np.sqrt(2) * path.real, np.sqrt(2) * path.imag]
+    loadings = generator.standard_normal((n_factors, n_neurons)) * (SHARED_SD / np.sqrt(n_factors))
+    log_gain = np.stack(factors[:n_factors], axis=1) @ loadings
+    return np.repeat(np.exp(log_gain - 0.5 * (loadings**2).sum(axis=0)), coarse, axis=0)[:n_steps]
 
 
 def _modulation(

@@ -37,7 +37,7 @@ def _compute(activity: "Mapping[str, xr.DataArray]", output: Path, config: "RunC
     model.fit(dict(activity), progress=show_progress)
     model.save(output / MODEL)
     for session_id, latents in model.transform(dict(activity)).items():
-        write_netcdf(latents, output / _latents(session_id, list(activity)))
+        write_netcdf(latents, output / _latents(str(session_id), list(activity)))
 
 
 def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:
