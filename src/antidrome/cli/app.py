@@ -27,6 +27,8 @@ from antidrome.errors import AntidromeError
 COMMANDS = {
     "run": "the whole job: spikes, shared dynamics, dimension, results and a page",
     "spikes": "infer spikes from fluorescence, and write them",
+    "spikes fit": "learn from an unlabelled recording, and write the model",
+    "spikes predict": "infer spikes with a fitted model",
     "check": "look at a recording before anything is inferred from it",
     "mechanism": "the posterior over a mechanistic model's parameters",
     "simulate": "make a recording whose spikes are known",

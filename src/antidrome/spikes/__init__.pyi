@@ -1,3 +1,4 @@
+from . import adaptation as adaptation
 from . import generative as generative
 from . import metrics as metrics
 from . import variational as variational
@@ -14,6 +15,7 @@ __all__ = [
     "PhysiologicalModel",
     "SCDFModel",
     "SpikeVAE",
+    "adaptation",
     "generative",
     "metrics",
     "simulate",

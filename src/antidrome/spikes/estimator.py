@@ -1,4 +1,4 @@
-"""`SpikeVAE`: calcium fluorescence in, the posterior over spikes out."""
+"""`SpikeVAE`: calcium fluorescence in, the posterior over spikes out; as it ships, or fitted to a recording."""
 
 from __future__ import annotations
 
@@ -8,36 +8,73 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from sklearn.base import BaseEstimator
 
 from antidrome import __version__
 from antidrome.core.compilation import enable_compilation_cache
-from antidrome.core.progress import progress as show_progress
+from antidrome.core.estimator import Estimator
+from antidrome.core.seeds import check_seed
 from antidrome.errors import InputError
-from antidrome.recordings import as_recording, check, noise_level
-from antidrome.spikes.blocks import infer_block
+from antidrome.recordings import check, noise_level
+from antidrome.spikes.adaptation import AdaptationConfig
+from antidrome.spikes.fitting import Fitted, fit_estimator
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.lazy import infer_lazily
+from antidrome.spikes.opening import Bound, infer_in_blocks, open_model, open_recording, over_neurons
+from antidrome.spikes.own import OwnInference
 from antidrome.spikes.results import label
+from antidrome.spikes.shared import SharedInference
+from antidrome.spikes.starts import Generative
+from antidrome.spikes.storage import save_fitted
+from antidrome.spikes.times import placed
+from antidrome.spikes.variational import FitConfig
 from antidrome.spikes.weights import load_network, save_network
 
-BLOCK_FRAMES = 2_000_000
 
+class SpikeVAE(Estimator):
+    """Amortised spike inference: a recognition network inverts a biophysical model of fluorescence in one pass.
 
-class SpikeVAE(BaseEstimator):
-    """Amortised spike inference: a recognition network, trained once, inverts the biophysical model in one pass.
+    Without `fit` the network that ships with the package is used: it serves every indicator and frame rates from 3 to
+    150 Hz. `fit` learns from unlabelled recordings, in one of two ways:
 
-    The network that ships with the package serves every indicator and frame rates from 3 to 150 Hz; it is conditioned
-    on the frame rate, the noise level and the statistics of each trace. The posterior is factorised over frames: a
-    spike count per frame, not only spike or no spike.
+    - ``posterior="shared"``: the shipped network takes a few careful steps on simulations of the recording's own cells,
+      and stays as it was unless criteria that need no true spike say that it got better.
+    - ``posterior="factorised"`` or ``"autoregressive"``: the autoencoder of Speiser et al. (2017). A network of the
+      recording's own is learned together with the parameters of a generative model for every cell, spikes may lie on a
+      grid finer than the frames, and the samples of the autoregressive posterior are joint.
 
     Parameters
     ----------
     model
         "default" (trained on simulations and on ground truth), "simulations" (has never seen a real neuron), or the
-        path of a file written by `save`.
+        path of a file written by `save`. A fit starts from it; None starts from the traces alone (not with "shared").
+    posterior
+        "shared", "factorised" or "autoregressive".
+    generative
+        Generative model: "linear" (AR(2)), "ar1", "scdf", "physiological", "neural", or a function from the start of
+        the cells (arrays amplitude, decay_s, rise_s, baseline, noise_sd, rate_hz) to an
+        `antidrome.spikes.generative.AbstractGenerativeModel`. None: linear, and with "shared" half SCDF.
+    superresolution
+        Grid steps per frame; 1 with "shared".
+    drift_s
+        Time over which a drifting baseline is averaged, seconds, 0 for none; "shared" does not use it.
+    amplitude_factors
+        Starts to try, factors on the initial amplitudes; the highest held-out bound among sound fits is kept.
+    config
+        Settings of the fit: `antidrome.spikes.adaptation.AdaptationConfig` with "shared", else
+        `antidrome.spikes.variational.FitConfig`. None: defaults.
     seed
-        Seed of the posterior samples.
+        Seed of the fit and of the posterior samples.
+
+    Attributes
+    ----------
+    generative_parameters_
+        Dataset over `neuron`: what the fit found for every cell, with units.
+    report_
+        What was tried, by which criteria, and what was kept (JSON-ready).
+    notes_
+        What the user should know of the fit.
+    frame_rate_hz_
+        Of the recording that was fitted.
 
     References
     ----------
@@ -53,14 +90,70 @@ class SpikeVAE(BaseEstimator):
     (('time', 'neuron'), 'spikes per frame')
     """
 
-    def __init__(self, model: str | Path = "default", *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: str | Path | None = "default",
+        *,
+        posterior: str = "shared",
+        generative: Generative | None = None,
+        superresolution: int = 1,
+        drift_s: float = 20.0,
+        amplitude_factors: tuple[float, ...] = (1.0,),
+        config: AdaptationConfig | FitConfig | None = None,
+        seed: int = 0,
+    ) -> None:
         self.model = model
+        self.posterior = posterior
+        self.generative = generative
+        self.superresolution = superresolution
+        self.drift_s = drift_s
+        self.amplitude_factors = amplitude_factors
+        self.config = config
         self.seed = seed
+
+    def fit(
+        self,
+        recording: Any,
+        frame_rate_hz: float | None = None,
+        *,
+        known_spikes: Any = None,
+        checkpoint: str | Path | None = None,
+        progress: bool = True,
+    ) -> SpikeVAE:
+        """Learn from a recording, without any labels unless `known_spikes` are given.
+
+        Parameters
+        ----------
+        recording, frame_rate_hz
+            As in `predict`. At most 256 neurons, drawn at random, are learned from; the others are described, block by
+            block, with what was learned. A dask-backed recording is never loaded whole.
+        known_spikes
+            True spikes of some neurons or frames: {neuron label: times in seconds}, or a DataArray (time, neuron) of
+            spikes per frame with NaN where unknown.
+        checkpoint
+            Folder for the state of the fit; after an interruption the same call goes on from it, to the same result.
+        progress
+            Show progress bars.
+
+        Raises
+        ------
+        InputError
+            A recording or a setting that cannot be used.
+        ResumeError
+            The checkpoint belongs to another fit.
+        TrainingError
+            A loss became non-finite.
+        """
+        check_seed(self.seed)
+        opened = open_recording(recording, frame_rate_hz)
+        enable_compilation_cache()
+        fitted = fit_estimator(self, opened, known_spikes, Path(checkpoint) if checkpoint else None, progress)
+        return self._keep(fitted)
 
     def predict(
         self, recording: Any, frame_rate_hz: float | None = None, *, samples: int = 0, progress: bool = True
     ) -> xr.Dataset:
-        """Infer spikes at every frame, with delay 0.
+        """Infer spikes at every frame, with delay 0; after `fit` with what was learned, for seen and unseen cells.
 
         Parameters
         ----------
@@ -70,7 +163,7 @@ class SpikeVAE(BaseEstimator):
         frame_rate_hz
             Frames per second; needed for plain arrays.
         samples
-            Posterior samples to draw, independent over frames.
+            Posterior samples to draw; joint over frames with an autoregressive posterior.
         progress
             Show a progress bar.
 
@@ -86,21 +179,16 @@ class SpikeVAE(BaseEstimator):
         InputError
             No frame rate, raw fluorescence instead of ΔF/F, or an array that is not a recording.
         """
-        recording = as_recording(recording, frame_rate_hz)
-        recording = _require_dff(recording)
-        if "frame_rate_hz" not in recording.attrs:
-            raise InputError("The recording has no frame rate; give frame_rate_hz=… (frames per second).")
+        recording, rate, grid = open_recording(recording, frame_rate_hz)
         if samples < 0:
             raise InputError(f"samples is {samples}; expected 0 or more.")
-        rate = float(recording.attrs["frame_rate_hz"])
-        grid = FrameGrid.of(recording["time"].values, rate)
         enable_compilation_cache()
-        network, header = load_network(self.model)
-        attrs = self._provenance(recording, grid, header.extra.get("card", {}))
-        infer = _Inference(network, rate, grid, samples, self.seed)
+        inference, card = self._engine()
+        attrs = self._provenance(recording, grid, card)
+        infer = Bound(inference, rate, grid, samples, self.seed)
         if recording.chunks is not None:
             return label(infer_lazily(infer, recording, samples), recording, attrs)
-        values, n_unusable = _infer_in_blocks(infer, recording, progress)
+        values, n_unusable = infer_in_blocks(infer, recording, progress)
         if n_unusable:
             attrs["notes"].append(
                 f"{n_unusable} neurons show no variation at all (dead or missing); their spikes are NaN."
@@ -108,30 +196,101 @@ class SpikeVAE(BaseEstimator):
         values["noise_level"] = noise_level(recording).values
         return label(values, recording, attrs)
 
+    def sample(self, recording: Any, frame_rate_hz: float | None = None, *, n_samples: int = 100) -> xr.DataArray:
+        """Posterior spike trains, (sample, time, neuron) spikes per frame; see `predict`."""
+        if n_samples < 1:
+            raise InputError(f"n_samples is {n_samples}; expected 1 or more.")
+        return self.predict(recording, frame_rate_hz, samples=n_samples, progress=False)["samples"]
+
+    def spike_times(self, recording: Any, frame_rate_hz: float | None = None) -> xr.Dataset:
+        """Spike times with uncertainty, not bound to frames.
+
+        Returns
+        -------
+        Dataset over `spike`, ordered by neuron and time: `neuron`, `time_s`, the 90 % interval `low_s` to `high_s`, and
+        `probability` that there is a spike. The attribute `frame_rate_hz` tells the recording's.
+        """
+        recording, rate, grid = open_recording(recording, frame_rate_hz)
+        inference, _ = self._engine()
+        expected = over_neurons(inference.expected, recording, grid, rate, self.seed)
+        return placed(expected, recording, grid, rate, inference.steps)
+
+    def reconstruct(self, recording: Any, frame_rate_hz: float | None = None) -> xr.DataArray:
+        """ΔF/F that the inferred spikes explain, (time, neuron), with the slow drift of the baseline."""
+        recording, rate, grid = open_recording(recording, frame_rate_hz)
+        inference, _ = self._engine()
+        rows = over_neurons(inference.reconstruct, recording, grid, rate, self.seed)
+        values = [np.full(recording.sizes["time"], np.nan) if row.ndim == 0 else row[grid.places] for row in rows]
+        attrs = {"units": "1", "long_name": "ΔF/F explained by the inferred spikes", "frame_rate_hz": rate}
+        coords = {"time": recording["time"], "neuron": recording["neuron"]}
+        return xr.DataArray(np.stack(values, axis=1).astype(np.float32), coords, ("time", "neuron"), attrs=attrs)
+
+    def score(self, recording: Any, frame_rate_hz: float | None = None) -> float:
+        """Mean over neurons of the bound on log p(fluorescence), nats per frame; higher is better.
+
+        Comparable between models of one recording, not between recordings. Above 64 Hz "shared" averages frames.
+        """
+        recording, rate, grid = open_recording(recording, frame_rate_hz)
+        inference, _ = self._engine()
+        rows = over_neurons(inference.bound, recording, grid, rate, self.seed)
+        return float(np.nanmean([float(row) for row in rows]))
+
     def save(self, path: str | Path) -> None:
-        """Write the network with its model card as one `.safetensors` file."""
-        network, header = load_network(self.model)
-        save_network(Path(path), network, seed=header.seed or 0, card=header.extra.get("card", {}))
+        """Write the model as one `.safetensors` file: the fit, or the network that was named."""
+        if hasattr(self, "inference_"):
+            settings = {"posterior": self.posterior, "seed": self.seed, "fitted_from": str(self.model)}
+            report = {"report": self.report_, "notes": self.notes_, "frame_rate_hz": self.frame_rate_hz_}
+            return save_fitted(Path(path), self.inference_, seed=self.seed, settings=settings, report=report)
+        network, header = load_network(str(self.model))
+        return save_network(Path(path), network, seed=header.seed or 0, card=header.extra.get("card", {}))
 
     @classmethod
-    def load(cls, path: str | Path, *, seed: int = 0) -> SpikeVAE:
+    def load(cls, path: str | Path, *, generative: Generative | None = None, seed: int = 0) -> SpikeVAE:
         """Open a file written by `save`.
+
+        Parameters
+        ----------
+        generative
+            The function that built the generative model, where it was your own: files hold numbers, not code.
 
         Raises
         ------
         ModelFileError
-            No such file, damaged, or not a network of this class.
+            No such file, damaged, or of another class.
+        InputError
+            The file needs `generative`.
         """
-        load_network(path)
-        return cls(model=str(path), seed=seed)
+        inference, header = open_model(path, generative)
+        model = cls(model=str(path), generative=generative, seed=seed)
+        if inference.labels:
+            model.posterior = header.config["settings"]["posterior"]
+            model._keep(Fitted(inference, **header.extra["report"]))
+        return model
 
     @property
     def model_card(self) -> dict[str, Any]:
-        """What the network was trained on, how to train it again, and what it reached."""
-        return load_network(self.model)[1].extra.get("card", {})
+        """What the network was trained on, how to train it again, and what it reached; of a fit, its report."""
+        return self._engine()[1]
+
+    def _engine(self) -> tuple[SharedInference | OwnInference, dict[str, Any]]:
+        """What infers, and its card."""
+        if hasattr(self, "inference_"):
+            return self.inference_, {"fitted": self.report_, "notes": self.notes_}
+        if self.model is None:
+            raise InputError("model=None has nothing to infer with before fit; fit it, or choose model='default'.")
+        inference, header = open_model(self.model, self.generative)
+        return inference, header.extra.get("card") or {"fitted": header.extra.get("report", {})}
+
+    def _keep(self, fitted: Fitted) -> SpikeVAE:
+        self.inference_ = fitted.inference
+        self.report_ = fitted.report
+        self.notes_ = fitted.notes
+        self.frame_rate_hz_ = fitted.frame_rate_hz
+        self.generative_parameters_ = fitted.parameters()
+        return self
 
     def _provenance(self, recording: xr.DataArray, grid: FrameGrid, card: dict[str, Any]) -> dict[str, Any]:
-        notes = list(recording.attrs.get("notes", []))
+        notes = [*recording.attrs.get("notes", []), *getattr(self, "notes_", [])]
         if grid.n_missing:
             notes.append(f"{grid.n_missing} frames are missing between the recorded ones; inference bridges them.")
         return {
@@ -144,46 +303,3 @@ class SpikeVAE(BaseEstimator):
             "antidrome_version": __version__,
             "notes": notes,
         }
-
-
-@dataclasses.dataclass(frozen=True)
-class _Inference:
-    """Everything that one block of neurons needs besides its traces."""
-
-    network: Any
-    frame_rate_hz: float
-    grid: FrameGrid
-    samples: int
-    seed: int
-
-    def __call__(self, traces: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-        return infer_block(self.network, traces, labels, self.frame_rate_hz, self.grid, self.samples, self.seed)
-
-
-def _require_dff(recording: xr.DataArray) -> xr.DataArray:
-    """ΔF/F as a fraction; percent is divided by 100, raw fluorescence refused."""
-    if recording.attrs.get("quantity") == "fluorescence":
-        raise InputError(
-            "The recording holds raw fluorescence, and spikes are inferred from ΔF/F. Use"
-            " antidrome.delta_f_over_f(recording, neuropil=…) first."
-        )
-    if recording.attrs.get("units") != "percent":
-        return recording
-    with xr.set_options(keep_attrs=True):
-        converted = recording / 100
-    notes = [*recording.attrs.get("notes", []), "ΔF/F was in percent and was divided by 100."]
-    return converted.assign_attrs(units="1", notes=notes)
-
-
-def _infer_in_blocks(infer: _Inference, recording: xr.DataArray, progress: bool) -> tuple[dict[str, Any], int]:
-    """All neurons of a recording in memory, block by block; arrays as in the result, and how many could not be used."""
-    traces, labels = recording.values.T, recording["neuron"].values.astype(str)
-    size = max(1, BLOCK_FRAMES // max(1, traces.shape[1]))
-    parts = []
-    with show_progress("Inferring spikes", len(traces), unit="neurons", enabled=progress) as bar:
-        for start in range(0, len(traces), size):
-            block = slice(start, start + size)
-            parts.append(infer(traces[block], labels[block]))
-            bar.advance(len(labels[block]))
-    joined = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
-    return joined, int(np.isnan(joined["expected_spikes"][0]).sum())

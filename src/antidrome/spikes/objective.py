@@ -66,7 +66,7 @@ def _correlation(
     a: Float[Array, "batch time"], b: Float[Array, "batch time"], inside: Float[Array, "batch time"]
 ) -> Float[Array, " batch"]:
     """Pearson correlation over the frames inside; 0 where one side is constant."""
-    n = jnp.sum(inside, axis=1, keepdims=True)
+    n = jnp.maximum(jnp.sum(inside, axis=1, keepdims=True), 1.0)
     a = (a - jnp.sum(a * inside, axis=1, keepdims=True) / n) * inside
     b = (b - jnp.sum(b * inside, axis=1, keepdims=True) / n) * inside
     norm = jnp.sqrt(jnp.sum(a**2, axis=1) * jnp.sum(b**2, axis=1) + 1e-10)

@@ -211,10 +211,14 @@ def finish(
 
 def held_out_bound(learned: Learned, windows: Windows, problem: Problem, config: FitConfig, seed: int) -> float:
     """Mean importance-weighted bound (32 samples) of windows, nats per frame; a score that needs no true spikes."""
+    return float(np.mean(bounds_of_windows(learned, windows, problem, config, seed)))
+
+
+def bounds_of_windows(learned: Learned, windows: Windows, problem: Problem, config: FitConfig, seed: int) -> np.ndarray:
+    """(window,) importance-weighted bound of every window, nats per frame."""
     config = dataclasses.replace(config, samples=BOUND_SAMPLES)
     bounds = jax.jit(lambda x, batch, key: window_bounds(x, batch, key, problem, config))
-    values = [
-        np.asarray(bounds(learned, windows.take(rows), jax_key(seed, f"spikes/bound/{rows[0]}")))
-        for rows in batches(len(windows.cell), config.batch)
-    ]
-    return float(np.mean(values))
+    values = np.zeros(len(windows.cell))
+    for rows in batches(len(windows.cell), config.batch):
+        values[rows] = np.asarray(bounds(learned, windows.take(rows), jax_key(seed, f"spikes/bound/{rows[0]}")))
+    return values

@@ -21,11 +21,15 @@ SHORTEST = 256
 
 
 class Inferred(NamedTuple):
-    """Posterior of every step, (row, step): mean and SD of the count; samples (sample, row, step) if asked for."""
+    """Posterior of every step, (row, step): mean and SD of the count, probability of at least one spike.
+
+    Samples (sample, row, step) if asked for.
+    """
 
     mean: np.ndarray
     sd: np.ndarray
     samples: np.ndarray | None
+    probability: np.ndarray
 
 
 def for_new_cells(fitted: Fit, calibration: Calibration) -> Fit:
@@ -73,11 +77,12 @@ def infer(
         inputs = network_inputs(fitted.problem, trace, which)
         if exact and not keep_samples:
             logits = posterior.logits(inputs)
-            return count_mean(logits), count_variance(logits), jnp.zeros((0,))
+            return count_mean(logits), count_variance(logits), jax.nn.sigmoid(logits[..., 0]), jnp.zeros((0,))
         draw = posterior.draw(inputs, n_samples, key=key)
         means = count_mean(draw.logits)
         spread = jnp.mean(count_variance(draw.logits), 1) + jnp.var(means, 1)
-        return jnp.mean(means, 1), spread, draw.spikes if keep_samples else jnp.zeros((0,))
+        some = jnp.mean(jax.nn.sigmoid(draw.logits[..., 0]), 1)
+        return jnp.mean(means, 1), spread, some, draw.spikes if keep_samples else jnp.zeros((0,))
 
     parts = []
     for i in range(0, len(traces), ROWS_PER_CALL):
@@ -85,9 +90,9 @@ def infer(
         out = one(padded[rows], cell[rows].astype(np.int32), jax_key(seed, f"spikes/infer/{i}"))
         parts.append([np.asarray(x)[..., : len(traces) - i] for x in out])
     kept = slice(0, n_frames * config.superresolution)
-    mean, variance = (np.concatenate([part[j] for part in parts], axis=-1)[kept].T for j in (0, 1))
+    mean, variance, some = (np.concatenate([part[j] for part in parts], axis=-1)[kept].T for j in (0, 1, 2))
     samples = None
     if keep_samples:
-        joined = np.concatenate([part[2] for part in parts], axis=-1)[kept]
+        joined = np.concatenate([part[3] for part in parts], axis=-1)[kept]
         samples = np.moveaxis(joined, (0, 1, 2), (2, 0, 1)).astype(np.int16)
-    return Inferred(mean, np.sqrt(variance), samples)
+    return Inferred(mean, np.sqrt(np.maximum(variance, 0)), samples, some)

@@ -52,3 +52,9 @@ def load_network(path: str | Path) -> tuple[RecognitionNetwork, ModelHeader]:
             f"{file}: the arrays do not have the sizes that its configuration says; the file is damaged."
         )
     return jax.tree.unflatten(structure, [jnp.asarray(a) for a in stored]), header
+
+
+def stored_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """All arrays of a model's file, whatever its class: what its results depend on."""
+    file = Path(__file__).parent / SHIPPED[str(path)] if str(path) in SHIPPED else Path(path)
+    return load_model(file)[0]

@@ -1,0 +1,52 @@
+"""Evidence lower bound of a posterior over counts, for cells as they are described; needs no true spike."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from antidrome.core.seeds import jax_key
+from antidrome.spikes.adaptation.cells import Cells, respond
+from antidrome.spikes.counts import CountPosterior
+from antidrome.spikes.response import DRIFT_S
+from antidrome.spikes.variational.priors import poisson_log_prob
+
+SAMPLES = 8
+
+
+def evidence_bound(
+    posterior: CountPosterior, traces: np.ndarray, cells: Cells, frame_rate_hz: float, seed: int
+) -> np.ndarray:
+    """(neuron,) nats per observed frame; NaN where a cell's response is not known.
+
+    log p(fluorescence | spikes) is Gaussian around the cell's response, free of drifts slower than 30 s; the prior on
+    spikes is Poisson at the cell's rate. Eight samples of the posterior stand for its expectation.
+
+    Parameters
+    ----------
+    posterior
+        (neuron, time).
+    traces
+        (neuron, time) ΔF/F, NaN where missing.
+    """
+    observed = np.isfinite(traces)
+    n_observed = np.maximum(observed.sum(axis=1), 1)
+    width = max(3, round(DRIFT_S * frame_rate_hz))
+    posterior = CountPosterior(jnp.asarray(posterior.logit), jnp.asarray(posterior.extra))
+    expected = np.maximum(cells.rate_hz / frame_rate_hz, 1e-6)[:, None]
+    total = np.zeros(len(traces))
+    for i in range(SAMPLES):
+        spikes = _draw(posterior, jax_key(seed, f"spikes/adaptation-bound/{i}"))
+        ratio = np.where(observed, poisson_log_prob(spikes, expected) - posterior.log_prob(spikes), 0).sum(axis=1)
+        calcium = respond(np.asarray(spikes, float), cells.decay_s, cells.rise_s, frame_rate_hz)
+        residual = np.where(observed, traces - cells.amplitude[:, None] * calcium - cells.baseline[:, None], 0)
+        slow = uniform_filter1d(residual, width, axis=1, mode="nearest")
+        square = np.where(observed, residual * (residual - slow), 0).sum(axis=1) / cells.noise_sd**2
+        total += ratio - 0.5 * square
+    return total / SAMPLES / n_observed - np.log(cells.noise_sd) - 0.5 * np.log(2 * np.pi)
+
+
+def _draw(posterior: CountPosterior, key: jax.Array) -> jax.Array:
+    return posterior.sample(key, 1)[0]

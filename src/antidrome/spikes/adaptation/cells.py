@@ -1,0 +1,101 @@
+"""Every cell's generative parameters given what is inferred now: response to one spike, baseline, noise, rate."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import lfilter
+
+from antidrome.spikes.conditioning import noise_sd as white_noise_sd
+from antidrome.spikes.response import DECAYS_S, DRIFT_S
+
+RISES_S = (0.0, 0.02, 0.05, 0.1, 0.18)
+POOLING = 3.0
+"""Weight of the population's evidence about the shape of the response, in cells."""
+RATES_HZ = (0.01, 50.0)
+
+
+class Cells(NamedTuple):
+    """One value per cell: ΔF/F at the peak after one spike, seconds, seconds, ΔF/F, ΔF/F per frame, spikes/s.
+
+    NaN amplitude where the trace says nothing (no spikes, no observed frames).
+    """
+
+    amplitude: np.ndarray
+    decay_s: np.ndarray
+    rise_s: np.ndarray
+    baseline: np.ndarray
+    noise_sd: np.ndarray
+    rate_hz: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """(neuron,) where a response was found."""
+        return np.isfinite(self.amplitude)
+
+
+def describe_cells(traces: np.ndarray, expected: np.ndarray, frame_rate_hz: float) -> Cells:
+    """Least squares of each trace on its expected spikes, for a grid of rise and decay times.
+
+    Cells of one recording share an indicator: a shape is chosen for each cell by what it explains there and, with the
+    weight of a few cells, by what it explains in all.
+
+    Parameters
+    ----------
+    traces
+        (neuron, time) ΔF/F, NaN where missing.
+    expected
+        (neuron, time) spikes per frame.
+    frame_rate_hz
+        Frames per second.
+    """
+    observed = np.isfinite(traces)
+    n_observed = np.maximum(observed.sum(axis=1), 1)
+    centre = np.where(observed, traces, 0).sum(axis=1, keepdims=True) / n_observed[:, None]
+    filled = np.where(observed, traces, centre)
+    width = max(3, round(DRIFT_S * frame_rate_hz))
+    target = np.where(observed, _without_drift(filled, width), 0)
+    power = np.maximum(np.einsum("nt,nt->n", target, target), 1e-20)
+    shapes = [(rise, decay) for rise in RISES_S for decay in DECAYS_S if rise < 0.7 * decay]
+    gains, slopes = np.empty((2, len(shapes), len(traces)))
+    for i, (rise, decay) in enumerate(shapes):
+        calcium = respond(expected, np.full(len(traces), decay), np.full(len(traces), rise), frame_rate_hz)
+        regressor = np.where(observed, _without_drift(calcium, width), 0)
+        own = np.einsum("nt,nt->n", regressor, regressor)
+        slopes[i] = np.where(own > 0, np.einsum("nt,nt->n", regressor, target) / np.maximum(own, 1e-20), 0)
+        gains[i] = np.where(slopes[i] > 0, slopes[i] ** 2 * own / power, 0)
+    shared = gains + POOLING * gains.mean(axis=1, keepdims=True)
+    best, cells = shared.argmax(axis=0), np.arange(len(traces))
+    amplitude = np.where(gains[best, cells] > 0, slopes[best, cells], np.nan)
+    rise_s, decay_s = np.array([shapes[i][0] for i in best]), np.array([shapes[i][1] for i in best])
+    found = Cells(amplitude, decay_s, rise_s, np.zeros(len(traces)), white_noise_sd(traces), np.zeros(len(traces)))
+    residual = np.where(observed, filled - reconstruct(found, expected, frame_rate_hz), 0)
+    spikes = np.where(observed, expected, 0).sum(axis=1)
+    rate_hz = np.clip(spikes * frame_rate_hz / n_observed, *RATES_HZ)
+    return found._replace(baseline=residual.sum(axis=1) / n_observed, rate_hz=rate_hz)
+
+
+def respond(spikes: np.ndarray, decay_s: np.ndarray, rise_s: np.ndarray, frame_rate_hz: float) -> np.ndarray:
+    """(neuron, time) response with peak 1 to every spike: the difference of two exponentials."""
+    out = np.empty(spikes.shape)
+    for i, (decay, rise) in enumerate(zip(decay_s, rise_s, strict=True)):
+        slow = np.exp(-1 / (decay * frame_rate_hz))
+        out[i] = lfilter([1.0], [1.0, -slow], spikes[i])
+        if rise > 0:
+            fast = np.exp(-1 / (rise * frame_rate_hz))
+            out[i] -= lfilter([1.0], [1.0, -fast], spikes[i])
+            frames = np.arange(1, max(2, round(8 * rise * frame_rate_hz)) + 1)
+            out[i] /= (slow**frames - fast**frames).max()
+    return out
+
+
+def reconstruct(cells: Cells, spikes: np.ndarray, frame_rate_hz: float) -> np.ndarray:
+    """(neuron, time) noiseless ΔF/F; the baseline alone where a cell's response is not known."""
+    calcium = respond(spikes, cells.decay_s, cells.rise_s, frame_rate_hz)
+    return np.nan_to_num(cells.amplitude)[:, None] * calcium + cells.baseline[:, None]
+
+
+def _without_drift(x: np.ndarray, width: int) -> np.ndarray:
+    return x - uniform_filter1d(x, width, axis=1, mode="nearest")

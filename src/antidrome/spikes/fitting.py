@@ -1,0 +1,158 @@
+"""From an estimator's settings to a fit of one of the two kinds, and what it says of itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from antidrome.errors import InputError
+from antidrome.spikes.adaptation import Adaptation
+from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.learning import Lesson, config_for, fit_own, fit_shared
+from antidrome.spikes.opening import open_model
+from antidrome.spikes.own import OwnInference
+from antidrome.spikes.recognition import RecognitionNetwork
+from antidrome.spikes.shared import SharedInference
+from antidrome.spikes.starts import make_model
+from antidrome.spikes.storage import UNITS
+from antidrome.spikes.variational import Selection
+
+if TYPE_CHECKING:
+    from antidrome.spikes.estimator import SpikeVAE
+
+POSTERIORS = ("shared", "factorised", "autoregressive")
+
+
+class Fitted(NamedTuple):
+    """A fit as the estimator keeps it."""
+
+    inference: SharedInference | OwnInference
+    report: dict[str, Any]
+    notes: list[str]
+    frame_rate_hz: float
+
+    def parameters(self) -> xr.Dataset:
+        """Generative parameters over `neuron`; those that all cells share have dimensions of their own."""
+        variables = {}
+        for name, (values, shared) in self.inference.parameters().items():
+            plain = name.rsplit(".", 1)[-1]
+            dims = [f"{plain}_{i}" for i in range(values.ndim)]
+            if not shared:
+                dims[-1] = "neuron"
+            variables[plain] = (dims, values, {"units": UNITS.get(plain, "s" if plain.endswith("_s") else "1")})
+        return xr.Dataset(variables, coords={"neuron": list(self.inference.labels)})
+
+
+def fit_estimator(
+    model: SpikeVAE,
+    opened: tuple[xr.DataArray, float, FrameGrid],
+    known: Any,
+    checkpoint: Path | None,
+    progress: bool,
+) -> Fitted:
+    """Fit as the estimator's constructor says.
+
+    Raises
+    ------
+    InputError
+        Settings that do not go together.
+    """
+    recording, rate, grid = opened
+    _check(model)
+    config = config_for(model.posterior, model.config, model.superresolution, rate)
+    network = _network(model)
+    if model.posterior == "shared":
+        if network is None:
+            raise InputError("model is None, and posterior='shared' adapts a network; choose model='default'.")
+        inference, adaptation, learn = fit_shared(
+            network, recording, grid, rate, config, known, model.generative, model.seed, checkpoint, progress
+        )
+        report, notes = _of_adaptation(adaptation)
+    else:
+        inference, selection, learn = fit_own(
+            network,
+            recording,
+            grid,
+            rate,
+            config,
+            known,
+            model.generative or "linear",
+            float(model.drift_s),
+            tuple(model.amplitude_factors),
+            model.seed,
+            checkpoint,
+            progress,
+        )
+        report, notes = _of_selection(selection)
+    return Fitted(inference, report, [*notes, *_of_lesson(learn, recording)], rate)
+
+
+def _check(model: SpikeVAE) -> None:
+    if model.posterior not in POSTERIORS:
+        raise InputError(f"posterior is {model.posterior!r}; expected one of {', '.join(POSTERIORS)}.")
+    if model.superresolution < 1 or (model.superresolution > 1 and model.posterior == "shared"):
+        raise InputError(
+            f"superresolution is {model.superresolution}; expected 1 with posterior='shared', else 1 or more."
+        )
+    if not model.drift_s >= 0:
+        raise InputError(f"drift_s is {model.drift_s}; expected 0 (none) or seconds.")
+    if not len(model.amplitude_factors) or min(model.amplitude_factors) <= 0:
+        raise InputError(f"amplitude_factors is {model.amplitude_factors}; expected one or more positive factors.")
+    if isinstance(model.generative, str):
+        make_model(model.generative, _one_cell())
+
+
+def _one_cell() -> Any:
+    from antidrome.spikes.adaptation import Cells
+
+    one = np.ones(1)
+    return Cells(one, one, 0.1 * one, one, one, one)
+
+
+def _network(model: SpikeVAE) -> RecognitionNetwork | None:
+    return None if model.model is None else open_model(model.model, model.generative)[0].network
+
+
+def _of_adaptation(adaptation: Adaptation) -> tuple[dict[str, Any], list[str]]:
+    report = {"mixture": adaptation.mixture, "candidates": adaptation.report, "losses": vars(adaptation.history)}
+    if adaptation.mixture == 0:
+        return report, [
+            "The fit kept the network that it started from: adapted networks were not better by the criteria that need"
+            " no true spikes."
+        ]
+    first, kept = adaptation.report[0], next(r for r in adaptation.report if r["mixture"] == adaptation.mixture)
+    return report, [
+        f"The network was adapted to the recording: correlation on simulations of its cells {first['matched_r']:.3f}"
+        f" before and {kept['matched_r']:.3f} after."
+    ]
+
+
+def _of_selection(selection: Selection) -> tuple[dict[str, Any], list[str]]:
+    chosen = selection.chosen
+    report = {
+        "bound": chosen.bound,
+        "share_suspect": chosen.sanity.share_suspect,
+        "candidates": [candidate._asdict() for candidate in selection.candidates],
+        "losses": {name: dataclasses.asdict(history) for name, history in chosen.histories.items()},
+    }
+    notes = []
+    if chosen.sanity.share_suspect > 0:
+        n = int(np.sum(chosen.sanity.suspect))
+        notes.append(
+            f"{n} of {len(chosen.sanity.suspect)} fitted cells look suspect (spikes that explain noise, implausible"
+            " counts, or large residuals); do not trust their spikes."
+        )
+    return report, notes
+
+
+def _of_lesson(learn: Lesson, recording: xr.DataArray) -> list[str]:
+    notes = []
+    if learn.n_unusable:
+        notes.append(f"{learn.n_unusable} neurons show no variation and were not learned from.")
+    if len(learn.labels) + learn.n_unusable < recording.sizes["neuron"]:
+        notes.append(f"{len(learn.labels)} of {recording.sizes['neuron']} neurons were learned from, drawn at random.")
+    return notes

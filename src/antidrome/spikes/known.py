@@ -1,0 +1,87 @@
+"""True spikes that a user knows, for some cells or some frames, on the grid on which spikes are inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome.core.configuration import did_you_mean
+from antidrome.errors import InputError
+from antidrome.spikes.grid import FrameGrid
+
+
+def known_counts(
+    known: Any, recording: xr.DataArray, chosen: np.ndarray, grid: FrameGrid, frame_rate_hz: float, steps: int
+) -> np.ndarray | None:
+    """(neuron, place · steps) true spikes per step of the chosen neurons, NaN where unknown; None without any.
+
+    Parameters
+    ----------
+    known
+        Neuron label → spike times in seconds on the recording's clock (all frames of these neurons are known), or a
+        DataArray (time, neuron) of spikes per frame with NaN where unknown, or None.
+    chosen
+        Indices of the neurons that are learned from.
+    steps
+        Steps per frame; counts per frame need 1.
+    """
+    if known is None:
+        return None
+    labels = recording["neuron"].values.astype(str)
+    out = np.full((len(chosen), (int(grid.places[-1]) + 1) * steps), np.nan)
+    row_of = {label: row for row, label in enumerate(labels[chosen])}
+    if isinstance(known, xr.DataArray):
+        if steps != 1:
+            raise InputError("With superresolution known spikes are given as times: {neuron label: seconds}.")
+        _check_counts(known, recording)
+        for label in known["neuron"].values.astype(str):
+            if label in row_of:
+                out[row_of[label], grid.places] = known.sel(neuron=label).values
+        return out
+    if not isinstance(known, Mapping):
+        raise InputError(f"known_spikes is {type(known).__name__}; expected {{neuron label: seconds}} or a DataArray.")
+    for label, times in known.items():
+        if str(label) not in labels:
+            raise InputError(
+                f"known_spikes: the recording has no neuron {str(label)!r}.{did_you_mean(str(label), labels)}"
+            )
+        if str(label) in row_of:
+            out[row_of[str(label)]] = _binned(times, str(label), recording["time"].values, grid, frame_rate_hz, steps)
+    return out
+
+
+def _check_counts(known: xr.DataArray, recording: xr.DataArray) -> None:
+    if set(known.dims) != {"time", "neuron"} or known.sizes["time"] != recording.sizes["time"]:
+        raise InputError(
+            f"known_spikes has dimensions {dict(known.sizes)}; expected time and neuron with the recording's"
+            f" {recording.sizes['time']} frames."
+        )
+    unknown = set(known["neuron"].values.astype(str)) - set(recording["neuron"].values.astype(str))
+    if unknown:
+        raise InputError(f"known_spikes: the recording has no neuron {sorted(unknown)[0]!r}.")
+    if (known < 0).any():
+        raise InputError("known_spikes holds negative counts; expected spikes per frame, NaN where unknown.")
+
+
+def _binned(
+    times_s: Any, label: str, time_s: np.ndarray, grid: FrameGrid, frame_rate_hz: float, steps: int
+) -> np.ndarray:
+    """Counts per step on the regular grid, unknown where no frame was recorded."""
+    times_s = np.asarray(times_s, float)
+    if times_s.ndim != 1 or not np.isfinite(times_s).all():
+        raise InputError(f"known_spikes of neuron {label!r}: expected a list of finite times in seconds.")
+    nearest = np.abs(times_s[:, None] - time_s[None]).argmin(axis=1) if len(time_s) < 2 else _nearest(times_s, time_s)
+    offset = (times_s - time_s[nearest]) * frame_rate_hz + 0.5
+    inside = (offset >= 0) & (offset < 1)
+    step = grid.places[nearest[inside]] * steps + (offset[inside] * steps).astype(int)
+    counts = np.bincount(step, minlength=(int(grid.places[-1]) + 1) * steps).astype(float)
+    recorded = np.zeros(len(counts), bool)
+    recorded[(grid.places[:, None] * steps + np.arange(steps)).ravel()] = True
+    return np.where(recorded, counts, np.nan)
+
+
+def _nearest(times_s: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+    return np.searchsorted((time_s[1:] + time_s[:-1]) / 2, times_s)

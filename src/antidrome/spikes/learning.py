@@ -1,0 +1,181 @@
+"""Fitting an estimator: which neurons are learned from, what they start from, which of the two ways is taken."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome.core.seeds import generator
+from antidrome.errors import InputError
+from antidrome.spikes.adaptation import Adaptation, AdaptationConfig, Cells, adapt, describe_cells, working_rate
+from antidrome.spikes.adaptation.adapt import sum_groups
+from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.inference import group_size, infer_counts
+from antidrome.spikes.known import known_counts
+from antidrome.spikes.own import OwnInference
+from antidrome.spikes.recognition import RecognitionNetwork
+from antidrome.spikes.results import unusable
+from antidrome.spikes.shared import SharedInference
+from antidrome.spikes.starts import Generative, calibration_of, make_model, start_cells
+from antidrome.spikes.variational import FitConfig, Selection, fit_with_restarts
+
+MOST_NEURONS = 256
+BLOCK = 64
+RATE_OF_DEFAULTS_HZ = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+    """The neurons that are learned from, in memory.
+
+    Parameters
+    ----------
+    traces
+        (neuron, place) ΔF/F on the regular grid.
+    labels
+        Their names.
+    known
+        (neuron, place · steps) true spikes where known, or None.
+    n_unusable
+        Neurons without any variation.
+    """
+
+    traces: np.ndarray
+    labels: np.ndarray
+    known: np.ndarray | None
+    n_unusable: int
+
+
+def lesson(recording: xr.DataArray, grid: FrameGrid, rate: float, known: Any, steps: int, seed: int) -> Lesson:
+    """At most 256 neurons, drawn at random, those with known spikes first; read in blocks from a chunked recording."""
+    n = recording.sizes["neuron"]
+    labels = recording["neuron"].values.astype(str)
+    order = generator(seed, "spikes/fit-neurons").permutation(n)
+    named = {str(k) for k in (known["neuron"].values if isinstance(known, xr.DataArray) else known or ())}
+    first = np.array([label in named for label in labels])
+    chosen = np.sort(order[np.argsort(~first[order], kind="stable")][:MOST_NEURONS])
+    blocks = [
+        np.asarray(recording.isel(neuron=chosen[i : i + BLOCK]).values, np.float32).T
+        for i in range(0, len(chosen), BLOCK)
+    ]
+    traces = np.concatenate(blocks)
+    usable = ~unusable(traces) & (np.isfinite(traces).sum(axis=1) >= 10)
+    if not usable.any():
+        raise InputError(f"None of the {n} neurons shows any variation; there is nothing to learn from.")
+    kept = chosen[usable]
+    counts = known_counts(known, recording, kept, grid, rate, steps)
+    return Lesson(grid.spread(traces[usable]), labels[kept], counts, int((~usable).sum()))
+
+
+def fit_shared(
+    network: RecognitionNetwork,
+    recording: xr.DataArray,
+    grid: FrameGrid,
+    rate: float,
+    config: AdaptationConfig,
+    known: Any,
+    generative: Generative | None,
+    seed: int,
+    checkpoint: Path | None,
+    progress: bool,
+) -> tuple[SharedInference, Adaptation, Lesson]:
+    """Adapt the network, then describe every cell with what it has become, block by block."""
+    learn = lesson(recording, grid, rate, known, 1, seed)
+    traces, slow_rate = working_rate(learn.traces, rate)
+    counts = None if learn.known is None else sum_groups(learn.known, group_size(rate))
+    make = None if generative is None else lambda cells: make_model(generative, cells)
+    adapted = adapt(
+        network,
+        traces,
+        slow_rate,
+        config,
+        known=counts,
+        make=make,
+        seed=seed,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    parts = []
+    for i in range(0, recording.sizes["neuron"], BLOCK):
+        block = grid.spread(np.asarray(recording.isel(neuron=slice(i, i + BLOCK)).values, np.float32).T)
+        block = np.where(unusable(block)[:, None], np.float32(0), working_rate(block, rate)[0])
+        expected = np.asarray(infer_counts(adapted.network, block, slow_rate).mean)
+        parts.append(describe_cells(block, expected, slow_rate))
+    cells = Cells(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    labels = tuple(recording["neuron"].values.astype(str))
+    return SharedInference(adapted.network, labels, cells), adapted, learn
+
+
+def fit_own(
+    network: RecognitionNetwork | None,
+    recording: xr.DataArray,
+    grid: FrameGrid,
+    rate: float,
+    config: FitConfig,
+    known: Any,
+    generative: Generative,
+    drift_s: float,
+    amplitude_factors: tuple[float, ...],
+    seed: int,
+    checkpoint: Path | None,
+    progress: bool,
+) -> tuple[OwnInference, Selection, Lesson]:
+    """Learn a network and generative models from the recording, from one or several starts."""
+    learn = lesson(recording, grid, rate, known, config.posterior.superresolution, seed)
+    cells = start_cells(network, learn.traces, rate)
+
+    def model(calibration: Any) -> Any:
+        names = ("amplitude", "decay_s", "baseline", "noise_sd", "rate_hz")
+        return make_model(generative, cells._replace(**{name: getattr(calibration, name) for name in names}))
+
+    selection = fit_with_restarts(
+        learn.traces,
+        rate,
+        config,
+        amplitude_factors=amplitude_factors,
+        calibration=calibration_of(cells),
+        model=model,
+        drift_s=drift_s,
+        known=learn.known,
+        seed=seed,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    chosen = max(selection.candidates, key=lambda c: c.bound == selection.chosen.bound)
+    # the network was told of scaled amplitudes, and is to be told of the same again
+    factor = chosen.amplitude_factor
+    told = cells._replace(amplitude=cells.amplitude * factor, rate_hz=np.clip(cells.rate_hz / factor, 0.02, 30.0))
+    fitted = OwnInference(selection.chosen, tuple(learn.labels), told, generative, network, rate)
+    return fitted, selection, learn
+
+
+def config_for(posterior: str, config: Any, superresolution: int, rate: float) -> Any:
+    """The settings of a fit: the user's, or defaults with windows as long in seconds as the paper's.
+
+    Raises
+    ------
+    InputError
+        Settings of the other way of fitting.
+    """
+    if posterior == "shared":
+        if config is None:
+            return AdaptationConfig()
+        if not isinstance(config, AdaptationConfig):
+            raise InputError(f"config is {type(config).__name__}; posterior='shared' expects an AdaptationConfig.")
+        return config
+    if config is not None and not isinstance(config, FitConfig):
+        raise InputError(f"config is {type(config).__name__}; posterior={posterior!r} expects a FitConfig.")
+    if config is None:
+        scale = float(np.clip(rate / RATE_OF_DEFAULTS_HZ, 0.34, 1.0))
+        before, after, centre = (max(8, round(x * scale)) for x in (100, 50, 150))
+        config = FitConfig(
+            window_frames=before + after + centre, buffer_before=before, buffer_after=after, learning_rate=2e-3
+        )
+        config = dataclasses.replace(config, posterior=dataclasses.replace(config.posterior, max_count=3))
+    return dataclasses.replace(
+        config, posterior=dataclasses.replace(config.posterior, kind=posterior, superresolution=superresolution)
+    )

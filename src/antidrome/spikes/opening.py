@@ -1,0 +1,118 @@
+"""From a user's recording and a model's name to what inference works on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from antidrome.core.model_files import ModelHeader, read_header
+from antidrome.core.progress import progress as show_progress
+from antidrome.errors import InputError
+from antidrome.recordings import as_recording
+from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.own import OwnInference
+from antidrome.spikes.results import unusable
+from antidrome.spikes.shared import SharedInference
+from antidrome.spikes.starts import Generative
+from antidrome.spikes.storage import CLASS, load_fitted
+from antidrome.spikes.weights import SHIPPED, load_network
+
+BLOCK_FRAMES = 2_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """An inference engine with everything that one block of neurons needs besides its traces."""
+
+    inference: SharedInference | OwnInference
+    frame_rate_hz: float
+    grid: FrameGrid
+    samples: int
+    seed: int
+
+    def __call__(self, traces: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+        return self.inference.infer(traces, labels, self.frame_rate_hz, self.grid, self.samples, self.seed)
+
+
+def open_recording(recording: Any, frame_rate_hz: float | None) -> tuple[xr.DataArray, float, FrameGrid]:
+    """A labelled recording of ΔF/F, its frame rate, and where its frames lie.
+
+    Raises
+    ------
+    InputError
+        No frame rate, raw fluorescence instead of ΔF/F, or an array that is not a recording.
+    """
+    recording = _require_dff(as_recording(recording, frame_rate_hz))
+    if "frame_rate_hz" not in recording.attrs:
+        raise InputError("The recording has no frame rate; give frame_rate_hz=… (frames per second).")
+    rate = float(recording.attrs["frame_rate_hz"])
+    return recording, rate, FrameGrid.of(recording["time"].values, rate)
+
+
+def open_model(
+    model: str | Path, generative: Generative | None = None
+) -> tuple[SharedInference | OwnInference, ModelHeader]:
+    """A shipped network, a network of one's own, or a fitted estimator.
+
+    Raises
+    ------
+    ModelFileError
+        No such file, or damaged.
+    """
+    if str(model) not in SHIPPED and read_header(model).class_name == CLASS:
+        return load_fitted(model, generative)
+    network, header = load_network(model)
+    return SharedInference(network), header
+
+
+def infer_in_blocks(infer: Bound, recording: xr.DataArray, progress: bool) -> tuple[dict[str, Any], int]:
+    """All neurons of a recording in memory, block by block; arrays as in the result, and how many could not be used."""
+    traces, labels = recording.values.T, recording["neuron"].values.astype(str)
+    size = max(1, BLOCK_FRAMES // max(1, traces.shape[1]))
+    parts = []
+    with show_progress("Inferring spikes", len(traces), unit="neurons", enabled=progress) as bar:
+        for start in range(0, len(traces), size):
+            block = slice(start, start + size)
+            parts.append(infer(traces[block], labels[block]))
+            bar.advance(len(labels[block]))
+    joined = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
+    return joined, int(np.isnan(joined["expected_spikes"][0]).sum())
+
+
+def over_neurons(
+    compute: Callable[..., np.ndarray], recording: xr.DataArray, grid: FrameGrid, rate: float, seed: int
+) -> list[np.ndarray]:
+    """One row a neuron of what an engine's method gives on the regular grid; NaN where a trace says nothing."""
+    labels = recording["neuron"].values.astype(str)
+    size = max(1, BLOCK_FRAMES // max(1, recording.sizes["time"]))
+    rows: list[np.ndarray] = []
+    for start in range(0, len(labels), size):
+        block = slice(start, start + size)
+        traces = np.asarray(recording.isel(neuron=block).values, np.float32).T
+        useful = np.flatnonzero(~unusable(traces))
+        found = compute(grid.spread(traces[useful]), labels[block][useful], rate, seed) if len(useful) else None
+        for i in range(len(traces)):
+            at = np.searchsorted(useful, i)
+            known = found is not None and at < len(useful) and useful[at] == i
+            rows.append(np.asarray(found[at]) if known else np.asarray(np.nan))
+    return rows
+
+
+def _require_dff(recording: xr.DataArray) -> xr.DataArray:
+    """ΔF/F as a fraction; percent is divided by 100, raw fluorescence refused."""
+    if recording.attrs.get("quantity") == "fluorescence":
+        raise InputError(
+            "The recording holds raw fluorescence, and spikes are inferred from ΔF/F. Use"
+            " antidrome.delta_f_over_f(recording, neuropil=…) first."
+        )
+    if recording.attrs.get("units") != "percent":
+        return recording
+    with xr.set_options(keep_attrs=True):
+        converted = recording / 100
+    notes = [*recording.attrs.get("notes", []), "ΔF/F was in percent and was divided by 100."]
+    return converted.assign_attrs(units="1", notes=notes)

@@ -1,0 +1,193 @@
+"""Inference with a network of the recording's own: what an estimator with another ``posterior`` holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from antidrome.core.seeds import fold_in
+from antidrome.errors import InputError
+from antidrome.spikes.adaptation import Cells
+from antidrome.spikes.generative import Observation, map_parameters, named_parameters, take_cells
+from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.recognition import RecognitionNetwork
+from antidrome.spikes.response import fit_response
+from antidrome.spikes.results import unusable
+from antidrome.spikes.starts import Generative, calibration_of, make_model, start_cells
+from antidrome.spikes.variational import Fit, infer
+from antidrome.spikes.variational.fit import bounds_of_windows
+from antidrome.spikes.variational.infer import Inferred
+from antidrome.spikes.variational.problem import Problem
+from antidrome.spikes.variational.windows import cut_windows
+
+SAMPLES = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnInference:
+    """A variational autoencoder fitted to a recording, and what other cells need to be read by it.
+
+    Parameters
+    ----------
+    fitted
+        Network, generative parameters, settings.
+    labels, cells
+        Fitted cells and what they started from.
+    generative
+        Builds the generative model of unseen cells from their start.
+    network
+        The network that describes unseen cells; None where the fit started cold.
+    frame_rate_hz
+        Frame rate of the fit; recordings at another rate are refused.
+    """
+
+    fitted: Fit
+    labels: tuple[str, ...]
+    cells: Cells
+    generative: Generative
+    network: RecognitionNetwork | None
+    frame_rate_hz: float
+
+    @property
+    def steps(self) -> int:
+        """Steps per frame."""
+        return self.fitted.config.posterior.superresolution
+
+    def infer(
+        self, traces: np.ndarray, labels: np.ndarray, rate: float, grid: FrameGrid, samples: int, seed: int
+    ) -> dict[str, np.ndarray]:
+        """Arrays of the result for one block of neurons, the neuron axis last."""
+        traces = np.asarray(traces, np.float32)
+        useless = unusable(traces)
+        spread = grid.spread(traces)
+        n_places = spread.shape[1]
+        mean, sd, probability = np.full((3, *spread.shape), np.nan, np.float32)
+        drawn = np.zeros((samples, *spread.shape), np.int16)
+        response = np.full((3, len(traces)), np.nan)
+        if not useless.all():
+            kept = np.flatnonzero(~useless)
+            found = self._infer(spread[kept], labels[kept], rate, seed, samples)
+            mean[kept] = _per_frame(found.mean, self.steps)
+            sd[kept] = np.sqrt(_per_frame(found.sd**2, self.steps))
+            silent = (1 - found.probability).reshape(len(kept), n_places, self.steps)
+            probability[kept] = 1 - silent.prod(axis=2)
+            response[:, kept] = fit_response(spread[kept], mean[kept], rate)
+            if samples:
+                drawn[:, kept] = found.samples.reshape(samples, len(kept), n_places, self.steps).sum(axis=3)
+        expected = grid.gather(mean).T
+        out = {
+            "expected_spikes": expected,
+            "rate_hz": expected * np.float32(rate),
+            "spike_probability": grid.gather(probability).T,
+            "expected_spikes_sd": grid.gather(sd).T,
+            "amplitude": response[0],
+            "tau_s": response[1],
+            "baseline": response[2],
+        }
+        if samples:
+            kept_frames = drawn if grid.n_missing == 0 else drawn[:, :, grid.places]
+            out["samples"] = np.moveaxis(kept_frames, 1, 2)
+        return out
+
+    def expected(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
+        """(neuron, step) expected spikes of traces on a regular grid."""
+        return self._infer(traces, labels, rate, seed, 0).mean
+
+    def reconstruct(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
+        """(neuron, place) ΔF/F that posterior samples explain on average, with the drift of the baseline."""
+        samples = self._infer(traces, labels, rate, seed, SAMPLES).samples
+        observation = self.observation(traces, labels, rate)
+        spikes = jnp.asarray(np.moveaxis(samples, 1, 2).swapaxes(0, 1), jnp.float32)
+        frames = observation.frames(spikes, rate)
+        observed = jnp.isfinite(jnp.asarray(traces.T))
+        drift = observation.baseline(jnp.asarray(traces.T, jnp.float32), frames, observed, rate)
+        return np.asarray(jnp.mean(frames + drift, axis=1)).T
+
+    def bound(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
+        """(neuron,) importance-weighted bound, nats per frame."""
+        start, config = self._start(traces, labels, rate), self.fitted.config
+        own = self.observation(traces, labels, rate, start)
+        problem = Problem.of(own, calibration_of(start), rate, config, 1)
+        learned = self.fitted.learned
+        learned = eqx.tree_at(
+            lambda x: (x.offset, x.log_rate), learned, (_zeros(problem.start), jnp.zeros(len(traces), jnp.float32))
+        )
+        windows, _ = cut_windows(traces, config)
+        values = bounds_of_windows(learned, windows, problem, config, seed)
+        counted = np.maximum(np.bincount(windows.cell, minlength=len(traces)), 1e-9)
+        sums = np.bincount(windows.cell, values, minlength=len(traces))
+        return np.where(counted >= 1, sums / counted, np.nan)
+
+    def observation(
+        self, traces: np.ndarray, labels: np.ndarray, rate: float, start: Cells | None = None
+    ) -> Observation:
+        """Generative parameters of these cells: fitted where there are, else their start."""
+        place = self._places(labels)
+        if (place >= 0).all():
+            return take_cells(self.fitted.observation, jnp.asarray(place))
+        start = start or self._start(traces, labels, rate)
+        noise = jnp.asarray(start.noise_sd, jnp.float32)
+        new = Observation(make_model(self.generative, start), noise, self.steps, self.fitted.observation.drift_s)
+        return _with_fitted(new, self.fitted.observation, place)
+
+    def parameters(self) -> dict[str, tuple[np.ndarray, bool]]:
+        """Fitted generative parameters by name, and whether each is shared by all cells."""
+        return named_parameters(self.fitted.observation)
+
+    def leaves(self) -> Any:
+        """What a file has to hold of the fit."""
+        return self.fitted.learned
+
+    def _infer(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int, samples: int) -> Inferred:
+        self._check_rate(rate)
+        start = calibration_of(self._start(traces, labels, rate))
+        fields = ("amplitude", "decay_s", "baseline", "noise_sd")
+        values = [jnp.asarray(getattr(start, name), jnp.float32) for name in fields]
+        problem = eqx.tree_at(lambda p: [getattr(p, name) for name in fields], self.fitted.problem, values)
+        fitted = self.fitted._replace(problem=problem)
+        keep = samples > 0
+        name = f"spikes/own/{labels[0]}"
+        return infer(fitted, traces, n_samples=samples or SAMPLES, keep_samples=keep, seed=fold_in(seed, name))
+
+    def _start(self, traces: np.ndarray, labels: np.ndarray, rate: float) -> Cells:
+        """What the fitted cells started from, and a description of the others."""
+        self._check_rate(rate)
+        place = self._places(labels)
+        if (place >= 0).all():
+            return Cells(*(values[place] for values in self.cells))
+        found = start_cells(self.network, traces, rate)
+        return Cells(*(np.where(place >= 0, own[place], new) for own, new in zip(self.cells, found, strict=True)))
+
+    def _places(self, labels: np.ndarray) -> np.ndarray:
+        place = {label: i for i, label in enumerate(self.labels)}
+        return np.array([place.get(str(label), -1) for label in labels])
+
+    def _check_rate(self, rate: float) -> None:
+        if abs(rate / self.frame_rate_hz - 1) > 0.05:
+            raise InputError(
+                f"The recording has {rate:g} frames per second, and this model was fitted at {self.frame_rate_hz:g};"
+                " its network knows no other rate. Fit it anew, or use posterior='shared', which serves all rates."
+            )
+
+
+def _per_frame(x: np.ndarray, steps: int) -> np.ndarray:
+    return x.reshape(len(x), -1, steps).sum(axis=2)
+
+
+def _zeros(tree: Any) -> Any:
+    return jax.tree.map(jnp.zeros_like, tree)
+
+
+def _with_fitted(new: Observation, fitted: Observation, place: np.ndarray) -> Observation:
+    """Fitted values where a cell was fitted, and wherever they are shared."""
+    chosen = take_cells(fitted, jnp.asarray(np.maximum(place, 0)))
+    shared = map_parameters(chosen, lambda x, field: jnp.full(x.shape, bool(field.get("shared"))))
+    seen = jnp.asarray(place >= 0)
+    return jax.tree.map(
+        lambda a, b, common: jnp.where(common | seen, a, b) if not common.all() else a, chosen, new, shared
+    )

@@ -1,0 +1,85 @@
+"""Inference with the shipped network, as it comes or adapted: what an estimator with ``posterior="shared"`` holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from antidrome.spikes.adaptation import (
+    Cells,
+    describe_cells,
+    evidence_bound,
+    reconstruct,
+    working_rate,
+)
+from antidrome.spikes.blocks import infer_block
+from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.inference import infer_counts
+from antidrome.spikes.recognition import RecognitionNetwork
+from antidrome.spikes.response import DRIFT_S
+
+
+@dataclasses.dataclass(frozen=True)
+class SharedInference:
+    """One network for all cells, and the description of the cells it was fitted to.
+
+    Parameters
+    ----------
+    network
+        Recognition network.
+    labels, cells
+        Fitted cells and their parameters; empty where nothing was fitted.
+    """
+
+    network: RecognitionNetwork
+    labels: tuple[str, ...] = ()
+    cells: Cells | None = None
+    steps: int = 1
+
+    def infer(
+        self, traces: np.ndarray, labels: np.ndarray, rate: float, grid: FrameGrid, samples: int, seed: int
+    ) -> dict[str, np.ndarray]:
+        """Arrays of the result for one block of neurons; see `infer_block`."""
+        return infer_block(self.network, traces, labels, rate, grid, samples, seed)
+
+    def expected(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
+        """(neuron, place) expected spikes of traces on a regular grid."""
+        return np.asarray(infer_counts(self.network, traces, rate).mean)
+
+    def reconstruct(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
+        """(neuron, place) ΔF/F that the expected spikes explain, with the slow drift of the baseline."""
+        expected = self.expected(traces, labels, rate, seed)
+        cells = self.describe(traces, expected, labels, rate)
+        frames = reconstruct(cells, expected, rate)
+        observed = np.isfinite(traces)
+        width = max(3, round(DRIFT_S * rate))
+        left = np.where(observed, traces - frames, 0)
+        share = uniform_filter1d(observed.astype(float), width, axis=1, mode="nearest")
+        return frames + uniform_filter1d(left, width, axis=1, mode="nearest") / np.maximum(share, 1e-3)
+
+    def bound(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
+        """(neuron,) evidence lower bound, nats per frame; frames averaged above 64 Hz."""
+        slower, slow_rate = working_rate(traces, rate)
+        posterior = infer_counts(self.network, slower, slow_rate)
+        cells = self.describe(slower, np.asarray(posterior.mean), labels, slow_rate)
+        return evidence_bound(posterior, slower, cells, slow_rate, seed)
+
+    def describe(self, traces: np.ndarray, expected: np.ndarray, labels: np.ndarray, rate: float) -> Cells:
+        """Parameters of the cells: fitted ones where there are, else read off the trace and its spikes."""
+        found = describe_cells(traces, expected, rate)
+        if self.cells is None:
+            return found
+        place = {label: i for i, label in enumerate(self.labels)}
+        fitted = np.array([place.get(str(label), -1) for label in labels])
+        return Cells(*(np.where(fitted >= 0, own[fitted], new) for own, new in zip(self.cells, found, strict=True)))
+
+    def parameters(self) -> dict[str, tuple[np.ndarray, bool]]:
+        """Fitted generative parameters by name, and whether each is shared by all cells."""
+        return {} if self.cells is None else {name: (v, False) for name, v in self.cells._asdict().items()}
+
+    def leaves(self) -> Any:
+        """What a file has to hold of the network."""
+        return self.network

@@ -1,0 +1,122 @@
+"""Where generative models start: every cell's response as the network at hand sees it, and the model built on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from antidrome.core.configuration import did_you_mean
+from antidrome.errors import InputError
+from antidrome.spikes.adaptation import Cells, describe_cells, working_rate
+from antidrome.spikes.generative import (
+    AbstractGenerativeModel,
+    LinearModel,
+    NeuralModel,
+    PhysiologicalModel,
+    SCDFModel,
+)
+from antidrome.spikes.inference import infer_counts
+from antidrome.spikes.recognition import RecognitionNetwork
+from antidrome.spikes.variational import Calibration, autocalibrate
+
+Generative = str | Callable[[Cells], AbstractGenerativeModel]
+
+
+def start_cells(network: RecognitionNetwork | None, traces: np.ndarray, frame_rate_hz: float) -> Cells:
+    """Describe cells by the network's spikes, or by cumulants of the traces where there is no network or it fails.
+
+    Parameters
+    ----------
+    network
+        None for a cold start.
+    traces
+        (neuron, time) ΔF/F with some variation, NaN where missing.
+    """
+    alone = autocalibrate(traces, frame_rate_hz)
+    zeros = np.zeros(len(traces))
+    cold = Cells(alone.amplitude, alone.decay_s, zeros, alone.baseline, alone.noise_sd, alone.rate_hz)
+    if network is None:
+        return cold
+    slower, rate = working_rate(traces, frame_rate_hz)
+    expected = np.asarray(infer_counts(network, slower, rate).mean)
+    warm = describe_cells(slower, expected, rate)
+    strong = warm.known & (np.nan_to_num(warm.amplitude) > 0.5 * alone.noise_sd)
+    chosen = [np.where(strong, a, b) for a, b in zip(warm, cold, strict=True)]
+    return Cells(*chosen)._replace(noise_sd=alone.noise_sd)
+
+
+def calibration_of(cells: Cells) -> Calibration:
+    """The values that variational networks are conditioned on."""
+    guessed = np.zeros(len(cells.amplitude), bool)
+    return Calibration(cells.amplitude, cells.decay_s, cells.baseline, cells.noise_sd, cells.rate_hz, guessed)
+
+
+def make_model(generative: Generative, cells: Cells) -> AbstractGenerativeModel:
+    """The generative model of these cells, at its start.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or a function that does not give a generative model.
+    """
+    if callable(generative):
+        made = generative(cells)
+    elif generative in STARTS:
+        made = STARTS[generative](cells)
+    else:
+        raise InputError(
+            f"generative is {generative!r}; expected one of {', '.join(STARTS)}, or a function from the cells' start"
+            f" to a generative model.{did_you_mean(str(generative), STARTS)}"
+        )
+    if not isinstance(made, AbstractGenerativeModel):
+        raise InputError(
+            f"generative(start) gave {type(made).__name__}; expected an instance of"
+            " antidrome.spikes.generative.AbstractGenerativeModel."
+        )
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), made)
+
+
+def _linear(cells: Cells) -> LinearModel:
+    rise = np.minimum(cells.rise_s, 0.6 * cells.decay_s)
+    return LinearModel(*_arrays(cells.amplitude, cells.decay_s, rise, cells.baseline))
+
+
+def _ar1(cells: Cells) -> LinearModel:
+    return LinearModel(*_arrays(cells.amplitude, cells.decay_s, 0 * cells.decay_s, cells.baseline))
+
+
+def _scdf(cells: Cells) -> SCDFModel:
+    calcium = np.clip(cells.rise_s, 0.02, 0.6 * cells.decay_s)
+    full = np.full_like(calcium, 20.0)
+    return SCDFModel(
+        *_arrays(cells.amplitude, calcium, cells.decay_s, 1 / (calcium * full), 1.5 + 0 * full, full, cells.baseline)
+    )
+
+
+def _physiological(cells: Cells) -> PhysiologicalModel:
+    one = np.ones_like(cells.decay_s)
+    binding = np.clip(cells.rise_s, 0.01, 0.5 * cells.decay_s)
+    return PhysiologicalModel(
+        *_arrays(cells.amplitude, cells.decay_s, 0.8 * one, 1.8 * one, 0.02 * one, binding, cells.baseline)
+    )
+
+
+def _neural(cells: Cells) -> NeuralModel:
+    return NeuralModel.around(_linear(cells), key=jax.random.key(0))
+
+
+def _arrays(*values: Any) -> list[jax.Array]:
+    return [jnp.asarray(np.asarray(x, np.float32)) for x in values]
+
+
+STARTS: dict[str, Callable[[Cells], AbstractGenerativeModel]] = {
+    "linear": _linear,
+    "ar1": _ar1,
+    "scdf": _scdf,
+    "physiological": _physiological,
+    "neural": _neural,
+}

@@ -1,0 +1,161 @@
+"""Fitted estimators as model files: the network, the cells' parameters, the settings; read back without any code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from antidrome.core.configuration import from_dict, to_dict
+from antidrome.core.model_files import ModelHeader, load_model, save_model
+from antidrome.errors import InputError, ModelFileError
+from antidrome.spikes.adaptation import Cells
+from antidrome.spikes.generative import Observation
+from antidrome.spikes.own import OwnInference
+from antidrome.spikes.recognition import RecognitionConfig, RecognitionNetwork
+from antidrome.spikes.shared import SharedInference
+from antidrome.spikes.starts import STARTS, Generative, calibration_of, make_model
+from antidrome.spikes.variational import Fit, FitConfig
+from antidrome.spikes.variational.problem import Learned, Problem, generative, rates
+from antidrome.spikes.variational.sanity import Sanity
+
+UNITS = {
+    "amplitude": "ΔF/F per spike",
+    "decay_s": "s",
+    "rise_s": "s",
+    "baseline": "ΔF/F",
+    "noise_sd": "ΔF/F per frame",
+    "rate_hz": "spikes/s",
+}
+CLASS = "SpikeVAE"
+
+
+def save_fitted(
+    path: Path, inference: SharedInference | OwnInference, *, seed: int, settings: dict[str, Any], report: Any
+) -> None:
+    """Write a fitted estimator.
+
+    Parameters
+    ----------
+    settings
+        Constructor arguments that can be written as JSON.
+    report
+        What the fit said of itself, JSON-ready.
+    """
+    arrays = _pack("network", inference.network) if inference.network is not None else {}
+    cells = inference.cells._asdict() if inference.cells is not None else {}
+    arrays |= {f"cells/{name}": np.asarray(values, float) for name, values in cells.items()}
+    config: dict[str, Any] = {"settings": settings, "cold": inference.network is None}
+    if inference.network is not None:
+        config["network"] = to_dict(inference.network.config)
+    if isinstance(inference, OwnInference):
+        fitted = inference.fitted
+        arrays |= _pack("learned", fitted.learned)
+        arrays |= {f"sanity/{name}": np.asarray(v, float) for name, v in fitted.sanity._asdict().items()}
+        named = inference.generative if isinstance(inference.generative, str) else None
+        config |= {
+            "fit": to_dict(fitted.config),
+            "frame_rate_hz": inference.frame_rate_hz,
+            "drift_s": fitted.observation.drift_s,
+            "generative": named,
+            "n_windows": fitted.problem.n_windows,
+            "bound": fitted.bound,
+        }
+    save_model(
+        path,
+        arrays,
+        class_name=CLASS,
+        config=config,
+        units=UNITS | {"expected_spikes": "spikes per frame"},
+        seed=seed,
+        citations=("speiser2017",),
+        extra={"labels": list(inference.labels), "report": report},
+    )
+
+
+def load_fitted(
+    path: str | Path, generative_model: Generative | None = None
+) -> tuple[SharedInference | OwnInference, ModelHeader]:
+    """Read a fitted estimator.
+
+    Parameters
+    ----------
+    generative_model
+        The function that built the generative model, where it was the user's own: files hold numbers, not code.
+
+    Raises
+    ------
+    ModelFileError
+        No such file, damaged, or not of this class.
+    InputError
+        The generative model was the user's own and is not given.
+    """
+    arrays, header = load_model(path, expected_class=CLASS)
+    config, labels = header.config, tuple(map(str, header.extra.get("labels", ())))
+    try:
+        network = None
+        if not config["cold"]:
+            sizes = from_dict(RecognitionConfig, config["network"], where=str(path))
+            shape = eqx.filter_eval_shape(lambda: RecognitionNetwork(sizes, key=jax.random.key(0)))
+            network = _unpack("network", arrays, shape, path)
+        cells = Cells(*(arrays[f"cells/{name}"] for name in Cells._fields)) if "cells/amplitude" in arrays else None
+        if "fit" not in config:
+            if network is None:
+                raise ModelFileError(f"{path}: the file is damaged (it holds no network).")
+            return SharedInference(network, labels, cells), header
+        return _own(path, arrays, config, labels, cells, network, generative_model), header
+    except KeyError as error:
+        raise ModelFileError(f"{path}: the file is damaged ({error} is missing).") from error
+
+
+def _own(
+    path: str | Path,
+    arrays: dict[str, np.ndarray],
+    config: dict[str, Any],
+    labels: tuple[str, ...],
+    cells: Cells | None,
+    network: RecognitionNetwork | None,
+    generative_model: Generative | None,
+) -> OwnInference:
+    name = config["generative"]
+    chosen = generative_model if name is None else name
+    if chosen is None or cells is None or (name is not None and name not in STARTS):
+        raise InputError(
+            f"{path} was fitted with a generative model of your own, and files hold no code. Give the function that"
+            " built it: SpikeVAE.load(path, generative=…)."
+        )
+    settings = from_dict(FitConfig, config["fit"], where=str(path))
+    noise = jnp.asarray(cells.noise_sd, jnp.float32)
+    start = Observation(make_model(chosen, cells), noise, settings.posterior.superresolution, float(config["drift_s"]))
+    problem = Problem.of(start, calibration_of(cells), config["frame_rate_hz"], settings, int(config["n_windows"]))
+    template = Learned.start(problem, settings, key=jax.random.key(0))
+    learned = _unpack("learned", arrays, template, path)
+    sanity = Sanity(*(arrays[f"sanity/{field}"] for field in Sanity._fields))
+    fitted = Fit(
+        learned,
+        problem,
+        settings,
+        generative(learned, problem, settings),
+        np.asarray(rates(learned, problem, settings)),
+        float(config["bound"]),
+        sanity._replace(explained_by_noise=sanity.explained_by_noise.astype(bool)),
+        {},
+    )
+    return OwnInference(fitted, labels, cells, chosen, network, float(config["frame_rate_hz"]))
+
+
+def _pack(prefix: str, tree: Any) -> dict[str, np.ndarray]:
+    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_array))
+    return {f"{prefix}/{i:03d}": np.asarray(leaf, np.float32) for i, leaf in enumerate(leaves)}
+
+
+def _unpack(prefix: str, arrays: dict[str, np.ndarray], template: Any, path: str | Path) -> Any:
+    leaves, structure = jax.tree.flatten(template)
+    stored = [arrays[name] for name in sorted(arrays) if name.startswith(prefix + "/")]
+    if [leaf.shape for leaf in leaves] != [a.shape for a in stored]:
+        raise ModelFileError(f"{path}: the arrays do not have the sizes that the settings say; the file is damaged.")
+    return jax.tree.unflatten(structure, [jnp.asarray(a) for a in stored])

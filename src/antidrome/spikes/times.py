@@ -1,0 +1,90 @@
+"""Spike times with uncertainty, finer than the frames, from expected spikes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from antidrome.spikes.grid import FrameGrid
+
+QUIET = 0.02
+"""Expected spikes per frame below which a frame separates events."""
+LEAST_MASS = 0.5
+LEVEL = 0.9
+
+
+class SpikeTimes(NamedTuple):
+    """One value a spike: seconds, the 90 % interval, and how sure it is that there is a spike."""
+
+    time_s: np.ndarray
+    low_s: np.ndarray
+    high_s: np.ndarray
+    probability: np.ndarray
+
+
+def place_with_uncertainty(expected: np.ndarray, edges_s: np.ndarray) -> SpikeTimes:
+    """Times of the spikes that the expected counts add up to.
+
+    Frames with next to no expected spikes separate events. An event of expected mass M holds round(M) spikes; the k-th
+    of n takes the k-th n-th of the mass, its time is the median of that part, and its interval holds 90 % of it. The
+    mass of a frame is spread evenly over the frame, so that times are not bound to frames.
+
+    Parameters
+    ----------
+    expected
+        (step,) expected spikes; NaN counts as none.
+    edges_s
+        (step, 2) start and end of every step, seconds.
+    """
+    mass = np.nan_to_num(np.asarray(expected, float))
+    loud = np.concatenate([[False], mass >= QUIET, [False]])
+    starts, ends = np.flatnonzero(loud[1:] & ~loud[:-1]), np.flatnonzero(~loud[1:] & loud[:-1])
+    rows = [
+        _within(mass[a:b], edges_s[a:b]) for a, b in zip(starts, ends, strict=True) if mass[a:b].sum() >= LEAST_MASS
+    ]
+    columns = np.concatenate(rows, axis=1) if rows else np.empty((4, 0))
+    return SpikeTimes(*columns)
+
+
+def _within(mass: np.ndarray, edges_s: np.ndarray) -> np.ndarray:
+    """(4, spike) columns of one event."""
+    total = mass.sum()
+    n = max(1, round(total))
+    at = np.column_stack([np.r_[0.0, np.cumsum(mass)[:-1]], np.cumsum(mass)]).ravel() / total
+    at = np.maximum.accumulate(at + 1e-12 * np.arange(len(at)))
+    seconds = edges_s.ravel()
+    k = np.arange(n)
+    middle, low, high = (np.interp((k + q) / n, at, seconds) for q in (0.5, (1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return np.stack([middle, low, high, np.full(n, min(1.0, total / n))])
+
+
+def placed(
+    expected: list[np.ndarray], recording: xr.DataArray, grid: FrameGrid, frame_rate_hz: float, steps: int
+) -> xr.Dataset:
+    """Spike times of every neuron, one row a spike.
+
+    Parameters
+    ----------
+    expected
+        (step,) of every neuron on the regular grid; a single NaN where nothing was inferred.
+    steps
+        Steps per frame.
+    """
+    time_s, width = recording["time"].values, 1 / frame_rate_hz
+    recorded = np.full(int(grid.places[-1]) + 1, np.nan)
+    recorded[grid.places] = time_s
+    missing = np.isnan(recorded)
+    recorded[missing] = np.interp(np.flatnonzero(missing), grid.places, time_s)
+    first = (recorded[:, None] + (np.arange(steps) / steps - 0.5) * width).ravel()
+    edges = np.column_stack([first, first + width / steps])
+    labels = recording["neuron"].values.astype(str)
+    found = [place_with_uncertainty(row, edges) if row.ndim else None for row in expected]
+    names = np.concatenate([np.full(len(f.time_s), name) for f, name in zip(found, labels, strict=True) if f] or [[]])
+    columns = {
+        field: np.concatenate([getattr(f, field) for f in found if f] or [np.empty(0)]) for field in SpikeTimes._fields
+    }
+    units = {"time_s": "s", "low_s": "s", "high_s": "s", "probability": "1"}
+    data = {name: ("spike", values, {"units": units[name]}) for name, values in columns.items()}
+    return xr.Dataset({"neuron": ("spike", names.astype(str)), **data}, attrs={"frame_rate_hz": frame_rate_hz})
