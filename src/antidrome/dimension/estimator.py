@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from sklearn.base import BaseEstimator
 
+from antidrome.core.estimator import Estimator
 from antidrome.core.model_files import load_model, save_model
 from antidrome.core.seeds import check_seed
 from antidrome.dimension.graph import Duplicates, is_graph, nearest_neighbours, one_of
@@ -33,7 +33,7 @@ ARRAYS = ("mu_", "r1_", "r2_")
 CITATIONS = ("facco2017", "ansuini2019", "denti2022")
 
 
-class TwoNN(BaseEstimator):
+class TwoNN(Estimator):
     """Intrinsic dimension from the two nearest neighbours of each point, with an honest error and a verdict.
 
     The number is that at this number of points and this scale; `scale_` shows how it depends on them, and

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from antidrome.core.compilation import enable_compilation_cache
+from antidrome.core.estimator import Estimator
 from antidrome.core.seeds import check_seed
 from antidrome.errors import InputError
 from antidrome.mechanism.densities.embedding import TraceFeatures
@@ -28,7 +28,7 @@ from antidrome.mechanism.views import ParameterDensity
 from antidrome.mechanism.weights import KernelSettings
 
 
-class SNPE(BaseEstimator):
+class SNPE(Estimator):
     """Sequential neural posterior estimation.
 
     Parameters
