@@ -18,39 +18,22 @@ import numpy as np
 
 from benchmarks.harness import data_folder, finish, options, show
 
-AFTER_STEP_MS = 5.0
-DT_MS = 0.025
 SHARES = (0.2, 0.4, 0.4)
 PREDICTIVE = 200
-
-
-def recorded(path: Path) -> tuple[Any, np.ndarray, Any]:
-    """Stimulus, observed features and the model of one sweep."""
-    from antidrome.mechanism.models import HodgkinHuxley, current_density, resampled_stimulus
-    from antidrome.recordings.current_clamp import read_current_clamp, stimulus_epoch
-
-    recording = read_current_clamp(path)
-    on_ms, off_ms = stimulus_epoch(recording)
-    sampling_ms = 1000 / recording.attrs["sampling_rate_hz"]
-    kept = round((off_ms + AFTER_STEP_MS) / sampling_ms)
-    current = recording["current_pa"].values[0, :kept]
-    density = current_density(current, "pA", recording.attrs["area_cm2"])
-    stimulus = resampled_stimulus(density, sampling_ms, on_ms, off_ms, dt_ms=DT_MS)
-    model = HodgkinHuxley(stimulus)
-    voltage = recording["voltage_mv"].values[0, :kept] + recording.attrs["junction_potential_mv"]
-    return stimulus, model.features_of(voltage, sampling_ms), model
 
 
 def run_cell(path: Path, budget: int, seed: int) -> dict[str, Any]:
     """Fit one cell; how far posterior predictive features are from the measured ones."""
     from antidrome.mechanism import SNPE
-    from antidrome.mechanism.models import eight_parameter_prior
+    from antidrome.mechanism.models import recorded_cell
+    from antidrome.recordings.current_clamp import read_current_clamp
 
     started = time.perf_counter()
-    _, observed, model = recorded(path)
+    cell = recorded_cell(read_current_clamp(path))
+    observed, model = cell.observation, cell.simulator
     simulations = [round(share * budget) for share in SHARES]
     estimator = SNPE(rounds=len(SHARES), simulations=simulations, diagnose=False, seed=seed)
-    estimator.fit(model, eight_parameter_prior(), observed, progress=False)
+    estimator.fit(model, cell.prior, observed, progress=False)
     samples = estimator.sample(PREDICTIVE, seed=seed).values
     minutes = (time.perf_counter() - started) / 60
     batch = model.run(samples, seed=seed)
@@ -58,7 +41,7 @@ def run_cell(path: Path, budget: int, seed: int) -> dict[str, Any]:
     names = list(model.feature_names)
     error = np.abs(np.median(features, axis=0) - observed)
     count, rest, mean = (names.index(name) for name in ("spike_count", "rest_mean_mv", "mean_mv"))
-    prior = model.run(eight_parameter_prior().sample(seed, PREDICTIVE), seed=seed).features
+    prior = model.run(cell.prior.sample(seed, PREDICTIVE), seed=seed).features
     return {
         "cell": path.stem,
         "spikes": float(observed[count]),

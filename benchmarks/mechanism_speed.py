@@ -42,7 +42,8 @@ def measure_ours(n: int, seed: int) -> dict[str, float]:
     from antidrome.mechanism.densities.network import MixtureSettings, density_network
     from antidrome.mechanism.densities.trained import TrainedDensity
     from antidrome.mechanism.features import FeatureScaling
-    from antidrome.mechanism.training import TrainingSettings, padded_capacity, train_density, training_data
+    from antidrome.mechanism.training import TrainingSettings, train_density
+    from antidrome.mechanism.training_data import padded_capacity, training_data
 
     theta, x = two_moons(n, seed)
     scaling, spread = FeatureScaling.of(x), np.sqrt(1 / 3)

@@ -11,7 +11,8 @@ from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import FlowSettings, MixtureSettings, density_network
 from antidrome.mechanism.densities.trained import TrainedDensity
 from antidrome.mechanism.features import FeatureScaling
-from antidrome.mechanism.training import TrainingSettings, padded_capacity, train_density, training_data
+from antidrome.mechanism.training import TrainingSettings, train_density
+from antidrome.mechanism.training_data import padded_capacity, training_data
 
 KEY = jax.random.key(1)
 QUICK = TrainingSettings(epochs=60, batch=50, learning_rate=5e-3, patience=10, drops=1)
@@ -138,3 +139,8 @@ def test_nothing_to_train_on_is_said() -> None:
 
 def test_capacity_is_a_power_of_two() -> None:
     assert [padded_capacity(n) for n in (1, 256, 257, 5000)] == [256, 256, 512, 8192]
+
+
+def test_minibatches_grow_with_very_many_simulations() -> None:
+    settings = TrainingSettings(batch=100)
+    assert [settings.for_simulations(n).batch for n in (0, 5000, 20_000, 100_000)] == [100, 100, 100, 400]

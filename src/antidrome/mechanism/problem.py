@@ -11,7 +11,7 @@ from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.observations import MissingPolicy
 from antidrome.mechanism.priors import Prior
 from antidrome.mechanism.proposals import Proposal
-from antidrome.mechanism.training import padded_capacity
+from antidrome.mechanism.training_data import padded_capacity
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import logsumexp, ndtr, ndtri
 
 from antidrome.core.seeds import fold_in, generator
+from antidrome.errors import TrainingError
 from antidrome.mechanism.densities.trained import Density
 from antidrome.mechanism.failures import FailureClassifier
 from antidrome.mechanism.priors import Prior
@@ -28,6 +29,8 @@ TAIL, MARGIN = 5e-4, 0.1
 """Share of posterior samples beyond each side of a box, and what is added there, relative to its width."""
 ENOUGH = 300
 """Points inside a region after which its mass is known well enough (to 6 %)."""
+FURTHEST = 8.0
+"""Edge of the largest box, in standard deviations of the prior: beyond lies less than 10⁻¹⁴ of it."""
 OUTSIDE = -1e6
 """log p̃ − log p where a truncated proposal has no mass (finite, so that sums stay finite)."""
 
@@ -104,15 +107,29 @@ class Truncated:
 
     @classmethod
     def of(cls, density: Density, prior: Prior, *, seed: int, quantile: float = 1e-4) -> Truncated:
-        """The region that holds 1 − quantile of the posterior."""
+        """The region that holds 1 − quantile of the posterior.
+
+        Raises
+        ------
+        TrainingError
+            The posterior gives no finite samples.
+        """
         samples = density.sample(fold_in(seed, "region"), OUTLINING)
+        samples = samples[np.isfinite(samples).all(axis=1)]
+        if len(samples) < OUTLINING // 2:
+            raise TrainingError(
+                "The posterior of a round has no finite samples at the observation, which is probably far from all that"
+                " the simulator gives. Compare it with simulations from the prior."
+            )
         threshold = float(np.quantile(density.log_prob(samples), quantile))
         white = prior.whiten(samples)
         axes = np.linalg.eigh(np.atleast_2d(np.cov(white.T)))[1]
         along = white @ axes
         low, high = np.quantile(along, [TAIL, 1 - TAIL], axis=0)
         margin = MARGIN * (high - low)
-        region = cls(density, prior, threshold, axes, low - margin, high + margin, 0.0)
+        low = np.clip(low - margin, -FURTHEST, FURTHEST - 1)
+        high = np.clip(high + margin, 1 - FURTHEST, FURTHEST)
+        region = cls(density, prior, threshold, axes, low, high, 0.0)
         inside = tried = 0
         while inside < ENOUGH and tried < MOST_TRIES:
             inside += int(region._within(region._candidates(fold_in(seed, f"count/{tried}"), COUNTING)).sum())

@@ -35,7 +35,8 @@ from antidrome.mechanism.priors import Prior
 from antidrome.mechanism.problem import Problem
 from antidrome.mechanism.proposals import FromDensity, FromPrior, Mixed, Proposal, Thinned, Truncated
 from antidrome.mechanism.rounds import Progress, RoundReport, Simulations
-from antidrome.mechanism.training import train_density, training_data
+from antidrome.mechanism.training import train_density
+from antidrome.mechanism.training_data import training_data
 from antidrome.mechanism.weighing import weigh
 from antidrome.mechanism.weights import effective_sample_size, largest_share
 
@@ -155,6 +156,7 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
     )
     networks, curves, losses = [], [], []
     last = r == plan.rounds - 1
+    settings = plan.training.for_simulations(int(data.n_training))
     for m in range(plan.networks if last else 1):
         start, before = _start(problem, plan, progress, r, m, seed)
         if before is None:
@@ -162,7 +164,7 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
         result = train_density(
             start,
             data,
-            plan.training,
+            settings,
             key=jax_key(seed, f"mechanism/round-{r}/network-{m}"),
             loss=plan.loss,
             before=before,

@@ -6,7 +6,9 @@ that what was compiled in the first round serves the others. Minibatches are dra
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -15,13 +17,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from antidrome.errors import InputError, TrainingError
 from antidrome.mechanism.densities.bayesian import divergence_between, divergence_from_ridge, linear_layers
 from antidrome.mechanism.densities.network import DensityNetwork
+from antidrome.mechanism.training_data import TrainingData
 
 Loss = Literal["direct", "atomic"]
+MOST_STEPS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,7 @@ class TrainingSettings:
     epochs
         Passes over the simulations, at most.
     batch
-        Simulations in a minibatch.
+        Simulations in a minibatch; more where there are very many (`for_simulations`).
     learning_rate
         Of Adam.
     clip
@@ -64,32 +68,10 @@ class TrainingSettings:
         if not (self.learning_rate > 0 and self.clip > 0 and 0 <= self.validation < 0.9):
             raise InputError(f"{self}: learning_rate and clip need to be positive, validation in [0, 0.9).")
 
-
-class TrainingData(NamedTuple):
-    """Simulations padded to a capacity, and which rows are for what.
-
-    Parameters
-    ----------
-    u
-        Parameters in unconstrained coordinates, (capacity, D).
-    x
-        Scaled features, (capacity, k), NaN where missing.
-    weights
-        Importance weight times kernel, (capacity,).
-    log_prior
-        Log prior density of u, (capacity,); used by the atomic loss.
-    training, validation
-        Row numbers, (capacity,), of which the first `n_training` and `n_validation` count.
-    """
-
-    u: Float[Array, "capacity D"]
-    x: Float[Array, "capacity k"]
-    weights: Float[Array, " capacity"]
-    log_prior: Float[Array, " capacity"]
-    training: Int[Array, " capacity"]
-    n_training: Int[Array, ""]
-    validation: Int[Array, " capacity"]
-    n_validation: Int[Array, ""]
+    def for_simulations(self, n: int) -> TrainingSettings:
+        """With minibatches that are doubled until an epoch has no more than about `MOST_STEPS` steps."""
+        doublings = max(0, round(math.log2(max(n, 1) / (MOST_STEPS * self.batch))))
+        return dataclasses.replace(self, batch=self.batch * 2**doublings)
 
 
 class TrainingResult(NamedTuple):
@@ -111,63 +93,6 @@ class _Carry(NamedTuple):
     epoch: Array
     training_curve: Array
     validation_curve: Array
-
-
-def padded_capacity(n: int) -> int:
-    """The smallest power of two that holds n, at least 256."""
-    return max(256, 1 << (int(n) - 1).bit_length())
-
-
-def training_data(
-    u: np.ndarray,
-    x: np.ndarray,
-    weights: np.ndarray,
-    log_prior: np.ndarray,
-    *,
-    held_out: np.ndarray,
-    capacity: int,
-) -> TrainingData:
-    """Pad simulations; rows with weight 0 are left out, weights have mean 1 over training and over validation rows.
-
-    Parameters
-    ----------
-    u, x, weights, log_prior
-        As in `TrainingData`, without padding.
-    held_out
-        (n,) bool, rows for validation.
-
-    Raises
-    ------
-    TrainingError
-        No simulation has a positive weight.
-    """
-    used = weights > 0
-    training, validation = np.flatnonzero(used & ~held_out), np.flatnonzero(used & held_out)
-    if len(training) < 2:
-        raise TrainingError(
-            f"{len(training)} of {len(u)} simulations can be used for training. Raise the number of simulations, or"
-            " look at why they fail (the failures are recorded with the simulations)."
-        )
-    weights = np.array(weights, float)
-    for rows in (training, validation):
-        if len(rows):
-            weights[rows] /= weights[rows].mean()
-
-    def padded(values: np.ndarray, dtype: Any = np.float32) -> Array:
-        full = np.zeros((capacity, *values.shape[1:]), dtype)
-        full[: len(values)] = values
-        return jnp.asarray(full)
-
-    return TrainingData(
-        padded(u),
-        padded(x),
-        padded(weights),
-        padded(log_prior),
-        padded(training, np.int32),
-        jnp.asarray(len(training), jnp.int32),
-        padded(validation, np.int32),
-        jnp.asarray(len(validation), jnp.int32),
-    )
 
 
 def train_density(
@@ -261,7 +186,7 @@ def _train(
         network, old = eqx.combine(parameters, static), eqx.combine(reference, static)
         ridge = divergence_from_ridge(network, prior_precision)
         distance = jnp.where(carried, divergence * divergence_between(network, old), ridge)
-        return value + distance / data.n_training
+        return value + distance / data.effective
 
     def epoch(carry: _Carry) -> _Carry:
         epoch_key = jax.random.fold_in(key, carry.epoch)

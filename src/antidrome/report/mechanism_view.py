@@ -129,6 +129,5 @@ def thinned(time: np.ndarray, values: np.ndarray, points: int = POINTS) -> tuple
     whole = n // width * width
     blocks = values[:whole].reshape(-1, width)
     first = np.arange(len(blocks)) * width
-    ends = np.sort(np.stack([first + blocks.argmin(axis=1), first + blocks.argmax(axis=1)], axis=1), axis=1).ravel()
-    rows = np.concatenate([ends, np.arange(whole, n)])
+    rows = np.unique(np.concatenate([first + blocks.argmin(axis=1), first + blocks.argmax(axis=1), np.arange(whole, n)]))
     return time[rows], values[rows]

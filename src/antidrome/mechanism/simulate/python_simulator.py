@@ -43,7 +43,7 @@ class PythonSimulator:
     n_processes
         Processes; by default one for each core; 0: in this process, without protection.
     timeout_s
-        Longest time of one simulation, seconds; None for no limit.
+        Longest time of one simulation, seconds, in a process of its own; None for no limit.
     memory_bytes
         Most memory of one process; by default all of them together 80 % of the machine's. A process that has grown to
         half of it (a leak) is replaced after its simulation.
@@ -74,7 +74,7 @@ class PythonSimulator:
         feature_names: Sequence[str] | None = None,
         feature_units: Sequence[str] | None = None,
         n_processes: int | None = None,
-        timeout_s: float | None = None,
+        timeout_s: float | None = 300.0,
         memory_bytes: int | None = None,
         missing: Missing = "feature",
         factory: bool = False,

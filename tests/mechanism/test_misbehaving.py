@@ -1,0 +1,127 @@
+"""Simulators, priors and observations of every bad kind, from the function to the posterior."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from antidrome.errors import InputError, TrainingError
+from antidrome.mechanism import SNPE, Prior, Uniform
+from antidrome.mechanism.densities.network import MixtureSettings
+from antidrome.mechanism.simulate import PythonSimulator
+from antidrome.mechanism.simulate.batch import judge
+from antidrome.mechanism.training import TrainingSettings
+
+PRIOR = {"a": Uniform(-1, 1), "kind": Uniform(0, 12)}
+SMALL = {
+    "networks": 1,
+    "diagnose": False,
+    "training": TrainingSettings(epochs=10, batch=20),
+    "density": MixtureSettings(components=1, hidden=(8,)),
+}
+
+
+def misbehaves(a, kind, rng):
+    """Good for kind ≥ 6; below, each integer part is another way to fail."""
+    kind = int(kind)
+    if kind == 0:
+        raise ValueError("no solution")
+    if kind == 1:
+        os._exit(3)
+    if kind == 2:
+        time.sleep(60)
+    if kind == 3:
+        return {"x": float("nan"), "y": float("nan")}
+    if kind == 4:
+        return {"x": "a lot", "y": 1.0}
+    if kind == 5:
+        return {"x": a, "y": a, "z": a}
+    return {"x": a + 0.1 * rng.standard_normal(), "y": a**2}
+
+
+@pytest.mark.slow
+def test_a_fit_survives_every_failure_and_counts_them() -> None:
+    with PythonSimulator(
+        misbehaves, parameter_names=tuple(PRIOR), feature_names=("x", "y"), batched=False, n_processes=2, timeout_s=0.5
+    ) as simulator:
+        model = SNPE("npe", simulations=60, **SMALL).fit(simulator, PRIOR, {"x": 0.3, "y": 0.09}, progress=False)
+    theta = Prior(PRIOR).from_unconstrained(model.simulations_.u)
+    assert np.array_equal(model.simulations_.valid, theta[:, 1] >= 6)
+    assert {f.kind for f in model.failures_} >= {"exception", "crash", "timeout", "non-finite", "shape"}
+    assert int(model.rounds_["failed"][0]) == int((theta[:, 1] < 6).sum())
+    assert any("simulations failed" in note for note in model.notes_)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda a: "a string", "no array of real numbers"),
+        (lambda a: None if a > 5 else {}, "no feature at all"),
+        (lambda a: 1 / 0, "failed at each of the first"),
+        (lambda a: [1.0, 2.0, 3.0], "2 values, the simulator gives 3"),
+    ],
+)
+def test_what_is_no_simulator_is_one_sentence(function, message: str) -> None:
+    simulator = PythonSimulator(function, parameter_names=("a",), n_processes=0, batched=False)
+    with pytest.raises(InputError, match=message):
+        SNPE("npe", simulations=20, **SMALL).fit(simulator, {"a": Uniform(0, 1)}, [0.0, 1.0], progress=False)
+
+
+def test_an_output_that_changes_its_length_is_a_failure() -> None:
+    def simulator(a):
+        return np.ones(2 if a < 0.5 else 3) * a
+
+    here = PythonSimulator(simulator, parameter_names=("a",), n_processes=0, batched=False)
+    batch = here.run(np.linspace(0.01, 0.99, 10)[:, None], 0)
+    assert batch.n_failed == 5
+    assert {f.kind for f in batch.failures} == {"shape"}
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        (lambda: {"a": Uniform(1, 0)}, "the lower below the upper"),
+        (lambda: {"a": (1, 0)}, "a"),
+        (dict, "parameter"),
+        (lambda: {"a": Uniform(0, float("nan"))}, "finite"),
+    ],
+)
+def test_what_is_no_prior_is_one_sentence(prior, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SNPE("npe", simulations=20, **SMALL).fit(lambda a: a, prior(), [0.0], progress=False)
+
+
+class Shifted:
+    feature_names, feature_units = ("x",), ("",)
+
+    def run(self, theta, seed):
+        return judge(theta[:, :1] + 0.1 * np.random.default_rng(seed).standard_normal((len(theta), 1)))
+
+
+def test_an_observation_outside_of_everything_is_said() -> None:
+    """The model cannot produce it: there is a posterior, at the edge of the prior, and a note that says so."""
+    for value in (50.0, 1e9):
+        model = SNPE("default", rounds=2, simulations=100, **SMALL)
+        model.fit(Shifted(), {"a": Uniform(-1, 1)}, [value], progress=False)
+        assert any("outside everything" in note for note in model.notes_)
+        samples = model.sample(100).values
+        assert (np.abs(samples) <= 1).all()
+        assert np.median(samples) > 0.5
+
+
+@pytest.mark.parametrize("observation", [[np.inf], [np.nan], ["x"], {"y": 1.0}, [1.0, 2.0], None])
+def test_what_is_no_observation_is_one_sentence(observation) -> None:
+    with pytest.raises(InputError, match=r"."):
+        SNPE("npe", simulations=20, **SMALL).fit(Shifted(), {"a": Uniform(-1, 1)}, observation, progress=False)
+
+
+def test_nearly_all_failing_is_said() -> None:
+    class Fails(Shifted):
+        def run(self, theta, seed):
+            x = theta[:, :1].copy()
+            x[2:] = np.nan
+            return judge(x)
+
+    with pytest.raises(TrainingError, match="succeeded"):
+        SNPE("npe", simulations=40, **SMALL).fit(Fails(), {"a": Uniform(-1, 1)}, [0.0], progress=False)
