@@ -185,7 +185,7 @@ class SpikeVAE(Estimator):
         enable_compilation_cache()
         inference, card = self._engine()
         attrs = self._provenance(recording, grid, card)
-        infer = Bound(inference, rate, grid, samples, self.seed)
+        infer = Bound(inference, rate, grid, samples, check_seed(self.seed))
         if recording.chunks is not None:
             return label(infer_lazily(infer, recording, samples), recording, attrs)
         values, n_unusable = infer_in_blocks(infer, recording, progress)

@@ -279,9 +279,16 @@ def pickled(call: Call) -> bytes:
 
 
 def _is_importable(name: str) -> bool:
-    """Whether a new interpreter finds the module (its top package) on the import path."""
-    top = name.partition(".")[0]
-    return top in sys.builtin_module_names or importlib.machinery.PathFinder.find_spec(top) is not None
+    """Whether a new interpreter finds the module, package by package, on the import path."""
+    if name.partition(".")[0] in sys.builtin_module_names:
+        return True
+    parts, path = name.split("."), None
+    for end in range(1, len(parts) + 1):
+        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[:end]), path)
+        if spec is None:
+            return False
+        path = spec.submodule_search_locations
+    return True
 
 
 def _signal_name(number: int) -> str:
