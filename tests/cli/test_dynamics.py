@@ -28,8 +28,13 @@ def test_fit_transform_predict(files, tmp_path, capsys):
     fit = str(tmp_path / "fit.safetensors")
     assert main(["dynamics", "fit", *files, "-o", fit, "--n-components", "2", "--solver", "sketch"]) == 0
     assert "2 sessions, 20 neurons" in capsys.readouterr().out
+    assert "data-chart=" in (tmp_path / "fit.html").read_text("utf-8")
     assert main(["dynamics", "fit", *files, "-o", fit, "--n-components", "2"]) == 2
     assert "exists" in capsys.readouterr().err
+    (tmp_path / "fit.html").rename(tmp_path / "moved.html")
+    (tmp_path / "fit.safetensors").rename(tmp_path / "moved.safetensors")
+    assert main(["dynamics", "fit", *files, "-o", fit, "--n-components", "2", "--solver", "sketch", "--no-page"]) == 0
+    assert not (tmp_path / "fit.html").exists()
     folder = tmp_path / "latents"
     assert main(["dynamics", "transform", *files, "--model", fit, "-o", str(folder)]) == 0
     latents = xr.load_dataset(folder / "a.nc", engine="h5netcdf")

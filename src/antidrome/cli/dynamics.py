@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,10 +31,10 @@ class Recordings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitDynamics(Recordings):
-    """Fit one linear dynamical system to all sessions, and write it."""
+    """Fit one linear dynamical system to all sessions; write it, and a page that shows it."""
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """File to write (.safetensors)."""
+    """File to write (.safetensors); the page is written beside it (.html)."""
     n_components: int = 10
     """Latent dimensions; 0: chosen on held-out pairs."""
     lags: tuple[int, ...] | None = None
@@ -44,8 +45,14 @@ class FitDynamics(Recordings):
     """Signals, or spike counts."""
     refine: Literal["em"] | None = None
     """Refine the solution by expectation maximisation."""
+    parametrization: Literal["free", "linear"] = "free"
+    """Latent covariances free at each lag, or powers of the dynamics."""
+    max_iterations: int = 100
+    """Of the solver."""
+    no_page: bool = False
+    """Write the fit alone, without its page."""
     checkpoint: Path | None = None
-    """Folder for finished sketches, so that the same command goes on after an interruption."""
+    """Folder for finished work, so that the same command goes on after an interruption, to the same result."""
     cluster: str | None = None
     """Address of a Dask scheduler: sessions are sketched there."""
     seed: int = 0
@@ -103,21 +110,52 @@ def _fit(config: FitDynamics) -> int:
     from antidrome.core.executor import open_executor
     from antidrome.dynamics import StitchedLDS
 
-    _refuse_existing(config.output, config.overwrite)
+    page = config.output.with_suffix(".html")
+    if config.output == page:
+        raise InputError(f"{config.output}: a fit is written as .safetensors; the page is made beside it.")
+    written = [config.output] if config.no_page else [config.output, page]
+    for path in written:
+        _refuse_existing(path, config.overwrite)
     sessions = _read(config)
     model = StitchedLDS(
         config.n_components or "auto",
         lags=config.lags,
         solver=config.solver,
         observation=config.observation,
+        parametrization=config.parametrization,
+        max_iterations=config.max_iterations,
         refine=config.refine,
         seed=config.seed,
     )
     with open_executor(cluster=config.cluster) as executor:
         model.fit(sessions, executor=executor, checkpoint=config.checkpoint)
     model.save(config.output)
-    _tell(model, config.output)
+    if not config.no_page:
+        _write_page(model, sessions, config, page)
+    _tell(model, written)
     return 0
+
+
+def _write_page(model: Any, sessions: dict[str, Any], config: FitDynamics, page: Path) -> None:
+    """The page of the fit, with the latent states of its sessions."""
+    from datetime import datetime
+
+    from antidrome.core.model_files import package_versions
+    from antidrome.report import RunInfo, write_dynamics_report
+
+    names = list(model.sessions_)
+    run = RunInfo(
+        title=names[0]
+        if len(names) == 1
+        else f"{len(names)} sessions: {', '.join(names[:4])}{' …' if names[4:] else ''}",
+        lede="One linear dynamical system of all sessions, and the pairs of neurons that it predicts.",
+        created=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")[:16],
+        command=shlex.join(["antidrome", *sys.argv[1:]]) if sys.argv[1:2] == ["dynamics"] else "",
+        seed=config.seed,
+        versions=package_versions(),
+        files=[{"name": config.output.name, "what": "the fit"}, {"name": page.name, "what": "this page"}],
+    )
+    write_dynamics_report(page, model, run, model.transform(sessions), stationarity=model.stationarity(sessions))
 
 
 def _transform(config: TransformDynamics) -> int:
@@ -181,7 +219,7 @@ def _file_name(session: str) -> str:
     return kept or "session"
 
 
-def _tell(model: Any, output: Path) -> None:
+def _tell(model: Any, written: list[Path]) -> None:
     """What was fitted and how far to trust it, in a few lines."""
     from rich.console import Console
     from rich.markup import escape
@@ -194,4 +232,5 @@ def _tell(model: Any, output: Path) -> None:
     console.print(f"{model.n_components_} dimensions; slowest time constants {slowest} {unit}")
     for note in model.notes_:
         console.print(f"  [dim]{escape(printable(note))}[/dim]")
-    console.print(escape(str(output)))
+    for path in written:
+        console.print(escape(str(path)))

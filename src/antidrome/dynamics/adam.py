@@ -2,75 +2,126 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from antidrome.core.seeds import generator
 from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.gauge import normalise
 from antidrome.dynamics.lags import LagSet
-from antidrome.dynamics.moments import DenseMoments, SessionMoments, StreamedMoments, streamed_moments
+from antidrome.dynamics.moments import StreamedMoments, streamed_moments
 from antidrome.dynamics.objective import loss_and_gradient
 from antidrome.dynamics.population import Session
 from antidrome.dynamics.problem import Fit, Problem
+
+
+@dataclasses.dataclass(frozen=True)
+class AdamState:
+    """Where the descent is.
+
+    Parameters
+    ----------
+    loadings, latent
+        C (neuron, latent) and X_s (lag, latent, latent).
+    loadings_mean, latent_mean, loadings_square, latent_square
+        Moving averages of the gradients and of their squares.
+    losses
+        One a step, each of its own window.
+    """
+
+    loadings: np.ndarray
+    latent: np.ndarray
+    loadings_mean: np.ndarray
+    latent_mean: np.ndarray
+    loadings_square: np.ndarray
+    latent_square: np.ndarray
+    losses: tuple[float, ...] = ()
+
+    @classmethod
+    def at(cls, fit: Fit) -> AdamState:
+        """From a first guess, in the basis CᵀC = p I."""
+        loadings, latent = normalise(fit.loadings, fit.latent.mean(axis=0))
+        zeros = [np.zeros(loadings.shape), np.zeros(latent.shape)]
+        return cls(np.ascontiguousarray(loadings), np.ascontiguousarray(latent), *zeros, *zeros)
+
+    @property
+    def fit(self) -> Fit:
+        """As a fit."""
+        return Fit(self.loadings, self.latent[None], self.losses)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdamSettings:
+    """Of the descent.
+
+    Parameters
+    ----------
+    n_steps, window_frames
+        Steps, and frames of each window (with the largest lag as halo within it).
+    learning_rate, beta1, beta2, epsilon
+        Of Adam; the rate falls to a hundredth along half a cosine.
+    seed
+        Of the windows; that of step t depends on the seed and t alone.
+    """
+
+    n_steps: int = 2000
+    window_frames: int = 256
+    learning_rate: float = 0.02
+    beta1: float = 0.9
+    beta2: float = 0.99
+    epsilon: float = 1e-8
+    seed: int = 0
 
 
 def stochastic_gradient(
     data: Sequence[SessionData],
     lags: LagSet,
     n_neurons: int,
-    start: Fit,
-    rng: np.random.Generator,
-    *,
-    n_steps: int = 2000,
-    window_frames: int = 256,
-    learning_rate: float = 0.02,
-    beta1: float = 0.9,
-    beta2: float = 0.99,
-    epsilon: float = 1e-8,
-    on_iteration: Callable[[Fit], Any] | None = None,
-) -> Fit:
+    state: AdamState,
+    settings: AdamSettings,
+    on_iteration: Callable[[AdamState], Any] | None = None,
+) -> AdamState:
     """Minimise the session-block loss by Adam; each step reads one window of frames of one session.
 
-    Parameters
-    ----------
-    data, lags, n_neurons, start
-        Sessions, lags, size of the population, first guess.
-    n_steps, window_frames
-        Steps, and frames of each window (with the largest lag as halo within it).
-    learning_rate, beta1, beta2, epsilon
-        Of Adam; the rate falls to a hundredth along half a cosine.
-
-    Notes
-    -----
     A window's lagged products are unbiased for those of its session, and no covariance is formed: the step costs two
     products with the window. Sessions are drawn in proportion to their frames, so that the loss is the block loss.
     """
-    loadings, latent = normalise(start.loadings, start.latent.mean(axis=0))
-    moving = [np.zeros_like(loadings), np.zeros_like(latent)]
-    squares = [np.zeros_like(loadings), np.zeros_like(latent)]
     frames = np.array([one.session.n_used for one in data], dtype=float)
-    losses: list[float] = []
-    for step in range(1, n_steps + 1):
-        one = data[rng.choice(len(data), p=frames / frames.sum())]
-        window = _window(one, lags, window_frames, rng)
+    shares = frames / frames.sum()
+    while len(state.losses) < settings.n_steps:
+        step = len(state.losses) + 1
+        rng = generator(settings.seed, f"dynamics/adam-{step}")
+        window = _window(data[rng.choice(len(data), p=shares)], lags, settings.window_frames, rng)
         problem = Problem.of([window], n_neurons, lags.weights)
-        loss, *gradients = loss_and_gradient(problem, loadings, latent)
-        rate = learning_rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * step / n_steps)))
-        for value, gradient, m, v in zip((loadings, latent), gradients, moving, squares, strict=True):
-            m += (1 - beta1) * (gradient - m)
-            v += (1 - beta2) * (gradient**2 - v)
-            value -= rate * (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + epsilon)
-        losses.append(loss)
+        state = _step(state, settings, step, *loss_and_gradient(problem, state.loadings, state.latent))
         if on_iteration is not None:
-            on_iteration(Fit(loadings, latent[None], tuple(losses[-1:])))
-    return Fit(loadings, latent[None], tuple(losses))
+            on_iteration(state)
+    return state
 
 
-def _window(
-    one: SessionData, lags: LagSet, n_frames: int, rng: np.random.Generator
-) -> StreamedMoments | DenseMoments | SessionMoments:
+def _step(
+    state: AdamState, settings: AdamSettings, step: int, loss: float, d_loadings: np.ndarray, d_latent: np.ndarray
+) -> AdamState:
+    """One step of Adam (Kingma & Ba 2015)."""
+    moved = []
+    rate = settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * step / settings.n_steps)))
+    for value, mean, square, gradient in (
+        (state.loadings, state.loadings_mean, state.loadings_square, d_loadings),
+        (state.latent, state.latent_mean, state.latent_square, d_latent),
+    ):
+        mean = mean + (1 - settings.beta1) * (gradient - mean)
+        square = square + (1 - settings.beta2) * (gradient**2 - square)
+        unbiased = mean / (1 - settings.beta1**step)
+        spread = np.sqrt(square / (1 - settings.beta2**step)) + settings.epsilon
+        moved.append((value - rate * unbiased / spread, mean, square))
+    (c, c_mean, c_square), (x, x_mean, x_square) = moved
+    return AdamState(c, x, c_mean, x_mean, c_square, x_square, (*state.losses, loss))
+
+
+def _window(one: SessionData, lags: LagSet, n_frames: int, rng: np.random.Generator) -> StreamedMoments:
     """The moments of a random stretch of frames, centred and scaled as the session is."""
     session = one.session
     length = min(n_frames + lags.largest, session.n_frames)

@@ -32,30 +32,39 @@ def alternate(
 ) -> Fit:
     """Iterate until the loss moves by less than `tolerance` of its size, five times in a row.
 
+    What comes next is a function of the state alone, so that a fit that was kept on disk goes on as it would have.
+
     Parameters
     ----------
     problem, start
         What to fit, and from where.
     n_iterations
-        At most so many.
+        At most so many losses in all, those of `start` included.
     on_iteration
         Called with the state after each iteration (progress, checkpoints).
     """
-    fit, calm = start, 0
-    for _ in range(n_iterations):
+    fit = start
+    while len(fit.losses) < n_iterations and not fit.converged:
         fit = iterate(problem, fit)
+        fit = dataclasses.replace(fit, converged=is_calm(fit.losses, tolerance))
         if on_iteration is not None:
             on_iteration(fit)
-        if len(fit.losses) > 1:
-            change = abs(fit.losses[-2] - fit.losses[-1])
-            calm = calm + 1 if change <= tolerance * max(abs(fit.losses[-1]), 1e-300) else 0
-        if calm >= CALM_ITERATIONS:
-            return dataclasses.replace(fit, converged=True)
     return fit
 
 
+def is_calm(losses: Sequence[float], tolerance: float) -> bool:
+    """Whether the last five changes of the loss are all at most `tolerance` of its size."""
+    recent = np.array(losses[-CALM_ITERATIONS - 1 :])
+    if len(recent) <= CALM_ITERATIONS:
+        return False
+    return bool((np.abs(np.diff(recent)) <= tolerance * np.maximum(np.abs(recent[1:]), 1e-300)).all())
+
+
 def iterate(problem: Problem, fit: Fit) -> Fit:
-    """One exact X step, one damped C step; the loss is that of the new X with the old C."""
+    """One exact X step, one damped C step; the loss is that of the new X with the old C.
+
+    Rows of C that are zero (neurons that no step has seen yet) take theirs undamped.
+    """
     loadings, latent = normalise(fit.loadings, _for_all(problem, fit.latent))
     fit = dataclasses.replace(fit, loadings=loadings, latent=latent)
     answers = [m.products(loadings[m.rows]) for m in problem.moments]
@@ -75,7 +84,8 @@ def iterate(problem: Problem, fit: Fit) -> Fit:
         rhs[m.rows] += m.weight * m.mix(cache, mixing)
         rhs[m.rows] += m.weight * own[:, None] * (loadings[m.rows] @ (mixing[0] + mixing[0].T))
     solved = solve_rows(problem, rhs, curvatures(problem, fit, grams))
-    return Fit(0.5 * (loadings + solved), latent, (*fit.losses, loss))
+    damping = np.where(loadings.any(axis=1), 0.5, 0.0)[:, None]
+    return Fit(np.ascontiguousarray(damping * loadings + (1 - damping) * solved), latent, (*fit.losses, loss))
 
 
 def curvatures(problem: Problem, fit: Fit, grams: Sequence[np.ndarray]) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from antidrome.dynamics import sparse
 from antidrome.dynamics.population import Session
 from antidrome.errors import InputError
 
@@ -85,6 +86,8 @@ class SessionData:
         """Y C, (frame, latent), float64."""
         if self._is_dask:
             return np.asarray(self._lazy() @ loadings.astype(self.dtype), dtype=np.float64)
+        if self._is_sparse:
+            return sparse.project(self.session, self.gain, loadings)
         result = np.empty((self.shape[0], loadings.shape[1]))
         for frames, _, block in self.blocks():
             result[frames] = block @ loadings.astype(block.dtype, copy=False)
@@ -94,6 +97,8 @@ class SessionData:
         """Yᵀ G, (neuron, latent), float64."""
         if self._is_dask:
             return np.asarray(self._lazy().T @ mixture.astype(self.dtype), dtype=np.float64)
+        if self._is_sparse:
+            return sparse.back_project(self.session, self.gain, mixture)
         result = np.zeros((self.shape[1], mixture.shape[1]))
         for frames, _, block in self.blocks():
             result += block.T @ mixture[frames].astype(block.dtype, copy=False)
@@ -103,7 +108,7 @@ class SessionData:
         self, loadings: np.ndarray, mix: Callable[[np.ndarray, np.ndarray], np.ndarray], halo: int
     ) -> np.ndarray:
         """Yᵀ mix(Y C) in one read, (neuron, latent); ``mix(Z, segment)`` sees `halo` frames on both sides."""
-        if self._is_dask:
+        if self._is_dask or self._is_sparse:
             return self.back_project(mix(self.project(loadings), self.session.segment))
         result = np.zeros((self.shape[1], loadings.shape[1]))
         for frames, inner, block in self.blocks(halo):
@@ -116,6 +121,10 @@ class SessionData:
     @property
     def _is_dask(self) -> bool:
         return self.kept is None and is_dask(self.session.values)
+
+    @property
+    def _is_sparse(self) -> bool:
+        return self.kept is None and sparse.is_sparse(self.session.values) and self.session.is_complete
 
     def _lazy(self) -> Any:
         import dask.array as da
@@ -164,6 +173,8 @@ def column_statistics(values: Any, segment: np.ndarray, name: str) -> dict[str, 
     n_frames, n_columns = values.shape
     if is_dask(values):
         return _dask_statistics(values, segment)
+    if sparse.is_sparse(values) and (found := sparse.statistics(values, segment)) is not None:
+        return found
     count, mean, m2, n_infinite = np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns)
     size = max(64, BLOCK_VALUES // max(n_columns, 1))
     everything = Session(name, values, np.arange(n_columns), np.arange(n_columns), segment, mean, mean, mean)

@@ -55,15 +55,16 @@ def expectation_maximisation(
     tolerance: float = 1e-6,
     on_iteration: Callable[[EMState], Any] | None = None,
 ) -> EMState:
-    """From `state` until the log-likelihood gains less than `tolerance` of its size, or `n_iterations` times."""
-    while len(state.log_likelihoods) < n_iterations:
+    """From `state` until the log-likelihood gains less than `tolerance` of its size, or `n_iterations` in all."""
+    while len(state.log_likelihoods) < n_iterations and not _is_settled(state.log_likelihoods, tolerance):
         state = em_iteration(data, state)
         if on_iteration is not None:
             on_iteration(state)
-        values = state.log_likelihoods
-        if len(values) > 1 and values[-1] - values[-2] < tolerance * max(abs(values[-1]), 1.0):
-            break
     return state
+
+
+def _is_settled(values: tuple[float, ...], tolerance: float) -> bool:
+    return len(values) > 1 and values[-1] - values[-2] < tolerance * max(abs(values[-1]), 1.0)
 
 
 def em_iteration(data: Sequence[SessionData], state: EMState) -> EMState:
@@ -94,8 +95,8 @@ def em_iteration(data: Sequence[SessionData], state: EMState) -> EMState:
     noise = np.maximum((squares - 2 * (loadings * cross).sum(axis=1) + explained) / np.maximum(count, 1), NOISE_FLOOR)
     dynamics, innovation = _dynamics_step(sums, n_pairs, state)
     return EMState(
-        dynamics,
-        innovation,
+        np.ascontiguousarray(dynamics),
+        np.ascontiguousarray(innovation),
         positive_part(sums["initial"] / max(n_initial, 1), 1e-9),
         loadings,
         noise,

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from antidrome.core.estimator import Estimator
 from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import check_seed
-from antidrome.dynamics.fitting import ORDERS, Options, Result, fit_population
+from antidrome.dynamics.choosing import Options
+from antidrome.dynamics.fitting import ORDERS, Result, fit_population
 from antidrome.dynamics.lags import LagSet, lag_set
 from antidrome.dynamics.overlap import OverlapReport, report_of
 from antidrome.dynamics.population import Population
@@ -34,7 +35,7 @@ CHOICES = {
 }
 
 
-class StitchedLDS(Uses, BaseEstimator):
+class StitchedLDS(Uses, Estimator):
     """One low-dimensional linear dynamical system from many partial recordings, by predicting lagged correlations.
 
     Sessions (days, animals, planes) that record overlapping parts of a population share latent dynamics
@@ -51,7 +52,8 @@ class StitchedLDS(Uses, BaseEstimator):
         Weight of each lag; default 1.
     solver
         "auto" (all covariances of a session where they fit, else a sketch), "sketch", "als" (exact, never a sketch),
-        "lbfgs" (exact, polished), "adam" (exact start, then stochastic gradients).
+        "lbfgs" (exact, polished), "adam" (stochastic gradients on windows of frames from random loadings, for streams
+        that are too slow to be read many times; nothing is chosen on held-out pairs).
     parametrization
         "free" (one X_s a lag) or "linear" (X_s = Aˢ Π).
     weights
@@ -172,7 +174,7 @@ class StitchedLDS(Uses, BaseEstimator):
         executor
             Where sketches of sessions are made (`antidrome.core.executor`); dask arrays use their own scheduler.
         checkpoint
-            Folder in which finished sketches are kept, so that the same call goes on after a kill.
+            Folder in which finished work is kept, so that the same call goes on after a kill, to the same result.
         memory_limit_bytes
             Refuse fits that would take more; default: what this machine has free.
         progress
@@ -263,6 +265,10 @@ class StitchedLDS(Uses, BaseEstimator):
         longest = max(int(session.n_used) for session in population.sessions)
         if lags.largest >= longest:
             raise InputError(f"The largest lag is {lags.largest} frames, and the longest session has {longest} frames.")
+        if self.solver == "adam" and self.n_components == "auto":
+            raise InputError(
+                "n_components='auto' reads the data many times; give solver='adam' a number, or choose another solver."
+            )
         if self.weights == "pairs" and self.solver in ("lbfgs", "adam", "sketch"):
             raise InputError(f"weights='pairs' is solved by solver='als', not {self.solver!r}.")
         if self.parametrization == "linear" and len(lags) < 2:

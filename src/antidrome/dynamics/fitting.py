@@ -11,54 +11,32 @@ from typing import Any
 import numpy as np
 
 from antidrome.core.seeds import generator
-from antidrome.dynamics.adam import stochastic_gradient
+from antidrome.dynamics.adam import AdamSettings, AdamState, stochastic_gradient
+from antidrome.dynamics.choosing import Choice, Options, choose, with_effort
+from antidrome.dynamics.comparing import ComparedPairs, compare, some_neurons
 from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.em import EMState, expectation_maximisation
 from antidrome.dynamics.gauge import canonical, normalise
 from antidrome.dynamics.lags import LagSet
 from antidrome.dynamics.memory import estimate, require_memory
 from antidrome.dynamics.objective import polish, polish_linear, powers
-from antidrome.dynamics.overlap import share_never_together
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.preparation import Units, choose_form, prepare, units_of
 from antidrome.dynamics.problem import Fit
-from antidrome.dynamics.selection import (
-    COUPLINGS,
-    N_ITERATIONS,
-    SHRINKAGES,
-    Candidate,
-    best_of,
-    make_folds,
-    race,
-    share_of_lags,
-)
+from antidrome.dynamics.resuming import Stages, fingerprint
+from antidrome.dynamics.selection import Candidate, best_of
 from antidrome.dynamics.solving import BlockSolver, FitSettings, Solver
-from antidrome.dynamics.system import LinearSystem, innovation_of, positive_part, stable_system, stationary_of
+from antidrome.dynamics.starts import random_start
+from antidrome.dynamics.system import (
+    LinearSystem,
+    dynamics_of,
+    innovation_of,
+    positive_part,
+    stable_system,
+    stationary_of,
+)
 
 ORDERS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-    """Hyperparameters of `StitchedLDS` as the functional core takes them; see there."""
-
-    n_components: int | str
-    solver: str
-    parametrization: str
-    weights: str
-    scaling: str
-    observation: str
-    shrinkage: float | str
-    coupling: float | str
-    zero_lag: str
-    refine: str | None
-    n_starts: int
-    max_iterations: int
-    tolerance: float
-    sketch_rank: int | None
-    em_iterations: int
-    n_folds: int
-    seed: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +65,7 @@ class Result:
     variance: np.ndarray
     form: str
     notes: tuple[str, ...]
+    pairs: ComparedPairs = dataclasses.field(default_factory=ComparedPairs.none)
 
 
 def fit_population(
@@ -108,6 +87,7 @@ def fit_population(
     form = choose_form(population, options.solver, options.weights, len(lags))
     require_memory(estimate(population, form, largest, len(lags), rank), memory_limit_bytes)
     report("reading", "")
+    stages = Stages(checkpoint, {**(identity or {}), "data": fingerprint(population)} if checkpoint else {})
     solver, data, notes = prepare(
         population,
         form,
@@ -118,32 +98,33 @@ def fit_population(
         rank=rank,
         seed=options.seed,
         executor=executor,
-        checkpoint=checkpoint,
-        identity=identity,
+        stages=stages,
     )
     rng = generator(options.seed, "dynamics/solve")
-    settings, candidates, share, calibration = _choose(population, solver, lags, options, orders, report)
-    fit, starts = solve(solver, data, lags, options, settings, rng, report)
+    choice = choose(population, solver, lags, options, orders, report, stages)
+    settings, share, calibration = choice.settings, choice.share_of_lags, choice.calibration
+    fit, starts = solve(solver, data, lags, options, settings, rng, report, stages)
     latent = solver.mean_latent(fit)
-    zero = _zero_lag(solver, options, settings, candidates, share, fit, rng)
+    zero = _zero_lag(solver, options, choice, fit, rng, stages.named("zero-lag"))
     variance = _scaled_variance(population, units, options.observation)
     loadings, latent, _ = canonical(*normalise(fit.loadings, latent))
     system = _system(loadings, latent, lags, variance)
     log_likelihoods: tuple[float, ...] = ()
     if options.refine == "em":
-        system, latent, log_likelihoods = _refine(system, lags, data, options, report)
+        system, latent, log_likelihoods = _refine(system, lags, data, options, report, stages)
         loadings = system.loadings
         if zero is not None:
             notes.append("Pairs are predicted by the system that EM refined, not by the zero-lag model.")
         zero, share, calibration = None, 1.0, 1.0
+    lagged = PairPredictor(loadings, latent)
     return Result(
-        PairPredictor(loadings, latent),
+        lagged,
         zero,
         share,
         calibration,
         system,
         settings,
-        tuple(candidates),
+        choice.candidates,
         fit.losses,
         starts,
         log_likelihoods,
@@ -151,7 +132,30 @@ def fit_population(
         variance,
         form,
         tuple(notes),
+        _compared(population, solver, choice, lagged, zero, share, variance, options),
     )
+
+
+def _compared(
+    population: Population,
+    solver: Solver,
+    choice: Choice,
+    lagged: PairPredictor,
+    zero: PairPredictor | None,
+    share: float,
+    variance: np.ndarray,
+    options: Options,
+) -> ComparedPairs:
+    """A sample of pairs, predicted and measured."""
+    if options.solver == "adam":
+        return ComparedPairs.none()
+    rng = generator(options.seed, "dynamics/pairs of the report")
+    chosen = some_neurons(population.observed, rng)
+    predicted = lagged.loadings[chosen] @ lagged.latent[0] @ lagged.loadings[chosen].T
+    if zero is not None:
+        other = zero.loadings[chosen] @ zero.latent[0] @ zero.loadings[chosen].T
+        predicted = share * predicted + (1 - share) * other
+    return compare(solver, predicted, chosen, choice.held_out, choice.calibration, variance, rng)
 
 
 def solve(
@@ -162,126 +166,65 @@ def solve(
     settings: FitSettings,
     rng: np.random.Generator,
     report: Callable[[str, str], Any],
+    stages: Stages,
 ) -> tuple[Fit, tuple[float, ...]]:
     """The solver that was asked for, with its polish."""
 
     def on_iteration(fit: Fit) -> None:
         report("solving", f"loss {fit.loss:.6g}")
 
-    fit, starts = solver.fit(settings, rng, on_iteration=on_iteration)
+    if options.solver == "adam" and isinstance(solver, BlockSolver):
+        return _stream(solver, data, lags, options, settings, rng, report, stages)
+    fit, starts = solver.fit(settings, rng, on_iteration=on_iteration, stages=stages)
     if isinstance(solver, BlockSolver):
         problem = solver.problem(settings)
-        if options.solver == "adam":
-            fit = stochastic_gradient(
-                data, lags, solver.n_neurons, fit, rng, n_steps=20 * options.max_iterations, on_iteration=on_iteration
-            )
         if options.solver == "lbfgs":
-            fit = polish(problem, fit, options.max_iterations)
+            n, begun = options.max_iterations, fit
+            fit = stages.run("polish", Fit, lambda: begun, lambda start, _: polish(problem, start, n))
         if options.parametrization == "linear":
             fit, _ = polish_linear(problem, fit, lags.lags, options.max_iterations)
     return fit, starts
 
 
-def _choose(
-    population: Population,
-    solver: Solver,
+def _stream(
+    solver: BlockSolver,
+    data: Sequence[SessionData],
     lags: LagSet,
     options: Options,
-    orders: Sequence[int],
+    settings: FitSettings,
+    rng: np.random.Generator,
     report: Callable[[str, str], Any],
-) -> tuple[FitSettings, list[Candidate], float, float]:
-    """Settings, candidates tried, share of the lagged prediction, calibration of unseen pairs."""
-    seen = np.flatnonzero(population.observed.any(axis=0))
-    top = max(1, min(len(seen) - 1, min(len(s.rows) for s in population.sessions)))
-    wanted = [n for n in orders if n <= top] or [1] if options.n_components == "auto" else [int(options.n_components)]
-    unseen = _share_unseen(population, solver) > 0
-    shrinkages = (SHRINKAGES if unseen else (0.0,)) if options.shrinkage == "auto" else (float(options.shrinkage),)
-    free = options.coupling == "auto"
-    couplings = (COUPLINGS if len(population.sessions) > 1 else (np.inf,)) if free else (float(options.coupling),)
-    only_zero = len(lags) == 1 or options.zero_lag == "always"
-    kinds = (True,) if only_zero else (False, True) if options.zero_lag == "race" else (False,)
-    n_fits = len(wanted) * len(shrinkages) * len(couplings) * len(kinds)
-    base = FitSettings(
-        n_components=wanted[0],
-        n_starts=options.n_starts,
-        n_iterations=options.max_iterations,
-        tolerance=options.tolerance,
-    )
-    if n_fits == 1 or len(seen) < 8:
-        settings = dataclasses.replace(base, shrinkage=shrinkages[0], coupling=couplings[-1], zero_lag=only_zero)
-        return settings, [], 0.0 if only_zero else 1.0, 1.0
-    rng = generator(options.seed, "dynamics/held-out pairs")
-    thorough = unseen or options.n_components == "auto"
-    folds = make_folds(solver, seen, options.n_folds if thorough else 1, rng)
-    if not folds:
-        return dataclasses.replace(base, shrinkage=shrinkages[0], coupling=couplings[0]), [], 1.0, 1.0
-    candidates = race(
-        folds,
-        wanted,
-        shrinkages,
-        couplings,
-        kinds,
-        rng,
-        lambda: report("choosing on held-out pairs", ""),
-        *((N_ITERATIONS, 2) if thorough else (15, 1)),
-    )
-    best = best_of(candidates, zero_lag=None if only_zero else False)
-    share, slope = (0.0 if only_zero else 1.0), best.slope
-    if len(kinds) == 2:
-        share, _, slope = share_of_lags(folds, best, best_of(candidates, zero_lag=True))
-    chosen = dataclasses.replace(
-        best.settings,
-        n_starts=options.n_starts,
-        n_iterations=options.max_iterations,
-        tolerance=options.tolerance,
-    )
-    return chosen, candidates, share, _calibration(slope, best, candidates) if unseen else 1.0
+    stages: Stages,
+) -> tuple[Fit, tuple[float, ...]]:
+    """Stochastic gradients from random loadings: the data are read in windows alone."""
+    descent = AdamSettings(n_steps=20 * options.max_iterations, seed=options.seed)
 
+    def work(state: AdamState, keep: Callable[[AdamState], Any]) -> AdamState:
+        def on_iteration(now: AdamState) -> None:
+            keep(now)
+            report("solving", f"loss {np.mean(now.losses[-50:]):.6g}")
 
-def _calibration(slope: float, best: Candidate, candidates: Sequence[Candidate]) -> float:
-    """Factor for predictions of unseen pairs, from the slope of measured on predicted covariances of hidden pairs.
+        return stochastic_gradient(data, lags, solver.n_neurons, state, descent, on_iteration)
 
-    Hiding pairs costs each of their neurons half of its sessions, so that the folds' loadings are noisier than those of
-    all data. Without shrinkage the slope s₀ = 1/(1 + N) tells this noise N; all data have N/2 instead.
-    """
-    settings = best.settings
-    plain = [
-        one.slope
-        for one in candidates
-        if one.settings.shrinkage == 0
-        and (one.settings.n_components, one.settings.zero_lag) == (settings.n_components, settings.zero_lag)
-    ]
-    noisy = float(np.clip(min(plain, default=1.0), 0.1, 1.0))
-    return float(np.clip(slope * 2 / (1 + noisy), 0.25, 3.0)) if slope > 0 else 1.0
-
-
-def _share_unseen(population: Population, solver: Solver) -> float:
-    if isinstance(solver, BlockSolver):
-        return share_never_together(population.observed)
-    seen = np.asarray(solver.moments.count[0]) > 1
-    return float(1 - seen[np.triu_indices(len(seen), 1)].mean()) if len(seen) > 1 else 0.0
+    begun = AdamState.at(random_start(solver.problem(settings), settings.n_components, rng))
+    fit = stages.run("stream", AdamState, lambda: begun, work).fit
+    if options.parametrization == "linear":
+        fit, _ = polish_linear(solver.problem(settings), fit, lags.lags, options.max_iterations)
+    return fit, ()
 
 
 def _zero_lag(
-    solver: Solver,
-    options: Options,
-    settings: FitSettings,
-    candidates: Sequence[Candidate],
-    share: float,
-    fit: Fit,
-    rng: np.random.Generator,
+    solver: Solver, options: Options, choice: Choice, fit: Fit, rng: np.random.Generator, stages: Stages
 ) -> PairPredictor | None:
     """The zero-lag model of all data, where it is to take part in the prediction of pairs."""
-    if share >= 1:
+    if choice.share_of_lags >= 1:
         return None
-    if settings.zero_lag:
+    if choice.settings.zero_lag:
         found = fit
     else:
-        best = best_of(candidates, zero_lag=True).settings
-        chosen = dataclasses.replace(
-            best, n_starts=options.n_starts, n_iterations=options.max_iterations, tolerance=options.tolerance
-        )
-        found, _ = solver.fit(chosen, rng, fit if best.n_components == settings.n_components else None)
+        best = best_of(choice.candidates, zero_lag=True).settings
+        begin = fit if best.n_components == choice.settings.n_components else None
+        found, _ = solver.fit(with_effort(best, options), rng, begin, stages=stages)
     loadings, latent, _ = canonical(*normalise(found.loadings, solver.mean_latent(found)))
     return PairPredictor(loadings, latent[:1])
 
@@ -308,15 +251,20 @@ def _refine(
     data: Sequence[SessionData],
     options: Options,
     report: Callable[[str, str], Any],
+    stages: Stages,
 ) -> tuple[LinearSystem, np.ndarray, tuple[float, ...]]:
     """EM from the moments' solution: the system in the fixed gauge, and its X_s = Aˢ X_0 with the smoothed X_0."""
 
-    def on_iteration(state: EMState) -> None:
-        report("refining by EM", f"log-likelihood {state.log_likelihoods[-1]:.6g}")
+    def work(state: EMState, keep: Callable[[EMState], Any]) -> EMState:
+        def on_iteration(now: EMState) -> None:
+            keep(now)
+            report("refining by EM", f"log-likelihood {now.log_likelihoods[-1]:.6g}")
+
+        return expectation_maximisation(data, state, options.em_iterations, 1e-7, on_iteration)
 
     noise = np.maximum(system.noise_variance, 1e-3)
     start = EMState(system.dynamics, system.innovation, system.stationary, system.loadings, noise, system.stationary)
-    state = expectation_maximisation(data, start, options.em_iterations, 1e-7, on_iteration)
+    state = stages.run("em", EMState, lambda: start, work)
     loadings, latent, change = canonical(state.loadings, state.second[None])
     inverse = np.linalg.inv(change)
     dynamics = change @ state.dynamics @ inverse
@@ -325,8 +273,6 @@ def _refine(
     if np.abs(np.linalg.eigvals(dynamics)).max() < 1 - 1e-9:
         stationary = stationary_of(dynamics, innovation)
     else:
-        from antidrome.dynamics.system import dynamics_of
-
         lagged = powers(dynamics, (0, 1)) @ second
         dynamics, stationary = dynamics_of(lagged, (0, 1), second), second
         innovation = innovation_of(dynamics, stationary)

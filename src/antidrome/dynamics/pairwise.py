@@ -100,7 +100,7 @@ def pair_iterate(
     mean = np.einsum("iaa->", normal) / n / n_neurons
     normal += (shrinkage + 1e-10) * max(mean, 1e-300) * np.eye(n)
     solved = np.linalg.solve(normal, rhs[..., None])[..., 0]
-    return Fit(0.5 * (loadings + solved), latent[None], (*fit.losses, loss))
+    return Fit(np.ascontiguousarray(0.5 * (loadings + solved)), latent[None], (*fit.losses, loss))
 
 
 def _pair_latent(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from antidrome.dynamics.moments import DenseMoments, SessionMoments, SketchedMom
 from antidrome.dynamics.pairwise import MOST_VALUES, pair_moments
 from antidrome.dynamics.patterns import split_by_pattern
 from antidrome.dynamics.population import Population
+from antidrome.dynamics.resuming import Stages, require_identity
 from antidrome.dynamics.sketch import sketch
 from antidrome.dynamics.solving import BlockSolver, PairSolver, Solver
-from antidrome.errors import InputError, ResumeError
+from antidrome.errors import InputError
 
 KEPT_VALUES = 2**24
 DENSE_VALUES = 3 * 10**7
@@ -117,8 +118,7 @@ def prepare(
     rank: int,
     seed: int,
     executor: Executor | None = None,
-    checkpoint: Path | None = None,
-    identity: dict[str, Any] | None = None,
+    stages: Stages | None = None,
 ) -> tuple[Solver, list[SessionData], list[str]]:
     """The solver over these moments, the data of every session (or part), and what to tell the user."""
     notes: list[str] = []
@@ -139,7 +139,7 @@ def prepare(
     data = session_data(parts, Units(units.scale, gains))
     filled = [_rescaled_for_missing(one, notes) for one in data]
     if form == "sketch":
-        moments: Sequence[SessionMoments] = _sketches(filled, lags, rank, seed, executor, checkpoint, identity or {})
+        moments: Sequence[SessionMoments] = _sketches(filled, lags, rank, seed, executor, stages or Stages())
     else:
         make = dense_moments if form == "dense" else streamed_moments
         moments = [make(one, lags) for one in filled]
@@ -187,22 +187,21 @@ def _sketches(
     rank: int,
     seed: int,
     executor: Executor | None,
-    checkpoint: Path | None,
-    identity: dict[str, Any],
+    stages: Stages,
 ) -> list[SketchedMoments]:
     """One sketch a session, each kept in the checkpoint folder as soon as it is done."""
     done: dict[int, SketchedMoments] = {}
-    for index, one in enumerate(data):
-        path = _sketch_path(checkpoint, index)
+    for index in range(len(data)):
+        path = _sketch_path(stages.folder, index)
         if path is not None and path.exists():
-            done[index] = load_sketch(path, one, identity)
+            done[index] = load_sketch(path, stages.identity)
     left = [i for i in range(len(data)) if i not in done]
     tasks = [_SketchTask(data[i], lags, rank, seed, i) for i in left]
 
     def keep(position: int, result: SketchedMoments) -> None:
-        path = _sketch_path(checkpoint, left[position])
+        path = _sketch_path(stages.folder, left[position])
         if path is not None:
-            save_sketch(path, result, identity)
+            save_sketch(path, result, stages.identity)
 
     remote = None if any(is_dask(one.session.values) for one in data) else executor
     for index, result in zip(left, map_tasks(_run_sketch, tasks, executor=remote, on_result=keep), strict=True):
@@ -227,13 +226,13 @@ def _sketch_path(checkpoint: Path | None, index: int) -> Path | None:
     return None if checkpoint is None else checkpoint / f"sketch-{index:05d}.safetensors"
 
 
-def save_sketch(path: Path, moments: SketchedMoments, identity: dict[str, Any]) -> None:
+def save_sketch(path: Path, moments: SketchedMoments, identity: Mapping[str, Any]) -> None:
     """Write one sketch as a model file."""
     arrays = {name: getattr(moments, name) for name in ("rows", "available", "variance", "basis", "core")}
-    save_model(path, arrays, class_name="DynamicsSketch", config=identity, extra={"weight": moments.weight})
+    save_model(path, arrays, class_name="DynamicsSketch", config=dict(identity), extra={"weight": moments.weight})
 
 
-def load_sketch(path: Path, one: SessionData, identity: dict[str, Any]) -> SketchedMoments:
+def load_sketch(path: Path, identity: Mapping[str, Any]) -> SketchedMoments:
     """Read one sketch back.
 
     Raises
@@ -242,12 +241,5 @@ def load_sketch(path: Path, one: SessionData, identity: dict[str, Any]) -> Sketc
         If it was made from other data or settings.
     """
     arrays, header = load_model(path, expected_class="DynamicsSketch")
-    differing = [key for key in identity if header.config.get(key) != identity[key]]
-    if not differing and not np.array_equal(arrays["rows"], one.session.rows):
-        differing = ["neurons"]
-    if differing:
-        raise ResumeError(
-            f"{path} belongs to another fit: {', '.join(differing)} differ. Continue with the original settings and"
-            " data, or choose another checkpoint folder."
-        )
+    require_identity(path, header.config, identity)
     return SketchedMoments(weight=float(header.extra["weight"]), **arrays)

@@ -7,12 +7,13 @@ pairs always get better with more dimensions; predictions of unseen pairs have a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from antidrome.dynamics.problem import Fit
+from antidrome.dynamics.resuming import Stages
 from antidrome.dynamics.solving import FitSettings, Solver
 
 MOST_NEURONS = 1500
@@ -62,7 +63,17 @@ class Candidate:
             "zero_lag": settings.zero_lag,
             "correlation": self.correlation,
             "slope": self.slope,
+            "correlations": list(self.correlations),
+            "slopes": list(self.slopes),
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Candidate:
+        """From `to_dict`, without predictions."""
+        names = ("n_components", "shrinkage", "zero_lag", "n_iterations", "n_starts")
+        settings = {name: values[name] for name in names if name in values}
+        coupling = np.inf if values["coupling"] is None else float(values["coupling"])
+        return cls(FitSettings(coupling=coupling, **settings), tuple(values["correlations"]), tuple(values["slopes"]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +129,7 @@ def make_folds(solver: Solver, seen: np.ndarray, n_folds: int, rng: np.random.Ge
     return [fold for fold in folds if fold.known.sum() >= 3]
 
 
-def path(
+def shrinkage_path(
     folds: Sequence[Fold],
     settings: FitSettings,
     shrinkages: Sequence[float],
@@ -157,19 +168,54 @@ def race(
     on_fit: Callable[[], Any] | None = None,
     n_iterations: int = N_ITERATIONS,
     n_starts: int = 2,
+    stages: Stages | None = None,
 ) -> list[Candidate]:
-    """All candidates; coupling other than the first only at the best shrinkage of each order."""
-    candidates = []
+    """All candidates; coupling other than the first only at the best shrinkage of each order.
+
+    Only the best of each order and kind keeps its predictions.
+    """
+    stages, candidates = stages or Stages(), []
     for n_components in orders:
         for zero in zero_lag:
+            child = rng.spawn(1)[0]
+            name = f"held-out-{n_components}{'-zero-lag' if zero else ''}"
+            kept = stages.load(name)
+            if kept is not None:
+                candidates += _decoded(*kept)
+                continue
             base = FitSettings(n_components=n_components, coupling=couplings[0], zero_lag=zero, n_starts=n_starts)
-            tried = path(folds, base, shrinkages, rng, on_fit, n_iterations)
-            candidates += tried
+            tried = shrinkage_path(folds, base, shrinkages, child, on_fit, n_iterations)
             best = max(tried, key=lambda one: one.correlation).settings
             for coupling in couplings[1:]:
                 other = dataclasses.replace(best, coupling=coupling)
-                candidates += path(folds, other, (best.shrinkage,), rng, on_fit, n_iterations)
+                tried += shrinkage_path(folds, other, (best.shrinkage,), child, on_fit, n_iterations)
+            top = tried.index(max(tried, key=lambda one: one.correlation))
+            tried = [one if i == top else dataclasses.replace(one, predictions=()) for i, one in enumerate(tried)]
+            stages.save(name, *_encoded(tried))
+            candidates += tried
     return candidates
+
+
+def _encoded(candidates: Sequence[Candidate]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    arrays = {
+        f"prediction/{i}/{fold}": predicted
+        for i, one in enumerate(candidates)
+        for fold, predicted in enumerate(one.predictions)
+    }
+    rows = [
+        {**one.to_dict(), "n_iterations": one.settings.n_iterations, "n_starts": one.settings.n_starts}
+        for one in candidates
+    ]
+    return {"n_candidates": np.array(len(candidates)), **arrays}, {"done": True, "candidates": rows}
+
+
+def _decoded(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> list[Candidate]:
+    result = []
+    for i, row in enumerate(notes["candidates"]):
+        n_predictions = sum(key.startswith(f"prediction/{i}/") for key in arrays)
+        predictions = tuple(arrays[f"prediction/{i}/{fold}"] for fold in range(n_predictions))
+        result.append(dataclasses.replace(Candidate.from_dict(row), predictions=predictions))
+    return result
 
 
 def best_of(candidates: Sequence[Candidate], *, zero_lag: bool | None = None) -> Candidate:

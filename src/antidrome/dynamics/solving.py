@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from antidrome.dynamics.als import alternate
+from antidrome.dynamics.als import alternate, is_calm
 from antidrome.dynamics.gauge import normalise
 from antidrome.dynamics.moments import SessionMoments
 from antidrome.dynamics.pairwise import PairMoments, pair_iterate
 from antidrome.dynamics.problem import Fit, Problem
-from antidrome.dynamics.starts import multi_start
+from antidrome.dynamics.resuming import Stages
+from antidrome.dynamics.starts import multi_start, some_neurons_first
+
+MANY_NEURONS = 20_000
+FEW_ITERATIONS = 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,21 +65,30 @@ class BlockSolver:
         rng: np.random.Generator,
         start: Fit | None = None,
         on_iteration: Callable[[Fit], Any] | None = None,
+        stages: Stages | None = None,
     ) -> tuple[Fit, tuple[float, ...]]:
         """Best of several starts, or from `start`; and the losses of the starts."""
-        problem = self.problem(settings)
-        if start is not None:
-            fresh = dataclasses.replace(start, losses=(), converged=False)
-            return alternate(problem, fresh, settings.n_iterations, settings.tolerance, on_iteration), ()
-        return multi_start(
-            problem,
-            settings.n_components,
-            rng,
-            n_starts=settings.n_starts,
-            n_iterations=settings.n_iterations,
-            tolerance=settings.tolerance,
-            on_iteration=on_iteration,
-        )
+        problem, stages = self.problem(settings), stages or Stages()
+        effort = {name: getattr(settings, name) for name in ("n_starts", "n_iterations", "tolerance")}
+        n_iterations, losses = settings.n_iterations, ()
+        if start is None and self.n_neurons <= MANY_NEURONS:
+            return multi_start(problem, settings.n_components, rng, on_iteration=on_iteration, stages=stages, **effort)
+        if start is None:
+            start, losses = some_neurons_first(
+                problem, settings.n_components, rng, on_iteration=on_iteration, stages=stages, **effort
+            )
+            n_iterations = min(n_iterations, FEW_ITERATIONS)
+        fresh = dataclasses.replace(start, losses=(), converged=False)
+
+        def work(fit: Fit, keep: Callable[[Fit], Any]) -> Fit:
+            def tell(now: Fit) -> None:
+                keep(now)
+                if on_iteration is not None:
+                    on_iteration(now)
+
+            return alternate(problem, fit, n_iterations, settings.tolerance, tell)
+
+        return stages.run("solution", Fit, lambda: fresh, work), losses
 
     def mean_latent(self, fit: Fit) -> np.ndarray:
         """(lag, latent, latent) over all sessions."""
@@ -138,21 +152,37 @@ class PairSolver:
         rng: np.random.Generator,
         start: Fit | None = None,
         on_iteration: Callable[[Fit], Any] | None = None,
+        stages: Stages | None = None,
     ) -> tuple[Fit, tuple[float, ...]]:
         """Best of several starts, or from `start`; and the losses of the starts."""
         weights = _lag_weights(self.lag_weights, settings)
         if start is not None:
             fresh = Fit(start.loadings, self.mean_latent(start)[None])
-            return self._run(fresh, weights, settings, settings.n_iterations, on_iteration), ()
-        n_trial = min(15, settings.n_iterations)
-        trials = []
-        for _ in range(max(settings.n_starts, 1)):
-            loadings = rng.standard_normal((self.n_neurons, settings.n_components))
-            identity = np.tile(np.eye(settings.n_components), (1, len(weights), 1, 1))
-            trials.append(self._run(Fit(loadings, identity), weights, settings, n_trial, on_iteration))
+            found = self._run(fresh, weights, settings, settings.n_iterations, on_iteration)
+            loadings, latent = normalise(found.loadings, found.latent)
+            return dataclasses.replace(found, loadings=loadings, latent=latent), ()
+        stages = stages or Stages()
+        n_trial, trials = min(15, settings.n_iterations), []
+
+        def solve(name: str, begin: Callable[[], Fit], n: int) -> Fit:
+            def work(fit: Fit, keep: Callable[[Fit], Any]) -> Fit:
+                def tell(now: Fit) -> None:
+                    keep(now)
+                    if on_iteration is not None:
+                        on_iteration(now)
+
+                return self._run(fit, weights, settings, n, tell)
+
+            return stages.run(name, Fit, begin, work)
+
+        identity = np.tile(np.eye(settings.n_components), (1, len(weights), 1, 1))
+        for index, child in enumerate(rng.spawn(max(settings.n_starts, 1))):
+            loadings = child.standard_normal((self.n_neurons, settings.n_components))
+            trials.append(solve(f"start-{index}", functools.partial(Fit, loadings, identity), n_trial))
         best = min(trials, key=lambda fit: fit.loss)
-        best = self._run(best, weights, settings, settings.n_iterations - n_trial, on_iteration)
-        return best, tuple(trial.loss for trial in trials)
+        found = solve("solution", lambda: best, settings.n_iterations)
+        loadings, latent = normalise(found.loadings, found.latent)
+        return dataclasses.replace(found, loadings=loadings, latent=latent), tuple(trial.loss for trial in trials)
 
     def mean_latent(self, fit: Fit) -> np.ndarray:
         """(lag, latent, latent)."""
@@ -188,15 +218,12 @@ class PairSolver:
         n_iterations: int,
         on_iteration: Callable[[Fit], Any] | None,
     ) -> Fit:
-        for _ in range(n_iterations):
+        while len(fit.losses) < n_iterations and not fit.converged:
             fit = pair_iterate(self.moments, self.weights, lag_weights, fit, settings.shrinkage)
+            fit = dataclasses.replace(fit, converged=is_calm(fit.losses, settings.tolerance))
             if on_iteration is not None:
                 on_iteration(fit)
-            recent = fit.losses[-6:]
-            if len(recent) == 6 and max(recent) - min(recent) <= settings.tolerance * abs(recent[-1]):
-                return dataclasses.replace(fit, converged=True)
-        loadings, latent = normalise(fit.loadings, fit.latent)
-        return dataclasses.replace(fit, loadings=loadings, latent=latent)
+        return fit
 
 
 Solver = BlockSolver | PairSolver
@@ -208,8 +235,3 @@ def _lag_weights(weights: np.ndarray, settings: FitSettings) -> np.ndarray:
     only = np.zeros(len(weights))
     only[0] = 1.0
     return only
-
-
-def population_size(moments: Sequence[SessionMoments]) -> int:
-    """Neurons that some session has seen."""
-    return len(np.unique(np.concatenate([m.rows for m in moments])))

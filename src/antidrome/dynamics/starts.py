@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,9 @@ from scipy import linalg
 
 from antidrome.dynamics.als import alternate
 from antidrome.dynamics.problem import Fit, Problem
+from antidrome.dynamics.resuming import Stages
+
+SOME_NEURONS = 5000
 
 
 def random_start(problem: Problem, n_components: int, rng: np.random.Generator) -> Fit:
@@ -42,29 +46,104 @@ def multi_start(
     n_trial: int = 15,
     tolerance: float = 1e-6,
     on_iteration: Callable[[Fit], Any] | None = None,
+    stages: Stages | None = None,
 ) -> tuple[Fit, tuple[float, ...]]:
     """Try a spectral and further random starts for `n_trial` iterations, go on with the one of lowest loss.
 
     Until then all sessions share their latent covariances, which keeps them aligned; then they are let loose as far as
     the problem's coupling allows.
 
+    Parameters
+    ----------
+    problem, n_components, rng, n_starts, n_iterations, tolerance
+        As for `FitSettings`.
+    n_trial
+        Iterations of every start.
+    on_iteration
+        Called with the state after each iteration.
+    stages
+        Where finished stages and the state of the one under way are kept.
+
     Returns
     -------
     fit, losses of the starts after the trial
     """
+    stages = stages or Stages()
     shared, trials = dataclasses.replace(problem, coupling=np.inf), []
-    for index in range(max(n_starts, 1)):
-        start = (random_start if index else spectral_start)(problem, n_components, rng)
-        trials.append(alternate(shared, start, min(n_trial, n_iterations), tolerance, on_iteration))
+
+    def solve(name: str, of: Problem, begin: Callable[[], Fit], n: int) -> Fit:
+        def work(fit: Fit, keep: Callable[[Fit], Any]) -> Fit:
+            def tell(now: Fit) -> None:
+                keep(now)
+                if on_iteration is not None:
+                    on_iteration(now)
+
+            return alternate(of, fit, n, tolerance, tell)
+
+        return stages.run(name, Fit, begin, work)
+
+    for index, child in enumerate(rng.spawn(max(n_starts, 1))):
+        make = random_start if index else spectral_start
+        begin = functools.partial(make, shared, n_components, child)
+        trials.append(solve(f"start-{index}", shared, begin, min(n_trial, n_iterations)))
     best = min(trials, key=lambda fit: fit.loss)
+    losses = tuple(trial.loss for trial in trials)
     left = n_iterations - len(best.losses)
-    for stage, n in ((shared, left if problem.is_shared else left // 2), (problem, left - left // 2)):
-        if n > 0 and (stage is problem or not problem.is_shared or not best.converged):
-            losses = best.losses if stage is shared else ()
-            best = alternate(stage, dataclasses.replace(best, losses=losses), n, tolerance, on_iteration)
-        if problem.is_shared:
-            break
-    return best, tuple(trial.loss for trial in trials)
+    if problem.is_shared:
+        return solve("solution", problem, lambda: best, n_iterations), losses
+    together = solve("together", shared, lambda: best, len(best.losses) + left // 2)
+    apart = dataclasses.replace(together, losses=(), converged=False)
+    return solve("solution", problem, lambda: apart, left - left // 2), losses
+
+
+def some_neurons_first(
+    problem: Problem,
+    n_components: int,
+    rng: np.random.Generator,
+    *,
+    n_some: int | None = None,
+    on_iteration: Callable[[Fit], Any] | None = None,
+    stages: Stages | None = None,
+    **effort: Any,
+) -> tuple[Fit, tuple[float, ...]]:
+    """Fit a few thousand neurons of all observation patterns; the others follow in one step of least squares.
+
+    The latent covariances of a large population are known from a part of it, at a part of the cost.
+
+    Parameters
+    ----------
+    problem, n_components, rng, on_iteration, stages, effort
+        As for `multi_start`.
+    n_some
+        About so many neurons; default 5000.
+
+    Returns
+    -------
+    fit with loadings of zero for all other neurons, losses of the starts
+    """
+    chosen = representatives(problem.pattern_of, n_some or SOME_NEURONS, 20 * n_components, rng.spawn(1)[0])
+    place = np.full(problem.n_neurons, -1)
+    place[chosen] = np.arange(len(chosen))
+    moments = []
+    for m in problem.moments:
+        part = m.restricted(np.flatnonzero(place[m.rows] >= 0), m.weight)
+        moments.append(dataclasses.replace(part, rows=place[part.rows]))
+    part = Problem.of(moments, len(chosen), problem.lag_weights, problem.coupling, problem.shrinkage)
+    named = (stages or Stages()).named("some")
+    fit, losses = multi_start(part, n_components, rng, on_iteration=on_iteration, stages=named, **effort)
+    loadings = np.zeros((problem.n_neurons, n_components))
+    loadings[chosen] = fit.loadings
+    return Fit(loadings, fit.latent), losses
+
+
+def representatives(pattern_of: np.ndarray, n_some: int, at_least: int, rng: np.random.Generator) -> np.ndarray:
+    """About `n_some` neurons, ascending: the same share of every observation pattern, `at_least` so many of each."""
+    share = min(1.0, n_some / max(len(pattern_of), 1))
+    chosen = []
+    for members in np.split(np.argsort(pattern_of, kind="stable"), np.cumsum(np.bincount(pattern_of))[:-1]):
+        size = min(len(members), max(round(share * len(members)), at_least))
+        chosen.append(rng.choice(members, size, replace=False))
+    return np.sort(np.concatenate(chosen))
 
 
 def _with_identity(problem: Problem, loadings: np.ndarray) -> Fit:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.core.model_files import load_model, save_model
+from antidrome.dynamics.comparing import ComparedPairs
 from antidrome.dynamics.fitting import PairPredictor, Result
 from antidrome.dynamics.overlap import report_of
 from antidrome.dynamics.population import Population, Session
@@ -35,6 +36,8 @@ def save(estimator: Any, path: str | Path) -> None:
         "observed": estimator.observed_,
         "losses": np.asarray(found.losses, dtype=float),
         "log_likelihoods": np.asarray(found.log_likelihoods, dtype=float),
+        "pairs/seen": found.pairs.seen,
+        "pairs/held_out": found.pairs.held_out,
         **_encode_labels(estimator.neurons_),
     }
     settings = dataclasses.asdict(found.settings)
@@ -43,7 +46,6 @@ def save(estimator: Any, path: str | Path) -> None:
         "calibration": found.calibration,
         "settings": {key: _finite(value) for key, value in settings.items()},
         "candidates": [one.to_dict() for one in found.candidates],
-        "slopes": [[list(one.correlations), list(one.slopes)] for one in found.candidates],
         "start_losses": list(found.start_losses),
         "form": found.form,
         "notes": list(estimator.notes_),
@@ -85,10 +87,7 @@ def load(cls: type, path: str | Path) -> Any:
             float(extra["calibration"]),
             system,
             FitSettings(**{key: _infinite(value) for key, value in extra["settings"].items()}),
-            tuple(
-                Candidate(_settings_of(one), tuple(r), tuple(slopes))
-                for one, (r, slopes) in zip(extra["candidates"], extra["slopes"], strict=True)
-            ),
+            tuple(Candidate.from_dict(one) for one in extra["candidates"]),
             tuple(arrays["losses"].tolist()),
             tuple(extra["start_losses"]),
             tuple(arrays["log_likelihoods"].tolist()),
@@ -96,6 +95,7 @@ def load(cls: type, path: str | Path) -> Any:
             arrays["variance"],
             str(extra["form"]),
             tuple(extra["notes"]),
+            ComparedPairs(arrays["pairs/seen"], arrays["pairs/held_out"]),
         )
         estimator.result_ = found
         estimator.lags_ = tuple(int(lag) for lag in extra["lags"])
@@ -121,12 +121,6 @@ def _skeleton(estimator: Any) -> Population:
         for name, row in zip(estimator.sessions_, estimator.observed_, strict=True)
     )
     return Population(estimator.neurons_, sessions)
-
-
-def _settings_of(candidate: dict[str, Any]) -> FitSettings:
-    names = ("n_components", "shrinkage", "coupling", "zero_lag")
-    values = {name: candidate[name] for name in names}
-    return FitSettings(**{**values, "coupling": np.inf if values["coupling"] is None else values["coupling"]})
 
 
 def _encode_labels(labels: np.ndarray) -> dict[str, np.ndarray]:

@@ -87,6 +87,7 @@ def part_of(view: DynamicsView) -> Part:
             "trust": render("dynamics_trust", statements=statements(view)),
         },
         figures=figures,
+        citations=list(view.citations),
     )
 
 
@@ -101,8 +102,8 @@ def statements(view: DynamicsView) -> list[Statement]:
     slowest = float(view.modes["modulus"].max()) if view.modes.sizes["mode"] else 0.0
     if slowest > 0.995:
         text = (
-            f"The slowest mode keeps {100 * slowest:.2f} % of itself from frame to frame: sessions that are short beside"
-            " its time constant say little about its variance."
+            f"The slowest mode keeps {100 * slowest:.2f} % of itself from frame to frame: sessions that are short"
+            " beside its time constant say little about its variance."
         )
         found.append(Statement("care", text))
     if view.stationarity is not None and not _deviating(view):

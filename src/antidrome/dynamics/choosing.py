@@ -1,0 +1,166 @@
+"""What held-out pairs choose for a fit: dimensions, shrinkage, coupling, lags or not, and the calibration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from antidrome.core.seeds import generator
+from antidrome.dynamics.comparing import HeldOutPairs, held_out_pairs
+from antidrome.dynamics.lags import LagSet
+from antidrome.dynamics.overlap import share_never_together
+from antidrome.dynamics.population import Population
+from antidrome.dynamics.resuming import Stages
+from antidrome.dynamics.selection import (
+    COUPLINGS,
+    N_ITERATIONS,
+    SHRINKAGES,
+    Candidate,
+    best_of,
+    make_folds,
+    race,
+    share_of_lags,
+)
+from antidrome.dynamics.solving import BlockSolver, FitSettings, Solver
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Hyperparameters of `StitchedLDS` as the functional core takes them; see there."""
+
+    n_components: int | str
+    solver: str
+    parametrization: str
+    weights: str
+    scaling: str
+    observation: str
+    shrinkage: float | str
+    coupling: float | str
+    zero_lag: str
+    refine: str | None
+    n_starts: int
+    max_iterations: int
+    tolerance: float
+    sketch_rank: int | None
+    em_iterations: int
+    n_folds: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What was chosen.
+
+    Parameters
+    ----------
+    settings
+        Of the fit.
+    candidates
+        All that were tried.
+    share_of_lags
+        Weight of the lagged model's prediction of pairs, beside that of the zero-lag model.
+    calibration
+        Factor for predictions of pairs never recorded together.
+    held_out
+        A sample of the pairs that were held out.
+    """
+
+    settings: FitSettings
+    candidates: tuple[Candidate, ...] = ()
+    share_of_lags: float = 1.0
+    calibration: float = 1.0
+    held_out: HeldOutPairs | None = None
+
+
+def choose(
+    population: Population,
+    solver: Solver,
+    lags: LagSet,
+    options: Options,
+    orders: Sequence[int],
+    report: Callable[[str, str], Any],
+    stages: Stages,
+) -> Choice:
+    """Settings by held-out pairs, where there is anything to choose."""
+    if options.solver == "adam":
+        return Choice(_settings(options, int(options.n_components), zero_lag=False))
+    seen = np.flatnonzero(population.observed.any(axis=0))
+    top = max(1, min(len(seen) - 1, min(len(s.rows) for s in population.sessions)))
+    wanted = [n for n in orders if n <= top] or [1] if options.n_components == "auto" else [int(options.n_components)]
+    unseen = _share_unseen(population, solver) > 0
+    shrinkages = (SHRINKAGES if unseen else (0.0,)) if options.shrinkage == "auto" else (float(options.shrinkage),)
+    free = options.coupling == "auto"
+    couplings = (COUPLINGS if len(population.sessions) > 1 else (np.inf,)) if free else (float(options.coupling),)
+    only_zero = len(lags) == 1 or options.zero_lag == "always"
+    kinds = (True,) if only_zero else (False, True) if options.zero_lag == "race" else (False,)
+    n_fits = len(wanted) * len(shrinkages) * len(couplings) * len(kinds)
+    base = _settings(options, wanted[0], zero_lag=only_zero, shrinkage=shrinkages[0])
+    alone = 0.0 if only_zero else 1.0
+    if n_fits == 1 or len(seen) < 8:
+        return Choice(dataclasses.replace(base, coupling=couplings[-1]), (), alone)
+    rng = generator(options.seed, "dynamics/held-out pairs")
+    thorough = unseen or options.n_components == "auto"
+    folds = make_folds(solver, seen, options.n_folds if thorough else 1, rng)
+    if not folds:
+        return Choice(dataclasses.replace(base, coupling=couplings[0]), (), alone)
+    candidates = race(
+        folds,
+        wanted,
+        shrinkages,
+        couplings,
+        kinds,
+        rng,
+        lambda: report("choosing on held-out pairs", ""),
+        *((N_ITERATIONS, 2) if thorough else (15, 1)),
+        stages=stages,
+    )
+    best = best_of(candidates, zero_lag=None if only_zero else False)
+    share, slope, zero = alone, best.slope, best
+    if len(kinds) == 2:
+        zero = best_of(candidates, zero_lag=True)
+        share, _, slope = share_of_lags(folds, best, zero)
+    return Choice(
+        with_effort(best.settings, options),
+        tuple(dataclasses.replace(one, predictions=()) for one in candidates),
+        share,
+        _calibration(slope, best, candidates) if unseen else 1.0,
+        held_out_pairs(folds, best, zero, share, rng),
+    )
+
+
+def with_effort(settings: FitSettings, options: Options) -> FitSettings:
+    """Settings that were tried briefly, with the iterations that were asked for."""
+    return dataclasses.replace(
+        settings, n_starts=options.n_starts, n_iterations=options.max_iterations, tolerance=options.tolerance
+    )
+
+
+def _settings(options: Options, n_components: int, **given: Any) -> FitSettings:
+    return with_effort(FitSettings(n_components=n_components, **given), options)
+
+
+def _calibration(slope: float, best: Candidate, candidates: Sequence[Candidate]) -> float:
+    """Factor for predictions of unseen pairs, from the slope of measured on predicted covariances of hidden pairs.
+
+    Hiding pairs costs each of their neurons half of its sessions, so that the folds' loadings are noisier than those of
+    all data. Without shrinkage the slope s₀ = 1/(1 + N) tells this noise N; all data have N/2 instead.
+    """
+    settings = best.settings
+    plain = [
+        one.slope
+        for one in candidates
+        if one.settings.shrinkage == 0
+        and (one.settings.n_components, one.settings.zero_lag) == (settings.n_components, settings.zero_lag)
+    ]
+    noisy = float(np.clip(min(plain, default=1.0), 0.1, 1.0))
+    return float(np.clip(slope * 2 / (1 + noisy), 0.25, 3.0)) if slope > 0 else 1.0
+
+
+def _share_unseen(population: Population, solver: Solver) -> float:
+    if isinstance(solver, BlockSolver):
+        return share_never_together(population.observed)
+    seen = np.asarray(solver.moments.count[0]) > 1
+    return float(1 - seen[np.triu_indices(len(seen), 1)].mean()) if len(seen) > 1 else 0.0

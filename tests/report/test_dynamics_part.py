@@ -1,0 +1,126 @@
+"""The page of a stitched linear dynamical system: everything that was asked for, drawn from the fit's own numbers."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+
+import antidrome as ad
+from antidrome.dynamics import simulate
+from antidrome.report import RunInfo, dynamics_part, dynamics_report, write_dynamics_report
+from antidrome.report.dynamics_part import statements
+from antidrome.report.dynamics_view import dynamics_view
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+RUN = RunInfo(title="A run", lede="…", created="2026-01-01 00:00", versions={"antidrome": "0.1.0"})
+QUICK = {"n_starts": 1, "max_iterations": 8, "n_folds": 1, "seed": 1}
+
+
+def sessions(n_components, names=("mon", "tue"), shared=12):
+    truth = simulate(30, n_components, 300, seed=4)
+    half = (30 + shared) // 2
+    parts = (slice(0, 150), slice(0, half)), (slice(150, 300), slice(30 - half, 30))
+    labels = np.arange(30).astype(str)
+    return {name: (truth.activity[part], labels[part[1]]) for name, part in zip(names, parts, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    made = sessions(3)
+    model = ad.StitchedLDS("auto", orders=(2, 3), refine="em", em_iterations=3, **QUICK)
+    model.fit(made, frame_rate_hz=10.0, progress=False)
+    return model, model.transform(made, frame_rate_hz=10.0), model.stationarity(made, frame_rate_hz=10.0)
+
+
+def data_of(part, name, series):
+    plot = part.figures[f"figure-{name}"]
+    return next(one.data_source.data for one in plot.renderers if one.data_source.name == series)
+
+
+def test_everything_is_drawn(fitted):
+    model, latents, stationarity = fitted
+    part = dynamics_part(model, latents, stationarity=stationarity)
+    expected = {"overlap", "shared", "loss", "likelihood", "spectrum", "pairs", "order"}
+    expected |= {f"trajectory-{pair}" for pair in (("1-2", "1-3", "2-3") if model.n_components_ == 3 else ("1-2",))}
+    assert set(part.figures) == {f"figure-dynamics-{name}" for name in expected}
+    assert set(part.sections) == {"run", "checks", "results", "trust"}
+    for name in part.figures:
+        assert f'id="{name}"' in part.sections["results"]
+        assert f'data-chart="{name.removeprefix("figure-")}"' in part.sections["results"]
+
+
+def test_figures_hold_the_fits_own_numbers(fitted):
+    model, latents, _ = fitted
+    part = dynamics_part(model, latents)
+    table = model.dynamics_table()
+    np.testing.assert_allclose(
+        data_of(part, "dynamics-spectrum", "eigenvalue")["time_constant"], table["time_constant_s"]
+    )
+    np.testing.assert_allclose(data_of(part, "dynamics-loss", "loss")["loss"], model.losses_)
+    x = np.array(data_of(part, "dynamics-trajectory-1-2", "tue")["x"])
+    np.testing.assert_allclose(x, latents["tue"]["latent"][:, 0])
+    shared = np.array(data_of(part, "dynamics-shared", "shared neurons")["shared"]).reshape(2, 2)
+    np.testing.assert_array_equal(shared, model.overlap_.shared)
+    counts = np.array(data_of(part, "dynamics-overlap", "recorded")["count"])
+    assert counts.sum() == model.observed_.sum()
+    curve = data_of(part, "dynamics-order", "time lags")
+    assert curve["dimensions"] == [2, 3]
+
+
+def test_seen_and_held_out_pairs_are_correlations(fitted):
+    model = fitted[0]
+    view = dynamics_view(model)
+    for pairs in (view.seen, view.held_out):
+        assert pairs.shape[1] > 20
+        assert np.abs(pairs).max() < 1.5
+        assert np.corrcoef(pairs)[0, 1] > 0.3
+    predicted, measured = model.compare_pairs(sessions(3), pairs="seen", frame_rate_hz=10.0)
+    assert abs(np.corrcoef(view.seen)[0, 1] - np.corrcoef(predicted, measured)[0, 1]) < 0.1
+
+
+def test_a_loaded_fit_has_the_same_page(fitted, tmp_path):
+    model, latents, _ = fitted
+    model.save(tmp_path / "fit.safetensors")
+    loaded = ad.StitchedLDS.load(tmp_path / "fit.safetensors")
+    assert dynamics_report(loaded, RUN, latents) == dynamics_report(model, RUN, latents)
+
+
+@pytest.mark.parametrize("n_components", [1, 2])
+def test_few_dimensions_have_few_projections(n_components):
+    made = sessions(2)
+    model = ad.StitchedLDS(n_components, coupling=0.03, shrinkage=0.0, zero_lag="never", **QUICK)
+    part = dynamics_part(model.fit(made, progress=False), model.transform(made))
+    found = [name for name in part.figures if "trajectory" in name]
+    assert found == ["figure-dynamics-trajectory-time-1" if n_components == 1 else "figure-dynamics-trajectory-1-2"]
+    assert "figure-dynamics-order" not in part.figures
+    assert "No pairs were held out" in part.sections["trust"]
+
+
+def test_the_page_is_one_quiet_file(fitted, tmp_path):
+    model, latents, stationarity = fitted
+    write_dynamics_report(tmp_path / "report.html", model, RUN, latents, stationarity=stationarity)
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert re.findall(r"<h2[^>]*>([^<]+)</h2>", text) == [
+        "What was run", "Checks", "Results", "How far to trust it", "Citations",
+    ]  # fmt: skip
+    assert "nonnenmacher2017" in text
+    assert "default-src &#39;none&#39;" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    document = re.search(r'id="page-figures">(.*?)</script>', text, re.S)[1]
+    assert len(json.loads(document)["roots"]) == len(re.findall("data-chart=", text))
+
+
+def test_hostile_names_stay_text():
+    made = sessions(2, names=(HOSTILE, "b"), shared=2)
+    model = ad.StitchedLDS(3, coupling=0.03, shrinkage=0.0, zero_lag="never", **QUICK).fit(made, progress=False)
+    text = dynamics_report(model, RUN, model.transform(made))
+    assert HOSTILE not in text
+    assert "share 2 neurons, fewer than the 3 latent dimensions" in text
+    assert any(one.level == "care" for one in statements(dynamics_view(model)))
+
+
+def test_unfitted_models_have_no_page():
+    with pytest.raises((NotFittedError, AttributeError)):
+        dynamics_part(ad.StitchedLDS(2))
