@@ -144,7 +144,7 @@ def coverage(rng: Rng, repeats: int) -> dict[str, float]:
         hits = []
         for repeat in range(repeats):
             graph = ad.dimension.nearest_neighbours(periodic_neighbours(rng, n, d), 2, progress=False)
-            error = uncertainty(graph, ratios(graph), "fit", 0.1, level=0.9, n_bootstrap=100, seed=repeat)
+            error = uncertainty(graph, ratios(graph), "fit", 0.1, level=0.9, seed=repeat)
             hits.append(error.low <= d <= error.high)
         found[f"periodic box, d={d}, N={n}"] = float(np.mean(hits))
     return found

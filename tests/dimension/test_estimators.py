@@ -140,7 +140,7 @@ def test_the_interval_covers(d, method) -> None:
         distance, index = cKDTree(points, boxsize=1.0).query(points, 3)  # neither border nor curvature
         graph = graph_of((distance[:, 1:], index[:, 1:]))
         found = ratios(graph)
-        error = uncertainty(graph, found, method, 0.1, level=0.9, n_bootstrap=60, seed=seed)
+        error = uncertainty(graph, found, method, 0.1, level=0.9, seed=seed)
         covered.append(error.low <= d <= error.high)
     assert 0.82 <= np.mean(covered) <= 0.96
 

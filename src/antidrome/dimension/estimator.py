@@ -24,7 +24,7 @@ from antidrome.errors import InputError
 
 CURVE_NEIGHBOURS = 8
 CURVE_NEIGHBOURS_OF_MANY = 4
-MANY = 10_000
+MANY = 4000
 """From so many points on, ranks 1 and 2 tell precisely enough how the estimate depends on scale."""
 NUMBERS = ("dimension_", "standard_error_", "low_", "high_", "inflation_", "fit_r_", "ks_distance_")
 COUNTS = ("n_points_", "n_used_", "n_zero_", "n_ties_", "n_near_duplicates_")
@@ -56,7 +56,7 @@ class TwoNN(Estimator):
     level
         Of the interval.
     n_bootstrap
-        Resamples of the ratios for the standard error.
+        Resamples of the ratios for the standard error; 0: its limit for many resamples, in closed form.
     seed
         Of the bootstrap and the blocks.
 
@@ -86,7 +86,7 @@ class TwoNN(Estimator):
         duplicates: Duplicates = "drop",
         scale: str = "gride",
         level: float = 0.9,
-        n_bootstrap: int = 200,
+        n_bootstrap: int = 0,
         seed: int = 0,
     ) -> None:
         self.method = method
@@ -228,6 +228,8 @@ class TwoNN(Estimator):
     def _graph(self, points: Any, given: bool, executor: Executor | None, progress: bool) -> xr.Dataset:
         n = 3 if given else as_points(points).n_points
         k = CURVE_NEIGHBOURS_OF_MANY if n >= MANY else max(2, min(CURVE_NEIGHBOURS, n - 1))
+        if self._by_blocks(given):
+            k = 2
         settings = {"metric": self.metric, "duplicates": self.duplicates, "executor": executor, "progress": progress}
         try:
             return nearest_neighbours(points, k, **settings)
@@ -236,8 +238,11 @@ class TwoNN(Estimator):
                 raise
             return nearest_neighbours(points, 2, **settings)  # too few distinct points for more ranks
 
+    def _by_blocks(self, given: bool) -> bool:
+        return self.scale == "blocks" and not given and self.metric != "precomputed"
+
     def _judge(self, points: Any, graph: xr.Dataset, given: bool, progress: bool) -> None:
-        if self.scale == "blocks" and not given and self.metric != "precomputed":
+        if self._by_blocks(given):
             curve = block_analysis(
                 points,
                 metric=self.metric,

@@ -17,7 +17,9 @@ from jaxtyping import Float
 from antidrome.core.progress import ProgressBar
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import generator
+from antidrome.dimension.linear import principal_variances
 from antidrome.dimension.measurement import MeasurementConfig, measure
+from antidrome.dimension.points import as_points
 from antidrome.dimension.population_data import PopulationPoints, population_points, shifted
 from antidrome.dimension.population_verdict import verdict
 from antidrome.errors import InputError
@@ -247,18 +249,16 @@ def _first_two(distance: Float[np.ndarray, "n k"], allowed: np.ndarray) -> Float
 
 def _components_above(points: np.ndarray, shuffles: list[np.ndarray]) -> int:
     """Leading principal components with more variance than any of the same rank in the shifted recordings."""
-    own = _spectrum(points)
-    null = np.max([_spectrum(shuffle) for shuffle in shuffles], axis=0)
-    above = own > null
+    spectra = [_spectrum(some) for some in (points, *shuffles)]
+    size = min(spectrum.size for spectrum in spectra)  # rolled and cut, a sparse neuron can be constant
+    own, *null = (spectrum[:size] for spectrum in spectra)
+    above = own > np.max(null, axis=0)
     return int(above.size if above.all() else np.argmin(above))
 
 
-def _spectrum(points: np.ndarray) -> Float[np.ndarray, " neurons"]:
-    """Eigenvalues of the correlation matrix, falling."""
-    centred = points - points.mean(axis=0)
-    deviation = centred.std(axis=0)
-    centred = centred / np.where(deviation > 0, deviation, 1)
-    return np.linalg.eigvalsh(centred.T @ centred / len(centred))[::-1]
+def _spectrum(points: np.ndarray) -> Float[np.ndarray, " components"]:
+    """Variances of the standardised points along their principal components, falling."""
+    return principal_variances(as_points(points)).variances
 
 
 def _halvings(largest: int, smallest: int) -> Any:

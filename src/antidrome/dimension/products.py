@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -69,11 +72,31 @@ def _left(right: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def one_thread_each() -> Iterator[ThreadPoolExecutor]:
-    """A thread per core, with single-threaded products inside: selection then uses all cores too."""
-    from threadpoolctl import threadpool_limits
+    """A thread per core, with single-threaded products inside: selection then uses all cores too.
 
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads()) as pool:
-        yield pool
+    Inside another such block of the same thread, its pool is used again.
+    """
+    outer = getattr(_open, "pool", None)
+    if outer is not None:
+        yield outer
+        return
+    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads()) as pool:
+        _open.pool = pool
+        try:
+            yield pool
+        finally:
+            _open.pool = None
+
+
+_open = threading.local()
+
+
+@functools.cache
+def _blas() -> Any:
+    """The BLAS libraries of this process, looked up once: a look takes as long as a small search."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _in_memory(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:

@@ -50,22 +50,31 @@ def ratios(graph: xr.Dataset, near: int = 1, far: int = 2, *, keep_ties: bool = 
     if not 1 <= near < far <= distance.shape[1]:
         raise InputError(f"Ranks {near} and {far} need to rise and to be in the graph, which has {distance.shape[1]}.")
     inner, outer = distance[:, near - 1], distance[:, far - 1]
+    mu, used = usable_ratios(inner, outer, keep_ties=keep_ties)
     zero = inner == 0
     tied = ~zero & (inner == outer)
-    used = ~zero if keep_ties else ~zero & ~tied
     positive = inner[~zero]
     n_close = int(np.sum(positive < NEAR * np.median(positive))) if positive.size else 0
     n, n_zero, n_tied = inner.size, int(zero.sum()), int(tied.sum())
-    if used.sum() < MIN_RATIOS:
-        raise InputError(
-            f"Only {int(used.sum())} of {n} points have a usable ratio of distances ({n_zero} have an exact copy,"
-            f" {n_tied} have two neighbours equally far); at least {MIN_RATIOS} are needed. Give more points, merge"
-            " copies (duplicates='merge'), or use an estimator for discrete data."
-        )
     notes = _notes(graph, positive, n, n_zero, n_tied, n_close)
-    with np.errstate(over="ignore"):
-        mu = np.exp(np.log(outer[used]) - np.log(inner[used])) if (outer > 1e300).any() else outer[used] / inner[used]
     return Ratios(mu, used, n_zero, n_tied, n_close, notes)
+
+
+def usable_ratios(
+    inner: Float[np.ndarray, " points"], outer: Float[np.ndarray, " points"], *, keep_ties: bool = False
+) -> tuple[Float[np.ndarray, " used"], Bool[np.ndarray, " points"]]:
+    """The ratios of two columns of distances, and which points have one; InputError if fewer than ten have."""
+    used = (inner > 0) if keep_ties else (inner > 0) & (outer > inner)
+    if used.sum() < MIN_RATIOS:
+        n_zero = int(np.sum(inner == 0))
+        raise InputError(
+            f"Only {int(used.sum())} of {inner.size} points have a usable ratio of distances ({n_zero} have an exact"
+            f" copy, {inner.size - n_zero - int(used.sum())} have two neighbours equally far); at least {MIN_RATIOS}"
+            " are needed. Give more points, merge copies (duplicates='merge'), or use an estimator for discrete data."
+        )
+    if (outer > 1e300).any():  # the ratio of huge distances is taken from logarithms
+        return np.exp(np.log(outer[used]) - np.log(inner[used])), used
+    return outer[used] / inner[used], used
 
 
 def discreteness(graph: xr.Dataset) -> str | None:

@@ -9,13 +9,11 @@ import numpy as np
 import xarray as xr
 
 from antidrome.core.progress import progress as show_progress
-from antidrome.core.seeds import generator
-from antidrome.dimension.graph import Duplicates, nearest_neighbours
-from antidrome.dimension.metrics import Metric, embed
+from antidrome.dimension.decimation import Blocks, over_blocks
+from antidrome.dimension.graph import Duplicates
+from antidrome.dimension.metrics import Metric
 from antidrome.dimension.points import as_points
-from antidrome.dimension.ratios import ratios
-from antidrome.dimension.two_nn import Method, check_discard, estimate_from
-from antidrome.dimension.uncertainty import uncertainty
+from antidrome.dimension.two_nn import Method, check_discard
 from antidrome.errors import InputError
 
 Verdict = Literal["reliable", "depends on scale", "too few points"]
@@ -78,40 +76,26 @@ def block_analysis(
     """
     check_discard(discard_fraction)
     points = as_points(points)
-    if metric in ("cosine", "hamming"):
-        points = embed(points, metric)
-    elif metric == "precomputed":
+    if metric == "precomputed":
         raise InputError("Block analysis needs points; for a distance matrix use Gride on its neighbour graph.")
-    n = points.n_points
-    chosen, left_out = _choose(blocks, n)
-    order = generator(seed, "dimension/blocks").permutation(n)
-    rows = []
-    settings = {"duplicates": duplicates, "progress": False}
+    chosen, left_out = _choose(blocks, points.n_points)
+    how = Blocks(metric=metric, method=method, discard_fraction=discard_fraction, duplicates=duplicates, seed=seed)
+    rows: dict[int, tuple[float, float, float]] = {}
     with show_progress("Block analysis", total=sum(chosen), unit="blocks", enabled=progress) as bar:
-        for b in tuple(chosen):
-            found = []
-            try:
-                for members in np.array_split(order[: n // b * b], b):
-                    given = b == 1 and whole is not None
-                    graph = whole if given else nearest_neighbours(points.select(np.sort(members)), **settings)
-                    found.append(_measure(graph, method, discard_fraction, seed))
-                    bar.advance()
-            except InputError:
-                if b == 1:
-                    raise
-                chosen.remove(b)
+        for b, found in over_blocks(points, chosen, how, whole, bar.advance):
+            if found is None:
                 left_out.append(b)
-                continue
-            rows.append(_summary(np.array(found)))
-    mean, error, spread = np.array(rows).T
+            else:
+                rows[b] = _summary(found)
+    mean, error, spread = np.array(list(rows.values())).T
     result = xr.Dataset(
         {
-            "n_points": ("n_blocks", n // np.array(chosen)),
+            "n_points": ("n_blocks", points.n_points // np.array(list(rows))),
             "dimension": ("n_blocks", mean),
             "standard_error": ("n_blocks", error),
             "sd_over_blocks": ("n_blocks", spread),
         },
-        coords={"n_blocks": np.array(chosen)},
+        coords={"n_blocks": list(rows)},
     )
     judged = judge(result["n_points"].values, mean, error)
     said = f"Blocks {sorted(left_out)} were left out: fewer than {MIN_BLOCK} points each, or too few usable ratios."
@@ -182,14 +166,6 @@ def _choose(blocks: Sequence[int] | str, n: int) -> tuple[list[int], list[int]]:
         raise InputError(f"blocks is {blocks!r}; expected positive numbers of blocks.")
     chosen = sorted({int(b) for b in wanted if b == 1 or n // int(b) >= MIN_BLOCK})
     return chosen, sorted({int(b) for b in wanted} - set(chosen))
-
-
-def _measure(graph: xr.Dataset, method: Method, discard_fraction: float, seed: int) -> tuple[float, float]:
-    found = ratios(graph)
-    value = estimate_from(np.sort(np.log(found.mu)), method, discard_fraction)
-    n_bootstrap = 100 if found.mu.size < 200_000 else 30
-    error = uncertainty(graph, found, method, discard_fraction, n_bootstrap=n_bootstrap, seed=seed).standard_error
-    return value, error
 
 
 def _summary(found: np.ndarray) -> tuple[float, float, float]:

@@ -100,23 +100,25 @@ def check_discard(discard_fraction: float) -> float:
     return discard_fraction
 
 
-def _kept(n: int, discard_fraction: float) -> int:
+def n_kept(n: int, discard_fraction: float) -> int:
+    """How many of n ratios the fit and the censored likelihood keep."""
     return max(1, min(n - 1, int(n * (1 - discard_fraction) + 1e-9)))
 
 
 def _line(sorted_log_mu: np.ndarray, discard_fraction: float) -> tuple[np.ndarray, np.ndarray]:
     n = sorted_log_mu.size
-    kept = _kept(n, discard_fraction)
+    kept = n_kept(n, discard_fraction)
     return sorted_log_mu[:kept], -np.log1p(-np.arange(1, kept + 1) / n)
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:
     scale = x[-1]  # tiny logarithms do not underflow when squared
-    return float(np.dot(x / scale, y) / np.dot(x / scale, x / scale) / scale)
+    x = x / scale  # einsum: a BLAS call of one dot product waits for its threads on a busy machine
+    return float(np.einsum("i,i->", x, y) / np.einsum("i,i->", x, x) / scale)
 
 
 def _censored(sorted_log_mu: np.ndarray, discard_fraction: float) -> float:
     n = sorted_log_mu.size
-    kept = n if discard_fraction == 0 else _kept(n, discard_fraction)
+    kept = n if discard_fraction == 0 else n_kept(n, discard_fraction)
     total = sorted_log_mu[:kept].sum() + (n - kept) * sorted_log_mu[kept - 1]
     return (kept - 1) / float(total)
