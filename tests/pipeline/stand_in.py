@@ -62,7 +62,7 @@ def stage():
     def name(one, ids):
         return file_of("total", one, ids)
 
-    def compute(activity, output, config, show_progress):
+    def compute(activity, output, config, executor, show_progress):
         for one, recording in activity.items():
             write_netcdf(xr.Dataset({"total": recording.sum()}), output / name(one, list(activity)))
 

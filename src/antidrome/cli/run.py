@@ -33,6 +33,8 @@ class Run(InferenceOptions):
     """Latent dimensions of the dynamics; 0: chosen on held-out pairs."""
     config: Path | None = None
     """TOML file with any of these settings; what the command line says goes before. Every run leaves a run.toml."""
+    cluster: str | None = None
+    """Address of a Dask scheduler: blocks of neurons are inferred there. The same command goes on after a failure."""
     dry_run: bool = False
     """Only tell what would be done, how long it would take and how much memory."""
     json: bool = False
@@ -41,6 +43,7 @@ class Run(InferenceOptions):
 
 def run(config: Run) -> int:
     """Run the job; return 0."""
+    from antidrome.core.executor import open_executor
     from antidrome.pipeline import RunConfig, plan
     from antidrome.pipeline import run as run_job
 
@@ -49,13 +52,15 @@ def run(config: Run) -> int:
         planned = plan(config.paths, settings)
         _print_json(planned) if config.json else _tell_plan(planned)
         return 0
-    summary = run_job(
-        config.paths,
-        config.output,
-        settings,
-        command=shlex.join(["antidrome", *sys.argv[1:]]),
-        show_progress=not config.json,
-    )
+    with open_executor(cluster=config.cluster) as executor:
+        summary = run_job(
+            config.paths,
+            config.output,
+            settings,
+            command=shlex.join(["antidrome", *sys.argv[1:]]),
+            executor=executor,
+            show_progress=not config.json,
+        )
     _print_json(summary) if config.json else _tell(summary, config.output)
     return 0
 

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterable
+from concurrent.futures import Executor
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from antidrome.core.progress import ProgressBar
@@ -24,9 +26,16 @@ def block_slices(n_frames: int, n_neurons: int) -> list[slice]:
 
 
 def infer_session(
-    model: "SpikeVAE", session: Session, cache: SessionCache, samples: int, bar: ProgressBar
+    model: "SpikeVAE",
+    session: Session,
+    cache: SessionCache,
+    samples: int,
+    bar: ProgressBar,
+    executor: Executor | None = None,
 ) -> tuple["xr.Dataset", int]:
     """Infer what the cache does not hold yet, and return the whole result and how many blocks were there before.
+
+    With an executor, blocks are inferred wherever it runs, by the same model loaded there, and kept here.
 
     Returns
     -------
@@ -35,17 +44,45 @@ def infer_session(
     n_kept
         Blocks that an earlier run had finished.
     """
+    from antidrome.core.executor import map_tasks
+
     recording = session.recording
     blocks = block_slices(recording.sizes["time"], recording.sizes["neuron"])
-    n_kept = 0
-    for number, block in enumerate(blocks):
-        if cache.has(number):
-            n_kept += 1
-        else:
-            part = recording.isel(neuron=block).load()
-            cache.put(number, _with_trace(model.predict(part, samples=samples, progress=False), part, session, block))
-        bar.advance(block.stop - block.start)
-    return _complete(cache.open(len(blocks)), session, cache), n_kept
+    wanted = [number for number in range(len(blocks)) if not cache.has(number)]
+    kept = set(range(len(blocks))) - set(wanted)
+    bar.advance(sum(blocks[number].stop - blocks[number].start for number in kept))
+
+    def keep(index: int, found: "tuple[xr.Dataset, xr.DataArray | None]") -> None:
+        number, (result, part) = wanted[index], found
+        part = recording.isel(neuron=blocks[number]).load() if part is None else part
+        cache.put(number, _with_trace(result, part, session, blocks[number]))
+        bar.advance(blocks[number].stop - blocks[number].start)
+
+    infer = (
+        partial(_infer_here, model, samples)
+        if executor is None
+        else partial(_infer_there, str(model.model), int(model.seed), samples)
+    )
+    parts = (recording.isel(neuron=blocks[number]).load() for number in wanted)
+    for _ in map_tasks(infer, parts, executor=executor, on_result=keep):
+        pass
+    return _complete(cache.open(len(blocks)), session, cache), len(kept)
+
+
+def _infer_here(model: "SpikeVAE", samples: int, part: "xr.DataArray") -> "tuple[xr.Dataset, xr.DataArray | None]":
+    return model.predict(part, samples=samples, progress=False), part
+
+
+def _infer_there(model: str, seed: int, samples: int, part: "xr.DataArray") -> "tuple[xr.Dataset, xr.DataArray | None]":
+    """One block in another process, where the model is loaded (once) from its name or its file; the trace stays."""
+    return _loaded(model, seed).predict(part, samples=samples, progress=False), None
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: str, seed: int) -> "SpikeVAE":
+    from antidrome.spikes import SpikeVAE
+
+    return SpikeVAE(model=model, seed=seed)
 
 
 def _with_trace(result: "xr.Dataset", part: "xr.DataArray", session: Session, block: slice) -> "xr.Dataset":

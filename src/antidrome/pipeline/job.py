@@ -6,6 +6,7 @@ Interrupted at any moment, it goes on from there.
 import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ def run(
     config: RunConfig | None = None,
     *,
     command: str = "",
+    executor: Executor | None = None,
     show_progress: bool = True,
 ) -> dict[str, Any]:
     """Read, check, infer, and leave ``spikes.nwb`` (or another format), ``summary.json`` and ``report.html``.
@@ -73,6 +75,9 @@ def run(
         Settings.
     command
         The command line, for the summary and the page.
+    executor
+        Where blocks of neurons are inferred and sessions sketched (`antidrome.core.executor`); by default here. Model
+        files must be readable there under the same path.
     show_progress
         Whether to show a progress bar.
 
@@ -95,7 +100,7 @@ def run(
     if not config.force:
         refuse_errors(sessions)
     with locked(output):
-        return _Job(sessions, paths, output, config, command, show_progress).run()
+        return _Job(sessions, paths, output, config, command, executor, show_progress).run()
 
 
 class _Job:
@@ -108,11 +113,12 @@ class _Job:
         output: Path,
         config: RunConfig,
         command: str,
+        executor: Executor | None,
         show_progress: bool,
     ) -> None:
         self.sessions, self.output, self.config, self.command = sessions, output, config, command
         self.paths = [str(Path(path).resolve()) for path in paths]
-        self.show_progress = show_progress
+        self.executor, self.show_progress = executor, show_progress
         self.names = [output_name(s.session_id, len(sessions), config.format) for s in sessions]
         self.manifest = Manifest(output)
 
@@ -129,7 +135,14 @@ class _Job:
         self._write_results(results, key, seconds)
         named = {session.session_id: result for session, result in zip(self.sessions, results, strict=True)}
         outcomes = run_stages(
-            LATER, named, self.output, self.config, self.manifest, key=key, show_progress=self.show_progress
+            LATER,
+            named,
+            self.output,
+            self.config,
+            self.manifest,
+            key=key,
+            executor=self.executor,
+            show_progress=self.show_progress,
         )
         return self._write_page(results, outcomes, model, (key, page_key), seconds)
 
@@ -154,7 +167,7 @@ class _Job:
                 start = time.perf_counter()
                 changed = cache.prepare(forget=self.config.overwrite)
                 bar.describe(f"Inferring spikes of {session.session_id}")
-                result, n_kept = infer_session(model, session, cache, self.config.samples, bar)
+                result, n_kept = infer_session(model, session, cache, self.config.samples, bar, self.executor)
                 if changed:
                     note = (
                         f"Computed anew, since an earlier run in this folder used another {', another '.join(changed)}."

@@ -1,6 +1,7 @@
 """The intrinsic dimension of each session's population, with its controls."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,13 @@ def _settings(config: "RunConfig") -> dict[str, Any]:
     return {"bin_s": config.bin_s, "max_points": MAX_POINTS, "seed": config.seed}
 
 
-def _compute(activity: "Mapping[str, xr.DataArray]", output: Path, config: "RunConfig", show_progress: bool) -> None:
+def _compute(
+    activity: "Mapping[str, xr.DataArray]",
+    output: Path,
+    config: "RunConfig",
+    executor: Executor | None,
+    show_progress: bool,
+) -> None:
     from antidrome.dimension import population
     from antidrome.recordings.xarray_writing import write_netcdf
 

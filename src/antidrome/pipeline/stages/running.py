@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ def run_stages(
     manifest: Manifest,
     *,
     key: str,
+    executor: Executor | None,
     show_progress: bool,
 ) -> dict[str, StageOutcome]:
     """Run the stages that the configuration names; returns what became of each.
@@ -62,6 +64,8 @@ def run_stages(
         The results folder, its settings and its list of files.
     key
         What the spikes were made from.
+    executor
+        Where a stage may work.
     """
     from antidrome import __version__
 
@@ -76,7 +80,7 @@ def run_stages(
         try:
             if not all(manifest.is_done(name, own) for name in files):
                 activity = {name: binned_spikes(result, config.bin_s) for name, result in results.items()}
-                stage.compute(activity, output, config, show_progress)
+                stage.compute(activity, output, config, executor, show_progress)
                 for name in files:
                     manifest.done(name, own)
         except InputError as error:

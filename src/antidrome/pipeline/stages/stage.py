@@ -1,6 +1,7 @@
 """What a later stage is: its settings, its files, how they are computed and how they are shown."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,8 @@ class Stage:
     settings
         The settings that change its numbers.
     compute
-        ``compute(activity, output, config, show_progress)`` writes the files; `activity` holds (time, neuron) of each
-        session, binned. Raises InputError where the data do not allow it.
+        ``compute(activity, output, config, executor, show_progress)`` writes the files; `activity` holds (time, neuron)
+        of each session, binned. Raises InputError where the data do not allow it.
     summarise
         ``summarise(output, session_ids)``: what ``summary.json`` says of it, from its files.
     part
@@ -39,7 +40,7 @@ class Stage:
     title: str
     files: Callable[[Sequence[str]], dict[str, str]]
     settings: "Callable[[RunConfig], dict[str, Any]]"
-    compute: "Callable[[Mapping[str, xr.DataArray], Path, RunConfig, bool], None]"
+    compute: "Callable[[Mapping[str, xr.DataArray], Path, RunConfig, Executor | None, bool], None]"
     summarise: Callable[[Path, Sequence[str]], dict[str, Any]]
     part: "Callable[[Path, Sequence[str]], Part]"
 

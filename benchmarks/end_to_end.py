@@ -1,0 +1,157 @@
+"""Claim: a run on a Dask cluster that loses a worker gives what a run on one machine gives.
+
+Five worms' recordings with named neurons (one population, matched by name) and three ground-truth imaging sets are
+written as the files that a user has, and go through the whole job twice: in one process, and on a cluster of four
+processes of which one is killed (SIGKILL) as soon as the first block of neurons is finished. Spikes must be equal to
+the bit; dynamics and dimension to 1e-6.
+
+    python -m benchmarks.end_to_end [--quick] [--json FILE] [--seed N]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from antidrome.core.executor import cluster_executor
+from antidrome.pipeline import RunConfig
+from antidrome.pipeline import infer as inference
+from antidrome.pipeline import run as run_job
+from antidrome.recordings import from_array, read_spikes, write
+from benchmarks.dynamics_real import worms
+from benchmarks.harness import data_folder, finish, options, show
+
+N_WORMS, N_WORKERS = 5, 4
+IMAGING = {"DS09-GCaMP6f-m-V1": ".nwb", "DS30-GCaMP8f-m-V1": ".zarr", "DS19-R-CaMP-m-S1": ".nc"}
+BLOCK_VALUES = 20_000
+N_COMPONENTS = 4
+
+
+def main() -> None:
+    """Write the files, run both ways, compare."""
+    arguments, started = options(__doc__).parse_args(), time.time()
+    inference.BLOCK_VALUES = BLOCK_VALUES  # small recordings, and still enough blocks for four workers
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = user_files(Path(folder), quick=arguments.quick)
+        config = RunConfig(format="netcdf", n_components=N_COMPONENTS, seed=arguments.seed, force=True)
+        rows, total = [], {"local": 0.0, "cluster": 0.0}
+        with cluster_of(N_WORKERS) as (executor, pids):
+            for name, paths in jobs.items():
+                outputs = {way: Path(folder) / f"{name}-{way}" for way in total}
+                seconds = {"local": timed(paths, outputs["local"], config, None)}
+                with killing(pids.pop(), outputs["cluster"]) as killed:
+                    seconds["cluster"] = timed(paths, outputs["cluster"], config, executor)
+                found = differences(outputs["local"], outputs["cluster"])
+                rows.append({"job": name, "files": len(paths), **seconds, "killed": killed.is_set(), "differ": found})
+                total = {way: total[way] + seconds[way] for way in total}
+    columns = ["job", "files", "local", "cluster", "killed"]
+    same = all(not row["differ"] and row["killed"] for row in rows)
+    show("Seconds, and whether a worker was killed", columns, [[row[key] for key in columns] for row in rows])
+    for row in rows:
+        for difference in row["differ"]:
+            sys.stdout.write(f"{row['job']}: {difference} differs\n")
+    result = {
+        "headline": f"A cluster of {N_WORKERS} processes that loses one per job gives"
+        f" {'the same results as' if same else 'results that differ from those of'} one process:"
+        f" {len(rows)} jobs, {total['cluster']:.0f} s against {total['local']:.0f} s on the same two cores.",
+        "same_results": same,
+        "seconds_local": total["local"],
+        "seconds_cluster": total["cluster"],
+        "rows": rows,
+    }
+    finish(result, started, arguments.json)
+
+
+def user_files(folder: Path, *, quick: bool) -> dict[str, list[Path]]:
+    """Job to files: worms as NWB, one imaging set in each of three formats."""
+    jobs: dict[str, list[Path]] = {"worms": []}
+    sessions, _ = worms(data_folder() / "dynamics" / "worm_dag2023_neuropal.npz")
+    for name, (values, labels) in list(sessions.items())[: 2 if quick else N_WORMS]:
+        recording = from_array(values, 1.0 / 0.6, neuron=labels, quantity="dff", attrs={"session_id": name})
+        jobs["worms"].append(write(recording, folder / f"{name}.nwb"))
+    for name, suffix in list(IMAGING.items())[: 1 if quick else None]:
+        jobs[name] = [write(imaging_set(name), folder / f"{name}{suffix}")]
+    return jobs
+
+
+def imaging_set(name: str) -> Any:
+    """The longest recordings of a set's neurons, side by side, cut to the shortest of them."""
+    sys.path.insert(0, str(data_folder() / "spikes"))
+    from gtload import load_cascade
+
+    longest: dict[str, dict[str, Any]] = {}
+    for one in load_cascade(str(data_folder() / "spikes" / "cascade" / f"{name}.npz")):
+        if len(one["dff"]) > len(longest.get(one["neuron"], {"dff": ()})["dff"]):
+            longest[one["neuron"]] = one
+    rate = float(np.median([one["fs"] for one in longest.values()]))
+    alike = {neuron: one["dff"] for neuron, one in longest.items() if abs(one["fs"] / rate - 1) < 0.01}
+    n_frames = min(map(len, alike.values()))
+    table = np.stack([trace[:n_frames] for trace in alike.values()], axis=1)
+    return from_array(table, rate, neuron=list(alike), quantity="dff", attrs={"session_id": name})
+
+
+def timed(paths: list[Path], output: Path, config: RunConfig, executor: Executor | None) -> float:
+    """Seconds of the whole job."""
+    begin = time.perf_counter()
+    run_job(paths, output, config, executor=executor, show_progress=False)
+    return time.perf_counter() - begin
+
+
+@contextlib.contextmanager
+def cluster_of(n_workers: int) -> Iterator[tuple[Executor, list[int]]]:
+    """An executor on a local cluster of processes, and the processes' numbers."""
+    from distributed import LocalCluster
+
+    options = {"n_workers": n_workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with LocalCluster(**options) as cluster, cluster_executor(cluster.scheduler_address) as executor:
+        yield executor, [worker.process.pid for worker in cluster.workers.values()]
+
+
+@contextlib.contextmanager
+def killing(pid: int, output: Path) -> Iterator[threading.Event]:
+    """Kill the process as soon as the run has kept its first block; the event tells whether that happened."""
+    killed, over = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            if any(output.glob(".antidrome/*/block-*.nc")):
+                os.kill(pid, signal.SIGKILL)
+                killed.set()
+                return
+            time.sleep(0.01)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        watcher.join()
+
+
+def differences(first: Path, second: Path) -> list[str]:
+    """Variables that the two results folders do not hold alike."""
+    found = []
+    for path in sorted(first.glob("*.nc")):
+        exact = path.name.startswith("spikes")
+        ours, theirs = read_spikes(path), read_spikes(second / path.name)
+        for name in ours.data_vars:
+            a, b = ours[name].values, theirs[name].values
+            equal = np.array_equal(a, b, equal_nan=True) if exact else np.allclose(a, b, 1e-6, 1e-8, equal_nan=True)
+            found += [] if equal else [f"{path.name}: {name}"]
+    return found
+
+
+if __name__ == "__main__":
+    main()
