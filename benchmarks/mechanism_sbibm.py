@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from antidrome.core.files import atomic_write
+from benchmarks.c2st import c2st
 from benchmarks.harness import data_folder, finish, options, show
 
 TASKS = (
@@ -46,26 +48,6 @@ def reference(task: str) -> tuple[np.ndarray, np.ndarray]:
     with np.load(data_folder() / "mechanism" / "sbibm" / f"{base}.npz", allow_pickle=False) as archive:
         observations = archive[VARIANTS.get(task, "observation")]
         return observations[:5].astype(float), archive["reference_posterior_samples"].astype(float)
-
-
-def c2st(reference_samples: np.ndarray, samples: np.ndarray, seed: int) -> float:
-    """Accuracy of the benchmark's classifier: two layers of 10·d rectified units, Adam, five folds."""
-    import warnings
-
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.model_selection import KFold, cross_val_score
-    from sklearn.neural_network import MLPClassifier
-
-    d = reference_samples.shape[1]
-    n = min(len(reference_samples), len(samples))
-    both = np.concatenate([reference_samples[:n], samples[:n]])
-    both = (both - reference_samples.mean(axis=0)) / reference_samples.std(axis=0)
-    labels = np.repeat([0, 1], n)
-    classifier = MLPClassifier((10 * d, 10 * d), max_iter=1000, random_state=seed + 1)
-    folds = KFold(5, shuffle=True, random_state=seed + 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return float(cross_val_score(classifier, both, labels, cv=folds, scoring="accuracy").mean())
 
 
 def run_one(task: str, method: str, budget: int, observation: int, seed: int, n_compared: int) -> dict[str, Any]:
@@ -157,6 +139,9 @@ def main() -> None:
                     continue
                 row = run_one(task, method, budget, observation, arguments.seed, 1000 if quick else SAMPLES)
                 rows.append(row)
+                if arguments.json:
+                    with atomic_write(arguments.json) as temporary:
+                        Path(temporary).write_text(json.dumps({"rows": rows}), encoding="utf-8")
                 print(
                     f"{task} {method} observation {observation + 1}: {row['c2st']:.3f} ({row['seconds']:.0f} s)",
                     flush=True,

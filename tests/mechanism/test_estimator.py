@@ -71,6 +71,7 @@ def test_what_a_fit_leaves(fitted: SNPE) -> None:
     assert np.array_equal(samples, fitted.sample(50, seed=3))
     assert fitted.log_prob([[0.5, -0.4], [5.0, 0.0]])[1] == -np.inf
     assert fitted.rounds_.sizes["round"] == 2
+    assert 200 <= fitted.rounds_["trained_on"][1] < 400, "the second round leaves out what lies outside its region"
     assert fitted.diagnosis_ is not None
     assert fitted.diagnosis_.predictive.attrs["simulations"] == 20
     json.dumps(fitted.diagnosis_.to_dict(), allow_nan=False)

@@ -77,7 +77,7 @@ METHODS: dict[str, Plan] = {
         density=FlowSettings(),
         kernel=_NO_KERNEL,
         training=TrainingSettings(drops=2),
-        networks=3,
+        networks=2,
     ),
     "weighted": Plan(
         rounds=5,

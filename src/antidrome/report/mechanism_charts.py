@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from antidrome.report.charts import Chart, draw, frame
+from antidrome.report.charts import Chart, Ink, draw, frame
 from antidrome.report.mechanism_view import MechanismView, Traces, thinned
 
 if TYPE_CHECKING:
@@ -52,7 +52,11 @@ def _training(view: MechanismView) -> Chart:
     start = 0
     for r, (training, validation) in enumerate(view.curves):
         epoch = start + 1 + np.arange(len(training))
-        for label, values, ink in (("training", training, "grey"), ("validation", validation, "blue")):
+        both: tuple[tuple[str, np.ndarray, Ink], ...] = (
+            ("training", training, "grey"),
+            ("validation", validation, "blue"),
+        )
+        for label, values, ink in both:
             data = {"epoch": epoch, "loss": _robust(values)}
             draw(plot, "line", data, series=f"{label}, round {r + 1}" if r else label, ink=ink, legend=r == 0,
                  x="epoch", y="loss", line_width=1.5)  # fmt: skip
@@ -62,17 +66,20 @@ def _training(view: MechanismView) -> Chart:
 
 
 def _effective(view: MechanismView) -> Chart:
-    plot = frame("effective", 220, x_label="round", y_label="simulations", tools="save")
+    from bokeh.models import DataRange1d
+
+    y_range = DataRange1d(start=0)
+    plot = frame("effective", 220, x_label="round", y_label="simulations", tools="save", y_range=y_range)
     rounds = [report.round for report in view.posterior.reports]
-    used = [report.trained_on for report in view.posterior.reports]
-    for name, values, ink in (
+    used = [float(report.trained_on) for report in view.posterior.reports]
+    both: tuple[tuple[str, list[float], Ink], ...] = (
         ("in training", used, "grey"),
         ("effective", [report.effective for report in view.posterior.reports], "blue"),
-    ):
+    )
+    for name, values, ink in both:
         data = {"round": rounds, "simulations": values}
         draw(plot, "line", data, series=name, ink=ink, legend=True, x="round", y="simulations", line_width=2)
         draw(plot, "scatter", data, series=name, ink=ink, x="round", y="simulations", size=7)
-    plot.y_range.start = 0
     plot.xaxis.ticker = rounds
     caption = "Simulations that entered the training of each round, and what the importance weights leave of them."
     return Chart("effective", "Effective simulations", caption, plot)
@@ -100,7 +107,11 @@ def _coverage(view: MechanismView) -> Chart:
     plot = frame("coverage", 260, x_label="credible level", y_label="share of truths inside", tools="save")
     level = table["level"].values
     _diagonal(plot, level)
-    for name, key, ink in (("highest density", "coverage_curve", "blue"), ("TARP", "tarp_curve", "green")):
+    both: tuple[tuple[str, str, Ink], ...] = (
+        ("highest density", "coverage_curve", "blue"),
+        ("TARP", "tarp_curve", "green"),
+    )
+    for name, key, ink in both:
         draw(plot, "line", {"level": level, "share": table[key].values}, series=name, ink=ink, legend=True,
              x="level", y="share", line_width=2)  # fmt: skip
     caption = "Below the diagonal, regions are too small (overconfident); above, too large (cautious)."

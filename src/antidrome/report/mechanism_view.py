@@ -129,5 +129,6 @@ def thinned(time: np.ndarray, values: np.ndarray, points: int = POINTS) -> tuple
     whole = n // width * width
     blocks = values[:whole].reshape(-1, width)
     first = np.arange(len(blocks)) * width
-    rows = np.unique(np.concatenate([first + blocks.argmin(axis=1), first + blocks.argmax(axis=1), np.arange(whole, n)]))
+    lowest, highest = first + blocks.argmin(axis=1), first + blocks.argmax(axis=1)
+    rows = np.unique(np.concatenate([lowest, highest, np.arange(whole, n)]))
     return time[rows], values[rows]
