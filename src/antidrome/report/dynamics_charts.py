@@ -160,7 +160,8 @@ def pairs_chart(view: DynamicsView) -> Chart | None:
     low, high = (float(x) for x in np.percentile(everything, [0.5, 99.5]))
     line = {"predicted": [low, high], "measured": [low, high]}
     draw(plot, "line", line, series="equal", ink="grey", line_dash=[5, 4], x="predicted", y="measured")
-    plot.legend.location = "top_left"
+    if plot.legend:
+        plot.legend.location = "top_left"
     caption = "; ".join(texts) + ". Held-out pairs were hidden from the fits that predicted them."
     return Chart("dynamics-pairs", "Predicted and measured pairs", caption[0].upper() + caption[1:], plot)
 
