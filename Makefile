@@ -29,6 +29,7 @@ check: $(VENV)/.check
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/house_laws.py
 	$(BIN)/python -m benchmarks.readme --check
+	$(BIN)/python -m benchmarks.comparison --check
 	$(BIN)/pyright
 
 format: $(VENV)/.check

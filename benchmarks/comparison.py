@@ -1,0 +1,84 @@
+"""Write docs/comparison.md, the measured tables beside the peers, from the committed results: no number is typed.
+
+python -m benchmarks.comparison            # writes the page
+python -m benchmarks.comparison --check    # exit code 1 if the page says something else than the results
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.readme import RESULTS, ROOT
+
+PAGE = ROOT / "docs" / "comparison.md"
+MOST_ROWS, MOST_COLUMNS = 40, 12
+HEAD = """# Measured, beside others
+
+Every table below is written from the results of a benchmark that anyone can repeat (`python -m benchmarks.NAME`), on
+the same data and, where a peer is timed, in the same run; also where a peer is better.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([HEAD, *(_section(path) for path in sorted(RESULTS.glob("*.json")))])
+
+
+def _section(path: Path) -> str:
+    result = json.loads(path.read_text())
+    claim = (importlib.import_module(f"benchmarks.{path.stem}").__doc__ or "").strip().split("\n\n")[0]
+    machine = result["machine"]
+    tables = [text for name, value in result.items() if (text := _table(name, value))]
+    parts = [
+        f"## {path.stem.replace('_', ' ').capitalize()}",
+        " ".join(claim.split()),
+        f"**{result['headline']}**",
+        *tables,
+        f"`python -m benchmarks.{path.stem}`; {machine['processor']}, {machine['cores']} cores;"
+        f" {result['seconds']:.0f} s.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(name: str, value: Any) -> str:
+    """A list of records, or a mapping of names to records, as a table; anything else is no table."""
+    if name in ("machine", "versions"):
+        return ""
+    records = (
+        [{"": key, **one} for key, one in value.items() if isinstance(one, dict)] if isinstance(value, dict) else value
+    )
+    if not isinstance(records, list) or not records or not all(isinstance(one, dict) for one in records):
+        return ""
+    every = dict.fromkeys(key for one in records for key, cell in one.items() if not isinstance(cell, dict | list))
+    columns = list(every)[:MOST_COLUMNS]
+    if not columns:
+        return ""
+    lines = ["| " + " | ".join(column.replace("_", " ") for column in columns) + " |", "|---" * len(columns) + "|"]
+    lines += ["| " + " | ".join(_cell(one.get(column)) for column in columns) + " |" for one in records[:MOST_ROWS]]
+    left = len(records) - MOST_ROWS
+    return "\n".join(lines) + (f"\n\n… and {left} more in `benchmarks/results`." if left > 0 else "")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return str(value).replace("|", "\\|")
+
+
+def main() -> None:
+    """Write the page, or compare."""
+    wanted = page()
+    if "--check" in sys.argv:
+        same = PAGE.exists() and PAGE.read_text("utf-8") == wanted
+        raise SystemExit(0 if same else "docs/comparison.md differs from the results: run benchmarks.comparison")
+    PAGE.write_text(wanted, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
