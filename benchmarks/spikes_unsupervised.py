@@ -10,11 +10,14 @@ Ours start from the traces' own statistics, learn from simulations of the models
 models from the traces (wake). `--vimco STEPS` adds the paper's recipe for Ex1: no sleep, VIMCO for everything.
 
     python -m benchmarks.spikes_unsupervised [--quick] [--json FILE] [--seed N] [--only ex1|ex2] [--vimco STEPS]
+
+With `--checkpoint FOLDER` an interrupted run goes on, and what is finished is not run again.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,23 +54,23 @@ from benchmarks.paper_simulations import (
 PAPER = {"ex1": (0.859, 57.0), "ex2": (0.637, 378.0)}
 PAPER_RATE_HZ = 0.9
 LINEAR = FitConfig(
-    sleep_steps=5000,
-    wake_steps=3000,
+    sleep_steps=4000,
+    wake_steps=1500,
     samples=64,
     batch=20,
     learning_rate=2e-3,
     generative_learning_rate=1e-2,
-    evaluate_every=250,
+    evaluate_every=500,
 )
 SCDF = FitConfig(
-    sleep_steps=9000,
-    wake_steps=3000,
+    sleep_steps=2600,
+    wake_steps=600,
     samples=16,
     batch=30,
     window_frames=250,
     learning_rate=2e-3,
     generative_learning_rate=1e-2,
-    evaluate_every=250,
+    evaluate_every=500,
     posterior=PosteriorConfig(kind="autoregressive", filters=(20, 15, 15, 15), widths=(31, 21, 21, 11)),
 )
 QUICK = {"sleep_steps": 60, "wake_steps": 20, "samples": 8, "evaluate_every": 20}
@@ -102,6 +105,9 @@ def run(
     checkpoint: Path | None,
 ) -> dict[str, Any]:
     """Fit, then score: fitted cells, and the others as a network meets them that was never fitted to them."""
+    finished = checkpoint and checkpoint / "result.json"
+    if finished and finished.exists():
+        return json.loads(finished.read_text())
     rows = train_rows(data, n_cells)
     started = time.time()
     traces, cell = data.traces[rows], data.cell[rows]
@@ -132,7 +138,10 @@ def run(
         "history": {name: vars(history) for name, history in fitted.histories.items()},
         "steps_per_second": (config.sleep_steps + config.wake_steps) / (60 * minutes),
     }
-    return out | unseen(data, n_cells, fitted, prepare, seed)
+    out |= unseen(data, n_cells, fitted, prepare, seed)
+    if finished:
+        finished.write_text(json.dumps(out))
+    return out
 
 
 def unseen(

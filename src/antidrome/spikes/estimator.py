@@ -19,7 +19,7 @@ from antidrome.spikes.adaptation import AdaptationConfig
 from antidrome.spikes.fitting import Fitted, fit_estimator
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.lazy import infer_lazily
-from antidrome.spikes.opening import Bound, infer_in_blocks, open_model, open_recording, over_neurons
+from antidrome.spikes.opening import Bound, infer_in_blocks, open_model, open_recording, open_sessions, over_neurons
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.results import label
 from antidrome.spikes.shared import SharedInference
@@ -125,11 +125,12 @@ class SpikeVAE(Estimator):
         Parameters
         ----------
         recording, frame_rate_hz
-            As in `predict`. At most 256 neurons, drawn at random, are learned from; the others are described, block by
-            block, with what was learned. A dask-backed recording is never loaded whole.
+            As in `predict`; with "shared" also several, {session: recording}, with different frame rates too. At most
+            256 neurons of each, drawn at random, are learned from; the others are described, block by block, with what
+            was learned. A dask-backed recording is never loaded whole.
         known_spikes
             True spikes of some neurons or frames: {neuron label: times in seconds}, or a DataArray (time, neuron) of
-            spikes per frame with NaN where unknown.
+            spikes per frame with NaN where unknown. With several sessions {session: …}.
         checkpoint
             Folder for the state of the fit; after an interruption the same call goes on from it, to the same result.
         progress
@@ -145,9 +146,9 @@ class SpikeVAE(Estimator):
             A loss became non-finite.
         """
         check_seed(self.seed)
-        opened = open_recording(recording, frame_rate_hz)
+        sessions, known = open_sessions(recording, frame_rate_hz, known_spikes)
         enable_compilation_cache()
-        fitted = fit_estimator(self, opened, known_spikes, Path(checkpoint) if checkpoint else None, progress)
+        fitted = fit_estimator(self, sessions, known, Path(checkpoint) if checkpoint else None, progress)
         return self._keep(fitted)
 
     def predict(

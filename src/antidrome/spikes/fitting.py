@@ -11,8 +11,7 @@ import xarray as xr
 
 from antidrome.errors import InputError
 from antidrome.spikes.adaptation import Adaptation
-from antidrome.spikes.grid import FrameGrid
-from antidrome.spikes.learning import Lesson, config_for, fit_own, fit_shared
+from antidrome.spikes.learning import Lesson, Opened, config_for, fit_own, fit_shared
 from antidrome.spikes.opening import open_model
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.recognition import RecognitionNetwork
@@ -49,8 +48,8 @@ class Fitted(NamedTuple):
 
 def fit_estimator(
     model: SpikeVAE,
-    opened: tuple[xr.DataArray, float, FrameGrid],
-    known: Any,
+    sessions: list[Opened],
+    known: list[Any],
     checkpoint: Path | None,
     progress: bool,
 ) -> Fitted:
@@ -61,25 +60,28 @@ def fit_estimator(
     InputError
         Settings that do not go together.
     """
-    recording, rate, grid = opened
     _check(model)
+    rate = sessions[0].frame_rate_hz
     config = config_for(model.posterior, model.config, model.superresolution, rate)
     network = _network(model)
     if model.posterior == "shared":
         if network is None:
             raise InputError("model is None, and posterior='shared' adapts a network; choose model='default'.")
-        inference, adaptation, learn = fit_shared(
-            network, recording, grid, rate, config, known, model.generative, model.seed, checkpoint, progress
+        inference, adaptation, lessons = fit_shared(
+            network, sessions, config, known, model.generative, model.seed, checkpoint, progress
         )
         report, notes = _of_adaptation(adaptation)
+    elif len(sessions) > 1:
+        raise InputError(
+            f"{len(sessions)} sessions were given; a network of the recording's own learns from one. Fit one session,"
+            " or use posterior='shared'."
+        )
     else:
-        inference, selection, learn = fit_own(
+        inference, selection, learned = fit_own(
             network,
-            recording,
-            grid,
-            rate,
+            sessions[0],
             config,
-            known,
+            known[0],
             model.generative or "linear",
             float(model.drift_s),
             tuple(model.amplitude_factors),
@@ -87,8 +89,11 @@ def fit_estimator(
             checkpoint,
             progress,
         )
+        lessons = [learned]
         report, notes = _of_selection(selection)
-    return Fitted(inference, report, [*notes, *_of_lesson(learn, recording)], rate)
+    for learn, opened in zip(lessons, sessions, strict=True):
+        notes += _of_lesson(learn, opened.recording)
+    return Fitted(inference, report, notes, rate)
 
 
 def _check(model: SpikeVAE) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -12,7 +13,7 @@ import xarray as xr
 from antidrome.core.seeds import generator
 from antidrome.errors import InputError
 from antidrome.spikes.adaptation import Adaptation, AdaptationConfig, Cells, adapt, describe_cells, working_rate
-from antidrome.spikes.adaptation.adapt import sum_groups
+from antidrome.spikes.adaptation.lots import Recorded, sum_groups
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.inference import group_size, infer_counts
 from antidrome.spikes.known import known_counts
@@ -71,50 +72,52 @@ def lesson(recording: xr.DataArray, grid: FrameGrid, rate: float, known: Any, st
     return Lesson(grid.spread(traces[usable]), labels[kept], counts, int((~usable).sum()))
 
 
+class Opened(NamedTuple):
+    """A recording of ΔF/F, its frame rate, and where its frames lie."""
+
+    recording: xr.DataArray
+    frame_rate_hz: float
+    grid: FrameGrid
+
+
 def fit_shared(
     network: RecognitionNetwork,
-    recording: xr.DataArray,
-    grid: FrameGrid,
-    rate: float,
+    sessions: Sequence[Opened],
     config: AdaptationConfig,
-    known: Any,
+    known: Sequence[Any],
     generative: Generative | None,
     seed: int,
     checkpoint: Path | None,
     progress: bool,
-) -> tuple[SharedInference, Adaptation, Lesson]:
+) -> tuple[SharedInference, Adaptation, list[Lesson]]:
     """Adapt the network, then describe every cell with what it has become, block by block."""
-    learn = lesson(recording, grid, rate, known, 1, seed)
-    traces, slow_rate = working_rate(learn.traces, rate)
-    counts = None if learn.known is None else sum_groups(learn.known, group_size(rate))
+    lessons, recorded = [], []
+    for (recording, rate, grid), own in zip(sessions, known, strict=True):
+        learn = lesson(recording, grid, rate, own, 1, seed)
+        traces, slow_rate = working_rate(learn.traces, rate)
+        counts = None if learn.known is None else sum_groups(learn.known, group_size(rate))
+        recorded.append(Recorded(traces, slow_rate, counts))
+        lessons.append(learn)
     make = None if generative is None else lambda cells: make_model(generative, cells)
-    adapted = adapt(
-        network,
-        traces,
-        slow_rate,
-        config,
-        known=counts,
-        make=make,
-        seed=seed,
-        checkpoint=checkpoint,
-        progress=progress,
-    )
-    parts = []
+    adapted = adapt(network, recorded, config, make=make, seed=seed, checkpoint=checkpoint, progress=progress)
+    parts = [part for opened in sessions for part in _describe(adapted.network, opened)]
+    cells = Cells(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    labels = tuple(str(label) for opened in sessions for label in opened.recording["neuron"].values)
+    return SharedInference(adapted.network, labels, cells), adapted, lessons
+
+
+def _describe(network: RecognitionNetwork, opened: Opened) -> Iterator[Cells]:
+    """Parameters of every cell of a recording, in blocks of neurons."""
+    recording, rate, grid = opened
     for i in range(0, recording.sizes["neuron"], BLOCK):
         block = grid.spread(np.asarray(recording.isel(neuron=slice(i, i + BLOCK)).values, np.float32).T)
-        block = np.where(unusable(block)[:, None], np.float32(0), working_rate(block, rate)[0])
-        expected = np.asarray(infer_counts(adapted.network, block, slow_rate).mean)
-        parts.append(describe_cells(block, expected, slow_rate))
-    cells = Cells(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    labels = tuple(recording["neuron"].values.astype(str))
-    return SharedInference(adapted.network, labels, cells), adapted, learn
+        block, slow_rate = working_rate(np.where(unusable(block)[:, None], np.float32(0), block), rate)
+        yield describe_cells(block, np.asarray(infer_counts(network, block, slow_rate).mean), slow_rate)
 
 
 def fit_own(
     network: RecognitionNetwork | None,
-    recording: xr.DataArray,
-    grid: FrameGrid,
-    rate: float,
+    opened: Opened,
     config: FitConfig,
     known: Any,
     generative: Generative,
@@ -125,6 +128,7 @@ def fit_own(
     progress: bool,
 ) -> tuple[OwnInference, Selection, Lesson]:
     """Learn a network and generative models from the recording, from one or several starts."""
+    recording, rate, grid = opened
     learn = lesson(recording, grid, rate, known, config.posterior.superresolution, seed)
     cells = start_cells(network, learn.traces, rate)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from antidrome.core.progress import progress as show_progress
 from antidrome.errors import InputError
 from antidrome.recordings import as_recording
 from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.learning import Opened
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.results import unusable
 from antidrome.spikes.shared import SharedInference
@@ -39,7 +40,23 @@ class Bound:
         return self.inference.infer(traces, labels, self.frame_rate_hz, self.grid, self.samples, self.seed)
 
 
-def open_recording(recording: Any, frame_rate_hz: float | None) -> tuple[xr.DataArray, float, FrameGrid]:
+def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tuple[list[Opened], list[Any]]:
+    """One recording, or several by session id; and the known spikes of each (by session id too, where several)."""
+    if not isinstance(recording, Mapping):
+        return [open_recording(recording, frame_rate_hz)], [known]
+    if not recording:
+        raise InputError("No recording was given.")
+    foreign = set(known or {}) - set(recording) if isinstance(known, Mapping) or known is None else {"…"}
+    if foreign:
+        raise InputError(
+            f"known_spikes: there is no session {sorted(map(str, foreign))[0]!r}; with several sessions give"
+            " {session: {neuron label: seconds}}."
+        )
+    opened = [open_recording(one, frame_rate_hz) for one in recording.values()]
+    return opened, [(known or {}).get(session) for session in recording]
+
+
+def open_recording(recording: Any, frame_rate_hz: float | None) -> Opened:
     """A labelled recording of ΔF/F, its frame rate, and where its frames lie.
 
     Raises
@@ -51,7 +68,7 @@ def open_recording(recording: Any, frame_rate_hz: float | None) -> tuple[xr.Data
     if "frame_rate_hz" not in recording.attrs:
         raise InputError("The recording has no frame rate; give frame_rate_hz=… (frames per second).")
     rate = float(recording.attrs["frame_rate_hz"])
-    return recording, rate, FrameGrid.of(recording["time"].values, rate)
+    return Opened(recording, rate, FrameGrid.of(recording["time"].values, rate))
 
 
 def open_model(

@@ -11,8 +11,6 @@ from scipy.stats import binom, poisson
 
 from antidrome.spikes.variational import bound, levels, priors
 
-pytestmark = pytest.mark.slow
-
 N_STEPS, N_SAMPLES = 3, 2
 TRAINS = jnp.array(list(itertools.product([0.0, 1.0], repeat=N_STEPS)))  # (8, step)
 TRACE = jnp.array([0.1, 0.9, 0.6])
@@ -64,6 +62,7 @@ def expected_estimate(loss, p):
     return jnp.sum(chance * values), jax.tree.map(lambda g: jnp.tensordot(chance, g, axes=1), gradients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss",
     [
@@ -100,6 +99,7 @@ def test_vimco_varies_less_than_reinforce():
     assert variance(bound.vimco_loss) < variance(bound.reinforce_loss)
 
 
+@pytest.mark.slow
 def test_the_local_gradient_is_that_of_the_evidence_lower_bound():
     def elbo(p):
         q = log_q(p, TRAINS)

@@ -27,8 +27,6 @@ from antidrome.spikes.variational.sleep import dream, sleep_loss
 from antidrome.spikes.variational.wake import wake_loss, window_bounds
 from antidrome.spikes.variational.windows import batches, cut_windows, split_windows
 
-pytestmark = pytest.mark.slow
-
 RATE_HZ = 20.0
 NET = PosteriorConfig(filters=(8, 8), widths=(9, 7), last_width=5, features=4, units=8)
 SMALL = FitConfig(
@@ -100,9 +98,17 @@ def test_dreams_look_like_the_recording(rng):
     assert np.nanstd(trace) == pytest.approx(np.nanstd(many.trace), rel=0.35)
 
 
-@pytest.mark.parametrize("objective", ["vimco", "local", "relaxed"])
-@pytest.mark.parametrize("kind", ["factorised", "autoregressive"])
-def test_losses_and_gradients_are_finite(objective, kind, rng):
+@pytest.mark.parametrize(
+    ("kind", "objective"),
+    [
+        ("factorised", "vimco"),
+        ("autoregressive", "local"),
+        pytest.param("autoregressive", "vimco", marks=pytest.mark.slow),
+        pytest.param("autoregressive", "relaxed", marks=pytest.mark.slow),
+        pytest.param("factorised", "relaxed", marks=pytest.mark.slow),
+    ],
+)
+def test_losses_and_gradients_are_finite(kind, objective, rng):
     posterior = dataclasses.replace(
         NET, kind=kind, max_count=2, superresolution=2, infer_amplitude=objective == "vimco"
     )
@@ -111,13 +117,16 @@ def test_losses_and_gradients_are_finite(objective, kind, rng):
     known = windows.known.copy()
     known[0] = 0.0
     batch = on_device(windows.take(np.arange(4))._replace(known=known[:4]))
-    value, gradient = jax.value_and_grad(wake_loss)(learned, batch, jax.random.key(1), problem, config)
+
+    def both(learned, key):
+        return [jax.value_and_grad(loss)(learned, batch, key, problem, config) for loss in (wake_loss, sleep_loss)]
+
+    (value, gradient), (asleep, of_sleep) = jax.jit(both)(learned, jax.random.key(1))
     assert np.isfinite(value)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
     assert np.abs(np.asarray(gradient.offset.model.amplitude)).max() > 0
-    value, gradient = jax.value_and_grad(sleep_loss)(learned, batch, jax.random.key(2), problem, config)
-    assert np.isfinite(value)
-    assert not np.any(gradient.offset.model.amplitude)
+    assert np.isfinite(asleep)
+    assert not np.any(of_sleep.offset.model.amplitude)
 
 
 def test_more_samples_tighten_the_bound(rng):
@@ -126,13 +135,13 @@ def test_more_samples_tighten_the_bound(rng):
 
     def mean(samples):
         config = dataclasses.replace(SMALL, samples=samples)
-        return float(
-            np.mean([window_bounds(learned, batch, jax.random.key(i), problem, config).mean() for i in range(6)])
-        )
+        bounds = jax.jit(lambda key: window_bounds(learned, batch, key, problem, config).mean())
+        return float(np.mean([bounds(jax.random.key(i)) for i in range(6)]))
 
     assert mean(2) < mean(64)
 
 
+@pytest.mark.slow
 def test_wake_steps_move_wrong_parameters_towards_the_truth(rng):
     traces, spikes = recording(rng, 2, 2000)
     calibration = autocalibrate(traces, RATE_HZ, drift=False)
@@ -159,6 +168,7 @@ def test_a_fit_without_labels_finds_the_spikes(rng):
     assert np.median(correlation(infer(new, new_traces).mean.T, new_spikes.T)) > 0.7
 
 
+@pytest.mark.slow
 def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(rng, tmp_path):
     traces, _ = recording(rng)
     whole = fit(traces, RATE_HZ, SMALL, progress=False, checkpoint=tmp_path / "a", seed=3)
@@ -173,14 +183,17 @@ def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(rng, tmp_path):
         fit(traces, RATE_HZ, dataclasses.replace(SMALL, samples=5), progress=False, checkpoint=tmp_path / "b", seed=3)
 
 
+@pytest.mark.slow
 def test_restarts_choose_by_the_held_out_bound(rng):
     traces, _ = recording(rng)
-    config = dataclasses.replace(SMALL, sleep_steps=40, wake_steps=0)
-    selection = fit_with_restarts(traces, RATE_HZ, config, amplitude_factors=(1.0, 0.2), progress=False)
-    assert selection.candidates[0].bound > selection.candidates[1].bound
+    config = dataclasses.replace(SMALL, sleep_steps=60, wake_steps=0)
+    selection = fit_with_restarts(traces, RATE_HZ, config, amplitude_factors=(1.0, 0.05), progress=False)
+    assert [c.amplitude_factor for c in selection.candidates] == [1.0, 0.05]
+    assert selection.candidates[1].share_suspect == 1
     assert selection.chosen.bound == selection.candidates[0].bound
 
 
+@pytest.mark.slow
 def test_a_collapsed_fit_is_seen_without_any_true_spike(rng):
     traces, _ = recording(rng)
     calibration = autocalibrate(traces, RATE_HZ, drift=False)
@@ -199,6 +212,7 @@ def test_a_model_with_the_wrong_number_of_cells_is_refused(rng):
         fit(traces, RATE_HZ, SMALL, model=two_cells, progress=False)
 
 
+@pytest.mark.slow
 def test_joint_samples_have_the_mean_of_the_posterior(rng):
     posterior = dataclasses.replace(NET, kind="autoregressive")
     problem, learned, _ = toy_problem(rng, dataclasses.replace(SMALL, posterior=posterior))

@@ -7,8 +7,6 @@ import pytest
 
 from antidrome.spikes.variational import levels
 
-pytestmark = pytest.mark.slow
-
 LOGITS = jnp.array([[0.3, -0.5, 1.0], [-2.0, 0.5, -1.0]])
 
 

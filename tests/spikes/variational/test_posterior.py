@@ -13,8 +13,6 @@ from antidrome.spikes.variational.config import FitConfig, PosteriorConfig
 from antidrome.spikes.variational.levels import count_log_prob
 from antidrome.spikes.variational.posterior import AutoregressivePosterior, FactorisedPosterior, make_posterior
 
-pytestmark = pytest.mark.slow
-
 SMALL = PosteriorConfig(
     filters=(6, 5), widths=(5, 3), last_width=3, features=4, units=7, max_count=2, superresolution=2
 )

@@ -35,7 +35,7 @@ def evidence_bound(
     n_observed = np.maximum(observed.sum(axis=1), 1)
     width = max(3, round(DRIFT_S * frame_rate_hz))
     posterior = CountPosterior(jnp.asarray(posterior.logit), jnp.asarray(posterior.extra))
-    expected = np.maximum(cells.rate_hz / frame_rate_hz, 1e-6)[:, None]
+    expected = jnp.asarray(np.maximum(cells.rate_hz / frame_rate_hz, 1e-6), jnp.float32)[:, None]
     total = np.zeros(len(traces))
     for i in range(SAMPLES):
         spikes = _draw(posterior, jax_key(seed, f"spikes/adaptation-bound/{i}"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from antidrome.spikes.adaptation.cells import Cells
 from antidrome.spikes.conditioning import condition
+from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.generative import AbstractGenerativeModel, LinearModel, SCDFModel
 from antidrome.spikes.observation import frame_average, simulate_fluorescence
 from antidrome.spikes.simulate import simulate
@@ -46,7 +47,7 @@ def join(parts: list[Examples]) -> Examples:
 
 
 def cut_examples(
-    traces: np.ndarray, counts: np.ndarray, known: np.ndarray, frame_rate_hz: float, answers: Any
+    traces: np.ndarray, counts: np.ndarray, known: np.ndarray, frame_rate_hz: float, answer: CountPosterior | None
 ) -> Examples:
     """Cut traces into windows; each knows the summary of its whole trace. The last window is padded.
 
@@ -56,11 +57,10 @@ def cut_examples(
         (row, time) ΔF/F with NaN where missing, spikes per frame.
     known
         (row, time) True where counts are known.
-    answers
-        (traces) → `CountPosterior` of the network at the start.
+    answer
+        (row, time) what the network said at the start; None where it does not count.
     """
     channels, summary = condition(traces, frame_rate_hz)
-    posterior = answers(traces)
     n_rows, n_frames = traces.shape
     per_row = -(-n_frames // FRAMES)
     pad = per_row * FRAMES - n_frames
@@ -75,9 +75,9 @@ def cut_examples(
         cut(np.where(known, counts, 0)),
         cut(known),
         np.full(n_rows * per_row, frame_rate_hz, np.float32),
-        cut(np.isfinite(traces)),
-        cut(posterior.logit),
-        cut(posterior.extra),
+        cut(np.isfinite(traces) & (answer is not None)),
+        cut(np.zeros_like(traces) if answer is None else answer.logit),
+        cut(np.zeros_like(traces) if answer is None else answer.extra),
     )
 
 

@@ -42,7 +42,6 @@ def run(
     """States over a given drive."""
     start = jnp.zeros((*drive.shape[1:-1], unit.recurrent.shape[0]), drive.dtype)
 
-    @jax.checkpoint
     def step(state: Array, now: Array) -> tuple[Array, Array]:
         state = unit.step(state, now)
         return state, state

@@ -1,0 +1,202 @@
+"""Claim: the posterior is honest; 90 % intervals of spike counts hold the truth about as often as they say.
+
+Counts in windows of 1 s, 90 % central intervals of 200 posterior samples, share of windows whose true count lies
+inside. Simulated: cells of every kind, 7.5 to 60 Hz, read by the network that was trained on simulations. Real: the 25
+sets of `spikes_ground_truth`, each read by the fold network that has not seen it; mean over the sets. Many windows hold
+no spike and say so with certainty; coverage is therefore also given for the others alone, where the interval or the
+truth is not zero.
+
+Joint samples: two networks are fitted, unlabelled and alike but for their kind, to simulated cells that fire in bursts.
+Samples of a posterior ought to hold as many pairs of neighbouring spikes as the truth does. One whose frames are
+independent breaks bursts up and doubles single spikes; the autoregressive one draws each spike in sight of those before
+it.
+
+    python -m benchmarks.spikes_calibration [--quick] [--json FILE] [--seed N]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from scipy.signal import lfilter
+
+from antidrome.core.compilation import enable_compilation_cache
+from antidrome.core.seeds import generator, jax_key
+from antidrome.spikes import simulate
+from antidrome.spikes.counts import CountPosterior
+from antidrome.spikes.inference import infer_counts
+from antidrome.spikes.metrics import correlation
+from antidrome.spikes.metrics.calibration import interval
+from antidrome.spikes.recognition import RecognitionNetwork
+from antidrome.spikes.variational import Calibration, FitConfig, PosteriorConfig, fit, infer
+from antidrome.spikes.weights import load_network
+from benchmarks.harness import finish, options, show
+from benchmarks.spikes_adaptation import start_of
+from benchmarks.spikes_ground_truth import protocol, set_paths
+
+LEVEL, WINDOW_S, SAMPLES = 0.9, 1.0, 200
+RATES_HZ = (7.5, 15.0, 30.0, 60.0)
+BURST_RATE_HZ, BURST_FRAMES = 30.0, 2
+BURST_FIT = FitConfig(
+    sleep_steps=1200,
+    wake_steps=0,
+    batch=24,
+    window_frames=160,
+    buffer_before=50,
+    buffer_after=30,
+    learning_rate=3e-3,
+    evaluate_every=200,
+    posterior=PosteriorConfig(filters=(16, 16, 12), widths=(21, 15, 11), units=32, max_count=2),
+)
+
+
+def covered(
+    network: RecognitionNetwork, dff: np.ndarray, rate: float, counts: np.ndarray, key: jax.Array
+) -> np.ndarray:
+    """(window, 3) true count inside the interval, not all zero, and width, for one trace."""
+    posterior = CountPosterior(*(x[0] for x in infer_counts(network, dff[None].astype(np.float32), rate)))
+    samples = np.asarray(posterior.sample(key, SAMPLES))
+    width = max(1, round(WINDOW_S * rate))
+    n = len(counts) // width
+    sampled = samples[:, : n * width].reshape(SAMPLES, n, width).sum(axis=2)
+    true = counts[: n * width].reshape(n, width).sum(axis=1)
+    low, high = interval(sampled, LEVEL)
+    return np.column_stack([(true >= low) & (true <= high), (high > 0) | (true > 0), high - low])
+
+
+def shares(rows: list[np.ndarray]) -> dict[str, float]:
+    """Coverage over all windows and over those that are not plainly silent, and the mean width."""
+    inside, active, width = np.concatenate(rows).T
+    return {
+        "coverage": float(inside.mean()),
+        "coverage_active": float(inside[active > 0].mean()) if active.any() else float("nan"),
+        "width": float(width.mean()),
+        "windows": len(inside),
+    }
+
+
+def simulated(quick: bool, seed: int) -> dict[str, dict[str, float]]:
+    """Coverage by frame rate, on cells drawn from the widest ranges."""
+    network, table = load_network("simulations")[0], {}
+    for rate in RATES_HZ[1:3] if quick else RATES_HZ:
+        rows = []
+        for i, model in enumerate(("linear", "scdf")):
+            recording = simulate(8 if quick else 48, 60, rate, seed + i, indicator="any", model=model)
+            for j in range(recording.sizes["neuron"]):
+                one = recording.isel(neuron=j)
+                key = jax_key(seed, f"calibration/{rate}/{i}/{j}")
+                rows.append(covered(network, one["dff"].values, rate, one["spike_count"].values, key))
+        table[f"{rate:g} Hz"] = shares(rows)
+    return table
+
+
+def real(quick: bool, seed: int) -> dict[str, dict[str, float]]:
+    """Coverage by set, each read by a network that has not seen it."""
+    reference, table = protocol(), {}
+    for path in set_paths(False)[::8] if quick else set_paths(False):
+        network, rows = start_of("folds", path.stem), []
+        for i, case in enumerate(reference.cases(str(path))):
+            edges = case["start_s"] + np.arange(len(case["dff"]) + 1) / case["frame_rate_hz"]
+            counts = np.histogram(case["spikes_s"], edges)[0]
+            key = jax_key(seed, f"calibration/{path.stem}/{i}")
+            rows.append(covered(network, case["dff"], case["frame_rate_hz"], counts, key))
+        table[path.stem] = shares(rows)
+    return table
+
+
+def bursting(seed: int, n_cells: int, n_frames: int) -> tuple[np.ndarray, np.ndarray, Calibration]:
+    """Cells whose events are bursts as often as single spikes: traces and counts (cell, time), true parameters."""
+    draw = generator(seed, "calibration/bursts")
+    counts = (draw.random((n_cells, n_frames)) < 0.4 / BURST_RATE_HZ).astype(float)
+    for cell, frame in zip(*np.nonzero(counts), strict=True):
+        if draw.random() < 0.5:
+            for later in range(1, int(draw.integers(2, 4))):
+                counts[cell, min(frame + later, n_frames - 1)] += 1
+    decay_s, amplitude, noise_sd = (np.full(n_cells, x) for x in (0.5, 0.3, 0.12))
+    response = [lfilter([1.0], [1.0, -np.exp(-1 / (t * BURST_RATE_HZ))], counts, axis=1) for t in (0.5, 0.08)]
+    shape = np.exp(-np.arange(60) / (0.5 * BURST_RATE_HZ)) - np.exp(-np.arange(60) / (0.08 * BURST_RATE_HZ))
+    traces = 0.3 * (response[0] - response[1]) / shape.max() + 0.12 * draw.standard_normal(counts.shape)
+    rate_hz = counts.sum(axis=1) / n_frames * BURST_RATE_HZ
+    truth = Calibration(amplitude, decay_s, np.zeros(n_cells), noise_sd, rate_hz, np.zeros(n_cells, bool))
+    return traces.astype(np.float32), counts, truth
+
+
+def near_pairs(counts: np.ndarray) -> np.ndarray:
+    """Pairs of spikes at most two frames apart, summed over the last axis."""
+    total = (counts * (counts - 1) / 2).sum(axis=-1)
+    for lag in range(1, BURST_FRAMES + 1):
+        total = total + (counts[..., lag:] * counts[..., :-lag]).sum(axis=-1)
+    return total
+
+
+def joint_samples(quick: bool, seed: int) -> dict[str, dict[str, float]]:
+    """Both kinds of posterior on bursting cells: pairs in their samples against the truth."""
+    from antidrome.spikes.generative import LinearModel
+
+    n_cells, n_frames = (4, 600) if quick else (16, 3000)
+    traces, counts, truth = bursting(seed, n_cells, n_frames)
+    config = dataclasses.replace(BURST_FIT, sleep_steps=20, evaluate_every=20) if quick else BURST_FIT
+    true_pairs, table = near_pairs(counts), {}
+
+    def model(start: Calibration) -> LinearModel:
+        values = (start.amplitude, start.decay_s, np.full_like(start.decay_s, 0.08), start.baseline)
+        return LinearModel(*(jax.numpy.asarray(x, jax.numpy.float32) for x in values))
+
+    for kind in ("factorised", "autoregressive"):
+        settings = dataclasses.replace(config, posterior=dataclasses.replace(config.posterior, kind=kind))
+        fitted = fit(traces, BURST_RATE_HZ, settings, model=model, calibration=truth, seed=seed, progress=False)
+        found = infer(fitted, traces, n_samples=50, keep_samples=True, seed=seed)
+        pairs = near_pairs(np.asarray(found.samples, float))
+        table[kind] = {
+            "pairs_per_true_pair": float(pairs.mean(axis=0).sum() / true_pairs.sum()),
+            "pair_error": float(np.abs(pairs - true_pairs).mean() / true_pairs.mean()),
+            "r_of_pairs": float(np.corrcoef(pairs.mean(axis=0), true_pairs)[0, 1]),
+            "r": float(np.nanmean(correlation(found.mean.T, counts.T))),
+            "bound": fitted.bound,
+        }
+    return table
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmark."""
+    chosen = options(__doc__).parse_args(arguments)
+    enable_compilation_cache()
+    started = time.time()
+    runs: dict[str, Any] = {
+        "simulated": simulated(chosen.quick, chosen.seed),
+        "real": real(chosen.quick, chosen.seed),
+        "joint_samples": joint_samples(chosen.quick, chosen.seed),
+    }
+    for name in ("simulated", "real"):
+        columns = ["coverage", "coverage_active", "width", "windows"]
+        show(
+            f"{name.capitalize()}: counts in 1 s, 90 % intervals",
+            ["", "all windows", "not silent", "width (spikes)", "windows"],
+            [[key, *(row[c] for c in columns)] for key, row in runs[name].items()],
+        )
+    show(
+        "Joint samples of bursting cells",
+        ["posterior", "pairs per true pair", "error of pairs", "r of pairs over cells", "r", "bound"],
+        [[kind, *row.values()] for kind, row in runs["joint_samples"].items()],
+    )
+    means = {
+        f"{key}_{name}": float(np.mean([row[key] for row in runs[name].values()]))
+        for key in ("coverage", "coverage_active")
+        for name in ("simulated", "real")
+    }
+    pairs = {kind: row["pair_error"] for kind, row in runs["joint_samples"].items()}
+    headline = (
+        f"90 % intervals of counts in 1 s cover {means['coverage_simulated']:.0%} on simulated and"
+        f" {means['coverage_real']:.0%} on held-out real data ({means['coverage_active_simulated']:.0%} and"
+        f" {means['coverage_active_real']:.0%} without plainly silent windows); error of the number of neighbouring"
+        f" spike pairs in samples {pairs['autoregressive']:.2f} autoregressive, {pairs['factorised']:.2f} factorised."
+    )
+    finish({"headline": headline, **means, "pair_error": pairs, "runs": runs}, started, chosen.json)
+
+
+if __name__ == "__main__":
+    main()

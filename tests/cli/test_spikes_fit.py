@@ -1,0 +1,52 @@
+"""`antidrome spikes fit` and `antidrome spikes predict`: a recording in, a model out, spikes and times from it."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import antidrome as ad
+from antidrome.cli import main
+from antidrome.cli.spikes_fit import read_known
+from antidrome.errors import InputError
+
+
+@pytest.fixture
+def recording(tmp_path):
+    path = tmp_path / "traces.npz"
+    dff = ad.spikes.simulate(n_neurons=2, duration_s=30, frame_rate_hz=20, seed=3)["dff"]
+    np.savez(path, dff=dff.values, frame_rate_hz=20.0)
+    return str(path)
+
+
+@pytest.mark.slow
+def test_fit_then_predict(recording, tmp_path, capsys):
+    fit, spikes, times = (str(tmp_path / name) for name in ("fit.safetensors", "spikes.nc", "times.csv"))
+    assert main(["spikes", "fit", recording, "-o", fit, "--model", "simulations", "--steps", "2"]) == 0
+    assert "fit.safetensors" in capsys.readouterr().out
+    assert main(["spikes", "fit", recording, "-o", fit]) == 2
+    assert "exists" in capsys.readouterr().err
+    assert main(["spikes", "predict", recording, "--model", fit, "-o", spikes, "--times", times]) == 0
+    assert xr.load_dataset(spikes, engine="h5netcdf")["expected_spikes"].shape == (600, 2)
+    assert (tmp_path / "times.csv").read_text("utf-8").startswith("neuron,time_s,low_s,high_s,probability")
+    again = str(tmp_path / "again.nc")
+    assert main(["spikes", recording, "--model", fit, "-o", again]) == 0
+    assert main(["spikes", "predict", recording, "--model", fit, "-o", again, "--times", times]) == 2
+
+
+def test_a_model_is_needed_to_predict(recording, tmp_path, capsys):
+    assert main(["spikes", "predict", recording, "-o", str(tmp_path / "x.nc")]) == 2
+    assert "--model" in capsys.readouterr().err
+    assert main(["spikes", "predict", recording, "--model", "nowhere.safetensors", "-o", str(tmp_path / "x.nc")]) == 2
+    assert "nowhere.safetensors" in capsys.readouterr().err
+
+
+def test_known_spikes_are_read_or_refused(tmp_path):
+    path = tmp_path / "known.csv"
+    path.write_text("neuron,time_s\na,1.5\nb,2\na,3\n", "utf-8")
+    assert read_known(path) == {"a": [1.5, 3.0], "b": [2.0]}
+    path.write_text("neuron,time_s\na,soon\n", "utf-8")
+    with pytest.raises(InputError, match="row 2"):
+        read_known(path)
+    path.write_text("cell,time\na,1\n", "utf-8")
+    with pytest.raises(InputError, match="columns"):
+        read_known(path)

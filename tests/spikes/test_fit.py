@@ -1,0 +1,173 @@
+"""`SpikeVAE.fit` in both ways: what it keeps, what it says, saved and loaded, seen and unseen cells, bad input."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from sklearn.base import clone
+
+import antidrome as ad
+from antidrome.errors import InputError, ModelFileError
+from antidrome.spikes.adaptation import AdaptationConfig
+from antidrome.spikes.generative import AbstractGenerativeModel, decay_filter, parameter
+from antidrome.spikes.variational import FitConfig, PosteriorConfig
+
+RATE_HZ = 20.0
+SHORT = AdaptationConfig(steps=3, batch=4, simulated_cells=8, gain=-1.0)
+OWN = FitConfig(
+    sleep_steps=6,
+    wake_steps=3,
+    samples=3,
+    batch=6,
+    window_frames=80,
+    buffer_before=20,
+    buffer_after=10,
+    evaluate_every=3,
+    posterior=PosteriorConfig(filters=(6,), widths=(9,), last_width=5, features=4, units=6, max_count=2),
+)
+
+
+@pytest.fixture(scope="module")
+def dff():
+    recording = ad.spikes.simulate(n_neurons=4, duration_s=40, frame_rate_hz=RATE_HZ, seed=3)["dff"].copy(deep=True)
+    recording[:, 2] = 0.5
+    return recording
+
+
+@pytest.fixture(scope="module")
+def others():
+    return ad.spikes.simulate(n_neurons=2, duration_s=40, frame_rate_hz=RATE_HZ, seed=9)["dff"].assign_coords(
+        neuron=["unseen", "neuron-001"]
+    )
+
+
+@pytest.fixture(scope="module")
+def adapted(dff):
+    return ad.SpikeVAE("simulations", config=SHORT, seed=4).fit(dff, progress=False)
+
+
+@pytest.fixture(scope="module")
+def own(dff):
+    model = ad.SpikeVAE(posterior="factorised", superresolution=2, config=OWN, seed=4)
+    return model.fit(dff, known_spikes={"neuron-001": [3.0, 4.2]}, progress=False)
+
+
+def agree(a, b):
+    for name in a.data_vars:
+        np.testing.assert_allclose(a[name], b[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_the_adapted_network_is_kept_and_described(adapted, dff):
+    parameters = adapted.generative_parameters_
+    assert list(parameters["neuron"].values) == list(dff["neuron"].values)
+    assert np.isnan(parameters["amplitude"].values[2])
+    assert (parameters["amplitude"].values[[0, 1, 3]] > 0).all()
+    assert parameters["decay_s"].attrs["units"] == "s"
+    assert [row["mixture"] for row in adapted.report_["candidates"]] == [0.0, 1.0, 0.5]
+    assert any("1 neurons show no variation" in note for note in adapted.notes_)
+    assert adapted.frame_rate_hz_ == RATE_HZ
+
+
+def test_uses_of_a_fit(adapted, dff, others):
+    for recording in (dff, others):
+        result = adapted.predict(recording, samples=3, progress=False)
+        assert result["samples"].dims == ("sample", "time", "neuron")
+        explained = adapted.reconstruct(recording)
+        assert explained.dims == ("time", "neuron")
+        assert float(((explained - recording) ** 2).mean()) < float(recording.var())
+        assert np.isfinite(adapted.score(recording))
+    assert adapted.sample(others, n_samples=5).sizes["sample"] == 5
+    assert set(adapted.spike_times(dff).data_vars) == {"neuron", "time_s", "low_s", "high_s", "probability"}
+
+
+def test_a_fit_is_saved_and_loaded_and_named_as_a_model(adapted, dff, tmp_path):
+    path = tmp_path / "fit.safetensors"
+    adapted.save(path)
+    expected = adapted.predict(dff, samples=2, progress=False)
+    loaded = ad.SpikeVAE.load(path, seed=4)
+    agree(loaded.predict(dff, samples=2, progress=False), expected)
+    agree(ad.SpikeVAE(path, seed=4).predict(dff, samples=2, progress=False), expected)
+    xr.testing.assert_allclose(loaded.generative_parameters_, adapted.generative_parameters_)
+    assert loaded.notes_ == adapted.notes_
+    assert not hasattr(clone(loaded), "inference_")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelFileError):
+        ad.SpikeVAE.load(path)
+
+
+def test_without_gain_the_start_stays(dff):
+    strict = AdaptationConfig(steps=1, batch=2, simulated_cells=8, gain=1.0, mixtures=(1.0,))
+    model = ad.SpikeVAE("simulations", config=strict).fit(dff, progress=False)
+    assert model.report_["mixture"] == 0
+    assert "kept the network that it started from" in model.notes_[0]
+    agree(model.predict(dff, progress=False), ad.SpikeVAE("simulations").predict(dff, progress=False))
+
+
+@pytest.mark.slow
+def test_several_sessions_and_chunks(dff, others):
+    sessions = {"one": dff.chunk(neuron=2), "two": others.isel(time=slice(0, 600))}
+    model = ad.SpikeVAE("simulations", config=SHORT).fit(sessions, progress=False)
+    assert model.generative_parameters_.sizes["neuron"] == 6
+    with pytest.raises(InputError, match="no session"):
+        model.fit(sessions, known_spikes={"three": {}}, progress=False)
+
+
+@pytest.mark.slow
+def test_a_network_of_its_own(own, dff, others, tmp_path):
+    assert list(own.generative_parameters_["neuron"].values) == ["neuron-000", "neuron-001", "neuron-003"]
+    result = own.predict(dff, samples=3, progress=False)
+    assert result["samples"].shape == (3, 800, 4)
+    assert np.isnan(result["expected_spikes"].values[:, 2]).all()
+    assert np.isfinite(result["expected_spikes"].values[:, [0, 1, 3]]).all()
+    assert (result["spike_probability"].fillna(0) <= 1).all()
+    own.save(tmp_path / "own.safetensors")
+    agree(ad.SpikeVAE.load(tmp_path / "own.safetensors", seed=4).predict(dff, samples=3, progress=False), result)
+    agree(own.predict(dff.chunk(neuron=2), samples=3, progress=False).compute(), result)
+    assert np.isfinite(own.predict(others, progress=False)["expected_spikes"]).all()
+    assert np.isfinite(own.score(others))
+    assert own.reconstruct(others).shape == others.shape
+    with pytest.raises(InputError, match="knows no other rate"):
+        own.predict(dff.values, 40.0, progress=False)
+
+
+class Square(AbstractGenerativeModel):
+    amplitude: object = parameter("positive")
+    decay_s: object = parameter("positive")
+    baseline: object = parameter()
+    exponent: object = parameter("positive", shared=True)
+
+    def fluorescence(self, spikes, step_s):
+        calcium = decay_filter(spikes, np.exp(-step_s) ** (1 / self.decay_s))
+        return self.amplitude * (calcium + 1e-6) ** self.exponent + self.baseline
+
+
+@pytest.mark.slow
+def test_a_model_of_the_users_own(dff, tmp_path):
+    def build(start):
+        return Square(start.amplitude, start.decay_s, start.baseline, np.ones(1))
+
+    model = ad.SpikeVAE(None, posterior="autoregressive", generative=build, config=OWN).fit(dff, progress=False)
+    assert model.generative_parameters_["exponent"].dims == ("exponent_0",)
+    model.save(tmp_path / "mine.safetensors")
+    with pytest.raises(InputError, match="generative"):
+        ad.SpikeVAE.load(tmp_path / "mine.safetensors")
+    loaded = ad.SpikeVAE.load(tmp_path / "mine.safetensors", generative=build)
+    agree(loaded.predict(dff, progress=False), model.predict(dff, progress=False))
+
+
+def test_settings_that_do_not_go_together_are_refused(dff):
+    for changes, message in (
+        ({"posterior": "gaussian"}, "posterior is 'gaussian'"),
+        ({"superresolution": 4}, "superresolution is 4"),
+        ({"generative": "lineer"}, "Did you mean 'linear'"),
+        ({"model": None}, "model is None"),
+        ({"config": OWN}, "expects an AdaptationConfig"),
+        ({"posterior": "factorised", "config": SHORT}, "expects a FitConfig"),
+        ({"amplitude_factors": ()}, "amplitude_factors"),
+        ({"posterior": "factorised", "generative": lambda start: start}, "AbstractGenerativeModel"),
+    ):
+        with pytest.raises(InputError, match=message):
+            ad.SpikeVAE(**{"model": "simulations", **changes}).fit(dff, progress=False)
+    with pytest.raises(InputError, match="nothing to infer with"):
+        ad.SpikeVAE(None).predict(dff)
+    with pytest.raises(InputError, match="nothing to learn from"):
+        ad.SpikeVAE().fit(dff * 0, progress=False)

@@ -1,0 +1,66 @@
+"""Known spikes: times and counts on the grid, and what cannot be used."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from antidrome.errors import InputError
+from antidrome.recordings import from_array
+from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.known import known_counts
+
+RATE_HZ = 10.0
+
+
+@pytest.fixture
+def recording():
+    array = from_array(
+        np.random.default_rng(0).standard_normal((20, 3)), RATE_HZ, quantity="dff", neuron=["a", "b", "c"]
+    )
+    time = (np.arange(20) + 0.5) / RATE_HZ
+    return array.assign_coords(time=time + np.where(np.arange(20) >= 10, 0.3, 0.0))
+
+
+def place(known, recording, steps=1, chosen=(0, 1, 2)):
+    grid = FrameGrid.of(recording["time"].values, RATE_HZ)
+    return known_counts(known, recording, np.array(chosen), grid, RATE_HZ, steps)
+
+
+def test_times_fall_into_their_frames_and_gaps_are_unknown(recording):
+    counts = place({"b": [0.02, 0.05, 0.31, 1.15, 1.35]}, recording)
+    assert counts.shape == (3, 23)
+    assert np.isnan(counts[[0, 2]]).all()
+    assert counts[1, 0] == 2
+    assert counts[1, 3] == 1
+    assert np.isnan(counts[1, 10:13]).all()
+    assert counts[1, 13] == 1
+    assert np.nansum(counts[1]) == 4
+
+
+def test_times_fall_into_steps_of_their_frames(recording):
+    counts = place({"a": [0.02, 0.08]}, recording, steps=2)
+    assert counts.shape == (3, 46)
+    np.testing.assert_array_equal(counts[0, :3], [1, 1, 0])
+
+
+def test_counts_by_frame(recording):
+    values = np.full((20, 1), np.nan)
+    values[:5] = 1
+    counts = place(xr.DataArray(values, dims=("time", "neuron"), coords={"neuron": ["c"]}), recording)
+    assert np.nansum(counts[2]) == 5
+    assert np.isnan(counts[:2]).all()
+
+
+def test_what_cannot_be_used_is_refused(recording):
+    assert place(None, recording) is None
+    with pytest.raises(InputError, match="no neuron 'd'"):
+        place({"d": [1.0]}, recording)
+    with pytest.raises(InputError, match="finite times"):
+        place({"a": [np.nan]}, recording)
+    with pytest.raises(InputError, match="expected"):
+        place([1, 2], recording)
+    bad = xr.DataArray(np.full((20, 1), -1.0), dims=("time", "neuron"), coords={"neuron": ["a"]})
+    with pytest.raises(InputError, match="negative"):
+        place(bad, recording)
+    with pytest.raises(InputError, match="dimensions"):
+        place(bad.isel(time=slice(5)), recording)

@@ -1,0 +1,58 @@
+"""Spike times: mass becomes spikes, times are finer than frames, intervals hold the truth."""
+
+import numpy as np
+import pytest
+
+import antidrome as ad
+from antidrome.spikes.times import place_with_uncertainty
+
+
+def edges(n, width=0.1):
+    return np.column_stack([np.arange(n) * width, np.arange(1, n + 1) * width])
+
+
+def test_a_certain_spike_lies_in_the_middle_of_its_frame():
+    expected = np.zeros(20)
+    expected[7] = 1.0
+    found = place_with_uncertainty(expected, edges(20))
+    np.testing.assert_allclose(found.time_s, 0.75)
+    np.testing.assert_allclose([found.low_s[0], found.high_s[0]], [0.705, 0.795])
+    assert found.probability == pytest.approx(1.0)
+
+
+def test_a_spike_between_two_frames_lies_between_them():
+    expected = np.zeros(20)
+    expected[7], expected[8] = 0.25, 0.75
+    found = place_with_uncertainty(expected, edges(20))
+    assert found.time_s[0] == pytest.approx(0.8 + 0.1 / 3)
+
+
+def test_a_burst_gives_as_many_spikes_as_its_mass():
+    expected = np.r_[np.zeros(5), 2.0, 1.0, np.zeros(5), 0.3, 0, np.nan]
+    found = place_with_uncertainty(expected, edges(len(expected)))
+    assert len(found.time_s) == 3
+    assert (np.diff(found.time_s) > 0).all()
+    assert (found.low_s < found.time_s).all()
+    assert (found.time_s < found.high_s).all()
+
+
+def test_nothing_gives_nothing():
+    assert len(place_with_uncertainty(np.full(10, 0.01), edges(10)).time_s) == 0
+
+
+def test_isolated_spikes_are_found_within_their_intervals():
+    rng = np.random.default_rng(0)
+    rate, true = 30.0, np.arange(3.0, 58.0, 4.0) + rng.uniform(-0.5, 0.5, 14)
+    fine = np.arange(int(60 * rate) * 16) / (16 * rate)
+    since = np.maximum(fine[:, None] - true, 0)
+    response = (np.exp(-since / 0.5) - np.exp(-since / 0.02)).sum(axis=1)
+    dff = response.reshape(-1, 16).mean(axis=1) + 0.04 * rng.standard_normal(1800)
+    recording = ad.recordings.from_array(dff[:, None], rate, quantity="dff")
+    recording = recording.assign_coords(time=(np.arange(1800) + 0.5) / rate)
+    times = ad.SpikeVAE().spike_times(recording)
+    error = np.abs(times["time_s"].values[:, None] - true).min(axis=0)
+    assert np.median(error) < 1 / rate
+    near = np.abs(times["time_s"].values[:, None] - true).argmin(axis=0)
+    inside = (times["low_s"].values[near] <= true) & (true <= times["high_s"].values[near])
+    assert inside.mean() >= 0.6
+    assert set(times["neuron"].values) == {str(recording["neuron"].values[0])}
