@@ -47,3 +47,27 @@ def test_outputs_are_not_overwritten_unasked(sheet, tmp_path, capsys) -> None:
     assert main(["dimension", str(sheet), "-o", str(tmp_path / "result.txt")]) == 2
     assert "written as .json or .nc" in capsys.readouterr().err
     assert main(["dimension"]) == 2
+
+
+def test_a_page_is_written_beside(sheet, tmp_path, capsys) -> None:
+    page = tmp_path / "page.html"
+    command = ["dimension", str(sheet), "--neighbours", "8", "--blocks", "none", "--report", str(page)]
+    assert main(command) == 0
+    assert "Dependence on distance" in page.read_text("utf-8")
+    assert str(page) in capsys.readouterr().out.replace("\n", "")
+    assert main(command) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_population_with_its_controls(rng, tmp_path, capsys) -> None:
+    latents = np.cumsum(rng.standard_normal((200, 2)), axis=0)
+    np.save(tmp_path / "traces.npy", latents @ rng.standard_normal((2, 8)) + rng.standard_normal((200, 8)))
+    page = tmp_path / "page.html"
+    command = ["dimension", str(tmp_path / "traces.npy"), "--population", "--report", str(page)]
+    assert main([*command, "-o", str(tmp_path / "result.nc")]) == 0
+    shown = capsys.readouterr().out
+    assert "200 points and 8 neurons" in " ".join(shown.split())
+    assert "against neurons" in shown
+    assert "Dependence on the number of neurons" in page.read_text("utf-8")
+    with xr.open_dataset(tmp_path / "result.nc", engine="h5netcdf") as result:
+        assert "dimension_by_neurons" in result

@@ -68,3 +68,14 @@ def test_what_cannot_be_used_is_a_sentence(folder, capsys, options, message) -> 
     error = capsys.readouterr().err
     assert message in " ".join(error.split())
     assert "Traceback" not in error
+
+
+def test_a_page_with_accuracies(folder, capsys) -> None:
+    command = ["dimension", "layers", "--network", "net.safetensors", *MAKE, "--data", "data.npy"]
+    (folder / "accuracy.json").write_text('{"net": 0.9}')
+    assert main([*command, "--accuracy", "accuracy.json", "--report", "page.html"]) == 0
+    assert "Intrinsic dimension across layers" in (folder / "page.html").read_text("utf-8")
+    capsys.readouterr()
+    (folder / "accuracy.json").write_text("[0.9]")
+    assert main([*command, "--accuracy", "accuracy.json", "--report", "other.html"]) == 2
+    assert "JSON object of numbers" in capsys.readouterr().err

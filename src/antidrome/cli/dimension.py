@@ -6,24 +6,14 @@ import dataclasses
 import json as json_format
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from antidrome.cli.text import printable
 from antidrome.errors import AntidromeError, InputError
 
 if TYPE_CHECKING:
     import xarray as xr
-
-NAMES = {
-    "two_nn": "TwoNN (fit)",
-    "mle": "TwoNN (maximum likelihood)",
-    "censored": "TwoNN (censored likelihood)",
-    "bayes": "TwoNN (Bayes)",
-    "levina_bickel": "Levina–Bickel",
-    "abide": "at a selected scale (ABIDE)",
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,32 +47,47 @@ class Dimension:
     """Print JSON on standard output instead of tables."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Also write the results: a .json file, or for one file of points a .nc file."""
+    population: bool = False
+    """The files are recordings (time × neuron): the dimension of the population's states, with its controls."""
+    report: Path | None = None
+    """Also write a page (.html) with figures."""
     overwrite: bool = False
-    """Replace the output file if it exists."""
+    """Replace files that exist."""
 
 
 def run(config: Dimension) -> int:
     """Estimate, print, write; return the exit code (0 or 2)."""
     if not config.paths:
         raise InputError("No file was given; name at least one: antidrome dimension FILE…")
+    from antidrome.cli import dimension_output as written
+
     _check_output(config)
     results = [_estimated(path, config) for path in config.paths]
-    document = [_plain(path, result) for path, result in zip(config.paths, results, strict=True)]
+    document = [written.plain(path, result) for path, result in zip(config.paths, results, strict=True)]
     if config.json:
         sys.stdout.write(json_format.dumps(document, indent=2) + "\n")
     else:
         for path, result in zip(config.paths, results, strict=True):
-            _write_table(path, result)
+            written.write_table(path, result)
     if config.output is not None:
-        _write(config.output, document, results)
+        written.write(config.output, document, results)
+    if config.report is not None:
+        title = "Dimension of populations" if config.population else "Intrinsic dimension of points"
+        lede = "How many numbers describe a state." if config.population else "How many numbers describe a point."
+        found = [result for result in results if not isinstance(result, str)]
+        named = dict(zip(written.names_of([Path(one.attrs["source"]) for one in found]), found, strict=True))
+        written.write_report(config.report, named, title, lede, config.seed)
+        if found and not config.json:
+            sys.stdout.write(f"{config.report}\n")
     return 2 if any(isinstance(result, str) for result in results) else 0
 
 
 def _check_output(config: Dimension) -> None:
+    for path in (config.output, config.report):
+        if path is not None and path.exists() and not config.overwrite:
+            raise InputError(f"{path} exists; give --overwrite to replace it.")
     if config.output is None:
         return
-    if config.output.exists() and not config.overwrite:
-        raise InputError(f"{config.output} exists; give --overwrite to replace it.")
     if config.output.suffix not in (".json", ".nc"):
         raise InputError(f"{config.output}: results are written as .json or .nc.")
     if config.output.suffix == ".nc" and len(config.paths) > 1:
@@ -91,23 +96,8 @@ def _check_output(config: Dimension) -> None:
 
 def _estimated(path: Path, config: Dimension) -> xr.Dataset | str:
     """The result, or why there is none."""
-    from antidrome.core.executor import open_executor
-    from antidrome.dimension.estimating import estimate
-    from antidrome.dimension.reading import read_points
-
     try:
-        points, notes = read_points(path, series=config.series, drop_missing=config.drop_missing)
-        with open_executor(cluster=config.cluster) as executor:
-            result = estimate(
-                points,
-                metric=config.metric,
-                duplicates=config.duplicates,
-                discard_fraction=config.discard_fraction,
-                n_neighbours=config.neighbours,
-                blocks=None if config.blocks == "none" else config.blocks,
-                seed=config.seed,
-                executor=executor,
-            )
+        result, notes = _of_population(path, config) if config.population else _of_points(path, config)
     except AntidromeError as error:
         return str(error)
     except OSError as error:
@@ -115,78 +105,29 @@ def _estimated(path: Path, config: Dimension) -> xr.Dataset | str:
     return result.assign_attrs(notes=[*notes, *result.attrs["notes"]], source=str(path))
 
 
-def _plain(path: Path, result: xr.Dataset | str) -> dict[str, Any]:
-    """A result as JSON; numbers that are not finite are null."""
-    if isinstance(result, str):
-        return {"path": str(path), "error": result}
+def _of_points(path: Path, config: Dimension) -> tuple[xr.Dataset, list[str]]:
+    from antidrome.core.executor import open_executor
+    from antidrome.dimension.estimating import estimate
+    from antidrome.dimension.reading import read_points
 
-    def finite(value: Any) -> Any:
-        if isinstance(value, list):
-            return [finite(one) for one in value]
-        return None if isinstance(value, float) and value - value != 0 else value
-
-    values = {str(name): finite(array.values.tolist()) for name, array in result.variables.items()}
-    return {"path": str(path), **values, **{key: finite(value) for key, value in result.attrs.items()}}
-
-
-def _write(output: Path, document: list[dict[str, Any]], results: list[xr.Dataset | str]) -> None:
-    from antidrome.core.files import atomic_write
-
-    with atomic_write(output) as temporary:
-        if output.suffix == ".json":
-            Path(temporary).write_text(json_format.dumps(document, indent=1) + "\n", encoding="utf-8")
-            return
-        result = results[0]
-        if isinstance(result, str):
-            raise InputError(f"Nothing was written to {output}: {result}")
-        storable = result.assign_attrs(notes=json_format.dumps(result.attrs["notes"]))
-        storable.to_netcdf(temporary, engine="h5netcdf")
-
-
-def _write_table(path: Path, result: xr.Dataset | str) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    console.print(Text(printable(str(path)), style="bold"))
-    if isinstance(result, str):
-        console.print(Text(f"  no estimate: {printable(result)}\n", style="bold red"))
-        return
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("estimator")
-    for name in ("dimension", "standard error", "90 % interval"):
-        table.add_column(name, justify="right")
-    for name in result["estimator"].values:
-        row = result.sel(estimator=name)
-        interval = f"{row['low'].item():.2f} – {row['high'].item():.2f}"
-        table.add_row(
-            NAMES[str(name)], f"{row['dimension'].item():.2f}", f"{row['standard_error'].item():.2f}", interval
+    points, notes = read_points(path, series=config.series, drop_missing=config.drop_missing)
+    with open_executor(cluster=config.cluster) as executor:
+        result = estimate(
+            points,
+            metric=config.metric,
+            duplicates=config.duplicates,
+            discard_fraction=config.discard_fraction,
+            n_neighbours=config.neighbours,
+            blocks=None if config.blocks == "none" else config.blocks,
+            seed=config.seed,
+            executor=executor,
         )
-    console.print(table)
-    for line in _lines(result):
-        console.print(Text(printable(f"  {line}")))
-    style = "green" if result.attrs["verdict"] == "reliable" else "yellow"
-    bound = " A lower bound." if result.attrs["lower_bound"] else ""
-    console.print(Text(printable(f"  {result.attrs['verdict']}: {result.attrs['reason']}{bound}"), style=style))
-    for note in result.attrs["notes"]:
-        console.print(Text(printable(f"  note: {note}"), style="dim"))
-    console.print()
+    return result, notes
 
 
-def _lines(result: xr.Dataset) -> list[str]:
-    """What is known of the scale, and the linear companions, in words."""
-    n, used = int(result["n_points"]), int(result["n_used"])
-    lines = [f"estimated from {n} points ({used} ratios), at the scale of their nearest neighbours"]
-    if "block_dimension" in result:
-        pairs = zip(result["block_points"].values, result["block_dimension"].values, strict=True)
-        lines.append("against N: " + ", ".join(f"{size}: {value:.2f}" for size, value in pairs))
-    pairs = zip(result["scale_rank"].values, result["gride"].values, strict=True)
-    lines.append("against neighbour rank (Gride): " + ", ".join(f"{rank}: {value:.2f}" for rank, value in pairs))
-    if "pca_dimension" in result:
-        lines.append(
-            f"linear: {int(result['pca_dimension'])} components for 90 % of the variance, participation ratio"
-            f" {result['participation_ratio'].item():.1f}"
-        )
-    return lines
+def _of_population(path: Path, config: Dimension) -> tuple[xr.Dataset, list[str]]:
+    from antidrome.dimension.populations import population
+    from antidrome.dimension.reading import read_points
+
+    recording, notes = read_points(path, series=config.series)
+    return population(recording, discard_fraction=config.discard_fraction, seed=config.seed), notes

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from antidrome.cli.dimension_output import names_of, write_report
 from antidrome.cli.text import printable
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 
@@ -48,14 +50,20 @@ class DimensionLayers:
     """Data points per pass."""
     seed: int = 0
     """Seed of all draws."""
+    report: Path | None = None
+    """Also write a page (.html) with figures."""
+    accuracy: Path | None = None
+    """JSON file, network (stem of its file) to accuracy: drawn against the last hidden layer's dimension."""
     overwrite: bool = False
-    """Replace the output file if it exists."""
+    """Replace files that exist."""
 
 
 def run(config: DimensionLayers) -> int:
     """Estimate, print a table, write the result; return 0."""
-    if config.output is not None and config.output.exists() and not config.overwrite:
-        raise InputError(f"{config.output} exists; give --overwrite to replace it.")
+    for path in (config.output, config.report):
+        if path is not None and path.exists() and not config.overwrite:
+            raise InputError(f"{path} exists; give --overwrite to replace it.")
+    accuracy = None if config.accuracy is None else _accuracy(config.accuracy)
     import numpy as np
 
     from antidrome.dimension.networks.profile import layers
@@ -78,7 +86,22 @@ def run(config: DimensionLayers) -> int:
     if config.output is not None:
         _write_netcdf(result, config.output)
         sys.stdout.write(f"{config.output}\n")
+    if config.report is not None:
+        lede = "How many numbers describe what each layer represents."
+        write_report(config.report, result, "Dimension across layers", lede, config.seed, accuracy=accuracy)
+        sys.stdout.write(f"{config.report}\n")
     return 0
+
+
+def _accuracy(path: Path) -> dict[str, float]:
+    """Network to accuracy, from a JSON object of numbers."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): float(value) for name, value in found.items()}
+    except OSError as error:
+        raise FileFormatError(f"{path}: {error.strerror}.") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FileFormatError(f'{path}: expected a JSON object of numbers such as {{"resnet": 0.93}}.') from error
 
 
 def open_network(path: Path, architecture: str | None) -> Any:
@@ -151,8 +174,7 @@ def _names(paths: tuple[Path, ...]) -> dict[str, Path]:
     """Networks by the stems of their files; by their whole names where stems are equal."""
     if not paths:
         raise InputError("No network was given; name at least one: --network FILE.")
-    stems = [path.stem for path in paths]
-    return {path.stem if stems.count(path.stem) == 1 else str(path): path for path in paths}
+    return dict(zip(names_of(paths), paths, strict=True))
 
 
 def _made(architecture: str) -> Any:

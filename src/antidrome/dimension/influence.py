@@ -36,7 +36,7 @@ def influence(
 
 
 def _of_line(x: Float[np.ndarray, " n"], discard_fraction: float) -> Float[np.ndarray, " n"]:
-    """Of the line through the origin, d = ∫ Q y du / ∫ Q² du with the quantiles Q and y = −log(1 − u), u below the cut.
+    """Of the line through the origin: d = ∫ Q y du / ∫ Q² du with quantiles Q, y = −log(1 − u), to the cut.
 
     Both integrals are L-statistics, whose influence is −∫ (1[x ≤ t] − F(t)) J(F(t)) dt (Serfling 1980, 8.2.4).
     """

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import mmap
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Shaped
 
 from antidrome.errors import InputError
 
@@ -46,7 +48,7 @@ class Points:
         """Whether any row can be had without reading a file."""
         return isinstance(self.source, np.ndarray) and not isinstance(self.source, np.memmap)
 
-    def rows(self, start: int, stop: int, columns: slice = slice(None)) -> Num[np.ndarray, "rows columns"]:
+    def rows(self, start: int, stop: int, columns: slice = slice(None)) -> Shaped[np.ndarray, "rows columns"]:
         """Rows start…stop of this selection, as stored; a view where that is possible."""
         if self.selected is not None:
             return self.take(self.selected[start:stop], columns, mapped=True)
@@ -109,19 +111,41 @@ def as_points(points: Any) -> Points:
     """
     if isinstance(points, Points):
         return points
+    _refuse_what_is_no_array(points)
     if hasattr(points, "dims") and hasattr(points, "data"):  # xarray
         points = points.data
-    if not all(hasattr(points, name) for name in ("shape", "dtype", "__getitem__")):
+    if hasattr(points, "detach") or not all(hasattr(points, name) for name in ("shape", "dtype", "__getitem__")):
         points = _as_array(points)
+    if any(length != length for length in points.shape):
+        raise InputError("The dask array does not know its own length; call compute_chunk_sizes() on it first.")
     if len(points.shape) == 1:
         points = points[:, None] if isinstance(points, np.ndarray) else np.asarray(points)[:, None]
     if len(points.shape) < 2 or 0 in points.shape:
         raise InputError(f"The points have the shape {tuple(points.shape)}; expected (points, numbers per point).")
     if np.dtype(points.dtype).kind not in "biuf":
-        raise InputError(f"The points are of type {points.dtype}; expected real numbers.")
+        raise InputError(f"The points are of type {points.dtype}; expected real numbers, such as float32 or integers.")
     if np.dtype(points.dtype).itemsize > 8:
         raise InputError(f"The points are of type {points.dtype}; convert them to float64.")
     return Points(points)
+
+
+def _refuse_what_is_no_array(points: Any) -> None:
+    """A sentence for what is often given by mistake, or would lose something on the way to an array."""
+    what = type(points).__name__
+    if isinstance(points, str | os.PathLike):
+        raise InputError(
+            f"The points are the path {str(points)!r}; open it first (np.load(path, mmap_mode='r'), zarr.open(path)),"
+            " or use the command: antidrome dimension FILE."
+        )
+    if isinstance(points, Mapping) or not (hasattr(points, "__len__") or hasattr(points, "shape")):
+        raise InputError(f"The points are a {what}; expected one array (points, numbers per point).")
+    if isinstance(points, np.ma.MaskedArray) and np.ma.is_masked(points):
+        raise InputError(
+            f"{int(np.ma.getmaskarray(points).sum())} values of the points are masked; distances need all of them."
+            " Leave such points or columns out first."
+        )
+    if type(points).__module__.startswith("scipy.sparse"):
+        raise InputError("The points are a sparse matrix; give points.toarray() (distances need all the zeros).")
 
 
 def _reopen(where: tuple, selected: np.ndarray | None) -> Points:
@@ -131,11 +155,18 @@ def _reopen(where: tuple, selected: np.ndarray | None) -> Points:
 
 def _as_array(points: Any) -> np.ndarray:
     if hasattr(points, "detach"):  # a torch tensor
-        points = points.detach().cpu().numpy()
+        points = points.detach().cpu()
+        points = (points.float() if str(points.dtype) == "torch.bfloat16" else points).numpy()
+    if hasattr(points, "select_dtypes"):  # a table of pandas
+        texts = [str(name) for name, dtype in points.dtypes.items() if dtype.kind not in "biuf"]
+        if texts:
+            raise InputError(f"Column {texts[0]!r} of the table is not of numbers; leave such columns out.")
     try:
         return np.asarray(points)
     except ValueError as error:
-        raise InputError(f"The points are not one array: {error}.") from error
+        raise InputError(
+            f"The points are not one array of numbers: {' '.join(str(error).split()).rstrip('.')}."
+        ) from error
 
 
 def _flat(array: np.ndarray) -> np.ndarray:

@@ -95,8 +95,8 @@ def goodness_of_fit(mu: Float[np.ndarray, " n"], dimension: float) -> float:
 
 def check_discard(discard_fraction: float) -> float:
     """A fraction in [0, 1), or InputError."""
-    if not 0 <= discard_fraction < 1:
-        raise InputError(f"discard_fraction is {discard_fraction}; expected a fraction from 0 to below 1.")
+    if not isinstance(discard_fraction, int | float | np.number) or not 0 <= discard_fraction < 1:
+        raise InputError(f"discard_fraction is {discard_fraction!r}; expected a fraction from 0 to below 1.")
     return discard_fraction
 
 

@@ -1,12 +1,36 @@
 """What the intrinsic dimension contributes to each section of the page."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from antidrome.report.charts import Chart, panels
+from antidrome.report.dimension_charts import (
+    accuracy_chart,
+    classes_charts,
+    estimators_chart,
+    layer_scale_charts,
+    layers_chart,
+    points_scale_charts,
+    population_charts,
+)
 from antidrome.report.page import Part, render
 
 if TYPE_CHECKING:
     import xarray as xr
+
+UNITS = "Dimensions have no unit; they are estimated at the stated number of points and at the scale of neighbours."
+MAX_ROWS = 1000
+CAVEATS = (
+    "Flattening or pooling a layer, normalising it, and the number of points change the figure more than the estimator"
+    " does: compare figures that were made alike.",
+    "Estimates can rise from one layer to the next although the dimension of the set of points cannot (Schulte and"
+    " Rügamer 2026): they describe the points at the scale of their neighbours.",
+)
+LEVELS = {"good": ("✓", "good"), "care": ("!", "care"), "fact": ("i", "fact")}
 
 
 def population_part(found: "Mapping[str, xr.Dataset]") -> Part:
@@ -17,6 +41,141 @@ def population_part(found: "Mapping[str, xr.Dataset]") -> Part:
     found
         Session id to what `antidrome.dimension.population` returned.
     """
-    statements = [f"{name}: {one.attrs['verdict']}" for name, one in found.items()]
-    keys = sorted({str(key) for one in found.values() for key in one.attrs["citations"]})
-    return Part(sections={"trust": render("statements", title="Dimension", statements=statements)}, citations=keys)
+    statements = [
+        _statement("fact", f"{name}: {' '.join(_texts(one.attrs['verdict']))}") for name, one in found.items()
+    ]
+    rows = [
+        [
+            name,
+            _number(one.attrs["n_neurons"], 0),
+            _number(one.attrs["n_points"], 0),
+            _plus_minus(one),
+            _number(one["shuffled_dimension"].mean(), 1),
+            _number(one["dimension_apart"], 1),
+            _number(one["pca_dimension"], 0),
+            _number(one["participation_ratio"], 1),
+        ]
+        for name, one in found.items()
+    ]
+    columns = ["session", "neurons", "points", "dimension ± SE", "neurons shifted", "without neighbours in time"]
+    columns += ["PCA, 90 %", "participation ratio"]
+    return _part("Dimension of the population", population_charts(found), statements, columns, rows, found.values())
+
+
+def points_part(found: "Mapping[str, xr.Dataset]") -> Part:
+    """The share of the page of sets of points.
+
+    Parameters
+    ----------
+    found
+        Name to what `antidrome.dimension.estimate` returned.
+    """
+    statements = []
+    for name, one in found.items():
+        reliable = one.attrs["verdict"] == "reliable" and not int(one.attrs["lower_bound"])
+        bound = " A lower bound." if int(one.attrs["lower_bound"]) else ""
+        text = f"{name}: {one.attrs['verdict']}. {one.attrs['reason']}{bound}"
+        statements.append(_statement("good" if reliable else "care", text))
+        statements += [_statement("fact", f"{name}: {note}") for note in _texts(one.attrs["notes"])]
+    rows = [
+        [
+            name,
+            str(row["estimator"].item()).replace("_", " "),
+            _number(row["dimension"], 2),
+            _number(row["standard_error"], 2),
+            f"{_number(row['low'], 2)} – {_number(row['high'], 2)}",
+            _number(one["n_points"], 0),
+            _number(one["n_used"], 0),
+        ]
+        for name, one in found.items()
+        for row in (one.sel(estimator=label) for label in one["estimator"].values)
+    ]
+    columns = ["points", "estimator", "dimension", "standard error", "90 % interval", "N", "ratios"]
+    charts = [estimators_chart(found), *points_scale_charts(found)]
+    return _part("Intrinsic dimension of points", charts, statements, columns, rows, found.values())
+
+
+def layers_part(found: "xr.Dataset", accuracy: Mapping[str, float] | None = None) -> Part:
+    """The share of the page of the layers of networks.
+
+    Parameters
+    ----------
+    found
+        What `antidrome.dimension.layers` returned.
+    accuracy
+        Network to its accuracy, where the figure against the dimension of the last hidden layer is wanted.
+    """
+    against = accuracy_chart(found, accuracy) if accuracy else None
+    charts = [layers_chart(found), *([against] if against else []), *layer_scale_charts(found), *classes_charts(found)]
+    rows, bounds, total = [], 0, 0
+    for name in found["network"].values:
+        for layer in found["layer"].values:
+            one = found.sel({"network": name, "layer": layer, "class": "all"})
+            if not int(one["width"]):
+                continue
+            total += 1
+            bounds += bool(one["lower_bound"] == 1)
+            rows.append(
+                [
+                    str(name),
+                    str(layer),
+                    _number(one["relative_depth"], 2),
+                    _number(one["width"], 0),
+                    _plus_minus(one),
+                    _number(one["pca_dimension"], 0),
+                    _number(one["n_points"], 0),
+                    str(one["verdict"].item()) or str(one["reason"].item()),
+                ]
+            )
+    statements = [_statement("care" if bounds else "good", f"{bounds} of {total} estimates are lower bounds.")]
+    statements += [_statement("fact", note) for note in _texts(found.attrs["notes"])]
+    columns = ["network", "layer", "relative depth", "width", "dimension ± SE", "PCA, 90 %", "N", "verdict"]
+    return _part("Dimension across layers", charts, statements, columns, rows, [found])
+
+
+def _part(
+    title: str,
+    charts: Sequence[Chart],
+    statements: list[dict[str, str]],
+    columns: list[str],
+    rows: list[list[str]],
+    results: "Iterable[xr.Dataset]",
+) -> Part:
+    html, figures = panels(charts)
+    everything = [*statements, *(_statement("fact", text) for text in CAVEATS)]
+    table = {"columns": columns, "rows": rows[:MAX_ROWS], "n_left_out": max(0, len(rows) - MAX_ROWS)}
+    keys = {key for one in results for key in _texts(one.attrs["citations"])}
+    return Part(
+        sections={
+            "results": render("dimension_results", title=title, charts=html),
+            "trust": render("dimension_trust", title=title, statements=everything),
+            "tables": render("dimension_tables", title=title, **table),
+        },
+        figures=figures,
+        citations=sorted(keys),
+    )
+
+
+def _statement(level: str, text: str) -> dict[str, str]:
+    sign, word = LEVELS[level]
+    return {"level": level, "sign": sign, "word": word, "text": text}
+
+
+def _texts(value: Any) -> list[str]:
+    """Sentences of an attribute: a list, an array, one text, or JSON of a list (as files keep them)."""
+    if isinstance(value, str):
+        if value.startswith("["):
+            return [str(one) for one in json.loads(value)]
+        return [value] if value else []
+    return [str(one) for one in np.atleast_1d(value).tolist()]
+
+
+def _number(value: Any, digits: int) -> str:
+    number = float(value)
+    return f"{number:,.{digits}f}" if math.isfinite(number) else "–"
+
+
+def _plus_minus(one: "xr.Dataset") -> str:
+    if not math.isfinite(float(one["dimension"])):
+        return "–"
+    return f"{_number(one['dimension'], 1)} ± {_number(one['standard_error'], 2)}"

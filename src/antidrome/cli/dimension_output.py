@@ -1,0 +1,148 @@
+"""What ``antidrome dimension`` prints and writes: tables, JSON, NetCDF, and the page."""
+
+from __future__ import annotations
+
+import json as json_format
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from antidrome.cli.text import printable
+from antidrome.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+NAMES = {
+    "two_nn": "TwoNN (fit)",
+    "mle": "TwoNN (maximum likelihood)",
+    "censored": "TwoNN (censored likelihood)",
+    "bayes": "TwoNN (Bayes)",
+    "levina_bickel": "Levina–Bickel",
+    "abide": "at a selected scale (ABIDE)",
+}
+
+
+def plain(path: Path, result: xr.Dataset | str) -> dict[str, Any]:
+    """A result as JSON; numbers that are not finite are null."""
+    if isinstance(result, str):
+        return {"path": str(path), "error": result}
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, list):
+            return [finite(one) for one in value]
+        return None if isinstance(value, float) and value - value != 0 else value
+
+    values = {str(name): finite(array.values.tolist()) for name, array in result.variables.items()}
+    return {"path": str(path), **values, **{key: finite(value) for key, value in result.attrs.items()}}
+
+
+def write(output: Path, document: list[dict[str, Any]], results: list[xr.Dataset | str]) -> None:
+    """Write JSON, or one result as NetCDF."""
+    from antidrome.core.files import atomic_write
+
+    with atomic_write(output) as temporary:
+        if output.suffix == ".json":
+            Path(temporary).write_text(json_format.dumps(document, indent=1) + "\n", encoding="utf-8")
+            return
+        result = results[0]
+        if isinstance(result, str):
+            raise InputError(f"Nothing was written to {output}: {result}")
+        lists = {key: json_format.dumps(value) for key, value in result.attrs.items() if isinstance(value, list)}
+        storable = result.assign_attrs(lists)
+        storable.to_netcdf(temporary, engine="h5netcdf")
+
+
+def write_table(path: Path, result: xr.Dataset | str) -> None:
+    """Print a result, or why there is none."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.print(Text(printable(str(path)), style="bold"))
+    if isinstance(result, str):
+        console.print(Text(f"  no estimate: {printable(result)}\n", style="bold red"))
+        return
+    if "estimator" not in result.dims:
+        _write_population(console, result)
+        return
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("estimator")
+    for name in ("dimension", "standard error", "90 % interval"):
+        table.add_column(name, justify="right")
+    for name in result["estimator"].values:
+        row = result.sel(estimator=name)
+        interval = f"{row['low'].item():.2f} – {row['high'].item():.2f}"
+        table.add_row(
+            NAMES[str(name)], f"{row['dimension'].item():.2f}", f"{row['standard_error'].item():.2f}", interval
+        )
+    console.print(table)
+    for line in _lines(result):
+        console.print(Text(printable(f"  {line}")))
+    style = "green" if result.attrs["verdict"] == "reliable" else "yellow"
+    bound = " A lower bound." if result.attrs["lower_bound"] else ""
+    console.print(Text(printable(f"  {result.attrs['verdict']}: {result.attrs['reason']}{bound}"), style=style))
+    for note in result.attrs["notes"]:
+        console.print(Text(printable(f"  note: {note}"), style="dim"))
+    console.print()
+
+
+def _write_population(console: Any, result: xr.Dataset) -> None:
+    from rich.text import Text
+
+    first, *others = (printable(str(sentence)) for sentence in result.attrs["verdict"])
+    console.print(Text(f"  {first}", style="bold"))
+    for sentence in others:
+        console.print(Text(f"  {sentence}", style="yellow"))
+    pairs = zip(result["n_neurons"].values, result["dimension_by_neurons"].mean("draw").values, strict=True)
+    console.print(Text("  against neurons: " + ", ".join(f"{n}: {value:.2f}" for n, value in pairs)))
+    for note in result.attrs["notes"]:
+        console.print(Text(printable(f"  note: {note}"), style="dim"))
+    console.print()
+
+
+def write_report(path: Path, found: Any, title: str, lede: str, seed: int, **options: Any) -> None:
+    """The page of results; nothing where there is none."""
+    from datetime import datetime
+
+    from antidrome.core.model_files import package_versions
+    from antidrome.report import RunInfo, write_dimension_report
+
+    if not len(found):
+        return
+    run = RunInfo(
+        title=title,
+        lede=lede,
+        created=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")[:16],
+        command=shlex.join(["antidrome", *sys.argv[1:]]) if sys.argv[1:2] == ["dimension"] else "",
+        seed=seed,
+        versions=package_versions(),
+    )
+    write_dimension_report(path, found, run, **options)
+
+
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """Stems of files; whole paths where stems are equal."""
+    stems = [path.stem for path in paths]
+    return [path.stem if stems.count(path.stem) == 1 else str(path) for path in paths]
+
+
+def _lines(result: xr.Dataset) -> list[str]:
+    """What is known of the scale, and the linear companions, in words."""
+    n, used = int(result["n_points"]), int(result["n_used"])
+    lines = [f"estimated from {n} points ({used} ratios), at the scale of their nearest neighbours"]
+    if "block_dimension" in result:
+        pairs = zip(result["block_points"].values, result["block_dimension"].values, strict=True)
+        lines.append("against N: " + ", ".join(f"{size}: {value:.2f}" for size, value in pairs))
+    pairs = zip(result["scale_rank"].values, result["gride"].values, strict=True)
+    lines.append("against neighbour rank (Gride): " + ", ".join(f"{rank}: {value:.2f}" for rank, value in pairs))
+    if "pca_dimension" in result:
+        lines.append(
+            f"linear: {int(result['pca_dimension'])} components for 90 % of the variance, participation ratio"
+            f" {result['participation_ratio'].item():.1f}"
+        )
+    return lines

@@ -1,0 +1,269 @@
+"""The page's figures of intrinsic dimensions: across layers, classes and scales, of points and of populations."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from antidrome.report.charts import Chart, draw, frame
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from bokeh.plotting import figure as Figure  # noqa: N812
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A7A7A", "#8C6BB1")
+MAX_SERIES = 8
+"""Lines in one figure; more are left to the tables."""
+MAX_NAME = 28
+TOOLS = "pan,box_zoom,reset,save"
+HEIGHT = 320
+LOG = "log"
+
+
+def layers_chart(found: "xr.Dataset") -> Chart:
+    """Dimension of each layer with its interval, and principal components beside it, against relative depth."""
+    plot = frame(
+        "dimension-layers",
+        380,
+        x_label="relative depth",
+        y_label="dimension (logarithmic)",
+        y_axis_type=LOG,
+        tools=TOOLS,
+    )
+    whole = found.sel({"class": "all"})
+    names = [str(name) for name in found["network"].values[:MAX_SERIES]]
+    for index, name in enumerate(names):
+        one = whole.isel(network=index)
+        known = np.isfinite(one["dimension"].values)
+        order = np.argsort(one["relative_depth"].values[known], kind="stable")
+        data = {
+            key: one[key].values[known][order]
+            for key in ("relative_depth", "dimension", "low", "high", "pca_dimension")
+        }
+        data["layer"] = [str(layer) for layer in one["layer"].values[known][order]]
+        _curve(plot, data, f"{_short(name)}: ID", COLOURS[index], x="relative_depth", y="dimension")
+        if np.isfinite(data["pca_dimension"]).any():
+            _dashed(plot, data, f"{_short(name)}: PCA, 90 %", COLOURS[index], x="relative_depth", y="pca_dimension")
+    _legend_beside(plot)
+    caption = (
+        "TwoNN with its 90 % interval, and principal components for 90 % of the variance (dashed), of all points. "
+        "Estimates at this number of points and this scale; above about 20 they are lower bounds."
+        f"{_left_out(found.sizes['network'], 'networks')}"
+    )
+    return Chart("dimension-layers", "Intrinsic dimension across layers", caption, plot)
+
+
+def layer_scale_charts(found: "xr.Dataset") -> list[Chart]:
+    """Dimension of the layers of each network against the number of points."""
+    charts = []
+    for index, name in enumerate(found["network"].values[:MAX_SERIES]):
+        one = found.isel(network=index).sel({"class": "all"})
+        known = np.flatnonzero(np.isfinite(one["dimension_by_points"].values).sum(axis=1) > 1)
+        if known.size == 0:
+            continue
+        shown = known[np.unique(np.linspace(0, known.size - 1, min(MAX_SERIES, known.size)).round().astype(int))]
+        key = f"dimension-layers-scale-{index + 1}"
+        plot = frame(key, HEIGHT, x_label="points", y_label="dimension", x_axis_type=LOG, tools=TOOLS)
+        for colour, place in zip(COLOURS, shown, strict=False):
+            layer = one.isel(layer=int(place))
+            data = {
+                "points": float(layer["n_points"]) * found["fraction"].values,
+                "dimension": layer["dimension_by_points"].values,
+            }
+            _dots(plot, data, _short(str(layer["layer"].item())), colour, x="points", y="dimension")
+        _legend_beside(plot)
+        caption = (
+            "Means over disjoint blocks of the points. A curve that still rises at its right end is a lower bound; one"
+            f" that is flat can be trusted.{_left_out(known.size, 'layers, evenly spread')}"
+        )
+        charts.append(Chart(key, f"Dependence on the number of points: {_short(str(name))}", caption, plot))
+    return charts
+
+
+def classes_charts(found: "xr.Dataset") -> list[Chart]:
+    """Spread of the dimension over the classes, layer by layer, for each network."""
+    if found.sizes["class"] < 3:
+        return []
+    charts = []
+    for index, name in enumerate(found["network"].values[:MAX_SERIES]):
+        values = found["dimension"].isel(network=index).drop_sel({"class": "all"})
+        known = np.flatnonzero(np.isfinite(values.values).sum(axis=1) > 1)
+        if known.size == 0:
+            continue
+        depth = found["relative_depth"].values[index, known]
+        table = values.values[known]
+        mean, sd = np.nanmean(table, axis=1), np.nanstd(table, axis=1, ddof=1)
+        key = f"dimension-classes-{index + 1}"
+        plot = frame(key, HEIGHT, x_label="relative depth", y_label="dimension", tools=TOOLS)
+        every = {
+            "relative_depth": np.repeat(depth, table.shape[1]),
+            "dimension": table.ravel(),
+            "class": [str(c) for c in values["class"].values] * known.size,
+            "layer": [str(values["layer"].values[k]) for k in known for _ in range(table.shape[1])],
+        }
+        draw(
+            plot, "scatter", every, series="single classes", ink="grey", legend=True, size=4, fill_alpha=0.4,
+            line_color=None, x="relative_depth", y="dimension",
+        )  # fmt: skip
+        data = {"relative_depth": depth, "dimension": mean, "low": mean - sd, "high": mean + sd}
+        _curve(plot, data, "mean over classes ± SD", COLOURS[0], x="relative_depth", y="dimension")
+        caption = f"{found.sizes['class'] - 1} classes, each estimated from its own points."
+        charts.append(Chart(key, f"Class by class: {_short(str(name))}", caption, plot))
+    return charts
+
+
+def accuracy_chart(found: "xr.Dataset", accuracy: Mapping[str, float]) -> Chart | None:
+    """Dimension of the last hidden layer of each network against its accuracy."""
+    rows: dict[str, list[Any]] = {"network": [], "accuracy": [], "dimension": [], "low": [], "high": []}
+    for name in found["network"].values:
+        one = found.sel({"network": name, "class": "all"})
+        last = np.flatnonzero(one["last_hidden"].values)
+        if str(name) not in accuracy or last.size == 0:
+            continue
+        layer = one.isel(layer=int(last[-1]))
+        if np.isfinite(layer["dimension"]):
+            rows["network"].append(str(name))
+            rows["accuracy"].append(float(accuracy[str(name)]))
+            for key in ("dimension", "low", "high"):
+                rows[key].append(float(layer[key]))
+    if len(rows["network"]) < 2:
+        return None
+    tips = [("network", "@network"), ("dimension", "@dimension"), ("accuracy", "@accuracy")]
+    x_label = "dimension of the last hidden layer"
+    plot = frame(
+        "dimension-accuracy", HEIGHT, x_label=x_label, y_label="accuracy", tools=f"{TOOLS},hover", tooltips=tips
+    )  # fmt: skip
+    draw(plot, "segment", rows, series="90 % interval", ink="grey", x0="low", x1="high", y0="accuracy", y1="accuracy")
+    draw(plot, "scatter", rows, series="network", ink="orange", size=8, x="dimension", y="accuracy")
+    caption = f"{len(rows['network'])} networks. A correlation over few networks is weak evidence; see its interval."
+    return Chart("dimension-accuracy", "Dimension and accuracy", caption, plot)
+
+
+def estimators_chart(found: "Mapping[str, xr.Dataset]") -> Chart:
+    """Every estimator's value with its interval."""
+    labels = list(dict.fromkeys(str(name) for one in found.values() for name in one["estimator"].values))
+    plot = frame(
+        "dimension-estimators", HEIGHT, y_label="dimension", x_range=(0.5, len(labels) + 0.5), tools=TOOLS
+    )  # fmt: skip
+    many = len(found) > 1
+    shown = list(found.items())[:MAX_SERIES]
+    for index, (name, one) in enumerate(shown):
+        where = [labels.index(str(label)) + 1 for label in one["estimator"].values]
+        shift = 0.5 * (index - (len(shown) - 1) / 2) / max(1, len(shown))
+        data = {key: one[key].values for key in ("dimension", "low", "high")}
+        data |= {"place": np.array(where) + shift, "estimator": [str(label) for label in one["estimator"].values]}
+        draw(
+            plot, "segment", data, series=f"{_short(name)} (90 % interval)", color=COLOURS[index], x0="place",
+            x1="place", y0="low", y1="high", line_width=1.6,
+        )  # fmt: skip
+        draw(
+            plot, "scatter", data, series=_short(name), color=COLOURS[index], legend=many, size=8, x="place",
+            y="dimension",
+        )  # fmt: skip
+    plot.xaxis.ticker = list(range(1, len(labels) + 1))
+    plot.xaxis.major_label_overrides = {i + 1: label.replace("_", " ") for i, label in enumerate(labels)}
+    caption = "All from one graph of exact neighbours, with 90 % intervals. They look at different scales."
+    return Chart("dimension-estimators", "Estimators", caption, plot)
+
+
+def points_scale_charts(found: "Mapping[str, xr.Dataset]") -> list[Chart]:
+    """Dimension against the number of points (blocks), and against distance (Gride)."""
+    charts = []
+    blocks = {name: one for name, one in found.items() if "block_dimension" in one}
+    if blocks:
+        plot = frame(
+            "dimension-blocks", HEIGHT, x_label="points", y_label="dimension", x_axis_type=LOG, tools=TOOLS
+        )  # fmt: skip
+        for colour, (name, one) in zip(COLOURS, blocks.items(), strict=False):
+            data = {"points": one["block_points"].values, "dimension": one["block_dimension"].values}
+            _with_errors(plot, data, one["block_standard_error"].values, _short(name), colour, x="points")
+        caption = "Means over disjoint blocks ± standard error. Flat: a plateau. Rising to the right: a lower bound."
+        charts.append(Chart("dimension-blocks", "Dependence on the number of points", caption, plot))
+    plot = frame(
+        "dimension-gride", HEIGHT, x_label="distance to the outer neighbour", y_label="dimension", tools=TOOLS
+    )  # fmt: skip
+    for colour, (name, one) in zip(COLOURS, found.items(), strict=False):
+        data = {"distance": one["gride_distance"].values, "dimension": one["gride"].values}
+        data["rank"] = one["scale_rank"].values
+        _with_errors(plot, data, one["gride_standard_error"].values, _short(name), colour, x="distance")
+    caption = "Gride, from the ratios of the distances to neighbours n and 2n, n = 1, 2, 4 …; ± standard error."
+    return [*charts, Chart("dimension-gride", "Dependence on distance", caption, plot)]
+
+
+def population_charts(found: "Mapping[str, xr.Dataset]") -> list[Chart]:
+    """Dimension of populations against the number of neurons and of points, with the shifted control."""
+    axes = (
+        ("neurons", "n_neurons", "dimension_by_neurons", "Dependence on the number of neurons"),
+        ("points", "n_points_drawn", "dimension_by_points", "Dependence on the number of points"),
+    )
+    charts = []
+    for key, along, name, title in axes:
+        plot = frame(
+            f"dimension-population-{key}", HEIGHT, x_label=key, y_label="dimension", x_axis_type=LOG, tools=TOOLS
+        )  # fmt: skip
+        for colour, (session, one) in zip(COLOURS, found.items(), strict=False):
+            table = one[name].values
+            draws = np.isfinite(table).sum(axis=1)
+            mean = np.where(draws > 0, np.nansum(table, axis=1) / np.maximum(draws, 1), np.nan)
+            data = {key: one[along].values, "dimension": mean}
+            _dots(plot, data, _short(session), colour, x=key, y="dimension")
+            if key == "neurons":
+                control = {key: one[along].values, "dimension": one["shuffled_by_neurons"].values}
+                _dashed(plot, control, f"{_short(session)}, neurons shifted", colour, x=key, y="dimension")
+        _legend_beside(plot)
+        caption = f"Means over random subsets of {key}."
+        if key == "neurons":
+            caption += " Dashed: the same neurons shifted against one another in time, which share nothing."
+        charts.append(Chart(f"dimension-population-{key}", title, caption + _left_out(len(found), "sessions"), plot))
+    return charts
+
+
+def _curve(plot: "Figure", data: Mapping[str, Any], series: str, colour: str, *, x: str, y: str) -> None:
+    """A line with dots, and whiskers from `low` to `high`."""
+    draw(
+        plot, "segment", data, series=f"{series} (from, to)", color=colour, x0=x, x1=x, y0="low", y1="high",
+        line_alpha=0.6,
+    )  # fmt: skip
+    _dots(plot, data, series, colour, x=x, y=y)
+
+
+def _dots(plot: "Figure", data: Mapping[str, Any], series: str, colour: str, *, x: str, y: str) -> None:
+    draw(plot, "line", data, series=series, legend=True, color=colour, line_width=1.6, x=x, y=y)
+    draw(plot, "scatter", data, series=f"{series} (points)", color=colour, size=6, x=x, y=y)
+
+
+def _dashed(plot: "Figure", data: Mapping[str, Any], series: str, colour: str, *, x: str, y: str) -> None:
+    draw(plot, "line", data, series=series, legend=True, color=colour, line_dash=[5, 4], line_width=1.3, x=x, y=y)
+
+
+def _with_errors(
+    plot: "Figure", data: dict[str, Any], error: np.ndarray, series: str, colour: str, *, x: str
+) -> None:  # fmt: skip
+    data = data | {"low": data["dimension"] - error, "high": data["dimension"] + error}
+    _curve(plot, data, series, colour, x=x, y="dimension")
+
+
+def _legend_beside(plot: "Figure") -> None:
+    """The legend right of the figure, where it covers nothing."""
+    if plot.legend:
+        plot.legend.update(spacing=0, padding=4, margin=4, click_policy="hide")
+        plot.add_layout(plot.legend[0], "right")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+
+
+def _left_out(n: int, what: str) -> str:
+    return f" {MAX_SERIES} of {n} {what}; the tables have all." if n > MAX_SERIES else ""
+
+
+__all__: Sequence[str] = (
+    "accuracy_chart",
+    "classes_charts",
+    "estimators_chart",
+    "layer_scale_charts",
+    "layers_chart",
+    "points_scale_charts",
+    "population_charts",
+)
