@@ -71,8 +71,14 @@ def draw_scdf(generator: np.random.Generator, n_neurons: int, ranges: IndicatorR
 
 
 def simulate_fluorescence(model: AbstractGenerativeModel, spikes: np.ndarray, step_s: float) -> np.ndarray:
-    """Noiseless ΔF/F of every cell on the grid of `spikes`, shape (time, neuron), float32."""
-    return np.asarray(model.fluorescence(jnp.asarray(spikes, jnp.float32), step_s))
+    """Noiseless ΔF/F of every cell on the grid of `spikes`, shape (time, neuron), float32.
+
+    Simulated a little beyond the end, so that recordings of many lengths share few compiled programs.
+    """
+    n = len(spikes)
+    grain = max(256, 1 << max(0, n.bit_length() - 3))
+    padded = np.pad(spikes, ((0, -n % grain), (0, 0)))
+    return np.asarray(model.fluorescence(jnp.asarray(padded, jnp.float32), step_s))[:n]
 
 
 def frame_average(x: np.ndarray, steps_per_frame: int) -> np.ndarray:

@@ -74,8 +74,8 @@ def test_the_response_peaks_at_one():
 
 def test_simulations_look_like_the_cells(lot):
     draw = np.random.default_rng(1)
-    traces, counts = lot.matched(draw, 40)
-    assert traces.shape == counts.shape == (40, lot.traces.shape[1])
+    traces, counts = lot.matched(draw, 64)
+    assert traces.shape == counts.shape == (64, lot.traces.shape[1])
     assert np.median(traces.std(axis=1)) == pytest.approx(np.median(lot.traces.std(axis=1)), rel=0.5)
     assert np.median(counts.mean(axis=1)) * RATE_HZ == pytest.approx(np.median(lot.cells.rate_hz), rel=1.0)
     examples = lot.examples(traces, counts)

@@ -138,7 +138,7 @@ def _choose(
     seed: int,
 ) -> Adaptation:
     """The mixture of start and adapted weights that the criteria prefer."""
-    per_lot = max(8, config.simulated_cells // (3 * len(lots)))
+    per_lot = config.simulated_cells / (3 * len(lots))
     draw = generator(seed, "spikes/adaptation/judge")
     matched = [lot.matched(draw, per_lot) for lot in lots]
     wide = [lot.wide(draw, per_lot) for lot in lots]
