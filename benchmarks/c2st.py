@@ -49,9 +49,8 @@ def c2st(reference: np.ndarray, samples: np.ndarray, seed: int) -> float:
     splits = list(KFold(FOLDS, shuffle=True, random_state=seed + 1).split(both))
     shortest = min(len(train) for train, _ in splits)
     train = jnp.asarray(np.stack([train[:shortest] for train, _ in splits]))
-    weights = _trained(
-        jnp.asarray(both), jnp.asarray(labels, jnp.float32), train, jax.random.split(jax.random.key(seed), FOLDS)
-    )
+    keys = jax.random.split(jax.random.key(seed), FOLDS)
+    weights = _trainer()(jnp.asarray(both), jnp.asarray(labels, jnp.float32), train, keys)
     accuracies = []
     for fold, (_, test) in enumerate(splits):
         logit = _logit([(np.asarray(w[fold]), np.asarray(b[fold])) for w, b in weights], both[test])
