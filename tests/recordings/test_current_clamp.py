@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
-from antidrome.recordings.current_clamp import current_clamp_from_array, read_current_clamp, stimulus_epoch
+from antidrome.recordings.current_clamp import (
+    current_clamp_from_array,
+    holds_voltage,
+    read_current_clamp,
+    stimulus_epoch,
+)
 
 TIME_MS = np.arange(1000) * 0.1
 CURRENT_PA = np.where((TIME_MS >= 20) & (TIME_MS < 80), 150.0, 0.0)
@@ -201,3 +206,15 @@ def test_real_recordings(data_folder: Path) -> None:
         assert 50 < recording["current_pa"].values.max() < 300
     for path in (folder / "pyabf_current_clamp").glob("*.npz"):
         assert read_current_clamp(path).sizes["sweep"] >= 16
+
+
+def test_recordings_are_told_from_features(tmp_path: Path) -> None:
+    np.savez(tmp_path / "cell.npz", voltage_mV=VOLTAGE_MV, current_pA=CURRENT_PA, dt_ms=0.1)
+    np.savez(tmp_path / "features.npz", spike_count=3.0)
+    (tmp_path / "cell.csv").write_text("time_ms,voltage_mV,current_pA\n0,-70,0\n")
+    (tmp_path / "features.csv").write_text("spike_count,rest_mv\n3,-70\n")
+    (tmp_path / "features.json").write_text("{}")
+    found = {path.name for path in tmp_path.iterdir() if holds_voltage(path)}
+    assert found == {"cell.npz", "cell.csv"}
+    with pytest.raises(FileFormatError, match="no such file"):
+        holds_voltage(tmp_path / "nothing.npz")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from antidrome.mechanism.densities import bayesian
+from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.gaussian_mixture import GaussianMixture
 from antidrome.mechanism.densities.linear_start import linear_start
 from antidrome.mechanism.densities.mixture_network import (
@@ -148,5 +149,10 @@ def test_linear_step_is_least_squares_and_invertible(rng) -> None:
     mean = step.mean(jnp.asarray(x[:5], jnp.float32))
     z, _ = step.forward(jnp.asarray(u[:5], jnp.float32), mean)
     np.testing.assert_allclose(step.backward(z, mean), u[:5], atol=1e-4)
-    mixture = density_network(MixtureSettings(components=2, hidden=(8,)), 2, 2, key=KEY)
-    assert linear_start(mixture, u, x, np.ones(3000)) is mixture
+    mixture = linear_start(
+        density_network(MixtureSettings(components=2, hidden=(8,)), 2, 2, key=KEY), u, x, np.ones(3000)
+    )
+    np.testing.assert_allclose(mixture.body.linear.slope, step.slope, atol=1e-6)
+    learns = TraceFeatures(kind="gru", steps=2)
+    traces = density_network(MixtureSettings(components=2, hidden=(8,)), 2, 2, trace=learns, key=KEY)
+    assert linear_start(traces, u, x, np.ones(3000)) is traces
