@@ -1,14 +1,16 @@
 # make demo   from nothing to a page        make test           quick tests
 # make check  linters and house laws        make test-browser   the page in Chromium (apt-get install chromium)
 # make bench  all benchmarks                make docs           the documentation, its code executed
+# make fuzz   readers under random bytes
 # make clean  removes .venv and what was built
 
 PYTHON ?= python3
+FUZZ_SECONDS ?= 60
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-browser check format docs bench clean
+.PHONY: demo test test-slow test-browser check fuzz format docs bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.package
@@ -32,6 +34,11 @@ check: $(VENV)/.check
 	$(BIN)/python -m benchmarks.comparison --check
 	$(BIN)/pyright
 
+fuzz: $(VENV)/.fuzz
+	set -e; for format in csv mat model netcdf npy npz ops toml; do echo "== $$format"; \
+	  $(BIN)/python tests/fuzz/readers.py $$format .fuzz/$$format -max_total_time=$(FUZZ_SECONDS) -verbosity=0; \
+	done
+
 format: $(VENV)/.check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -46,7 +53,7 @@ bench: $(VENV)/.bench $(VENV)/.peers
 	done
 
 clean:
-	rm -rf $(VENV) build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .fuzz build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # The environment: made once; what is installed is remembered by stamp files that follow pyproject.toml.
 $(VENV)/.made:
@@ -75,6 +82,10 @@ $(VENV)/.check: $(VENV)/.test
 
 $(VENV)/.docs: $(VENV)/.package
 	$(PIP) --editable '.[docs]'
+	touch $@
+
+$(VENV)/.fuzz: $(VENV)/.package
+	$(PIP) --editable '.[fuzz]'
 	touch $@
 
 # DADApy wants NumPy 1 and JAX 0.4.30: an environment of its own; where it cannot be installed, benchmarks say so

@@ -98,6 +98,17 @@ def test_an_altered_value_fails_the_checksum(tmp_path: Path) -> None:
         load_npz(tmp_path / "a.npz")
 
 
+def test_a_member_name_that_is_no_text(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", dff=np.zeros((4, 2)))
+    content = (tmp_path / "a.npz").read_bytes()
+    broken, name = bytearray(content), content.index(b"dff.npy")
+    broken[name - 30 + 7] |= 0x08  # the local header says that the name is UTF-8
+    broken[name] = 0xBF
+    (tmp_path / "a.npz").write_bytes(bytes(broken))
+    with pytest.raises(FileFormatError, match="damaged"):
+        read(tmp_path / "a.npz", frame_rate_hz=10.0)
+
+
 def test_archives_without_arrays(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")

@@ -111,3 +111,10 @@ def test_any_text_gives_a_sentence_or_a_recording(tmp_path: Path, text: str) -> 
         assert read(save(tmp_path / "a.csv", text), frame_rate_hz=1.0).ndim == 2
     except AntidromeError as error:
         assert str(error)
+
+
+def test_old_macintosh_line_ends_are_refused_with_the_remedy(tmp_path):
+    path = tmp_path / "old.csv"
+    path.write_bytes(b"a,b\r1,2\r3,4\r")
+    with pytest.raises(FileFormatError, match="save it with line feeds"):
+        read(path, frame_rate_hz=30)

@@ -107,6 +107,24 @@ def test_a_cell_of_a_billion_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_numbers_of_an_unknown_type_never_reach_scipy(tmp_path: Path, traces: np.ndarray) -> None:
+    """SciPy's reader dies (SIGSEGV) of a number type that does not exist, in a matrix or in a struct."""
+    for content, compressed in (({"dff": traces}, False), ({"dff": traces}, True), ({"s": {"x": traces}}, False)):
+        path = tmp_path / "a.mat"
+        scipy.io.savemat(path, content, do_compression=compressed)
+        raw = path.read_bytes()
+        body = zlib.decompress(raw[136:]) if compressed else raw
+        tag = struct.pack("<II", 9 if traces.dtype == np.float64 else 7, traces.nbytes)
+        assert body.count(tag) == 1
+        body = body.replace(tag, struct.pack("<II", 11, traces.nbytes))
+        if compressed:
+            packed = zlib.compress(body)
+            body = raw[:128] + struct.pack("<II", 15, len(packed)) + packed
+        path.write_bytes(body)
+        with pytest.raises(FileFormatError, match="unknown type 11"):
+            read(path, frame_rate_hz=30.0)
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 @given(st.data())
 def test_random_damage_gives_a_sentence_or_a_recording(tmp_path: Path, data: st.DataObject) -> None:

@@ -144,6 +144,13 @@ def test_a_tampered_array_cannot_read_beyond_its_bytes(tmp_path: Path) -> None:
         load_settings(save_pickle(tmp_path / "ops.npy", tampered))
 
 
+def test_a_far_place_takes_no_memory(tmp_path: Path) -> None:
+    """The parser makes room for every place before the one that is named: 10 GB for these 20 bytes."""
+    program = b"\x80\x02}r" + (600_000_000).to_bytes(4, "little") + b"."
+    with pytest.raises(UnsafeFileError, match="600000000 places"):
+        load_settings(save_pickle(tmp_path / "ops.npy", program))
+
+
 def test_plain_arrays_are_no_settings(tmp_path: Path) -> None:
     np.save(tmp_path / "ops.npy", np.zeros(3))
     with pytest.raises(FileFormatError, match="expected one dictionary"):

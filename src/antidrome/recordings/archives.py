@@ -97,7 +97,15 @@ def load_npz(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
             require_size(sum(info.file_size for info in members), max_bytes, f"{path} (all arrays)")
             for info in members:
                 arrays[info.filename.removesuffix(".npy")] = _load_member(archive, info, path)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        UnicodeError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise FileFormatError(f"{path} is damaged or cut short: {error}") from error
     return arrays
 

@@ -97,6 +97,10 @@ def _load(path: Path) -> _Table:
         raise FileFormatError(f"{path} has a line of more than {_MAX_LINE_BYTES} bytes, expected one row a frame")
     if b"\0" in raw + second:
         raise FileFormatError(f"{path} is not text (it holds zero bytes)")
+    if b"\r" in raw.rstrip(b"\r\n"):
+        raise FileFormatError(
+            f"{path} ends its lines with carriage returns alone, as old Macintosh programs do: save it with line feeds"
+        )
     try:
         first, sample = raw.decode("utf-8-sig"), second.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -189,7 +193,10 @@ def _delimiter(line: str) -> str:
 def _cells(line: str, delimiter: str) -> list[str]:
     if delimiter == " ":
         return line.split()
-    return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter, skipinitialspace=True))
+    try:
+        return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter, skipinitialspace=True))
+    except csv.Error as error:
+        raise FileFormatError(f"the first line is not a row of cells: {error}") from error
 
 
 def _is_number(cell: str, decimal: str) -> bool:

@@ -15,6 +15,10 @@ from antidrome.recordings.safety import human_bytes, require_size
 
 _MATRIX, _COMPRESSED = 14, 15
 _CONTAINERS = (1, 2, 3)
+_NUMERIC = (4, *range(6, 16))
+_NUMBER_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18)
+_COMPLEX = 0x0800
+_HEAD_BYTES = 4096
 _MAX_DEPTH = 50
 _SUSPECT_BYTES = 64 * 2**20
 _MAX_RATIO = 500
@@ -60,7 +64,8 @@ def guard_mat5(path: Path, max_bytes: int) -> None:
     """Measure what a v5–v7.2 file would expand to and allocate; v4 files can do neither.
 
     Compressed variables are expanded without keeping what comes out. Cells and structs, for which memory is taken by
-    their declared number of members, are walked through and must have that many.
+    their declared number of members, are walked through and must have that many. Numbers must be of a type that there
+    is: SciPy's reader dies (SIGSEGV) of others.
     """
     with open(path, "rb") as stream:
         header = stream.read(128)
@@ -73,8 +78,8 @@ def guard_mat5(path: Path, max_bytes: int) -> None:
             if kind == _COMPRESSED:
                 head = _measure(stream, size, path, max_bytes)[8:]
             else:
-                head = stream.read(min(size, 64)) if kind == _MATRIX else b""
-            if _class_of(head, order) in _CONTAINERS:
+                head = stream.read(min(size, _HEAD_BYTES)) if kind == _MATRIX else b""
+            if kind in (_MATRIX, _COMPRESSED) and not _is_plain(head, order, str(path)):
                 stream.seek(end - size)
                 content = stream.read(size)
                 if kind == _COMPRESSED:
@@ -97,7 +102,7 @@ def _measure(stream: Any, size: int, path: Path, max_bytes: int) -> bytes:
             part = expander.decompress(pending, _STEP)
         except zlib.error as error:
             raise FileFormatError(f"{path} is damaged: {error}") from error
-        head = head or part[:64]
+        head += part[: max(0, _HEAD_BYTES + 8 - len(head))]
         expanded += len(part)
         pending = expander.unconsumed_tail
         require_size(expanded, max_bytes, f"{path} (a compressed variable)")
@@ -114,10 +119,35 @@ def _class_of(content: Any, order: str) -> int:
     return struct.unpack_from(f"{order}I", content, 8)[0] & 0xFF if len(content) >= 16 else 0
 
 
+def _is_plain(head: bytes, order: str, where: str) -> bool:
+    """Whether the beginning of a matrix tells all that must be known: real numbers or text, of a type that there is."""
+    if _class_of(head, order) not in _NUMERIC or struct.unpack_from(f"{order}I", head, 8)[0] & _COMPLEX:
+        return False
+    place = 0
+    for number in range(4):  # flags, dimensions, name, numbers
+        if place + 8 > len(head):
+            return False
+        kind, size = struct.unpack_from(f"{order}II", head, place)
+        if kind >> 16:
+            kind, size, place = kind & 0xFFFF, kind >> 16, place + 8
+        else:
+            place += 8 + size + (-size) % 8
+        if number == 3:
+            _require_numbers(kind, where)
+    return True
+
+
+def _require_numbers(kind: int, where: str) -> None:
+    if kind not in _NUMBER_TYPES:
+        raise FileFormatError(f"{where} is damaged: numbers of the unknown type {kind}")
+
+
 def _walk(content: memoryview, order: str, where: str, depth: int) -> None:
     """Compare the declared number of members of cells and structs with the bytes that are there, all the way down."""
     kind = _class_of(content, order)
     if kind not in _CONTAINERS:
+        for element, _ in list(_elements(content, order, where))[3:]:
+            _require_numbers(element, where)
         return
     if depth > _MAX_DEPTH:
         raise FileFormatError(f"{where}: cells are nested more than {_MAX_DEPTH} deep")

@@ -7,6 +7,7 @@ replaced by a function that can do nothing else, and refuses the file at the fir
 import io
 import os
 import pickle  # only the parser; every name that it may call is listed below
+import pickletools
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,9 @@ def load_settings(path: str | os.PathLike[str], max_bytes: int = MAX_PICKLE_BYTE
             shape, _, dtype = read_npy_header(stream, str(path))
             if not dtype.hasobject or shape != ():
                 raise FileFormatError(f"{path} holds an array of {dtype} {shape}, expected one dictionary")
-            content = _plain(_Unpickler(stream, str(path)).load())
+            program = stream.read()
+            _require_modest_places(program, str(path))
+            content = _plain(_Unpickler(io.BytesIO(program), str(path)).load())
         except (UnsafeFileError, FileFormatError):
             raise
         except _DAMAGE as error:
@@ -57,6 +60,19 @@ def load_settings(path: str | os.PathLike[str], max_bytes: int = MAX_PICKLE_BYTE
     if not isinstance(content, dict):
         raise FileFormatError(f"{path} holds a {type(content).__name__}, expected a dictionary of settings")
     return content
+
+
+def _require_modest_places(program: bytes, where: str) -> None:
+    """Refuse a pickle that keeps an object in a far place: memory is taken for every place before it.
+
+    Raises
+    ------
+    UnsafeFileError
+        If a place lies beyond the number of bytes of the file.
+    """
+    for operation, argument, _ in pickletools.genops(program):
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= argument <= len(program):
+            raise UnsafeFileError(f"{where} is damaged, or made to exhaust memory: it uses {argument} places")
 
 
 _DAMAGE = (
