@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import scipy.io
-from scipy.io.matlab import MatReadError
 
 from antidrome.errors import FileFormatError, UnsafeFileError
 from antidrome.recordings.safety import human_bytes, require_size
@@ -23,22 +22,6 @@ _MAX_DEPTH = 50
 _SUSPECT_BYTES = 64 * 2**20
 _MAX_RATIO = 500
 _STEP = 2**20
-_BROKEN = (
-    MatReadError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    NotImplementedError,
-    OSError,
-    EOFError,
-    zlib.error,
-    MemoryError,
-    OverflowError,
-    struct.error,
-    AttributeError,
-    UnicodeDecodeError,
-)
 
 
 def load_mat(path: Path, max_bytes: int, names: list[str] | None = None) -> dict[str, Any]:
@@ -55,7 +38,7 @@ def load_mat(path: Path, max_bytes: int, names: list[str] | None = None) -> dict
     guard_mat5(path, max_bytes)
     try:
         content = scipy.io.loadmat(str(path), variable_names=names, appendmat=False)
-    except _BROKEN as error:
+    except Exception as error:  # SciPy answers damage with errors of every kind, UnboundLocalError among them
         raise FileFormatError(f"{path} is not a MATLAB file, or is damaged: {error}") from error
     return {name: value for name, value in content.items() if not name.startswith("__")}
 
