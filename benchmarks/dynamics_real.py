@@ -13,8 +13,9 @@ random loadings and from our solution.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.em import EMState, expectation_maximisation
 from antidrome.dynamics.reports import compare_pairs
 from antidrome.dynamics.selection import agreement
+from benchmarks.dynamics_rows import KeptRows
 from benchmarks.harness import data_folder, finish, options, show
 
 BIN_FRAMES = 10
@@ -39,8 +41,12 @@ Sessions = dict[str, tuple[np.ndarray, np.ndarray]]
 
 def main() -> None:
     """Run, print, write."""
-    arguments, started = options(__doc__).parse_args(), time.time()
-    rows = [one_case(*case, arguments.quick) for case in cases(arguments.seed, arguments.quick)]
+    parser = options(__doc__)
+    parser.add_argument("--kept", type=Path, help="file for finished rows: an interrupted run goes on from there")
+    arguments, started = parser.parse_args(), time.time()
+    kept, rows = KeptRows(arguments.kept), []
+    for kind, name, seed, make in cases(arguments.seed, arguments.quick):
+        rows += kept.get(f"{name}/{seed}", lambda: [one_case(kind, name, seed, *make(), arguments.quick)])  # noqa: B023
     gains = [row["gain_over_fa"] for row in rows]
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in ("worm", "mouse")}
     result = {
@@ -65,18 +71,33 @@ def main() -> None:
     finish(result, started, arguments.json)
 
 
-def cases(first: int, quick: bool) -> Iterator[tuple[str, str, int, Sessions, Sessions]]:
-    """(kind, set, mask seed, masked sessions, full sessions)."""
+def cases(first: int, quick: bool) -> Iterator[tuple[str, str, int, Callable[[], tuple[Sessions, Sessions]]]]:
+    """(kind, set, mask seed, maker of masked and full sessions)."""
     folder = data_folder() / "dynamics"
-    full, names = worms(folder / "worm_dag2023_neuropal.npz")
     for seed in range(first, first + (2 if quick else 5)):
-        yield "worm", "worms", seed, mask_classes(full, names, seed), full
+        yield "worm", "worms", seed, functools.partial(masked_worms, folder / "worm_dag2023_neuropal.npz", seed)
     if quick:
         return
     for path in sorted(folder.glob("mouse_ca1_*.npz")):
-        full = mouse(path)
         for seed in range(first, first + 3):
-            yield "mouse", path.stem.removeprefix("mouse_ca1_sheintuch2020_"), seed, mask_cells(full, seed), full
+            yield (
+                "mouse",
+                path.stem.removeprefix("mouse_ca1_sheintuch2020_"),
+                seed,
+                functools.partial(masked_mouse, path, seed),
+            )
+
+
+def masked_worms(path: Path, seed: int) -> tuple[Sessions, Sessions]:
+    """Worms without half of their neuron classes, and whole."""
+    full, names = worms(path)
+    return mask_classes(full, names, seed), full
+
+
+def masked_mouse(path: Path, seed: int) -> tuple[Sessions, Sessions]:
+    """Days of a mouse with 60 % of their cells, and whole."""
+    full = mouse(path)
+    return mask_cells(full, seed), full
 
 
 def one_case(kind: str, name: str, seed: int, masked: Sessions, full: Sessions, quick: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ in its own process, so that its peak memory is its own. Unseen pairs: correlatio
 
 from __future__ import annotations
 
+import functools
 import json
 import resource
 import subprocess
@@ -22,6 +23,7 @@ import numpy as np
 
 import antidrome as ad
 from antidrome.dynamics.simulate import SimulatedPopulation, simulate
+from benchmarks.dynamics_rows import KeptRows
 from benchmarks.harness import finish, options, show
 
 N_COMPONENTS = 10
@@ -39,6 +41,8 @@ def main() -> None:
     parser.add_argument(
         "--overlaps", type=float, nargs="+", default=(0.1,), help="shares of neurons that neighbours share"
     )
+    parser.add_argument("--kept", type=Path, help="file for finished sizes: an interrupted run goes on from there")
+    parser.add_argument("--plot", type=Path, help="write the cost over the size as a page (.html)")
     parser.add_argument("--one", help="(internal) one case as JSON")
     arguments, started = parser.parse_args(), time.time()
     if arguments.one:
@@ -51,7 +55,12 @@ def main() -> None:
     if arguments.disk:
         disk = str(arguments.disk)
         cases.append({"p": arguments.disk_neurons, "overlap": 0.1, "seed": arguments.seed, "disk": disk})
-    rows = [in_own_process(case) for case in cases]
+    kept = KeptRows(arguments.kept)
+    rows = [
+        row
+        for case in cases
+        for row in kept.get(json.dumps(case), functools.partial(lambda one: [in_own_process(one)], case))
+    ]
     memory = [row for row in rows if not row["disk"] and row["overlap"] == max(arguments.overlaps)]
     sizes_and_times = np.log([[row["p"], row["seconds"]] for row in memory])
     slope = float(np.polyfit(*sizes_and_times.T, 1)[0]) if len(memory) > 1 else None
@@ -63,7 +72,40 @@ def main() -> None:
     )
     columns = ["p", "overlap", "gigabytes_read", "seconds", "peak_gb", "unseen_r"]
     show("Stitching of three sessions", columns, [[row[c] for c in columns] for row in rows])
+    if arguments.plot:
+        plot(rows, headline, arguments.plot)
     finish({"headline": headline, "rows": rows, "growth_exponent": slope}, started, arguments.json)
+
+
+def plot(rows: list[dict[str, Any]], headline: str, path: Path) -> None:
+    """Seconds over neurons and over gigabytes, both logarithmic, beside a line of slope 1."""
+    from datetime import datetime
+
+    from antidrome.core.files import atomic_write
+    from antidrome.core.model_files import package_versions
+    from antidrome.report import RunInfo
+    from antidrome.report.charts import Chart, draw, frame, panels
+    from antidrome.report.page import Part, page_html
+
+    charts = []
+    chosen = sorted((row for row in rows if row["overlap"] == 0.1), key=lambda row: row["p"])
+    for key, label in (("p", "neurons"), ("gigabytes_read", "gigabytes")):
+        figure = frame(
+            f"cost-{key}", 300, x_label=label, y_label="seconds", x_axis_type="log", y_axis_type="log", tools="save"
+        )
+        x, seconds = np.array([[row[key], row["seconds"]] for row in chosen]).T
+        linear = {"x": x, "s": seconds[-1] * x / x[-1]}
+        draw(figure, "line", linear, series="linear", ink="grey", legend=True, x="x", y="s")
+        draw(figure, "line", {"x": x, "s": seconds}, series="measured", ink="blue", legend=True, x="x", y="s")
+        draw(figure, "scatter", {"x": x, "s": seconds}, series="points", ink="blue", size=8, x="x", y="s")
+        charts.append(Chart(f"cost-{key}", f"Time over {label}", "Both axes logarithmic; grey: proportional.", figure))
+    html, figures = panels(charts)
+    created = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")[:16]
+    run = RunInfo(title="Cost of stitching", lede=headline, created=created, versions=package_versions())
+    part = Part(sections={"results": html}, figures=figures)
+    page = page_html(run, [part], units="Time is wall-clock time in seconds.")
+    with atomic_write(path) as temporary:
+        Path(temporary).write_text(page, encoding="utf-8")
 
 
 def in_own_process(case: dict[str, Any]) -> dict[str, Any]:

@@ -253,6 +253,8 @@ class StitchedLDS(Uses, Estimator):
             value = getattr(self, name)
             if value != "auto" and (isinstance(value, str) or not value >= (1 if name == "n_components" else 0)):
                 raise InputError(f"{name} = {value!r}, expected 'auto' or a number of at least 0 (n_components: 1).")
+        if population.n_neurons < 2:
+            raise InputError("The population has 1 neuron; correlations need at least two.")
         n = 4 if self.n_components == "auto" else int(self.n_components)
         if n != self.n_components and self.n_components != "auto":
             raise InputError(f"n_components = {self.n_components!r}, expected a whole number.")

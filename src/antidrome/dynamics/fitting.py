@@ -23,6 +23,7 @@ from antidrome.dynamics.objective import polish, polish_linear, powers
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.preparation import Units, choose_form, prepare, units_of
 from antidrome.dynamics.problem import Fit
+from antidrome.dynamics.process import process_covariance, stretch_lengths
 from antidrome.dynamics.resuming import Stages, fingerprint
 from antidrome.dynamics.selection import Candidate, best_of
 from antidrome.dynamics.solving import BlockSolver, FitSettings, Solver
@@ -66,6 +67,7 @@ class Result:
     form: str
     notes: tuple[str, ...]
     pairs: ComparedPairs = dataclasses.field(default_factory=ComparedPairs.none)
+    process: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
 
 
 def fit_population(
@@ -133,6 +135,7 @@ def fit_population(
         form,
         tuple(notes),
         _compared(population, solver, choice, lagged, zero, share, variance, options),
+        process_covariance(system.loadings, positive_part(latent[0]), system.dynamics, stretch_lengths(population))[0],
     )
 
 

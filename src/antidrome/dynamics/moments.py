@@ -18,6 +18,8 @@ import numpy as np
 from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.lags import LagSet, lagged_mixture, lagged_products, pair_counts
 
+SINGLE_PRECISION = 128
+
 
 @runtime_checkable
 class SessionMoments(Protocol):
@@ -61,7 +63,10 @@ class SessionMoments(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class DenseMoments:
-    """All covariances of a session of few neurons: `covariance` (lag, neuron, neuron), hollow at lag 0."""
+    """All covariances of a session of few neurons: `covariance` (lag, neuron, neuron), hollow at lag 0.
+
+    Kept in single precision from 128 neurons on: products with them are most of the work.
+    """
 
     rows: np.ndarray
     weight: float
@@ -71,7 +76,7 @@ class DenseMoments:
 
     def products(self, loadings: np.ndarray) -> tuple[np.ndarray, Any]:
         """See `SessionMoments`."""
-        late = self.covariance @ loadings
+        late = self.covariance @ loadings.astype(self.covariance.dtype, copy=False)
         return loadings.T @ late, (late, loadings)
 
     def mix(self, cache: Any, mixing: np.ndarray) -> np.ndarray:
@@ -79,16 +84,16 @@ class DenseMoments:
         late, loadings = cache
         result = np.einsum("sia,sba->ib", late, mixing, optimize=True)
         n_lags, n_neurons, _ = self.covariance.shape
-        stacked = (loadings @ mixing).reshape(n_lags * n_neurons, -1)
+        stacked = (loadings @ mixing).reshape(n_lags * n_neurons, -1).astype(self.covariance.dtype, copy=False)
         return result + self.covariance.reshape(n_lags * n_neurons, n_neurons).T @ stacked
 
     def squares(self) -> np.ndarray:
         """See `SessionMoments`."""
-        return np.einsum("sij,sij->s", self.covariance, self.covariance)
+        return np.einsum("sij,sij->s", self.covariance, self.covariance).astype(float)
 
     def pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """See `SessionMoments`."""
-        return self.covariance[0][np.ix_(first, second)]
+        return self.covariance[0][np.ix_(first, second)].astype(float)
 
     def at_lag_zero(self) -> DenseMoments:
         """See `SessionMoments`."""
@@ -256,7 +261,8 @@ def dense_moments(data: SessionData, lags: LagSet) -> DenseMoments:
     covariance = lagged_products(values, session.segment, lags.lags) / np.maximum(counts - 1, 1)[:, None, None]
     variance = np.diagonal(covariance[0]).copy()
     np.fill_diagonal(covariance[0], 0.0)
-    return DenseMoments(session.rows, float(session.n_used), counts > 1, variance, covariance)
+    kind = np.float32 if len(session.rows) >= SINGLE_PRECISION else np.float64
+    return DenseMoments(session.rows, float(session.n_used), counts > 1, variance, covariance.astype(kind, copy=False))
 
 
 def streamed_moments(data: SessionData, lags: LagSet) -> StreamedMoments:

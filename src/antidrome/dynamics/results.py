@@ -39,6 +39,8 @@ class FittedSystem:
         "gaussian" or "poisson".
     frame_rate_hz
         Frames per second, or None.
+    process
+        (latent, latent) covariance of the process; see `process.process_covariance`.
     """
 
     system: LinearSystem
@@ -54,6 +56,7 @@ class FittedSystem:
     variance: np.ndarray
     observation: str
     frame_rate_hz: float | None
+    process: np.ndarray
 
     @classmethod
     def of(cls, estimator: Any, found: Result) -> FittedSystem:
@@ -72,12 +75,21 @@ class FittedSystem:
             found.variance,
             estimator.observation,
             estimator.frame_rate_hz_,
+            found.process,
         )
 
     @property
     def loadings(self) -> np.ndarray:
         """(neuron, component) of the system, in scaled units."""
         return self.system.loadings
+
+    def of_process(self) -> FittedSystem:
+        """The same, predicting pairs of the process: Aˢ Π with its own variance, neither averaged nor calibrated."""
+        c, latent = self.loadings, powers(self.system.dynamics, self.lags) @ self.process
+        variance = np.einsum("ia,ia->i", c @ self.process, c) + self.system.noise_variance
+        return dataclasses.replace(
+            self, lagged=PairPredictor(c, latent), zero=None, share=1.0, calibration=1.0, variance=variance
+        )
 
     def latent_covariance(self, lag: int) -> np.ndarray:
         """X at a lag ≥ 0: as fitted, or by the dynamics from the largest fitted lag below it."""
@@ -115,10 +127,17 @@ def covariance(system: FittedSystem, i: np.ndarray, j: np.ndarray, lag: int) -> 
     return counts + np.where((i[:, None] == j[None, :]) & (lag == 0), system.scale[i][:, None], 0.0)
 
 
+def total_variance(system: FittedSystem, i: np.ndarray) -> np.ndarray:
+    """(neuron,) variance in the units of the recording: what `covariance` has where a neuron meets itself at lag 0."""
+    scale, variance = system.scale[i], system.variance[i]
+    if system.observation == "gaussian":
+        return scale**2 * variance
+    return scale**2 * np.expm1(np.minimum(variance, 50.0)) + scale
+
+
 def correlation(system: FittedSystem, i: np.ndarray, j: np.ndarray, lag: int) -> np.ndarray:
     """Correlation, (i, j), within −1 and 1."""
-    variance = [np.array([covariance(system, k[[a]], k[[a]], 0)[0, 0] for a in range(len(k))]) for k in (i, j)]
-    spread = np.sqrt(np.multiply.outer(*variance))
+    spread = np.sqrt(np.multiply.outer(total_variance(system, i), total_variance(system, j)))
     return np.clip(covariance(system, i, j, lag) / np.maximum(spread, 1e-300), -1, 1)
 
 

@@ -21,6 +21,7 @@ MOST_IN_GROUP = 300
 SHRINKAGES = (0.0, 0.1, 0.3, 1.0)
 COUPLINGS = (np.inf, 0.03)
 N_ITERATIONS = 30
+TOLERANCE = 1e-4
 WORTHWHILE = 0.001
 
 
@@ -143,7 +144,11 @@ def shrinkage_path(
     result = []
     for shrinkage in sorted(shrinkages, reverse=True):
         chosen = dataclasses.replace(
-            settings, shrinkage=shrinkage, n_iterations=n_iterations, n_starts=min(2, settings.n_starts)
+            settings,
+            shrinkage=shrinkage,
+            n_iterations=n_iterations,
+            n_starts=min(2, settings.n_starts),
+            tolerance=TOLERANCE,
         )
         predictions, judged = [], []
         for index, fold in enumerate(folds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,7 +33,8 @@ def as_population(
     recordings
         Mapping of session id to recording, a list of recordings, or one recording. A recording is a DataArray (time,
         neuron), or any array of that shape (numpy, memmap, HDF5, Zarr, dask, scipy.sparse), or a pair
-        (array, labels). NaN marks what was not observed.
+        (array, labels), or a DataFrame whose columns are neurons, or the path of a recording. NaN marks what was not
+        observed.
     sessions
         For one matrix: the session id of each frame, (frame,); or the coordinate "session" along time.
     neuron
@@ -89,6 +91,7 @@ def _entries(recordings: Any, sessions: Any, neuron: Any) -> dict[str, dict[str,
 
 def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
     """Values, labels, times, trial numbers and rate of one recording."""
+    value = _opened(value, where)
     if isinstance(value, xr.Dataset):
         raise InputError(f"{where} is a Dataset with variables {listing(value.data_vars)}: pick one, dataset['dff'].")
     if isinstance(value, xr.DataArray):
@@ -99,6 +102,8 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         time = time_in_seconds(array["time"]) if "time" in array.coords else None
         data = array.data if is_dask(array.data) else array.values
         entry = {"values": data, "time": time, "rate": array.attrs.get("frame_rate_hz"), **along}
+    elif hasattr(value, "columns") and hasattr(value, "to_numpy"):
+        entry, labels = {"values": value.to_numpy(), "time": None, "rate": None}, np.asarray(value.columns)
     elif _is_pair(value):
         entry, labels = {"values": value[0], "time": None, "rate": None}, value[1]
     else:
@@ -118,6 +123,17 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
     return {"session": None, "trial": None, **entry, "values": values, "labels": labels}
+
+
+def _opened(value: Any, where: str) -> Any:
+    """What a path holds; everything else as it is."""
+    if value is None:
+        raise InputError(f"{where} is None, expected an array of shape (frames, neurons).")
+    if isinstance(value, str | os.PathLike):
+        from antidrome.recordings import read
+
+        return read(value)
+    return value
 
 
 def _split_matrix(entry: dict[str, Any], sessions: Any) -> dict[str, dict[str, Any]]:

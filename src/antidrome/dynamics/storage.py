@@ -36,6 +36,7 @@ def save(estimator: Any, path: str | Path) -> None:
         "observed": estimator.observed_,
         "losses": np.asarray(found.losses, dtype=float),
         "log_likelihoods": np.asarray(found.log_likelihoods, dtype=float),
+        "process": found.process,
         "pairs/seen": found.pairs.seen,
         "pairs/held_out": found.pairs.held_out,
         **_encode_labels(estimator.neurons_),
@@ -96,6 +97,7 @@ def load(cls: type, path: str | Path) -> Any:
             str(extra["form"]),
             tuple(extra["notes"]),
             ComparedPairs(arrays["pairs/seen"], arrays["pairs/held_out"]),
+            arrays["process"],
         )
         estimator.result_ = found
         estimator.lags_ = tuple(int(lag) for lag in extra["lags"])

@@ -26,7 +26,9 @@ class Uses:
     result_: Result
     neurons_: np.ndarray
 
-    def predict_covariance(self, first: Any, second: Any = None, lag: int = 0) -> xr.DataArray:
+    def predict_covariance(
+        self, first: Any, second: Any = None, lag: int = 0, *, of: str = "recordings"
+    ) -> xr.DataArray:
         """Covariance of y_i(t + lag) and y_j(t), also for pairs never recorded together.
 
         Parameters
@@ -35,12 +37,16 @@ class Uses:
             Labels (text) or places (integers) of neurons, one or several; `second` defaults to `first`.
         lag
             Frames, of either sign; lags beyond the fitted ones follow the dynamics.
+        of
+            "recordings": as the fitted recordings would have shown it; "process": as further recordings of the same
+            process would show it on average, which for latent states that are slow beside the recordings is less
+            extreme.
 
         Returns
         -------
         DataArray (neuron, neuron_2), in squared units of the recording; at lag 0 the variance of a neuron with itself.
         """
-        system = self._system()
+        system = self._predictor(of)
         i = system.population.find(first)
         j = i if second is None else system.population.find(second)
         values = results.covariance(system, i, j, int(lag))
@@ -48,9 +54,11 @@ class Uses:
             values, system, i, j, f"Predicted covariance at lag {lag}", "squared recording units"
         )
 
-    def predict_correlation(self, first: Any, second: Any = None, lag: int = 0) -> xr.DataArray:
+    def predict_correlation(
+        self, first: Any, second: Any = None, lag: int = 0, *, of: str = "recordings"
+    ) -> xr.DataArray:
         """Correlation of y_i(t + lag) and y_j(t); parameters as for `predict_covariance`."""
-        system = self._system()
+        system = self._predictor(of)
         i = system.population.find(first)
         j = i if second is None else system.population.find(second)
         values = results.correlation(system, i, j, int(lag))
@@ -187,6 +195,11 @@ class Uses:
             coords={"neuron": self.neurons_, "component": np.arange(system.loadings.shape[1])},
             attrs={"units": "recording units per latent unit", "citations": ["nonnenmacher2017"]},
         )
+
+    def _predictor(self, of: str) -> FittedSystem:
+        if of not in ("recordings", "process"):
+            raise InputError(f"of = {of!r}, expected 'recordings' or 'process'.")
+        return self._system() if of == "recordings" else self._system().of_process()
 
     def _system(self) -> FittedSystem:
         fitted = self._fitted()
