@@ -216,5 +216,5 @@ def test_recordings_are_told_from_features(tmp_path: Path) -> None:
     (tmp_path / "features.json").write_text("{}")
     found = {path.name for path in tmp_path.iterdir() if holds_voltage(path)}
     assert found == {"cell.npz", "cell.csv"}
-    with pytest.raises(FileFormatError, match="no such file"):
+    with pytest.raises(InputError, match="no such file"):
         holds_voltage(tmp_path / "nothing.npz")

@@ -86,8 +86,10 @@ def holds_voltage(path: str | os.PathLike[str]) -> bool:
 
     Raises
     ------
+    InputError
+        There is no such file.
     FileFormatError
-        There is no such file, or an npz is damaged.
+        An npz is damaged.
     """
     path = require_file(path)
     try:
