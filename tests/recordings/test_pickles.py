@@ -96,7 +96,7 @@ class Call:
         Call(open, "pwned", "w"),
         Call(collections.Counter, "abc"),
     ],
-    ids=lambda call: str(call.call[0]),
+    ids=lambda call: f"{call.call[0].__module__}.{call.call[0].__qualname__}",
 )
 def test_calls_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     monkeypatch.chdir(tmp_path)
