@@ -9,6 +9,7 @@ from .core.citations import cite as cite
 from .dimension import TwoNN as TwoNN
 from .dynamics import StitchedLDS as StitchedLDS
 from .mechanism import SNPE as SNPE
+from .plotting import plot as plot
 from .recordings import check as check
 from .recordings import delta_f_over_f as delta_f_over_f
 from .recordings import read as read
@@ -30,6 +31,7 @@ __all__ = [
     "dynamics",
     "errors",
     "mechanism",
+    "plot",
     "read",
     "recordings",
     "spikes",

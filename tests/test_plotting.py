@@ -1,0 +1,75 @@
+"""`antidrome.plot`: what is drawn of each thing, in both libraries, and what has no picture."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import antidrome as ad
+from antidrome.errors import InputError
+from antidrome.plotting import MOST_TRACES, picture_of
+
+POINTS = np.random.default_rng(0).standard_normal((300, 2)) @ np.ones((2, 4))
+
+
+def recording(n_neurons=3, n_frames=50):
+    values = np.random.default_rng(0).standard_normal((n_frames, n_neurons))
+    values[3, 0] = np.nan
+    coords = {"time": np.arange(n_frames) / 30, "neuron": [f"n{i}" for i in range(n_neurons)]}
+    return xr.DataArray(values, dims=("time", "neuron"), coords=coords, attrs={"units": "1"})
+
+
+def test_traces_stand_above_one_another_and_keep_their_shape():
+    given = recording()
+    picture = picture_of(given)
+    assert len(picture.series) == 3
+    for series, trace in zip(picture.series, given.values.T, strict=True):
+        np.testing.assert_allclose(np.diff(series.y), np.diff(trace))
+    assert [np.nanmean(series.y) for series in picture.series] == sorted(np.nanmean(s.y) for s in picture.series)
+
+
+def test_many_neurons_are_cut_and_it_is_said():
+    picture = picture_of(recording(MOST_TRACES + 5))
+    assert len(picture.series) == MOST_TRACES
+    assert picture.title == f"{MOST_TRACES} neurons of {MOST_TRACES + 5}"
+
+
+def test_a_fit_of_two_nn_shows_its_line():
+    model = ad.TwoNN().fit(POINTS + 1e-3 * np.random.default_rng(1).standard_normal(POINTS.shape), progress=False)
+    ratios, line = picture_of(model).series
+    assert (np.diff(ratios.x) >= 0).all()
+    assert line.y[1] / line.x[1] == pytest.approx(model.dimension_)
+
+
+def test_a_population_is_shown_beside_its_control():
+    found = ad.dimension.population(recording(8, 400), draws=1, n_shuffles=1, progress=False)
+    assert [series.name for series in picture_of(found).series] == ["recorded", "shifted against one another"]
+
+
+def test_a_system_shows_its_eigenvalues():
+    truth = ad.dynamics.simulate(n_neurons=12, n_components=2, n_frames=200, seed=3)
+    model = ad.StitchedLDS(2, n_starts=1, zero_lag="never").fit([truth.activity], frame_rate_hz=30, progress=False)
+    _, eigenvalues = picture_of(model).series
+    np.testing.assert_array_less(np.hypot(eigenvalues.x, eigenvalues.y), 1.0)
+
+
+def test_both_libraries_draw_it():
+    from bokeh.plotting import figure
+
+    drawn = ad.plot(recording())
+    assert isinstance(drawn, figure)
+    assert len(drawn.renderers) == 3
+    pytest.importorskip("matplotlib").use("agg")
+    axes = ad.plot(recording(), backend="matplotlib")
+    assert len(axes.lines) == 3
+    axes.figure.clear()
+
+
+@pytest.mark.parametrize("thing", [np.zeros((3, 3)), "text", None, ad.TwoNN(), xr.Dataset()])
+def test_what_has_no_picture_is_refused(thing):
+    with pytest.raises(InputError, match=r"no picture|not fitted"):
+        ad.plot(thing)
+
+
+def test_an_unknown_backend_is_refused():
+    with pytest.raises(InputError, match="backend is 'ggplot'"):
+        ad.plot(recording(), backend="ggplot")
