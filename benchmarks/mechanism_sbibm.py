@@ -37,7 +37,7 @@ TASKS = (
 )
 VARIANTS = {"bernoulli_glm_raw": "observation_raw", "slcp_distractors": "observation_distractors"}
 METHODS = ("default", "snpe-b", "npe")
-ROUNDS = {"default": 5, "snpe-b": 2, "npe": 1}
+ROUNDS = {"default": 10, "snpe-b": 2, "npe": 1}
 SAMPLES = 10_000
 PUBLISHED = {"REJ-ABC": "REJ-ABC", "NPE": "NPE", "SNPE": "SNPE-C", "SNLE": "SNLE", "SNRE": "SNRE"}
 

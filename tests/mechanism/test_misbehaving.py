@@ -82,7 +82,8 @@ def test_an_output_that_changes_its_length_is_a_failure() -> None:
     ("prior", "message"),
     [
         (lambda: {"a": Uniform(1, 0)}, "the lower below the upper"),
-        (lambda: {"a": (1, 0)}, "a"),
+        (lambda: {"a": (1, 0)}, "The prior of 'a'.*the lower below the upper"),
+        (lambda: {"a": ("x", 1)}, "The prior of 'a'"),
         (dict, "parameter"),
         (lambda: {"a": Uniform(0, float("nan"))}, "finite"),
     ],

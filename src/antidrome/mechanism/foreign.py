@@ -35,7 +35,10 @@ def as_distribution(given: Any, name: str) -> Distribution | tuple[np.ndarray, n
     if isinstance(given, ONE_DIMENSIONAL):
         return given
     if isinstance(given, tuple | list) and len(given) == 2 and all(np.isscalar(x) for x in given):
-        return Uniform(float(given[0]), float(given[1]))
+        try:
+            return Uniform(float(given[0]), float(given[1]))
+        except (InputError, TypeError, ValueError) as error:
+            raise InputError(f"The prior of {name!r} is {given!r}, taken for two bounds: {error}") from error
     kind = type(given).__module__.split(".")[0]
     if kind == "scipy":
         return _from_scipy(given, name)
