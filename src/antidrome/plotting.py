@@ -78,8 +78,8 @@ def picture_of(thing: Any) -> Picture:
         if knows(thing):
             return draw(thing)
     raise InputError(
-        f"There is no picture of a {type(thing).__name__}. Pass a recording (time, neuron), a result of SpikeVAE.predict"
-        " or of antidrome.dimension, or a fitted TwoNN, StitchedLDS or SNPE."
+        f"There is no picture of a {type(thing).__name__}. Pass a recording (time, neuron), a result of"
+        " SpikeVAE.predict or of antidrome.dimension, or a fitted TwoNN, StitchedLDS or SNPE."
     )
 
 
