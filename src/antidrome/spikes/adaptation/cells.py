@@ -11,7 +11,7 @@ from scipy.signal import lfilter
 from antidrome.spikes.conditioning import noise_sd as white_noise_sd
 from antidrome.spikes.response import DECAYS_S, DRIFT_S
 
-RISES_S = (0.0, 0.02, 0.05, 0.1, 0.18)
+RISES_S = (0.0, 0.02, 0.05, 0.1, 0.18, 0.3)
 POOLING = 3.0
 """Weight of the population's evidence about the shape of the response, in cells."""
 RATES_HZ = (0.01, 50.0)
