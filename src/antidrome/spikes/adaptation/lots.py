@@ -1,0 +1,129 @@
+"""What is learned from: the user's recordings, their cells as described, and simulations of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from antidrome.spikes.adaptation.cells import Cells, describe_cells, reconstruct
+from antidrome.spikes.adaptation.config import AdaptationConfig
+from antidrome.spikes.adaptation.matched import Examples, MakeModel, cut_examples, join, matched_traces, wide_traces
+from antidrome.spikes.inference import group_size, infer_counts
+from antidrome.spikes.recognition import RecognitionNetwork
+
+LONGEST_FRAMES = 8192
+CHUNK = 32
+"""Cells that are simulated at once: always as many, so that little is compiled."""
+
+
+def working_rate(traces: np.ndarray, frame_rate_hz: float) -> tuple[np.ndarray, float]:
+    """Traces at a rate that the network reads directly: groups of frames averaged above 64 Hz."""
+    group = group_size(frame_rate_hz)
+    return sum_groups(traces, group) / group, frame_rate_hz / group
+
+
+def sum_groups(x: np.ndarray, group: int) -> np.ndarray:
+    """(row, time) sums over groups of frames; a last partial group is cut; NaN where one is missing."""
+    n = x.shape[1] // group
+    return x[:, : n * group].reshape(len(x), n, group).sum(axis=2)
+
+
+class Recorded(NamedTuple):
+    """One recording to learn from: (neuron, time) ΔF/F at up to 64 frames per second, NaN where missing.
+
+    `known` holds true spikes per frame where they are known, NaN elsewhere; or None.
+    """
+
+    traces: np.ndarray
+    frame_rate_hz: float
+    known: np.ndarray | None = None
+
+
+class Lot(NamedTuple):
+    """One recording with everything that examples are made from.
+
+    Parameters
+    ----------
+    traces, known
+        (neuron, time) ΔF/F, and true spikes per frame (NaN where unknown).
+    cells, residuals
+        The description of the cells, and what it leaves of their traces, (neuron, time).
+    network
+        The start, whose answers are to be kept.
+    make
+        Generative model of the simulations; None for the built-in ones.
+    """
+
+    traces: np.ndarray
+    known: np.ndarray
+    frame_rate_hz: float
+    cells: Cells
+    residuals: np.ndarray
+    network: RecognitionNetwork
+    make: MakeModel | None
+
+    @classmethod
+    def of(
+        cls,
+        network: RecognitionNetwork,
+        recorded: Recorded,
+        make: MakeModel | None,
+    ) -> Lot:
+        """Describe the cells of a recording with the network as it is."""
+        rate = recorded.frame_rate_hz
+        traces = np.asarray(recorded.traces[:, :LONGEST_FRAMES], np.float32)
+        known = np.full(traces.shape, np.nan) if recorded.known is None else recorded.known[:, :LONGEST_FRAMES]
+        expected = np.asarray(infer_counts(network, traces, rate).mean)
+        spikes = np.where(np.isfinite(known), known, expected)
+        cells = describe_cells(traces, spikes, rate)
+        residuals = traces - reconstruct(cells._replace(baseline=np.zeros(len(traces))), spikes, rate)
+        return cls(traces, known, rate, cells, residuals, network, make)
+
+    def matched(self, draw: np.random.Generator, n: float) -> tuple[np.ndarray, np.ndarray]:
+        """About `n` simulated cells like these: traces and true counts."""
+        parts = [
+            matched_traces(draw, self.cells, self.residuals, self.frame_rate_hz, CHUNK, self.make)
+            for _ in range(max(1, round(n / CHUNK)))
+        ]
+        return _join(parts)
+
+    def wide(self, draw: np.random.Generator, n: float) -> tuple[np.ndarray, np.ndarray]:
+        """About `n` simulated cells of any kind."""
+        n_frames = self.residuals.shape[1]
+        parts = [
+            wide_traces(int(draw.integers(2**31)), self.frame_rate_hz, CHUNK, n_frames)
+            for _ in range(max(1, round(n / CHUNK)))
+        ]
+        return _join(parts)
+
+    def examples(self, traces: np.ndarray, counts: np.ndarray, *, real: bool = False) -> Examples:
+        """Windows of simulated traces, or of the real ones."""
+        known = np.isfinite(counts) & np.isfinite(traces) if real else np.isfinite(counts)
+        answer = infer_counts(self.network, traces, self.frame_rate_hz) if real else None
+        return cut_examples(traces, np.nan_to_num(counts), known, self.frame_rate_hz, answer)
+
+
+def _join(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    traces, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return traces, counts
+
+
+def gather(
+    lots: list[Lot], config: AdaptationConfig, draw: np.random.Generator
+) -> tuple[Examples, Examples, np.ndarray]:
+    """Windows to learn from with their chances, and windows that decide when to stop."""
+    n = config.simulated_cells / len(lots)
+    parts = [
+        join([lot.examples(*lot.matched(draw, n)) for lot in lots]),
+        join([lot.examples(*lot.wide(draw, n / 3)) for lot in lots]),
+        join([lot.examples(lot.traces, lot.known, real=True) for lot in lots]),
+    ]
+    chances = []
+    for part, share in zip(parts, (config.matched, config.wide, config.real), strict=True):
+        own = np.ones(len(part.channels))
+        if part is parts[2]:
+            own = np.where(part.inside.any(axis=1), config.supervised, 1.0) * part.observed.any(axis=1)
+        chances.append(share * own / max(own.sum(), 1e-12))
+    held = join([lot.examples(*lot.matched(draw, n / 4)) for lot in lots])
+    return join(parts), held, np.concatenate(chances)
