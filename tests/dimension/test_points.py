@@ -99,4 +99,4 @@ def test_a_dask_array_of_unknown_length(sheet) -> None:
 
 def test_settings_of_the_wrong_kind(sheet) -> None:
     with pytest.raises(InputError, match="discard_fraction is 'a'"):
-        dimension(sheet, discard_fraction="a")
+        ad.TwoNN(discard_fraction="a").fit(sheet, progress=False)

@@ -18,9 +18,13 @@ from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame, copies, survey
 from antidrome.dimension.products import one_thread_each
 from antidrome.dimension.ratios import usable_ratios
+from antidrome.dimension.table import from_table, square_table
 from antidrome.dimension.two_nn import Method, estimate_from
 from antidrome.dimension.uncertainty import independent_error, influence, neighbours_of, shared_inflation
 from antidrome.errors import InputError
+
+TABLE_POINTS = 8192
+"""Up to so many points the squared distances of all pairs are kept (256 MiB), and serve every number of blocks."""
 
 
 class Neighbours(NamedTuple):
@@ -54,12 +58,18 @@ def over_blocks(
     frame = survey(embedded)
     first = copies(embedded, frame.squared_norm)
     with one_thread_each():
+        table = square_table(embedded, frame, order) if n <= TABLE_POINTS and embedded.in_memory else None
         for b in counts:
-            found = []
+            found, together = [], None
             try:
-                for members in np.array_split(order[: n // b * b], b):
+                if table is not None and not (b == 1 and whole is not None):
+                    together = from_table(table, b, 2)
+                for number, members in enumerate(np.array_split(order[: n // b * b], b)):
                     if b == 1 and whole is not None:
                         near = Neighbours(whole["distance"].values[:, :2], neighbours_of(whole))
+                    elif together is not None and together[number] is not None and _distinct(first[members]):
+                        distance, neighbour = together[number]
+                        near = Neighbours(distance_from_euclidean(distance, how.metric), neighbour)
                     else:
                         near = _searched(embedded, frame, first, np.sort(members), how)
                     found.append(measured(near, how.method, how.discard_fraction))
@@ -70,6 +80,10 @@ def over_blocks(
                 yield b, None
                 continue
             yield b, np.array(found)
+
+
+def _distinct(first: np.ndarray) -> bool:
+    return np.unique(first).size == first.size
 
 
 def measured(near: Neighbours, method: Method, discard_fraction: float) -> tuple[float, float]:
@@ -85,7 +99,7 @@ def measured(near: Neighbours, method: Method, discard_fraction: float) -> tuple
 
 def _searched(points: Points, frame: Frame, first: np.ndarray, members: np.ndarray, how: Blocks) -> Neighbours:
     block = points.select(members)
-    if np.unique(first[members]).size == members.size:
+    if _distinct(first[members]):
         part = replace(frame, squared_norm=frame.squared_norm[members])
         found = search(block, part, 2, "auto", None, _no_tick)
         return Neighbours(distance_from_euclidean(found.distance, how.metric), found.neighbour)

@@ -54,7 +54,7 @@ def _of_line(x: Float[np.ndarray, " n"], discard_fraction: float) -> Float[np.nd
 
 
 def _of_censored(x: Float[np.ndarray, " n"], discard_fraction: float) -> Float[np.ndarray, " n"]:
-    """Of censored likelihood: the winsorised mean, and the quantile at which it is cut (density as the model has it)."""
+    """Of censored likelihood: a winsorised mean, and the quantile that cuts it (density as the model has it)."""
     n, kept = x.size, n_kept(x.size, discard_fraction)
     share, cut = kept / n, x[kept - 1]
     total = float(x[:kept].sum() + (n - kept) * cut) / n

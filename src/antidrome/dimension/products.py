@@ -20,6 +20,10 @@ RESIDENT_BYTES = 640 * 2**20
 """Points whose float32 copy is larger are read column chunk by column chunk, never held whole."""
 BAND_ROWS = 256
 SEGMENT_COLUMNS = 4096
+WHOLE_ROWS_OF_FEW = 2500
+WHOLE_ROWS_BELOW = 30_000
+WHOLE_ROWS_COLUMNS = 128
+"""So many points, or so many of so few dimensions, are compared row by row, each pair twice."""
 TILE_ROWS = 4096
 READ_ROWS = 512
 PROBED_ROWS = 24
@@ -42,11 +46,14 @@ def collect_candidates(points: Points, frame: Frame, n_kept: int, k: int, tick: 
     """
     candidates = Candidates(points.n_points, n_kept, np.float32)
     resident = 4 * points.n_points * (points.n_dimensions + 2) <= RESIDENT_BYTES
-    if resident and points.n_points > 2 * SEGMENT_COLUMNS:
-        right = _augmented(points, frame)
+    by_rows = points.n_points <= WHOLE_ROWS_OF_FEW or (
+        points.n_points <= WHOLE_ROWS_BELOW and points.n_dimensions <= WHOLE_ROWS_COLUMNS
+    )
+    if resident and (by_rows or points.n_points > 2 * SEGMENT_COLUMNS):
+        right = augmented(points, frame)
         if _mostly_uncertain(right, frame, n_kept, k):
             return None
-        _in_memory(right, candidates, tick)
+        (_by_rows if by_rows else _in_memory)(right, candidates, tick)
     else:
         _in_tiles(points, frame, candidates, tick)
     return candidates
@@ -97,6 +104,30 @@ def _blas() -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
+
+
+def _by_rows(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:
+    """Each row meets all others at once: every pair twice, but nothing to merge; faster where products are cheap."""
+    n = len(right)
+    columns = np.arange(n)
+    step = max(16, min(BAND_ROWS, -(-n // (2 * n_threads()))))
+    chunk = chunk_columns(right.shape[1] - 2)
+
+    def band(start: int) -> None:
+        rows = np.arange(start, min(start + step, n))
+        squares = _block(_left(right, rows), right, 0, n, chunk)
+        squares[np.arange(rows.size), rows] = np.inf
+        candidates.offer(squares, rows, columns)
+        tick(rows.size / n)
+
+    with one_thread_each() as pool:
+        list(pool.map(band, range(0, n, step)))
+
+
+def squares_of(right: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Squared distances of some rows to all, from what `augmented` gives."""
+    n = len(right)
+    return _block(_left(right, rows), right, 0, n, chunk_columns(right.shape[1] - 2))[: rows.size, :n]
 
 
 def _in_memory(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:
@@ -163,7 +194,7 @@ def _mask_pairs(squares: np.ndarray, rows: np.ndarray, columns: np.ndarray, n: i
         squares[:, part][foreign] = np.inf
 
 
-def _augmented(points: Points, frame: Frame) -> np.ndarray:
+def augmented(points: Points, frame: Frame) -> np.ndarray:
     """Rows [x, 1, |x|²] in float32, so that one product with [−2 x, |x|², 1] gives the squared distances."""
     n, d = points.n_points, points.n_dimensions
     out = np.empty((n, d + 2), np.float32)
