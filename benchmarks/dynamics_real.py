@@ -43,9 +43,10 @@ def main() -> None:
     """Run, print, write."""
     parser = options(__doc__)
     parser.add_argument("--kept", type=Path, help="file for finished rows: an interrupted run goes on from there")
+    parser.add_argument("--mouse-seeds", type=int, default=3, help="mask seeds for each mouse")
     arguments, started = parser.parse_args(), time.time()
     kept, rows = KeptRows(arguments.kept), []
-    for kind, name, seed, make in cases(arguments.seed, arguments.quick):
+    for kind, name, seed, make in cases(arguments.seed, arguments.quick, arguments.mouse_seeds):
         rows += kept.get(f"{name}/{seed}", lambda: [one_case(kind, name, seed, *make(), arguments.quick)])  # noqa: B023
     gains = [row["gain_over_fa"] for row in rows]
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in ("worm", "mouse")}
@@ -71,21 +72,20 @@ def main() -> None:
     finish(result, started, arguments.json)
 
 
-def cases(first: int, quick: bool) -> Iterator[tuple[str, str, int, Callable[[], tuple[Sessions, Sessions]]]]:
+Case = tuple[str, str, int, Callable[[], tuple[Sessions, Sessions]]]
+
+
+def cases(first: int, quick: bool, mouse_seeds: int) -> Iterator[Case]:
     """(kind, set, mask seed, maker of masked and full sessions)."""
     folder = data_folder() / "dynamics"
     for seed in range(first, first + (2 if quick else 5)):
         yield "worm", "worms", seed, functools.partial(masked_worms, folder / "worm_dag2023_neuropal.npz", seed)
     if quick:
         return
-    for path in sorted(folder.glob("mouse_ca1_*.npz")):
-        for seed in range(first, first + 3):
-            yield (
-                "mouse",
-                path.stem.removeprefix("mouse_ca1_sheintuch2020_"),
-                seed,
-                functools.partial(masked_mouse, path, seed),
-            )
+    for seed in range(first, first + mouse_seeds):
+        for path in sorted(folder.glob("mouse_ca1_*.npz")):
+            name = path.stem.removeprefix("mouse_ca1_sheintuch2020_")
+            yield "mouse", name, seed, functools.partial(masked_mouse, path, seed)
 
 
 def masked_worms(path: Path, seed: int) -> tuple[Sessions, Sessions]:

@@ -108,7 +108,10 @@ def agreement(predicted: np.ndarray, measured: np.ndarray) -> tuple[float, float
 
 
 def make_folds(solver: Solver, seen: np.ndarray, n_folds: int, rng: np.random.Generator) -> list[Fold]:
-    """Hide the pairs between random quarters of the neurons (`seen`: places of neurons that have data)."""
+    """Hide the pairs between random quarters of the neurons (`seen`: places of neurons that have data).
+
+    Neurons that lose all their sessions to the hiding cannot be predicted, and are not asked for.
+    """
     if len(seen) > MOST_NEURONS:
         seen = np.sort(rng.choice(seen, MOST_NEURONS, replace=False))
         solver = solver.among(seen)
@@ -117,16 +120,12 @@ def make_folds(solver: Solver, seen: np.ndarray, n_folds: int, rng: np.random.Ge
         order = rng.permutation(seen)
         size = max(1, len(seen) // 4)
         first, second = order[:size], order[size : 2 * size]
-        measured, count = solver.measured(first[:MOST_IN_GROUP], second[:MOST_IN_GROUP])
-        folds.append(
-            Fold(
-                solver.without(first, second, rng),
-                first[:MOST_IN_GROUP],
-                second[:MOST_IN_GROUP],
-                measured,
-                count > 0,
-            )
-        )
+        left, right = first[:MOST_IN_GROUP], second[:MOST_IN_GROUP]
+        measured, count = solver.measured(left, right)
+        hidden = solver.without(first, second, rng)
+        still = hidden.seen()
+        known = (count > 0) & still[left][:, None] & still[right][None, :]
+        folds.append(Fold(hidden, left, right, measured, known))
     return [fold for fold in folds if fold.known.sum() >= 3]
 
 

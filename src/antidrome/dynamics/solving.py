@@ -120,6 +120,10 @@ class BlockSolver:
         kept = [m.restricted(np.flatnonzero(np.isin(m.rows, neurons)), m.weight) for m in self.moments]
         return dataclasses.replace(self, moments=tuple(m for m in kept if len(m.rows) > 1))
 
+    def seen(self) -> np.ndarray:
+        """(neuron,) whether any session has recorded it beside another."""
+        return np.isin(np.arange(self.n_neurons), np.concatenate([m.rows for m in self.moments] or [[]]))
+
     def measured(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pooled covariance at lag 0 between two groups, and the frames behind each, (first, second) both."""
         total, count = np.zeros((len(first), len(second))), np.zeros((len(first), len(second)))
@@ -204,6 +208,10 @@ class PairSolver:
         """The same for some of the neurons only."""
         keep = np.isin(np.arange(self.n_neurons), neurons)
         return dataclasses.replace(self, weights=self.weights * (keep[:, None] & keep[None, :]))
+
+    def seen(self) -> np.ndarray:
+        """(neuron,) whether any pair of it counts at lag 0."""
+        return self.weights[0].sum(axis=1) > np.diagonal(self.weights[0])
 
     def measured(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pooled covariance at lag 0 between two groups, and the frames behind each, (first, second) both."""

@@ -70,8 +70,9 @@ def part_of(view: DynamicsView) -> Part:
         "dynamics_results",
         overlap=laid_out(overlap_chart(view), shared_chart(view)),
         pairs=laid_out(pairs_chart(view), curve_chart(view)),
-        fit=laid_out(loss_chart(view), likelihood_chart(view) if view.log_likelihoods.size else None),
-        spectrum=laid_out(spectrum_chart(view)),
+        fit=laid_out(
+            spectrum_chart(view), loss_chart(view), likelihood_chart(view) if view.log_likelihoods.size else None
+        ),
         modes=_mode_rows(view),
         unit=_unit(view),
         trajectories=laid_out(*trajectory_charts(view)),

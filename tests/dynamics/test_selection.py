@@ -1,0 +1,75 @@
+"""Held-out pairs: hidden as if never recorded together, and asked for only where something is left to predict them."""
+
+import numpy as np
+import pytest
+
+from antidrome.dynamics import as_population, simulate
+from antidrome.dynamics.data import SessionData
+from antidrome.dynamics.lags import LagSet
+from antidrome.dynamics.moments import dense_moments
+from antidrome.dynamics.pairwise import pair_moments
+from antidrome.dynamics.selection import Candidate, agreement, best_of, make_folds, race
+from antidrome.dynamics.solving import BlockSolver, FitSettings, PairSolver
+
+LAGS = LagSet((0, 1), np.ones(2))
+
+
+@pytest.fixture
+def solvers():
+    truth = simulate(30, 2, 300, seed=8)
+    parts = {"a": range(14), "b": range(9, 22), "c": range(17, 30)}
+    population = as_population(
+        {
+            name: (truth.activity[100 * k : 100 * (k + 1), list(part)], list(part))
+            for k, (name, part) in enumerate(parts.items())
+        }
+    )
+    data = [SessionData(one, 1 / np.sqrt(one.variance)).in_memory() for one in population.sessions]
+    pooled = pair_moments(data, LAGS, 30)
+    block = BlockSolver(tuple(dense_moments(one, LAGS) for one in data), 30, LAGS.weights)
+    return block, PairSolver(pooled, pooled.weights("counts"), LAGS.weights)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_hidden_pairs_are_hidden_and_can_be_predicted(solvers, index):
+    solver = solvers[index]
+    folds = make_folds(solver, np.arange(30), 3, np.random.default_rng(0))
+    for fold in folds:
+        _, count = fold.solver.measured(fold.first, fold.second)
+        assert not count.any()
+        _, before = solver.measured(fold.first, fold.second)
+        still = fold.solver.seen()
+        assert (before[fold.known] > 0).all()
+        i, j = np.nonzero(fold.known)
+        assert still[fold.first[i]].all()
+        assert still[fold.second[j]].all()
+
+
+def test_the_race_is_the_same_twice_and_keeps_the_best_predictions(solvers):
+    folds = make_folds(solvers[0], np.arange(30), 2, np.random.default_rng(0))
+    runs = [
+        race(folds, (1, 2), (0.0, 0.3), (np.inf, 0.03), (False, True), np.random.default_rng(1), n_iterations=8)
+        for _ in range(2)
+    ]
+    assert [one.correlations for one in runs[0]] == [one.correlations for one in runs[1]]
+    assert len(runs[0]) == 2 * 2 * 3
+    for zero in (False, True):
+        best = best_of(runs[0], zero_lag=zero)
+        assert len(best.predictions) == 2
+        r = [fold.judge(predicted)[0] for fold, predicted in zip(folds, best.predictions, strict=True)]
+        np.testing.assert_allclose(r, best.correlations)
+
+
+def test_candidates_survive_as_json():
+    import json
+
+    one = Candidate(FitSettings(n_components=3, coupling=np.inf, shrinkage=0.1), (0.5, 0.25), (1.0, 0.5))
+    again = Candidate.from_dict(json.loads(json.dumps(one.to_dict())))
+    assert (again.correlation, again.slope, again.settings.coupling) == (0.375, 0.75, np.inf)
+
+
+def test_agreement():
+    measured = np.array([1.0, 2.0, 4.0])
+    assert agreement(2 * measured + 1, measured) == pytest.approx((1.0, 0.5))
+    assert agreement(np.ones(3), measured) == (0.0, 0.0)
+    assert agreement(np.array([1.0, np.nan, 2.0]), measured) == (0.0, 0.0)
