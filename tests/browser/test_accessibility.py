@@ -1,0 +1,78 @@
+"""The page under axe-core, in both colour schemes: no serious finding; and the sizes that it must open at."""
+
+import numpy as np
+import pytest
+
+import antidrome as ad
+from antidrome.pipeline.stages.activity import binned_spikes
+from antidrome.report import RunInfo, spikes_report
+from antidrome.report.dimension_part import population_part
+from antidrome.report.dynamics_part import part_of
+from antidrome.report.dynamics_view import dynamics_view
+
+pytestmark = pytest.mark.browser
+
+RUN = RunInfo(title="A run", lede="…", created="2026-01-01 00:00", versions={"antidrome": "0.1.0"})
+
+
+@pytest.fixture(scope="module")
+def whole_page(fake_spikes_of_a_population):
+    """A page with spikes, dynamics and dimension of two sessions."""
+    results = fake_spikes_of_a_population
+    activity = {result.attrs["session_id"]: binned_spikes(result, 0.1) for result in results}
+    system = ad.StitchedLDS(2, n_starts=1).fit(activity, progress=False)
+    found = {
+        name: ad.dimension.population(one, draws=1, n_shuffles=1, progress=False) for name, one in activity.items()
+    }
+    parts = [part_of(dynamics_view(system, system.transform(activity))), population_part(found)]
+    return spikes_report(results, RUN, parts=parts)
+
+
+@pytest.fixture(scope="module")
+def fake_spikes_of_a_population():
+    """Spikes of two sessions that share neurons and a rhythm."""
+    import xarray as xr
+
+    draw, results = np.random.default_rng(0), []
+    for number, name in enumerate(("first", "second")):
+        time = (np.arange(1800) + 0.5) / 30
+        rhythm = np.stack([np.sin(2 * time), np.cos(2 * time)], axis=1) @ np.random.default_rng(9).standard_normal(
+            (2, 16)
+        )
+        neurons = [f"n{i:02d}" for i in range(16)][number * 4 : number * 4 + 12]
+        rates = np.exp(0.5 * rhythm[:, number * 4 : number * 4 + 12] - 3)
+        counts = draw.poisson(rates).astype(np.float32)
+        results.append(
+            xr.Dataset(
+                {"expected_spikes": (("time", "neuron"), counts), "dff": (("time", "neuron"), counts + 0.1)},
+                coords={"time": time, "neuron": neurons},
+                attrs={"frame_rate_hz": 30.0, "session_id": name},
+            )
+        )
+    return results
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(whole_page, show, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    opened = show(whole_page, color_scheme=scheme, bypass_csp=True)
+    found = axe.run(opened.page).response["violations"]
+    serious = [
+        f"{one['id']}: {one['help']}; {one['nodes'][0]['html'][:160]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_every_part_is_there_and_quiet(whole_page, show):
+    opened = show(whole_page)
+    assert opened.problems == []
+    assert len(opened.requests) == 1
+    headings = opened.page.locator("h3").all_text_contents()
+    assert any("pectrum" in heading for heading in headings), headings
+    assert any("imension" in heading for heading in headings), headings
+    for button in opened.page.locator("button[data-chart]").all():
+        with opened.page.expect_download() as caught:
+            button.click()
+        assert caught.value.path().read_text("utf-8").count("\n") >= 2
