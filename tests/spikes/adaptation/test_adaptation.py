@@ -19,9 +19,10 @@ from antidrome.spikes.adaptation import (
 )
 from antidrome.spikes.adaptation.adapt import acceptable, adaptation_loss, mix
 from antidrome.spikes.adaptation.cells import respond
-from antidrome.spikes.adaptation.lots import Lot
+from antidrome.spikes.adaptation.lots import Lot, mean_lag
 from antidrome.spikes.adaptation.matched import FRAMES
 from antidrome.spikes.counts import CountPosterior
+from antidrome.spikes.inference import infer_counts
 from antidrome.spikes.weights import load_network
 
 RATE_HZ = 30.0
@@ -39,7 +40,8 @@ def network():
 
 @pytest.fixture(scope="module")
 def lot(simulated, network):
-    return Lot.of(network, Recorded(simulated["dff"].values.T, RATE_HZ), None)
+    draw = np.random.default_rng(0)
+    return Lot.of(network, Recorded(simulated["dff"].values.T, RATE_HZ), None, draw)
 
 
 def test_cells_are_described_by_their_true_spikes(simulated):
@@ -84,6 +86,21 @@ def test_simulations_look_like_the_cells(lot):
     assert not examples.observed.any()
 
 
+@pytest.mark.parametrize("lag", [-2, 0, 3])
+def test_lags_are_measured_to_a_fraction(lag):
+    counts = (np.random.default_rng(0).random((5, 400)) < 0.03).astype(float)
+    late = np.roll(counts, lag, axis=1)
+    assert mean_lag(late, counts) == pytest.approx(lag, abs=0.05)
+    between = 0.7 * late + 0.3 * np.roll(late, 1, axis=1)
+    assert lag < mean_lag(between, counts) < lag + 0.5
+
+
+def test_the_start_finds_simulated_spikes_in_their_place(lot, network):
+    traces, counts = lot.matched(np.random.default_rng(5), 64)
+    found = np.asarray(infer_counts(network, traces, RATE_HZ).mean)
+    assert abs(mean_lag(found, counts)) < 0.35
+
+
 def test_the_bound_prefers_the_true_spikes_to_none_and_to_shifted_ones(simulated, lot):
     true = simulated["spike_count"].values.T.astype(float)
 
@@ -109,10 +126,10 @@ def test_consistency_is_least_at_the_start(lot, network):
 
 
 def test_a_candidate_needs_every_criterion():
-    start = {"matched_r": 0.7, "bound": -1.0, "wide_r": 0.6, "spikes": 100.0}
-    better = {"matched_r": 0.72, "bound": -0.99, "wide_r": 0.6, "spikes": 120.0}
+    start = {"matched_r": 0.7, "bound": -1.0, "wide_r": 0.6, "shift_s": 0.0, "spikes": 100.0}
+    better = {"matched_r": 0.72, "bound": -0.99, "wide_r": 0.6, "shift_s": 0.002, "spikes": 120.0}
     assert acceptable(better, start, 0.002)
-    for change in ({"matched_r": 0.701}, {"bound": -1.1}, {"wide_r": 0.58}, {"spikes": 250.0}):
+    for change in ({"matched_r": 0.701}, {"bound": -1.1}, {"wide_r": 0.58}, {"shift_s": 0.01}, {"spikes": 250.0}):
         assert not acceptable(better | change, start, 0.002)
 
 

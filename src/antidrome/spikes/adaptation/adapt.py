@@ -27,6 +27,8 @@ from antidrome.spikes.recognition import RecognitionNetwork
 
 JUDGED_S = 0.02
 COUNT_RANGE = (0.5, 2.0)
+STAGES = 2
+LARGEST_SHIFT_S = 0.005
 
 
 class Adaptation(NamedTuple):
@@ -64,7 +66,7 @@ def adapt(
 
     A candidate replaces the start only if, on simulations of the described cells that were not learned from, the
     correlation with their spikes rises, the evidence bound of the real traces does not fall, wide simulations are read
-    as well as before, and the number of spikes stays within a factor of two.
+    as well as before, and real spikes stay where they were (5 ms on average) and as many (a factor of two).
 
     Parameters
     ----------
@@ -80,36 +82,57 @@ def adapt(
     InputError
         No cell with any response to its inferred spikes.
     """
-    lots = [Lot.of(network, recorded, make) for recorded in recordings]
+    describe = generator(seed, "spikes/adaptation/describe")
+    lots = [Lot.of(network, recorded, make, describe) for recorded in recordings]
     lots = [lot for lot in lots if lot.cells.known.any()]
     if not lots:
         raise InputError(
             f"None of the {sum(len(r.traces) for r in recordings)} neurons shows a response to its inferred spikes, so"
             " there is nothing to adapt to. Leave fit out and use predict."
         )
-    learn, judge, weights = gather(lots, config, generator(seed, "spikes/adaptation"))
+    adapted, history = network, TrainingHistory()
+    for stage in range(STAGES):
+        adapted, losses = _train(adapted, lots, config, stage, seed, checkpoint, progress)
+        for name in vars(history):
+            getattr(history, name).extend(getattr(losses, name))
+        lots = [lot.in_step(adapted) for lot in lots]
+    return _choose(network, adapted, history, lots, config, seed)
+
+
+def _train(
+    network: RecognitionNetwork,
+    lots: list[Lot],
+    config: AdaptationConfig,
+    stage: int,
+    seed: int,
+    checkpoint: Path | None,
+    progress: bool,
+) -> tuple[RecognitionNetwork, TrainingHistory]:
+    """A share of the steps, on simulations of its own."""
+    learn, judge, weights = gather(lots, config, generator(seed, f"spikes/adaptation/{stage}"))
+    steps = max(1, config.steps // STAGES)
     result = train(
         lambda net, batch, key: adaptation_loss(net, batch, config.consistency),
         network,
         learn,
         TrainingConfig(
-            steps=config.steps,
+            steps=steps,
             batch=config.batch,
             learning_rate=config.learning_rate,
             weight_decay=0.0,
-            warmup=10,
-            averaging=0.97,
-            evaluate_every=min(40, config.steps),
+            warmup=min(10, steps // 2),
+            averaging=0.95,
+            evaluate_every=min(40, steps),
             patience=config.patience,
         ),
         held_out=judge,
         seed=seed,
         weights=weights,
-        checkpoint=checkpoint and checkpoint / "adaptation.safetensors",
+        checkpoint=checkpoint and checkpoint / f"adaptation-{stage}.safetensors",
         progress=progress,
-        name="Adapting to the recording",
+        name=f"Adapting to the recording, stage {stage + 1} of {STAGES}",
     )
-    return _choose(network, result.parameters, result.history, lots, config, seed)
+    return result.parameters, result.history
 
 
 def adaptation_loss(network: RecognitionNetwork, batch: Examples, consistency: float) -> jax.Array:
@@ -145,10 +168,11 @@ def _choose(
     networks = {0.0: start} | {m: mix(start, adapted, m) for m in config.mixtures}
     report = []
     for mixture, network in networks.items():
-        bounds, spikes = [], 0.0
+        bounds, shifts, spikes = [], [], 0.0
         for lot in lots:
             posterior = infer_counts(network, lot.traces, lot.frame_rate_hz)
             bounds.append(evidence_bound(posterior, lot.traces, lot.cells, lot.frame_rate_hz, seed))
+            shifts.append(abs(lot.shift_of(posterior)) / lot.frame_rate_hz)
             spikes += float(np.asarray(posterior.mean)[np.isfinite(lot.traces)].sum())
         report.append(
             {
@@ -156,6 +180,7 @@ def _choose(
                 "matched_r": _agreement(network, matched, lots),
                 "wide_r": _agreement(network, wide, lots),
                 "bound": float(np.nanmedian(np.concatenate(bounds))),
+                "shift_s": float(max(shifts)),
                 "spikes": spikes,
             }
         )
@@ -171,6 +196,7 @@ def acceptable(row: dict[str, float], start: dict[str, float], gain: float) -> b
         row["matched_r"] >= start["matched_r"] + gain
         and row["bound"] >= start["bound"] - 0.002 * abs(start["bound"])
         and row["wide_r"] >= start["wide_r"] - 0.01
+        and row["shift_s"] <= LARGEST_SHIFT_S
         and COUNT_RANGE[0] <= ratio <= COUNT_RANGE[1]
     )
 

@@ -9,10 +9,12 @@ import numpy as np
 from antidrome.spikes.adaptation.cells import Cells, describe_cells, reconstruct
 from antidrome.spikes.adaptation.config import AdaptationConfig
 from antidrome.spikes.adaptation.matched import Examples, MakeModel, cut_examples, join, matched_traces, wide_traces
+from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.inference import group_size, infer_counts
 from antidrome.spikes.recognition import RecognitionNetwork
 
 LONGEST_FRAMES = 8192
+LARGEST_LAG = 8
 CHUNK = 32
 """Cells that are simulated at once: always as many, so that little is compiled."""
 
@@ -53,6 +55,9 @@ class Lot(NamedTuple):
         The start, whose answers are to be kept.
     make
         Generative model of the simulations; None for the built-in ones.
+    delay_s
+        How late the cells answer, such that the network at the start finds simulated spikes in their place on average.
+        No trace tells when the spikes were, only when they showed; what the network has learned of that is kept.
     """
 
     traces: np.ndarray
@@ -62,13 +67,11 @@ class Lot(NamedTuple):
     residuals: np.ndarray
     network: RecognitionNetwork
     make: MakeModel | None
+    delay_s: float = 0.0
 
     @classmethod
     def of(
-        cls,
-        network: RecognitionNetwork,
-        recorded: Recorded,
-        make: MakeModel | None,
+        cls, network: RecognitionNetwork, recorded: Recorded, make: MakeModel | None, draw: np.random.Generator
     ) -> Lot:
         """Describe the cells of a recording with the network as it is."""
         rate = recorded.frame_rate_hz
@@ -78,12 +81,31 @@ class Lot(NamedTuple):
         spikes = np.where(np.isfinite(known), known, expected)
         cells = describe_cells(traces, spikes, rate)
         residuals = traces - reconstruct(cells._replace(baseline=np.zeros(len(traces))), spikes, rate)
-        return cls(traces, known, rate, cells, residuals, network, make)
+        lot = cls(traces, known, rate, cells, residuals, network, make)
+        if not cells.known.any():
+            return lot
+        simulated, counts = lot.matched(draw, CHUNK)
+        found = np.asarray(infer_counts(network, simulated, rate).mean)
+        return lot._replace(delay_s=-mean_lag(found, counts) / rate)
+
+    def shift_of(self, posterior: CountPosterior) -> float:
+        """By how many frames real spikes come later than at the start, on average."""
+        before, after = (np.where(np.isfinite(self.traces), np.asarray(p.mean), 0) for p in (self.answer(), posterior))
+        return mean_lag(after, before)
+
+    def in_step(self, network: RecognitionNetwork) -> Lot:
+        """The lot whose simulations undo what an adapted network has shifted in time."""
+        shift = self.shift_of(infer_counts(network, self.traces, self.frame_rate_hz))
+        return self._replace(delay_s=self.delay_s + shift / self.frame_rate_hz)
+
+    def answer(self) -> CountPosterior:
+        """What the start says of the real traces."""
+        return infer_counts(self.network, self.traces, self.frame_rate_hz)
 
     def matched(self, draw: np.random.Generator, n: float) -> tuple[np.ndarray, np.ndarray]:
         """About `n` simulated cells like these: traces and true counts."""
         parts = [
-            matched_traces(draw, self.cells, self.residuals, self.frame_rate_hz, CHUNK, self.make)
+            matched_traces(draw, self.cells, self.residuals, self.frame_rate_hz, CHUNK, self.make, self.delay_s)
             for _ in range(max(1, round(n / CHUNK)))
         ]
         return _join(parts)
@@ -100,8 +122,28 @@ class Lot(NamedTuple):
     def examples(self, traces: np.ndarray, counts: np.ndarray, *, real: bool = False) -> Examples:
         """Windows of simulated traces, or of the real ones."""
         known = np.isfinite(counts) & np.isfinite(traces) if real else np.isfinite(counts)
-        answer = infer_counts(self.network, traces, self.frame_rate_hz) if real else None
+        answer = self.answer() if real else None
         return cut_examples(traces, np.nan_to_num(counts), known, self.frame_rate_hz, answer)
+
+
+def mean_lag(found: np.ndarray, counts: np.ndarray) -> float:
+    """By how many frames expected spikes come late on average: the top of the pooled cross-correlation, to a fraction.
+
+    Parameters
+    ----------
+    found, counts
+        (row, time) expected and true spikes per frame.
+    """
+    a, b = (x - x.mean(axis=1, keepdims=True) for x in (found, counts))
+    lags = np.arange(-LARGEST_LAG, LARGEST_LAG + 1)
+    n = a.shape[1]
+    inner = slice(LARGEST_LAG, n - LARGEST_LAG)
+    value = np.array([np.sum(np.roll(a, -lag, axis=1)[:, inner] * b[:, inner]) for lag in lags])
+    top = int(np.argmax(value))
+    if not 0 < top < len(lags) - 1 or value[top] <= 0:
+        return 0.0
+    left, middle, right = value[top - 1 : top + 2]
+    return float(lags[top] + 0.5 * (left - right) / (left - 2 * middle + right))
 
 
 def _join(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

@@ -88,6 +88,7 @@ def matched_traces(
     frame_rate_hz: float,
     n: int,
     make: MakeModel | None = None,
+    delay_s: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Simulate `n` cells like those described: traces (n, time) with NaN where the residual has it, and true counts.
 
@@ -95,6 +96,8 @@ def matched_traces(
     ----------
     residuals
         (neuron, time) what the reconstruction left of the real traces; a cell's own are its noise, from a random place.
+    delay_s
+        How late the cells answer their spikes; negative is early.
     make
         Generative model of the cells; by default a linear indicator for some, SCDF (facilitation, saturation) for the
         others.
@@ -106,7 +109,8 @@ def matched_traces(
     drawn = _jittered(generator, Cells(*(values[which] for values in cells)))
     spikes = _spikes(generator, drawn.rate_hz, (n_frames + lead) * per_frame, step_s)
     models = [make(drawn)] if make else [_linear(drawn), _scdf(generator, drawn)]
-    fine = [simulate_fluorescence(model, spikes, step_s) for model in models]
+    answered = _shifted(spikes, round(delay_s / step_s))
+    fine = [simulate_fluorescence(model, answered, step_s) for model in models]
     chosen = generator.integers(0, len(fine), n)
     frames = frame_average(np.choose(chosen[None], fine), per_frame)[lead:].T - drawn.baseline[:, None] * bool(make)
     counts = spikes.reshape(-1, per_frame, n).sum(axis=1)[lead:].T
@@ -142,6 +146,16 @@ def _spikes(generator: np.random.Generator, rate_hz: np.ndarray, n_steps: int, s
     low, high = np.quantile(rate_hz, (0.1, 0.9))
     ranges = SpikeTrainRanges(rate_hz=(low / 2, high * 1.5), fast_share=0.0, modulation_sd=(0.2, 1.6))
     return random_spike_trains(generator, n_steps, np.zeros(len(rate_hz), bool), step_s, ranges)
+
+
+def _shifted(spikes: np.ndarray, steps: int) -> np.ndarray:
+    """Trains that many grid steps later; nothing comes in from beyond the ends."""
+    out = np.zeros_like(spikes)
+    if steps >= 0:
+        out[steps:] = spikes[: len(spikes) - steps]
+    else:
+        out[:steps] = spikes[-steps:]
+    return out
 
 
 def _linear(cells: Cells) -> LinearModel:
