@@ -263,7 +263,7 @@ def _refine(
             keep(now)
             report("refining by EM", f"log-likelihood {now.log_likelihoods[-1]:.6g}")
 
-        return expectation_maximisation(data, state, options.em_iterations, 1e-7, on_iteration)
+        return expectation_maximisation(data, state, options.em_iterations, 1e-6, on_iteration)
 
     noise = np.maximum(system.noise_variance, 1e-3)
     start = EMState(system.dynamics, system.innovation, system.stationary, system.loadings, noise, system.stationary)
