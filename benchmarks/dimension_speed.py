@@ -5,7 +5,9 @@ after a call on few points (imports, compilation); reading the file is not count
 The bare float32 matrix product X Xᵀ, block by block in NumPy, is the yardstick at 512 columns and more. A peer that
 needs longer than the limit is stopped, and counted with the limit.
 
-    python -m benchmarks.dimension_speed [--quick] [--json FILE] [--seed N] [--limit SECONDS]
+    python -m benchmarks.dimension_speed [--quick] [--json FILE] [--seed N] [--limit SECONDS] [--size NxD …] [--add]
+
+Measured in pieces: with --add, sizes (and the block analysis) that FILE has already are taken from it.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def write_points(path: Path, n: int, width: int, seed: int) -> None:
 
 
 def run_ours(points: np.ndarray) -> dict[str, Any]:
-    """`TwoNN().fit`: neighbours, fit, bootstrap error, dependence on scale."""
+    """`TwoNN().fit`: neighbours, fit, error, dependence on scale."""
     import antidrome as ad
 
     model = ad.TwoNN().fit(points, progress=False)
@@ -116,6 +118,22 @@ def block_row(n: int, width: int, seed: int, limit_s: float) -> dict[str, Any]:
         return {"points": n, "dimensions": width, "ours": in_a_process("ours, blocks", path), "dadapy": scan}
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """`20000x512` as two numbers, one of the sizes of this benchmark."""
+    size = tuple(int(part) for part in text.split("x"))
+    if size not in [*QUICK_SIZES, *SIZES]:
+        raise ValueError(text)
+    return size[0], size[1]
+
+
+def kept(path: Path | None) -> tuple[dict[tuple[int, int], dict[str, Any]], dict[str, Any] | None]:
+    """Rows, and the block analysis, of an earlier run."""
+    if path is None or not path.exists():
+        return {}, None
+    before = json.loads(path.read_text())
+    return {(row["points"], row["dimensions"]): row for row in before["rows"]}, before["blocks"]
+
+
 def speedups(row: dict[str, Any]) -> dict[str, float]:
     """Seconds of each peer that ran (or the limit at which it was stopped) over ours."""
     ours = row["ours"]["seconds"]
@@ -132,17 +150,25 @@ def main() -> None:
 
     parser = options(__doc__)
     parser.add_argument("--limit", type=float, default=900.0, help="seconds after which a peer is stopped")
+    parser.add_argument("--size", action="append", type=parse_size, help="points x dimensions; all by default")
+    parser.add_argument("--add", action="store_true", help="keep what the JSON file has, and add to it")
     arguments = parser.parse_args()
     started = time.time()
-    sizes = QUICK_SIZES if arguments.quick else SIZES
-    rows = [one_size(*size, arguments.seed, arguments.limit) for size in sizes]
-    blocks = block_row(*((2000, 128) if arguments.quick else BLOCKS_SIZE), arguments.seed, arguments.limit)
+    rows, blocks = kept(arguments.json) if arguments.add else ({}, None)
+    for size in arguments.size or (QUICK_SIZES if arguments.quick else SIZES):
+        if size not in rows:
+            rows[size] = one_size(*size, arguments.seed, arguments.limit)
+    rows = [rows[size] for size in sorted(rows, key=[*QUICK_SIZES, *SIZES].index)]
+    if blocks is None:
+        blocks = block_row(*((2000, 128) if arguments.quick else BLOCKS_SIZE), arguments.seed, arguments.limit)
     ratios = {
         f"{row['points']}x{row['dimensions']}": row["ours"]["seconds"] / row["product"]["seconds"]
         for row in rows
         if "product" in row
     }
     factors = [factor for row in rows for factor in speedups(row).values()]
+    if "seconds" in blocks["dadapy"]:
+        factors.append(blocks["dadapy"]["seconds"] / blocks["ours"]["seconds"])
     show(
         "TwoNN end to end, seconds (CPU seconds)",
         ["N × D", "ours", "peak GB", "X Xᵀ", *(NAMES[p] for p in PEERS), "dimension: ours", "DADApy"],
