@@ -102,16 +102,19 @@ def one_seed(seed: int, quick: bool) -> list[dict[str, Any]]:
             seconds = time.perf_counter() - begin
             predicted, shown = loadings @ covariance @ loadings.T, loadings @ of_frames @ loadings.T
             realised = truth.loadings @ np.cov(truth.latents.T) @ truth.loadings.T
+            works = bool(np.isfinite(predicted).all() and np.isfinite(shown).all())
+            angles = principal_angles(loadings, truth.loadings).tolist() if works else None
+            true, realised = truth.covariance[unseen], realised[unseen]
             rows.append(
                 {
                     "seed": seed,
                     "data": name,
                     "method": method,
                     "seconds": seconds,
-                    "angles": principal_angles(loadings, truth.loadings).tolist(),
-                    "largest_angle": float(principal_angles(loadings, truth.loadings)[-1]),
-                    "unseen_r": float(np.corrcoef(predicted[unseen], truth.covariance[unseen])[0, 1]),
-                    "unseen_r_realised": float(np.corrcoef(shown[unseen], realised[unseen])[0, 1]),
+                    "angles": angles,
+                    "largest_angle": angles[-1] if angles else None,
+                    "unseen_r": float(np.corrcoef(predicted[unseen], true)[0, 1]) if works else None,
+                    "unseen_r_realised": float(np.corrcoef(shown[unseen], realised)[0, 1]) if works else None,
                 }
             )
     return rows
@@ -134,12 +137,26 @@ def methods(truth: SimulatedPopulation, data: str, seed: int, quick: bool) -> di
     if not quick:
         found["EM from random"] = lambda y: em(y, truth, seed)
         if importlib.util.find_spec("statsmodels") and seed == 0 and data == "stitched":
-            found["DynamicFactorMQ"] = dynamic_factor
+            found["DynamicFactorMQ"] = attempted(dynamic_factor)
         if importlib.util.find_spec("dynamax") and data == "full" and seed == 0:
-            found["dynamax EM"] = dynamax_em
+            found["dynamax EM"] = attempted(dynamax_em)
     if data == "full":
         found["PCA"] = principal_components
     return found
+
+
+def attempted(peer: Method) -> Method:
+    """A peer whose failure is a row without figures, not the end of the benchmark."""
+
+    def run(matrix: np.ndarray) -> Found:
+        try:
+            return peer(matrix)
+        except Exception as error:  # whatever another package raises
+            warnings.warn(f"{peer.__name__}: {error}", stacklevel=1)
+            nothing = np.full((N_COMPONENTS, N_COMPONENTS), np.nan)
+            return np.full((matrix.shape[1], N_COMPONENTS), np.nan), nothing, nothing
+
+    return run
 
 
 def ours(matrix: np.ndarray, seed: int, **settings: Any) -> Found:
@@ -214,7 +231,8 @@ def table(rows: list[dict[str, Any]], data: str) -> list[list[Any]]:
     for name in names:
         chosen = [row for row in rows if row["method"] == name and row["data"] == data]
         columns = ("seconds", "largest_angle", "unseen_r", "unseen_r_realised")
-        result.append([name, *(float(np.median([row[column] for row in chosen])) for column in columns)])
+        known = [[row[column] for row in chosen if row[column] is not None] for column in columns]
+        result.append([name, *(float(np.median(values)) if values else "–" for values in known)])
     return result
 
 
