@@ -258,3 +258,14 @@ def test_tight_clusters_go_to_float64_at_once(rng, small_blocks) -> None:
     graph = found(points, engine="products")
     np.testing.assert_allclose(graph["distance"], plain(points, 2), rtol=1e-12)
     assert graph.attrs["n_rows_in_float64"] == 300
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 3), (700, 200), (2600, 30), (2501, 140)])
+def test_every_way_through_the_products_is_exact(n, d, rng) -> None:
+    points = np.cos(rng.standard_normal((n, 6)) @ rng.standard_normal((6, d)))
+    found = nearest_neighbours(points, 3, engine="products", progress=False)
+    rows = np.arange(0, n, max(1, n // 60))
+    distance = np.sqrt(((points[rows, None] - points) ** 2).sum(axis=2)) if n * d < 1e5 else None
+    if distance is None:
+        distance = np.stack([np.sqrt(((points - points[row]) ** 2).sum(axis=1)) for row in rows])
+    np.testing.assert_allclose(found["distance"].values[rows], np.sort(distance, axis=1)[:, 1:4], rtol=1e-12)

@@ -95,8 +95,3 @@ def test_a_dask_array_of_unknown_length(sheet) -> None:
     lazy = dask.array.from_array(sheet, chunks=50)
     with pytest.raises(InputError, match="compute_chunk_sizes"):
         as_points(lazy[lazy[:, 0] > 0])
-
-
-def test_settings_of_the_wrong_kind(sheet) -> None:
-    with pytest.raises(InputError, match="discard_fraction is 'a'"):
-        ad.TwoNN(discard_fraction="a").fit(sheet, progress=False)

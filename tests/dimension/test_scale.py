@@ -64,3 +64,36 @@ def test_small_blocks_are_left_out_and_said(rng) -> None:
     assert "[4, 8, 16] were left out" in result.attrs["notes"][0]
     with pytest.raises(InputError, match="positive numbers of blocks"):
         block_analysis(rng.random((120, 2)), [0])
+
+
+@pytest.mark.parametrize("copies", [0, 30])
+def test_one_table_of_distances_gives_what_single_searches_give(copies, rng, monkeypatch) -> None:
+    from antidrome.dimension import decimation
+
+    points = np.tanh(rng.standard_normal((700, 4)) @ rng.standard_normal((4, 30))).astype(np.float32)
+    points = np.vstack([points, points[:copies]])
+    together = block_analysis(points, "paper", progress=False)
+    monkeypatch.setattr(decimation, "TABLE_POINTS", 0)
+    alone = block_analysis(points, "paper", progress=False)
+    np.testing.assert_array_equal(together["dimension"], alone["dimension"])
+    np.testing.assert_allclose(together["standard_error"], alone["standard_error"], rtol=1e-12)
+
+
+def test_blocks_whose_certificates_fail_are_searched_for_themselves(rng) -> None:
+    centres = 20 * rng.standard_normal((6, 40))
+    points = centres[rng.integers(0, 6, 400)] + 1e-4 * rng.standard_normal((400, 3)) @ rng.standard_normal((3, 40))
+    found = block_analysis(points, [1, 2, 3], progress=False)
+    order = generator(0, "dimension/blocks").permutation(400)
+    for b in (2, 3):
+        values = []
+        for block in np.array_split(order[: 400 // b * b], b):
+            distance = np.sort(np.linalg.norm(points[block][:, None] - points[block], axis=2), axis=1)
+            values.append(line_fit(distance[:, 2] / distance[:, 1]).dimension)
+        assert found["dimension"].sel(n_blocks=b).item() == pytest.approx(np.mean(values), rel=1e-9)
+
+
+def test_blocks_of_angles_are_measured_in_angles(rng) -> None:
+    points = rng.standard_normal((300, 3))
+    found = block_analysis(points, [1], metric="cosine", progress=False)
+    graph = nearest_neighbours(points, 2, metric="cosine", progress=False)
+    assert found["dimension"].item() == pytest.approx(line_fit(ratios(graph).mu).dimension, rel=1e-12)

@@ -86,6 +86,8 @@ def _check_output(config: Dimension) -> None:
     for path in (config.output, config.report):
         if path is not None and path.exists() and not config.overwrite:
             raise InputError(f"{path} exists; give --overwrite to replace it.")
+        if path is not None and not path.absolute().parent.is_dir():
+            raise InputError(f"{path}: the folder {path.absolute().parent} does not exist.")
     if config.output is None:
         return
     if config.output.suffix not in (".json", ".nc"):

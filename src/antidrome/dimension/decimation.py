@@ -67,9 +67,8 @@ def over_blocks(
                 for number, members in enumerate(np.array_split(order[: n // b * b], b)):
                     if b == 1 and whole is not None:
                         near = Neighbours(whole["distance"].values[:, :2], neighbours_of(whole))
-                    elif together is not None and together[number] is not None and _distinct(first[members]):
-                        distance, neighbour = together[number]
-                        near = Neighbours(distance_from_euclidean(distance, how.metric), neighbour)
+                    elif together is not None and (ready := together[number]) and _distinct(first[members]):
+                        near = Neighbours(distance_from_euclidean(ready[0], how.metric), ready[1])
                     else:
                         near = _searched(embedded, frame, first, np.sort(members), how)
                     found.append(measured(near, how.method, how.discard_fraction))

@@ -36,7 +36,7 @@ def layers_chart(found: "xr.Dataset") -> Chart:
         one = whole.isel(network=index)
         known = np.isfinite(one["dimension"].values)
         order = np.argsort(one["relative_depth"].values[known], kind="stable")
-        data = {
+        data: dict[str, Any] = {
             key: one[key].values[known][order]
             for key in ("relative_depth", "dimension", "low", "high", "pca_dimension")
         }

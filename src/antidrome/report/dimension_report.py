@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+import xarray as xr
 
 from antidrome.core.files import atomic_write
 from antidrome.errors import InputError
@@ -10,12 +11,9 @@ from antidrome.report.citations import citations_part
 from antidrome.report.dimension_part import UNITS, layers_part, points_part, population_part
 from antidrome.report.page import RunInfo, page_html
 
-if TYPE_CHECKING:
-    import xarray as xr
-
 
 def dimension_report(
-    found: "Mapping[str, xr.Dataset] | xr.Dataset", run: RunInfo, *, accuracy: Mapping[str, float] | None = None
+    found: Mapping[str, xr.Dataset] | xr.Dataset, run: RunInfo, *, accuracy: Mapping[str, float] | None = None
 ) -> str:
     """The self-contained HTML page of dimensions.
 
@@ -39,10 +37,10 @@ def dimension_report(
     InputError
         Nothing, or something else, was given.
     """
-    if hasattr(found, "dims") and "layer" in found.dims:
+    if isinstance(found, xr.Dataset) and "layer" in found.dims:
         part = layers_part(found, accuracy)
     else:
-        named = {run.title: found} if hasattr(found, "dims") else dict(found)
+        named = {run.title: found} if isinstance(found, xr.Dataset) else dict(found)
         kinds = {_kind(one) for one in named.values()}
         if kinds not in ({"points"}, {"population"}):
             raise InputError(
@@ -55,7 +53,7 @@ def dimension_report(
 
 def write_dimension_report(
     path: str | os.PathLike[str],
-    found: "Mapping[str, xr.Dataset] | xr.Dataset",
+    found: Mapping[str, xr.Dataset] | xr.Dataset,
     run: RunInfo,
     *,
     accuracy: Mapping[str, float] | None = None,
@@ -66,7 +64,7 @@ def write_dimension_report(
         stream.write(html)
 
 
-def _kind(one: "xr.Dataset") -> str:
+def _kind(one: xr.Dataset) -> str:
     if "estimator" in one.dims:
         return "points"
     return "population" if "dimension_by_neurons" in one else "unknown"
