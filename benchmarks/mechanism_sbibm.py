@@ -37,7 +37,8 @@ TASKS = (
 )
 VARIANTS = {"bernoulli_glm_raw": "observation_raw", "slcp_distractors": "observation_distractors"}
 METHODS = ("default", "snpe-b", "npe")
-ROUNDS = {"default": 10, "snpe-b": 2, "npe": 1}
+SHARES = {"default": (0.1,) * 10, "snpe-b": (0.8, 0.2), "npe": (1.0,)}
+"""Of the budget, round by round."""
 SAMPLES = 10_000
 PUBLISHED = {"REJ-ABC": "REJ-ABC", "NPE": "NPE", "SNPE": "SNPE-C", "SNLE": "SNLE", "SNRE": "SNRE"}
 
@@ -57,9 +58,9 @@ def run_one(task: str, method: str, budget: int, observation: int, seed: int, n_
 
     observations, samples = reference(task)
     model = sbibm_task(task)
-    rounds = ROUNDS[method]
     started = time.perf_counter()
-    estimator = SNPE(method, rounds=rounds, simulations=budget // rounds, diagnose=False, seed=seed + observation)
+    simulations = [round(share * budget) for share in SHARES[method]]
+    estimator = SNPE(method, rounds=len(simulations), simulations=simulations, diagnose=False, seed=seed + observation)
     estimator.fit(model.simulator, model.prior, observations[observation], progress=False)
     ours = estimator.sample(n_compared, seed=seed).values
     seconds = time.perf_counter() - started

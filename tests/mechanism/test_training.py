@@ -16,6 +16,7 @@ from antidrome.mechanism.training_data import padded_capacity, training_data
 
 KEY = jax.random.key(1)
 QUICK = TrainingSettings(epochs=60, batch=50, learning_rate=5e-3, patience=10, drops=1)
+CALM = TrainingSettings(epochs=40, batch=100, learning_rate=2e-3, patience=10, drops=1)
 SMALL = MixtureSettings(components=1, hidden=(16,))
 
 
@@ -50,12 +51,12 @@ def test_mixture_learns_the_gaussian_posterior() -> None:
 def test_weights_turn_a_proposal_into_the_prior() -> None:
     """Simulations from a proposal N(1, 0.8²), weighted by prior over proposal, give the posterior under the prior."""
     rng = np.random.default_rng(4)
-    u = 1 + 0.8 * rng.standard_normal((1000, 1))
-    x = u + 0.5 * rng.standard_normal((1000, 1))
+    u = 1 + 0.8 * rng.standard_normal((4000, 1))
+    x = u + 0.5 * rng.standard_normal((4000, 1))
     log_w = -0.5 * u[:, 0] ** 2 + 0.5 * ((u[:, 0] - 1) / 0.8) ** 2
     network = density_network(SMALL, 1, 1, key=KEY)
-    plain = train_density(network, prepared(u, x), QUICK, key=KEY)
-    weighted = train_density(network, prepared(u, x, np.exp(log_w)), QUICK, key=KEY)
+    plain = train_density(network, prepared(u, x, capacity=4096), CALM, key=KEY)
+    weighted = train_density(network, prepared(u, x, np.exp(log_w), capacity=4096), CALM, key=KEY)
     means = [TrainedDensity((r.network,), identity_scaling(1)).at(np.array([1.0])).mean()[0] for r in (plain, weighted)]
     posterior, proposal_posterior = 1.0 / 1.25, (1 / 0.64 + 1.0 / 0.25) / (1 / 0.64 + 1 / 0.25)
     assert means[0] == pytest.approx(proposal_posterior, abs=0.07)
@@ -88,10 +89,10 @@ def test_loss_is_the_plain_weighted_mean() -> None:
 
 def test_atomic_loss_finds_the_posterior_under_the_prior() -> None:
     rng = np.random.default_rng(4)
-    u = 1 + 0.8 * rng.standard_normal((1000, 1))
-    x = u + 0.5 * rng.standard_normal((1000, 1))
+    u = 1 + 0.8 * rng.standard_normal((4000, 1))
+    x = u + 0.5 * rng.standard_normal((4000, 1))
     network = density_network(SMALL, 1, 1, key=KEY)
-    result = train_density(network, prepared(u, x), QUICK, key=KEY, loss="atomic")
+    result = train_density(network, prepared(u, x, capacity=4096), CALM, key=KEY, loss="atomic")
     mean = TrainedDensity((result.network,), identity_scaling(1)).at(np.array([1.0])).mean()[0]
     assert mean == pytest.approx(0.8, abs=0.1)
 
