@@ -92,7 +92,7 @@ def measured(near: Neighbours, method: Method, discard_fraction: float) -> tuple
     order = np.argsort(log_mu)
     value = estimate_from(log_mu[order], method, discard_fraction)
     effect = influence(log_mu, method, discard_fraction, order)
-    inflation = shared_inflation(effect, used, near.neighbour)
+    inflation = shared_inflation(effect, used, near.neighbour, value)
     return value, value * independent_error(effect) * float(np.sqrt(inflation))
 
 

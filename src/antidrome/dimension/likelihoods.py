@@ -7,7 +7,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from antidrome.dimension.ratios import MIN_RATIOS, ratios
-from antidrome.dimension.uncertainty import UNIFORM_INFLATION, neighbour_inflation
+from antidrome.dimension.uncertainty import neighbour_inflation, uniform_inflation
 from antidrome.errors import InputError
 
 
@@ -86,7 +86,7 @@ def levina_bickel(graph: xr.Dataset, k: int = 10) -> tuple[float, float]:
     if total <= 0:
         raise InputError(f"All {k} neighbours of each point are equally far: there is no dimension to estimate.")
     d = (logs.size - 1) / total
-    return d, d * float(np.sqrt(UNIFORM_INFLATION / len(logs)))
+    return d, d * float(np.sqrt(uniform_inflation(d) / len(logs)))
 
 
 def local_dimension(graph: xr.Dataset, k: int = 20) -> xr.Dataset:

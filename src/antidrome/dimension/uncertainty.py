@@ -20,11 +20,17 @@ from antidrome.dimension.ratios import Ratios, usable_ratios
 from antidrome.dimension.two_nn import Method, estimate_from
 from antidrome.errors import InputError
 
-UNIFORM_INFLATION = 1.55
-"""Variance inflation for uniform points, and what few points are drawn towards."""
 PRIOR_POINTS = 900
 """Points at which the data and that value count the same: both are then uncertain by 15 %."""
 MIN_BOOTSTRAP = 20
+
+
+def uniform_inflation(dimension: float) -> float:
+    """Variance inflation for uniform points without a border, as simulated (1,850 sets of 500 points for each d).
+
+    1.70 for d = 1, 1.54 for 2, 1.50 for 5, 1.45 for 10 (each ± 0.04); few points are drawn towards it.
+    """
+    return 1.45 + 0.25 / max(dimension, 1.0)
 
 
 class Uncertainty(NamedTuple):
@@ -55,7 +61,7 @@ def uncertainty(
     order = np.argsort(log_mu)
     value = estimate_from(log_mu[order], method, discard_fraction)
     effect = influence(log_mu, method, discard_fraction, order)
-    inflation = shared_inflation(effect, found.used, neighbours_of(graph))
+    inflation = shared_inflation(effect, found.used, neighbours_of(graph), value)
     if n_bootstrap:
         replicates = bootstrap(log_mu[order], method, discard_fraction, n_bootstrap, seed)
         alone = float(np.std(np.log(replicates), ddof=1))
@@ -75,12 +81,14 @@ def shared_inflation(
     effect: Float[np.ndarray, " used"],
     used: Bool[np.ndarray, " points"],
     neighbour: Int[np.ndarray, "points k"] | None,
+    dimension: float,
 ) -> float:
     """Variance inflation by shared ratios for an estimate from two neighbours, drawn towards that of uniform points."""
+    expected = uniform_inflation(dimension)
     if neighbour is None:
-        return UNIFORM_INFLATION
+        return expected
     weight = effect.size / (effect.size + PRIOR_POINTS)
-    return UNIFORM_INFLATION + weight * (_inflation(effect, used, neighbour[:, :2]) - UNIFORM_INFLATION)
+    return expected + weight * (_inflation(effect, used, neighbour[:, :2]) - expected)
 
 
 def bootstrap(
@@ -111,10 +119,9 @@ def neighbours_of(graph: xr.Dataset) -> Int[np.ndarray, "points k"] | None:
 
 def neighbour_inflation(graph: xr.Dataset, found: Ratios, rank: int = 2) -> float:
     """How much larger the variance of the mean log ratio is than if points were independent, from 1 to 3."""
-    neighbour = neighbours_of(graph)
+    neighbour, log_mu = neighbours_of(graph), np.log(found.mu)
     if neighbour is None:
-        return UNIFORM_INFLATION
-    log_mu = np.log(found.mu)
+        return uniform_inflation(1 / float(log_mu.mean()))
     return _inflation(log_mu - log_mu.mean(), found.used, neighbour[:, :rank])
 
 
