@@ -22,7 +22,6 @@ import numpy as np
 
 from antidrome.core.compilation import enable_compilation_cache
 from antidrome.spikes.adaptation import Adaptation, AdaptationConfig, Recorded, adapt
-from antidrome.spikes.inference import infer_counts
 from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.weights import load_network
 from benchmarks.harness import finish, options, show
@@ -52,11 +51,11 @@ def recordings_of(cases: list[dict]) -> list[Recorded]:
     return found
 
 
-def scores_of(network: RecognitionNetwork, cases: list[dict], reference: ModuleType) -> dict[str, float]:
+def scores_of(adapted: Adaptation, cases: list[dict], reference: ModuleType) -> dict[str, float]:
     """The protocol's medians over the neurons of a set, and the mean of the correlation at lag 0."""
     scored = []
     for case in cases:
-        expected = np.asarray(infer_counts(network, case["dff"][None], case["frame_rate_hz"]).mean)[0]
+        expected = np.asarray(adapted.infer(case["dff"][None].astype(np.float32), case["frame_rate_hz"]).mean)[0]
         scored.append((case, reference.score(expected, case)))
     name = cases[0]["dataset"]
     neurons = reference.per_neuron(scored)
@@ -73,8 +72,8 @@ def adapt_to(
     found: Adaptation = adapt(start, recordings_of(cases), config, seed=seed, progress=False)
     seconds = time.time() - started
     return {
-        "before": scores_of(start, cases, reference),
-        "after": scores_of(found.network, cases, reference),
+        "before": scores_of(found._replace(network=start, prior=None), cases, reference),
+        "after": scores_of(found, cases, reference),
         "mixture": found.mixture,
         "criteria": found.report,
         "seconds": round(seconds, 1),

@@ -6,7 +6,8 @@ sets of `spikes_ground_truth`, each read by the fold network that has not seen i
 no spike and say so with certainty; coverage is therefore also given for the others alone, where the interval or the
 truth is not zero.
 
-Joint samples: two networks are fitted, unlabelled and alike but for their kind, to simulated cells that fire in bursts.
+Joint samples: two networks are fitted, unlabelled and alike but for their kind, to simulated cells that fire in bursts;
+both learn from simulations with bursts.
 Samples of a posterior ought to hold as many pairs of neighbouring spikes as the truth does. One whose frames are
 independent breaks bursts up and doubles single spikes; the autoregressive one draws each spike in sight of those before
 it.
@@ -41,14 +42,15 @@ LEVEL, WINDOW_S, SAMPLES = 0.9, 1.0, 200
 RATES_HZ = (7.5, 15.0, 30.0, 60.0)
 BURST_RATE_HZ, BURST_FRAMES = 30.0, 2
 BURST_FIT = FitConfig(
-    sleep_steps=600,
+    sleep_steps=1500,
     wake_steps=0,
     batch=16,
     window_frames=160,
     buffer_before=50,
     buffer_after=30,
     learning_rate=3e-3,
-    evaluate_every=200,
+    evaluate_every=500,
+    burst=0.5,
     posterior=PosteriorConfig(filters=(16, 16, 12), widths=(21, 15, 11), units=32, max_count=2),
 )
 

@@ -10,7 +10,7 @@ import numpy as np
 from antidrome.core.seeds import fold_in
 from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.grid import FrameGrid
-from antidrome.spikes.inference import infer_counts
+from antidrome.spikes.inference import SummaryPrior, infer_counts
 from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.response import fit_response
 from antidrome.spikes.results import unusable
@@ -24,6 +24,7 @@ def infer_block(
     grid: FrameGrid,
     samples: int,
     seed: int,
+    prior: SummaryPrior | None = None,
 ) -> dict[str, np.ndarray]:
     """Arrays of the result for one block, the neuron axis last.
 
@@ -37,11 +38,13 @@ def infer_block(
         Where the frames lie on the regular grid.
     samples
         Posterior samples to draw.
+    prior
+        What is known of the preparation.
     """
     traces = np.asarray(traces, np.float32)
     useless = unusable(traces)
     spread = grid.spread(np.where(useless[:, None], np.float32(0), traces))
-    posterior = infer_counts(network, spread, frame_rate_hz)
+    posterior = infer_counts(network, spread, frame_rate_hz, prior)
     mean = np.asarray(posterior.mean)
     response = fit_response(spread, mean, frame_rate_hz)
 

@@ -23,6 +23,7 @@ from antidrome.spikes.variational import Selection
 if TYPE_CHECKING:
     from antidrome.spikes.estimator import SpikeVAE
 
+POOLED = " What its cells share (kinetics, activity) tells the network about each of them."
 POSTERIORS = ("shared", "factorised", "autoregressive")
 
 
@@ -123,16 +124,22 @@ def _network(model: SpikeVAE) -> RecognitionNetwork | None:
 
 
 def _of_adaptation(adaptation: Adaptation) -> tuple[dict[str, Any], list[str]]:
-    report = {"mixture": adaptation.mixture, "candidates": adaptation.report, "losses": vars(adaptation.history)}
+    pooled = 0.0 if adaptation.prior is None else adaptation.prior.share
+    report = {
+        "mixture": adaptation.mixture,
+        "pooling": pooled,
+        "candidates": adaptation.report,
+        "losses": vars(adaptation.history),
+    }
     if adaptation.mixture == 0:
         return report, [
-            "The fit kept the network that it started from: adapted networks were not better by the criteria that need"
-            " no true spikes."
+            "The fit kept the network that it started from: adapted weights were not better by the criteria that need"
+            f" no true spikes.{POOLED if pooled else ''}"
         ]
     first, kept = adaptation.report[0], next(r for r in adaptation.report if r["mixture"] == adaptation.mixture)
     return report, [
         f"The network was adapted to the recording: correlation on simulations of its cells {first['matched_r']:.3f}"
-        f" before and {kept['matched_r']:.3f} after."
+        f" before and {kept['matched_r']:.3f} after." + (POOLED if pooled else "")
     ]
 
 

@@ -8,6 +8,7 @@ that every frame still has its own value.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,6 +22,7 @@ FASTEST_HZ = 64.0
 WINDOW = 4096
 MARGIN = 192
 FRAMES_PER_CALL = 8 * WINDOW
+OWN = 3
 
 
 @eqx.filter_jit
@@ -28,7 +30,25 @@ def _apply(network: RecognitionNetwork, channels: jax.Array, summary: jax.Array)
     return network(channels, summary)
 
 
-def infer_counts(network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz: float) -> CountPosterior:
+class SummaryPrior(NamedTuple):
+    """What cells of one preparation share: their mean summary, and the weight that it has in the summary of each.
+
+    Noise, signal to noise and frame rate (the last three values) stay each trace's own.
+    """
+
+    mean: np.ndarray
+    share: float
+
+    def blend(self, summary: np.ndarray) -> np.ndarray:
+        """(neuron, N_SUMMARY) own summaries drawn towards the mean."""
+        out = summary.copy()
+        out[:, :-OWN] = (1 - self.share) * summary[:, :-OWN] + self.share * self.mean[None, :-OWN]
+        return out
+
+
+def infer_counts(
+    network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz: float, prior: SummaryPrior | None = None
+) -> CountPosterior:
     """Posterior over the spike count of every frame of every neuron.
 
     Parameters
@@ -39,6 +59,8 @@ def infer_counts(network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz:
         (neuron, time) ΔF/F, NaN where missing.
     frame_rate_hz
         Frames per second, any value; above 64 Hz frames are averaged in groups (see `group_size`).
+    prior
+        What is known of the preparation that the traces come from.
 
     Returns
     -------
@@ -47,14 +69,14 @@ def infer_counts(network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz:
     """
     group = group_size(frame_rate_hz)
     if group == 1:
-        return _infer_direct(network, traces, frame_rate_hz)
+        return _infer_direct(network, traces, frame_rate_hz, prior)
     padded = np.pad(traces, ((0, 0), (group // 2, group)), mode="edge")
     logit = np.empty(traces.shape, np.float32)
     extra = np.empty(traces.shape, np.float32)
     for phase in range(group):
         n = len(range(phase, traces.shape[1], group))
         grouped = _mean_of_observed(padded[:, phase : phase + n * group].reshape(len(traces), n, group))
-        posterior = _infer_direct(network, grouped, frame_rate_hz / group)
+        posterior = _infer_direct(network, grouped, frame_rate_hz / group, prior)
         logit[:, phase::group], extra[:, phase::group] = _share_out(posterior, group)
     return CountPosterior(logit, extra)
 
@@ -81,7 +103,9 @@ def _share_out(posterior: CountPosterior, group: int) -> tuple[np.ndarray, np.nd
     return np.log(share / (1 - share)), np.maximum(mean / share - 1, 1e-3)
 
 
-def _infer_direct(network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz: float) -> CountPosterior:
+def _infer_direct(
+    network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz: float, prior: SummaryPrior | None
+) -> CountPosterior:
     n_neurons, n_frames = traces.shape
     plan = WindowPlan.of(n_frames)
     logit, extra = np.empty((2, n_neurons, n_frames), np.float32)
@@ -89,6 +113,7 @@ def _infer_direct(network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz
     for first in range(0, n_neurons, block):
         rows = slice(first, first + block)
         channels, summary = condition(traces[rows], frame_rate_hz)
+        summary = summary if prior is None else prior.blend(summary)
         posterior = _infer_windows(network, plan.cut(channels), np.repeat(summary, plan.count, axis=0))
         logit[rows], extra[rows] = plan.join(posterior.logit), plan.join(posterior.extra)
     return CountPosterior(logit, extra)

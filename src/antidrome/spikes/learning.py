@@ -15,7 +15,7 @@ from antidrome.errors import InputError
 from antidrome.spikes.adaptation import Adaptation, AdaptationConfig, Cells, adapt, describe_cells, working_rate
 from antidrome.spikes.adaptation.lots import Recorded, sum_groups
 from antidrome.spikes.grid import FrameGrid
-from antidrome.spikes.inference import group_size, infer_counts
+from antidrome.spikes.inference import group_size
 from antidrome.spikes.known import known_counts
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.recognition import RecognitionNetwork
@@ -100,19 +100,19 @@ def fit_shared(
         lessons.append(learn)
     make = None if generative is None else lambda cells: make_model(generative, cells)
     adapted = adapt(network, recorded, config, make=make, seed=seed, checkpoint=checkpoint, progress=progress)
-    parts = [part for opened in sessions for part in _describe(adapted.network, opened)]
+    parts = [part for opened in sessions for part in _describe(adapted, opened)]
     cells = Cells(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     labels = tuple(str(label) for opened in sessions for label in opened.recording["neuron"].values)
-    return SharedInference(adapted.network, labels, cells), adapted, lessons
+    return SharedInference(adapted.network, labels, cells, adapted.prior), adapted, lessons
 
 
-def _describe(network: RecognitionNetwork, opened: Opened) -> Iterator[Cells]:
+def _describe(adapted: Adaptation, opened: Opened) -> Iterator[Cells]:
     """Parameters of every cell of a recording, in blocks of neurons."""
     recording, rate, grid = opened
     for i in range(0, recording.sizes["neuron"], BLOCK):
         block = grid.spread(np.asarray(recording.isel(neuron=slice(i, i + BLOCK)).values, np.float32).T)
         block, slow_rate = working_rate(np.where(unusable(block)[:, None], np.float32(0), block), rate)
-        yield describe_cells(block, np.asarray(infer_counts(network, block, slow_rate).mean), slow_rate)
+        yield describe_cells(block, np.asarray(adapted.infer(block, slow_rate).mean), slow_rate)
 
 
 def fit_own(

@@ -17,7 +17,7 @@ from antidrome.spikes.adaptation import (
 )
 from antidrome.spikes.blocks import infer_block
 from antidrome.spikes.grid import FrameGrid
-from antidrome.spikes.inference import infer_counts
+from antidrome.spikes.inference import SummaryPrior, infer_counts
 from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.response import DRIFT_S
 
@@ -32,22 +32,25 @@ class SharedInference:
         Recognition network.
     labels, cells
         Fitted cells and their parameters; empty where nothing was fitted.
+    prior
+        What the cells of the fitted preparation share.
     """
 
     network: RecognitionNetwork
     labels: tuple[str, ...] = ()
     cells: Cells | None = None
+    prior: SummaryPrior | None = None
     steps: int = 1
 
     def infer(
         self, traces: np.ndarray, labels: np.ndarray, rate: float, grid: FrameGrid, samples: int, seed: int
     ) -> dict[str, np.ndarray]:
         """Arrays of the result for one block of neurons; see `infer_block`."""
-        return infer_block(self.network, traces, labels, rate, grid, samples, seed)
+        return infer_block(self.network, traces, labels, rate, grid, samples, seed, self.prior)
 
     def expected(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
         """(neuron, place) expected spikes of traces on a regular grid."""
-        return np.asarray(infer_counts(self.network, traces, rate).mean)
+        return np.asarray(infer_counts(self.network, traces, rate, self.prior).mean)
 
     def reconstruct(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
         """(neuron, place) ΔF/F that the expected spikes explain, with the slow drift of the baseline."""
@@ -63,7 +66,7 @@ class SharedInference:
     def bound(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
         """(neuron,) evidence lower bound, nats per frame; frames averaged above 64 Hz."""
         slower, slow_rate = working_rate(traces, rate)
-        posterior = infer_counts(self.network, slower, slow_rate)
+        posterior = infer_counts(self.network, slower, slow_rate, self.prior)
         cells = self.describe(slower, np.asarray(posterior.mean), labels, slow_rate)
         return evidence_bound(posterior, slower, cells, slow_rate, seed)
 

@@ -15,6 +15,7 @@ from antidrome.core.model_files import ModelHeader, load_model, save_model
 from antidrome.errors import InputError, ModelFileError
 from antidrome.spikes.adaptation import Cells
 from antidrome.spikes.generative import Observation
+from antidrome.spikes.inference import SummaryPrior
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.recognition import RecognitionConfig, RecognitionNetwork
 from antidrome.spikes.shared import SharedInference
@@ -52,6 +53,9 @@ def save_fitted(
     config: dict[str, Any] = {"settings": settings, "cold": inference.network is None}
     if inference.network is not None:
         config["network"] = to_dict(inference.network.config)
+    if isinstance(inference, SharedInference) and inference.prior is not None:
+        arrays["prior/mean"] = np.asarray(inference.prior.mean, float)
+        config["prior_share"] = inference.prior.share
     if isinstance(inference, OwnInference):
         fitted = inference.fitted
         arrays |= _pack("learned", fitted.learned)
@@ -106,7 +110,10 @@ def load_fitted(
         if "fit" not in config:
             if network is None:
                 raise ModelFileError(f"{path}: the file is damaged (it holds no network).")
-            return SharedInference(network, labels, cells), header
+            prior = None
+            if "prior_share" in config:
+                prior = SummaryPrior(arrays["prior/mean"], float(config["prior_share"]))
+            return SharedInference(network, labels, cells, prior), header
         return _own(path, arrays, config, labels, cells, network, generative_model), header
     except KeyError as error:
         raise ModelFileError(f"{path}: the file is damaged ({error} is missing).") from error

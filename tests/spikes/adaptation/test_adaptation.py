@@ -19,8 +19,9 @@ from antidrome.spikes.adaptation import (
 )
 from antidrome.spikes.adaptation.adapt import acceptable, adaptation_loss, mix
 from antidrome.spikes.adaptation.cells import respond
-from antidrome.spikes.adaptation.lots import Lot, mean_lag
+from antidrome.spikes.adaptation.lots import Lot, mean_lag, shared_summary
 from antidrome.spikes.adaptation.matched import FRAMES
+from antidrome.spikes.conditioning import condition
 from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.inference import infer_counts
 from antidrome.spikes.weights import load_network
@@ -125,6 +126,17 @@ def test_consistency_is_least_at_the_start(lot, network):
     assert loss(network) < halfway < loss(there)
 
 
+def test_what_cells_share_is_blended_into_each(lot):
+    prior = shared_summary([lot], 0.3)
+    summary = condition(lot.traces, RATE_HZ)[1]
+    blended = prior.blend(summary)
+    np.testing.assert_allclose(blended.mean(axis=0), summary.mean(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(blended[:, -3:], summary[:, -3:])
+    spread = blended[:, :-3].std(axis=0) / np.maximum(summary[:, :-3].std(axis=0), 1e-9)
+    np.testing.assert_allclose(spread[summary[:, :-3].std(axis=0) > 1e-3], 0.7, rtol=1e-2)
+    assert shared_summary([lot], 0.0) is None
+
+
 def test_a_candidate_needs_every_criterion():
     start = {"matched_r": 0.7, "bound": -1.0, "wide_r": 0.6, "shift_s": 0.0, "spikes": 100.0}
     better = {"matched_r": 0.72, "bound": -0.99, "wide_r": 0.6, "shift_s": 0.002, "spikes": 120.0}
@@ -152,7 +164,8 @@ def test_it_improves_on_its_own_simulations_and_resumes(simulated, network, tmp_
     config = AdaptationConfig(steps=8, batch=8, simulated_cells=24, gain=-1.0)
     recorded = [Recorded(simulated["dff"].values.T, RATE_HZ)]
     first = adapt(network, recorded, config, seed=1, checkpoint=tmp_path, progress=False)
-    assert len(first.report) == 3
+    assert len(first.report) == 2
+    assert first.prior.share == config.pooling
     again = adapt(network, recorded, config, seed=1, checkpoint=tmp_path, progress=False)
     for a, b in zip(jax.tree.leaves(first.network), jax.tree.leaves(again.network), strict=True):
         np.testing.assert_array_equal(a, b)

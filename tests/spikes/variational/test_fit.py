@@ -98,6 +98,23 @@ def test_dreams_look_like_the_recording(rng):
     assert np.nanstd(trace) == pytest.approx(np.nanstd(many.trace), rel=0.35)
 
 
+def test_dreamt_bursts_keep_the_rate_and_add_neighbours(rng):
+    problem, learned, windows = toy_problem(rng)
+    many = on_device(windows.take(np.arange(600) % len(windows.cell)))
+    config = dataclasses.replace(SMALL, posterior=dataclasses.replace(NET, max_count=3))
+
+    def neighbours(burst):
+        changed = dataclasses.replace(config, burst=burst)
+        spikes = np.asarray(dream(learned, many, jax.random.key(0), problem, changed)[0])
+        return spikes.mean(), (spikes[1:] * spikes[:-1]).mean()
+
+    (single_rate, single), (burst_rate, bursting) = neighbours(0.0), neighbours(0.5)
+    assert burst_rate == pytest.approx(single_rate, rel=0.15)
+    assert bursting > 3 * single
+    with pytest.raises(InputError, match="burst"):
+        dataclasses.replace(SMALL, burst=1.0)
+
+
 @pytest.mark.parametrize(
     ("kind", "objective"),
     [

@@ -17,10 +17,10 @@ from antidrome.core.training import TrainingConfig, TrainingHistory, train
 from antidrome.errors import InputError
 from antidrome.spikes.adaptation.bound import evidence_bound
 from antidrome.spikes.adaptation.config import AdaptationConfig
-from antidrome.spikes.adaptation.lots import Lot, Recorded, gather
+from antidrome.spikes.adaptation.lots import Lot, Recorded, gather, shared_summary
 from antidrome.spikes.adaptation.matched import Examples, MakeModel
 from antidrome.spikes.counts import CountPosterior
-from antidrome.spikes.inference import infer_counts
+from antidrome.spikes.inference import SummaryPrior, infer_counts
 from antidrome.spikes.metrics import correlation
 from antidrome.spikes.objective import supervised_loss
 from antidrome.spikes.recognition import RecognitionNetwork
@@ -44,12 +44,19 @@ class Adaptation(NamedTuple):
         The criteria of every candidate, the start first.
     history
         Losses on the way.
+    prior
+        What the cells share, where there are enough of them.
     """
 
     network: RecognitionNetwork
     mixture: float
     report: list[dict[str, float]]
     history: TrainingHistory
+    prior: SummaryPrior | None = None
+
+    def infer(self, traces: np.ndarray, frame_rate_hz: float) -> CountPosterior:
+        """Posterior counts of (neuron, time) traces of the same preparation."""
+        return infer_counts(self.network, traces, frame_rate_hz, self.prior)
 
 
 def adapt(
@@ -96,7 +103,8 @@ def adapt(
         for name in vars(history):
             getattr(history, name).extend(getattr(losses, name))
         lots = [lot.in_step(adapted) for lot in lots]
-    return _choose(network, adapted, history, lots, config, seed)
+    chosen = _choose(network, adapted, history, lots, config, seed)
+    return chosen._replace(prior=shared_summary(lots, config.pooling))
 
 
 def _train(

@@ -9,12 +9,14 @@ import numpy as np
 from antidrome.spikes.adaptation.cells import Cells, describe_cells, reconstruct
 from antidrome.spikes.adaptation.config import AdaptationConfig
 from antidrome.spikes.adaptation.matched import Examples, MakeModel, cut_examples, join, matched_traces, wide_traces
+from antidrome.spikes.conditioning import condition
 from antidrome.spikes.counts import CountPosterior
-from antidrome.spikes.inference import group_size, infer_counts
+from antidrome.spikes.inference import SummaryPrior, group_size, infer_counts
 from antidrome.spikes.recognition import RecognitionNetwork
 
 LONGEST_FRAMES = 8192
 LARGEST_LAG = 8
+FEWEST_CELLS = 4
 CHUNK = 32
 """Cells that are simulated at once: always as many, so that little is compiled."""
 
@@ -124,6 +126,13 @@ class Lot(NamedTuple):
         known = np.isfinite(counts) & np.isfinite(traces) if real else np.isfinite(counts)
         answer = self.answer() if real else None
         return cut_examples(traces, np.nan_to_num(counts), known, self.frame_rate_hz, answer)
+
+
+def shared_summary(lots: list[Lot], share: float) -> SummaryPrior | None:
+    """The mean summary of all cells with a response; None for fewer than four."""
+    summaries = [condition(lot.traces[lot.cells.known], lot.frame_rate_hz)[1] for lot in lots]
+    joined = np.concatenate(summaries)
+    return SummaryPrior(joined.mean(axis=0), share) if len(joined) >= FEWEST_CELLS and share else None
 
 
 def mean_lag(found: np.ndarray, counts: np.ndarray) -> float:

@@ -92,6 +92,9 @@ class FitConfig:
         SDs (log scale) of the priors on the rate, the model's parameters and the noise, around the initial values.
     parameter_jitter
         SD (log scale) by which parameters vary between simulated windows.
+    burst
+        Probability that a simulated spike is followed by another in the next step, at most three times: what the
+        network takes bursts for. 0: spikes are independent.
     held_out
         Share of the windows that is only used to judge.
     evaluate_every, patience
@@ -119,6 +122,7 @@ class FitConfig:
     parameter_sd: float = 0.5
     noise_sd: float = 0.15
     parameter_jitter: float = 0.15
+    burst: float = 0.0
     held_out: float = 0.1
     evaluate_every: int = 200
     patience: int = 0
@@ -134,5 +138,7 @@ class FitConfig:
             )
         if self.samples < 2 or self.batch < 1:
             raise InputError(f"samples is {self.samples} and batch {self.batch}; expected at least 2 and 1.")
+        if not 0 <= self.burst < 1:
+            raise InputError(f"burst is {self.burst}; expected a probability below 1.")
         if not 0 < self.held_out < 1:
             raise InputError(f"held_out is {self.held_out}; expected a share between 0 and 1.")

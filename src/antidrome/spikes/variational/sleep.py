@@ -21,6 +21,7 @@ RATE_SPREAD = 0.7
 """SD of the log rate over windows: a cell is not always equally active."""
 EDGE = 20
 """Frames left out at both ends: spikes there are known, but the network sees only one side of them."""
+LONGEST_BURST = 4
 DRIFT_SD = 2.0
 """SD of a simulated drift, in noise SDs."""
 
@@ -61,14 +62,31 @@ def dream(
     wander = jnp.exp(RATE_SPREAD * jax.random.normal(keys[1], (n,)) - RATE_SPREAD**2 / 2)
     expected = rate_hz * wander / (problem.frame_rate_hz * steps)
     shape = (n_frames * steps, n)
-    spikes = jax.random.poisson(keys[2], jnp.broadcast_to(expected, shape)).astype(jnp.float32)
-    spikes = jnp.minimum(spikes, config.posterior.max_count)
+    events = expected / _spikes_per_event(config.burst)
+    spikes = jax.random.poisson(keys[2], jnp.broadcast_to(events, shape)).astype(jnp.float32)
+    spikes = jnp.minimum(_with_bursts(spikes, jax.random.fold_in(keys[2], 1), config.burst), config.posterior.max_count)
     log_gain = jnp.zeros(n) if learned.gain is None else PRIOR_SD * jax.random.normal(keys[3], (n,))
     frames = observation.frames(spikes, problem.frame_rate_hz, jnp.exp(log_gain))
     noise = observation.noise_sd * jax.random.normal(keys[4], frames.shape)
     trace = (frames + noise + _drift(observation, keys[5], frames.shape, problem))[lead:].T
     trace = jnp.where(jnp.isfinite(batch.trace), trace, jnp.nan)
     return spikes[lead * steps :], jax.lax.stop_gradient(trace), log_gain
+
+
+def _spikes_per_event(burst: float) -> float:
+    return sum(burst**k for k in range(LONGEST_BURST))
+
+
+def _with_bursts(spikes: Float[Array, "step batch"], key: PRNGKeyArray, burst: float) -> Float[Array, "step batch"]:
+    """Every event goes on with a further spike in the next step, and so on, with probability `burst`."""
+    if not burst:
+        return spikes
+    going, out = (spikes > 0).astype(spikes.dtype), spikes
+    for k in range(1, LONGEST_BURST):
+        chance = jax.random.bernoulli(jax.random.fold_in(key, k), burst, spikes.shape)
+        going = jnp.concatenate([jnp.zeros_like(going[:1]), going[:-1]]) * chance
+        out = out + going
+    return out
 
 
 def _jittered(learned: Learned, batch: Windows, key: PRNGKeyArray, problem: Problem, config: FitConfig) -> Observation:
