@@ -191,7 +191,7 @@ def main() -> None:
     differences = [abs(r["ours"] - r["reference"]) for r in rows.values() if r["ours"] and r["reference"]]
     clean = [rows["clean"][p] for p in peers if isinstance(rows["clean"][p], float)]
     bias, anchors = bias_table(rng, arguments.quick), mnist(arguments.quick)
-    covered = coverage(rng, 60 if arguments.quick else 500)
+    covered = coverage(rng, 300 if arguments.quick else 1000)
     show(
         "Hostile points: TwoNN, fit",
         ["points", "float64 reference", "ours", *(PEERS[p] for p in peers), "ours is right, or says so"],
@@ -207,6 +207,7 @@ def main() -> None:
     result = {
         "headline": f"TwoNN exact or a sentence on {right} of {len(rows)} kinds of hostile points (largest difference"
         f" from float64 {max(differences):.1e}; wrong or failed there: {wrong}); the 90 % interval covers {mean:.1%}.",
+        "quick": arguments.quick,
         "max_abs_difference": max(differences),
         "max_peer_difference_clean": max((abs(v - rows["clean"]["reference"]) for v in clean), default=None),
         "coverage_90": mean,

@@ -1,7 +1,7 @@
 """Standard errors of the dimension, from the influence of each ratio, corrected for neighbours that share them.
 
 The ratios of neighbouring points are not independent: two points that are each other's nearest have the same r₁. The
-variance is therefore larger than over independent ratios, by a factor of about 1.5 for uniform points in any dimension.
+variance is therefore larger than over independent ratios, by a factor of about 1.5 for uniform points.
 The factor is estimated from the covariances of neighbours' influences; as that estimate is itself uncertain, by a fifth
 at 500 points, it is drawn towards the value for uniform points the more the fewer points there are.
 """
