@@ -175,7 +175,8 @@ def main(arguments: list[str] | None = None) -> None:
         f" {len(growing)} still grow with the number of neurons; {len(clean)} pass every control."
     )
     result = {
-        "headline": headline,
+        "headline": f"{'Quick version: ' if given.quick else ''}{headline}",
+        "quick": given.quick,
         "recordings": rows,
         "below_shuffled": len(below),
         "growing_with_neurons": len(growing),

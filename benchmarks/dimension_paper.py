@@ -269,7 +269,8 @@ def main(arguments: list[str] | None = None) -> None:
         f" (paper, against error: {PAPER_R})."
     )
     result = {
-        "headline": headline,
+        "headline": f"{'Quick version: ' if given.quick else ''}{headline}",
+        "quick": given.quick,
         "hunchback": found["hunchback"],
         "untrained_hunchback": found["untrained_hunchback"],
         "shuffled_label_rise": labels["shuffled_label_rise"],
