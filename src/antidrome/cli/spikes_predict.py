@@ -16,7 +16,7 @@ from antidrome.errors import InputError
 class PredictSpikes(Spikes):
     """Infer spikes from one recording with the model of `antidrome spikes fit`, and write them."""
 
-    model: str
+    model: str = dataclasses.field()  # an inherited default would otherwise stay
     """The fitted model (.safetensors), or a shipped network."""
     times: Annotated[Path | None, tyro.conf.arg(aliases=["-t"])] = None
     """CSV file for spike times with their 90 % intervals, finer than the frames."""
