@@ -44,9 +44,12 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--kept", type=Path, help="file for finished rows: an interrupted run goes on from there")
     parser.add_argument("--mouse-seeds", type=int, default=3, help="mask seeds for each mouse")
+    parser.add_argument("--finished", action="store_true", help="report the rows of --kept, and make no others")
     arguments, started = parser.parse_args(), time.time()
     kept, rows = KeptRows(arguments.kept), []
     for kind, name, seed, make in cases(arguments.seed, arguments.quick, arguments.mouse_seeds):
+        if arguments.finished and f"{name}/{seed}" not in kept.rows:
+            continue
         rows += kept.get(f"{name}/{seed}", lambda: [one_case(kind, name, seed, *make(), arguments.quick)])  # noqa: B023
     gains = [row["gain_over_fa"] for row in rows]
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in ("worm", "mouse")}

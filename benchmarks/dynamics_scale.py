@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", help="numbers of neurons")
     parser.add_argument("--disk", type=Path, help="folder for the memory-mapped case of 10⁶ neurons")
     parser.add_argument("--disk-neurons", type=int, default=1_000_000)
+    parser.add_argument("--disk-frames", type=int, default=6_000, help="frames of the three sessions together")
     parser.add_argument(
         "--overlaps", type=float, nargs="+", default=(0.1,), help="shares of neurons that neighbours share"
     )
@@ -54,7 +56,8 @@ def main() -> None:
         cases += [{"p": 10_000, "overlap": overlap, "seed": arguments.seed} for overlap in (0.03, 0.01)]
     if arguments.disk:
         disk = str(arguments.disk)
-        cases.append({"p": arguments.disk_neurons, "overlap": 0.1, "seed": arguments.seed, "disk": disk})
+        case = {"p": arguments.disk_neurons, "overlap": 0.1, "seed": arguments.seed, "disk": disk}
+        cases.append({**case, "n_frames": arguments.disk_frames})
     kept = KeptRows(arguments.kept)
     rows = [
         row
@@ -117,9 +120,8 @@ def in_own_process(case: dict[str, Any]) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def run_one(p: int, overlap: float, seed: int, disk: str | None = None) -> dict[str, Any]:
+def run_one(p: int, overlap: float, seed: int, disk: str | None = None, n_frames: int = 3000) -> dict[str, Any]:
     """Make the data, fit, and compare unseen pairs."""
-    n_frames = 6000 if disk else 3000
     truth = simulate(1, N_COMPONENTS, n_frames, seed, eigenvalue_range=(0.9, 0.97))
     loadings = np.random.default_rng([seed, 1]).standard_normal((p, N_COMPONENTS), dtype=np.float32)
     loadings /= np.sqrt(N_COMPONENTS)
@@ -156,24 +158,27 @@ def make_sessions(
     for k, start in enumerate((0, (p - width) // 2, p - width)):
         rng = np.random.default_rng([seed, 2, k])
         x = truth.latents[bounds[k] : bounds[k + 1]].astype(np.float32)
-        shape = (len(x), width)
-        path = None if disk is None else disk / f"stitching-{p}-{k}.npy"
-        if path is None:
-            values = np.empty(shape, np.float32)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            values = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-        for first in range(0, len(x), ROWS):
-            frames = slice(first, first + ROWS)
-            c = loadings[start : start + width]
-            noise = rng.standard_normal((len(x[frames]), width), dtype=np.float32)
-            values[frames] = x[frames] @ c.T + np.linalg.norm(c, axis=1) * noise
-        if path is not None:
-            values.flush()
-            values = np.lib.format.open_memmap(path, "r")
+        c = loadings[start : start + width]
+        chunks = (
+            x[first : first + ROWS] @ c.T
+            + np.linalg.norm(c, axis=1) * rng.standard_normal((len(x[first : first + ROWS]), width), dtype=np.float32)
+            for first in range(0, len(x), ROWS)
+        )
+        values = np.concatenate(list(chunks)) if disk is None else written(disk / f"{p}-{k}.npy", len(x), width, chunks)
         n_values += values.size
         sessions[f"session-{k}"] = (values, np.arange(start, start + width).astype(str))
     return sessions, n_values
+
+
+def written(path: Path, n_frames: int, width: int, chunks: Iterable[np.ndarray]) -> np.ndarray:
+    """Write chunks of frames to a file, and map it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (n_frames, width)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for chunk in chunks:
+            stream.write(np.ascontiguousarray(chunk, dtype="<f4").tobytes())
+    return np.lib.format.open_memmap(path, "r")
 
 
 def unseen_r(model: ad.StitchedLDS, loadings: np.ndarray, seed: int, n: int = 400) -> float:

@@ -8,6 +8,7 @@ a halo of the largest lag; dask arrays multiply block by block wherever their sc
 from __future__ import annotations
 
 import dataclasses
+import mmap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,6 +65,7 @@ class SessionData:
         block = read_rows(session, start, stop).astype(self.dtype, copy=False)
         block = np.subtract(block, session.mean.astype(block.dtype))
         block *= self.gain.astype(block.dtype)
+        release(session.values)
         if not session.is_complete:
             np.copyto(block, 0, where=~np.isfinite(block))
         outside = session.segment[start:stop] < 0
@@ -151,6 +153,17 @@ def read_rows(session: Session, start: int, stop: int) -> np.ndarray:
     return rows if len(session.columns) == rows.shape[1] else rows[:, session.columns]
 
 
+def release(values: Any) -> None:
+    """Give the pages of a memory-mapped file back after a block was copied out of it; they stay in the system's cache.
+
+    Not those of a copy-on-write map, whose changes live in its pages alone.
+    """
+    if isinstance(values, np.memmap) and values.mode in ("r", "r+") and hasattr(mmap, "MADV_DONTNEED"):
+        mapped = getattr(values, "_mmap", None)
+        if mapped is not None:
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
 def is_dask(values: Any) -> bool:
     """Whether an array is a dask array, without importing dask."""
     return type(values).__module__.partition(".")[0] == "dask"
@@ -186,6 +199,7 @@ def column_statistics(values: Any, segment: np.ndarray, name: str) -> dict[str, 
         mean += shift * n / total
         count += n
         n_infinite += infinite
+        release(values)
     return {"n_observed": count, "mean": mean, "variance": m2 / np.maximum(count, 1), "n_infinite": n_infinite}
 
 

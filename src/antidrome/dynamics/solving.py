@@ -17,7 +17,7 @@ from antidrome.dynamics.problem import Fit, Problem
 from antidrome.dynamics.resuming import Stages
 from antidrome.dynamics.starts import multi_start, some_neurons_first
 
-MANY_NEURONS = 20_000
+MANY_NEURONS = 6_000
 FEW_ITERATIONS = 20
 
 

@@ -36,6 +36,31 @@ def spectral_start(problem: Problem, n_components: int, rng: np.random.Generator
     return _with_identity(problem, basis)
 
 
+def aligned_start(problem: Problem, n_components: int, rng: np.random.Generator, n_alone: int = 10) -> Fit:
+    """Every session fitted alone, then turned onto the others by the neurons they share, most shared first.
+
+    Where sessions share few neurons the loss hardly feels how they are turned against one another, so that iterations
+    from elsewhere take long to find it (Bishop & Yu 2014 complete covariances in this order).
+    """
+    alone = []
+    for m, child in zip(problem.moments, rng.spawn(len(problem.moments)), strict=True):
+        own = Problem.of([dataclasses.replace(m, rows=np.arange(len(m.rows)))], len(m.rows), problem.lag_weights)
+        alone.append(alternate(own, spectral_start(own, n_components, child), n_alone).loadings)
+    loadings, placed = np.zeros((problem.n_neurons, n_components)), np.zeros(problem.n_neurons, dtype=bool)
+    left = set(range(len(alone)))
+    while left:
+        rows = {k: problem.moments[k].rows for k in left}
+        best = max(sorted(left), key=lambda k: (placed[rows[k]].sum(), len(rows[k])))
+        left.remove(best)
+        shared = placed[rows[best]]
+        turned = alone[best]
+        if shared.any():
+            turned = turned @ np.linalg.lstsq(turned[shared], loadings[rows[best][shared]], rcond=1e-6)[0]
+        loadings[rows[best][~shared]] = turned[~shared]
+        placed[rows[best]] = True
+    return _with_identity(problem, loadings)
+
+
 def multi_start(
     problem: Problem,
     n_components: int,
@@ -48,7 +73,7 @@ def multi_start(
     on_iteration: Callable[[Fit], Any] | None = None,
     stages: Stages | None = None,
 ) -> tuple[Fit, tuple[float, ...]]:
-    """Try a spectral and further random starts for `n_trial` iterations, go on with the one of lowest loss.
+    """Try a spectral, an aligned and further random starts for `n_trial` iterations, go on with the one of lowest loss.
 
     Until then all sessions share their latent covariances, which keeps them aligned; then they are let loose as far as
     the problem's coupling allows.
@@ -82,8 +107,9 @@ def multi_start(
 
         return stages.run(name, Fit, begin, work)
 
+    makers = (spectral_start, aligned_start) if len(problem.moments) > 1 else (spectral_start,)
     for index, child in enumerate(rng.spawn(max(n_starts, 1))):
-        make = random_start if index else spectral_start
+        make = makers[index] if index < len(makers) else random_start
         begin = functools.partial(make, shared, n_components, child)
         trials.append(solve(f"start-{index}", shared, begin, min(n_trial, n_iterations)))
     best = min(trials, key=lambda fit: fit.loss)
