@@ -82,7 +82,16 @@ def test_accuracy_is_drawn_for_networks_whose_last_hidden_layer_is_known(layered
     drawn = data_of(part, "dimension-accuracy", "network")
     assert drawn["network"] == ["first", HOSTILE]
     np.testing.assert_allclose(drawn["dimension"], known["dimension"].sel({"layer": "deep", "class": "all"}))
+    assert "at least 4" in part.sections["results"]
     assert "figure-dimension-accuracy" not in layers_part(layered, {"first": 0.9}).figures
+
+
+def test_the_correlation_comes_with_its_interval(layered) -> None:
+    four = xr.concat([layered.isel(network=[0])] * 4, "network").assign_coords(network=list("abcd"))
+    four["dimension"] = four["dimension"] * xr.DataArray([1.0, 1.2, 1.1, 2.0], dims="network")
+    four["last_hidden"] = xr.zeros_like(four["last_hidden"]) | (four["layer"] == "deep")
+    html = layers_part(four, {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.2}).sections["results"].unescape()
+    assert re.search(r"4 networks\. Correlation -0\.\d\d \(95% interval -[\d.]+ to -?[\d.]+, p = ", html)
 
 
 def test_points_and_their_scale(estimated) -> None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from antidrome.dimension.controls import dimension_against_accuracy
+from antidrome.errors import InputError
 from antidrome.report.charts import Chart, draw, frame
 
 if TYPE_CHECKING:
@@ -135,8 +137,17 @@ def accuracy_chart(found: "xr.Dataset", accuracy: Mapping[str, float]) -> Chart 
     )  # fmt: skip
     draw(plot, "segment", rows, series="90 % interval", ink="grey", x0="low", x1="high", y0="accuracy", y1="accuracy")
     draw(plot, "scatter", rows, series="network", ink="orange", size=8, x="dimension", y="accuracy")
-    caption = f"{len(rows['network'])} networks. A correlation over few networks is weak evidence; see its interval."
+    caption = f"{len(rows['network'])} networks. {_correlation(rows['dimension'], rows['accuracy'])}"
     return Chart("dimension-accuracy", "Dimension and accuracy", caption, plot)
+
+
+def _correlation(dimension: list[float], accuracy: list[float]) -> str:
+    try:
+        found = dimension_against_accuracy(dimension, accuracy)
+    except InputError as problem:
+        return str(problem)
+    interval = f"{found.confidence:.0%} interval {found.lower:.2f} to {found.upper:.2f}"
+    return f"Correlation {found.r:.2f} ({interval}, p = {found.p_value:.2g} by permutation)."
 
 
 def estimators_chart(found: "Mapping[str, xr.Dataset]") -> Chart:
