@@ -204,10 +204,11 @@ def main() -> None:
     mean = float(np.mean(list(covered.values())))
     right = sum(row["ours_right"] for row in rows.values())
     wrong = {PEERS[p]: sum(_is_wrong(row, p) for row in rows.values()) for p in peers if clean}
+    failed = ", ".join(f"{name} {count}" for name, count in wrong.items()) or "no peer ran"
     result = {
         "headline": f"{'Quick version: ' if arguments.quick else ''}TwoNN exact or a sentence on {right} of {len(rows)}"
         f" kinds of hostile points (largest difference from float64 {max(differences):.1e}; wrong or failed there:"
-        f" {wrong}); the 90 % interval covers {mean:.1%}.",
+        f" {failed}); the 90 % interval covers {mean:.1%}.",
         "quick": arguments.quick,
         "max_abs_difference": max(differences),
         "max_peer_difference_clean": max((abs(v - rows["clean"]["reference"]) for v in clean), default=None),
