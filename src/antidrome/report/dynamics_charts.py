@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 
-from antidrome.report.charts import Chart, draw, frame
+from antidrome.report.charts import Chart, Ink, draw, frame
 from antidrome.report.dynamics_view import DynamicsView
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A7A7A", "#8C6BB1")
@@ -146,7 +146,11 @@ def pairs_chart(view: DynamicsView) -> Chart | None:
         "dynamics-pairs", 320, x_label="predicted correlation", y_label="measured correlation", tools=TOOLS
     )  # fmt: skip
     texts = []
-    for series, ink, values in (("recorded together", "blue", view.seen), ("held out", "orange", view.held_out)):
+    kinds: tuple[tuple[str, Ink, np.ndarray], ...] = (
+        ("recorded together", "blue", view.seen),
+        ("held out", "orange", view.held_out),
+    )
+    for series, ink, values in kinds:
         if values.shape[1] < 3:
             continue
         data = {"predicted": values[0], "measured": values[1]}
@@ -173,10 +177,11 @@ def curve_chart(view: DynamicsView) -> Chart | None:
     if known.sum() < 2:
         return None
     plot = frame("dynamics-order", 320, x_label="latent dimensions", y_label="held-out correlation", tools=SAVE)
-    for name, series, ink in (
+    lines: tuple[tuple[str, str, Ink], ...] = (
         ("correlation", "time lags", "blue"),
         ("correlation_zero_lag", "lag 0 alone", "orange"),
-    ):
+    )
+    for name, series, ink in lines:
         values = curve[name].values
         data = {"dimensions": curve["order"].values, "correlation": values}
         if np.isfinite(values).sum() < 2:
