@@ -17,7 +17,7 @@ demo: $(VENV)/.package
 	$(BIN)/antidrome run --output demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q -m "not slow and not browser" $(PYTEST)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not browser" $(PYTEST)
 
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m "slow and not browser" $(PYTEST)

@@ -228,6 +228,7 @@ def test_subpopulations_that_take_turns(truth):
     assert np.corrcoef(predicted[pairs], truth.covariance[pairs])[0, 1] > 0.95
 
 
+@pytest.mark.slow
 def test_held_out_pairs_choose(sessions):
     curve = ad.StitchedLDS(2, seed=1, n_folds=2, max_iterations=20).select_order(sessions, (1, 2, 5), progress=False)
     assert curve["order"].values.tolist() == [1, 2, 5]
@@ -303,6 +304,7 @@ def test_other_neurons_and_rates_are_refused(model, sessions):
         model.transform({"x": fast})
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.data())
 def test_any_overlap_graph_and_lag_set_gives_finite_answers(data):

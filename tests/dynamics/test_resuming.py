@@ -51,6 +51,7 @@ def keep_always(monkeypatch):
     monkeypatch.setattr(resuming.Stages, "__init__", always)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -139,6 +139,7 @@ def test_gaps_in_the_observation() -> None:
     assert model.sample(2000).values[:, 0].mean() < -0.5
 
 
+@pytest.mark.slow
 def test_one_round_serves_other_observations_and_recorded_simulations() -> None:
     theta = PRIOR.sample(seed=3, n=400)
     batch = Gaussian().run(theta, 0)

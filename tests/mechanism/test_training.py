@@ -97,6 +97,7 @@ def test_atomic_loss_finds_the_posterior_under_the_prior() -> None:
     assert mean == pytest.approx(0.8, abs=0.1)
 
 
+@pytest.mark.slow
 def test_bayesian_weights_narrow_with_data_and_stay_near_the_round_before() -> None:
     u, x = gaussian_pairs(500)
     settings = MixtureSettings(components=1, hidden=(8,), bayesian=True)
@@ -109,6 +110,7 @@ def test_bayesian_weights_narrow_with_data_and_stay_near_the_round_before() -> N
     assert moved[0] < 0.1 * moved[1]
 
 
+@pytest.mark.slow
 def test_flow_copes_with_missing_features_and_traces() -> None:
     u, x = gaussian_pairs(400)
     trace = np.repeat(x, 12, axis=1) + 0.1

@@ -95,6 +95,7 @@ def test_a_fit_is_saved_and_loaded_and_named_as_a_model(adapted, dff, tmp_path):
         ad.SpikeVAE.load(path)
 
 
+@pytest.mark.slow
 def test_without_gain_the_start_stays(dff):
     strict = AdaptationConfig(steps=2, batch=2, simulated_cells=8, gain=1.0, pooling=0.0)
     model = ad.SpikeVAE("simulations", config=strict).fit(dff, progress=False)

@@ -124,6 +124,7 @@ def test_flow_has_the_density_of_its_samples(flow: SplineFlow) -> None:
     np.testing.assert_allclose(density, expected, atol=2e-2)
 
 
+@pytest.mark.slow
 def test_flow_is_autoregressive_and_invertible(flow: SplineFlow) -> None:
     layer, context = jax.tree.map(lambda a: a[0], flow.transforms), jnp.ones((3, 6))
     u = jax.random.normal(KEY, (3, 2))

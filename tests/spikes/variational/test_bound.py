@@ -80,6 +80,7 @@ def test_estimators_are_exact_in_expectation(loss):
         np.testing.assert_allclose(found[name], expected, atol=2e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_vimco_varies_less_than_reinforce():
     p, pairs = parameters(), all_pairs()
     chance = np.exp(np.sum(log_q(p, pairs), axis=1))
@@ -130,6 +131,7 @@ def test_the_local_gradient_is_that_of_the_evidence_lower_bound():
         np.testing.assert_allclose(jnp.tensordot(chance, gradients[name], axes=1), expected, atol=2e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_bound_rises_with_samples_to_the_evidence(rng):
     p = parameters()
     evidence = float(jax.nn.logsumexp(log_joint(p, TRAINS)))

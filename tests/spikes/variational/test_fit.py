@@ -115,6 +115,7 @@ def test_dreamt_bursts_keep_the_rate_and_add_neighbours(rng):
         dataclasses.replace(SMALL, burst=1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "objective"),
     [

@@ -71,6 +71,7 @@ def test_relaxed_spikes_have_gradients(kind, rng):
     assert np.abs(np.asarray(gradient.stack.layers[0].weight)).max() > 0
 
 
+@pytest.mark.slow
 def test_frequencies_of_the_autoregressive_network_are_its_probabilities(rng):
     posterior = network("autoregressive", max_count=1, superresolution=1)
     x = inputs(rng, 1, 3)
