@@ -195,8 +195,9 @@ def main() -> None:
     ratio = max(ratios.values(), default=None)
     result = {
         "headline": f"TwoNN, certified exact: {_times(median)} as fast as exact peers in the median over sizes,"
-        f" {_times(worst)} at worst; at most {ratio:.2f} of the bare float32 product from 512 columns on; peak"
-        f" {peak:.2f} GB.",
+        f" {_times(worst)} at worst;"
+        + (f" at most {ratio:.2f} of the bare float32 product from 512 columns on;" if ratio is not None else "")
+        + f" peak {peak:.2f} GB.",
         "rows": rows,
         "blocks": blocks,
         "speedups": [speedups(row) for row in rows],
