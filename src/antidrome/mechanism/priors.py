@@ -167,7 +167,7 @@ class Prior:
         return self.coordinates.from_unconstrained(u)
 
     def log_abs_det_jacobian(self, u: ArrayLike) -> np.ndarray:
-        """log |det dθ/du| at unconstrained coordinates (n, parameter), (n,)."""
+        """Log of the absolute determinant of dθ/du at unconstrained coordinates (n, parameter), (n,)."""
         return self.coordinates.log_abs_det_jacobian(u)
 
     def inside(self, theta: ArrayLike) -> np.ndarray:
