@@ -330,3 +330,13 @@ def test_dask_statistics_match_numpy(rng):
     lazy, plain = (ad.dynamics.as_population({"a": x}).sessions[0] for x in (da.from_array(values, (7, 2)), values))
     np.testing.assert_allclose(lazy.variance, plain.variance)
     np.testing.assert_allclose(lazy.n_observed, plain.n_observed)
+
+
+def test_sessions_with_fewer_neurons_than_dimensions():
+    """Each of three sessions sees 6 neurons, the population has 12: 8 dimensions are more than any session can tell."""
+    truth = simulate(n_neurons=12, n_components=2, n_frames=450, seed=5)
+    sessions = {
+        f"s{k}": (truth.activity[150 * k : 150 * (k + 1), 3 * k : 3 * k + 6], range(3 * k, 3 * k + 6)) for k in range(3)
+    }
+    model = ad.StitchedLDS(8, zero_lag="never", seed=0).fit(sessions, progress=False)
+    assert np.isfinite(model.predict_covariance("0", "11").values).all()

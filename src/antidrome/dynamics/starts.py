@@ -45,7 +45,8 @@ def aligned_start(problem: Problem, n_components: int, rng: np.random.Generator,
     alone = []
     for m, child in zip(problem.moments, rng.spawn(len(problem.moments)), strict=True):
         own = Problem.of([dataclasses.replace(m, rows=np.arange(len(m.rows)))], len(m.rows), problem.lag_weights)
-        alone.append(alternate(own, spectral_start(own, n_components, child), n_alone).loadings)
+        found = alternate(own, spectral_start(own, n_components, child), n_alone).loadings
+        alone.append(_widened(found, n_components, child))
     loadings, placed = np.zeros((problem.n_neurons, n_components)), np.zeros(problem.n_neurons, dtype=bool)
     left = set(range(len(alone)))
     while left:
@@ -59,6 +60,15 @@ def aligned_start(problem: Problem, n_components: int, rng: np.random.Generator,
         loadings[rows[best][~shared]] = turned[~shared]
         placed[rows[best]] = True
     return _with_identity(problem, loadings)
+
+
+def _widened(loadings: np.ndarray, n_components: int, rng: np.random.Generator) -> np.ndarray:
+    """Loadings of a session with fewer neurons than dimensions, with faint random columns for what it cannot tell."""
+    missing = n_components - loadings.shape[1]
+    if missing <= 0:
+        return loadings
+    faint = 1e-3 * loadings.std() * rng.standard_normal((len(loadings), missing))
+    return np.concatenate([loadings, faint], axis=1)
 
 
 def multi_start(
