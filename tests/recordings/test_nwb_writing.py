@@ -161,3 +161,17 @@ def test_the_trace_that_was_used_goes_in_too(
         assert critical(source) == []
         xr.testing.assert_identical(read_spikes(source), result.assign(dff=dff))
     assert np.array_equal(read(source).values, traces), "the file's own trace, not ours"
+
+
+def test_a_recording_that_we_wrote_takes_results_in_a_file_of_their_own(tmp_path):
+    """All its traces are ours, and would be removed from a copy as an earlier result."""
+    from antidrome.recordings import from_array, read, read_spikes, write
+
+    values = np.random.default_rng(0).random((20, 3)).astype(np.float32)
+    recording = from_array(values, 30.0, neuron=["a", "b", "c"], quantity="dff")
+    source = write(recording, tmp_path / "made.nwb")
+    opened = read(source)
+    result = opened.to_dataset(name="expected_spikes").assign_attrs(opened.attrs)
+    written = write(result, tmp_path / "spikes.nwb", source=source)
+    np.testing.assert_array_equal(read_spikes(written)["expected_spikes"], values)
+    np.testing.assert_array_equal(read(source), values)

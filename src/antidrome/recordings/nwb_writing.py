@@ -33,6 +33,8 @@ _PLANE_DESCRIPTION = "One region of interest a neuron; its pixels are not known 
 
 def write_nwb(result: xr.Dataset, path: Path, source: Path | None) -> None:
     """Write a result as NWB; see :func:`antidrome.recordings.write`."""
+    if source is not None and path.resolve() != source.resolve() and _holds_only_ours(source):
+        source = None
     with atomic_write(path) as temporary:
         if source is None:
             _write_new(result, temporary)
@@ -75,6 +77,15 @@ def _write_copy(result: xr.Dataset, path: Path, source: Path) -> None:
         raise
     except (ValueError, TypeError, KeyError) as error:
         raise FileFormatError(f"{source} cannot take the results: {type(error).__name__}: {error}") from error
+
+
+def _holds_only_ours(source: Path) -> bool:
+    """Whether all traces of the file were written by this package (a simulation, say): nothing would be left of it."""
+    with open_hdf5(source) as file:
+        if f"scratch/{RECORD}" not in file:
+            return False
+    with pynwb.NWBHDF5IO(str(source), "r", load_namespaces=True) as io:
+        return all(MARK in str(found.series.comments) for found in find_series(io.read()) if found.is_trace)
 
 
 def _remove_earlier_result(path: Path) -> None:
