@@ -67,18 +67,19 @@ class Plan:
 
 _NO_KERNEL = KernelSettings(shape="none")
 
+_TRUNCATED = Plan(
+    rounds=5,
+    proposal="truncated",
+    weighting="mixture",
+    reuse=True,
+    loss="direct",
+    density=FlowSettings(),
+    kernel=_NO_KERNEL,
+    training=TrainingSettings(),
+)
+
 METHODS: dict[str, Plan] = {
-    "default": Plan(
-        rounds=5,
-        proposal="truncated",
-        weighting="mixture",
-        reuse=True,
-        loss="direct",
-        density=FlowSettings(),
-        kernel=_NO_KERNEL,
-        training=TrainingSettings(drops=2),
-        networks=2,
-    ),
+    "default": dataclasses.replace(_TRUNCATED, training=TrainingSettings(drops=2), networks=2),
     "weighted": Plan(
         rounds=5,
         proposal="robust",
@@ -102,16 +103,7 @@ METHODS: dict[str, Plan] = {
         defensive=0.1,
         degrees=3.0,
     ),
-    "tsnpe": Plan(
-        rounds=5,
-        proposal="truncated",
-        weighting="mixture",
-        reuse=True,
-        loss="direct",
-        density=FlowSettings(),
-        kernel=_NO_KERNEL,
-        training=TrainingSettings(),
-    ),
+    "tsnpe": _TRUNCATED,
     "snpe-c": Plan(
         rounds=5,
         proposal="posterior",

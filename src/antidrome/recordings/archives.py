@@ -103,7 +103,7 @@ def load_npz(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
         EOFError,
         OSError,
         UnicodeError,
-        NotImplementedError,
+        NotImplementedError,  # zipfile's word for a compression that it does not know
         RuntimeError,
     ) as error:
         raise FileFormatError(f"{path} is damaged or cut short: {error}") from error

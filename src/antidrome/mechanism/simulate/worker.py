@@ -22,7 +22,7 @@ MAX_STDERR_BYTES = 2**20
 
 
 def read_frame(stream: BinaryIO) -> Any:
-    """The next message of a stream; EOFError at its end."""
+    """The next message of a stream; EOFError at its end. The stream is the pipe of our own parent, never a file."""
     head = _exactly(stream, 8)
     return cloudpickle.loads(_exactly(stream, int.from_bytes(head, "little")))
 
