@@ -10,7 +10,9 @@ Joint samples: two networks are fitted, unlabelled and alike but for their kind,
 both learn from simulations with bursts.
 Samples of a posterior ought to hold as many pairs of neighbouring spikes as the truth does. One whose frames are
 independent breaks bursts up and doubles single spikes; the autoregressive one draws each spike in sight of those before
-it.
+it. Pairs are counted in a whole trace (mean distance of samples from the truth, over the truth) and in windows of 2 s
+(continuous ranked probability score, which is least for the exact posterior, over the mean truth); the log probability
+of the true trains says how good a joint posterior is altogether.
 
     python -m benchmarks.spikes_calibration [--quick] [--json FILE] [--seed N]
 """
@@ -21,7 +23,7 @@ import dataclasses
 import time
 from typing import Any
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.signal import lfilter
 
@@ -29,10 +31,13 @@ from antidrome.core.compilation import enable_compilation_cache
 from antidrome.core.seeds import generator
 from antidrome.spikes import simulate
 from antidrome.spikes.counts import CountPosterior
+from antidrome.spikes.generative import LinearModel
 from antidrome.spikes.inference import infer_counts
 from antidrome.spikes.metrics import correlation
 from antidrome.spikes.metrics.calibration import interval
-from antidrome.spikes.variational import Calibration, FitConfig, PosteriorConfig, fit, infer
+from antidrome.spikes.variational import Calibration, Fit, FitConfig, PosteriorConfig, fit, infer
+from antidrome.spikes.variational.levels import count_log_prob
+from antidrome.spikes.variational.problem import network_inputs
 from antidrome.spikes.weights import load_network
 from benchmarks.harness import finish, options, show
 from benchmarks.spikes_adaptation import start_of
@@ -40,7 +45,7 @@ from benchmarks.spikes_ground_truth import protocol, set_paths
 
 LEVEL, WINDOW_S, SAMPLES = 0.9, 1.0, 200
 RATES_HZ = (7.5, 15.0, 30.0, 60.0)
-BURST_RATE_HZ, BURST_FRAMES = 30.0, 2
+BURST_RATE_HZ, BURST_FRAMES, PAIR_WINDOW_S = 30.0, 2, 2.0
 BURST_FIT = FitConfig(
     sleep_steps=1500,
     wake_steps=0,
@@ -136,10 +141,38 @@ def near_pairs(counts: np.ndarray) -> np.ndarray:
     return total
 
 
+def pair_score(sampled: np.ndarray, counts: np.ndarray) -> float:
+    """Continuous ranked probability score of the pairs in windows of 2 s, over the mean number of true pairs.
+
+    Parameters
+    ----------
+    sampled
+        (sample, cell, time).
+    counts
+        (cell, time).
+    """
+    width = round(PAIR_WINDOW_S * BURST_RATE_HZ)
+    n = counts.shape[-1] // width
+
+    def windows(x: np.ndarray) -> np.ndarray:
+        return near_pairs(x[..., : n * width].reshape(*x.shape[:-1], n, width))
+
+    drawn, true = windows(sampled), windows(counts)
+    k = len(drawn)
+    spread = sum(np.abs(drawn - one).sum(axis=0) for one in drawn) / (k * (k - 1))
+    return float((np.abs(drawn - true).mean(axis=0) - 0.5 * spread).mean() / true.mean())
+
+
+def log_prob_of_truth(fitted: Fit, traces: np.ndarray, counts: np.ndarray) -> float:
+    """Log q of the true counts given the traces, nats per spike."""
+    inputs = network_inputs(fitted.problem, jnp.asarray(traces), jnp.arange(len(traces)))
+    true = jnp.asarray(counts.T)
+    logits = fitted.learned.posterior.logits_given(inputs, true[:, None])[:, 0]
+    return float(jnp.sum(count_log_prob(logits, true)) / counts.sum())
+
+
 def joint_samples(quick: bool, seed: int) -> dict[str, dict[str, float]]:
     """Both kinds of posterior on bursting cells: pairs in their samples against the truth."""
-    from antidrome.spikes.generative import LinearModel
-
     n_cells, n_frames = (4, 600) if quick else (8, 2000)
     traces, counts, truth = bursting(seed, n_cells, n_frames)
     config = dataclasses.replace(BURST_FIT, sleep_steps=20, evaluate_every=20) if quick else BURST_FIT
@@ -147,16 +180,19 @@ def joint_samples(quick: bool, seed: int) -> dict[str, dict[str, float]]:
 
     def model(start: Calibration) -> LinearModel:
         values = (start.amplitude, start.decay_s, np.full_like(start.decay_s, 0.08), start.baseline)
-        return LinearModel(*(jax.numpy.asarray(x, jax.numpy.float32) for x in values))
+        return LinearModel(*(jnp.asarray(x, jnp.float32) for x in values))
 
     for kind in ("factorised", "autoregressive"):
         settings = dataclasses.replace(config, posterior=dataclasses.replace(config.posterior, kind=kind))
         fitted = fit(traces, BURST_RATE_HZ, settings, model=model, calibration=truth, seed=seed, progress=False)
         found = infer(fitted, traces, n_samples=50, keep_samples=True, seed=seed)
-        pairs = near_pairs(np.asarray(found.samples, float))
+        sampled = np.asarray(found.samples, float)
+        pairs = near_pairs(sampled)
         table[kind] = {
             "pairs_per_true_pair": float(pairs.mean(axis=0).sum() / true_pairs.sum()),
             "pair_error": float(np.abs(pairs - true_pairs).mean() / true_pairs.mean()),
+            "pair_score": pair_score(sampled, counts),
+            "log_prob_per_spike": log_prob_of_truth(fitted, traces, counts),
             "r_of_pairs": float(np.corrcoef(pairs.mean(axis=0), true_pairs)[0, 1]),
             "r": float(np.nanmean(correlation(found.mean.T, counts.T))),
             "bound": fitted.bound,
@@ -183,7 +219,16 @@ def main(arguments: list[str] | None = None) -> None:
         )
     show(
         "Joint samples of bursting cells",
-        ["posterior", "pairs per true pair", "error of pairs", "r of pairs over cells", "r", "bound"],
+        [
+            "posterior",
+            "pairs per true pair",
+            "error of pairs",
+            "score of pairs in 2 s",
+            "log q of the truth per spike",
+            "r of pairs over cells",
+            "r",
+            "bound",
+        ],
         [[kind, *row.values()] for kind, row in runs["joint_samples"].items()],
     )
     means = {
