@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from antidrome.cli.app import load_command, main
+from antidrome.cli.app import main
 from antidrome.recordings import read, read_spikes
 
 
@@ -31,19 +31,6 @@ def test_help_lists_the_options(name, capsys):
     assert {"run": "--neuropil-factor", "spikes": "--samples", "simulate": "--indicator", "report": "results folder"}[
         name
     ] in shown
-
-
-@pytest.mark.parametrize("name", ["run", "spikes"])
-def test_the_settings_of_the_job_all_have_an_option(name):
-    import dataclasses
-
-    from antidrome.pipeline import RunConfig
-
-    options = {field.name for field in dataclasses.fields(load_command(name)[0])}
-    settings = {field.name for field in dataclasses.fields(RunConfig)}
-    if name == "spikes":  # there is nothing after them
-        settings = {*RunConfig().inference_settings(), "force", "overwrite"}
-    assert settings <= options
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr", ".nwb"])
@@ -93,6 +80,9 @@ def test_only_spikes(recording, tmp_path):
         (["run", "missing.nwb"], "missing.nwb"),
         (["run", "--frame-rate-hz", "-1"], "frame_rate_hz"),
         (["run", "--frame-rte-hz", "30"], "frame-rate-hz"),
+        (["run", "--stages", "dynamics"], "name spikes too"),
+        (["spikes", "x.nwb", "-o", "y.nwb", "--samples", "-2"], "samples is -2"),
+        (["spikes", "fit", "x.nwb", "-o", "y.safetensors", "--neuropil-factor", "3"], "neuropil_factor is 3"),
         (["run", "--format", "xls"], "format"),
         (["spikes", "missing.nwb", "-o", "x.nc"], "missing.nwb"),
         (["spikes"], "required"),

@@ -321,6 +321,26 @@ def test_large_dask_recording_is_sampled(monkeypatch):
     assert sum(largest) < values.size
 
 
+def test_blocks_of_whole_traces_are_read_in_part_and_once():
+    da = pytest.importorskip("dask.array")
+    read = []
+
+    def noted(block):
+        read.append(block.shape)
+        return block
+
+    values = dff_values(n_frames=10_000, n_neurons=60)
+    lazy = da.from_array(values, chunks=(-1, 2)).map_blocks(noted, dtype=values.dtype, meta=values[:0, :0])
+    view = view_of(recording(values).copy(data=lazy), max_values=50_000)
+    assert read == [(10_000, 2)] * 10  # of 30; four times as many samples as are looked at, and each block once
+    assert view.values.shape == (6144, 10)
+    assert view.labels[0] == view.all_labels[0]
+    assert view.labels[-1] == view.all_labels[58]
+    rows = np.searchsorted(view.all_time_s, view.time_s)
+    columns = [view.all_labels.index(label) for label in view.labels]
+    np.testing.assert_array_equal(view.values, values[np.ix_(rows, columns)].astype(view.values.dtype))
+
+
 def test_sample_covers_beginning_middle_and_end():
     values = np.arange(30_000.0)[:, None] * np.ones((1, 4))
     view = view_of(recording(values), max_values=40_000)

@@ -1,33 +1,15 @@
-"""Options that several commands share."""
+"""What the options of several commands are made of."""
 
-import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class InferenceOptions:
-    """What decides the numbers: how the recordings are read, and how spikes are inferred."""
+class Options:
+    """Options of a command: checked when they become settings (`part_of`), by Antidrome and in its words."""
 
-    frame_rate_hz: float | None = None
-    """Frames per second, for recordings that do not state it."""
-    quantity: Literal["dff", "fluorescence"] | None = None
-    """What the traces are, where the file does not say: ΔF/F or raw fluorescence."""
-    neuropil_factor: float = 0.7
-    """Share of the neuropil that is subtracted from raw fluorescence."""
-    baseline: Literal["percentile", "maximin"] = "percentile"
-    """Running baseline of ΔF/F from raw fluorescence."""
-    model: str = "default"
-    """The shipped network ("default"), or a model file."""
-    samples: int = 0
-    """Posterior samples to keep."""
-    seed: int = 0
-    """Seed of the samples."""
-    force: bool = False
-    """Go on although a check found an error."""
-    overwrite: bool = False
-    """Forget earlier results, and replace files that are in the way."""
+    def __post_init__(self) -> None:
+        """Leave the checks of the settings' own class for later: tyro would put them into a frame of its own."""

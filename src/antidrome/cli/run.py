@@ -4,15 +4,16 @@ import dataclasses
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
-from antidrome.cli.options import InferenceOptions, Paths
+from antidrome.cli.options import Options, Paths
+from antidrome.pipeline.config import RunConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Run(InferenceOptions):
+class Run(Options, RunConfig):
     """The whole job: spikes, shared dynamics, dimension, and a page.
 
     Without a path, a simulated recording of two sessions is run, so that there is something to look at. An interrupted
@@ -23,14 +24,6 @@ class Run(InferenceOptions):
     """Recordings: NWB, suite2p folder, CaImAn, npy, npz, csv, mat, Zarr, NetCDF."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("antidrome-results")
     """Folder for the results."""
-    format: Literal["nwb", "zarr", "netcdf", "suite2p"] = "nwb"
-    """Format of the spikes."""
-    stages: tuple[Literal["spikes", "dynamics", "dimension"], ...] = ("spikes", "dynamics", "dimension")
-    """What is computed: spikes always; one linear dynamical system of all sessions; each population's dimension."""
-    bin_s: float = 0.1
-    """Width in seconds of the bins in which dynamics and dimension see the spikes."""
-    n_components: int = 0
-    """Latent dimensions of the dynamics; 0: chosen on held-out pairs."""
     config: Path | None = None
     """TOML file with any of these settings; what the command line says goes before. Every run leaves a run.toml."""
     cluster: str | None = None
@@ -43,11 +36,12 @@ class Run(InferenceOptions):
 
 def run(config: Run) -> int:
     """Run the job; return 0."""
+    from antidrome.core.configuration import part_of
     from antidrome.core.executor import open_executor
-    from antidrome.pipeline import RunConfig, plan
+    from antidrome.pipeline import plan
     from antidrome.pipeline import run as run_job
 
-    settings = RunConfig(**{field.name: getattr(config, field.name) for field in dataclasses.fields(RunConfig)})
+    settings = part_of(config, RunConfig)
     if config.dry_run:
         planned = plan(config.paths, settings)
         _print_json(planned) if config.json else _tell_plan(planned)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from antidrome.errors import InputError
+from antidrome.pipeline.config import Format
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,7 @@ class Simulate:
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """File (.nwb, .zarr, .nc) or, for suite2p, folder to write."""
-    format: Literal["nwb", "zarr", "netcdf", "suite2p"] | None = None
+    format: Format | None = None
     """Format to write; by default told by the file's ending."""
     n_neurons: int = 20
     """Neurons."""

@@ -3,31 +3,31 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
-from antidrome.cli.options import InferenceOptions
+from antidrome.cli.options import Options
+from antidrome.pipeline.config import Format, InferenceConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Spikes(InferenceOptions):
+class Spikes(Options, InferenceConfig):
     """Infer spikes from one recording, and write them; nothing else."""
 
     path: Annotated[Path, tyro.conf.Positional]
     """The recording."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """File (.nwb, .zarr, .nc) or, for suite2p, folder to write."""
-    format: Literal["nwb", "zarr", "netcdf", "suite2p"] | None = None
+    format: Format | None = None
     """Format to write; by default told by the file's ending."""
 
 
 def run(config: Spikes) -> int:
     """Infer and write; return 0."""
-    from antidrome.pipeline import RunConfig, deconvolve
+    from antidrome.core.configuration import part_of
+    from antidrome.pipeline import deconvolve
 
-    names = [field.name for field in dataclasses.fields(InferenceOptions)]
-    settings = RunConfig(**{name: getattr(config, name) for name in names})
-    written = deconvolve(config.path, config.output, settings, format=config.format)
+    written = deconvolve(config.path, config.output, part_of(config, InferenceConfig), format=config.format)
     sys.stdout.write(f"{written}\n")
     return 0

@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from antidrome.cli.options import Options
 from antidrome.cli.text import printable
 from antidrome.errors import InputError
+from antidrome.pipeline.config import ReadingConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FitSpikes:
+class FitSpikes(Options, ReadingConfig):
     """Fit the model of spikes to one unlabelled recording; `antidrome spikes predict --model` then infers with it."""
 
     path: Annotated[Path, tyro.conf.Positional]
@@ -36,32 +38,21 @@ class FitSpikes:
     """CSV file of known spikes, a row a spike: neuron,time_s."""
     checkpoint: Path | None = None
     """Folder for the state of the fit; after an interruption the same command goes on from it."""
-    frame_rate_hz: float | None = None
-    """Frames per second, for recordings that do not state it."""
-    quantity: Literal["dff", "fluorescence"] | None = None
-    """What the traces are, where the file does not say: ΔF/F or raw fluorescence."""
-    neuropil_factor: float = 0.7
-    """Share of the neuropil that is subtracted from raw fluorescence."""
-    baseline: Literal["percentile", "maximin"] = "percentile"
-    """Running baseline of ΔF/F from raw fluorescence."""
     seed: int = 0
     """Seed of the fit."""
-    force: bool = False
-    """Go on although a check found an error."""
     overwrite: bool = False
     """Replace the model file if it exists."""
 
 
 def run(config: FitSpikes) -> int:
     """Fit and write; return 0."""
-    from antidrome.pipeline import RunConfig
+    from antidrome.core.configuration import part_of
     from antidrome.pipeline.sessions import read_sessions, refuse_errors
     from antidrome.spikes import SpikeVAE
 
     if config.output.exists() and not config.overwrite:
         raise InputError(f"{config.output} exists. Choose another name with -o, or pass --overwrite.")
-    names = ("frame_rate_hz", "quantity", "neuropil_factor", "baseline", "seed", "force")
-    sessions = read_sessions([config.path], RunConfig(**{name: getattr(config, name) for name in names}))
+    sessions = read_sessions([config.path], part_of(config, ReadingConfig))
     if not config.force:
         refuse_errors(sessions)
     recording = sessions[0].recording

@@ -34,13 +34,10 @@ def run(config: PredictSpikes) -> int:
 
 def _write_times(config: PredictSpikes, path: Path) -> None:
     from antidrome.core.files import atomic_write
-    from antidrome.pipeline import RunConfig
     from antidrome.pipeline.sessions import read_sessions
     from antidrome.spikes import SpikeVAE
 
-    names = ("frame_rate_hz", "quantity", "neuropil_factor", "baseline")
-    settings = RunConfig(**{name: getattr(config, name) for name in names})
-    recording = read_sessions([config.path], settings)[0].recording
+    recording = read_sessions([config.path], config)[0].recording
     times = SpikeVAE(config.model, seed=config.seed).spike_times(recording)
     text = times.to_dataframe().to_csv(index=False, float_format="%.5g")
     with atomic_write(path) as temporary:

@@ -83,6 +83,11 @@ def from_dict(cls: type[Configuration], values: Mapping[str, Any], *, where: str
     return cls(**arguments)
 
 
+def part_of(configuration: Any, cls: type[Configuration]) -> Configuration:
+    """The settings that ``cls`` has, taken from a configuration that has more (an instance of a subclass)."""
+    return cls(**{field.name: getattr(configuration, field.name) for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
+
+
 def to_json(configuration: Any) -> str:
     """Return the canonical JSON text of a configuration: sorted keys, no spaces, the same bytes for the same values."""
     return json.dumps(to_dict(configuration), sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,9 +1,5 @@
 """The main job: stages joined, cached by the hash of what they depend on, resumable, one results folder."""
 
-from antidrome.pipeline.config import RunConfig
-from antidrome.pipeline.job import run
-from antidrome.pipeline.plan import plan
-from antidrome.pipeline.rebuild import rebuild_report
-from antidrome.pipeline.single import deconvolve
+import lazy_loader
 
-__all__ = ["RunConfig", "deconvolve", "plan", "rebuild_report", "run"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

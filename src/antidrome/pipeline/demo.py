@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from antidrome.pipeline.config import RunConfig
+from antidrome.pipeline.config import ReadingConfig
 from antidrome.pipeline.sessions import Session, session_from_recording
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ FRAME_RATE_HZ = 30.0
 SEED = 7
 
 
-def demo_sessions(config: RunConfig) -> list[Session]:
+def demo_sessions(config: ReadingConfig) -> list[Session]:
     """Two sessions of the same 40 cells, 26 seen in each and 12 in both, three shared factors; always the same."""
     from antidrome.spikes import simulate
 
@@ -27,7 +27,7 @@ def demo_sessions(config: RunConfig) -> list[Session]:
     return [_session(name, part, config) for name, part in parts.items()]
 
 
-def _session(name: str, part: "xr.Dataset", config: RunConfig) -> Session:
+def _session(name: str, part: "xr.Dataset", config: ReadingConfig) -> Session:
     part = part.assign_coords(time=part["time"] - part["time"][0] + 0.5 / FRAME_RATE_HZ)
     recording = part["dff"].assign_attrs(session_id=name)
     return session_from_recording(name, "simulated by antidrome", recording, config, truth=part["spike_count"])

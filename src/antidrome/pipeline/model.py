@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from antidrome.pipeline.config import RunConfig
+from antidrome.pipeline.config import InferenceConfig
 from antidrome.pipeline.sessions import Session
 
 if TYPE_CHECKING:
     from antidrome.spikes import SpikeVAE
 
 
-def load_model(config: RunConfig) -> "SpikeVAE":
+def load_model(config: InferenceConfig) -> "SpikeVAE":
     """The shipped network, or the one of a model file."""
     from antidrome.spikes import SpikeVAE
 
@@ -30,7 +30,7 @@ def model_hash(model: "SpikeVAE") -> str:
     return hash_arrays(stored_arrays(str(model.model)))
 
 
-def origin_of(session: Session, config: RunConfig, model: "SpikeVAE") -> dict[str, Any]:
+def origin_of(session: Session, config: InferenceConfig, model: "SpikeVAE") -> dict[str, Any]:
     """Everything that a session's numbers depend on, by name."""
     from antidrome import __version__
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from antidrome.errors import InputError
-from antidrome.pipeline.config import RunConfig
+from antidrome.pipeline.config import ReadingConfig
 from antidrome.pipeline.names import unique
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Session:
     truth: "xr.DataArray | None" = None
 
 
-def read_sessions(paths: Sequence[str | os.PathLike[str]], config: RunConfig) -> list[Session]:
+def read_sessions(paths: Sequence[str | os.PathLike[str]], config: ReadingConfig) -> list[Session]:
     """Read and check every path; nothing large is loaded.
 
     Raises
@@ -74,14 +74,14 @@ def read_sessions(paths: Sequence[str | os.PathLike[str]], config: RunConfig) ->
 
 
 def session_from_recording(
-    session_id: str, source: str, recording: "xr.DataArray", config: RunConfig, truth: "xr.DataArray | None" = None
+    session_id: str, source: str, recording: "xr.DataArray", config: ReadingConfig, truth: "xr.DataArray | None" = None
 ) -> Session:
     """A session from a recording in memory; `truth` may hold its true spikes per frame."""
     return dataclasses.replace(_session(session_id, source, recording, None, config), truth=truth)
 
 
 def _session(
-    session_id: str, source: str, raw: "xr.DataArray", neuropil: "xr.DataArray | None", config: RunConfig
+    session_id: str, source: str, raw: "xr.DataArray", neuropil: "xr.DataArray | None", config: ReadingConfig
 ) -> Session:
     from antidrome.core.hashing import hash_recording
     from antidrome.recordings import check
@@ -98,7 +98,7 @@ def _session(
     )
 
 
-def as_dff(recording: "xr.DataArray", neuropil: "xr.DataArray | None", config: RunConfig) -> "xr.DataArray":
+def as_dff(recording: "xr.DataArray", neuropil: "xr.DataArray | None", config: ReadingConfig) -> "xr.DataArray":
     """ΔF/F as a fraction: computed from raw fluorescence, divided by 100 where the file says percent, else as it is."""
     from antidrome.recordings import delta_f_over_f
 

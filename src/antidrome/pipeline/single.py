@@ -7,7 +7,7 @@ from pathlib import Path
 from antidrome.core.progress import progress
 from antidrome.errors import InputError
 from antidrome.pipeline.cache import SessionCache
-from antidrome.pipeline.config import RunConfig
+from antidrome.pipeline.config import InferenceConfig
 from antidrome.pipeline.folder import locked
 from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import load_model, origin_of
@@ -17,7 +17,7 @@ from antidrome.pipeline.sessions import read_sessions, refuse_errors
 def deconvolve(
     path: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    config: RunConfig | None = None,
+    config: InferenceConfig | None = None,
     *,
     format: str | None = None,
     show_progress: bool = True,
@@ -33,7 +33,7 @@ def deconvolve(
     output
         File, or folder for Zarr and suite2p.
     config
-        Settings; its ``format`` is not used.
+        Settings.
     format
         Format to write; by default told by the ending of `output`.
     show_progress
@@ -52,7 +52,7 @@ def deconvolve(
     """
     from antidrome.recordings import write
 
-    config, output = config or RunConfig(), Path(output)
+    config, output = config or InferenceConfig(), Path(output)
     if output.exists() and not config.overwrite:
         raise InputError(f"{output} exists. Choose another file with -o, or replace it with --overwrite.")
     sessions = read_sessions([path], config)

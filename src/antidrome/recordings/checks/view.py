@@ -15,6 +15,9 @@ from antidrome.recordings.segments import median_rate_hz, neighbours, times_s
 MAX_VALUES = 32_000_000
 """Samples that are looked at; a larger recording is sampled so that memory stays bounded (about 0.5 GB in all)."""
 
+READ_FACTOR = 4
+"""Of a dask-backed recording, whose blocks are read whole, so many times as many samples are read at most."""
+
 STRETCHES = 3
 MIN_STRETCH_FRAMES = 2048
 NEURON_GROUPS = 16
@@ -162,21 +165,21 @@ def view_of(recording: xr.DataArray, *, max_values: int = MAX_VALUES) -> Recordi
     """Read what the checks look at.
 
     A recording of more than `max_values` samples is sampled: stretches of consecutive frames at its beginning,
-    middle and end, and, if need be, evenly spread groups of neurons. Dask-backed recordings are read in these parts
-    only.
+    middle and end, and, if need be, evenly spread groups of neurons. Of a dask-backed recording only so many blocks are
+    read as hold about four times as much (but one at least), each of them once.
     """
     traces = recording.transpose("time", "neuron")
     n_frames, n_neurons = traces.shape
-    frames, neurons = _sample(n_frames, n_neurons, max_values)
     data = traces.data
-    parts = [np.concatenate([_floats(data[rows, columns]) for columns in neurons], axis=1) for rows in frames]
+    frames, neurons = _sample(n_frames, n_neurons, max_values, getattr(data, "chunks", None))
+    parts = [_floats(_rows_of(data[:, columns], frames)) for columns in neurons]
     if "neuron" in traces.coords:
         all_labels = tuple(str(label) for label in traces.coords["neuron"].values)
     else:
         all_labels = tuple(str(i) for i in range(n_neurons))
     time = times_s(traces)
     return RecordingView(
-        values=parts[0] if len(parts) == 1 else np.concatenate(parts, axis=0),
+        values=parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1),
         time_s=None if time is None else np.concatenate([time[rows] for rows in frames]),
         all_time_s=time,
         labels=tuple(label for columns in neurons for label in all_labels[columns]),
@@ -188,13 +191,46 @@ def view_of(recording: xr.DataArray, *, max_values: int = MAX_VALUES) -> Recordi
     )
 
 
-def _sample(n_frames: int, n_neurons: int, max_values: int) -> tuple[list[slice], list[slice]]:
-    """Slices of frames and of neurons whose product has about `max_values` samples."""
+def _rows_of(data: Any, frames: list[slice]) -> Any:
+    """These frames below one another; of a dask array in one graph, so that a block serves all of them."""
+    if len(frames) == 1:
+        return data[frames[0]]
+    if isinstance(data, np.ndarray):
+        return np.concatenate([data[rows] for rows in frames])
+    import dask.array as da
+
+    return da.concatenate([data[rows] for rows in frames])
+
+
+def _sample(
+    n_frames: int, n_neurons: int, max_values: int, chunks: tuple[tuple[int, ...], ...] | None
+) -> tuple[list[slice], list[slice]]:
+    """Slices of frames and of neurons whose product has about `max_values` samples.
+
+    `chunks`: numbers of frames and of neurons in the blocks of a dask array.
+    """
     if n_frames * n_neurons <= max_values:
         return [slice(0, n_frames)], [slice(0, n_neurons)]
     wanted_frames = min(n_frames, max(max_values // n_neurons, STRETCHES * MIN_STRETCH_FRAMES))
-    wanted_neurons = min(n_neurons, max(1, max_values // wanted_frames))
-    return _spread(n_frames, wanted_frames, STRETCHES), _spread(n_neurons, wanted_neurons, NEURON_GROUPS)
+    opened = _opened(wanted_frames, chunks, READ_FACTOR * max_values) if chunks else None
+    if opened is None:
+        wanted_neurons = min(n_neurons, max(1, max_values // wanted_frames))
+        return _spread(n_frames, wanted_frames, STRETCHES), _spread(n_neurons, wanted_neurons, NEURON_GROUPS)
+    each = max(1, max_values // wanted_frames // len(opened))
+    neurons = [slice(block.start, min(block.stop, block.start + each)) for block in opened]
+    return _spread(n_frames, wanted_frames, STRETCHES), neurons
+
+
+def _opened(wanted_frames: int, chunks: tuple[tuple[int, ...], ...], max_read: int) -> list[slice] | None:
+    """Evenly spread blocks of neurons of which about `max_read` samples are read; None if all may be."""
+    of_frames, of_neurons = chunks
+    frames_read = min(sum(of_frames), wanted_frames + STRETCHES * max(of_frames))
+    affordable = max(1, max_read // (frames_read * max(of_neurons)))
+    if affordable >= len(of_neurons):
+        return None
+    ends = np.cumsum(of_neurons)
+    chosen = np.unique(np.linspace(0, len(of_neurons) - 1, affordable).astype(int))
+    return [slice(int(ends[i] - of_neurons[i]), int(ends[i])) for i in chosen]
 
 
 def _spread(total: int, wanted: int, pieces: int) -> list[slice]:
