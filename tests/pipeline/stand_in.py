@@ -62,9 +62,9 @@ def stage():
     def name(one, ids):
         return file_of("total", one, ids)
 
-    def compute(activity, output, config, executor, show_progress):
+    def compute(activity, config, place):
         for one, recording in activity.items():
-            write_netcdf(xr.Dataset({"total": recording.sum()}), output / name(one, list(activity)))
+            write_netcdf(xr.Dataset({"total": recording.sum()}), place.output / name(one, list(activity)))
 
     def summarise(output, ids):
         totals = [float(read_xarray_result(output / name(one, ids))["total"]) for one in ids]

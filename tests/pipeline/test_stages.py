@@ -1,5 +1,6 @@
 """What follows the spikes: binning, caching, reasons for not running, settings files, plans."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -64,6 +65,28 @@ def test_a_stage_that_is_no_longer_wanted_takes_its_files_along(model, inputs, t
     summary = run(inputs, tmp_path / "out", config, show_progress=False)
     assert sorted(summary["removed_files"]) == ["total-day-0.nc", "total-day-1.nc"]
     assert summary["stages"] == {}
+
+
+def test_an_interrupted_stage_finds_its_unfinished_work_again(model, inputs, tmp_path, monkeypatch):
+    from antidrome.pipeline import job
+
+    whole, found = job.LATER[0], []
+
+    def stops(activity, config, place):
+        place.scratch.mkdir(parents=True, exist_ok=True)
+        found.append(sorted(path.name for path in place.scratch.iterdir()))
+        (place.scratch / f"bins of {config.bin_s} s").touch()
+        if len(found) < 4:
+            raise KeyboardInterrupt
+        whole.compute(activity, config, place)
+
+    monkeypatch.setattr(job, "LATER", (dataclasses.replace(whole, compute=stops),))
+    for bin_s in (0.1, 0.1, 0.2):
+        with pytest.raises(KeyboardInterrupt):
+            run(inputs, tmp_path / "out", RunConfig(format="netcdf", bin_s=bin_s), show_progress=False)
+    run(inputs, tmp_path / "out", RunConfig(format="netcdf", bin_s=0.2), show_progress=False)
+    assert found == [[], ["bins of 0.1 s"], [], ["bins of 0.2 s"]]  # its own, and never that of other settings
+    assert not list((tmp_path / "out" / ".antidrome").glob("stage-*"))
 
 
 def test_data_that_do_not_allow_a_stage_cost_only_that_stage(model, inputs, tmp_path):

@@ -1,11 +1,10 @@
 """The intrinsic dimension of each session's population, with its controls."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from antidrome.pipeline.stages.stage import Stage, file_of
+from antidrome.pipeline.stages.stage import Stage, Workplace, file_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,19 +28,13 @@ def _settings(config: "RunConfig") -> dict[str, Any]:
     return {"bin_s": config.bin_s, "max_points": MAX_POINTS, "seed": config.seed}
 
 
-def _compute(
-    activity: "Mapping[str, xr.DataArray]",
-    output: Path,
-    config: "RunConfig",
-    executor: Executor | None,
-    show_progress: bool,
-) -> None:
+def _compute(activity: "Mapping[str, xr.DataArray]", config: "RunConfig", place: Workplace) -> None:
     from antidrome.dimension import population
     from antidrome.recordings.xarray_writing import write_netcdf
 
     for session_id, recording in activity.items():
-        found = population(recording, max_points=MAX_POINTS, seed=config.seed, progress=show_progress)
-        write_netcdf(found, output / _name(session_id, list(activity)))
+        found = population(recording, max_points=MAX_POINTS, seed=config.seed, progress=place.show_progress)
+        write_netcdf(found, place.output / _name(session_id, list(activity)))
 
 
 def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:

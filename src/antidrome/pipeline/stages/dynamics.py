@@ -1,11 +1,10 @@
 """The shared linear dynamical system of all sessions, and the latent states of each."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from antidrome.pipeline.stages.stage import Stage, file_of
+from antidrome.pipeline.stages.stage import Stage, Workplace, file_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,21 +29,15 @@ def _settings(config: "RunConfig") -> dict[str, Any]:
     return {"bin_s": config.bin_s, "n_components": config.n_components, "seed": config.seed}
 
 
-def _compute(
-    activity: "Mapping[str, xr.DataArray]",
-    output: Path,
-    config: "RunConfig",
-    executor: Executor | None,
-    show_progress: bool,
-) -> None:
+def _compute(activity: "Mapping[str, xr.DataArray]", config: "RunConfig", place: Workplace) -> None:
     from antidrome.dynamics import StitchedLDS
     from antidrome.recordings.xarray_writing import write_netcdf
 
     model = StitchedLDS(config.n_components or "auto", seed=config.seed)
-    model.fit(dict(activity), executor=executor, progress=show_progress)
-    model.save(output / MODEL)
+    model.fit(dict(activity), executor=place.executor, progress=place.show_progress, checkpoint=place.scratch)
+    model.save(place.output / MODEL)
     for session_id, latents in model.transform(dict(activity)).items():
-        write_netcdf(latents, output / _latents(str(session_id), list(activity)))
+        write_netcdf(latents, place.output / _latents(str(session_id), list(activity)))
 
 
 def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Running the later stages: what is up to date stays, what the data do not allow is said and leaves the rest alone."""
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from antidrome.core.hashing import hash_configuration
 from antidrome.errors import InputError
-from antidrome.pipeline.folder import Manifest
+from antidrome.pipeline.folder import CACHE, Manifest
 from antidrome.pipeline.stages.activity import binned_spikes
-from antidrome.pipeline.stages.stage import Stage
+from antidrome.pipeline.stages.stage import Stage, Workplace
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -80,9 +81,11 @@ def run_stages(
         try:
             if not all(manifest.is_done(name, own) for name in files):
                 activity = {name: binned_spikes(result, config.bin_s) for name, result in results.items()}
-                stage.compute(activity, output, config, executor, show_progress)
+                scratch = _scratch(output, stage.name, own)
+                stage.compute(activity, config, Workplace(output, scratch, executor, show_progress))
                 for name in files:
                     manifest.done(name, own)
+                shutil.rmtree(scratch, ignore_errors=True)
         except InputError as error:
             outcomes[stage.name] = StageOutcome({"skipped": str(error)}, {})
             continue
@@ -91,6 +94,15 @@ def run_stages(
             {**summary, "key": own, "seconds": round(time.perf_counter() - start, 3)}, files
         )
     return outcomes
+
+
+def _scratch(output: Path, name: str, key: str) -> Path:
+    """The stage's own folder for unfinished work; what other input or settings left there goes."""
+    wanted = output / CACHE / f"stage-{name}-{key[:16]}"
+    for other in (output / CACHE).glob(f"stage-{name}-*"):
+        if other != wanted:
+            shutil.rmtree(other, ignore_errors=True)
+    return wanted
 
 
 def parts_of(stages: Sequence[Stage], output: Path, summary: Mapping[str, Any]) -> "list[Part]":

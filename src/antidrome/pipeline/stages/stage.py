@@ -14,6 +14,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Workplace:
+    """Where a stage works.
+
+    Attributes
+    ----------
+    output
+        The results folder.
+    scratch
+        Folder for what an interrupted stage goes on from; kept until the stage is done, and only for the same input and
+        settings. Made by who uses it.
+    executor
+        Where a stage may work; None: here.
+    show_progress
+        Whether to show a progress bar.
+    """
+
+    output: Path
+    scratch: Path
+    executor: Executor | None = None
+    show_progress: bool = True
+
+
+@dataclass(frozen=True)
 class Stage:
     """One later stage of the job.
 
@@ -28,8 +51,8 @@ class Stage:
     settings
         The settings that change its numbers.
     compute
-        ``compute(activity, output, config, executor, show_progress)`` writes the files; `activity` holds (time, neuron)
-        of each session, binned. Raises InputError where the data do not allow it.
+        ``compute(activity, config, place)`` writes the files; `activity` holds (time, neuron) of each session, binned.
+        Raises InputError where the data do not allow it.
     summarise
         ``summarise(output, session_ids)``: what ``summary.json`` says of it, from its files.
     part
@@ -40,7 +63,7 @@ class Stage:
     title: str
     files: Callable[[Sequence[str]], dict[str, str]]
     settings: "Callable[[RunConfig], dict[str, Any]]"
-    compute: "Callable[[Mapping[str, xr.DataArray], Path, RunConfig, Executor | None, bool], None]"
+    compute: "Callable[[Mapping[str, xr.DataArray], RunConfig, Workplace], None]"
     summarise: Callable[[Path, Sequence[str]], dict[str, Any]]
     part: "Callable[[Path, Sequence[str]], Part]"
 
