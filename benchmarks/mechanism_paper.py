@@ -7,11 +7,15 @@
 5. Missing features: 40 % missing leave the posterior about as it is with none missing.
 6. Learned features: the posterior narrows as the trace grows from 60 to 240 ms.
 
-    python -m benchmarks.mechanism_paper [--experiments mixture glm …] [--figures FILE.html] [--quick] [--json FILE]
+Experiments that FILE (or a file of --merge) already holds are kept and not repeated, so all can be done in pieces.
+
+    python -m benchmarks.mechanism_paper [--experiments mixture glm …] [--merge FILE …] [--figures FILE.html] [--quick]
+                                         [--json FILE] [--seed N]
 """
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -125,24 +129,44 @@ def write_figures(found: dict[str, Any], path: Path) -> None:
         Path(temporary).write_text(page, encoding="utf-8")
 
 
+def earlier(paths: list[Path], seed: int) -> dict[str, Any]:
+    """The experiments in full that files of results hold already, each with its seconds."""
+    found: dict[str, Any] = {"minutes": {}}
+    for path in paths:
+        if not path.is_file():
+            continue
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept.get("seed") != seed or kept.get("quick"):
+            continue
+        found |= {name: kept[name] for name in FULL if kept.get(name)}
+        found["minutes"] |= kept["minutes"]
+    return found
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = options(__doc__)
+    parser.add_argument("--merge", nargs="+", type=Path, default=[], help="results of pieces that were run before")
     parser.add_argument("--experiments", nargs="+", choices=list(FULL), default=None)
     parser.add_argument("--figures", type=Path, help="page with the figures")
     arguments = parser.parse_args()
     started = time.time()
     names = arguments.experiments or list(QUICK_DEFAULT if arguments.quick else FULL)
     chosen = QUICK if arguments.quick else FULL
-    found = {}
+    files = [*arguments.merge, *([arguments.json] if arguments.json else [])]
+    found = {"minutes": {}} if arguments.quick else earlier(files, arguments.seed)
     for name in names:
+        if name in found:
+            continue
         begun = time.perf_counter()
         found[name] = chosen[name](arguments.seed)
-        print(f"{name}: {time.perf_counter() - begun:.0f} s", flush=True)
+        found["minutes"][name] = (time.perf_counter() - begun) / 60
+        print(f"{name}: {found['minutes'][name]:.1f} minutes", flush=True)
     tables(found)
     if arguments.figures:
         write_figures(found, arguments.figures)
-    finish({"headline": "; ".join(sentences(found)) + ".", **found}, started, arguments.json)
+    about = {"seed": arguments.seed, "quick": arguments.quick}
+    finish({"headline": "; ".join(sentences(found)) + ".", **about, **found}, started, arguments.json)
 
 
 if __name__ == "__main__":

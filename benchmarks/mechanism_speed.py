@@ -55,7 +55,7 @@ def measure_ours(n: int, seed: int) -> dict[str, float]:
         theta / spread, scaling(x), np.ones(n), np.zeros(n), held_out=held_out, capacity=padded_capacity(n)
     )
     network = density_network(
-        MixtureSettings(components=COMPONENTS, hidden=(HIDDEN, HIDDEN)), 2, 2, key=jax.random.key(seed)
+        MixtureSettings(components=COMPONENTS, hidden=(HIDDEN, HIDDEN)), 2, 2, draw=np.random.default_rng(seed)
     )
     seconds = []
     for _ in range(2):

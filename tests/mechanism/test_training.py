@@ -15,6 +15,13 @@ from antidrome.mechanism.training import TrainingSettings, train_density
 from antidrome.mechanism.training_data import padded_capacity, training_data
 
 KEY = jax.random.key(1)
+
+
+def draw() -> np.random.Generator:
+    """Initial weights, the same for every network."""
+    return np.random.default_rng(1)
+
+
 QUICK = TrainingSettings(epochs=60, batch=50, learning_rate=5e-3, patience=10, drops=1)
 CALM = TrainingSettings(epochs=40, batch=100, learning_rate=2e-3, patience=10, drops=1)
 SMALL = MixtureSettings(components=1, hidden=(16,))
@@ -39,7 +46,7 @@ def identity_scaling(k: int) -> FeatureScaling:
 
 def test_mixture_learns_the_gaussian_posterior() -> None:
     u, x = gaussian_pairs(1000)
-    network = density_network(SMALL, 1, 1, key=KEY)
+    network = density_network(SMALL, 1, 1, draw=draw())
     result = train_density(network, prepared(u, x), QUICK, key=KEY)
     density = TrainedDensity((result.network,), identity_scaling(1)).at(np.array([0.8]))
     assert density.mean()[0] == pytest.approx(0.8 / 1.25, abs=0.08)
@@ -54,7 +61,7 @@ def test_weights_turn_a_proposal_into_the_prior() -> None:
     u = 1 + 0.8 * rng.standard_normal((4000, 1))
     x = u + 0.5 * rng.standard_normal((4000, 1))
     log_w = -0.5 * u[:, 0] ** 2 + 0.5 * ((u[:, 0] - 1) / 0.8) ** 2
-    network = density_network(SMALL, 1, 1, key=KEY)
+    network = density_network(SMALL, 1, 1, draw=draw())
     plain = train_density(network, prepared(u, x, capacity=4096), CALM, key=KEY)
     weighted = train_density(network, prepared(u, x, np.exp(log_w), capacity=4096), CALM, key=KEY)
     means = [TrainedDensity((r.network,), identity_scaling(1)).at(np.array([1.0])).mean()[0] for r in (plain, weighted)]
@@ -65,7 +72,7 @@ def test_weights_turn_a_proposal_into_the_prior() -> None:
 
 def test_padding_changes_nothing() -> None:
     u, x = gaussian_pairs(200)
-    network = density_network(SMALL, 1, 1, key=KEY)
+    network = density_network(SMALL, 1, 1, draw=draw())
     settings = TrainingSettings(epochs=2, batch=200, validation=0.0)
     held_out = np.zeros(200, bool)
     few, many = (training_data(u, x, np.ones(200), np.zeros(200), held_out=held_out, capacity=c) for c in (256, 512))
@@ -77,7 +84,7 @@ def test_padding_changes_nothing() -> None:
 def test_loss_is_the_plain_weighted_mean() -> None:
     u, x = gaussian_pairs(100)
     weights = np.random.default_rng(0).gamma(1, 1, 100)
-    network = density_network(SMALL, 1, 1, key=KEY)
+    network = density_network(SMALL, 1, 1, draw=draw())
     data = prepared(u, x, weights)
     settings = TrainingSettings(epochs=1, batch=64, learning_rate=1e-12)
     result = train_density(network, data, settings, key=KEY)
@@ -91,7 +98,7 @@ def test_atomic_loss_finds_the_posterior_under_the_prior() -> None:
     rng = np.random.default_rng(4)
     u = 1 + 0.8 * rng.standard_normal((4000, 1))
     x = u + 0.5 * rng.standard_normal((4000, 1))
-    network = density_network(SMALL, 1, 1, key=KEY)
+    network = density_network(SMALL, 1, 1, draw=draw())
     result = train_density(network, prepared(u, x, capacity=4096), CALM, key=KEY, loss="atomic")
     mean = TrainedDensity((result.network,), identity_scaling(1)).at(np.array([1.0])).mean()[0]
     assert mean == pytest.approx(0.8, abs=0.1)
@@ -101,7 +108,7 @@ def test_atomic_loss_finds_the_posterior_under_the_prior() -> None:
 def test_bayesian_weights_narrow_with_data_and_stay_near_the_round_before() -> None:
     u, x = gaussian_pairs(500)
     settings = MixtureSettings(components=1, hidden=(8,), bayesian=True)
-    network = density_network(settings, 1, 1, key=KEY)
+    network = density_network(settings, 1, 1, draw=draw())
     quick = TrainingSettings(epochs=30, batch=50, validation=0.0, learning_rate=5e-3)
     first = train_density(network, prepared(u, x, seed=9), quick, key=KEY)
     tied = train_density(first.network, prepared(u, -x), quick, key=KEY, before=first.network, divergence=1e4)
@@ -119,7 +126,7 @@ def test_flow_copes_with_missing_features_and_traces() -> None:
     for kind in ("gru", "convolution"):
         learned = TraceFeatures(kind=kind, steps=6, channels=2, units=4, downsample=2)
         settings = FlowSettings(layers=1, bins=4, hidden=8, context=8)
-        network = density_network(settings, 13, 1, mask=True, trace=learned, key=KEY)
+        network = density_network(settings, 13, 1, mask=True, trace=learned, draw=draw())
         quick = TrainingSettings(epochs=15, batch=50, learning_rate=1e-2)
         result = train_density(network, prepared(u, features), quick, key=KEY)
         assert result.validation_curve[-1] < result.validation_curve[0] - 0.05
@@ -134,7 +141,7 @@ def test_nothing_to_train_on_is_said() -> None:
     with pytest.raises(TrainingError, match="0 of 20 simulations"):
         prepared(u, x, np.zeros(20))
     broken = np.where(np.arange(20)[:, None] < 30, 1e38, x)
-    network = density_network(SMALL, 1, 1, key=KEY)
+    network = density_network(SMALL, 1, 1, draw=draw())
     network = eqx.tree_at(lambda n: n.body.layers[0].bias, network, jnp.full(16, jnp.nan))
     with pytest.raises(TrainingError, match="not finite"):
         train_density(network, prepared(u, broken), TrainingSettings(epochs=2), key=KEY)

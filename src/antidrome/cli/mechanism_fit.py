@@ -49,7 +49,7 @@ class Fit:
     """Liquid-junction potential to add to the recorded voltage, mV; by default what the file says."""
     samples: int = 10_000
     """Posterior samples to write."""
-    predictive: int = 100
+    predictive: int = 200
     """Simulations at posterior samples, to check the posterior by."""
     seed: int = 0
     """Seed of everything: the same seed, the same posterior."""

@@ -58,7 +58,8 @@ class SNPE(Estimator):
     diagnose
         Judge the posterior at the end of a fit (`diagnosis_`).
     predictive
-        Simulations at posterior samples for that, besides those of the rounds; 0 for none.
+        Simulations at posterior samples for that, besides those of the rounds; 0 for none. With fewer than 200 a
+        measured feature that none of them reaches is not yet called unlikely (p < 0.01).
     seed
         Of everything that is random.
 
@@ -92,7 +93,7 @@ class SNPE(Estimator):
         missing: str = "auto",
         weight_samples: int = 0,
         diagnose: bool = True,
-        predictive: int = 100,
+        predictive: int = 200,
         seed: int = 0,
     ) -> None:
         self.method = method

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.errors import InputError
+from antidrome.mechanism.imputation import expected_where_missing, gaussian_of_gaps
 
 IDENTITY, LOGARITHM, ASINH = 0, 1, 2
 HEAVY_RIGHT = 6.0
@@ -33,6 +34,9 @@ class FeatureScaling:
         (k,), before asinh: (x − centre)/spread; after the logarithm, likewise.
     mean, sd
         (k,), of what came out, so that inputs have mean 0 and variance 1 over the first simulations.
+    level, covariance
+        Mean (m,) and covariance (m, m) of the last m scaled features (those that are no part of a trace), from which
+        missing ones are expected; None where nothing is missing.
     """
 
     kind: np.ndarray
@@ -40,6 +44,8 @@ class FeatureScaling:
     spread: np.ndarray
     mean: np.ndarray
     sd: np.ndarray
+    level: np.ndarray | None = None
+    covariance: np.ndarray | None = None
 
     @classmethod
     def of(cls, features: np.ndarray, n_trace: int = 0, channels: int = 1) -> FeatureScaling:
@@ -74,6 +80,20 @@ class FeatureScaling:
         drawn_in = np.sign(z) * (FAR + np.log1p(np.abs(np.where(far, z, 0.0)) - np.where(far, FAR, 0.0)))
         return np.where(far, drawn_in, z).astype(np.float32)
 
+    def inputs(self, features: np.ndarray) -> np.ndarray:
+        """What a network is given, float32: scaled features (n, k) and, with a covariance, the expected values of the
+        missing ones behind them (0 where nothing is missing)."""
+        z = self(features)
+        if self.level is None or self.covariance is None:
+            return z
+        expected = expected_where_missing(z[:, z.shape[1] - len(self.level) :], self.level, self.covariance)
+        return np.column_stack([z, expected.astype(np.float32)])
+
+    def expecting(self, features: np.ndarray, weights: np.ndarray, n_trace: int = 0) -> FeatureScaling:
+        """The same, with the covariance of the features (n, k) behind the trace, weights (n,)."""
+        level, covariance = gaussian_of_gaps(self(features)[:, n_trace:], weights)
+        return dataclasses.replace(self, level=level, covariance=covariance)
+
     def near(self, features: np.ndarray, weights: np.ndarray) -> FeatureScaling:
         """The same maps, with mean 0 and variance 1 over weighted simulations: those near the observation.
 
@@ -99,12 +119,13 @@ class FeatureScaling:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays, for a file."""
-        return {f.name: np.asarray(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {name: np.asarray(value) for name, value in values.items() if value is not None}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, Any]) -> FeatureScaling:
         """The scaling of named arrays."""
-        return cls(**{f.name: np.asarray(arrays[f.name]) for f in dataclasses.fields(cls)})
+        return cls(**{f.name: np.asarray(arrays[f.name]) for f in dataclasses.fields(cls) if f.name in arrays})
 
     def _map(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"):

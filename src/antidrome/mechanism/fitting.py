@@ -68,7 +68,7 @@ class FitSettings:
     missing: MissingPolicy = "auto"
     weight_samples: int = 0
     diagnose: bool = True
-    predictive: int = 100
+    predictive: int = 200
     seed: int = 0
 
 

@@ -55,7 +55,7 @@ class Architecture:
             self.n_parameters,
             mask=self.mask,
             trace=self.trace,
-            key=jax.random.key(0),
+            draw=np.random.default_rng(0),
         )
 
     def to_dict(self) -> dict[str, Any]:

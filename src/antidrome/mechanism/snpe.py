@@ -13,10 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 
-from antidrome.core.seeds import fold_in, jax_key
+from antidrome.core.seeds import fold_in, generator, jax_key
 from antidrome.errors import InputError
 from antidrome.mechanism.densities.gaussian_mixture import GaussianMixture
 from antidrome.mechanism.densities.linear_start import linear_start
@@ -26,7 +25,7 @@ from antidrome.mechanism.densities.network import (
     MixtureSettings,
     density_network,
 )
-from antidrome.mechanism.densities.trained import TrainedDensity
+from antidrome.mechanism.densities.trained import TrainedDensity, log_weights_at
 from antidrome.mechanism.failures import train_failure_classifier
 from antidrome.mechanism.features import FeatureScaling
 from antidrome.mechanism.observations import unrecorded_features
@@ -129,7 +128,10 @@ def _simulate(problem: Problem, progress: Progress, proposals: list[Proposal], s
         n_trace, channels = (problem.trace.n_inputs, problem.trace.channels) if problem.trace else (0, 1)
         unrecorded = unrecorded_features(problem.observation, features[valid], problem.missing)
         progress = dataclasses.replace(progress, unrecorded=unrecorded)
-        scaling = FeatureScaling.of(progress.visible(features)[valid], n_trace, channels)
+        seen = progress.visible(features)[valid]
+        scaling = FeatureScaling.of(seen, n_trace, channels)
+        if np.isnan(seen).any() or np.isnan(problem.observation).any():
+            scaling = scaling.expecting(seen, np.ones(len(seen)), n_trace)
     return dataclasses.replace(
         progress, simulations=simulations, classifiers=[*progress.classifiers, classifier], scaling=scaling
     )
@@ -140,15 +142,17 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
     assert progress.scaling is not None
     weighed = weigh(problem, plan, progress, r, seed)
     weights, kernel, simulations = weighed.weights, weighed.kernel, progress.simulations
-    scaling, scaled = progress.scaling, weighed.scaled
+    scaling, visible = progress.scaling, progress.visible(simulations.features)
     if r > 0 and starts_afresh(plan, r) and problem.trace is None:
-        scaling = scaling.near(progress.visible(simulations.features), weights * kernel)
-        scaled = scaling(progress.visible(simulations.features))
+        scaling = scaling.near(visible, weights * kernel)
+        if scaling.covariance is not None:
+            scaling = scaling.expecting(visible, weights * kernel)
     elif r > 0 and not starts_afresh(plan, r):
         scaling = progress.scalings[-1]
+    inputs = scaling.inputs(visible)
     data = training_data(
         simulations.u,
-        scaled,
+        inputs,
         weights * kernel,
         problem.prior.log_prob_unconstrained(simulations.u),
         held_out=weighed.held_out,
@@ -160,7 +164,7 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
     for m in range(plan.networks if last else 1):
         start, before = _start(problem, plan, progress, r, m, seed)
         if before is None:
-            start = linear_start(start, simulations.u, scaled, weights * kernel * ~weighed.held_out)
+            start = linear_start(start, simulations.u, inputs, weights * kernel * ~weighed.held_out)
         result = train_density(
             start,
             data,
@@ -214,8 +218,8 @@ def _start(
         return fresh_network(problem, plan, progress, member, seed, everything=r == plan.rounds - 1), None
     before = progress.networks[r - 1][min(member, len(progress.networks[r - 1]) - 1)]
     if isinstance(before.body, MixtureNetwork) and r == plan.rounds - 1:
-        key = jax_key(seed, f"mechanism/grow/{member}")
-        body = grow(before.body, before.body.active.shape[0], key=key)
+        draw = generator(seed, f"mechanism/grow/{member}")
+        body = grow(before.body, before.body.active.shape[0], draw=draw)
         before = eqx.tree_at(lambda n: n.body, before, body)
     return before, before
 
@@ -240,7 +244,7 @@ def fresh_network(
         problem.prior.n_parameters,
         mask=masks_are_inputs(problem, progress),
         trace=problem.trace,
-        key=jax_key(seed, f"mechanism/network-{member}"),
+        draw=generator(seed, f"mechanism/network-{member}"),
     )
 
 
@@ -259,18 +263,18 @@ def _pruned(trained: TrainedDensity, plan: Plan, observation: np.ndarray) -> Tra
     """Without the components that weigh next to nothing at the observation."""
     if not isinstance(plan.density, MixtureSettings) or plan.density.prune_below == 0:
         return trained
-    x = jax.numpy.asarray(trained.scaling(observation[None]))
+    x = trained.scaling.inputs(observation[None])
     networks = []
     for net in trained.networks:
         assert isinstance(net.body, MixtureNetwork)
-        body, _ = prune(net.body, np.asarray(net.condition(x).log_weights[0]), plan.density.prune_below)
+        body, _ = prune(net.body, log_weights_at(net, x), plan.density.prune_below)
         networks.append(eqx.tree_at(lambda n: n.body, net, body))
     return TrainedDensity(tuple(networks), trained.scaling)
 
 
 def _n_components(trained: TrainedDensity) -> int | None:
-    bodies = [net.body for net in trained.networks]
-    return max(int(b.active.sum()) for b in bodies) if all(isinstance(b, MixtureNetwork) for b in bodies) else None
+    used = [np.sum(np.asarray(net.body.active)) for net in trained.networks if isinstance(net.body, MixtureNetwork)]
+    return int(max(used)) if used else None
 
 
 def _checked(features: np.ndarray, valid: np.ndarray, n: int, problem: Problem) -> np.ndarray:

@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from antidrome.errors import InputError, TrainingError
 from antidrome.mechanism.densities.bayesian import divergence_between, divergence_from_ridge, linear_layers
@@ -55,7 +56,7 @@ class TrainingSettings:
 
     epochs: int = 500
     batch: int = 100
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     clip: float = 5.0
     validation: float = 0.1
     patience: int = 15
@@ -84,9 +85,11 @@ class TrainingResult(NamedTuple):
 
 
 class _Carry(NamedTuple):
-    arrays: PyTree
+    """The state of training; all weights in one row, so that every update is one operation."""
+
+    arrays: Float[Array, " P"]
     optimiser: PyTree
-    best: PyTree
+    best: Float[Array, " P"]
     best_loss: Array
     waited: Array
     drops: Array
@@ -130,7 +133,7 @@ def train_density(
     """
     arrays, static = eqx.partition(network, eqx.is_inexact_array)
     reference = arrays if before is None else eqx.filter(before, eqx.is_inexact_array)
-    carry = _train(
+    best, carry = _train(
         arrays,
         reference,
         data,
@@ -146,7 +149,7 @@ def train_density(
     )
     epochs = int(carry.epoch)
     result = TrainingResult(
-        eqx.combine(carry.best, static),
+        eqx.combine(best, static),
         float(carry.best_loss),
         np.asarray(carry.training_curve)[:epochs],
         np.asarray(carry.validation_curve)[:epochs],
@@ -173,7 +176,8 @@ def _train(
     static: PyTree,
     settings: TrainingSettings,
     loss: Loss,
-) -> _Carry:
+) -> tuple[PyTree, _Carry]:
+    flat, restored = ravel_pytree(arrays)
     optimiser = optax.chain(optax.clip_by_global_norm(settings.clip), optax.adam(settings.learning_rate))
     bayesian = bool(linear_layers(eqx.combine(arrays, static)))
     batch_loss = functools.partial(_LOSSES[loss], static=static, settings=settings)
@@ -202,15 +206,14 @@ def _train(
             rows = order[positions % data.n_training]
             counted = (positions < data.n_training).astype(jnp.float32)
             step_key = jax.random.fold_in(epoch_key, i + 1)
-            value, gradient = jax.value_and_grad(objective)(parameters, rows, counted, step_key)
-            change, memory = optimiser.update(gradient, memory, parameters)
-            change = jax.tree.map(lambda c: rate * c, change)
-            return optax.apply_updates(parameters, change), memory, total + value
+            value, gradient = jax.value_and_grad(objective)(restored(parameters), rows, counted, step_key)
+            change, memory = optimiser.update(ravel_pytree(gradient)[0], memory)
+            return parameters + rate * change, memory, total + value
 
         start = (carry.arrays, carry.optimiser, jnp.zeros(()))
         parameters, memory, total = jax.lax.fori_loop(0, n_batches, step, start)
         training_loss = total * settings.batch / data.n_training
-        judged = _evaluate(parameters, data, batch_loss, settings, key)
+        judged = _evaluate(restored(parameters), data, batch_loss, settings, key)
         judged = jnp.where(data.n_validation > 0, judged, training_loss)
         return _judge(carry, parameters, memory, training_loss, judged, patience, data.n_validation > 0)
 
@@ -220,8 +223,9 @@ def _train(
 
     empty = jnp.full(settings.epochs, jnp.nan)
     zero = jnp.zeros((), jnp.int32)
-    start = _Carry(arrays, optimiser.init(arrays), arrays, jnp.asarray(jnp.inf), zero, zero, zero, empty, empty)
-    return jax.lax.while_loop(unfinished, epoch, start)
+    start = _Carry(flat, optimiser.init(flat), flat, jnp.asarray(jnp.inf), zero, zero, zero, empty, empty)
+    carry = jax.lax.while_loop(unfinished, epoch, start)
+    return restored(carry.best), carry
 
 
 class _Batch(NamedTuple):
@@ -279,7 +283,7 @@ def _evaluate(parameters: PyTree, data: TrainingData, batch_loss: Any, settings:
 
 def _judge(
     carry: _Carry,
-    parameters: PyTree,
+    parameters: Float[Array, " P"],
     memory: PyTree,
     training_loss: Array,
     judged: Array,
@@ -289,12 +293,12 @@ def _judge(
     """Keep the weights if they are the best (the last, without validation); drop the rate after too long a wait."""
     finite = jnp.isfinite(judged) & jnp.isfinite(training_loss)
     better = finite & jnp.where(stopping, judged < carry.best_loss, True)
-    best = _select(better, parameters, carry.best)
+    best = jnp.where(better, parameters, carry.best)
     waited = jnp.where(better, 0, carry.waited + 1)
     drop = (stopping & (waited >= patience)) | ~finite
     return _Carry(
-        _select(drop, best, parameters),
-        _select(finite, memory, carry.optimiser),
+        jnp.where(drop, best, parameters),
+        jax.tree.map(lambda new, old: jnp.where(finite, new, old), memory, carry.optimiser),
         best,
         jnp.where(better, judged, carry.best_loss),
         jnp.where(drop, 0, waited),
@@ -303,10 +307,6 @@ def _judge(
         carry.training_curve.at[carry.epoch].set(training_loss),
         carry.validation_curve.at[carry.epoch].set(judged),
     )
-
-
-def _select(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
 
 
 def _shuffled(rows: Array, n: Array, key: PRNGKeyArray) -> Array:

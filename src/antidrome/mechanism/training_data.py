@@ -20,7 +20,7 @@ class TrainingData(NamedTuple):
     u
         Parameters in unconstrained coordinates, (capacity, D).
     x
-        Scaled features, (capacity, k), NaN where missing.
+        Inputs of the network, (capacity, k), NaN where missing.
     weights
         Importance weight times kernel, (capacity,).
     log_prior

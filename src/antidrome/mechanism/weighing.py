@@ -35,8 +35,6 @@ class Weighed(NamedTuple):
         K(x, x_o), (n,).
     bandwidth
         Of the kernel.
-    scaled
-        Features as the network sees them, (n, k).
     held_out
         (n,) bool, kept for validation.
     """
@@ -44,7 +42,6 @@ class Weighed(NamedTuple):
     weights: np.ndarray
     kernel: np.ndarray
     bandwidth: float | None
-    scaled: np.ndarray
     held_out: np.ndarray
 
 
@@ -70,7 +67,7 @@ def weigh(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int) -
     observed = scaling(progress.visible(problem.observation)[None])[0]
     kernel, bandwidth = kernel_weights(distances(scaled, observed), weights, plan.kernel)
     held_out = generator(seed, "mechanism/held-out").random(len(rows)) < plan.training.validation
-    return Weighed(weights, kernel, bandwidth, scaled, held_out)
+    return Weighed(weights, kernel, bandwidth, held_out)
 
 
 def weigh_for_judgement(problem: Problem, plan: Plan, progress: Progress, seed: int) -> tuple[np.ndarray, bool]:

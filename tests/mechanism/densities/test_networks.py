@@ -23,14 +23,19 @@ from antidrome.mechanism.densities.spline_flow import BOUND, SplineFlow, rationa
 KEY = jax.random.key(0)
 
 
+def draw(seed: int = 0) -> np.random.Generator:
+    """Initial weights."""
+    return np.random.default_rng(seed)
+
+
 @pytest.fixture(scope="module")
 def network() -> MixtureNetwork:
-    return MixtureNetwork(3, 2, components=4, hidden=(8,), bayesian=True, key=KEY, n_active=1)
+    return MixtureNetwork(3, 2, components=4, hidden=(8,), bayesian=True, draw=draw(), n_active=1)
 
 
 @pytest.fixture(scope="module")
 def flow() -> SplineFlow:
-    flow = SplineFlow(3, 2, layers=2, bins=5, hidden=8, n_context=6, key=KEY)
+    flow = SplineFlow(3, 2, layers=2, bins=5, hidden=8, n_context=6, draw=draw())
     leaves, structure = jax.tree.flatten(flow)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     noisy = [leaf + 0.3 * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)]
@@ -57,7 +62,7 @@ def test_mixture_network_gives_the_density_of_its_mixture(network: MixtureNetwor
 
 
 def test_sampled_weights_scatter_as_weights_would(network: MixtureNetwork) -> None:
-    layer = bayesian.Linear(3, 1, bayesian=True, key=KEY)
+    layer = bayesian.Linear(3, 1, bayesian=True, draw=draw())
     x = jnp.tile(jnp.array([[1.0, -2.0, 0.5]]), (20_000, 1))
     values = np.asarray(layer(x, jax.random.normal(jax.random.key(5), (20_000, 1))))[:, 0]
     expected_sd = np.exp(bayesian.INITIAL_LOG_SD) * np.sqrt(1 + 4 + 0.25 + 1)
@@ -66,7 +71,7 @@ def test_sampled_weights_scatter_as_weights_would(network: MixtureNetwork) -> No
 
 
 def test_divergences_are_those_of_gaussians(network: MixtureNetwork) -> None:
-    other = MixtureNetwork(3, 2, components=4, hidden=(8,), bayesian=True, key=jax.random.key(9), n_active=1)
+    other = MixtureNetwork(3, 2, components=4, hidden=(8,), bayesian=True, draw=draw(9), n_active=1)
     expected_ridge = expected_between = 0.0
     for layer, old in zip(bayesian.linear_layers(network), bayesian.linear_layers(other), strict=True):
         for m, s, m0, s0 in (
@@ -85,7 +90,7 @@ def test_divergences_are_those_of_gaussians(network: MixtureNetwork) -> None:
 def test_growing_keeps_the_density_and_pruning_retires(network: MixtureNetwork) -> None:
     x, u = jax.random.normal(KEY, (6, 3)), jax.random.normal(jax.random.key(3), (6, 2))
     before = network.log_prob(u, network.condition(x))
-    grown = grow(network, 3, key=jax.random.key(2))
+    grown = grow(network, 3, draw=draw(2))
     assert np.asarray(grown.active).tolist() == [True, True, True, False]
     context = grown.condition(x)
     np.testing.assert_allclose(np.exp(np.asarray(context.log_weights))[0], [1 / 3, 1 / 3, 1 / 3, 0], atol=1e-6)
@@ -93,7 +98,7 @@ def test_growing_keeps_the_density_and_pruning_retires(network: MixtureNetwork) 
     pruned, n_gone = prune(grown, np.log([0.9, 0.01, 0.09, 1e-9]), 0.05)
     assert n_gone == 1
     assert np.asarray(pruned.active).tolist() == [True, False, True, False]
-    assert grow(grown, 9, key=KEY) is grown
+    assert grow(grown, 9, draw=draw()) is grown
 
 
 @pytest.mark.parametrize("inverse", [False, True])
@@ -133,7 +138,7 @@ def test_flow_is_autoregressive_and_invertible(flow: SplineFlow) -> None:
     jacobian = jax.jacobian(lambda v: layer.forward(v[None], context[:1])[0][0])(u[0])
     assert float(jacobian[0, 1]) == 0.0
     assert float(jnp.log(jnp.abs(jnp.linalg.det(jacobian)))) == pytest.approx(float(change[0]), abs=1e-3)
-    one = SplineFlow(3, 1, layers=2, bins=5, hidden=8, n_context=6, key=KEY)
+    one = SplineFlow(3, 1, layers=2, bins=5, hidden=8, n_context=6, draw=draw())
     assert one.sample(jnp.zeros((2, 1)), one.condition(jnp.ones((2, 3)))).shape == (2, 1)
 
 
@@ -141,7 +146,7 @@ def test_linear_step_is_least_squares_and_invertible(rng) -> None:
     x = rng.standard_normal((3000, 2))
     noise = rng.standard_normal((3000, 2)) @ np.array([[0.3, 0.1], [0.0, 0.2]])
     u = x @ np.array([[1.0, 0.5], [-0.5, 0.2]]) + 0.7 + noise
-    network = density_network(FlowSettings(layers=1, bins=4, hidden=8, context=8), 2, 2, key=KEY)
+    network = density_network(FlowSettings(layers=1, bins=4, hidden=8, context=8), 2, 2, draw=draw())
     started = linear_start(network, u, x, np.ones(3000))
     log_q = started.log_prob(jnp.asarray(u, jnp.float32), started.condition(jnp.asarray(x, jnp.float32)))
     exact = -np.log(0.3 * 0.2) - np.log(2 * np.pi) - 1
@@ -151,9 +156,9 @@ def test_linear_step_is_least_squares_and_invertible(rng) -> None:
     z, _ = step.forward(jnp.asarray(u[:5], jnp.float32), mean)
     np.testing.assert_allclose(step.backward(z, mean), u[:5], atol=1e-4)
     mixture = linear_start(
-        density_network(MixtureSettings(components=2, hidden=(8,)), 2, 2, key=KEY), u, x, np.ones(3000)
+        density_network(MixtureSettings(components=2, hidden=(8,)), 2, 2, draw=draw()), u, x, np.ones(3000)
     )
     np.testing.assert_allclose(mixture.body.linear.slope, step.slope, atol=1e-6)
     learns = TraceFeatures(kind="gru", steps=2)
-    traces = density_network(MixtureSettings(components=2, hidden=(8,)), 2, 2, trace=learns, key=KEY)
+    traces = density_network(MixtureSettings(components=2, hidden=(8,)), 2, 2, trace=learns, draw=draw())
     assert linear_start(traces, u, x, np.ones(3000)) is traces

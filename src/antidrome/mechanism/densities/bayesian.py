@@ -9,7 +9,8 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float
 
 INITIAL_LOG_SD = -5.0
 
@@ -25,6 +26,8 @@ class Linear(eqx.Module):
         Whether the weights have a spread.
     gain
         Factor on the initial weights, which are He-normal.
+    draw
+        Where they come from: NumPy's generator, so that nothing is compiled before training.
     """
 
     weight: Float[Array, "n_in n_out"]
@@ -32,11 +35,13 @@ class Linear(eqx.Module):
     weight_log_sd: Float[Array, "n_in n_out"] | None
     bias_log_sd: Float[Array, " n_out"] | None
 
-    def __init__(self, n_in: int, n_out: int, *, bayesian: bool = False, gain: float = 1.0, key: PRNGKeyArray) -> None:
-        self.weight = gain * jnp.sqrt(2.0 / max(n_in, 1)) * jax.random.normal(key, (n_in, n_out))
-        self.bias = jnp.zeros(n_out)
-        self.weight_log_sd = jnp.full((n_in, n_out), INITIAL_LOG_SD) if bayesian else None
-        self.bias_log_sd = jnp.full(n_out, INITIAL_LOG_SD) if bayesian else None
+    def __init__(
+        self, n_in: int, n_out: int, *, bayesian: bool = False, gain: float = 1.0, draw: np.random.Generator
+    ) -> None:
+        self.weight = as_float32(gain * np.sqrt(2.0 / max(n_in, 1)) * draw.standard_normal((n_in, n_out)))
+        self.bias = as_float32(np.zeros(n_out))
+        self.weight_log_sd = as_float32(np.full((n_in, n_out), INITIAL_LOG_SD)) if bayesian else None
+        self.bias_log_sd = as_float32(np.full(n_out, INITIAL_LOG_SD)) if bayesian else None
 
     @property
     def n_out(self) -> int:
@@ -52,6 +57,11 @@ class Linear(eqx.Module):
             return mean
         variance = jnp.square(x) @ jnp.exp(2 * self.weight_log_sd) + jnp.exp(2 * self.bias_log_sd)
         return mean + jnp.sqrt(variance) * noise
+
+
+def as_float32(values: np.ndarray) -> Array:
+    """An array on the device."""
+    return jnp.asarray(values, jnp.float32)
 
 
 def linear_layers(tree: eqx.Module) -> list[Linear]:

@@ -8,10 +8,11 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float
 
 from antidrome.errors import InputError
-from antidrome.mechanism.densities.bayesian import Linear
+from antidrome.mechanism.densities.bayesian import Linear, as_float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +57,9 @@ class GatedRecurrentUnit(eqx.Module):
     recurrent: Linear
     units: int = eqx.field(static=True)
 
-    def __init__(self, channels: int, units: int, *, key: PRNGKeyArray) -> None:
-        keys = jax.random.split(key)
-        self.inwards = Linear(channels, 3 * units, gain=0.7, key=keys[0])
-        self.recurrent = Linear(units, 3 * units, gain=0.7, key=keys[1])
+    def __init__(self, channels: int, units: int, *, draw: np.random.Generator) -> None:
+        self.inwards = Linear(channels, 3 * units, gain=0.7, draw=draw)
+        self.recurrent = Linear(units, 3 * units, gain=0.7, draw=draw)
         self.units = units
 
     def __call__(self, trace: Float[Array, "n T C"]) -> Float[Array, "n units"]:
@@ -89,18 +89,17 @@ class Convolution(eqx.Module):
     CHANNELS = 16
     FEW_STEPS = 8
 
-    def __init__(self, steps: int, channels: int, units: int, *, key: PRNGKeyArray) -> None:
+    def __init__(self, steps: int, channels: int, units: int, *, draw: np.random.Generator) -> None:
         kernels, biases = [], []
         while True:
-            key, k = jax.random.split(key)
-            scale = jnp.sqrt(2.0 / (self.WIDTH * channels))
-            kernels.append(scale * jax.random.normal(k, (self.WIDTH, channels, self.CHANNELS)))
-            biases.append(jnp.zeros(self.CHANNELS))
+            scale = np.sqrt(2.0 / (self.WIDTH * channels))
+            kernels.append(as_float32(scale * draw.standard_normal((self.WIDTH, channels, self.CHANNELS))))
+            biases.append(as_float32(np.zeros(self.CHANNELS)))
             steps, channels = -(-steps // self.STRIDE), self.CHANNELS
             if steps <= self.FEW_STEPS:
                 break
         self.kernels, self.biases = tuple(kernels), tuple(biases)
-        self.last = Linear(steps * channels, units, gain=0.7, key=key)
+        self.last = Linear(steps * channels, units, gain=0.7, draw=draw)
 
     def __call__(self, trace: Float[Array, "n T C"]) -> Float[Array, "n units"]:
         """Learned features of each trace."""
@@ -113,7 +112,11 @@ class Convolution(eqx.Module):
 
 
 class Embedding(eqx.Module):
-    """Missing features are filled with learned values, (1 − m) x + m c, and the mask m is handed on.
+    """Missing features are filled, (1 − m) x + m (e + c), and the mask m is handed on.
+
+    c is learned with the density (Lueckmann et al. 2017). e is what the other features let expect
+    (`FeatureScaling.inputs`), so that a network that has seen every feature missing at times need not learn anew what
+    to make of each combination of those that are there.
 
     Parameters
     ----------
@@ -130,29 +133,43 @@ class Embedding(eqx.Module):
     trace: TraceFeatures | None = eqx.field(static=True)
     mask: bool = eqx.field(static=True)
 
-    def __init__(self, n_features: int, *, mask: bool, trace: TraceFeatures | None, key: PRNGKeyArray) -> None:
-        keys = jax.random.split(key)
+    def __init__(self, n_features: int, *, mask: bool, trace: TraceFeatures | None, draw: np.random.Generator) -> None:
         if trace is not None and trace.n_inputs > n_features:
             raise InputError(
                 f"The trace features expect {trace.steps} steps × {trace.channels} channels = {trace.n_inputs} values,"
                 f" but a simulation gives {n_features} features."
             )
-        self.imputed = 0.1 * jax.random.normal(keys[0], (n_features,))
-        self.network = _trace_network(trace, keys[1])
+        self.imputed = as_float32(0.1 * draw.standard_normal(n_features))
+        self.network = _trace_network(trace, draw)
         self.trace, self.mask = trace, mask
+
+    @property
+    def n_trace(self) -> int:
+        """Values of a flattened trace."""
+        return 0 if self.trace is None else self.trace.n_inputs
 
     @property
     def n_outputs(self) -> int:
         """Inputs of the density network."""
-        n_trace = 0 if self.trace is None else self.trace.n_inputs
-        n_other = self.imputed.shape[0] - n_trace
+        n_other = self.imputed.shape[0] - self.n_trace
         return n_other * (2 if self.mask else 1) + (0 if self.trace is None else self.trace.units)
 
     def __call__(self, x: Float[Array, "n k"]) -> Float[Array, "n out"]:
-        """Inputs of the density network; NaN in `x` is a missing feature."""
-        missing = jnp.isnan(x)
-        filled = jnp.where(missing, self.imputed, x)
-        n_trace = 0 if self.trace is None else self.trace.n_inputs
+        """Inputs of the density network.
+
+        Parameters
+        ----------
+        x
+            Scaled features, NaN where missing; behind them, if there are more columns than features, what is expected
+            of those that are no part of a trace.
+        """
+        n_features, n_trace = self.imputed.shape[0], self.n_trace
+        given, expected = x[:, :n_features], x[:, n_features:]
+        missing = jnp.isnan(given)
+        filler = self.imputed
+        if expected.shape[1]:
+            filler = filler + jnp.pad(expected, ((0, 0), (n_trace, 0)))
+        filled = jnp.where(missing, filler, given)
         parts = [filled[:, n_trace:]]
         if self.mask:
             parts.append(missing[:, n_trace:].astype(x.dtype))
@@ -161,13 +178,21 @@ class Embedding(eqx.Module):
             parts.append(self.network(_average(traces, self.trace.downsample)))
         return jnp.concatenate(parts, axis=1)
 
+    def of_array(self, x: np.ndarray) -> np.ndarray:
+        """The same of an array (n, k), without a trace, with nothing compiled."""
+        n_features = self.imputed.shape[0]
+        missing = np.isnan(x[:, :n_features])
+        filler = np.asarray(self.imputed, float) + (x[:, n_features:] if x.shape[1] > n_features else 0.0)
+        filled = np.where(missing, filler, x[:, :n_features])
+        return np.column_stack([filled, missing]) if self.mask else filled
 
-def _trace_network(trace: TraceFeatures | None, key: PRNGKeyArray) -> GatedRecurrentUnit | Convolution | None:
+
+def _trace_network(trace: TraceFeatures | None, draw: np.random.Generator) -> GatedRecurrentUnit | Convolution | None:
     if trace is None:
         return None
     if trace.kind == "gru":
-        return GatedRecurrentUnit(trace.channels, trace.units, key=key)
-    return Convolution(trace.steps // trace.downsample, trace.channels, trace.units, key=key)
+        return GatedRecurrentUnit(trace.channels, trace.units, draw=draw)
+    return Convolution(trace.steps // trace.downsample, trace.channels, trace.units, draw=draw)
 
 
 def _average(traces: Float[Array, "n T C"], downsample: int) -> Float[Array, "n t C"]:

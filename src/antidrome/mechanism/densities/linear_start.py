@@ -22,14 +22,14 @@ def linear_start(network: DensityNetwork, u: np.ndarray, x: np.ndarray, weights:
     Parameters
     ----------
     u, x
-        Parameters in unconstrained coordinates (n, D) and scaled features (n, k), NaN where missing.
+        Parameters in unconstrained coordinates (n, D) and inputs of the network (n, k), NaN where missing.
     weights
         (n,); rows with weight 0 do not count.
     """
     if network.embedding.trace is not None:
         return network
     rows = weights > 0
-    inputs = np.asarray(network.embedding(jnp.asarray(x[rows], jnp.float32)), float)
+    inputs = network.embedding.of_array(np.asarray(x[rows], float))
     slope, among, offset, log_width = regression(u[rows], inputs, weights[rows])
     fitted = [jnp.asarray(a, jnp.float32) for a in (slope, among, offset, log_width)]
     return eqx.tree_at(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
+
+from antidrome.mechanism.densities.bayesian import as_float32
 
 
 class LinearStep(eqx.Module):
@@ -17,9 +20,9 @@ class LinearStep(eqx.Module):
     log_width: Float[Array, " D"]
 
     def __init__(self, n_features: int, n_dimensions: int) -> None:
-        self.slope = jnp.zeros((n_features, n_dimensions))
-        self.among = jnp.zeros((n_dimensions, n_dimensions))
-        self.offset, self.log_width = jnp.zeros(n_dimensions), jnp.zeros(n_dimensions)
+        self.slope = as_float32(np.zeros((n_features, n_dimensions)))
+        self.among = as_float32(np.zeros((n_dimensions, n_dimensions)))
+        self.offset, self.log_width = as_float32(np.zeros(n_dimensions)), as_float32(np.zeros(n_dimensions))
 
     def mean(self, x: Float[Array, "n k"]) -> Float[Array, "n D"]:
         """Of u, before what the dimensions say of one another."""

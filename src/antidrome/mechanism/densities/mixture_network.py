@@ -8,6 +8,7 @@ the K are in use. The mixture is one of z, what a linear regression of the param
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from antidrome.mechanism.densities.bayesian import Linear
+from antidrome.mechanism.densities.bayesian import Linear, as_float32
 from antidrome.mechanism.densities.linear_step import LinearStep
 
 LOG_DIAGONAL_LIMIT = 12.0
@@ -68,22 +69,19 @@ class MixtureNetwork(eqx.Module):
         components: int,
         hidden: tuple[int, ...],
         bayesian: bool,
-        key: PRNGKeyArray,
+        draw: np.random.Generator,
         n_active: int | None = None,
     ) -> None:
-        keys = jax.random.split(key, len(hidden) + 4)
         sizes = [n_features, *hidden]
-        self.layers = tuple(
-            Linear(a, b, bayesian=bayesian, gain=0.7, key=k) for a, b, k in zip(sizes, sizes[1:], keys, strict=False)
-        )
+        self.layers = tuple(Linear(a, b, bayesian=bayesian, gain=0.7, draw=draw) for a, b in itertools.pairwise(sizes))
         n_triangle = n_dimensions * (n_dimensions + 1) // 2
-        self.logits = Linear(sizes[-1], components, bayesian=bayesian, gain=0.1, key=keys[-1])
-        self.means = Linear(sizes[-1], components * n_dimensions, bayesian=bayesian, gain=0.3, key=keys[-2])
-        self.triangles = Linear(sizes[-1], components * n_triangle, bayesian=bayesian, gain=0.1, key=keys[-3])
+        self.logits = Linear(sizes[-1], components, bayesian=bayesian, gain=0.1, draw=draw)
+        self.means = Linear(sizes[-1], components * n_dimensions, bayesian=bayesian, gain=0.3, draw=draw)
+        self.triangles = Linear(sizes[-1], components * n_triangle, bayesian=bayesian, gain=0.1, draw=draw)
         if components > 1:  # components that start at the same place never part
-            spread = jax.random.normal(keys[-4], (components * n_dimensions,))
+            spread = as_float32(draw.standard_normal(components * n_dimensions))
             self.means = eqx.tree_at(lambda layer: layer.bias, self.means, spread)
-        self.active = jnp.arange(components) < (components if n_active is None else n_active)
+        self.active = jnp.asarray(np.arange(components) < (components if n_active is None else n_active))
         self.linear = LinearStep(n_features, n_dimensions)
         self.n_dimensions = n_dimensions
 
@@ -159,7 +157,7 @@ def before_linear_step(
     return of_u, upper * np.sign(np.diagonal(upper, axis1=1, axis2=2))[..., None]
 
 
-def grow(network: MixtureNetwork, n_active: int, *, key: PRNGKeyArray) -> MixtureNetwork:
+def grow(network: MixtureNetwork, n_active: int, *, draw: np.random.Generator) -> MixtureNetwork:
     """More components, as copies of the heaviest one (by its bias), slightly perturbed; all start with equal weight.
 
     The density stays what it was, up to the perturbation, when one component was active before.
@@ -173,16 +171,14 @@ def grow(network: MixtureNetwork, n_active: int, *, key: PRNGKeyArray) -> Mixtur
     d = network.n_dimensions
     sizes = {"logits": 1, "means": d, "triangles": d * (d + 1) // 2}
     for name, size in sizes.items():
-        key, noise_key = jax.random.split(key)
-        head = _copy_component(
-            getattr(network, name), heaviest, new, size, 0.0 if name == "logits" else 1e-2, noise_key
-        )
+        noise = (0.0 if name == "logits" else 1e-2) * draw.standard_normal((len(new), size))
+        head = _copy_component(getattr(network, name), heaviest, new, noise)
         network = eqx.tree_at(lambda n, name=name: getattr(n, name), network, head)
     active = active.copy()
     active[new] = True
     network = eqx.tree_at(lambda n: n.active, network, jnp.asarray(active))
     if n_before == 1:
-        level = [jnp.zeros_like(network.logits.weight), jnp.zeros_like(network.logits.bias)]
+        level = [as_float32(np.zeros(head.shape)) for head in (network.logits.weight, network.logits.bias)]
         network = eqx.tree_at(lambda n: [n.logits.weight, n.logits.bias], network, level)
     return network
 
@@ -196,19 +192,18 @@ def prune(network: MixtureNetwork, log_weights: np.ndarray, smallest: float) -> 
     return eqx.tree_at(lambda n: n.active, network, jnp.asarray(keep)), int(active.sum() - keep.sum())
 
 
-def _copy_component(
-    head: Linear, source: int, targets: np.ndarray, size: int, noise: float, key: PRNGKeyArray
-) -> Linear:
-    """Columns of component `source` copied to each of `targets`, the biases perturbed."""
-    from_columns = slice(source * size, (source + 1) * size)
+def _copy_component(head: Linear, source: int, targets: np.ndarray, noise: np.ndarray) -> Linear:
+    """Columns of component `source` copied to each of `targets`, their biases perturbed by `noise` (targets, size)."""
+    size = noise.shape[1]
+    from_columns = np.arange(source * size, (source + 1) * size)
+    to_columns = (targets[:, None] * size + np.arange(size)).ravel()
 
-    def copied(values: Array | None) -> Array | None:
-        for target in targets if values is not None else ():
-            values = values.at[..., target * size : (target + 1) * size].set(values[..., from_columns])
-        return values
+    def copied(values: Array) -> Array:
+        own = np.array(values)
+        own[..., to_columns] = own[..., np.tile(from_columns, len(targets))]
+        return jnp.asarray(own)
 
     head = jax.tree.map(copied, head)
-    bias = head.bias
-    for target, k in zip(targets, jax.random.split(key, len(targets)), strict=True):
-        bias = bias.at[target * size : (target + 1) * size].add(noise * jax.random.normal(k, (size,)))
-    return eqx.tree_at(lambda layer: layer.bias, head, bias)
+    bias = np.array(head.bias)
+    bias[to_columns] += noise.ravel()
+    return eqx.tree_at(lambda layer: layer.bias, head, jnp.asarray(bias))

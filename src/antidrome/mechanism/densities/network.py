@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import equinox as eqx
-import jax
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from antidrome.errors import InputError
@@ -114,7 +114,7 @@ def density_network(
     *,
     mask: bool = False,
     trace: TraceFeatures | None = None,
-    key: PRNGKeyArray,
+    draw: np.random.Generator,
 ) -> DensityNetwork:
     """A fresh network.
 
@@ -128,9 +128,10 @@ def density_network(
         Hand the network which features are missing.
     trace
         Learned features of traces.
+    draw
+        Initial weights come from it.
     """
-    embedding_key, body_key = jax.random.split(key)
-    embedding = Embedding(n_features, mask=mask, trace=trace, key=embedding_key)
+    embedding = Embedding(n_features, mask=mask, trace=trace, draw=draw)
     body: MixtureNetwork | SplineFlow
     if isinstance(settings, MixtureSettings):
         body = MixtureNetwork(
@@ -140,7 +141,7 @@ def density_network(
             hidden=settings.hidden,
             bayesian=settings.bayesian,
             n_active=settings.first_components,
-            key=body_key,
+            draw=draw,
         )
     else:
         body = SplineFlow(
@@ -150,6 +151,6 @@ def density_network(
             bins=settings.bins,
             hidden=settings.hidden,
             n_context=settings.context,
-            key=body_key,
+            draw=draw,
         )
     return DensityNetwork(embedding, body)

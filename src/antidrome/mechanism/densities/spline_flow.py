@@ -106,14 +106,13 @@ class AutoregressiveLayer(eqx.Module):
     n_dimensions: int = eqx.field(static=True)
     bins: int = eqx.field(static=True)
 
-    def __init__(self, n_dimensions: int, n_context: int, *, hidden: int, bins: int, key: PRNGKeyArray) -> None:
-        keys = jax.random.split(key, 5)
+    def __init__(self, n_dimensions: int, n_context: int, *, hidden: int, bins: int, draw: np.random.Generator) -> None:
         n_out = n_dimensions * (3 * bins + 1)
-        self.first = Linear(n_dimensions, hidden, gain=0.7, key=keys[0])
-        self.context = Linear(n_context, hidden, gain=0.7, key=keys[1])
-        self.second = Linear(hidden, hidden, gain=0.7, key=keys[2])
-        self.context_again = Linear(n_context, hidden, gain=0.5, key=keys[3])
-        self.last = Linear(hidden, n_out, gain=0.02, key=keys[4])
+        self.first = Linear(n_dimensions, hidden, gain=0.7, draw=draw)
+        self.context = Linear(n_context, hidden, gain=0.7, draw=draw)
+        self.second = Linear(hidden, hidden, gain=0.7, draw=draw)
+        self.context_again = Linear(n_context, hidden, gain=0.5, draw=draw)
+        self.last = Linear(hidden, n_out, gain=0.02, draw=draw)
         self.n_dimensions, self.bins = n_dimensions, bins
 
     def forward(self, u: Float[Array, "n D"], context: Float[Array, "n c"]) -> tuple[Array, Array]:
@@ -180,15 +179,15 @@ class SplineFlow(eqx.Module):
         bins: int,
         hidden: int,
         n_context: int,
-        key: PRNGKeyArray,
+        draw: np.random.Generator,
     ) -> None:
-        keys = jax.random.split(key, layers + 3)
         self.linear = LinearStep(n_features, n_dimensions)
-        self.entry = Linear(n_features, n_context, gain=0.7, key=keys[0])
-        self.blocks = tuple(Linear(n_context, n_context, gain=0.5, key=k) for k in keys[1:3])
-        self.transforms = eqx.filter_vmap(
-            lambda k: AutoregressiveLayer(n_dimensions, n_context, hidden=hidden, bins=bins, key=k)
-        )(keys[3:])
+        self.entry = Linear(n_features, n_context, gain=0.7, draw=draw)
+        self.blocks = tuple(Linear(n_context, n_context, gain=0.5, draw=draw) for _ in range(2))
+        each = [
+            AutoregressiveLayer(n_dimensions, n_context, hidden=hidden, bins=bins, draw=draw) for _ in range(layers)
+        ]
+        self.transforms = jax.tree.map(lambda *parts: jnp.asarray(np.stack(parts)), *each)
         self.n_dimensions = n_dimensions
 
     def condition(self, x: Float[Array, "n k"], key: PRNGKeyArray | None = None) -> FlowContext:

@@ -69,14 +69,14 @@ class TrainedDensity:
         weight_samples
             Average over this many draws of Bayesian weights; with 0 their means are used (as in the paper).
         """
-        x = self.scaling(np.asarray(observation, float)[None])
+        x = self.scaling.inputs(np.asarray(observation, float)[None])
         if not self.is_mixture:
             return FlowDensity(self.networks, x)
         return _mixture_at(self.networks, x, weight_samples if self.is_bayesian else 0, seed)
 
     def log_prob(self, u: np.ndarray, features: np.ndarray) -> np.ndarray:
         """log q(uᵢ | xᵢ), (n,), of pairs (n, D) and (n, k)."""
-        x = self.scaling(features)
+        x = self.scaling.inputs(features)
         parts = [_in_chunks(lambda a, b, net=net: _log_prob_of_pairs(net, a, b), u, x) for net in self.networks]
         return logsumexp(parts, axis=0) - np.log(len(parts))
 
@@ -84,13 +84,13 @@ class TrainedDensity:
         """Draw n for each row of features (m, k): (m, n, D)."""
         if self.is_mixture:
             return np.stack([self.at(row).sample(fold_in(seed, f"row/{i}"), n) for i, row in enumerate(features)])
-        x = np.repeat(self.scaling(features), n, axis=0)
+        x = np.repeat(self.scaling.inputs(features), n, axis=0)
         return _sample_rows(self.networks, x, seed).reshape(len(features), n, -1)
 
 
 @dataclasses.dataclass(frozen=True)
 class FlowDensity:
-    """An ensemble of flows at one observation, x (1, k) scaled."""
+    """An ensemble of flows at one observation, x (1, k) as the networks are given it."""
 
     networks: tuple[DensityNetwork, ...]
     x: np.ndarray
@@ -144,6 +144,11 @@ def _mixture_at(networks: tuple[DensityNetwork, ...], x: np.ndarray, weight_samp
     used = joined > -50.0
     kept = joined[used]
     return GaussianMixture(kept - logsumexp(kept), np.concatenate(means)[used], np.concatenate(factors)[used])
+
+
+def log_weights_at(network: DensityNetwork, x: np.ndarray) -> np.ndarray:
+    """Log weights (K,) of a mixture network's components at one input (1, k)."""
+    return np.asarray(_condition(network, jnp.asarray(x), None).log_weights[0], float)
 
 
 def _in_chunks(function: Any, *arrays: np.ndarray) -> np.ndarray:
