@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", help="numbers of neurons")
     parser.add_argument("--disk", type=Path, help="folder for the memory-mapped case of 10⁶ neurons")
     parser.add_argument("--disk-neurons", type=int, default=1_000_000)
-    parser.add_argument("--disk-frames", type=int, default=6_000, help="frames of the three sessions together")
+    parser.add_argument(
+        "--disk-frames", type=int, nargs="+", default=(6_000,), help="frames of the three sessions together"
+    )
     parser.add_argument(
         "--overlaps", type=float, nargs="+", default=(0.1,), help="shares of neurons that neighbours share"
     )
@@ -57,7 +59,7 @@ def main() -> None:
     if arguments.disk:
         disk = str(arguments.disk)
         case = {"p": arguments.disk_neurons, "overlap": 0.1, "seed": arguments.seed, "disk": disk}
-        cases.append({**case, "n_frames": arguments.disk_frames})
+        cases += [{**case, "n_frames": n_frames} for n_frames in arguments.disk_frames]
     kept = KeptRows(arguments.kept)
     rows = [
         row
@@ -129,7 +131,14 @@ def run_one(p: int, overlap: float, seed: int, disk: str | None = None, n_frames
     base_gb = peak_gb()
     begin = time.perf_counter()
     model = ad.StitchedLDS(
-        N_COMPONENTS, solver="sketch", shrinkage=0.0, coupling=0.03, zero_lag="never", lags=range(6), seed=seed
+        N_COMPONENTS,
+        solver="sketch",
+        shrinkage=0.0,
+        coupling=0.03,
+        zero_lag="never",
+        private_noise="white",
+        lags=range(6),
+        seed=seed,
     )
     model.fit(sessions, progress=False)
     seconds = time.perf_counter() - begin

@@ -14,7 +14,8 @@ from antidrome.dynamics import simulate
 from antidrome.errors import InputError, ModelFileError, ResumeError
 
 PARTS = {"mon": (0, 300, range(26)), "tue": (300, 600, range(14, 40))}
-QUICK = {"shrinkage": 0.0, "coupling": 0.03, "zero_lag": "never", "n_starts": 2, "max_iterations": 40}
+QUICK = {"shrinkage": 0.0, "coupling": 0.03, "zero_lag": "never", "private_noise": "white"}
+QUICK |= {"n_starts": 2, "max_iterations": 40}
 
 
 def unseen_correlation(model, truth):
@@ -193,6 +194,11 @@ def test_empty_neurons_and_frames_carry_no_information(model, sessions):
         {"solver": "adam"},
         {"weights": "pairs"},
         {"parametrization": "linear"},
+        {"parametrization": "linear", "weights": "pairs"},
+        {"private_noise": "autocorrelated"},
+        {"private_noise": "autocorrelated", "solver": "lbfgs"},
+        {"private_noise": "autocorrelated", "solver": "sketch"},
+        {"private_noise": "autocorrelated", "weights": "pairs"},
         {"lags": [1, 2, 5]},
         {"lags": [0, 3], "lag_weights": [2.0, 1.0]},
         {"zero_lag": "always", "lags": [0]},
@@ -226,6 +232,12 @@ def test_subpopulations_that_take_turns(truth):
     pairs[:14, 26:] = True
     predicted = found.predict_covariance(np.arange(40)).values
     assert np.corrcoef(predicted[pairs], truth.covariance[pairs])[0, 1] > 0.95
+    # a sketch takes the subpopulations as parts; EM goes on through their turns all the same
+    sketched = ad.StitchedLDS(2, seed=1, solver="sketch", refine="em", em_iterations=5, **QUICK)
+    sketched.fit(matrix, progress=False)
+    assert any("2 parts" in note for note in sketched.notes_)
+    likelihoods = (sketched.result_.log_likelihoods[-1], found.result_.log_likelihoods[-1])
+    assert likelihoods[0] == pytest.approx(likelihoods[1], rel=5e-3)
 
 
 @pytest.mark.slow
@@ -236,23 +248,6 @@ def test_held_out_pairs_choose(sessions):
     chosen = ad.StitchedLDS(2, seed=1, n_folds=2, max_iterations=20).fit(sessions, progress=False)
     assert any("Held-out pairs: r =" in note for note in chosen.notes_)
     assert {one.settings.zero_lag for one in chosen.result_.candidates} == {True, False}
-
-
-def test_spike_counts(rng):
-    system = simulate(30, 2, 3000, seed=4)
-    signal = system.latents @ system.loadings.T
-    counts = rng.poisson(np.exp(0.5 * signal + 0.5))
-    parts = {"a": (counts[:1500, :20], range(20)), "b": (counts[1500:, 10:], range(10, 30))}
-    found = ad.StitchedLDS(2, seed=1, observation="poisson", **QUICK).fit(parts, progress=False)
-    assert unseen_correlation(found, system) > 0.8
-    log_covariance = 0.25 * system.covariance
-    i, j = np.triu_indices(20, 1)
-    predicted = found.result_.lagged.loadings @ found.result_.lagged.latent[0] @ found.result_.lagged.loadings.T
-    slope = np.polyfit(log_covariance[i, j], predicted[i, j], 1)[0]
-    assert 0.6 < slope < 1.4
-    assert (found.sample(20)["activity"].values >= 0).all()
-    with pytest.raises(InputError, match="spike counts"):
-        ad.StitchedLDS(2, observation="poisson").fit(parts["a"][0] - 10.0, progress=False)
 
 
 def test_dask_and_resumed_fits_agree(sessions, tmp_path, monkeypatch):
@@ -289,6 +284,8 @@ def test_a_fit_beyond_memory_is_refused_before_it_starts(sessions):
         ({"lags": [0, 300]}, "largest lag"),
         ({"weights": "pairs", "solver": "adam"}, "solver='als'"),
         ({"lags": [0], "parametrization": "linear"}, "positive lag"),
+        ({"solver": "lbfgs", "shrinkage": 0.3}, "no ridge, but shrinkage = 0.3"),
+        ({"parametrization": "linear", "coupling": 0.03}, "one X_s for all sessions"),
     ],
 )
 def test_wrong_settings_are_named(sessions, options, message):

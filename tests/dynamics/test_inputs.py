@@ -13,7 +13,8 @@ import antidrome as ad
 from antidrome.dynamics import simulate
 from antidrome.errors import InputError
 
-QUICK = {"shrinkage": 0.0, "coupling": np.inf, "zero_lag": "never", "n_starts": 1, "max_iterations": 15, "seed": 0}
+QUICK = {"shrinkage": 0.0, "coupling": np.inf, "zero_lag": "never", "private_noise": "white"}
+QUICK |= {"n_starts": 1, "max_iterations": 15, "seed": 0}
 
 
 @pytest.fixture(scope="module")

@@ -29,10 +29,10 @@ def graphs(draw):
     lags = sorted(draw(st.sets(st.integers(0, 7), min_size=1, max_size=4)))
     weights = [draw(st.floats(0.1, 3.0)) for _ in lags]
     coupling = draw(st.sampled_from([np.inf, 0.03, 1.0]))
-    return [np.array(one) for one in rows], (lags, weights), coupling, draw(st.integers(0, 2**16))
+    return [np.array(one) for one in rows], (lags, weights), coupling, draw(st.integers(0, 2**16)), draw(st.booleans())
 
 
-def problem_of(rows, lags, coupling, seed):
+def problem_of(rows, lags, coupling, seed, hollow_lags):
     rng, lags = np.random.default_rng(seed), lag_set(*lags, 2)
     recordings = {}
     for k, one in enumerate(rows):
@@ -45,7 +45,7 @@ def problem_of(rows, lags, coupling, seed):
     for session in population.sessions:
         made = dense_moments(SessionData(session, np.ones(len(session.rows))), lags)
         moments.append(dataclasses.replace(made, rows=places[session.rows]))
-    return Problem.of(moments, N, lags.weights, coupling)
+    return Problem.of(moments, N, lags.weights, coupling, hollow_lags=hollow_lags)
 
 
 def guess_of(problem, seed):
@@ -66,7 +66,7 @@ def seen(problem):
 
 @given(graphs())
 def test_covariances_and_loss_do_not_depend_on_the_gauge(graph):
-    problem = problem_of(*graph[:2], np.inf, graph[3])
+    problem = problem_of(*graph[:2], np.inf, *graph[3:])
     fit = guess_of(problem, graph[3])
     expected = fit.loadings @ fit.latent[0] @ fit.loadings.T
     change = np.random.default_rng(graph[3]).standard_normal((2, 2)) + 2 * np.eye(2)
@@ -87,7 +87,7 @@ def test_permuted_neurons_permute_every_step(graph):
     fit, order = guess_of(problem, graph[3]), np.random.default_rng(graph[3]).permutation(N)
     place = np.argsort(order)
     moments = [dataclasses.replace(m, rows=place[m.rows]) for m in problem.moments]
-    other = Problem.of(moments, N, problem.lag_weights, graph[2])
+    other = Problem.of(moments, N, problem.lag_weights, graph[2], hollow_lags=graph[4])
     one = iterate(problem, fit)
     two = iterate(other, dataclasses.replace(fit, loadings=fit.loadings[order]))
     a, b = (
@@ -109,7 +109,7 @@ def test_permuted_and_doubled_sessions_change_nothing(graph):
     for order in (list(range(n))[::-1], [*range(n), *range(n)]):
         moments = [problem.moments[k] for k in order]
         latent = fit.latent if problem.is_shared else fit.latent[order]
-        other = Problem.of(moments, N, problem.lag_weights, problem.coupling)
+        other = Problem.of(moments, N, problem.lag_weights, problem.coupling, hollow_lags=graph[4])
         two = iterate(other, dataclasses.replace(fit, latent=latent))
         assert two.loss == pytest.approx(one.loss, rel=1e-6, abs=1e-8)
         used = seen(problem)
@@ -119,7 +119,7 @@ def test_permuted_and_doubled_sessions_change_nothing(graph):
 
 @given(graphs())
 def test_the_gradient_agrees_with_a_difference_along_any_direction(graph):
-    problem = problem_of(graph[0], graph[1], np.inf, graph[3])
+    problem = problem_of(graph[0], graph[1], np.inf, *graph[3:])
     fit, rng = guess_of(problem, graph[3]), np.random.default_rng([graph[3], 2])
     dc, dx = rng.standard_normal(fit.loadings.shape), rng.standard_normal(fit.latent[0].shape)
     dx[0] = dx[0] + dx[0].T
@@ -209,7 +209,14 @@ def test_a_large_population_is_known_from_a_part_of_it(monkeypatch):
 
     truth = simulate(120, 2, 600, seed=5)
     made = {"a": (truth.activity[:300, :70], range(70)), "b": (truth.activity[300:, 50:], range(50, 120))}
-    given = {"solver": "sketch", "shrinkage": 0.0, "coupling": 0.03, "zero_lag": "never", "seed": 1}
+    given = {
+        "solver": "sketch",
+        "shrinkage": 0.0,
+        "coupling": 0.03,
+        "zero_lag": "never",
+        "seed": 1,
+        "private_noise": "white",
+    }
     whole = ad.StitchedLDS(2, **given).fit(made, progress=False)
     monkeypatch.setattr("antidrome.dynamics.solving.MANY_NEURONS", 50)
     monkeypatch.setattr("antidrome.dynamics.starts.SOME_NEURONS", 60)

@@ -55,6 +55,9 @@ def test_all_forms_answer_alike(values, rng, data_of, form):
     (expected, cache), (found, other_cache) = dense.products(loadings), other.products(loadings)
     np.testing.assert_allclose(found, expected, atol=1e-10)
     np.testing.assert_allclose(other.mix(other_cache, mixing), dense.mix(cache, mixing), atol=1e-10)
+    diagonals = np.diagonal(dense.covariance, axis1=1, axis2=2)
+    np.testing.assert_allclose(other.diagonals(), diagonals, atol=1e-10)
+    np.testing.assert_allclose(dense.diagonals(), diagonals)
     np.testing.assert_allclose(dense.mix(cache, mixing), mixed_by_hand(dense.covariance, loadings, mixing), atol=1e-10)
     if form != "restricted":
         np.testing.assert_allclose(other.squares(), dense.squares(), rtol=1e-8)
@@ -80,6 +83,8 @@ def test_streaming_in_small_blocks_changes_nothing(values, rng, data_of, monkeyp
     monkeypatch.setattr("antidrome.dynamics.data.BLOCK_VALUES", 1)
     monkeypatch.setattr("antidrome.dynamics.data.FEWEST_FRAMES", 1)
     assert len(list(data.blocks(LAGS.largest))) == 3
+    diagonals = np.diagonal(dense_moments(data, LAGS).covariance, axis1=1, axis2=2)
+    np.testing.assert_allclose(streamed_moments(data, LAGS).diagonals(), diagonals, atol=1e-12)
     np.testing.assert_allclose(data.project_and_back(basis, mix, LAGS.largest), whole, atol=1e-12)
 
 

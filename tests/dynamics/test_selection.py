@@ -50,11 +50,21 @@ def test_hidden_pairs_are_hidden_and_can_be_predicted(solvers, index):
 def test_the_race_is_the_same_twice_and_keeps_the_best_predictions(solvers):
     folds = make_folds(solvers[0], np.arange(30), 2, np.random.default_rng(0))
     runs = [
-        race(folds, (1, 2), (0.0, 0.3), (np.inf, 0.03), (False, True), np.random.default_rng(1), n_iterations=8)
+        race(
+            folds,
+            (1, 2),
+            (0.0, 0.3),
+            (np.inf, 0.03),
+            (False, True),
+            (True, False),
+            np.random.default_rng(1),
+            n_iterations=8,
+        )
         for _ in range(2)
     ]
     assert [one.correlations for one in runs[0]] == [one.correlations for one in runs[1]]
-    assert len(runs[0]) == 2 * 2 * 3
+    assert len(runs[0]) == 2 * (4 + 3)
+    assert {one.settings.hollow_lags for one in runs[0]} == {True, False}
     for zero in (False, True):
         best = best_of(runs[0], zero_lag=zero)
         assert len(best.predictions) == 2
@@ -62,12 +72,22 @@ def test_the_race_is_the_same_twice_and_keeps_the_best_predictions(solvers):
         np.testing.assert_allclose(r, best.correlations)
 
 
+def test_a_smaller_model_that_is_surely_as_good_is_taken():
+    def one(n, *correlations):
+        return Candidate(FitSettings(n_components=n), correlations, (1.0,) * len(correlations))
+
+    assert best_of([one(1, 0.5, 0.5), one(3, 0.899, 0.9), one(6, 0.9, 0.903)]).settings.n_components == 3
+    assert best_of([one(3, 0.84, 0.96), one(6, 0.9, 0.903)]).settings.n_components == 6  # as good, but not surely
+    assert best_of([one(3, 0.899), one(6, 0.9)]).settings.n_components == 6  # one fold tells nothing
+
+
 def test_candidates_survive_as_json():
     import json
 
-    one = Candidate(FitSettings(n_components=3, coupling=np.inf, shrinkage=0.1), (0.5, 0.25), (1.0, 0.5))
+    one = Candidate(FitSettings(n_components=3, shrinkage=0.1, hollow_lags=True), (0.5, 0.25), (1.0, 0.5))
     again = Candidate.from_dict(json.loads(json.dumps(one.to_dict())))
-    assert (again.correlation, again.slope, again.settings.coupling) == (0.375, 0.75, np.inf)
+    assert (again.correlation, again.slope) == (0.375, 0.75)
+    assert (again.settings.coupling, again.settings.hollow_lags) == (np.inf, True)
 
 
 def test_agreement():

@@ -91,7 +91,8 @@ def test_a_loaded_fit_has_the_same_page(fitted, tmp_path):
 @pytest.mark.parametrize("n_components", [1, 2])
 def test_few_dimensions_have_few_projections(n_components):
     made = sessions(2)
-    model = ad.StitchedLDS(n_components, coupling=0.03, shrinkage=0.0, zero_lag="never", **QUICK)
+    fixed = {"coupling": 0.03, "shrinkage": 0.0, "zero_lag": "never", "private_noise": "white"}
+    model = ad.StitchedLDS(n_components, **fixed, **QUICK)
     part = dynamics_part(model.fit(made, progress=False), model.transform(made))
     found = [name for name in part.figures if "trajectory" in name]
     assert found == ["figure-dynamics-trajectory-time-1" if n_components == 1 else "figure-dynamics-trajectory-1-2"]

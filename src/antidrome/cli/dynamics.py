@@ -47,6 +47,11 @@ class FitDynamics(Recordings):
     """Refine the solution by expectation maximisation."""
     parametrization: Literal["free", "linear"] = "free"
     """Latent covariances free at each lag, or powers of the dynamics."""
+    private_noise: Literal["auto", "white", "autocorrelated"] = "auto"
+    """What neurons do by themselves: white noise, or also a private autocovariance (slow indicators, smoothed events);
+    auto: chosen on held-out pairs."""
+    scaling: Literal["neuron", "session", "none"] = "neuron"
+    """Unit variance for every neuron, for every neuron in every session, or not at all."""
     max_iterations: int = 100
     """Of the solver."""
     no_page: bool = False
@@ -123,6 +128,8 @@ def _fit(config: FitDynamics) -> int:
         solver=config.solver,
         observation=config.observation,
         parametrization=config.parametrization,
+        private_noise=config.private_noise,
+        scaling=config.scaling,
         max_iterations=config.max_iterations,
         refine=config.refine,
         seed=config.seed,

@@ -83,6 +83,7 @@ def stochastic_gradient(
     state: AdamState,
     settings: AdamSettings,
     on_iteration: Callable[[AdamState], Any] | None = None,
+    hollow_lags: bool = False,
 ) -> AdamState:
     """Minimise the session-block loss by Adam; each step reads one window of frames of one session.
 
@@ -95,7 +96,7 @@ def stochastic_gradient(
         step = len(state.losses) + 1
         rng = generator(settings.seed, f"dynamics/adam-{step}")
         window = _window(data[rng.choice(len(data), p=shares)], lags, settings.window_frames, rng)
-        problem = Problem.of([window], n_neurons, lags.weights)
+        problem = Problem.of([window], n_neurons, lags.weights, hollow_lags=hollow_lags)
         state = _step(state, settings, step, *loss_and_gradient(problem, state.loadings, state.latent))
         if on_iteration is not None:
             on_iteration(state)

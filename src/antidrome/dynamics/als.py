@@ -1,8 +1,9 @@
 """Alternating least squares for the session-block loss: X_s given C, C given X_s, private variances in closed form.
 
 Loss: ½ Σ_k T_k Σ_s w_s ‖C_k X_ks C_kᵀ + [s = 0] R_k − Λ̂_ks‖². With a free private variance the diagonal of lag 0 never
-contributes, so all products are those of the hollow Λ_0 and the model's own diagonal is put in its place. One n × n
-factor per observation pattern (set of sessions that saw a neuron) solves all rows of C that share it.
+contributes, so all products are those of the hollow Λ_0 and the model's own diagonal is put in its place; likewise at
+the other lags where neurons have private autocovariances (`Problem.hollow_lags`). One n × n factor per observation
+pattern (set of sessions that saw a neuron) solves all rows of C that share it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy import linalg
 
 from antidrome.dynamics.gauge import normalise
 from antidrome.dynamics.latent_step import hollow_targets, mean_latent, session_latent, shared_latent
-from antidrome.dynamics.problem import Fit, Problem, own_variance
+from antidrome.dynamics.problem import Fit, Problem, left_out, own_covariance
 
 ROWS_AT_ONCE = 4096
 FEW_PATTERNS = 64
@@ -80,9 +81,11 @@ def iterate(problem: Problem, fit: Fit) -> Fit:
     rhs = np.zeros_like(loadings)
     for k, (m, (_, cache)) in enumerate(zip(problem.moments, answers, strict=True)):
         mixing = fit.of_session(k) * (problem.lag_weights * m.available)[:, None, None]
-        own = own_variance(loadings[m.rows], fit.of_session(k)[0])
-        rhs[m.rows] += m.weight * m.mix(cache, mixing)
-        rhs[m.rows] += m.weight * own[:, None] * (loadings[m.rows] @ (mixing[0] + mixing[0].T))
+        seen = loadings[m.rows]
+        pull = m.mix(cache, mixing)
+        for x, excess in zip(mixing, left_out(problem, m, seen, fit.of_session(k)), strict=False):
+            pull += excess[:, None] * (seen @ (x + x.T))
+        rhs[m.rows] += m.weight * pull
     solved = solve_rows(problem, rhs, curvatures(problem, fit, grams))
     damping = np.where(loadings.any(axis=1), 0.5, 0.0)[:, None]
     return Fit(np.ascontiguousarray(damping * loadings + (1 - damping) * solved), latent, (*fit.losses, loss))
@@ -128,9 +131,10 @@ def loss_of(problem: Problem, fit: Fit, grams: Sequence[np.ndarray], products: S
     total = 0.0
     for k, (m, gram, product, share) in enumerate(zip(problem.moments, grams, products, problem.weights, strict=True)):
         x, weights = fit.of_session(k), problem.lag_weights * m.available
-        own = own_variance(fit.loadings[m.rows], x[0])
+        own = own_covariance(fit.loadings[m.rows], x, problem.n_hollow)
+        measured = m.diagonals() if problem.hollow_lags else np.zeros((1, 1))
         part = np.einsum("sab,sab->s", gram @ x @ gram, x) - 2 * (product * x).sum(axis=(1, 2))
-        part[0] -= own @ own
+        part[: len(own)] -= (own * (own - 2 * measured)).sum(axis=1)
         if mean is not None:
             part += problem.coupling * len(m.rows) ** 2 * ((x - mean) ** 2).sum(axis=(1, 2))
         total += 0.5 * share * float(weights @ part)

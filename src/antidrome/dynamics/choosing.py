@@ -1,4 +1,4 @@
-"""What held-out pairs choose for a fit: dimensions, shrinkage, coupling, lags or not, and the calibration."""
+"""What held-out pairs choose for a fit: dimensions, shrinkage, coupling, diagonals, lags or not, the calibration."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ from antidrome.dynamics.selection import (
     share_of_lags,
 )
 from antidrome.dynamics.solving import BlockSolver, FitSettings, Solver
+from antidrome.errors import InputError
+
+DIAGONALS = {"white": (False,), "autocorrelated": (True,), "auto": (True, False)}
+"""Whether the diagonals of all lags are left out, in the order in which it is tried; the last where nothing chooses."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,7 @@ class Options:
     observation: str
     shrinkage: float | str
     coupling: float | str
+    private_noise: str
     zero_lag: str
     refine: str | None
     n_starts: int
@@ -48,6 +53,36 @@ class Options:
     em_iterations: int
     n_folds: int
     seed: int
+
+
+def require_consistent(options: Options, n_lags: int) -> None:
+    """Raise InputError for hyperparameters that do not go together.
+
+    Raises
+    ------
+    InputError
+        With what to give instead.
+    """
+    if options.solver == "adam" and options.n_components == "auto":
+        raise InputError(
+            "n_components='auto' reads the data many times; give solver='adam' a number, or choose another solver."
+        )
+    if options.weights == "pairs" and options.solver in ("lbfgs", "adam", "sketch"):
+        raise InputError(f"weights='pairs' is solved by solver='als', not {options.solver!r}.")
+    if options.parametrization == "linear" and n_lags < 2:
+        raise InputError("parametrization='linear' needs a positive lag.")
+    if not _is_polished(options):
+        return
+    for name, value in (("shrinkage", 0.0), ("coupling", np.inf)):
+        if getattr(options, name) not in ("auto", value):
+            raise InputError(
+                "solver='lbfgs' and parametrization='linear' minimise the loss with one X_s for all sessions and no"
+                f" ridge, but {name} = {getattr(options, name)!r}. Leave {name} at 'auto', or give {value}."
+            )
+
+
+def _is_polished(options: Options) -> bool:
+    return options.solver == "lbfgs" or options.parametrization == "linear"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,18 +121,24 @@ def choose(
 ) -> Choice:
     """Settings by held-out pairs, where there is anything to choose."""
     if options.solver == "adam":
-        return Choice(_settings(options, int(options.n_components), zero_lag=False))
+        hollow = DIAGONALS[options.private_noise][-1]
+        return Choice(_settings(options, int(options.n_components), zero_lag=False, hollow_lags=hollow))
     seen = np.flatnonzero(population.observed.any(axis=0))
-    top = max(1, min(len(seen) - 1, min(len(s.rows) for s in population.sessions)))
+    top = max(1, min(len(seen) - 1, int(np.median([len(s.rows) for s in population.sessions]))))
     wanted = [n for n in orders if n <= top] or [1] if options.n_components == "auto" else [int(options.n_components)]
     unseen = _share_unseen(population, solver) > 0
-    shrinkages = (SHRINKAGES if unseen else (0.0,)) if options.shrinkage == "auto" else (float(options.shrinkage),)
-    free = options.coupling == "auto"
-    couplings = (COUPLINGS if len(population.sessions) > 1 else (np.inf,)) if free else (float(options.coupling),)
+    polished = _is_polished(options)
+    shrinkages = SHRINKAGES if unseen and not polished else (0.0,)
+    if options.shrinkage != "auto":
+        shrinkages = (float(options.shrinkage),)
+    couplings = COUPLINGS if len(population.sessions) > 1 and not polished else (np.inf,)
+    if options.coupling != "auto":
+        couplings = (float(options.coupling),)
     only_zero = len(lags) == 1 or options.zero_lag == "always"
     kinds = (True,) if only_zero else (False, True) if options.zero_lag == "race" else (False,)
-    n_fits = len(wanted) * len(shrinkages) * len(couplings) * len(kinds)
-    base = _settings(options, wanted[0], zero_lag=only_zero, shrinkage=shrinkages[0])
+    diagonals = (False,) if only_zero else DIAGONALS[options.private_noise]
+    n_fits = len(wanted) * len(shrinkages) * len(couplings) * len(kinds) * len(diagonals)
+    base = _settings(options, wanted[0], zero_lag=only_zero, shrinkage=shrinkages[0], hollow_lags=diagonals[-1])
     alone = 0.0 if only_zero else 1.0
     if n_fits == 1 or len(seen) < 8:
         return Choice(dataclasses.replace(base, coupling=couplings[-1]), (), alone)
@@ -112,6 +153,7 @@ def choose(
         shrinkages,
         couplings,
         kinds,
+        diagonals,
         rng,
         lambda: report("choosing on held-out pairs", ""),
         *((N_ITERATIONS, 2) if thorough else (15, 1)),

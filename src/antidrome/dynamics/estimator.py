@@ -15,7 +15,7 @@ from antidrome.core.estimator import Estimator
 from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import check_seed
-from antidrome.dynamics.choosing import Options
+from antidrome.dynamics.choosing import Options, require_consistent
 from antidrome.dynamics.fitting import ORDERS, Result, fit_population
 from antidrome.dynamics.lags import LagSet, lag_set
 from antidrome.dynamics.overlap import OverlapReport, report_of
@@ -30,6 +30,7 @@ CHOICES = {
     "weights": ("session", "pairs"),
     "scaling": ("neuron", "session", "none"),
     "observation": ("gaussian", "poisson"),
+    "private_noise": ("auto", "white", "autocorrelated"),
     "zero_lag": ("race", "never", "always"),
     "refine": (None, "em"),
 }
@@ -55,7 +56,7 @@ class StitchedLDS(Uses, Estimator):
         "lbfgs" (exact, polished), "adam" (stochastic gradients on windows of frames from random loadings, for streams
         that are too slow to be read many times; nothing is chosen on held-out pairs).
     parametrization
-        "free" (one X_s a lag) or "linear" (X_s = Aˢ Π).
+        "free" (one X_s a lag) or "linear" (X_s = Aˢ Π, polished by L-BFGS from the free fit).
     weights
         "session" (pairs weigh by the frames behind them) or "pairs" (every pair the same, as in the paper; small
         populations).
@@ -70,6 +71,10 @@ class StitchedLDS(Uses, Estimator):
     coupling
         How strongly sessions are held to the same latent covariances: `inf` (the same, as in the paper), a number, or
         "auto": `inf` or 0.03, chosen on held-out pairs.
+    private_noise
+        "white" (as in the paper: a neuron has private noise at lag 0 alone), "autocorrelated" (a private autocovariance
+        at every lag, as slow indicators and smoothed events give it: the diagonals of all lags are left out), or
+        "auto": chosen on held-out pairs.
     zero_lag
         "race" (the zero-lag model, factor analysis by moments, is fitted beside and predicts pairs, alone or averaged,
         where held-out pairs say so), "never", or "always" (loadings from lag 0 alone).
@@ -116,6 +121,7 @@ class StitchedLDS(Uses, Estimator):
         observation: str = "gaussian",
         shrinkage: float | str = "auto",
         coupling: float | str = "auto",
+        private_noise: str = "auto",
         zero_lag: str = "race",
         refine: str | None = None,
         n_starts: int = 4,
@@ -137,6 +143,7 @@ class StitchedLDS(Uses, Estimator):
         self.observation = observation
         self.shrinkage = shrinkage
         self.coupling = coupling
+        self.private_noise = private_noise
         self.zero_lag = zero_lag
         self.refine = refine
         self.n_starts = n_starts
@@ -267,16 +274,10 @@ class StitchedLDS(Uses, Estimator):
         longest = max(int(session.n_used) for session in population.sessions)
         if lags.largest >= longest:
             raise InputError(f"The largest lag is {lags.largest} frames, and the longest session has {longest} frames.")
-        if self.solver == "adam" and self.n_components == "auto":
-            raise InputError(
-                "n_components='auto' reads the data many times; give solver='adam' a number, or choose another solver."
-            )
-        if self.weights == "pairs" and self.solver in ("lbfgs", "adam", "sketch"):
-            raise InputError(f"weights='pairs' is solved by solver='als', not {self.solver!r}.")
-        if self.parametrization == "linear" and len(lags) < 2:
-            raise InputError("parametrization='linear' needs a positive lag.")
         names = [field for field in Options.__dataclass_fields__ if field not in ("seed",)]
-        return Options(seed=check_seed(self.seed), **{name: getattr(self, name) for name in names}), lags
+        options = Options(seed=check_seed(self.seed), **{name: getattr(self, name) for name in names})
+        require_consistent(options, len(lags))
+        return options, lags
 
     def _keep(self, population: Population, lags: LagSet, found: Result) -> None:
         """Fitted attributes."""

@@ -21,7 +21,7 @@ from antidrome.dynamics.lags import LagSet
 from antidrome.dynamics.memory import estimate, require_memory
 from antidrome.dynamics.objective import polish, polish_linear, powers
 from antidrome.dynamics.population import Population
-from antidrome.dynamics.preparation import Units, choose_form, prepare, units_of
+from antidrome.dynamics.preparation import Units, choose_form, count_noise, prepare, session_data, units_of
 from antidrome.dynamics.problem import Fit
 from antidrome.dynamics.process import process_covariance, stretch_lengths
 from antidrome.dynamics.resuming import Stages, fingerprint
@@ -113,7 +113,10 @@ def fit_population(
     system = _system(loadings, latent, lags, variance)
     log_likelihoods: tuple[float, ...] = ()
     if options.refine == "em":
-        system, latent, log_likelihoods = _refine(system, lags, data, options, report, stages)
+        beyond = count_noise(variance, units.scale) if options.observation == "poisson" else np.zeros(len(variance))
+        # whole sessions: the states go on where the observed neurons change
+        whole = data if len(data) == len(population.sessions) else session_data(population, units)
+        system, latent, log_likelihoods = _refine(system, beyond, lags, whole, options, report, stages)
         loadings = system.loadings
         if zero is not None:
             notes.append("Pairs are predicted by the system that EM refined, not by the zero-lag model.")
@@ -179,14 +182,18 @@ def solve(
     if options.solver == "adam" and isinstance(solver, BlockSolver):
         return _stream(solver, data, lags, options, settings, rng, report, stages)
     fit, starts = solver.fit(settings, rng, on_iteration=on_iteration, stages=stages)
-    if isinstance(solver, BlockSolver):
-        problem = solver.problem(settings)
-        if options.solver == "lbfgs":
-            n, begun = options.max_iterations, fit
-            fit = stages.run("polish", Fit, lambda: begun, lambda start, _: polish(problem, start, n))
-        if options.parametrization == "linear":
-            fit, _ = polish_linear(problem, fit, lags.lags, options.max_iterations)
-    return fit, starts
+    if isinstance(solver, BlockSolver) and options.solver == "lbfgs":
+        n, begun, problem = options.max_iterations, fit, solver.problem(settings)
+        fit = stages.run("polish", Fit, lambda: begun, lambda start, _: polish(problem, start, n))
+    return _tied(solver, fit, lags, options, settings), starts
+
+
+def _tied(solver: Solver, fit: Fit, lags: LagSet, options: Options, settings: FitSettings) -> Fit:
+    """X_s = Aˢ Π where that was asked for."""
+    if options.parametrization == "free" or settings.zero_lag:
+        return fit
+    evaluate, latent = solver.evaluate(settings), solver.mean_latent(fit)
+    return polish_linear(evaluate, fit.loadings, latent, lags.lags, options.max_iterations)[0]
 
 
 def _stream(
@@ -207,13 +214,12 @@ def _stream(
             keep(now)
             report("solving", f"loss {np.mean(now.losses[-50:]):.6g}")
 
-        return stochastic_gradient(data, lags, solver.n_neurons, state, descent, on_iteration)
+        hollow = settings.hollow_lags
+        return stochastic_gradient(data, lags, solver.n_neurons, state, descent, on_iteration, hollow)
 
     begun = AdamState.at(random_start(solver.problem(settings), settings.n_components, rng))
     fit = stages.run("stream", AdamState, lambda: begun, work).fit
-    if options.parametrization == "linear":
-        fit, _ = polish_linear(solver.problem(settings), fit, lags.lags, options.max_iterations)
-    return fit, ()
+    return _tied(solver, fit, lags, options, settings), ()
 
 
 def _zero_lag(
@@ -250,13 +256,17 @@ def _system(loadings: np.ndarray, latent: np.ndarray, lags: LagSet, variance: np
 
 def _refine(
     system: LinearSystem,
+    beyond: np.ndarray,
     lags: LagSet,
     data: Sequence[SessionData],
     options: Options,
     report: Callable[[str, str], Any],
     stages: Stages,
 ) -> tuple[LinearSystem, np.ndarray, tuple[float, ...]]:
-    """EM from the moments' solution: the system in the fixed gauge, and its X_s = Aˢ X_0 with the smoothed X_0."""
+    """EM from the moments' solution: the system in the fixed gauge, and its X_s = Aˢ X_0 with the smoothed X_0.
+
+    `beyond` (neuron,) is the variance of the data that the system does not speak of: Poisson noise of counts.
+    """
 
     def work(state: EMState, keep: Callable[[EMState], Any]) -> EMState:
         def on_iteration(now: EMState) -> None:
@@ -265,7 +275,7 @@ def _refine(
 
         return expectation_maximisation(data, state, options.em_iterations, 1e-6, on_iteration)
 
-    noise = np.maximum(system.noise_variance, 1e-3)
+    noise = np.maximum(system.noise_variance, 1e-3) + beyond
     start = EMState(system.dynamics, system.innovation, system.stationary, system.loadings, noise, system.stationary)
     state = stages.run("em", EMState, lambda: start, work)
     loadings, latent, change = canonical(state.loadings, state.second[None])
@@ -279,5 +289,6 @@ def _refine(
         lagged = powers(dynamics, (0, 1)) @ second
         dynamics, stationary = dynamics_of(lagged, (0, 1), second), second
         innovation = innovation_of(dynamics, stationary)
-    refined = LinearSystem(dynamics, innovation, stationary, loadings, system.offset, state.noise_variance)
+    noise = np.maximum(state.noise_variance - beyond, 1e-3) if beyond.any() else state.noise_variance
+    refined = LinearSystem(dynamics, innovation, stationary, loadings, system.offset, noise)
     return refined, powers(dynamics, lags.lags) @ second, state.log_likelihoods

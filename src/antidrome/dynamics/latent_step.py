@@ -7,17 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import linalg
 
-from antidrome.dynamics.problem import Fit, Problem, own_variance
+from antidrome.dynamics.problem import Fit, Problem, left_out
 
 
 def hollow_targets(
     problem: Problem, fit: Fit, loadings: np.ndarray, products: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """Cᵀ Λ_s C of every session with the model's own diagonal in the place of the empty one."""
+    """Cᵀ Λ_s C of every session with the model's own diagonals in the place of those that are left out."""
     targets = []
     for k, (product, m) in enumerate(zip(products, problem.moments, strict=True)):
         seen, target = loadings[m.rows], product.copy()
-        target[0] += seen.T @ (seen * own_variance(seen, fit.of_session(k)[0])[:, None])
+        for s, excess in enumerate(left_out(problem, m, seen, fit.of_session(k))):
+            target[s] += seen.T @ (seen * excess[:, None])
         targets.append(target)
     return targets
 

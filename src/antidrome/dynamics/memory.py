@@ -37,17 +37,18 @@ def estimate(population: Population, form: str, n_components: int, n_lags: int, 
     population
         The sessions.
     form
-        "dense", "sketch", "stream" or "pairs": how the moments are held.
+        "dense", "sketch", "stream" or "pairs": how the moments are held (with the copies of three sets of held-out
+        pairs).
     n_components, n_lags, rank
         Latent dimensions, lags, columns of a sketch.
     """
     p = population.n_neurons
     sizes = [len(session.rows) for session in population.sessions]
     held = {
-        "dense": sum(8 * n_lags * size**2 for size in sizes),
+        "dense": sum(12 * n_lags * size**2 for size in sizes),
         "sketch": sum(8 * size * rank for size in sizes) + 24 * max(sizes) * rank,
         "stream": sum(16 * size for size in sizes),
-        "pairs": 8 * p**2 * (6 * n_lags + n_components**2 // max(p, 1)) + 16 * p * n_components**2,
+        "pairs": 8 * p**2 * (9 * n_lags + n_components**2 // max(p, 1)) + 16 * p * n_components**2,
     }
     small = sum(8 * session.n_frames * len(session.rows) for session in population.sessions)
     blocks = min(BLOCK_BYTES, 3 * small)

@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from antidrome.dynamics.data import SessionData
-from antidrome.dynamics.lags import LagSet, lagged_mixture, lagged_products, pair_counts
+from antidrome.dynamics.lags import LagSet, joined, lagged_mixture, lagged_products, pair_counts
 
 SINGLE_PRECISION = 128
 
@@ -41,6 +41,9 @@ class SessionMoments(Protocol):
     weight: float
     available: np.ndarray
     variance: np.ndarray
+
+    def diagonals(self) -> np.ndarray:
+        """(lag, neuron) diagonals of Λ_s; zeros at lag 0, which is hollow."""
 
     def products(self, loadings: np.ndarray) -> tuple[np.ndarray, Any]:
         """Cᵀ Λ_s C (lag, latent, latent), hollow at lag 0, and what `mix` needs; `loadings` (neuron, latent)."""
@@ -73,6 +76,10 @@ class DenseMoments:
     available: np.ndarray
     variance: np.ndarray
     covariance: np.ndarray
+
+    def diagonals(self) -> np.ndarray:
+        """See `SessionMoments`."""
+        return np.diagonal(self.covariance, axis1=1, axis2=2).astype(float)
 
     def products(self, loadings: np.ndarray) -> tuple[np.ndarray, Any]:
         """See `SessionMoments`."""
@@ -115,6 +122,17 @@ class SketchedMoments:
     variance: np.ndarray
     basis: np.ndarray
     core: np.ndarray
+
+    def diagonals(self) -> np.ndarray:
+        """See `SessionMoments`."""
+        return self._diagonals
+
+    @functools.cached_property
+    def _diagonals(self) -> np.ndarray:
+        result = np.zeros((len(self.core), len(self.basis)))
+        for s in range(1, len(self.core)):
+            result[s] = np.einsum("iq,iq->i", self.basis @ self.core[s].astype(self.basis.dtype), self.basis)
+        return result
 
     @functools.cached_property
     def core_diagonal(self) -> np.ndarray:
@@ -170,6 +188,25 @@ class StreamedMoments:
     data: SessionData
     lags: tuple[int, ...]
     keep: np.ndarray | None = None
+
+    def diagonals(self) -> np.ndarray:
+        """See `SessionMoments`: by one more read of the data."""
+        return self._diagonals
+
+    @functools.cached_property
+    def _diagonals(self) -> np.ndarray:
+        segment, halo = self.data.session.segment, max(self.lags)
+        result = np.zeros((len(self.lags), self.data.shape[1]))
+        for frames, inner, block in self.data.blocks(halo):
+            low = frames.start - inner.start
+            for s, lag in enumerate(self.lags):
+                early = np.arange(inner.start, min(inner.stop, len(block) - lag))
+                if lag == 0 or early.size == 0:
+                    continue
+                same = joined(segment[low : low + len(block)], lag)[early]
+                result[s] += np.einsum("ti,ti,t->i", block[early + lag], block[early], same.astype(block.dtype))
+        result = result / self._divisor[:, None]
+        return result if self.keep is None else result[:, self.keep]
 
     def products(self, loadings: np.ndarray) -> tuple[np.ndarray, Any]:
         """See `SessionMoments`."""

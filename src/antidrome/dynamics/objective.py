@@ -7,13 +7,16 @@ latent covariances shared by all sessions; each evaluation is two products with 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from scipy import linalg, optimize
 
 from antidrome.dynamics.als import curvatures, loss_of
 from antidrome.dynamics.gauge import normalise
-from antidrome.dynamics.problem import Fit, Problem, own_variance
+from antidrome.dynamics.problem import Fit, Problem, left_out
+
+Evaluate = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray, np.ndarray]]
 
 
 def loss_and_gradient(
@@ -30,12 +33,13 @@ def loss_and_gradient(
         weights = (problem.lag_weights * m.available)[:, None, None]
         product, cache = m.products(seen)
         products.append(product)
-        own = own_variance(seen, latent[0])[:, None]
         mixing = latent * weights
-        step = seen @ (bend / m.weight) - m.mix(cache, mixing) - own * (seen @ (mixing[0] + mixing[0].T))
-        d_loadings[m.rows] += share * step
+        step = seen @ (bend / m.weight) - m.mix(cache, mixing)
         inner = gram @ latent @ gram - product
-        inner[0] -= seen.T @ (seen * own)
+        for s, excess in enumerate(left_out(shared, m, seen, latent)):
+            step -= excess[:, None] * (seen @ (mixing[s] + mixing[s].T))
+            inner[s] -= seen.T @ (seen * excess[:, None])
+        d_loadings[m.rows] += share * step
         d_latent += share * weights * inner
     return loss_of(shared, fit, grams, products), d_loadings, d_latent
 
@@ -88,8 +92,19 @@ def polish(problem: Problem, fit: Fit, n_iterations: int = 50) -> Fit:
     return Fit(flat[:n_loadings].reshape(loadings.shape), scale * flat[n_loadings:].reshape(1, *shape), losses)
 
 
-def polish_linear(problem: Problem, fit: Fit, lags: tuple[int, ...], n_iterations: int = 100) -> tuple[Fit, np.ndarray]:
+def polish_linear(
+    evaluate: Evaluate, loadings: np.ndarray, latent: np.ndarray, lags: tuple[int, ...], n_iterations: int = 100
+) -> tuple[Fit, np.ndarray]:
     """L-BFGS on (C, A, B), X_s = Aˢ B Bᵀ, from a free fit: its A by least squares over the lags, B from X_0.
+
+    Parameters
+    ----------
+    evaluate
+        Loss and its gradients in C and X.
+    loadings, latent, lags
+        C (neuron, latent) and X_s (lag, latent, latent) of the free fit, and their lags.
+    n_iterations
+        At most so many.
 
     Returns
     -------
@@ -97,7 +112,7 @@ def polish_linear(problem: Problem, fit: Fit, lags: tuple[int, ...], n_iteration
     """
     from antidrome.dynamics.system import dynamics_of
 
-    loadings, latent = normalise(fit.loadings, fit.mean_latent(problem.weights))
+    loadings, latent = normalise(loadings, latent)
     values, vectors = linalg.eigh((latent[0] + latent[0].T) / 2)
     values = np.maximum(values, 1e-3 * max(values[-1], 1e-12))
     factor = vectors * np.sqrt(values)
@@ -111,7 +126,7 @@ def polish_linear(problem: Problem, fit: Fit, lags: tuple[int, ...], n_iteration
 
     def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
         c, a, b = unpack(flat)
-        loss, d_c, d_x = loss_and_gradient(problem, c, linear_latent(a, b, lags))
+        loss, d_c, d_x = evaluate(c, linear_latent(a, b, lags))
         d_a, d_b = linear_gradient(a, b, lags, d_x)
         return loss, np.concatenate([d_c.ravel(), d_a.ravel(), d_b.ravel()])
 

@@ -61,6 +61,11 @@ def pair_moments(data: Sequence[SessionData], lags: LagSet, n_neurons: int) -> P
     return PairMoments(np.where(count > 1, total / np.maximum(count - 1, 1), 0.0), count)
 
 
+def without_diagonals(weights: np.ndarray) -> np.ndarray:
+    """(lag, neuron, neuron) weights by which no neuron is paired with itself at any lag: private autocovariances."""
+    return weights * ~np.eye(weights.shape[1], dtype=bool)
+
+
 def pair_loss(
     moments: PairMoments, weights: np.ndarray, lag_weights: np.ndarray, loadings: np.ndarray, latent: np.ndarray
 ) -> float:
@@ -70,6 +75,23 @@ def pair_loss(
         residual = weights[s] * (loadings @ latent[s] @ loadings.T - moments.covariance[s]) ** 2
         total += 0.5 * weight * (residual.sum() - (np.trace(residual) if s == 0 else 0.0))
     return float(total)
+
+
+def pair_loss_and_gradient(
+    moments: PairMoments, weights: np.ndarray, lag_weights: np.ndarray, loadings: np.ndarray, latent: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """`pair_loss` and its gradients in C (neuron, latent) and X (lag, latent, latent)."""
+    d_loadings, d_latent = np.zeros_like(loadings), np.zeros_like(latent)
+    total = 0.0
+    for s, (weight, x) in enumerate(zip(lag_weights, latent, strict=True)):
+        difference = loadings @ x @ loadings.T - moments.covariance[s]
+        residual = weight * weights[s] * difference
+        if s == 0:
+            np.fill_diagonal(residual, 0.0)
+        total += 0.5 * float((residual * difference).sum())
+        d_loadings += residual @ loadings @ x.T + residual.T @ loadings @ x
+        d_latent[s] = loadings.T @ residual @ loadings
+    return total, d_loadings, d_latent
 
 
 def pair_iterate(

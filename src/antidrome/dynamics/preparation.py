@@ -91,7 +91,7 @@ def choose_form(population: Population, solver: str, weights: str, n_lags: int) 
     pair_values = n_lags * population.n_neurons**2
     incomplete = any(not session.is_complete for session in population.sessions)
     if weights == "pairs":
-        if 6 * pair_values > MOST_VALUES:
+        if 9 * pair_values > MOST_VALUES:
             raise InputError(
                 f"weights='pairs' holds {n_lags} × {population.n_neurons:,}² numbers several times; for so many neurons"
                 " use weights='session'."
@@ -137,7 +137,7 @@ def prepare(
         )
     gains = _gains_of_parts(population, parts, units)
     data = session_data(parts, Units(units.scale, gains))
-    filled = [_rescaled_for_missing(one, notes) for one in data]
+    filled = [rescaled_for_missing(one, notes) for one in data]
     if form == "sketch":
         moments: Sequence[SessionMoments] = _sketches(filled, lags, rank, seed, executor, stages or Stages())
     else:
@@ -155,6 +155,11 @@ def log_moments(covariance: np.ndarray) -> np.ndarray:
     return np.log1p(np.maximum(covariance, -0.95))
 
 
+def count_noise(log_variance: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Variance of y / m beyond that of the log rate, for counts y of mean m: (e^S − 1 − S) + 1 / m."""
+    return np.expm1(np.minimum(log_variance, 50.0)) - log_variance + 1 / mean
+
+
 def _log_dense(m: DenseMoments) -> DenseMoments:
     return dataclasses.replace(m, covariance=log_moments(m.covariance))
 
@@ -168,7 +173,7 @@ def _gains_of_parts(population: Population, parts: Population, units: Units) -> 
     return tuple(table[part.name][part.rows] for part in parts.sessions)
 
 
-def _rescaled_for_missing(one: SessionData, notes: list[str]) -> SessionData:
+def rescaled_for_missing(one: SessionData, notes: list[str]) -> SessionData:
     """Scattered missing entries at scale: zeros in their place, columns divided by the share that was observed."""
     session = one.session
     if session.is_complete:

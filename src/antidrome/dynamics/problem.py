@@ -30,6 +30,9 @@ class Problem:
         Ridge on the rows of C, relative to the mean curvature of the loss in the basis CᵀC = p I.
     patterns, pattern_of
         (pattern, session) sets of sessions that saw a neuron, and (neuron,) the pattern of each.
+    hollow_lags
+        Whether the diagonals of all Λ_s are left out, not that of Λ_0 alone: every neuron then has a private
+        autocovariance, as slow indicators and smoothed events give it, beside its private variance.
     """
 
     moments: tuple[SessionMoments, ...]
@@ -39,6 +42,7 @@ class Problem:
     shrinkage: float = 0.0
     patterns: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
     pattern_of: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, int))
+    hollow_lags: bool = False
 
     @classmethod
     def of(
@@ -48,17 +52,23 @@ class Problem:
         lag_weights: np.ndarray,
         coupling: float = np.inf,
         shrinkage: float = 0.0,
+        hollow_lags: bool = False,
     ) -> Problem:
         """Find the observation patterns; one session is always coupled to itself alone."""
         patterns, pattern_of = observation_patterns([m.rows for m in moments], n_neurons)
         coupling = np.inf if len(moments) == 1 else float(coupling)
         weights = np.asarray(lag_weights, float)
-        return cls(tuple(moments), n_neurons, weights, coupling, float(shrinkage), patterns, pattern_of)
+        return cls(tuple(moments), n_neurons, weights, coupling, float(shrinkage), patterns, pattern_of, hollow_lags)
 
     @property
     def is_shared(self) -> bool:
         """Whether all sessions have the same latent covariances."""
         return not np.isfinite(self.coupling)
+
+    @property
+    def n_hollow(self) -> int:
+        """Number of lags, from 0 on, whose diagonals are left out."""
+        return len(self.lag_weights) if self.hollow_lags else 1
 
     @property
     def weights(self) -> np.ndarray:
@@ -118,6 +128,17 @@ def observation_patterns(rows: Sequence[np.ndarray], n_neurons: int) -> tuple[np
     return observed[first].astype(float), pattern_of.ravel()
 
 
-def own_variance(loadings: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """(neuron,) diagonal of C X Cᵀ."""
-    return np.einsum("ia,ia->i", loadings @ covariance, loadings)
+def own_covariance(loadings: np.ndarray, latent: np.ndarray, n_hollow: int) -> np.ndarray:
+    """(hollow lag, neuron) diagonals of C X_s Cᵀ at the lags whose diagonals are left out."""
+    return np.array([np.einsum("ia,ia->i", loadings @ x, loadings) for x in latent[:n_hollow]])
+
+
+def left_out(problem: Problem, m: SessionMoments, loadings: np.ndarray, latent: np.ndarray) -> np.ndarray:
+    """(hollow lag, neuron) what turns the diagonals that `m` has into the model's own, so that they do not count.
+
+    The moments are hollow at lag 0 already; at the other lags their measured diagonals are taken away.
+    """
+    own = own_covariance(loadings, latent, problem.n_hollow)
+    if problem.hollow_lags:
+        own -= m.diagonals()
+    return own

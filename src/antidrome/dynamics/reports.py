@@ -1,4 +1,4 @@
-"""How far to trust a fitted system: predicted and measured pairs, co-smoothing, alignment, spectrum, stationarity."""
+"""How far to trust a fitted system: predicted and measured pairs, co-smoothing, alignment, spectrum."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ import xarray as xr
 
 from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.gauge import principal_angles
-from antidrome.dynamics.lags import LagSet
-from antidrome.dynamics.latent_step import hollow_targets, shared_latent
-from antidrome.dynamics.moments import streamed_moments
 from antidrome.dynamics.population import Population
-from antidrome.dynamics.problem import Fit, Problem, own_variance
 from antidrome.dynamics.results import FittedSystem, MatchedSession, activity, correlation, matched, states
 from antidrome.dynamics.selection import agreement
 from antidrome.errors import InputError
 
-DEVIATION = 0.1
 MOST_IN_BLOCK = 1000
 
 
@@ -156,46 +151,6 @@ def dynamics_table(system: FittedSystem) -> xr.Dataset:
         data["time_constant_s"] = ("mode", frames / rate, {"units": "s"})
         data["frequency_hz"] = ("mode", np.abs(np.angle(values)) * rate / (2 * np.pi), {"units": "Hz"})
     return xr.Dataset(data, coords={"mode": np.arange(len(values))})
-
-
-def stationarity(system: FittedSystem, population: Population) -> xr.Dataset:
-    """Share of each session's covariance between neurons that one X_s, and that its own X_ks, explains."""
-    names, shared, own = [], [], []
-    lags = LagSet(system.lags, np.ones(len(system.lags)))
-    for session, one in matched(system, population):
-        moments = streamed_moments(one.data, lags)
-        loadings = system.lagged.loadings[one.rows]
-        moments = dataclasses.replace(moments, rows=np.arange(len(loadings)))
-        problem = Problem.of([moments], len(loadings), lags.weights)
-        product, _ = moments.products(loadings)
-        gram = loadings.T @ loadings
-        fit = Fit(loadings, system.lagged.latent[None])
-        for _ in range(5):
-            targets = hollow_targets(problem, fit, loadings, [product])
-            fit = Fit(loadings, shared_latent(problem, [gram], targets, fit.latent[0])[None])
-        names.append(session.name)
-        shared.append(_explained(loadings, gram, product, system.lagged.latent))
-        own.append(_explained(loadings, gram, product, fit.latent[0]))
-    shared, own = np.array(shared), np.array(own)
-    total = np.maximum(np.abs(own), 1e-300)
-    gap = (own - shared) / total
-    return xr.Dataset(
-        {
-            "explained_shared": ("session", shared / total, {"units": "1"}),
-            "explained_own": ("session", own / total, {"units": "1"}),
-            "gap": ("session", gap, {"units": "1"}),
-            "deviates": ("session", gap > DEVIATION),
-        },
-        coords={"session": names},
-        attrs={"long_name": "Covariance explained, relative to the session's own latent covariances"},
-    )
-
-
-def _explained(loadings: np.ndarray, gram: np.ndarray, product: np.ndarray, latent: np.ndarray) -> float:
-    """2 ⟨Λ̂, Λ⟩ − ‖Λ‖² over all lags, hollow at lag 0: the squares that a prediction takes away."""
-    square = np.einsum("sab,sab->s", gram @ latent @ gram, latent)
-    square[0] -= (own_variance(loadings, latent[0]) ** 2).sum()
-    return float((2 * (product * latent).sum(axis=(1, 2)) - square).sum())
 
 
 def _columns(data: SessionData, keep: np.ndarray) -> SessionData:

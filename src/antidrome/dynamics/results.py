@@ -15,7 +15,8 @@ from antidrome.dynamics.inference import infer
 from antidrome.dynamics.kalman import Smoothed
 from antidrome.dynamics.objective import powers
 from antidrome.dynamics.population import Population, Session, find_labels
-from antidrome.dynamics.system import LinearSystem
+from antidrome.dynamics.preparation import count_noise
+from antidrome.dynamics.system import LinearSystem, root_of
 from antidrome.errors import InputError
 
 NOISE_FLOOR = 1e-3
@@ -35,8 +36,8 @@ class FittedSystem:
         (session, neuron) at the fit.
     scale, offset, variance
         (neuron,) units of the scaled data, mean, variance in scaled units.
-    observation
-        "gaussian" or "poisson".
+    observation, scaling
+        "gaussian" or "poisson"; "neuron", "session" or "none".
     frame_rate_hz
         Frames per second, or None.
     process
@@ -55,6 +56,7 @@ class FittedSystem:
     offset: np.ndarray
     variance: np.ndarray
     observation: str
+    scaling: str
     frame_rate_hz: float | None
     process: np.ndarray
 
@@ -74,6 +76,7 @@ class FittedSystem:
             estimator.offset_,
             found.variance,
             estimator.observation,
+            estimator.scaling,
             estimator.frame_rate_hz_,
             found.process,
         )
@@ -204,13 +207,40 @@ def matched(system: FittedSystem, population: Population) -> Iterator[tuple[Sess
             variance=session.variance[inside],
             n_observed=session.n_observed[inside],
         )
-        yield session, MatchedSession(SessionData(part, 1 / system.scale[rows]), int((~inside).sum()))
+        yield session, MatchedSession(SessionData(part, gain_of(system, part)), int((~inside).sum()))
+
+
+def gain_of(system: FittedSystem, session: Session) -> np.ndarray:
+    """(neuron,) 1 / unit of a session's neurons, as at the fit: its own mean or variance, or those of the fit.
+
+    Raises
+    ------
+    InputError
+        For counts whose mean is not positive.
+    """
+    if system.observation == "poisson":
+        if (session.mean <= 0).any():
+            label = system.population.labels[session.rows[np.argmin(session.mean)]]
+            raise InputError(
+                f"Session {session.name!r}: neuron {label!r} has mean {session.mean.min():g}; the fit is one of spike"
+                " counts, which are not negative."
+            )
+        return 1 / session.mean
+    if system.scaling == "session":
+        return 1 / np.sqrt(np.maximum(session.variance, 1e-300))
+    return 1 / system.scale[session.rows]
+
+
+def noise_of(system: FittedSystem, places: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """(neuron,) private variance of the scaled data: for counts over their mean, Poisson noise is part of it."""
+    noise = np.maximum(system.system.noise_variance[places], NOISE_FLOOR)
+    return noise + count_noise(system.variance[places], mean) if system.observation == "poisson" else noise
 
 
 def states(system: FittedSystem, one: MatchedSession) -> Smoothed:
     """Smoothed latent states of one session."""
     model, rows = system.system, one.rows
-    noise = np.maximum(model.noise_variance[rows], NOISE_FLOOR)
+    noise = noise_of(system, rows, one.data.session.mean)
     return infer(one.data, model.loadings[rows], noise, model.dynamics, model.innovation, model.stationary)
 
 
@@ -246,18 +276,20 @@ def imputed(system: FittedSystem, one: MatchedSession, places: np.ndarray | None
 def activity(
     system: FittedSystem, one: MatchedSession, mean: np.ndarray, spread: np.ndarray, places: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Mean and standard deviation (private noise included) of neurons given latent states, in recording units."""
-    model = system.system
-    c, scale = model.loadings[places], system.scale[places]
-    offset = system.offset[places].copy()
-    position = {int(row): k for k, row in enumerate(one.rows)}
-    for k, place in enumerate(places.tolist()):
-        if place in position:
-            offset[k] = one.data.session.mean[position[place]]
-    variance = np.empty((len(mean), len(places)))
+    """Mean and standard deviation (private noise included) of neurons given latent states, in recording units.
+
+    Neurons that the session has recorded are in its own units where the fit scaled every session by itself.
+    """
+    c = system.system.loadings[places]
+    all_offsets, all_scales = system.offset.copy(), system.scale.copy()
+    all_offsets[one.rows], all_scales[one.rows] = one.data.session.mean, 1 / one.data.gain
+    offset, scale = all_offsets[places], all_scales[places]
     outer = (c[:, :, None] * c[:, None, :]).reshape(len(c), -1)
-    variance[:] = spread.reshape(len(spread), -1) @ outer.T + np.maximum(model.noise_variance[places], NOISE_FLOOR)
-    return {"mean": offset + scale * (mean @ c.T), "sd": scale * np.sqrt(np.maximum(variance, 0))}
+    variance = spread.reshape(len(spread), -1) @ outer.T + noise_of(system, places, offset)
+    values = offset + scale * (mean @ c.T)
+    if system.observation == "poisson":
+        values = np.maximum(values, 0)
+    return {"mean": values, "sd": scale * np.sqrt(np.maximum(variance, 0))}
 
 
 def forecast(system: FittedSystem, one: MatchedSession, n_frames: int) -> xr.Dataset:
@@ -293,8 +325,8 @@ def sample(system: FittedSystem, n_frames: int, rng: np.random.Generator) -> xr.
     model = system.system
     n, p = len(model.dynamics), len(system.scale)
     x = np.empty((n_frames, n))
-    state = _root(model.stationary) @ rng.standard_normal(n)
-    root = _root(model.innovation)
+    state = root_of(model.stationary) @ rng.standard_normal(n)
+    root = root_of(model.innovation)
     for t in range(n_frames):
         x[t] = state
         state = model.dynamics @ state + root @ rng.standard_normal(n)
@@ -318,11 +350,6 @@ def sample(system: FittedSystem, n_frames: int, rng: np.random.Generator) -> xr.
 
 
 _UNITS = {"units": "recording units"}
-
-
-def _root(covariance: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.maximum(values, 0))
 
 
 def _times(system: FittedSystem, one: MatchedSession) -> np.ndarray:

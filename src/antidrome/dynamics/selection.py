@@ -1,4 +1,4 @@
-"""Held-out pairs choose what seen pairs cannot: dimensions, shrinkage, coupling, and whether lags help at all.
+"""Held-out pairs choose what seen pairs cannot: dimensions, shrinkage, coupling, diagonals, and whether lags help.
 
 Pairs between two random groups of neurons are hidden, fitted as if never recorded together, and predicted. Fits on seen
 pairs always get better with more dimensions; predictions of unseen pairs have a clear optimum.
@@ -19,10 +19,12 @@ from antidrome.dynamics.solving import FitSettings, Solver
 MOST_NEURONS = 1500
 MOST_IN_GROUP = 300
 SHRINKAGES = (0.0, 0.1, 0.3, 1.0)
+STRONGER = (3.0, 10.0)
 COUPLINGS = (np.inf, 0.03)
 N_ITERATIONS = 30
 TOLERANCE = 1e-4
 WORTHWHILE = 0.001
+AS_GOOD = 0.005
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,11 @@ class Candidate:
         return float(np.mean(self.correlations))
 
     @property
+    def merit(self) -> float:
+        """The correlation, less what private autocovariances have to be worth to be taken."""
+        return self.correlation - WORTHWHILE * self.settings.hollow_lags
+
+    @property
     def slope(self) -> float:
         """Mean over the folds."""
         return float(np.mean(self.slopes))
@@ -62,6 +69,7 @@ class Candidate:
             "shrinkage": settings.shrinkage,
             "coupling": settings.coupling if np.isfinite(settings.coupling) else None,
             "zero_lag": settings.zero_lag,
+            "hollow_lags": settings.hollow_lags,
             "correlation": self.correlation,
             "slope": self.slope,
             "correlations": list(self.correlations),
@@ -71,7 +79,7 @@ class Candidate:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Candidate:
         """From `to_dict`, without predictions."""
-        names = ("n_components", "shrinkage", "zero_lag", "n_iterations", "n_starts")
+        names = ("n_components", "shrinkage", "zero_lag", "hollow_lags", "n_iterations", "n_starts")
         settings = {name: values[name] for name in names if name in values}
         coupling = np.inf if values["coupling"] is None else float(values["coupling"])
         return cls(FitSettings(coupling=coupling, **settings), tuple(values["correlations"]), tuple(values["slopes"]))
@@ -168,15 +176,17 @@ def race(
     shrinkages: Sequence[float],
     couplings: Sequence[float],
     zero_lag: Sequence[bool],
+    hollow_lags: Sequence[bool],
     rng: np.random.Generator,
     on_fit: Callable[[], Any] | None = None,
     n_iterations: int = N_ITERATIONS,
     n_starts: int = 2,
     stages: Stages | None = None,
 ) -> list[Candidate]:
-    """All candidates; coupling other than the first only at the best shrinkage of each order.
+    """All candidates; diagonals and coupling other than the first only at the best shrinkage of each order.
 
-    Only the best of each order and kind keeps its predictions.
+    Stronger shrinkage is tried as long as the strongest is the best. Only the best of each order and kind keeps its
+    predictions.
     """
     stages, candidates = stages or Stages(), []
     for n_components in orders:
@@ -187,13 +197,25 @@ def race(
             if kept is not None:
                 candidates += _decoded(*kept)
                 continue
-            base = FitSettings(n_components=n_components, coupling=couplings[0], zero_lag=zero, n_starts=n_starts)
+            diagonals = (False,) if zero else tuple(hollow_lags)
+            base = FitSettings(
+                n_components=n_components,
+                coupling=couplings[0],
+                zero_lag=zero,
+                hollow_lags=diagonals[0],
+                n_starts=n_starts,
+            )
             tried = shrinkage_path(folds, base, shrinkages, child, on_fit, n_iterations)
-            best = max(tried, key=lambda one: one.correlation).settings
-            for coupling in couplings[1:]:
-                other = dataclasses.replace(best, coupling=coupling)
-                tried += shrinkage_path(folds, other, (best.shrinkage,), child, on_fit, n_iterations)
-            top = tried.index(max(tried, key=lambda one: one.correlation))
+            for stronger in STRONGER if SHRINKAGES[-1] in shrinkages and len(shrinkages) > 1 else ():
+                if _best(tried).settings.shrinkage < max(one.settings.shrinkage for one in tried):
+                    break
+                tried += shrinkage_path(folds, base, (stronger,), child, on_fit, n_iterations)
+            for field, values in (("hollow_lags", diagonals[1:]), ("coupling", couplings[1:])):
+                best = _best(tried).settings
+                for value in values:
+                    other = dataclasses.replace(best, **{field: value})
+                    tried += shrinkage_path(folds, other, (best.shrinkage,), child, on_fit, n_iterations)
+            top = tried.index(_best(tried))
             tried = [one if i == top else dataclasses.replace(one, predictions=()) for i, one in enumerate(tried)]
             stages.save(name, *_encoded(tried))
             candidates += tried
@@ -223,9 +245,23 @@ def _decoded(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> list
 
 
 def best_of(candidates: Sequence[Candidate], *, zero_lag: bool | None = None) -> Candidate:
-    """The candidate with the highest held-out correlation (of one kind)."""
+    """The candidate with the highest held-out correlation (of one kind), or a smaller one that is surely as good.
+
+    Surely as good: over the folds, its correlation is less by at most 0.005 with one standard error to spare. Held-out
+    curves are flat beyond the true order, and dimensions without need make dynamics that mean nothing.
+    """
     allowed = [one for one in candidates if zero_lag is None or one.settings.zero_lag == zero_lag]
-    return max(allowed, key=lambda one: one.correlation)
+    top = _best(allowed)
+    for order in sorted({one.settings.n_components for one in allowed}):
+        smaller = _best([one for one in allowed if one.settings.n_components == order])
+        loss = np.subtract(top.correlations, smaller.correlations)
+        if len(loss) > 1 and loss.mean() + loss.std(ddof=1) / np.sqrt(len(loss)) <= AS_GOOD:
+            return smaller
+    return top
+
+
+def _best(candidates: Sequence[Candidate]) -> Candidate:
+    return max(candidates, key=lambda one: one.merit)
 
 
 def share_of_lags(folds: Sequence[Fold], lagged: Candidate, zero: Candidate) -> tuple[float, float, float]:

@@ -12,7 +12,8 @@ import numpy as np
 from antidrome.dynamics.als import alternate, is_calm
 from antidrome.dynamics.gauge import normalise
 from antidrome.dynamics.moments import SessionMoments
-from antidrome.dynamics.pairwise import PairMoments, pair_iterate
+from antidrome.dynamics.objective import Evaluate, loss_and_gradient
+from antidrome.dynamics.pairwise import PairMoments, pair_iterate, pair_loss_and_gradient, without_diagonals
 from antidrome.dynamics.problem import Fit, Problem
 from antidrome.dynamics.resuming import Stages
 from antidrome.dynamics.starts import multi_start, some_neurons_first
@@ -33,6 +34,8 @@ class FitSettings:
         See `Problem`.
     zero_lag
         Loadings from lag 0 alone: factor analysis by moments.
+    hollow_lags
+        Leave the diagonals of all lags out: private autocovariances.
     n_starts, n_iterations, tolerance
         Of the solver.
     """
@@ -41,6 +44,7 @@ class FitSettings:
     shrinkage: float = 0.0
     coupling: float = np.inf
     zero_lag: bool = False
+    hollow_lags: bool = False
     n_starts: int = 3
     n_iterations: int = 100
     tolerance: float = 1e-6
@@ -57,7 +61,8 @@ class BlockSolver:
     def problem(self, settings: FitSettings) -> Problem:
         """The problem of these settings."""
         weights = _lag_weights(self.lag_weights, settings)
-        return Problem.of(self.moments, self.n_neurons, weights, settings.coupling, settings.shrinkage)
+        hollow = settings.hollow_lags and not settings.zero_lag
+        return Problem.of(self.moments, self.n_neurons, weights, settings.coupling, settings.shrinkage, hollow)
 
     def fit(
         self,
@@ -89,6 +94,10 @@ class BlockSolver:
             return alternate(problem, fit, n_iterations, settings.tolerance, tell)
 
         return stages.run("solution", Fit, lambda: fresh, work), losses
+
+    def evaluate(self, settings: FitSettings) -> Evaluate:
+        """Loss and gradients in C and X_s, shared by all sessions."""
+        return functools.partial(loss_and_gradient, self.problem(settings))
 
     def mean_latent(self, fit: Fit) -> np.ndarray:
         """(lag, latent, latent) over all sessions."""
@@ -188,6 +197,12 @@ class PairSolver:
         loadings, latent = normalise(found.loadings, found.latent)
         return dataclasses.replace(found, loadings=loadings, latent=latent), tuple(trial.loss for trial in trials)
 
+    def evaluate(self, settings: FitSettings) -> Evaluate:
+        """Loss and gradients in C and X_s."""
+        weights = self._pair_weights(settings)
+        lag_weights = _lag_weights(self.lag_weights, settings)
+        return functools.partial(pair_loss_and_gradient, self.moments, weights, lag_weights)
+
     def mean_latent(self, fit: Fit) -> np.ndarray:
         """(lag, latent, latent)."""
         return fit.latent.mean(axis=0)
@@ -226,12 +241,16 @@ class PairSolver:
         n_iterations: int,
         on_iteration: Callable[[Fit], Any] | None,
     ) -> Fit:
+        pair_weights = self._pair_weights(settings)
         while len(fit.losses) < n_iterations and not fit.converged:
-            fit = pair_iterate(self.moments, self.weights, lag_weights, fit, settings.shrinkage)
+            fit = pair_iterate(self.moments, pair_weights, lag_weights, fit, settings.shrinkage)
             fit = dataclasses.replace(fit, converged=is_calm(fit.losses, settings.tolerance))
             if on_iteration is not None:
                 on_iteration(fit)
         return fit
+
+    def _pair_weights(self, settings: FitSettings) -> np.ndarray:
+        return without_diagonals(self.weights) if settings.hollow_lags else self.weights
 
 
 Solver = BlockSolver | PairSolver

@@ -44,7 +44,8 @@ def aligned_start(problem: Problem, n_components: int, rng: np.random.Generator,
     """
     alone = []
     for m, child in zip(problem.moments, rng.spawn(len(problem.moments)), strict=True):
-        own = Problem.of([dataclasses.replace(m, rows=np.arange(len(m.rows)))], len(m.rows), problem.lag_weights)
+        inner = dataclasses.replace(m, rows=np.arange(len(m.rows)))
+        own = Problem.of([inner], len(m.rows), problem.lag_weights, hollow_lags=problem.hollow_lags)
         found = alternate(own, spectral_start(own, n_components, child), n_alone).loadings
         alone.append(_widened(found, n_components, child))
     loadings, placed = np.zeros((problem.n_neurons, n_components)), np.zeros(problem.n_neurons, dtype=bool)
@@ -164,7 +165,9 @@ def some_neurons_first(
     for m in problem.moments:
         part = m.restricted(np.flatnonzero(place[m.rows] >= 0), m.weight)
         moments.append(dataclasses.replace(part, rows=place[part.rows]))
-    part = Problem.of(moments, len(chosen), problem.lag_weights, problem.coupling, problem.shrinkage)
+    part = Problem.of(
+        moments, len(chosen), problem.lag_weights, problem.coupling, problem.shrinkage, problem.hollow_lags
+    )
     named = (stages or Stages()).named("some")
     fit, losses = multi_start(part, n_components, rng, on_iteration=on_iteration, stages=named, **effort)
     loadings = np.zeros((problem.n_neurons, n_components))

@@ -50,6 +50,12 @@ def positive_part(covariance: np.ndarray, floor: float = 1e-6) -> np.ndarray:
     return (vectors * np.maximum(values, floor * top)) @ vectors.T
 
 
+def root_of(covariance: np.ndarray) -> np.ndarray:
+    """L with L Lᵀ = the positive part of a covariance."""
+    values, vectors = linalg.eigh((covariance + covariance.T) / 2)
+    return vectors * np.sqrt(np.maximum(values, 0))
+
+
 def dynamics_of(
     latent: np.ndarray, lags: tuple[int, ...], stationary: np.ndarray, n_iterations: int = 200
 ) -> np.ndarray:

@@ -14,6 +14,7 @@ from antidrome.dynamics import reports, results
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.results import FittedSystem
 from antidrome.dynamics.sessions import as_population
+from antidrome.dynamics.stationarity import stationarity as test_of_stationarity
 from antidrome.errors import InputError
 
 if TYPE_CHECKING:
@@ -155,15 +156,29 @@ class Uses:
         """Eigenvalues of A with time constants and frequencies (in seconds and hertz where the frame rate is known)."""
         return reports.dynamics_table(self._system())
 
-    def stationarity(self, recordings: Any, **given: Any) -> xr.Dataset:
-        """How well the one system explains the lagged covariances of each session, beside the session's own latents.
+    def stationarity(self, recordings: Any, *, n_draws: int = 199, seed: int = 0, **given: Any) -> xr.Dataset:
+        """Whether any session differs from the one system by more than chance.
+
+        Slow latent states visit few independent places in a short session, which then shows covariances of its own
+        without being any different. The chance is therefore drawn: from the fitted system, `n_draws` sessions of the
+        same frames, interruptions and private noise.
+
+        Parameters
+        ----------
+        recordings, given
+            As for `fit`.
+        n_draws, seed
+            Sessions drawn for each, and their seed.
 
         Returns
         -------
-        Dataset over `session`: `explained_shared`, `explained_own` (shares of the covariance between neurons), `gap`,
-        and `deviates` where the gap is more than 0.1.
+        Dataset over `session`: `gap`, the share of the covariance between neurons that the session's own latent
+        covariances change; `expected_gap`, its median over drawn sessions; `p_value`, the share of drawn sessions with
+        at least such a gap; and `deviates` where the p-value is at most 0.01 and the gap exceeds the expected by 0.1.
         """
-        return reports.stationarity(self._system(), as_population(recordings, **given))
+        population, rng = as_population(recordings, **given), generator(seed, "dynamics/stationarity")
+        hollow = self._fitted().settings.hollow_lags
+        return test_of_stationarity(self._system(), population, n_draws, rng, hollow_lags=hollow)
 
     def save(self, path: str | Path) -> None:
         """Write the fit as one `.safetensors` file."""

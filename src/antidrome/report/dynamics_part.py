@@ -83,7 +83,13 @@ def part_of(view: DynamicsView) -> Part:
     return Part(
         sections={
             "run": render("dynamics_run", cards=_cards(view), settings=view.settings, sessions=_session_rows(view)),
-            "checks": render("dynamics_checks", warnings=view.warnings, deviating=_deviating(view), notes=view.notes),
+            "checks": render(
+                "dynamics_checks",
+                warnings=view.warnings,
+                deviating=_deviating(view),
+                tested=view.stationarity is not None,
+                notes=view.notes,
+            ),
             "results": results,
             "trust": render("dynamics_trust", statements=statements(view)),
         },
@@ -108,7 +114,7 @@ def statements(view: DynamicsView) -> list[Statement]:
         )
         found.append(Statement("care", text))
     if view.stationarity is not None and not _deviating(view):
-        found.append(Statement("good", "One set of covariances explains every session nearly as well as its own."))
+        found.append(Statement("good", "No session differs from the one system by more than chance."))
     text = (
         "The model is linear, Gaussian and the same in every session: what changes between sessions, or is not linear,"
         " is averaged."
@@ -183,5 +189,6 @@ def _deviating(view: DynamicsView) -> list[dict[str, Any]]:
     if view.stationarity is None:
         return []
     table = view.stationarity
-    rows = zip(table["session"].values, table["gap"].values, table["deviates"].values, strict=True)
-    return [{"id": str(name), "gap": f"{100 * float(gap):.0f}"} for name, gap, deviates in rows if bool(deviates)]
+    percent = {name: [f"{100 * float(value):.0f}" for value in table[name].values] for name in ("gap", "expected_gap")}
+    rows = zip(table["session"].values, percent["gap"], percent["expected_gap"], table["deviates"].values, strict=True)
+    return [{"id": str(name), "gap": gap, "expected": chance} for name, gap, chance, deviates in rows if bool(deviates)]

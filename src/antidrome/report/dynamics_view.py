@@ -144,6 +144,7 @@ def _settings(model: "StitchedLDS") -> dict[str, Any]:
         "solver": f"{model.solver} ({found.form})",
         "shrinkage": f"{chosen.shrinkage:g}",
         "coupling of sessions": "one set of covariances" if np.isinf(chosen.coupling) else f"{chosen.coupling:g}",
+        "private noise": "autocorrelated" if chosen.hollow_lags else "white",
         "prediction of pairs": {1.0: "time lags", 0.0: "lag 0 alone"}.get(found.share_of_lags, "average of both"),
         "calibration of unseen pairs": f"{found.calibration:.3g}",
         "refinement": model.refine or "none",

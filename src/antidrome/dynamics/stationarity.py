@@ -1,0 +1,153 @@
+"""Whether a session differs from the one system by more than chance: its null is drawn from the system itself.
+
+Slow latent states visit few independent places in a session, so that even under the one system a short session shows
+latent covariances of its own. How far they wander follows from A, Q, the session's frames and interruptions, and its
+private noise: sessions like it are drawn, and the gap of the real one is judged among theirs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import xarray as xr
+from scipy import linalg
+
+from antidrome.dynamics.kalman import stretches
+from antidrome.dynamics.lags import LagSet, joined, pair_counts
+from antidrome.dynamics.latent_step import hollow_targets, shared_latent
+from antidrome.dynamics.moments import streamed_moments
+from antidrome.dynamics.patterns import split_by_pattern
+from antidrome.dynamics.population import Population
+from antidrome.dynamics.preparation import rescaled_for_missing
+from antidrome.dynamics.problem import Fit, Problem, own_covariance
+from antidrome.dynamics.results import FittedSystem, MatchedSession, matched
+from antidrome.dynamics.system import LinearSystem, root_of
+
+LEVEL = 0.01
+WORTHWHILE = 0.1
+MOST_FRAMES = 20_000
+VALUES_AT_ONCE = 2**22
+N_ITERATIONS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionLatents:
+    """The latent covariances that a session shows by itself.
+
+    Parameters
+    ----------
+    latent
+        (lag, latent, latent) X_ks.
+    available
+        (lag,) whether the session has pairs of frames at a lag.
+    gram, noise
+        C_kᵀ C_k and C_kᵀ R_k C_k, (latent, latent).
+    """
+
+    latent: np.ndarray
+    available: np.ndarray
+    gram: np.ndarray
+    noise: np.ndarray
+
+
+def stationarity(
+    system: FittedSystem, population: Population, n_draws: int, rng: np.random.Generator, *, hollow_lags: bool = False
+) -> xr.Dataset:
+    """Gap of every session, what chance alone makes of it, and how often; see `StitchedLDS.stationarity`."""
+    names, rows = [], []
+    for session, one in matched(system, split_by_pattern(population)):
+        own = session_latents(system, one, hollow_lags)
+        shared, segment = system.lagged.latent, one.data.session.segment
+        gap = float(gaps(own.latent[None], shared, own.gram, own.available)[0])
+        null = drawn_gaps(system.system, system.lags, shared, own, segment, n_draws, rng)
+        names.append(session.name if session.name not in names else f"{session.name} ({len(names)})")
+        rows.append((gap, float(np.median(null)), (1 + (null >= gap).sum()) / (1 + len(null))))
+    gap, expected, p_value = np.array(rows).T
+    return xr.Dataset(
+        {
+            "gap": ("session", gap, {"units": "1", "long_name": "Covariance that the session's own latents change"}),
+            "expected_gap": ("session", expected, {"units": "1", "long_name": "Gap of sessions of the one system"}),
+            "p_value": ("session", p_value, {"units": "1"}),
+            "deviates": ("session", (p_value <= LEVEL) & (gap - expected > WORTHWHILE)),
+        },
+        coords={"session": names},
+        attrs={"n_draws": n_draws, "citations": ["nonnenmacher2017"]},
+    )
+
+
+def session_latents(system: FittedSystem, one: MatchedSession, hollow_lags: bool) -> SessionLatents:
+    """X_ks of one session under the loadings of the fit, and what its private noise adds."""
+    lags = LagSet(system.lags, np.ones(len(system.lags)))
+    loadings = system.lagged.loadings[one.rows]
+    data = rescaled_for_missing(one.data, [])
+    moments = dataclasses.replace(streamed_moments(data, lags), rows=np.arange(len(loadings)))
+    problem = Problem.of([moments], len(loadings), lags.weights, hollow_lags=hollow_lags)
+    product, _ = moments.products(loadings)
+    gram = loadings.T @ loadings
+    fit = Fit(loadings, system.lagged.latent[None])
+    for _ in range(N_ITERATIONS):
+        targets = hollow_targets(problem, fit, loadings, [product])
+        fit = Fit(loadings, shared_latent(problem, [gram], targets, fit.latent[0])[None])
+    private = np.maximum(moments.variance - own_covariance(loadings, fit.latent[0], 1)[0], 0)
+    return SessionLatents(fit.latent[0], moments.available, gram, loadings.T @ (loadings * private[:, None]))
+
+
+def gaps(latent: np.ndarray, shared: np.ndarray, gram: np.ndarray, available: np.ndarray) -> np.ndarray:
+    """Σ_s ‖C (X_ks − X_s) Cᵀ‖² / Σ_s ‖C X_ks Cᵀ‖² for many X_k (draw, lag, latent, latent): (draw,)."""
+    root = root_of(gram)
+    apart, whole = (((root.T @ one[:, available] @ root) ** 2).sum(axis=(1, 2, 3)) for one in (latent - shared, latent))
+    return apart / np.maximum(whole, 1e-300)
+
+
+def drawn_gaps(
+    model: LinearSystem,
+    lags: tuple[int, ...],
+    shared: np.ndarray,
+    own: SessionLatents,
+    segment: np.ndarray,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Gaps of sessions drawn from the system, with the frames, the interruptions and the noise of a real one: (draw,).
+
+    What a session shows of its latent states is Z = Y C: n series, however many its neurons. Of a very long session
+    20,000 frames are drawn, and their gaps scaled by the share of frames: a gap is a variance, which falls as 1/T.
+    """
+    n_used = int((segment >= 0).sum())
+    segment = segment[:MOST_FRAMES] if (segment[:MOST_FRAMES] >= 0).sum() > 1 else segment
+    inside = segment >= 0
+    scale = inside.sum() / n_used
+    n, inverse = len(model.dynamics), linalg.pinvh(own.gram)
+    counts = np.maximum(pair_counts(segment, lags) - 1, 1)
+    noise = root_of(own.noise)
+    size = max(1, VALUES_AT_ONCE // (len(segment) * n))
+    found = []
+    for start in range(0, n_draws, size):
+        n_now = min(size, n_draws - start)
+        z = latent_runs(model, segment, n_now, rng) @ own.gram
+        z += rng.standard_normal(z.shape) @ noise.T
+        z -= z[:, inside].mean(axis=1, keepdims=True)
+        latent = np.empty((n_now, len(lags), n, n))
+        for s, (lag, count) in enumerate(zip(lags, counts, strict=True)):
+            early = z[:, : z.shape[1] - lag] * joined(segment, lag)[:, None]
+            product = z[:, lag:].transpose(0, 2, 1) @ early / count
+            latent[:, s] = inverse @ (product - (own.noise if lag == 0 else 0)) @ inverse
+        found.append(scale * gaps(latent, shared, own.gram, own.available & (counts > 1)))
+    return np.concatenate(found)
+
+
+def latent_runs(model: LinearSystem, segment: np.ndarray, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Runs of the latent states (draw, frame, latent); every stretch starts anew, frames outside all are zero."""
+    n = len(model.dynamics)
+    runs = rng.standard_normal((n_draws, len(segment), n))
+    first, step = root_of(model.stationary), root_of(model.innovation)
+    runs[:, segment < 0] = 0
+    for start, stop in stretches(segment):
+        state = runs[:, start] @ first.T
+        moves = runs[:, start + 1 : stop] @ step.T
+        runs[:, start] = state
+        for t in range(stop - start - 1):
+            state = state @ model.dynamics.T + moves[:, t]
+            runs[:, start + 1 + t] = state
+    return runs

@@ -1,0 +1,96 @@
+"""Short sessions of slow systems wander by chance; only a session of another system deviates."""
+
+import numpy as np
+import pytest
+
+import antidrome as ad
+from antidrome.dynamics import simulate
+from antidrome.dynamics.lags import lagged_products
+from antidrome.dynamics.stationarity import SessionLatents, drawn_gaps, gaps, latent_runs
+from antidrome.dynamics.system import LinearSystem
+
+SETTINGS = {"shrinkage": 0.0, "coupling": 0.03, "zero_lag": "never", "private_noise": "white"}
+SETTINGS |= {"n_starts": 1, "max_iterations": 20, "seed": 0}
+
+
+def parts(truth, shuffle=None):
+    made = {}
+    for k, first in enumerate((0, 5, 10)):
+        values = truth.activity[300 * k : 300 * (k + 1), first : first + 30]
+        made[f"s{k}"] = (values if k != 2 or shuffle is None else values[:, shuffle.permutation(30)], range(30))
+        made[f"s{k}"] = (made[f"s{k}"][0], range(first, first + 30))
+    return made
+
+
+@pytest.fixture
+def system():
+    a = np.array([[0.9, 0.2], [-0.1, 0.8]])
+    return LinearSystem(a, np.eye(2) - a @ a.T, np.eye(2), np.zeros((0, 2)), np.zeros(0), np.zeros(0))
+
+
+def test_slow_latents_in_short_sessions_are_no_deviation():
+    made = parts(simulate(40, 3, 900, seed=2, eigenvalue_range=(0.98, 0.99)))
+    found = ad.StitchedLDS(3, **SETTINGS).fit(made, progress=False).stationarity(made, n_draws=99)
+    assert not found["deviates"].any()
+    assert float(found["gap"].max()) > 0.1  # which would look like much without its null
+    assert (found["p_value"] > 0.01).all()
+
+
+def test_missing_entries_are_no_deviation(rng):
+    truth = simulate(40, 3, 900, seed=2, eigenvalue_range=(0.8, 0.9))
+    made = parts(truth)
+    model = ad.StitchedLDS(3, **SETTINGS).fit(made, progress=False)
+    holes = {name: (np.where(rng.random(x.shape) < 0.4, np.nan, x), labels) for name, (x, labels) in made.items()}
+    assert not model.stationarity(holes, n_draws=99)["deviates"].any()
+    turns = truth.activity[:600].copy()
+    turns[:300, :15] = turns[300:, 25:] = np.nan
+    found = model.stationarity({"turns": (turns, range(40))}, n_draws=99)
+    assert found["session"].values.tolist() == ["turns", "turns (1)"]
+    assert not found["deviates"].any()
+
+
+def test_a_remapped_session_deviates():
+    made = parts(simulate(40, 3, 900, seed=2, eigenvalue_range=(0.8, 0.9)), np.random.default_rng(0))
+    found = ad.StitchedLDS(3, **SETTINGS).fit(made, progress=False).stationarity(made, n_draws=99)
+    assert bool(found["deviates"].sel(session="s2"))
+    assert float(found["p_value"].sel(session="s2")) == pytest.approx(0.01)
+
+
+def test_gaps_are_shares_of_squares_over_pairs(rng):
+    loadings, latent, shared = (
+        rng.standard_normal((6, 2)),
+        rng.standard_normal((3, 2, 2)),
+        rng.standard_normal((3, 2, 2)),
+    )
+    own, one = (np.array([loadings @ x @ loadings.T for x in each]) for each in (latent, shared))
+    expected = ((own - one)[[0, 2]] ** 2).sum() / (own[[0, 2]] ** 2).sum()
+    found = gaps(latent[None], shared, loadings.T @ loadings, np.array([True, False, True]))
+    np.testing.assert_allclose(found, [expected])
+
+
+def test_runs_have_the_covariances_of_the_system(system, rng):
+    segment = np.repeat([0, -1, 1], [40, 5, 35])
+    runs = latent_runs(system, segment, 3000, rng)
+    assert (runs[:, 40:45] == 0).all()
+    np.testing.assert_allclose(runs[:, 20].T @ runs[:, 20] / 3000, np.eye(2), atol=0.1)
+    np.testing.assert_allclose(runs[:, 21].T @ runs[:, 20] / 3000, system.dynamics, atol=0.1)
+    np.testing.assert_allclose(runs[:, 45].T @ runs[:, 39] / 3000, np.zeros((2, 2)), atol=0.1)
+
+
+def test_drawn_gaps_are_those_of_whole_sessions(system, rng):
+    """Drawing n series in the place of p neurons changes nothing in distribution."""
+    loadings, private = rng.standard_normal((12, 2)), rng.uniform(0.5, 1.5, 12)
+    segment, lags = np.repeat([0, 1], [50, 40]), (0, 1, 3)
+    shared = np.array([np.linalg.matrix_power(system.dynamics, lag) for lag in lags])
+    gram, noise = loadings.T @ loadings, loadings.T @ (loadings * private[:, None])
+    own = SessionLatents(shared, np.ones(3, bool), gram, noise)
+    drawn = drawn_gaps(system, lags, shared, own, segment, 400, rng)
+    inverse, by_hand = np.linalg.inv(gram), []
+    for x in latent_runs(system, segment, 400, rng):
+        y = x @ loadings.T + rng.standard_normal((90, 12)) * np.sqrt(private)
+        y -= y.mean(axis=0)
+        products = lagged_products(y @ loadings, segment, lags) / np.array([89, 87, 83])[:, None, None]
+        products[0] -= noise
+        by_hand.append(gaps((inverse @ products @ inverse)[None], shared, gram, own.available)[0])
+    assert np.median(drawn) == pytest.approx(np.median(by_hand), rel=0.15)
+    assert np.quantile(drawn, 0.95) == pytest.approx(np.quantile(by_hand, 0.95), rel=0.25)
