@@ -206,8 +206,19 @@ def hodgkin_huxley(rounds: int, simulations: int, seed: int) -> Row:
         ),
         "feature_error_posterior": float(np.nanmedian(np.abs(predicted - observed) / scale)),
         "feature_error_prior": float(np.nanmedian(np.abs(before - observed) / scale)),
+        "marginals_by_round": [
+            {"round": i + 1, **_marginals_beside(posterior.sample(2000, seed=seed).values, truth, model.prior.names)}
+            for i, posterior in enumerate(fitted.posteriors_)
+        ],
         "rounds": [dataclasses.asdict(report) for report in fitted.posterior_.reports],
     }
+
+
+def _marginals_beside(samples: np.ndarray, truth: np.ndarray, names: tuple[str, ...]) -> Row:
+    """Median and central 95 % of each parameter, in units of its true value."""
+    low, median, high = np.quantile(samples / truth, [0.025, 0.5, 0.975], axis=0)
+    columns = {"low_95": low, "median": median, "high_95": high}
+    return {key: dict(zip(names, values.tolist(), strict=True)) for key, values in columns.items()}
 
 
 class MissingAtRandom:

@@ -85,6 +85,16 @@ def tables(found: dict[str, Any]) -> None:
     if autapse := found.get("autapse"):
         rows = [[i + 1, a, b] for i, (a, b) in enumerate(zip(*autapse.values(), strict=True))]
         show("Autapse: share of failing simulations", ["round", *autapse], rows)
+    if cell := found.get("hodgkin_huxley"):
+        rounds = cell["marginals_by_round"]
+        rows = [
+            [name, *(row[key][name] for row in (rounds[0], rounds[-1]) for key in ("low_95", "median", "high_95"))]
+            for name in rounds[0]["median"]
+        ]
+        columns = [
+            f"{key}, round {row['round']}" for row in (rounds[0], rounds[-1]) for key in ("low", "median", "high")
+        ]
+        show("Hodgkin–Huxley: marginals in units of the true values", ["parameter", *columns], rows)
     if learned := found.get("learned"):
         show("Learned features", list(learned[0]), [list(row.values()) for row in learned])
 
@@ -121,6 +131,12 @@ def write_figures(found: dict[str, Any], path: Path) -> None:
         number = list(range(len(glm["names"])))
         curves = {"Pólya–Gamma": (number, glm["gibbs_mean"]), "ours": (number, glm["ours_mean"])}
         draw("GLM: posterior means", "parameter (b₀, h₁ … h₉)", "mean", curves)
+    if cell := found.get("hodgkin_huxley"):
+        rounds = cell["marginals_by_round"]
+        width = {name: [row["high_95"][name] - row["low_95"][name] for row in rounds] for name in rounds[0]["median"]}
+        narrowest = sorted(width, key=lambda name: width[name][-1])[:3]
+        curves = {name: ([row["round"] for row in rounds], width[name]) for name in narrowest}
+        draw("Hodgkin–Huxley: the three best known parameters", "round", "95 % interval / true value", curves)
     if learned := found.get("learned"):
         points = tuple([row[key] for row in learned] for key in ("duration_ms", "mean_sd"))
         draw("Learned features: width of the posterior", "trace (ms)", "sd (prior: 1)", {"mean": points})

@@ -53,6 +53,22 @@ def test_fit_and_diagnose(files: pathlib.Path, capsys) -> None:
 
 
 @pytest.mark.slow
+def test_fit_to_simulations_that_are_there(files: pathlib.Path, capsys) -> None:
+    model, simulations = str(files / "model.py"), str(files / "simulations")
+    for i in range(2):
+        assert (
+            main(["mechanism", "simulate", model, "--simulations", "300", "-o", simulations, "--shard", f"{i}/2"]) == 0
+        )
+    command = ["mechanism", "fit", model, "--observation", str(files / "observed.json"), "--recorded", simulations]
+    command += ["-o", str(files / "out"), "--density", "mixture", "--samples", "200"]
+    assert main(command) == 2
+    assert "use method='npe'" in capsys.readouterr().err
+    assert main([*command, "--method", "npe"]) == 0
+    assert "round 1: 300 simulations" in capsys.readouterr().out
+    assert abs(np.loadtxt(files / "out" / "samples.csv", skiprows=1).mean() - 0.3) < 0.15
+
+
+@pytest.mark.slow
 def test_fit_to_a_recording(tmp_path: pathlib.Path, capsys) -> None:
     from antidrome.mechanism.models import HodgkinHuxley, step_stimulus
 

@@ -55,12 +55,27 @@ def test_models_of_the_package(tmp_path: pathlib.Path) -> None:
     assert len(read_simulations(tmp_path / "s")) == 20
 
 
+def test_settings_reach_simulators_that_a_file_has_made(model: pathlib.Path, capsys) -> None:
+    """The file's own simulator has no time limit and runs in the command's process."""
+    model.write_text(
+        MODEL.replace("theta[0] > 0.8", "theta[0] < 0 and not time.sleep(20)").replace(
+            "prior =", "import time\nprior ="
+        )
+    )
+    command = ["mechanism", "simulate", str(model), "--simulations", "3", "-o", str(model.parent / "s")]
+    assert main([*command, "--timeout-s", "0.3", "--processes", "1"]) == 0
+    done = read_simulations(model.parent / "s")
+    assert np.array_equal(done.valid, done.theta[:, 0] >= 0)
+    assert "timeout: stopped after 0.3 s" in capsys.readouterr().out
+    assert main(["mechanism", "simulate", "two_moons", "-o", "s", "--timeout-s", "3"]) == 2
+    assert "--timeout-s: only for simulators that are Python functions" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--shard", "3/3"], "--shard 3/3: expected i/n with i from 0 to n-1"),
         (["--simulations", "0"], "simulations is 0; expected at least 1"),
-        (["--timeout-s", "3"], "timeout_s: only for simulators that are Python functions"),
     ],
 )
 def test_mistakes_are_one_sentence(model: pathlib.Path, capsys, options: list[str], message: str) -> None:

@@ -76,6 +76,12 @@ def test_what_a_fit_leaves(fitted: SNPE) -> None:
     assert fitted.diagnosis_.predictive.attrs["simulations"] == 20
     json.dumps(fitted.diagnosis_.to_dict(), allow_nan=False)
     assert str(fitted.diagnosis_)
+    assert fitted.predicted_ is not None
+    assert fitted.predicted_.shape == (20, 3)
+    first, last = fitted.posteriors_
+    assert last is fitted.posterior_
+    assert len(first.reports) == 1
+    assert first.density().density.log_prob(np.zeros((1, 2))) != last.density().density.log_prob(np.zeros((1, 2)))
     table = fitted.posterior_.summary(500)
     assert (table["low_95"] < table["median"]).all()
 
@@ -216,6 +222,7 @@ def test_arviz_gets_every_group(fitted: SNPE) -> None:
         warnings.simplefilter("ignore")  # of ArviZ's own imports
         data = fitted.to_arviz(40)
     groups = set(data.groups()) if callable(data.groups) else {name.strip("/") for name in data.groups}
+    assert data["posterior_predictive"]["x"].shape == (1, 20)
     assert {"posterior", "prior", "prior_predictive", "observed_data", "sample_stats"} <= groups
     assert data["posterior"]["a"].shape == (1, 40)
     np.testing.assert_allclose(data["posterior"]["a"].values[0], fitted.sample(40)[:, 0])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from antidrome.cli.mechanism_opening import opened_model
 from antidrome.cli.text import printable
 from antidrome.errors import InputError
 
@@ -37,6 +40,15 @@ class Fit:
     """Rounds; by default the method's."""
     simulations: int = 1000
     """Simulations a round."""
+    recorded: Path | None = None
+    """Folder of simulations of this model by `antidrome mechanism simulate`: they are fitted, nothing is simulated
+    (--method npe)."""
+    timeout_s: float | None = None
+    """Longest time of one simulation of a Python function, seconds."""
+    processes: int | None = None
+    """Processes for a Python function; by default one for each core."""
+    cluster: str | None = None
+    """Address of a Dask scheduler to simulate on (Python functions)."""
     density: Literal["flow", "mixture"] | None = None
     """Density estimator; by default the method's."""
     networks: int | None = None
@@ -61,9 +73,6 @@ def run_fit(config: Fit) -> int:
 
     if config.samples < 1:
         raise InputError(f"samples is {config.samples}; expected at least 1.")
-    model, observation, cell = _opened(config)
-    for note in cell.notes if cell else ():
-        _say(f"note: {note}")
     estimator = SNPE(
         config.method,
         rounds=config.rounds,
@@ -73,22 +82,27 @@ def run_fit(config: Fit) -> int:
         predictive=config.predictive,
         seed=config.seed,
     )
-    estimator.fit(
-        model.simulator,
-        model.prior,
-        observation,
-        checkpoint=config.output,
-        on_round=lambda line: _say(line),
-    )
+    with _opened(config) as (model, observation, cell):
+        for note in cell.notes if cell else ():
+            _say(f"note: {note}")
+        estimator.fit(
+            model.simulator,
+            model.prior,
+            observation,
+            checkpoint=config.output,
+            on_round=lambda line: _say(line),
+        )
     _write(estimator, config)
     _write_page(estimator, config, cell)
     _show(estimator, config.output)
     return 0
 
 
-def _opened(config: Fit) -> tuple[LoadedModel, Any, RecordedCell | None]:
+@contextlib.contextmanager
+def _opened(config: Fit) -> Iterator[tuple[LoadedModel, Any, RecordedCell | None]]:
     """Model, observation, and the recorded cell if the observation is one."""
-    from antidrome.mechanism.loading import LoadedModel, load_model, read_observation
+    from antidrome.mechanism.loading import LoadedModel, read_observation
+    from antidrome.mechanism.simulate.store import read_simulations
 
     given = {"sweep": config.sweep, "area-cm2": config.area_cm2, "junction-potential-mv": config.junction_potential_mv}
     if config.observation.is_file() and config.model.startswith("hodgkin_huxley"):
@@ -96,11 +110,16 @@ def _opened(config: Fit) -> tuple[LoadedModel, Any, RecordedCell | None]:
 
         if holds_voltage(config.observation):
             cell = _recorded(config)
-            return LoadedModel(cell.simulator, cell.prior), cell.observation, cell
+            yield LoadedModel(cell.simulator, cell.prior), cell.observation, cell
+            return
     named = [f"--{name}" for name, value in given.items() if value is not None]
     if named:
         raise InputError(f"{', '.join(named)}: only for current-clamp recordings and hodgkin_huxley_8.")
-    return load_model(config.model), read_observation(config.observation), None
+    settings = {"timeout_s": config.timeout_s, "processes": config.processes, "cluster": config.cluster}
+    with opened_model(config.model, **settings) as model:
+        if config.recorded is not None:
+            model = LoadedModel(read_simulations(config.recorded), model.prior)
+        yield model, read_observation(config.observation), None
 
 
 def _recorded(config: Fit) -> RecordedCell:

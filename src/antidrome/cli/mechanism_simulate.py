@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from antidrome.cli.mechanism_opening import opened_model
 from antidrome.cli.text import printable
 from antidrome.errors import InputError
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     import numpy
 
     from antidrome.mechanism.priors import Prior
-    from antidrome.mechanism.simulate.batch import Simulator
 
 THETA_BLOCK = 1024
 
@@ -54,7 +52,10 @@ def run_simulate(config: SimulateModel) -> int:
     if config.simulations < 1:
         raise InputError(f"simulations is {config.simulations}; expected at least 1.")
     shard = _shard(config.shard)
-    with _opened(config) as (simulator, prior):
+    with opened_model(config.model, timeout_s=config.timeout_s, processes=config.processes, cluster=config.cluster) as (
+        simulator,
+        prior,
+    ):
         theta = draw_from_prior(prior, config.simulations, config.seed)
         done = run_simulations(
             simulator,
@@ -103,26 +104,3 @@ def _shard(text: str | None) -> tuple[int, int] | None:
     if not found or not int(found[1]) < int(found[2]):
         raise InputError(f"--shard {text}: expected i/n with i from 0 to n-1, for example 0/10.")
     return int(found[1]), int(found[2])
-
-
-@contextlib.contextmanager
-def _opened(config: SimulateModel) -> Iterator[tuple[Simulator, Prior]]:
-    """The simulator, on what it was asked to run on, and the prior."""
-    from antidrome.core.executor import open_executor
-    from antidrome.mechanism.loading import load_model
-    from antidrome.mechanism.simulate.adapt import as_simulator
-    from antidrome.mechanism.simulate.python_simulator import PythonSimulator
-
-    model = load_model(config.model)
-    simulator = as_simulator(model.simulator, parameter_names=model.prior.names)
-    with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(open_executor(cluster=config.cluster))
-        wanted = {"timeout_s": config.timeout_s, "n_processes": config.processes, "executor": executor}
-        settings = {name: value for name, value in wanted.items() if value is not None}
-        if settings and (simulator is model.simulator or not isinstance(simulator, PythonSimulator)):
-            raise InputError(f"{', '.join(settings)}: only for simulators that are Python functions.")
-        if settings:
-            simulator = as_simulator(model.simulator, parameter_names=model.prior.names, **settings)
-        if isinstance(simulator, PythonSimulator):
-            stack.enter_context(simulator)
-        yield simulator, model.prior

@@ -27,7 +27,7 @@ def arviz_groups(
     simulated
         Prior draws (m, parameter) and their features (m, k), for the groups prior and prior_predictive.
     predicted
-        Features simulated at the posterior samples, (n, k), for posterior_predictive.
+        Features of simulations at posterior samples, (m, k), for posterior_predictive.
     """
     density = posterior.density()
     theta = density.sample(n, seed=seed).values

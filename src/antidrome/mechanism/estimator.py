@@ -142,8 +142,9 @@ class SNPE(Estimator):
 
         Returns
         -------
-        self, with `posterior_`, `rounds_` (Dataset over rounds), `simulations_`, `failures_`, `curves_`,
-        `diagnosis_` (None if too few simulations can be judged by), `notes_`.
+        self, with `posterior_`, `posteriors_` (after each round; those before the last serve as proposals and are
+        trained briefly), `rounds_` (Dataset over rounds), `simulations_`, `failures_`, `curves_`, `diagnosis_` (None if
+        too few simulations can be judged by), `predicted_` (features of simulations at the posterior), `notes_`.
 
         Raises
         ------
@@ -176,10 +177,11 @@ class SNPE(Estimator):
             progress=progress,
             on_round=on_round,
         )
-        self.posterior_, self.simulations_ = result.posterior, result.progress.simulations
-        self.rounds_, self.failures_ = _table(result.posterior.reports), result.failures
+        self.posteriors_, self.posterior_ = result.posteriors, result.posteriors[-1]
+        self.simulations_, self.predicted_ = result.progress.simulations, result.predicted
+        self.rounds_, self.failures_ = _table(self.posterior_.reports), result.failures
         self.diagnosis_ = result.diagnosis
-        self.curves_, self.notes_ = tuple(result.progress.curves), result.posterior.notes
+        self.curves_, self.notes_ = tuple(result.progress.curves), self.posterior_.notes
         return self
 
     def sample(self, n: int = 1000, *, seed: int = 0) -> xr.DataArray:
@@ -203,7 +205,7 @@ class SNPE(Estimator):
         return self._fitted().conditional(values)
 
     def to_arviz(self, n: int = 4000, *, seed: int = 0) -> Any:
-        """The posterior with prior, prior predictive, observed data and sample statistics, for ArviZ."""
+        """The posterior with prior, predictions of both, observed data and sample statistics, for ArviZ."""
         from antidrome.mechanism.arviz import arviz_groups, to_arviz
 
         posterior, simulated = self._fitted(), None
@@ -211,7 +213,8 @@ class SNPE(Estimator):
             first = (self.simulations_.round == 0) & self.simulations_.valid
             theta = posterior.prior.from_unconstrained(self.simulations_.u[first])
             simulated = (theta, self.simulations_.features[first])
-        return to_arviz(arviz_groups(posterior, n, seed, simulated=simulated))
+        predicted = getattr(self, "predicted_", None)
+        return to_arviz(arviz_groups(posterior, n, seed, simulated=simulated, predicted=predicted))
 
     def save(self, path: str | Path) -> None:
         """Write the posterior as one `.safetensors` file; `load` or `Posterior.load` opens it."""

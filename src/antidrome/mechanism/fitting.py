@@ -74,9 +74,10 @@ class FitSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """What came of a fit."""
+    """What came of a fit: the posteriors of all rounds, and the features (n, k) of valid simulations at the last."""
 
-    posterior: Posterior
+    posteriors: tuple[Posterior, ...]
+    predicted: np.ndarray | None
     progress: Progress
     failures: tuple[Failure, ...]
     diagnosis: Diagnosis | None
@@ -113,9 +114,11 @@ def fit_posterior(
                 keep=keeper.keep,
                 tell=keeper.tell,
             )
-        posterior = _posterior(problem, result, settings, runner)
-        diagnosis = _diagnosis(posterior, problem, result, settings, checkpoint) if settings.diagnose else None
-        return Fit(posterior, result, tuple(runner.failures), diagnosis)
+        posteriors = tuple(_posterior(problem, result, settings, runner, r) for r in range(settings.plan.rounds))
+        diagnosis = predicted = None
+        if settings.diagnose:
+            diagnosis, predicted = _diagnosis(posteriors[-1], problem, result, settings, checkpoint)
+        return Fit(posteriors, predicted, result, tuple(runner.failures), diagnosis)
 
 
 class _Keeper:
@@ -165,20 +168,21 @@ def _for_recorded(settings: FitSettings, recorded: Recorded) -> FitSettings:
 
 def _diagnosis(
     posterior: Posterior, problem: Problem, result: Progress, settings: FitSettings, folder: Path | None
-) -> Diagnosis | None:
+) -> tuple[Diagnosis | None, np.ndarray | None]:
     """Calibration on what was kept out of training, and simulations at the posterior; None if too little is there."""
     weights, held_out = weigh_for_judgement(problem, settings.plan, result, settings.seed)
     if np.sum(weights > 1e-6 * weights.max(initial=0.0)) < FEWEST:
-        return None
+        return None, None
     if folder is not None:
         keep_for_judgement(folder, result.simulations, weights, held_out)
-    predictive = None
+    predictive = predicted = None
     if settings.predictive and problem.first is None:
         theta = posterior.sample(settings.predictive, seed=fold_in(settings.seed, "mechanism/predictive")).values
         features, valid = problem.run(theta, settings.plan.rounds)
         predictive = predictive_check(problem.observation, features, valid, posterior.feature_names)
+        predicted = features[valid]
     simulations = result.simulations
-    return diagnose(
+    diagnosis = diagnose(
         posterior,
         simulations.u,
         simulations.features,
@@ -187,12 +191,17 @@ def _diagnosis(
         predictive=predictive,
         seed=settings.seed,
     )
+    return diagnosis, predicted
 
 
-def _posterior(problem: Problem, result: Progress, settings: FitSettings, runner: Runner | Recorded) -> Posterior:
+def _posterior(
+    problem: Problem, result: Progress, settings: FitSettings, runner: Runner | Recorded, r: int
+) -> Posterior:
+    """The posterior after round `r`; what is to be noted is noted with the last."""
+    last = r == settings.plan.rounds - 1
     architecture = _architecture(problem, result, settings.plan.density)
     return Posterior(
-        TrainedDensity(result.networks[-1], result.scalings[-1]),
+        TrainedDensity(result.networks[r], result.scalings[r]),
         architecture,
         problem.prior,
         problem.observation,
@@ -202,8 +211,8 @@ def _posterior(problem: Problem, result: Progress, settings: FitSettings, runner
         settings.method,
         settings.seed,
         settings.weight_samples,
-        tuple(result.reports),
-        tuple(_notes(problem, result, runner.feature_names)),
+        tuple(result.reports[: r + 1]),
+        tuple(_notes(problem, result, runner.feature_names)) if last else (),
     )
 
 

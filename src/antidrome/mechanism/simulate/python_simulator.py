@@ -84,6 +84,8 @@ class PythonSimulator:
             raise InputError(f"The simulator is a {type(function).__name__}; expected a function.")
         if timeout_s is not None and not timeout_s > 0:
             raise InputError(f"timeout_s is {timeout_s}; expected a number of seconds above 0.")
+        self._given = {name: value for name, value in locals().items() if name not in ("self", "function")}
+        self.function = function
         self.call = Call(function, features, tuple(parameter_names), factory)
         self.batched, self.missing, self.executor = batched, missing, executor
         self.n_processes = (os.cpu_count() or 1) if n_processes is None else n_processes
@@ -94,6 +96,14 @@ class PythonSimulator:
         self._runner: Runner | None = None
         self._finalizer: Callable[[], Any] | None = None
         self._lock = threading.Lock()
+
+    def changed(
+        self, *, timeout_s: float | None = None, n_processes: int | None = None, executor: Executor | None = None
+    ) -> PythonSimulator:
+        """The same simulator with another time limit, number of processes, or place; None leaves each as it is."""
+        wanted = {"timeout_s": timeout_s, "n_processes": n_processes, "executor": executor}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        return PythonSimulator(self.function, **(self._given | given)) if given else self
 
     @property
     def feature_names(self) -> tuple[str, ...]:
