@@ -1,26 +1,56 @@
-"""What a run would do, before it does it: sizes, time and memory, from the recordings' headers."""
+"""What a run would do, before it does it: sizes, time and memory, from the recordings' headers and measured costs."""
 
+import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from antidrome.pipeline.cache import IN_MEMORY_VALUES
 from antidrome.pipeline.config import RunConfig
 from antidrome.pipeline.demo import demo_sessions
 from antidrome.pipeline.infer import BLOCK_VALUES
 from antidrome.pipeline.sessions import Session, read_sessions
 from antidrome.pipeline.stages.dimension import MAX_POINTS
 
-INFERENCE_S = 8e-6
-"""Seconds for each frame of each neuron, reading and writing included, on one core of 2020."""
-DIMENSION_S = 1.5e-10
-"""Seconds for each product in the distances between points; about 30 passes over all pairs of points."""
-DYNAMICS_S = 1.5e-7
-"""Seconds for each bin of each neuron, all candidates on held-out pairs together."""
-START_GB = 0.7
-"""Resident memory of the process before any data: Python, JAX, the network."""
-BLOCK_BYTES = 200
-"""Bytes for each frame of each neuron of a block that is inferred."""
+COSTS = files("antidrome.pipeline") / "costs.json"
+"""Core seconds and gigabytes of each stage: a fixed part and a slope, measured by ``benchmarks/load.py --costs``."""
+N_RESULTS = 6
+"""Arrays (time, neuron) of a spikes result: trace, three of spikes, their SD and probability."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much work a stage is, in the units that its time and its memory grow with.
+
+    Attributes
+    ----------
+    steps
+        Spikes: frames × neurons. Dynamics: bins × neurons. Dimension: products in the distances between points.
+    held
+        Values in memory together: of a block that is inferred, or of the binned sessions.
+    """
+
+    steps: float
+    held: float
+
+
+def work_of(
+    sizes: Sequence[tuple[int, int]], frame_rate_hz: float | Sequence[float], bin_s: float = RunConfig.bin_s
+) -> dict[str, Work]:
+    """The work of each stage for sessions of these sizes (frames, neurons)."""
+    rates = [frame_rate_hz] * len(sizes) if isinstance(frame_rate_hz, int | float) else list(frame_rate_hz)
+    values = sum(frames * neurons for frames, neurons in sizes)
+    binned = [(frames / rate / bin_s, neurons) for (frames, neurons), rate in zip(sizes, rates, strict=True)]
+    in_bins = sum(bins * neurons for bins, neurons in binned)
+    products = sum(min(MAX_POINTS, bins) ** 2 * neurons for bins, neurons in binned)
+    return {
+        "spikes": Work(values, min(BLOCK_VALUES, values)),
+        "dynamics": Work(in_bins, in_bins),
+        "dimension": Work(products, max(bins * neurons for bins, neurons in binned)),
+    }
 
 
 def plan(paths: Sequence[str | os.PathLike[str]], config: RunConfig | None = None) -> dict[str, Any]:
@@ -34,8 +64,8 @@ def plan(paths: Sequence[str | os.PathLike[str]], config: RunConfig | None = Non
     Returns
     -------
     dict
-        ``sessions`` (name, neurons, frames, frame rate, findings), ``seconds`` of each stage, ``memory_gb`` and
-        ``disk_gb``. Times are rough: within a factor of three on a machine of today.
+        ``sessions`` (name, neurons, frames, frame rate, findings), ``seconds`` of each stage, ``memory_gb``,
+        ``disk_gb``, and ``measured_on``, the machine whose speed the times are those of.
 
     Raises
     ------
@@ -44,29 +74,34 @@ def plan(paths: Sequence[str | os.PathLike[str]], config: RunConfig | None = Non
     """
     config = config or RunConfig()
     sessions = read_sessions(paths, config) if paths else demo_sessions(config)
+    costs = json.loads(COSTS.read_text("utf-8"))
     sizes = [(s.recording.sizes["time"], s.recording.sizes["neuron"]) for s in sessions]
+    work = work_of(sizes, [float(s.recording.attrs["frame_rate_hz"]) for s in sessions], config.bin_s)
+    wanted = [name for name in work if name in config.stages]
+    seconds = {name: _at(costs["core_seconds"][name], work[name].steps) for name in wanted}
+    memory = [_at(costs["memory_gb"][name], work[name].held) for name in wanted]
     values = sum(frames * neurons for frames, neurons in sizes)
-    binned = [(int(_duration(s) / config.bin_s), n) for s, (_, n) in zip(sessions, sizes, strict=True)]
-    in_bins = sum(bins * neurons for bins, neurons in binned)
-    seconds = {"spikes": INFERENCE_S * values}
-    memory = [START_GB + 1e-9 * BLOCK_BYTES * min(BLOCK_VALUES, values) + 1e-9 * 4 * max(f * n for f, n in sizes)]
-    if "dynamics" in config.stages:
-        seconds["dynamics"] = 5 + DYNAMICS_S * in_bins
-        memory.append(START_GB + 1e-9 * 12 * in_bins)
-    if "dimension" in config.stages:
-        pairs = sum(min(MAX_POINTS, bins) ** 2 * neurons for bins, neurons in binned)
-        seconds["dimension"] = 3 + DIMENSION_S * 30 * pairs
-        memory.append(START_GB + 1e-9 * 24 * max(bins * neurons for bins, neurons in binned))
     return {
         "sessions": [_described(session) for session in sessions],
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
-        "memory_gb": round(max(memory), 2),
-        "disk_gb": round(1e-9 * 4 * 6 * values, 3),
+        "memory_gb": round(max(memory) + 1e-9 * _held_whole(sessions), 2),
+        "disk_gb": round(1e-9 * 4 * N_RESULTS * values, 3),
+        "measured_on": costs["machine"]["processor"],
     }
 
 
-def _duration(session: Session) -> float:
-    return session.recording.sizes["time"] / float(session.recording.attrs["frame_rate_hz"])
+def _at(cost: dict[str, float], amount: float) -> float:
+    return cost["fixed"] + cost["slope"] * amount
+
+
+def _held_whole(sessions: Sequence[Session]) -> int:
+    """Bytes of the recordings and results that stay in memory from beginning to end: those that are small."""
+    total = 0
+    for session in sessions:
+        recording = session.recording
+        total += 0 if recording.chunks is not None else recording.nbytes
+        total += 4 * N_RESULTS * recording.size if N_RESULTS * recording.size <= IN_MEMORY_VALUES else 0
+    return total
 
 
 def _described(session: Session) -> dict[str, Any]:

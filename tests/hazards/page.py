@@ -1,0 +1,74 @@
+"""The page on what was tried to break Antidrome, written from what happens: ``python tests/hazards/page.py``."""
+
+import ast
+import importlib.util
+import tempfile
+import tomllib
+from pathlib import Path
+
+from antidrome.errors import AntidromeError
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PAGE = ROOT / "docs" / "what_was_tried.md"
+HEAD = """# What was tried to break it
+
+Bad inputs, each given to Antidrome as you would give it, with the words that come back; then faults, injected by tests
+in the middle of work. The page is written by the tests, which fail when anything else happens
+(`python tests/hazards/page.py`).
+"""
+
+
+def load_cases():
+    """The table of bad inputs: what was tried to (group, function)."""
+    spec = importlib.util.spec_from_file_location("hazard_cases", HERE / "cases.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.CASES
+
+
+def outcome(function, folder):
+    """What came of a case, in words; an error that is not Antidrome's own goes through."""
+    try:
+        said = function(folder)
+    except AntidromeError as error:
+        said = f"refused: {error}"
+    assert said, "a case must end in an error or in words"
+    return said.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "").replace(str(folder), "folder")
+
+
+def row(tried, said):
+    """A line of the table."""
+    return f"| {tried} | {' '.join(said.split()).replace('|', '/').replace('<', '&lt;').replace('*', chr(92) + '*')} |"
+
+
+def faults():
+    """The injected faults: what was tried, what happened, which test holds it."""
+    return tomllib.loads((HERE / "faults.toml").read_text("utf-8"))["fault"]
+
+
+def test_exists(name):
+    """Whether a test ``path::function`` is there."""
+    path, function = name.split("::")
+    if not (ROOT / path).exists():
+        return False
+    tree = ast.parse((ROOT / path).read_text("utf-8"))
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in ast.walk(tree))
+
+
+def page():
+    """The whole page."""
+    lines, last = [HEAD, "## Bad inputs"], None
+    for tried, (group, function) in load_cases().items():
+        if group != last:
+            lines += ["", f"### {group}", "", "| tried | what happened |", "|---|---|"]
+            last = group
+        with tempfile.TemporaryDirectory() as folder:
+            lines.append(row(tried, outcome(function, Path(folder))))
+    lines += ["", "## Faults injected", "", "| fault | what happens | held to it by |", "|---|---|---|"]
+    lines += [f"| {one['tried']} | {one['happened']} | `{one['test'].replace('::', ' ')}` |" for one in faults()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
