@@ -41,10 +41,10 @@ def test_effective_size_counts_equal_weights() -> None:
     assert largest_share(np.array([1.0, 3.0])) == 0.75
 
 
-def test_distance_leaves_out_what_is_missing_on_either_side() -> None:
-    x = np.array([[1.0, 5.0, np.nan], [np.nan, 9.0, np.nan], [0.0, 3.0, 4.0]])
+def test_gaps_that_the_observation_has_too_are_near_and_others_far() -> None:
+    x = np.array([[1.0, np.nan, 2.0], [1.0, 9.0, 2.0], [np.nan, np.nan, 2.0], [np.nan, 0.0, np.nan]])
     found = distances(x, np.array([0.0, np.nan, 0.0]))
-    np.testing.assert_allclose(found, [1.0, np.inf, np.sqrt(8)])
+    np.testing.assert_allclose(found, np.sqrt(np.array([1 + 0 + 4, 1 + 2 + 4, 2 + 0 + 4, 2 + 2 + 2]) / 3))
 
 
 @pytest.mark.parametrize("shape", ["gaussian", "uniform", "epanechnikov", "tricube"])

@@ -104,18 +104,23 @@ def _opened(config: Fit) -> Iterator[tuple[LoadedModel, Any, RecordedCell | None
     from antidrome.mechanism.loading import LoadedModel, read_observation
     from antidrome.mechanism.simulate.store import read_simulations
 
+    settings = {"timeout_s": config.timeout_s, "processes": config.processes, "cluster": config.cluster}
     given = {"sweep": config.sweep, "area-cm2": config.area_cm2, "junction-potential-mv": config.junction_potential_mv}
     if config.observation.is_file() and config.model.startswith("hodgkin_huxley"):
         from antidrome.recordings.current_clamp import holds_voltage
 
         if holds_voltage(config.observation):
+            if config.recorded is not None or any(value is not None for value in settings.values()):
+                raise InputError(
+                    "--recorded, --timeout-s, --processes and --cluster: not for a current-clamp recording, whose own"
+                    " stimulus is simulated here."
+                )
             cell = _recorded(config)
             yield LoadedModel(cell.simulator, cell.prior), cell.observation, cell
             return
     named = [f"--{name}" for name, value in given.items() if value is not None]
     if named:
         raise InputError(f"{', '.join(named)}: only for current-clamp recordings and hodgkin_huxley_8.")
-    settings = {"timeout_s": config.timeout_s, "processes": config.processes, "cluster": config.cluster}
     with opened_model(config.model, **settings) as model:
         if config.recorded is not None:
             model = LoadedModel(read_simulations(config.recorded), model.prior)

@@ -13,6 +13,8 @@ from scipy.special import logsumexp
 
 from antidrome.errors import InputError
 
+UNRELATED = 2.0
+"""Mean squared difference of two independent values of variance 1."""
 KernelShape = Literal["none", "gaussian", "uniform", "epanechnikov", "tricube"]
 
 
@@ -85,12 +87,14 @@ def largest_share(weights: np.ndarray) -> float:
 
 
 def distances(scaled: np.ndarray, scaled_observation: np.ndarray) -> np.ndarray:
-    """Root mean square distance of scaled features (n, k) to the observation (k,), over what both have; infinite
-    where they share nothing."""
-    both = ~np.isnan(scaled) & ~np.isnan(scaled_observation)
-    squared = np.where(both, np.square(np.nan_to_num(scaled) - np.nan_to_num(scaled_observation)), 0.0)
-    n_shared = both.sum(axis=1)
-    return np.sqrt(np.where(n_shared > 0, squared.sum(axis=1) / np.maximum(n_shared, 1), np.inf))
+    """Root mean square distance of scaled features (n, k) to the observation (k,), (n,).
+
+    What is missing in both is equal; what is missing in one of them is as far apart as two simulations drawn at random
+    are on average, so that simulations with the observation's own gaps are near.
+    """
+    missing, gaps = np.isnan(scaled), np.isnan(scaled_observation)
+    squared = np.square(np.nan_to_num(scaled) - np.nan_to_num(scaled_observation))
+    return np.sqrt(np.where(missing | gaps, UNRELATED * (missing != gaps), squared).mean(axis=1))
 
 
 def kernel_weights(
