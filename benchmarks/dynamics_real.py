@@ -32,7 +32,7 @@ from benchmarks.harness import data_folder, finish, options, show
 
 BIN_FRAMES = 10
 KEPT_SHARE = 0.6
-ORDERS = {"worm": (2, 3, 4, 6, 8, 12), "mouse": (4, 8, 12, 20, 28)}
+ORDERS = {"worm": (2, 3, 4, 6, 8, 12), "mouse": (4, 8, 12, 20)}
 LAGS = range(6)
 EM_ITERATIONS = 15
 

@@ -71,3 +71,18 @@ def test_stretches_are_those_of_the_sessions(rng):
     values = rng.standard_normal((20, 3))
     population = ad.dynamics.as_population({"a": values, "b": values}, segments={"b": [(0, 8), (10, 15)]})
     assert stretch_lengths(population) == [20, 8, 5]
+
+
+def test_dimensions_too_many_do_not_spoil_the_dynamics():
+    """Fitted with twice as many dimensions as it has, a population keeps its time constants and can be forecast."""
+    truth = simulate(60, 3, 2000, seed=1, eigenvalue_range=(0.95, 0.98))
+    settings = {"shrinkage": 0.0, "zero_lag": "never", "private_noise": "white", "n_starts": 1, "max_iterations": 30}
+    model = ad.StitchedLDS(6, seed=1, **settings).fit(truth.activity[:1500], progress=False)
+    slowest = float(model.dynamics_table()["time_constant_frames"].max())
+    assert 0.5 < slowest / (-1 / np.log(0.98)) < 2
+    error = energy = 0.0
+    for stop in range(1500, 1980, 40):
+        guess = model.forecast(truth.activity[stop - 300 : stop], 3)["mean"].values[2] - truth.offset
+        signal = truth.latents[stop + 2] @ truth.loadings.T
+        error, energy = error + ((guess - signal) ** 2).sum(), energy + (signal**2).sum()
+    assert 1 - error / energy > 0.5

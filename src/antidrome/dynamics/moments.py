@@ -51,9 +51,6 @@ class SessionMoments(Protocol):
     def mix(self, cache: Any, mixing: np.ndarray) -> np.ndarray:
         """Σ_s (Λ_s C X_sᵀ + Λ_sᵀ C X_s), (neuron, latent); `mixing` (lag, latent, latent) with weights in it."""
 
-    def squares(self) -> np.ndarray:
-        """(lag,) sum of squares of all entries of Λ_s, hollow at lag 0."""
-
     def pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Λ_0 between some of the neurons and some others (positions in `rows`), (first, second)."""
 
@@ -93,10 +90,6 @@ class DenseMoments:
         n_lags, n_neurons, _ = self.covariance.shape
         stacked = (loadings @ mixing).reshape(n_lags * n_neurons, -1).astype(self.covariance.dtype, copy=False)
         return result + self.covariance.reshape(n_lags * n_neurons, n_neurons).T @ stacked
-
-    def squares(self) -> np.ndarray:
-        """See `SessionMoments`."""
-        return np.einsum("sij,sij->s", self.covariance, self.covariance).astype(float)
 
     def pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """See `SessionMoments`."""
@@ -154,13 +147,6 @@ class SketchedMoments:
         mixed += np.einsum("srq,ra,sab->qb", self.core, inner, mixing, optimize=True)
         result = (self.basis @ mixed.astype(self.basis.dtype)).astype(float, copy=False)
         return result - diagonal[:, None] * (loadings @ (mixing[0] + mixing[0].T))
-
-    def squares(self) -> np.ndarray:
-        """See `SessionMoments`."""
-        gram = (self.basis.T @ self.basis).astype(float)
-        result = np.einsum("sab,sab->s", gram @ self.core @ gram, self.core)
-        result[0] -= (self.core_diagonal**2).sum()
-        return result
 
     def pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """See `SessionMoments`."""
@@ -224,20 +210,6 @@ class StreamedMoments:
         result = self._narrowed(self.data.back_project(mixture))
         return result - self._raw_variance[:, None] * (loadings @ (mixing[0] + mixing[0].T))
 
-    def squares(self) -> np.ndarray:
-        """See `SessionMoments`: by the Gram matrix over time, Σ_ij (Λ_s)²_ij = Σ_tu K(t, u) K(t + s, u + s)."""
-        segment = self.data.session.segment
-        gram = self._gram()
-        result = np.zeros(len(self.lags))
-        for i, lag in enumerate(self.lags):
-            n = len(gram) - lag
-            same = (segment[lag:] == segment[:n]) & (segment[:n] >= 0) if n > 0 else np.zeros(0, bool)
-            if n > 0:
-                early, late = gram[:n, :n][np.ix_(same, same)], gram[lag:, lag:][np.ix_(same, same)]
-                result[i] = (early * late).sum() / self._divisor[i] ** 2
-        result[0] -= (self._raw_variance**2).sum()
-        return result
-
     def pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """See `SessionMoments`."""
         chosen = np.zeros((len(self.rows), len(first)))
@@ -273,15 +245,6 @@ class StreamedMoments:
 
     def _narrowed(self, values: np.ndarray) -> np.ndarray:
         return values if self.keep is None else values[self.keep]
-
-    def _gram(self) -> np.ndarray:
-        n_frames = self.data.shape[0]
-        gram = np.zeros((n_frames, n_frames))
-        keep = slice(None) if self.keep is None else self.keep
-        for frames, _, block in self.data.blocks():
-            for others, _, other in self.data.blocks():
-                gram[frames, others] = block[:, keep] @ other[:, keep].T
-        return gram
 
 
 def dense_moments(data: SessionData, lags: LagSet) -> DenseMoments:

@@ -17,6 +17,7 @@ from antidrome.dynamics.objective import linear_gradient, powers
 from antidrome.errors import InputError
 
 LARGEST_GAIN = 1 - 1e-6
+LARGEST_NORM = 1.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,10 @@ def dynamics_of(
 ) -> np.ndarray:
     """A that fits X_s ≈ Aˢ Π over all lags, with ‖Π^−½ A Π^½‖ < 1, whatever the gaps between the lags.
 
+    Directions whose lagged covariances are more than Π allows are noise (dimensions beyond those of the population have
+    next to no variance, and any covariance is large beside it). They are left out of the fit, where they would spoil
+    the others, and move by themselves.
+
     Parameters
     ----------
     latent, lags
@@ -77,10 +82,34 @@ def dynamics_of(
     if not positive:
         raise InputError("Dynamics need at least one positive lag; the lags are only (0,).")
     values, vectors = linalg.eigh(stationary)
+    values, vectors = values[::-1], vectors[:, ::-1]
     root, inverse = vectors * np.sqrt(values), vectors / np.sqrt(values)
     whitened = np.array([inverse.T @ x @ inverse for lag, x in zip(lags, latent, strict=True) if lag > 0])
+    kept = _supported(whitened)
+    result = np.diag(_alone(np.diagonal(whitened[0]), positive[0]))
+    result[np.ix_(kept, kept)] = _contracting(whitened[:, kept[:, None], kept], positive, n_iterations)
+    return root @ result @ inverse.T
+
+
+def _supported(whitened: np.ndarray) -> np.ndarray:
+    """Directions, from the strongest on, among which all whitened covariances keep near the norm of a contraction."""
+    kept = [0]
+    for a in range(1, whitened.shape[-1]):
+        trial = [*kept, a]
+        if linalg.norm(whitened[:, trial][:, :, trial], 2, axis=(1, 2)).max() <= LARGEST_NORM:
+            kept = trial
+    return np.array(kept)
+
+
+def _alone(correlation: np.ndarray, lag: int) -> np.ndarray:
+    """Autoregression of single directions, from their correlations at a lag; none lasts for more than ten frames."""
+    return np.clip(np.sign(correlation) * np.abs(correlation) ** (1 / lag), -0.9, 0.9)
+
+
+def _contracting(whitened: np.ndarray, positive: tuple[int, ...], n_iterations: int) -> np.ndarray:
+    """The contraction whose powers fit whitened covariances (lag, latent, latent) best."""
     start = _first_guess(whitened, positive)
-    identity = np.eye(len(stationary))
+    identity = np.eye(whitened.shape[-1])
 
     def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
         a = flat.reshape(identity.shape)
@@ -97,7 +126,7 @@ def dynamics_of(
         if not function(candidate.ravel())[0] < function(best.ravel())[0] - 1e-12:
             break
         best = candidate
-    return root @ best @ inverse.T
+    return best
 
 
 def innovation_of(dynamics: np.ndarray, stationary: np.ndarray) -> np.ndarray:
