@@ -11,7 +11,8 @@ models from the traces (wake). `--vimco STEPS` adds the paper's recipe for Ex1: 
 
     python -m benchmarks.spikes_unsupervised [--quick] [--json FILE] [--seed N] [--only ex1|ex2] [--vimco STEPS]
 
-With `--checkpoint FOLDER` an interrupted run goes on, and what is finished is not run again.
+With `--checkpoint FOLDER` an interrupted run goes on, and what is finished is not run again; minutes are those of all
+runs together.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def run(
     if finished and finished.exists():
         return json.loads(finished.read_text())
     rows = train_rows(data, n_cells)
-    started = time.time()
+    started = time.time() - spent_before(checkpoint)
     traces, cell = data.traces[rows], data.cell[rows]
     calibration = prepare(autocalibrate(traces, FRAME_RATE_HZ, cell, drift=False))
     fitted = fit(
@@ -142,6 +143,19 @@ def run(
     if finished:
         finished.write_text(json.dumps(out))
     return out
+
+
+def spent_before(folder: Path | None) -> float:
+    """Seconds that interrupted runs took up to their last checkpoint; what came after it is done again."""
+    if folder is None:
+        return 0.0
+    folder.mkdir(parents=True, exist_ok=True)
+    file, now = folder / "clock.json", time.time()
+    clock = json.loads(file.read_text()) if file.exists() else {"spent": 0.0, "started": now}
+    saved = [path.stat().st_mtime for path in folder.glob("*.safetensors")]
+    clock["spent"] += max(0.0, max(saved, default=0.0) - clock["started"])
+    file.write_text(json.dumps({**clock, "started": now}))
+    return clock["spent"]
 
 
 def unseen(
