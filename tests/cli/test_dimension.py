@@ -71,3 +71,15 @@ def test_a_population_with_its_controls(rng, tmp_path, capsys) -> None:
     assert "Dependence on the number of neurons" in page.read_text("utf-8")
     with xr.open_dataset(tmp_path / "result.nc", engine="h5netcdf") as result:
         assert "dimension_by_neurons" in result
+
+
+def test_bins_for_sparse_spikes_and_options_that_do_not_belong(rng, tmp_path, capsys) -> None:
+    latents = np.cumsum(rng.standard_normal((400, 2)), axis=0)
+    np.save(tmp_path / "traces.npy", latents @ rng.standard_normal((2, 8)) + rng.standard_normal((400, 8)))
+    command = ["dimension", str(tmp_path / "traces.npy")]
+    assert main([*command, "--population", "--bin-frames", "2"]) == 0
+    assert "200 points and 8 neurons" in " ".join(capsys.readouterr().out.split())
+    assert main([*command, "--population", "--metric", "cosine", "--drop-missing"]) == 2
+    assert "--metric, --drop-missing: no option for --population" in " ".join(capsys.readouterr().err.split())
+    assert main([*command, "--bin-frames", "2"]) == 2
+    assert "--bin-frames: no option for points" in " ".join(capsys.readouterr().err.split())

@@ -1,11 +1,15 @@
 """``antidrome dimension layers``: files of networks and data, as typed."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import xarray as xr
 
+import antidrome.core.executor as executor
+import antidrome.dimension.engines as engines
 from antidrome.cli.app import main
 
 torch = pytest.importorskip("torch")
@@ -46,6 +50,25 @@ def test_a_table_and_a_file(folder, capsys) -> None:
         assert list(found["network"].values) == ["net"]
     assert main([*command, "-o", "out.nc"]) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_cluster_searches(folder, monkeypatch) -> None:
+    asked = []
+
+    @contextmanager
+    def opened(*, cluster):
+        asked.append(cluster)
+        with ThreadPoolExecutor(1) as pool:
+            yield pool
+
+    monkeypatch.setattr(executor, "open_executor", opened)
+    monkeypatch.setattr(
+        engines, "map_tasks", lambda *a, **k: asked.append(k["executor"]) or executor.map_tasks(*a, **k)
+    )
+    command = ["dimension", "layers", "--network", "net.safetensors", *MAKE, "--data", "data.npy", "--at", "0"]
+    assert main([*command, "--cluster", "tcp://node-1:8786"]) == 0
+    assert asked[0] == "tcp://node-1:8786"
+    assert isinstance(asked[1], ThreadPoolExecutor)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Neighbours are exact whatever the points are like: compared with all differences in float64 (or exact fractions)."""
 
+import os
+import signal
 from fractions import Fraction
 
 import dask.array as da
@@ -11,8 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
+import antidrome.dimension.boxes as boxes
+import antidrome.dimension.certificate as certificate
+import antidrome.dimension.engines as engines
 import antidrome.dimension.products as products
-from antidrome.core.executor import process_pool
+import antidrome.dimension.squares as squares
+from antidrome.core.executor import cluster_executor, process_pool
 from antidrome.dimension.graph import nearest_neighbours
 from antidrome.errors import InputError
 
@@ -90,7 +96,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(products, "BAND_ROWS", 32)
     monkeypatch.setattr(products, "SEGMENT_COLUMNS", 48)
     monkeypatch.setattr(products, "TILE_ROWS", 96)
-    monkeypatch.setattr(products, "CHUNK", 16)
+    monkeypatch.setattr(squares, "CHUNK", 16)
 
 
 @pytest.mark.parametrize("n", [97, 128, 255, 256, 301])
@@ -169,6 +175,10 @@ def test_from_disk_in_column_chunks(rng, tmp_path, small_blocks, monkeypatch) ->
     points = clusters(rng, 200, 70).astype(np.float32)
     np.save(tmp_path / "points.npy", np.vstack([points, points[:7]]))
     mapped = np.load(tmp_path / "points.npy", mmap_mode="r")
+    monkeypatch.setattr(certificate, "READ_NUMBERS", 2000)
+    monkeypatch.setattr(certificate, "CACHED_NUMBERS", 64)
+    monkeypatch.setattr(certificate, "CACHED_COLUMNS", 16)
+    monkeypatch.setattr(certificate, "THREADED_NUMBERS", 1)
     np.testing.assert_allclose(found(mapped)["distance"], plain(mapped, 2), rtol=1e-12)
 
 
@@ -269,3 +279,81 @@ def test_every_way_through_the_products_is_exact(n, d, rng) -> None:
     if distance is None:
         distance = np.stack([np.sqrt(((points - points[row]) ** 2).sum(axis=1)) for row in rows])
     np.testing.assert_allclose(found["distance"].values[rows], np.sort(distance, axis=1)[:, 1:4], rtol=1e-12)
+
+
+@pytest.fixture
+def small_boxes(monkeypatch):
+    """Boxes of a few points, used whatever the share of pairs that they save."""
+    small = {"FROM_POINTS": 1, "BOX_POINTS": 16, "FIRST_BOXES": 4, "BOXES_AT_A_TIME": 3, "WORTH": 2.0}
+    small |= {"ROWS_AT_A_TIME": 50, "COLUMNS_AT_A_TIME": 2}
+    for name, value in small.items():
+        monkeypatch.setattr(boxes, name, value)
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTILE if "clusters" not in name])
+def test_boxes_leave_out_no_neighbour(name, small_boxes, monkeypatch, rng) -> None:
+    used = []
+    monkeypatch.setattr(products, "near_candidates", lambda *given_: used.append(1) or boxes.near_candidates(*given_))
+    points = HOSTILE[name](rng).astype(np.float32)
+    np.testing.assert_allclose(found(points, 3, engine="products")["distance"], plain(points, 3), rtol=1e-12)
+    assert used or name == "near-duplicates"
+
+
+def test_boxes_with_ties_and_copies(small_boxes, rng) -> None:
+    points = rng.integers(0, 4, (900, 6)).astype(np.float32)
+    graph = found(points, 5, engine="products")
+    np.testing.assert_allclose(graph["distance"], plain(points, 5), rtol=1e-12)
+
+
+def test_boxes_are_small_and_given_up_where_points_are_in_all_of_them(small_boxes, monkeypatch, rng) -> None:
+    right = np.hstack([rng.random((3000, 2)), np.ones((3000, 1)), np.zeros((3000, 1))]).astype(np.float32)
+    right[:, -1] = (right[:, :2] ** 2).sum(axis=1)
+    parts = boxes.split(right[:, :2])
+    assert np.diff(parts.edges).max() <= 16
+    assert sorted(parts.order) == list(range(3000))
+    candidates = boxes.Candidates(3000, 4, np.float32)
+    assert boxes._meet_nearest(right[parts.order], parts, candidates, 7)[0] == 7
+    assert boxes._share_to_meet(right[parts.order], parts, candidates, 7) < 0.1
+    monkeypatch.setattr(boxes, "WORTH", 0.0)
+    assert boxes.near_candidates(right, 4, lambda _: None) is None
+
+
+def test_points_that_differ_in_few_bits_are_no_copies(rng) -> None:
+    points = np.repeat(rng.integers(0, 2**20, (40, 8)).astype(np.float64), 2, axis=0)
+    points[1::2, 3] += 2.0**-20
+    points[7] = points[6]
+    assert found(points)["copies"].values.tolist() == [1] * 6 + [2, 2] + [1] * 72
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_worker_finds_the_same_neighbours(monkeypatch, rng) -> None:
+    """A real cluster of processes; one is killed in the middle of the search."""
+    from distributed import LocalCluster
+
+    points, every = curved(rng, 600, 20), engines.map_tasks
+    monkeypatch.setattr(engines, "TASK_ROWS", 20)
+    finished = []
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        worker = next(iter(cluster.workers.values())).process.pid
+
+        def and_kill(function, tasks, *, executor, on_result):
+            def on_one(index, result):
+                finished.append(index)
+                if len(finished) == 5:
+                    os.kill(worker, signal.SIGKILL)
+                on_result(index, result)
+
+            return every(function, tasks, executor=executor, on_result=on_one)
+
+        monkeypatch.setattr(engines, "map_tasks", and_kill)
+        with cluster_executor(cluster.scheduler_address) as executor:
+            graph = found(points, 3, executor=executor)
+    assert sorted(finished) == list(range(30))
+    np.testing.assert_array_equal(graph["distance"], found(points, 3)["distance"])
+
+
+def test_tight_clusters_in_few_dimensions_go_to_the_tree(rng) -> None:
+    points = clusters(rng, 400, 30).astype(np.float32)
+    graph = found(points, 3)
+    assert graph.attrs["engine"] == "tree"
+    np.testing.assert_allclose(graph["distance"], plain(points, 3), rtol=1e-12)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+OF_POINTS = ("metric", "duplicates", "neighbours", "blocks", "drop_missing", "cluster")
+OF_POPULATIONS = ("bin_frames",)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dimension:
     """Estimate the intrinsic dimension of points.
@@ -49,6 +53,8 @@ class Dimension:
     """Also write the results: a .json file, or for one file of points a .nc file."""
     population: bool = False
     """The files are recordings (time × neuron): the dimension of the population's states, with its controls."""
+    bin_frames: int = 1
+    """With --population: frames that are averaged to one point, for sparse spikes and slow indicators."""
     report: Path | None = None
     """Also write a page (.html) with figures."""
     overwrite: bool = False
@@ -61,6 +67,7 @@ def run(config: Dimension) -> int:
         raise InputError("No file was given; name at least one: antidrome dimension FILE…")
     from antidrome.cli import dimension_output as written
 
+    _check_use(config)
     _check_output(config)
     results = [_estimated(path, config) for path in config.paths]
     document = [written.plain(path, result) for path, result in zip(config.paths, results, strict=True)]
@@ -80,6 +87,17 @@ def run(config: Dimension) -> int:
         if found and not config.json:
             sys.stdout.write(f"{config.report}\n")
     return 2 if any(isinstance(result, str) for result in results) else 0
+
+
+def _check_use(config: Dimension) -> None:
+    """InputError if an option was given that the other kind of analysis has."""
+    here, there = (
+        ("--population", OF_POINTS) if config.population else ("points (without --population)", OF_POPULATIONS)
+    )
+    default = {field.name: field.default for field in dataclasses.fields(config)}
+    given = [f"--{name.replace('_', '-')}" for name in there if getattr(config, name) != default[name]]
+    if given:
+        raise InputError(f"{', '.join(given)}: no option for {here}; leave it out.")
 
 
 def _check_output(config: Dimension) -> None:
@@ -132,4 +150,5 @@ def _of_population(path: Path, config: Dimension) -> tuple[xr.Dataset, list[str]
     from antidrome.dimension.reading import read_points
 
     recording, notes = read_points(path, series=config.series)
-    return population(recording, discard_fraction=config.discard_fraction, seed=config.seed), notes
+    settings = {"discard_fraction": config.discard_fraction, "bin_frames": config.bin_frames, "seed": config.seed}
+    return population(recording, **settings), notes

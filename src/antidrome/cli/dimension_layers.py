@@ -50,6 +50,8 @@ class DimensionLayers:
     """Data points per pass."""
     seed: int = 0
     """Seed of all draws."""
+    cluster: str | None = None
+    """Address of a Dask scheduler: neighbours are searched there; its workers must be able to read --store."""
     report: Path | None = None
     """Also write a page (.html) with figures."""
     accuracy: Path | None = None
@@ -66,22 +68,25 @@ def run(config: DimensionLayers) -> int:
     accuracy = None if config.accuracy is None else _accuracy(config.accuracy)
     import numpy as np
 
+    from antidrome.core.executor import open_executor
     from antidrome.dimension.networks.profile import layers
 
     data = read_array(config.data, config.key)
     labels = None if config.classes is None else np.asarray(read_array(config.classes, None))
     networks = {name: open_network(path, config.architecture) for name, path in _names(config.network).items()}
-    result = layers(
-        networks,
-        data,
-        list(config.at),
-        classes=labels,
-        store=config.store,
-        reduce=config.reduce,
-        batch_size=config.batch_size,
-        max_points=config.max_points,
-        seed=config.seed,
-    )
+    with open_executor(cluster=config.cluster) as executor:
+        result = layers(
+            networks,
+            data,
+            list(config.at),
+            classes=labels,
+            store=config.store,
+            reduce=config.reduce,
+            batch_size=config.batch_size,
+            max_points=config.max_points,
+            seed=config.seed,
+            executor=executor,
+        )
     _write_table(result)
     if config.output is not None:
         _write_netcdf(result, config.output)

@@ -8,47 +8,84 @@ e (2 |x| + r_k)²: one huge row does not spoil the certificates of all.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame, relative_error
-from antidrome.dimension.products import chunk_columns, one_thread_each
 from antidrome.dimension.selection import GROUP, Candidates
+from antidrome.dimension.squares import chunk_columns, one_thread_each
 
 SCAN_BYTES = 64 * 2**20
-PAIR_NUMBERS = 2**21
+CACHED_NUMBERS, CACHED_COLUMNS = 2**16, 2048
+"""Numbers that are subtracted at a time: what stays in a core's cache takes a third of the time."""
+READ_NUMBERS = 2**24
+"""Numbers that are read at a time from points on disk."""
+THREADED_NUMBERS = 2**20
+SHARED_COLUMNS = 64
+"""From so many columns on, a pair that is wanted from both its points is measured once."""
 TINY = 2.0**-120
 """More than underflow can take from a float32 sum of the scaled coordinates."""
 
 
-def pair_distances(points: Points, one: Int[np.ndarray, " m"], other: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    """Euclidean distances of pairs of points from their float64 differences; no overflow, no underflow to zero."""
-    out = np.empty(one.size)
-    d = points.n_dimensions
-    width = min(d, PAIR_NUMBERS)
-    step = max(1, PAIR_NUMBERS // width)
-    for start in range(0, one.size, step):
-        pair = slice(start, start + step)
-        squares, largest = np.zeros(one[pair].size), np.zeros(one[pair].size)
-        for low in range(0, d, width):
-            difference = _differences(points, one[pair], other[pair], slice(low, low + width))
-            with np.errstate(over="ignore", under="ignore"):
-                squares += np.einsum("ij,ij->i", difference, difference)
-            if not ((squares > 1e-280) & (squares < 1e300)).all():
-                largest = np.maximum(largest, np.abs(difference).max(axis=1))
-        out[pair] = np.sqrt(squares)
-        odd = np.flatnonzero(((squares < 1e-280) & (largest > 0)) | ~(squares < 1e300))
-        for i in odd:
-            difference = _differences(points, one[pair][[i]], other[pair][[i]], slice(0, d))
-            factor = np.abs(difference).max()
-            out[start + i] = factor * np.sqrt(np.sum((difference / factor) ** 2)) if factor > 0 else 0.0
+def pair_distances(
+    points: Points, one: Int[np.ndarray, " m"], other: Int[np.ndarray, " m"], pool: ThreadPoolExecutor | None = None
+) -> Float[np.ndarray, " m"]:
+    """Euclidean distances of pairs of points from their float64 differences; no overflow, no underflow to zero.
+
+    Points on disk are read once, some columns of all rows that are needed at a time.
+    """
+    squares = np.zeros(one.size)
+    for held, left, right in _held(points, one, other):
+
+        def add(part: slice, held: Points = held, left: np.ndarray = left, right: np.ndarray = right) -> None:
+            squares[part] += _squared_differences(held, left[part], right[part])
+
+        if pool is None:
+            add(slice(0, one.size))
+        else:
+            step = max(1, min(one.size // 8, 2**18))
+            list(pool.map(add, [slice(start, start + step) for start in range(0, one.size, step)]))
+    out = np.sqrt(squares)
+    for i in np.flatnonzero(~((squares > 1e-280) & (squares < 1e300))):
+        difference = _differences(points, one[[i]], other[[i]], slice(0, points.n_dimensions))
+        factor = np.abs(difference).max()
+        out[i] = factor * np.sqrt(np.sum((difference / factor) ** 2)) if factor > 0 else 0.0
     return out
 
 
+def _held(points: Points, one: np.ndarray, other: np.ndarray) -> Iterator[tuple[Points, np.ndarray, np.ndarray]]:
+    """The points in memory, in parts of some columns if they are not, and the pairs as rows of them."""
+    if points.in_memory or not one.size:
+        yield points, one, other
+        return
+    rows, where = np.unique(np.concatenate([one, other]), return_inverse=True)
+    width = max(1, READ_NUMBERS // rows.size)
+    for low in range(0, points.n_dimensions, width):
+        yield Points(points.take(rows, slice(low, low + width))), where[: one.size], where[one.size :]
+
+
+def _squared_differences(points: Points, one: np.ndarray, other: np.ndarray) -> Float[np.ndarray, " m"]:
+    squares, d = np.zeros(one.size), points.n_dimensions
+    width = min(d, CACHED_COLUMNS)
+    step = max(1, CACHED_NUMBERS // width)
+    for start in range(0, one.size, step):
+        pair = slice(start, start + step)
+        for low in range(0, d, width):
+            difference = _differences(points, one[pair], other[pair], slice(low, low + width))
+            with np.errstate(over="ignore", under="ignore"):
+                squares[pair] += np.einsum("ij,ij->i", difference, difference)
+    return squares
+
+
 def _differences(points: Points, one: np.ndarray, other: np.ndarray, columns: slice) -> np.ndarray:
+    difference = points.take(one, columns).astype(np.float64, copy=False)
     with np.errstate(over="ignore"):
-        return np.subtract(points.take(one, columns), points.take(other, columns), dtype=np.float64)
+        difference -= points.take(other, columns)
+    return difference
 
 
 def refine(
@@ -82,15 +119,16 @@ def refine(
 def _measure(points: Points, exact: np.ndarray, neighbour: np.ndarray, needed: np.ndarray) -> None:
     """Fill in the exact distances of the marked candidates, on all cores."""
     rows, slots = np.nonzero(needed)
-    others = neighbour[rows, slots]
-    step = max(1, min(rows.size // 8, 2**18))
-    parts = [slice(start, start + step) for start in range(0, rows.size, step)]
-    if not points.in_memory or rows.size * points.n_dimensions < 2**20:
-        exact[rows, slots] = pair_distances(points, rows, others)
+    one, other, back = rows, neighbour[rows, slots], slice(None)
+    if points.n_dimensions >= SHARED_COLUMNS:
+        pairs = np.minimum(one, other) * points.n_points + np.maximum(one, other)
+        pairs, back = np.unique(pairs, return_inverse=True)
+        one, other = np.divmod(pairs, points.n_points)
+    if one.size * points.n_dimensions < THREADED_NUMBERS:
+        exact[rows, slots] = pair_distances(points, one, other)[back]
         return
     with one_thread_each() as pool:
-        found = list(pool.map(lambda part: pair_distances(points, rows[part], others[part]), parts))
-    exact[rows, slots] = np.concatenate(found)
+        exact[rows, slots] = pair_distances(points, one, other, pool)[back]
 
 
 def scan_rows(

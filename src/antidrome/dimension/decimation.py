@@ -16,8 +16,8 @@ from antidrome.dimension.graph import Duplicates, nearest_neighbours
 from antidrome.dimension.metrics import Metric, distance_from_euclidean, embed
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame, copies, survey
-from antidrome.dimension.products import one_thread_each
 from antidrome.dimension.ratios import usable_ratios
+from antidrome.dimension.squares import one_thread_each
 from antidrome.dimension.table import from_table, square_table
 from antidrome.dimension.two_nn import Method, estimate_from
 from antidrome.dimension.uncertainty import independent_error, influence, neighbours_of, shared_inflation

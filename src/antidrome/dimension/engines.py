@@ -16,13 +16,16 @@ from antidrome.dimension.certificate import pair_distances, refine, scan_rows
 from antidrome.dimension.found import Found
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame, in_float64, n_threads
-from antidrome.dimension.products import Tick, collect_candidates, one_thread_each
+from antidrome.dimension.products import collect_candidates
+from antidrome.dimension.selection import Candidates
+from antidrome.dimension.squares import Tick, one_thread_each
 
 Engine = Literal["auto", "tree", "products", "approximate"]
 SPARE = 2
 """Candidates kept beyond k; with them the certificate holds for nearly every row of ordinary data."""
 TREE_ALWAYS_BELOW = 4
 TREE_NEVER_ABOVE = 64
+TREE_FROM_POINTS = 4000
 TREE_BYTES = 2**30
 PROBES = 48
 TASK_ROWS = 2048
@@ -34,16 +37,21 @@ def search(points: Points, frame: Frame, k: int, engine: Engine, executor: Execu
         return _on_executor(points, frame, k, executor, tick)
     if engine == "approximate":
         return approximate_neighbours(points, frame, k)
-    if engine == "tree" or (engine == "auto" and points.n_dimensions <= TREE_NEVER_ABOVE):
+    few_dimensional = engine == "auto" and points.n_dimensions <= TREE_NEVER_ABOVE
+    if engine == "tree" or few_dimensional:
         found = _by_tree(points, frame, k, tick, forced=engine == "tree")
         if found is not None:
             return found
-    return _by_products(points, frame, k, tick)
+    candidates = collect_candidates(points, frame, min(k + SPARE, points.n_points - 1), k, tick)
+    if candidates is None and few_dimensional:  # float64 is needed for nearly all: the tree has it
+        found = _by_tree(points, frame, k, tick, forced=True)
+        if found is not None:
+            return found
+    return _by_products(points, frame, k, candidates, tick)
 
 
-def _by_products(points: Points, frame: Frame, k: int, tick: Tick) -> Found:
+def _by_products(points: Points, frame: Frame, k: int, candidates: Candidates | None, tick: Tick) -> Found:
     n = points.n_points
-    candidates = collect_candidates(points, frame, min(k + SPARE, n - 1), k, tick)
     if candidates is None:  # rounding would spoil most rows (tight clusters, near-duplicates)
         rows = np.arange(n)
         distance, neighbour = np.empty((n, k)), np.empty((n, k), np.int64)
@@ -75,7 +83,7 @@ def _by_tree(points: Points, frame: Frame, k: int, tick: Tick, *, forced: bool) 
 
     n, d = points.n_points, points.n_dimensions
     always = forced or d <= TREE_ALWAYS_BELOW
-    if not always and (n < 4000 or 8 * n * d > TREE_BYTES):
+    if not always and (n < TREE_FROM_POINTS or 8 * n * d > TREE_BYTES):
         return None
     coordinates = np.concatenate(
         [frame.transform(points.rows(a, b), slice(0, d), np.float64) for a, b in points.blocks()]
@@ -92,7 +100,7 @@ def _by_tree(points: Points, frame: Frame, k: int, tick: Tick, *, forced: bool) 
             return None
     distance, neighbour = np.empty((n, k)), np.empty((n, k), np.int64)
     for start in range(0, n, 2**16):
-        rows = np.arange(start, min(start + 2**16, n))
+        rows = np.asarray(tree.indices[start : start + 2**16])  # near ones together: what one reads serves the next
         distance[rows], neighbour[rows] = _ask(tree, coordinates, points, frame, rows, k)
         tick(rows.size / n)
     return Found(distance, neighbour, "tree", 0)

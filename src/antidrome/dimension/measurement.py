@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -115,8 +116,10 @@ class Measurement:
         return cls(**{**restored, "notes": tuple(values["notes"]), "by_points": by_points})
 
 
-def measure(points: Any, config: MeasurementConfig | None = None, *, progress: bool = True) -> Measurement:
-    """Measure points, or given neighbours (a graph, or `(distances, indices)`).
+def measure(
+    points: Any, config: MeasurementConfig | None = None, *, executor: Executor | None = None, progress: bool = True
+) -> Measurement:
+    """Measure points, or given neighbours (a graph, or `(distances, indices)`); the search runs on the executor.
 
     Raises
     ------
@@ -130,7 +133,7 @@ def measure(points: Any, config: MeasurementConfig | None = None, *, progress: b
         duplicates=config.duplicates,
         scale="blocks" if config.scale and not given else "gride",
         seed=config.seed,
-    ).fit(points, progress=progress)
+    ).fit(points, executor=executor, progress=progress)
     notes = list(model.notes_)
     linear = _linear(points, notes) if config.linear and not given else [math.nan] * 3
     return Measurement(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ CENTRE_ROWS = 31
 """Rows whose median is the centre: a median, so that a few huge values do not ruin everyone's precision."""
 FAR = 2.0**40
 """A row this many times the typical norm away is left to float64."""
+CACHED_NUMBERS, NORM_COLUMNS = 2**16, 1024
 UNIT_ROUNDOFF_32 = 2.0**-24
 UNIT_ROUNDOFF_64 = 2.0**-53
 
@@ -52,7 +54,7 @@ def survey(points: Points) -> Frame:
     InputError
         If a number is NaN or infinite; the first such row is named.
     """
-    n, d = points.n_points, points.n_dimensions
+    n = points.n_points
     sample = points.take(np.unique(np.linspace(0, n - 1, min(n, CENTRE_ROWS)).astype(int)))
     _require_finite(sample, np.unique(np.linspace(0, n - 1, min(n, CENTRE_ROWS)).astype(int)))
     whole = points.dtype.kind in "biu" or bool(np.all(sample == np.rint(sample)))
@@ -70,10 +72,10 @@ def survey(points: Points) -> Frame:
         start, stop = block_range
         block = points.rows(start, stop)
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            norms[start:stop] = _squared_norms(frame.transform(block, slice(0, d), _fast(block.dtype)))
+            norms[start:stop] = _squared_norms(frame, block, _fast(block.dtype))
             if not np.isfinite(norms[start:stop]).all():
                 _require_finite(block, np.arange(start, stop))
-                norms[start:stop] = _squared_norms(frame.transform(block, slice(0, d), np.float64))
+                norms[start:stop] = _squared_norms(frame, block, np.float64)
         return points.dtype.kind != "f" or (whole and bool(np.all(block == np.rint(block))))
 
     with ThreadPoolExecutor(n_threads()) as pool:
@@ -92,12 +94,19 @@ def _fast(dtype: np.dtype) -> type:
     return np.float32 if dtype.itemsize <= 4 and dtype.kind == "f" else np.float64
 
 
-def _squared_norms(moved: np.ndarray) -> Float[np.ndarray, " rows"]:
-    """Sums of squares, in the type of the block over 1,024 columns at a time, then in float64."""
-    total = np.zeros(len(moved))
-    for start in range(0, moved.shape[1], 1024):
-        part = moved[:, start : start + 1024]
-        total += np.einsum("ij,ij->i", part, part)
+def _squared_norms(frame: Frame, block: np.ndarray, dtype: type) -> Float[np.ndarray, " rows"]:
+    """Squared norms of rows in the frame: sums over 1,024 columns in this type, of these in float64.
+
+    A few rows at a time, so that what is moved into the frame stays in a core's cache.
+    """
+    n, d = block.shape
+    total = np.zeros(n)
+    step = max(1, CACHED_NUMBERS // min(d, NORM_COLUMNS))
+    for low in range(0, d, NORM_COLUMNS):
+        columns = slice(low, min(low + NORM_COLUMNS, d))
+        for start in range(0, n, step):
+            moved = frame.transform(block[start : start + step, columns], columns, dtype)
+            total[start : start + step] += np.einsum("ij,ij->i", moved, moved)
     return total
 
 
@@ -106,16 +115,15 @@ def in_float64(points: Points, frame: Frame) -> Frame:
     if points.dtype.itemsize > 4 or points.dtype.kind != "f":
         return frame
     norms = np.empty(points.n_points)
-    everything = slice(0, points.n_dimensions)
     for start, stop in points.blocks():
-        norms[start:stop] = _squared_norms(frame.transform(points.rows(start, stop), everything, np.float64))
+        norms[start:stop] = _squared_norms(frame, points.rows(start, stop), np.float64)
     return replace(frame, squared_norm=norms)
 
 
 def copies(points: Points, squared_norm: Float[np.ndarray, " points"]) -> Int[np.ndarray, " points"]:
     """For each row the number of the first row that is equal to it (itself, if there is none before).
 
-    Only rows whose norms agree within rounding are compared, byte by byte.
+    Only rows whose norms agree within rounding, and whose bits give the same sum, are compared, byte by byte.
     """
     n = squared_norm.size
     first = np.arange(n)
@@ -126,15 +134,35 @@ def copies(points: Points, squared_norm: Float[np.ndarray, " points"]) -> Int[np
     close |= ordered[1:] == ordered[:-1]
     suspects = np.zeros(n, bool)
     suspects[order[1:][close]] = suspects[order[:-1][close]] = True
-    rows = np.flatnonzero(suspects)
+    rows = _with_equal_sums(points, np.flatnonzero(suspects))
     seen: dict[bytes, int] = {}
-    step = max(1, 2**22 // points.n_dimensions)
-    for start in range(0, rows.size, step):
-        block = points.take(rows[start : start + step])
-        block = block + 0.0 if block.dtype.kind == "f" else block  # -0.0 is 0.0
-        for row, values in zip(rows[start : start + step], np.ascontiguousarray(block), strict=True):
+    for some, block in _canonical(points, rows):
+        for row, values in zip(some, block, strict=True):
             first[row] = seen.setdefault(hashlib.blake2b(values.tobytes(), digest_size=16).digest(), int(row))
     return first
+
+
+def _canonical(points: Points, rows: Int[np.ndarray, " m"]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Numbers of rows, and the rows, in blocks, such that equal ones have equal bytes."""
+    step = max(1, 2**22 // points.n_dimensions)
+    for start in range(0, rows.size, step):
+        some = rows[start : start + step]
+        block = points.take(some)
+        yield some, np.ascontiguousarray(block + 0.0 if block.dtype.kind == "f" else block)  # -0.0 is 0.0
+
+
+def _with_equal_sums(points: Points, rows: Int[np.ndarray, " m"]) -> Int[np.ndarray, " few"]:
+    """Those rows of which another has the same sum of bits times random weights, modulo 2⁶⁴: nearly only copies."""
+    weights = np.random.default_rng(0).integers(0, 2**64, points.n_dimensions, np.uint64) | np.uint64(1)
+    sums = np.empty(rows.size, np.uint64)
+    done = 0
+    for some, block in _canonical(points, rows):
+        bits = block.view(f"u{block.dtype.itemsize}").astype(np.uint64)
+        bits ^= bits >> np.uint64(29)  # the low bits of round numbers are all zero
+        sums[done : done + some.size] = np.einsum("ij,j->i", bits, weights)
+        done += some.size
+    _, which, count = np.unique(sums, return_inverse=True, return_counts=True)
+    return rows[count[which] > 1]
 
 
 def relative_error(frame: Frame, n_dimensions: int, chunk: int, dtype: type) -> float:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
+from antidrome.dimension.boxes import near_candidates
 from antidrome.dimension.points import Points
-from antidrome.dimension.preparation import FAR, Frame, n_threads, relative_error
-from antidrome.dimension.selection import GROUP, Candidates
+from antidrome.dimension.preparation import Frame, n_threads, relative_error
+from antidrome.dimension.selection import Candidates
+from antidrome.dimension.squares import (
+    Tick,
+    augmented,
+    block_of,
+    chunk_columns,
+    left_rows,
+    one_thread_each,
+    padded,
+    safe_norms,
+)
 
 RESIDENT_BYTES = 640 * 2**20
 """Points whose float32 copy is larger are read column chunk by column chunk, never held whole."""
@@ -27,16 +32,6 @@ WHOLE_ROWS_COLUMNS = 128
 TILE_ROWS = 4096
 READ_ROWS = 512
 PROBED_ROWS = 24
-CHUNK = 1024
-"""Columns per matrix product: bounds the rounding error of a sum at any D."""
-
-Tick = Callable[[float], None]
-
-
-def chunk_columns(n_dimensions: int) -> int:
-    """Columns per product; without a short rest."""
-    n_chunks = max(1, round(n_dimensions / CHUNK))
-    return -(-n_dimensions // n_chunks)
 
 
 def collect_candidates(points: Points, frame: Frame, n_kept: int, k: int, tick: Tick) -> Candidates | None:
@@ -53,6 +48,9 @@ def collect_candidates(points: Points, frame: Frame, n_kept: int, k: int, tick: 
         right = augmented(points, frame)
         if _mostly_uncertain(right, frame, n_kept, k):
             return None
+        near = near_candidates(right, n_kept, tick)
+        if near is not None:
+            return near
         (_by_rows if by_rows else _in_memory)(right, candidates, tick)
     else:
         _in_tiles(points, frame, candidates, tick)
@@ -63,47 +61,10 @@ def _mostly_uncertain(right: np.ndarray, frame: Frame, n_kept: int, k: int) -> b
     """Whether, on a few rows, the last candidate is not farther than the k-th by more than rounding."""
     n, width = right.shape
     rows = np.unique(np.linspace(0, n - 1, PROBED_ROWS).astype(int))
-    squares = np.sort(_left(right, rows) @ right.T, axis=1)
+    squares = np.partition(left_rows(right, rows) @ right.T, (k, n_kept), axis=1)
     norms = frame.squared_norm[rows]
     error = relative_error(frame, width - 2, chunk_columns(width - 2), np.float32) * 4 * norms
     return bool(error.any() and np.mean(squares[:, n_kept] - squares[:, k] <= 2 * error) > 0.5)
-
-
-def _left(right: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Rows [−2 x, |x|², 1], which multiply rows [x, 1, |x|²] to squared distances."""
-    left = right[rows]
-    left[:, :-2] *= -2
-    left[:, [-2, -1]] = left[:, [-1, -2]]
-    return left
-
-
-@contextmanager
-def one_thread_each() -> Iterator[ThreadPoolExecutor]:
-    """A thread per core, with single-threaded products inside: selection then uses all cores too.
-
-    Inside another such block of the same thread, its pool is used again.
-    """
-    outer = getattr(_open, "pool", None)
-    if outer is not None:
-        yield outer
-        return
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads()) as pool:
-        _open.pool = pool
-        try:
-            yield pool
-        finally:
-            _open.pool = None
-
-
-_open = threading.local()
-
-
-@functools.cache
-def _blas() -> Any:
-    """The BLAS libraries of this process, looked up once: a look takes as long as a small search."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 def _by_rows(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:
@@ -115,19 +76,13 @@ def _by_rows(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:
 
     def band(start: int) -> None:
         rows = np.arange(start, min(start + step, n))
-        squares = _block(_left(right, rows), right, 0, n, chunk)
+        squares = block_of(left_rows(right, rows), right, 0, n, chunk)
         squares[np.arange(rows.size), rows] = np.inf
         candidates.offer(squares, rows, columns)
         tick(rows.size / n)
 
     with one_thread_each() as pool:
         list(pool.map(band, range(0, n, step)))
-
-
-def squares_of(right: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Squared distances of some rows to all, from what `augmented` gives."""
-    n = len(right)
-    return _block(_left(right, rows), right, 0, n, chunk_columns(right.shape[1] - 2))[: rows.size, :n]
 
 
 def _in_memory(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:
@@ -137,12 +92,12 @@ def _in_memory(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:
 
     def band(start: int) -> None:
         rows = np.arange(start, min(start + BAND_ROWS, n))
-        left = _left(right, rows)
+        left = left_rows(right, rows)
         reach = n // 2 + rows.size
         for offset in range(0, reach, SEGMENT_COLUMNS):
             low, high = start + offset, start + min(offset + SEGMENT_COLUMNS, reach)
             for a, b in _unwrapped(low, high, n):
-                squares, columns = _block(left, right, a, b, chunk), np.arange(a, b)
+                squares, columns = block_of(left, right, a, b, chunk), np.arange(a, b)
                 _mask_pairs(squares[: rows.size, : b - a], rows, columns, n)
                 candidates.offer(squares, rows, columns)
                 candidates.offer_transposed(squares, rows, columns)
@@ -159,30 +114,6 @@ def _unwrapped(low: int, high: int, n: int) -> list[tuple[int, int]]:
     return [(low - n, high - n)] if low >= n else [(low, n), (0, high - n)]
 
 
-def _block(left: np.ndarray, right: np.ndarray, a: int, b: int, chunk: int) -> np.ndarray:
-    """Squared distances of the rows of `left` and rows a…b of `right`, padded with inf to multiples of GROUP."""
-    squares = padded((left.shape[0], b - a))
-    inner = squares[: left.shape[0], : b - a]
-    edges = (
-        [*range(0, left.shape[1] - chunk, chunk), left.shape[1]] if left.shape[1] > chunk + 2 else [0, left.shape[1]]
-    )
-    for start, stop in itertools.pairwise(edges):
-        if start == 0:
-            np.matmul(left[:, :stop], right[a:b, :stop].T, out=inner)
-        else:
-            inner += left[:, start:stop] @ right[a:b, start:stop].T
-    return squares
-
-
-def padded(shape: tuple[int, int]) -> np.ndarray:
-    """An empty float32 block for that many rows and columns, with sides of multiples of GROUP, inf outside."""
-    height, width = (-(-length // GROUP) * GROUP for length in shape)
-    block = np.empty((height, width), np.float32)
-    block[shape[0] :] = np.inf
-    block[:, shape[1] :] = np.inf
-    return block
-
-
 def _mask_pairs(squares: np.ndarray, rows: np.ndarray, columns: np.ndarray, n: int) -> None:
     """Leave each pair to one band: row i keeps the columns that follow it by 1…N/2, cyclically."""
     ahead = int(columns[0] - rows[0]) % n
@@ -194,30 +125,11 @@ def _mask_pairs(squares: np.ndarray, rows: np.ndarray, columns: np.ndarray, n: i
         squares[:, part][foreign] = np.inf
 
 
-def augmented(points: Points, frame: Frame) -> np.ndarray:
-    """Rows [x, 1, |x|²] in float32, so that one product with [−2 x, |x|², 1] gives the squared distances."""
-    n, d = points.n_points, points.n_dimensions
-    out = np.empty((n, d + 2), np.float32)
-    norms, far = _safe_norms(frame)
-    for start, stop in points.blocks():
-        with np.errstate(over="ignore", under="ignore"):
-            out[start:stop, :d] = frame.transform(points.rows(start, stop), slice(0, d), np.float32)
-    out[far, :d] = 0
-    out[:, d], out[:, d + 1] = 1, norms
-    return out
-
-
-def _safe_norms(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    """Squared norms in float32; rows too far away to be squared in it are put at zero with a huge norm."""
-    far = frame.squared_norm > FAR**2
-    return np.where(far, FAR**2, frame.squared_norm).astype(np.float32), far
-
-
 def _in_tiles(points: Points, frame: Frame, candidates: Candidates, tick: Tick) -> None:
     """Tiles of TILE_ROWS × TILE_ROWS pairs, summed over column chunks that are read as they are needed."""
     n = points.n_points
     edges = [(start, min(start + TILE_ROWS, n)) for start in range(0, n, TILE_ROWS)]
-    norms, far = _safe_norms(frame)
+    norms, far = safe_norms(frame)
     total = len(edges) * (len(edges) + 1) / 2
     with one_thread_each() as pool:
         for k, one in enumerate(edges):

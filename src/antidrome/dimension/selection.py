@@ -60,6 +60,13 @@ class Candidates:
             inside = which[:, None] * group + np.arange(group)
             self._take(squares[inside, some[:, None]], columns[some], _at(rows, inside))
 
+    def renumbered(self, number: Int[np.ndarray, " points"]) -> Candidates:
+        """The same for points under other numbers: what is row i here is row `number[i]` there."""
+        other = Candidates(len(self.value), self.n_kept, self.value.dtype.type)
+        other.value[number], other.worst[number] = self.value, self.worst
+        other.neighbour[number] = np.where(self.neighbour < 0, -1, number[self.neighbour])
+        return other
+
     def _fill(
         self,
         squares: np.ndarray,

@@ -11,8 +11,8 @@ from antidrome.dimension.certificate import refine
 from antidrome.dimension.engines import SPARE
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame
-from antidrome.dimension.products import augmented, one_thread_each, padded, squares_of
 from antidrome.dimension.selection import Candidates
+from antidrome.dimension.squares import augmented, one_thread_each, padded, squares_of
 
 BAND_ROWS = 256
 

@@ -1,6 +1,7 @@
 """The dimension of every layer: whole and class by class, streamed and in memory, resumed, several networks."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -58,6 +59,12 @@ def test_streamed_and_in_memory_agree(perceptron, points, tmp_path) -> None:
     assert bool(streamed["last_hidden"].sel(layer="2:input").item())
     assert int(streamed["last_hidden"].sum()) == 1
     xr.testing.assert_allclose(streamed, layers(stored, classes=labels, progress=False))
+
+
+def test_an_executor_finds_the_same(perceptron, points, tmp_path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        elsewhere = layers(perceptron, points, store=tmp_path / "a", executor=pool, **QUICK)
+    xr.testing.assert_allclose(elsewhere, layers(perceptron, points, store=tmp_path / "b", **QUICK), rtol=1e-12)
 
 
 def test_an_interrupted_call_goes_on(perceptron, points, tmp_path, monkeypatch) -> None:

@@ -174,8 +174,8 @@ def _from_path(path: Path) -> Network:
 
         return OnnxNetwork(path)
     raise InputError(
-        f"{path}: a network file needs to be .onnx here. For PyTorch give the module itself, or on the command line a"
-        " TorchScript or .safetensors file."
+        f"{path}: a network file needs to be .onnx here. For PyTorch give the module itself, or on the command line"
+        " its weights (.safetensors) with --architecture."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def layers(
     linear: bool = True,
     scale: bool = True,
     seed: int = 0,
+    executor: Executor | None = None,
     progress: bool = True,
 ) -> xr.Dataset:
     """Estimate the intrinsic dimension of the representations in a network, layer by layer.
@@ -77,6 +79,9 @@ def layers(
         Also the dependence on the number of points, which the verdict needs.
     seed
         Seed of all draws.
+    executor
+        Where neighbours are searched, block by block; the workers read activations from `store`, under the same path.
+        None: threads of this process.
     progress
         Show a progress bar.
 
@@ -117,7 +122,8 @@ def layers(
             for name, one in networks.items()
         }
         groups = {name: groups_of(source, classes, max_points, seed) for name, source in sources.items()}
-        rows = _measured(sources, groups, config, folder if store is not None else None, progress)
+        kept = folder if store is not None else None
+        rows = _measured(sources, groups, config, kept, executor, progress)
         return _as_dataset(sources, rows, config, settings)
 
 
@@ -126,6 +132,7 @@ def _measured(
     groups: Mapping[str, Mapping[str, np.ndarray | None]],
     config: MeasurementConfig,
     folder: Path | None,
+    executor: Executor | None,
     progress: bool,
 ) -> dict[tuple[str, str, str], Measurement | str]:
     """Every network, layer and class; what an interrupted call had finished is read from the folder."""
@@ -138,18 +145,20 @@ def _measured(
             index = groups[name][group]
             row = saved[name].get(layer, group, index)
             if row is None:
-                row = _one(sources[name].activations[layer], index, config)
+                row = _one(sources[name].activations[layer], index, config, executor)
                 saved[name].put(layer, group, index, row)
             rows[name, layer, group] = row
             bar.advance(figure=row if isinstance(row, str) else f"{row.dimension:.1f}")
     return rows
 
 
-def _one(activations: Any, index: np.ndarray | None, config: MeasurementConfig) -> Measurement | str:
+def _one(
+    activations: Any, index: np.ndarray | None, config: MeasurementConfig, executor: Executor | None
+) -> Measurement | str:
     """One estimate, or the sentence that says why there is none."""
     points = as_points(activations)
     try:
-        return measure(points if index is None else points.select(index), config, progress=False)
+        return measure(points if index is None else points.select(index), config, executor=executor, progress=False)
     except InputError as error:
         return str(error)
 
