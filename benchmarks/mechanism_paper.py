@@ -28,7 +28,7 @@ FULL = {
     "glm": lambda seed: experiments.glm_against_gibbs(5, 5000, 1_000_000, 10_000, seed),
     "autapse": lambda seed: experiments.autapse_failures(10, 2000, seed),
     "hodgkin_huxley": lambda seed: experiments.hodgkin_huxley(5, 5000, seed),
-    "missing": lambda seed: experiments.missing_features(20_000, seed),
+    "missing": lambda seed: experiments.missing_features(20_000, 4000, seed),
     "learned": lambda seed: experiments.learned_features(2000, (60.0, 120.0, 240.0), seed),
 }
 QUICK = {
@@ -36,7 +36,7 @@ QUICK = {
     "glm": lambda seed: experiments.glm_against_gibbs(2, 1000, 20_000, 1000, seed),
     "autapse": lambda seed: experiments.autapse_failures(3, 500, seed),
     "hodgkin_huxley": lambda seed: experiments.hodgkin_huxley(2, 500, seed),
-    "missing": lambda seed: experiments.missing_features(1000, seed),
+    "missing": lambda seed: experiments.missing_features(1000, 500, seed),
     "learned": lambda seed: experiments.learned_features(200, (60.0,), seed),
 }
 QUICK_DEFAULT = ("autapse", "missing")
@@ -85,6 +85,14 @@ def tables(found: dict[str, Any]) -> None:
     if autapse := found.get("autapse"):
         rows = [[i + 1, a, b] for i, (a, b) in enumerate(zip(*autapse.values(), strict=True))]
         show("Autapse: share of failing simulations", ["round", *autapse], rows)
+    if missing := found.get("missing"):
+        columns = list(missing["missing_against_exact"])
+        names = ("missing_against_exact", "none_missing_against_exact")
+        show(
+            "GLM with 40 % of features missing in simulations, against Pólya–Gamma Gibbs",
+            ["posterior", *columns],
+            [[name, *(missing[name][column] for column in columns)] for name in names],
+        )
     if cell := found.get("hodgkin_huxley"):
         rounds = cell["marginals_by_round"]
         rows = [
