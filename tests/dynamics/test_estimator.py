@@ -244,6 +244,7 @@ def test_subpopulations_that_take_turns(truth):
 def test_held_out_pairs_choose(sessions):
     curve = ad.StitchedLDS(2, seed=1, n_folds=2, max_iterations=20).select_order(sessions, (1, 2, 5), progress=False)
     assert curve["order"].values.tolist() == [1, 2, 5]
+    assert curve.attrs["best"] == 2
     assert float(curve["correlation"].sel(order=2)) > float(curve["correlation"].sel(order=1))
     chosen = ad.StitchedLDS(2, seed=1, n_folds=2, max_iterations=20).fit(sessions, progress=False)
     assert any("Held-out pairs: r =" in note for note in chosen.notes_)

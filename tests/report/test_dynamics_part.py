@@ -100,6 +100,18 @@ def test_few_dimensions_have_few_projections(n_components):
     assert "No pairs were held out" in part.sections["trust"]
 
 
+def test_a_session_beyond_chance_is_named(fitted):
+    model, latents, stationarity = fitted
+    made = {"gap": [0.42, 0.1], "expected_gap": [0.07, 0.1], "deviates": [True, False]}
+    marked = stationarity.assign({name: ("session", values) for name, values in made.items()})
+    checks = dynamics_part(model, latents, stationarity=marked).sections["checks"]
+    assert "Session mon differs from the others: its own latent covariances change 42 % of what it shows; 7 %" in checks
+    assert "Session tue" not in checks
+    fine = marked.assign(deviates=("session", [False, False]))
+    assert "by more than chance" in dynamics_part(model, latents, stationarity=fine).sections["checks"]
+    assert "by more than chance" not in dynamics_part(model, latents).sections["checks"]
+
+
 def test_the_page_is_one_quiet_file(fitted, tmp_path):
     model, latents, stationarity = fitted
     write_dynamics_report(tmp_path / "report.html", model, RUN, latents, stationarity=stationarity)

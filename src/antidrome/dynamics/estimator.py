@@ -15,8 +15,8 @@ from antidrome.core.estimator import Estimator
 from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import check_seed
-from antidrome.dynamics.choosing import Options, require_consistent
-from antidrome.dynamics.fitting import ORDERS, Result, fit_population
+from antidrome.dynamics.choosing import Choice, Options, require_consistent
+from antidrome.dynamics.fitting import ORDERS, Result, choose_population, fit_population
 from antidrome.dynamics.lags import LagSet, lag_set
 from antidrome.dynamics.overlap import OverlapReport, report_of
 from antidrome.dynamics.population import Population
@@ -238,7 +238,8 @@ class StitchedLDS(Uses, Estimator):
         Returns
         -------
         Dataset over `order`: `correlation`, `correlation_zero_lag`, `slope` and `shrinkage` of the best settings at
-        each; `attrs["best"]` is the order that predicts held-out pairs best. Nothing of the estimator changes.
+        each; `attrs["best"]` is the smallest order that surely predicts held-out pairs as well as the best. Nothing of
+        the estimator changes.
         """
         from sklearn.base import clone
 
@@ -246,7 +247,7 @@ class StitchedLDS(Uses, Estimator):
         population = as_population(recordings, **given)
         options, lags = trial._options(population)
         with show_progress("Choosing the order", unit="fits", enabled=progress) as bar:
-            found = fit_population(
+            found = choose_population(
                 population, lags, options, orders=orders, report=lambda _stage, figure: bar.advance(figure=figure)
             )
         return order_curve(found)
@@ -302,8 +303,8 @@ class StitchedLDS(Uses, Estimator):
         return self.result_
 
 
-def order_curve(found: Result) -> xr.Dataset:
-    """The curve of `StitchedLDS.select_order` from the candidates of a fit."""
+def order_curve(found: Result | Choice) -> xr.Dataset:
+    """The curve of `StitchedLDS.select_order` from the candidates of a fit or of a choice."""
     orders = sorted({one.settings.n_components for one in found.candidates}) or [found.settings.n_components]
     rows = []
     for order in orders:

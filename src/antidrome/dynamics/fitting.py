@@ -84,23 +84,10 @@ def fit_population(
 ) -> Result:
     """Fit; `report(stage, figure)` is called as work is finished."""
     units = units_of(population, options.scaling, options.observation)
-    largest = max(orders) if options.n_components == "auto" else int(options.n_components)
-    rank = options.sketch_rank or max(12 * largest, 40)
-    form = choose_form(population, options.solver, options.weights, len(lags))
-    require_memory(estimate(population, form, largest, len(lags), rank), memory_limit_bytes)
     report("reading", "")
     stages = Stages(checkpoint, {**(identity or {}), "data": fingerprint(population)} if checkpoint else {})
-    solver, data, notes = prepare(
-        population,
-        form,
-        lags,
-        units,
-        weights=options.weights,
-        observation=options.observation,
-        rank=rank,
-        seed=options.seed,
-        executor=executor,
-        stages=stages,
+    form, solver, data, notes = _prepared(
+        population, lags, options, orders, units, memory_limit_bytes, executor, stages
     )
     rng = generator(options.seed, "dynamics/solve")
     choice = choose(population, solver, lags, options, orders, report, stages)
@@ -140,6 +127,50 @@ def fit_population(
         _compared(population, solver, choice, lagged, zero, share, variance, options),
         process_covariance(system.loadings, positive_part(latent[0]), system.dynamics, stretch_lengths(population))[0],
     )
+
+
+def choose_population(
+    population: Population,
+    lags: LagSet,
+    options: Options,
+    *,
+    orders: Sequence[int] = ORDERS,
+    report: Callable[[str, str], Any] = lambda _stage, _figure: None,
+) -> Choice:
+    """What held-out pairs choose, without the fit itself."""
+    units = units_of(population, options.scaling, options.observation)
+    _, solver, _, _ = _prepared(population, lags, options, orders, units)
+    return choose(population, solver, lags, options, orders, report, Stages())
+
+
+def _prepared(
+    population: Population,
+    lags: LagSet,
+    options: Options,
+    orders: Sequence[int],
+    units: Units,
+    memory_limit_bytes: int | None = None,
+    executor: Executor | None = None,
+    stages: Stages | None = None,
+) -> tuple[str, Solver, list[SessionData], list[str]]:
+    """The form of the moments, and what `prepare` makes, once it is known that it fits into memory."""
+    largest = max(orders) if options.n_components == "auto" else int(options.n_components)
+    rank = options.sketch_rank or max(12 * largest, 40)
+    form = choose_form(population, options.solver, options.weights, len(lags))
+    require_memory(estimate(population, form, largest, len(lags), rank), memory_limit_bytes)
+    solver, data, notes = prepare(
+        population,
+        form,
+        lags,
+        units,
+        weights=options.weights,
+        observation=options.observation,
+        rank=rank,
+        seed=options.seed,
+        executor=executor,
+        stages=stages,
+    )
+    return form, solver, data, notes
 
 
 def _compared(
