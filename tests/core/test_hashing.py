@@ -36,6 +36,26 @@ def test_storage_does_not_count(values: np.ndarray, monkeypatch: pytest.MonkeyPa
     assert hash_recording(recording(values)) == reference
 
 
+def test_one_block_at_a_time_and_each_once(values: np.ndarray) -> None:
+    """Blocks of whole traces, as readers make them, must not be joined: memory would grow with the recording."""
+    import dask.array as da
+
+    read = []
+
+    def noted(block: np.ndarray) -> np.ndarray:
+        read.append(block.shape)
+        return block
+
+    for chunks in ((-1, 2), (20, 7), (50, 3)):
+        lazy = da.from_array(values, chunks=chunks)
+        wanted = [block.shape for block in lazy.blocks.ravel()]
+        read.clear()
+        noting = lazy.map_blocks(noted, dtype=values.dtype, meta=values[:0, :0])
+        assert hash_recording(recording(values).copy(data=noting)) == hash_recording(recording(values))
+        assert sorted(read) == sorted(wanted)
+    assert hash_recording(recording(values).T) == hash_recording(recording(values))
+
+
 def test_content_counts(values: np.ndarray) -> None:
     reference = recording(values)
     changed = values.copy()

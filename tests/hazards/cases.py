@@ -42,11 +42,16 @@ def traces(n_frames: int = 3000, n_neurons: int = 6, rate: float = 30.0) -> np.n
     return (0.3 * clean + 0.05 * rng.standard_normal(clean.shape)).astype(np.float32)
 
 
-def found(values: np.ndarray, name: str, **options: Any) -> str:
-    """What the check of this name says of the traces."""
-    recording = from_array(values, options.pop("rate", 30.0), **{"quantity": "dff", **options})
-    finding = next(one for one in check(recording) if one.id == name)
-    return f"{finding.severity}: {finding.message} {finding.fix}"
+def said(recording: xr.DataArray, *names: str) -> str:
+    """What the checks of these names say of a recording."""
+    findings = [one for one in check(recording) if one.id in names]
+    assert {one.id for one in findings} == set(names)
+    return " ".join(f"{one.severity}: {one.message} {one.fix}" for one in findings)
+
+
+def found(values: np.ndarray, name: str) -> str:
+    """What the check of this name says of ΔF/F at 30 Hz."""
+    return said(from_array(values, 30.0, quantity="dff"), name)
 
 
 # files
@@ -167,7 +172,7 @@ def _(folder):
     times = np.arange(3000) / 30.0
     times[100] = times[99]
     recording = from_array(traces(), 30.0, quantity="dff").assign_coords(time=times)
-    return "; ".join(f"{one.severity}: {one.message} {one.fix}" for one in check(recording, checks=["timestamps"]))
+    return said(recording, "timestamps-duplicated")
 
 
 @case("Recordings", "traces that are denoised already")
@@ -184,8 +189,7 @@ def _(folder):
 def _(folder):
     values = traces()
     values[:, 0], values[:, 1] = np.nan, 1.0
-    recording = from_array(values, 30.0, quantity="dff")
-    return "; ".join(f"{one.severity}: {one.message}" for one in check(recording, checks=["dead", "missing-samples"]))
+    return said(from_array(values, 30.0, quantity="dff"), "empty-neurons", "constant-traces")
 
 
 # model files
@@ -241,7 +245,8 @@ def _(folder):
 def _(folder):
     values = np.random.default_rng(0).standard_normal((200, 5))
     values[3, 2] = np.inf
-    ad.StitchedLDS(2).fit({"a": (values, range(5))}, progress=False)
+    model = ad.StitchedLDS(2, n_starts=1).fit({"a": (values, range(5))}, progress=False)
+    return next(f"noted: {note}" for note in model.notes_ if "infinit" in note or "finite" in note)
 
 
 @case("Sessions", "more latent dimensions than neurons")

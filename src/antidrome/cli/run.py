@@ -89,11 +89,14 @@ def _tell(summary: dict[str, Any], output: Path) -> None:
 
 
 def _tell_plan(planned: dict[str, Any]) -> None:
+    from rich.markup import escape
+
     console = _console()
     for session in planned["sessions"]:
         _tell_session(console, session, "")
     times = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in planned["seconds"].items())
-    console.print(f"About {_duration(sum(planned['seconds'].values()))} in all ({times}),")
+    core = f"one core like that of the measurement ({escape(planned['measured_on'])})"
+    console.print(f"About {_duration(sum(planned['seconds'].values()))} in all ({times}) on {core},")
     console.print(f"{planned['memory_gb']:.1f} GB of memory, {planned['disk_gb']:.2g} GB of results. Nothing was done.")
 
 

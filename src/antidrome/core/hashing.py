@@ -7,7 +7,7 @@ labels and units; it does not depend on the file format, the path, the byte orde
 import hashlib
 import json
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,9 @@ def hash_recording(recording: "xarray.DataArray") -> str:
     Parameters
     ----------
     recording
-        Dims ``(time, neuron)``; dask-backed recordings are read block by block, never whole.
+        Dims ``(time, neuron)``; of dask-backed recordings one block at a time is in memory, and each is read once.
     """
+    recording = recording.transpose("time", "neuron")
     digest = _new_digest()
     _add_text(digest, json.dumps([list(map(str, recording.dims)), list(recording.shape), str(recording.dtype)]))
     for name in recording.dims:
@@ -37,8 +38,8 @@ def hash_recording(recording: "xarray.DataArray") -> str:
             _add_array(digest, np.asarray(recording.coords[name].values))
     attributes = {name: recording.attrs[name] for name in HASHED_ATTRIBUTES if name in recording.attrs}
     _add_text(digest, json.dumps(attributes, sort_keys=True, default=float))
-    for block in _row_blocks(recording.data):
-        _add_values(digest, block)
+    for trace in _trace_digests(recording.data):
+        digest.update(trace)
     return digest.hexdigest()
 
 
@@ -91,22 +92,40 @@ def _add_array(digest: "hashlib.blake2b", values: np.ndarray) -> None:
 
 def _add_values(digest: "hashlib.blake2b", values: np.ndarray) -> None:
     """Add values in C order and little-endian; every NaN counts as one NaN, and -0.0 as 0.0."""
+    digest.update(_canonical(values).tobytes())
+
+
+def _canonical(values: np.ndarray) -> np.ndarray:
+    """The values in C order and little-endian, with one kind of NaN and of zero."""
     if values.dtype.kind in "fc":
         values = np.array(values, order="C")
         values += 0
         values[np.isnan(values)] = np.nan
-    digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+    return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
 
 
-def _row_blocks(values: Any) -> Iterator[np.ndarray]:
-    """Yield consecutive blocks of rows of about BLOCK_BYTES; dask arrays are cut at their own chunk borders."""
-    if values.ndim == 0:
-        yield np.asarray(values)
-        return
-    bytes_per_row = max(1, int(np.prod(values.shape[1:])) * values.dtype.itemsize)
-    n_rows = max(1, BLOCK_BYTES // bytes_per_row)
-    if hasattr(values, "chunks") and values.chunks:
-        chunk = max(1, max(values.chunks[0]))
-        n_rows = max(chunk, n_rows // chunk * chunk)
-    for start in range(0, values.shape[0], n_rows):
-        yield np.asarray(values[start : start + n_rows])
+def _trace_digests(values: Any) -> Iterator[bytes]:
+    """The digest of every neuron's trace; (time, neuron) is read in blocks, dask arrays in their own.
+
+    A digest for each trace, which grows from block to block along time, is what makes the blocks not count.
+    """
+    n_frames, n_neurons = values.shape
+    if getattr(values, "chunks", None):
+        of_frames, of_neurons = values.chunks
+    else:
+        width = max(1, BLOCK_BYTES // max(1, n_frames * values.dtype.itemsize))
+        of_frames, of_neurons = (n_frames,), [min(width, n_neurons - first) for first in range(0, n_neurons, width)]
+    for columns in _slices(of_neurons):
+        traces = [_new_digest() for _ in range(columns.start, columns.stop)]
+        for rows in _slices(of_frames):
+            block = _canonical(np.asarray(values[rows, columns]).T)
+            for trace, part in zip(traces, block, strict=True):
+                trace.update(part.data)
+        yield from (trace.digest() for trace in traces)
+
+
+def _slices(lengths: Iterable[int]) -> Iterator[slice]:
+    start = 0
+    for length in lengths:
+        yield slice(start, start + length)
+        start += length
