@@ -18,7 +18,7 @@ from antidrome.recordings.checks.view import view_of
 def check(recording: xr.DataArray | np.ndarray, *, checks: Sequence[str] | None = None) -> list[Finding]:
     """Look at a recording for what makes inference wrong or doubtful; nothing is changed.
 
-    A recording of more than 32 million samples is sampled (beginning, middle and end; groups of neurons), so that
+    A recording of more than 16 million samples is sampled (beginning, middle and end; groups of neurons), so that
     memory stays bounded whatever its size; findings then say what was looked at. Timestamps are always checked whole.
 
     Parameters

@@ -12,8 +12,8 @@ import xarray as xr
 from antidrome.recordings.noise import median_absolute_step, nan_median
 from antidrome.recordings.segments import median_rate_hz, neighbours, times_s
 
-MAX_VALUES = 32_000_000
-"""Samples that are looked at; a larger recording is sampled so that memory stays bounded (about 0.5 GB in all)."""
+MAX_VALUES = 16_000_000
+"""Samples that are looked at; a larger recording is sampled so that memory stays bounded (about 0.25 GB in all)."""
 
 READ_FACTOR = 4
 """Of a dask-backed recording, whose blocks are read whole, so many times as many samples are read at most."""
