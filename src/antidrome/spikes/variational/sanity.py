@@ -19,7 +19,7 @@ from antidrome.spikes.variational.windows import Windows, batches
 COUNT_RANGE = (1 / 3, 3.0)
 SMALLEST_STEP = 0.5
 WORST_RESIDUAL = 1.5
-SAMPLES = 8
+SAMPLES = 16
 
 
 class Sanity(NamedTuple):
@@ -30,7 +30,7 @@ class Sanity(NamedTuple):
     count_ratio
         Inferred spikes over those that the trace's cumulants suggest.
     residual_ratio
-        SD of what the reconstruction leaves, over the noise that the trace shows from frame to frame.
+        SD of what the mean reconstruction leaves, over the noise that the trace shows from frame to frame.
     explained_by_noise
         True where the inferred spikes' amplitude has fallen below half a noise SD: the collapse.
     """
@@ -64,12 +64,12 @@ def judge(
         inputs = network_inputs(problem, batch.trace, batch.cell)
         spikes, _ = draw_weights(learned, batch, inputs, key, problem, config)
         observation = take_cells(generative(learned, problem, config), batch.cell)
-        frames = observation.frames(spikes, problem.frame_rate_hz)
+        # the mean over samples: one sample alone also leaves what the posterior does not know
+        frames = observation.frames(spikes, problem.frame_rate_hz).mean(axis=1)
         seen = jax.numpy.isfinite(batch.trace.T)
-        residual = jax.numpy.where(seen, batch.trace.T, 0.0)[:, None] - frames
         drift = observation.baseline(batch.trace.T, frames, seen, problem.frame_rate_hz)
-        square = jax.numpy.where(seen[:, None], (residual - drift) ** 2, 0.0)[first:last]
-        return spikes[first * steps : last * steps].sum(0).mean(0), square.sum(0).mean(0)
+        square = jax.numpy.where(seen, (batch.trace.T - frames - drift) ** 2, 0.0)[first:last]
+        return spikes[first * steps : last * steps].sum(0).mean(0), square.sum(0)
 
     n_cells = len(calibration.amplitude)
     count, square, frames_seen = np.zeros(n_cells), np.zeros(n_cells), np.zeros(n_cells)
