@@ -1,5 +1,8 @@
 """`antidrome spikes fit` and `antidrome spikes predict`: a recording in, a model out, spikes and times from it."""
 
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -31,6 +34,28 @@ def test_fit_then_predict(recording, tmp_path, capsys):
     again = str(tmp_path / "again.nc")
     assert main(["spikes", recording, "--model", fit, "-o", again]) == 0
     assert main(["spikes", "predict", recording, "--model", fit, "-o", again, "--times", times]) == 2
+
+
+@pytest.mark.slow
+def test_a_cluster_predicts(recording, tmp_path, monkeypatch):
+    asked = []
+
+    @contextlib.contextmanager
+    def opened(*, cluster):
+        asked.append(cluster)
+        with ThreadPoolExecutor(2) as executor:
+            yield executor
+
+    monkeypatch.setattr("antidrome.core.executor.open_executor", opened)
+    monkeypatch.setattr("antidrome.pipeline.infer.BLOCK_VALUES", 600)
+    there, here = (str(tmp_path / name) for name in ("there.nc", "here.nc"))
+    command = ["spikes", "predict", recording, "--model", "simulations", "-o"]
+    assert main([*command, there, "--cluster", "tcp://node-1:8786"]) == 0
+    assert asked == ["tcp://node-1:8786"]
+    monkeypatch.undo()
+    assert main([*command, here]) == 0
+    a, b = (xr.load_dataset(path, engine="h5netcdf")["expected_spikes"] for path in (there, here))
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
 def test_a_model_is_needed_to_predict(recording, tmp_path, capsys):

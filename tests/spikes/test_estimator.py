@@ -1,6 +1,8 @@
 """`SpikeVAE` with the shipped network: accuracy on simulations, delay zero, labels, missing data, estimator laws."""
 
 import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from sklearn.base import clone
 import antidrome as ad
 from antidrome.errors import InputError, ModelFileError
 from antidrome.recordings import from_array
+from antidrome.spikes import opening
 
 PER_FRAME = ("expected_spikes", "rate_hz", "spike_probability", "expected_spikes_sd")
 PER_NEURON = ("noise_level", "amplitude", "tau_s", "baseline")
@@ -89,6 +92,23 @@ def test_numpy_and_dask_agree_with_xarray(simulated, result):
     assert lazy["expected_spikes"].chunks is not None
     for name in result.data_vars:
         np.testing.assert_allclose(lazy[name].compute(), result[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_blocks_are_the_same_wherever_they_are_inferred(simulated, monkeypatch):
+    monkeypatch.setattr(opening, "BLOCK_FRAMES", 2 * simulated.sizes["time"])
+    model = ad.SpikeVAE(seed=2)
+    here = model.predict(simulated["dff"], samples=3, progress=False)
+    sent = []
+
+    class Elsewhere(ThreadPoolExecutor):
+        def submit(self, fn, /, *args):
+            sent.append(args)
+            return super().submit(pickle.loads(pickle.dumps(fn)), *pickle.loads(pickle.dumps(args)))
+
+    with Elsewhere(2) as executor:
+        for recording in (simulated["dff"], simulated["dff"].chunk(neuron=3)):
+            xr.testing.assert_identical(model.predict(recording, samples=3, executor=executor, progress=False), here)
+    assert len(sent) == 6
 
 
 def test_missing_frames_are_bridged_and_dead_neurons_counted(simulated):

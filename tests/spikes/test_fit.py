@@ -108,7 +108,13 @@ def test_without_gain_the_start_stays(dff):
 def test_several_sessions_and_chunks(dff, others):
     sessions = {"one": dff.chunk(neuron=2), "two": others.isel(time=slice(0, 600))}
     model = ad.SpikeVAE("simulations", config=SHORT).fit(sessions, progress=False)
-    assert model.generative_parameters_.sizes["neuron"] == 6
+    names = model.generative_parameters_["neuron"].values
+    assert sorted(names[[1, 4, 5]]) == ["one/neuron-001", "two/neuron-001", "two/unseen"]
+    # cells of one name in two sessions are not taken for one another
+    explained = [model.reconstruct(session.compute()) for session in sessions.values()]
+    for one, session in zip(explained, sessions.values(), strict=True):
+        here = one.sel(neuron="neuron-001") - session.sel(neuron="neuron-001").compute()
+        assert float((here**2).mean()) < float(session.sel(neuron="neuron-001").var())
     with pytest.raises(InputError, match="no session"):
         model.fit(sessions, known_spikes={"three": {}}, progress=False)
 

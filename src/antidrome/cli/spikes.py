@@ -21,13 +21,18 @@ class Spikes(Options, InferenceConfig):
     """File (.nwb, .zarr, .nc) or, for suite2p, folder to write."""
     format: Format | None = None
     """Format to write; by default told by the file's ending."""
+    cluster: str | None = None
+    """Address of a Dask scheduler: blocks of neurons are inferred there. The same command goes on after a failure."""
 
 
 def run(config: Spikes) -> int:
     """Infer and write; return 0."""
     from antidrome.core.configuration import part_of
+    from antidrome.core.executor import open_executor
     from antidrome.pipeline import deconvolve
 
-    written = deconvolve(config.path, config.output, part_of(config, InferenceConfig), format=config.format)
+    settings = part_of(config, InferenceConfig)
+    with open_executor(cluster=config.cluster) as executor:
+        written = deconvolve(config.path, config.output, settings, format=config.format, executor=executor)
     sys.stdout.write(f"{written}\n")
     return 0

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from concurrent.futures import Executor
 from pathlib import Path
 
 from antidrome.core.progress import progress
@@ -20,6 +21,7 @@ def deconvolve(
     config: InferenceConfig | None = None,
     *,
     format: str | None = None,
+    executor: Executor | None = None,
     show_progress: bool = True,
 ) -> Path:
     """Infer the spikes of one recording and write them.
@@ -36,6 +38,8 @@ def deconvolve(
         Settings.
     format
         Format to write; by default told by the ending of `output`.
+    executor
+        Where blocks of neurons are inferred; None for this process.
     show_progress
         Whether to show a progress bar.
 
@@ -66,7 +70,7 @@ def deconvolve(
         with progress(
             "Inferring spikes", sessions[0].recording.sizes["neuron"], unit="neurons", enabled=show_progress
         ) as bar:
-            result, _ = infer_session(model, sessions[0], cache, config.samples, bar)
+            result, _ = infer_session(model, sessions[0], cache, config.samples, bar, executor)
         write(result, output, format=format)
         result.close()
     shutil.rmtree(scratch, ignore_errors=True)

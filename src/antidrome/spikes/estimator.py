@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from antidrome.core.compilation import enable_compilation_cache
 from antidrome.core.estimator import Estimator
 from antidrome.core.seeds import check_seed
 from antidrome.errors import InputError
-from antidrome.recordings import check, noise_level
+from antidrome.recordings import check
 from antidrome.spikes.adaptation import AdaptationConfig
 from antidrome.spikes.fitting import Fitted, fit_estimator
 from antidrome.spikes.grid import FrameGrid
@@ -125,7 +126,8 @@ class SpikeVAE(Estimator):
         Parameters
         ----------
         recording, frame_rate_hz
-            As in `predict`; with "shared" also several, {session: recording}, with different frame rates too. At most
+            As in `predict`; with "shared" also several, {session: recording}, with different frame rates too; their
+            cells are then called "session/neuron". At most
             256 neurons of each, drawn at random, are learned from; the others are described, block by block, with what
             was learned. A dask-backed recording is never loaded whole.
         known_spikes
@@ -152,7 +154,13 @@ class SpikeVAE(Estimator):
         return self._keep(fitted)
 
     def predict(
-        self, recording: Any, frame_rate_hz: float | None = None, *, samples: int = 0, progress: bool = True
+        self,
+        recording: Any,
+        frame_rate_hz: float | None = None,
+        *,
+        samples: int = 0,
+        executor: Executor | None = None,
+        progress: bool = True,
     ) -> xr.Dataset:
         """Infer spikes at every frame, with delay 0; after `fit` with what was learned, for seen and unseen cells.
 
@@ -165,6 +173,10 @@ class SpikeVAE(Estimator):
             Frames per second; needed for plain arrays.
         samples
             Posterior samples to draw; joint over frames with an autoregressive posterior.
+        executor
+            Where blocks of neurons are inferred: a pool of processes, a Dask cluster, any executor (see
+            `antidrome.core.executor`). Blocks are read as they are needed, and the result is in memory, the same as
+            without.
         progress
             Show a progress bar.
 
@@ -180,21 +192,20 @@ class SpikeVAE(Estimator):
         InputError
             No frame rate, raw fluorescence instead of ΔF/F, or an array that is not a recording.
         """
-        recording, rate, grid = open_recording(recording, frame_rate_hz)
+        recording, rate, grid, _ = open_recording(recording, frame_rate_hz)
         if samples < 0:
             raise InputError(f"samples is {samples}; expected 0 or more.")
         enable_compilation_cache()
         inference, card = self._engine()
         attrs = self._provenance(recording, grid, card)
         infer = Bound(inference, rate, grid, samples, check_seed(self.seed))
-        if recording.chunks is not None:
+        if recording.chunks is not None and executor is None:
             return label(infer_lazily(infer, recording, samples), recording, attrs)
-        values, n_unusable = infer_in_blocks(infer, recording, progress)
+        values, n_unusable = infer_in_blocks(infer, recording, progress, executor)
         if n_unusable:
             attrs["notes"].append(
                 f"{n_unusable} neurons show no variation at all (dead or missing); their spikes are NaN."
             )
-        values["noise_level"] = noise_level(recording).values
         return label(values, recording, attrs)
 
     def sample(self, recording: Any, frame_rate_hz: float | None = None, *, n_samples: int = 100) -> xr.DataArray:
@@ -211,14 +222,14 @@ class SpikeVAE(Estimator):
         Dataset over `spike`, ordered by neuron and time: `neuron`, `time_s`, the 90 % interval `low_s` to `high_s`, and
         `probability` that there is a spike. The attribute `frame_rate_hz` tells the recording's.
         """
-        recording, rate, grid = open_recording(recording, frame_rate_hz)
+        recording, rate, grid, _ = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
         expected = over_neurons(inference.expected, recording, grid, rate, self.seed)
         return placed(expected, recording, grid, rate, inference.steps)
 
     def reconstruct(self, recording: Any, frame_rate_hz: float | None = None) -> xr.DataArray:
         """ΔF/F that the inferred spikes explain, (time, neuron), with the slow drift of the baseline."""
-        recording, rate, grid = open_recording(recording, frame_rate_hz)
+        recording, rate, grid, _ = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
         rows = over_neurons(inference.reconstruct, recording, grid, rate, self.seed)
         values = [np.full(recording.sizes["time"], np.nan) if row.ndim == 0 else row[grid.places] for row in rows]
@@ -231,7 +242,7 @@ class SpikeVAE(Estimator):
 
         Comparable between models of one recording, not between recordings. Above 64 Hz "shared" averages frames.
         """
-        recording, rate, grid = open_recording(recording, frame_rate_hz)
+        recording, rate, grid, _ = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
         rows = over_neurons(inference.bound, recording, grid, rate, self.seed)
         return float(np.nanmean([float(row) for row in rows]))

@@ -32,7 +32,7 @@ def infer_lazily(infer: Callable[..., dict[str, np.ndarray]], recording: xr.Data
     size = max(1, BLOCK_FRAMES // max(1, n_frames))
     labels = recording["neuron"].values.astype(str)
     # what all blocks share is bound once: dask would walk through and hash it for each of them
-    shared = partial(_infer_with_noise, infer, recording.attrs, recording["time"].values)
+    shared = partial(infer_with_noise, infer, recording.attrs, recording["time"].values)
     one_block = dask.delayed(shared, pure=False)
     columns: dict[str, list[Any]] = {}
     for start in range(0, recording.sizes["neuron"], size):
@@ -44,9 +44,10 @@ def infer_lazily(infer: Callable[..., dict[str, np.ndarray]], recording: xr.Data
     return {name: da.concatenate(parts, axis=-1) for name, parts in columns.items()}
 
 
-def _infer_with_noise(
+def infer_with_noise(
     infer: Callable[..., dict[str, np.ndarray]], attrs: dict, time_s: np.ndarray, values: np.ndarray, labels: np.ndarray
 ) -> dict[str, np.ndarray]:
+    """One block (time, neuron) of a recording with these attributes and times: the result and the noise level."""
     from antidrome.recordings import noise_level
 
     values = np.asarray(values)

@@ -73,11 +73,12 @@ def lesson(recording: xr.DataArray, grid: FrameGrid, rate: float, known: Any, st
 
 
 class Opened(NamedTuple):
-    """A recording of ΔF/F, its frame rate, and where its frames lie."""
+    """A recording of ΔF/F, its frame rate, and where its frames lie; the session's name where there are several."""
 
     recording: xr.DataArray
     frame_rate_hz: float
     grid: FrameGrid
+    session: str | None = None
 
 
 def fit_shared(
@@ -92,7 +93,7 @@ def fit_shared(
 ) -> tuple[SharedInference, Adaptation, list[Lesson]]:
     """Adapt the network, then describe every cell with what it has become, block by block."""
     lessons, recorded = [], []
-    for (recording, rate, grid), own in zip(sessions, known, strict=True):
+    for (recording, rate, grid, _), own in zip(sessions, known, strict=True):
         learn = lesson(recording, grid, rate, own, 1, seed)
         traces, slow_rate = working_rate(learn.traces, rate)
         counts = None if learn.known is None else sum_groups(learn.known, group_size(rate))
@@ -102,13 +103,22 @@ def fit_shared(
     adapted = adapt(network, recorded, config, make=make, seed=seed, checkpoint=checkpoint, progress=progress)
     parts = [part for opened in sessions for part in _describe(adapted, opened)]
     cells = Cells(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    labels = tuple(str(label) for opened in sessions for label in opened.recording["neuron"].values)
+    labels = _labels_of(sessions)
     return SharedInference(adapted.network, labels, cells, adapted.prior), adapted, lessons
+
+
+def _labels_of(sessions: Sequence[Opened]) -> tuple[str, ...]:
+    """Labels of all cells, with the session before them where there are several: a label may occur in each of them."""
+    return tuple(
+        str(label) if opened.session is None else f"{opened.session}/{label}"
+        for opened in sessions
+        for label in opened.recording["neuron"].values
+    )
 
 
 def _describe(adapted: Adaptation, opened: Opened) -> Iterator[Cells]:
     """Parameters of every cell of a recording, in blocks of neurons."""
-    recording, rate, grid = opened
+    recording, rate, grid, _ = opened
     for i in range(0, recording.sizes["neuron"], BLOCK):
         block = grid.spread(np.asarray(recording.isel(neuron=slice(i, i + BLOCK)).values, np.float32).T)
         block, slow_rate = working_rate(np.where(unusable(block)[:, None], np.float32(0), block), rate)
@@ -128,7 +138,7 @@ def fit_own(
     progress: bool,
 ) -> tuple[OwnInference, Selection, Lesson]:
     """Learn a network and generative models from the recording, from one or several starts."""
-    recording, rate, grid = opened
+    recording, rate, grid, _ = opened
     learn = lesson(recording, grid, rate, known, config.posterior.superresolution, seed)
     cells = start_cells(network, learn.traces, rate)
 

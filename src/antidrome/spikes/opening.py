@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from antidrome.core.executor import map_tasks
 from antidrome.core.model_files import ModelHeader, read_header
 from antidrome.core.progress import progress as show_progress
 from antidrome.errors import InputError
 from antidrome.recordings import as_recording
 from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.lazy import infer_with_noise
 from antidrome.spikes.learning import Opened
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.results import unusable
@@ -52,7 +56,10 @@ def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tu
             f"known_spikes: there is no session {sorted(map(str, foreign))[0]!r}; with several sessions give"
             " {session: {neuron label: seconds}}."
         )
-    opened = [open_recording(one, frame_rate_hz) for one in recording.values()]
+    opened = [
+        open_recording(one, frame_rate_hz)._replace(session=str(name) if len(recording) > 1 else None)
+        for name, one in recording.items()
+    ]
     return opened, [(known or {}).get(session) for session in recording]
 
 
@@ -87,18 +94,35 @@ def open_model(
     return SharedInference(network), header
 
 
-def infer_in_blocks(infer: Bound, recording: xr.DataArray, progress: bool) -> tuple[dict[str, Any], int]:
-    """All neurons of a recording in memory, block by block; arrays as in the result, and how many could not be used."""
-    traces, labels = recording.values.T, recording["neuron"].values.astype(str)
-    size = max(1, BLOCK_FRAMES // max(1, traces.shape[1]))
-    parts = []
-    with show_progress("Inferring spikes", len(traces), unit="neurons", enabled=progress) as bar:
-        for start in range(0, len(traces), size):
-            block = slice(start, start + size)
-            parts.append(infer(traces[block], labels[block]))
-            bar.advance(len(labels[block]))
+def infer_in_blocks(
+    infer: Bound, recording: xr.DataArray, progress: bool, executor: Executor | None = None
+) -> tuple[dict[str, Any], int]:
+    """All neurons of a recording, block by block, wherever the executor runs.
+
+    Blocks are the same with and without an executor, and are read as they are needed.
+
+    Returns
+    -------
+    Arrays as in the result, and how many neurons could not be used.
+    """
+    labels = recording["neuron"].values.astype(str)
+    size = max(1, BLOCK_FRAMES // max(1, recording.sizes["time"]))
+    blocks = [slice(start, start + size) for start in range(0, len(labels), size)]
+    one_block = partial(_infer_block, infer, recording.attrs, recording["time"].values)
+    tasks = ((np.asarray(recording.isel(neuron=block).values), labels[block]) for block in blocks)
+    with show_progress("Inferring spikes", len(labels), unit="neurons", enabled=progress) as bar:
+        parts = list(
+            map_tasks(one_block, tasks, executor=executor, on_result=lambda i, _: bar.advance(len(labels[blocks[i]])))
+        )
     joined = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
     return joined, int(np.isnan(joined["expected_spikes"][0]).sum())
+
+
+def _infer_block(
+    infer: Bound, attrs: dict[str, Any], time_s: np.ndarray, block: tuple[np.ndarray, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """(time, neuron) traces and labels of one block; at the top of the module, so that other processes find it."""
+    return infer_with_noise(infer, attrs, time_s, *block)
 
 
 def over_neurons(
