@@ -98,7 +98,7 @@ METHODS: dict[str, Plan] = {
         reuse=False,
         loss="direct",
         density=MixtureSettings(components=4, hidden=(50,), bayesian=True),
-        kernel=_NO_KERNEL,
+        kernel=KernelSettings(),
         training=TrainingSettings(epochs=100, batch=50, learning_rate=1e-3, clip=0.1, validation=0.0),
         defensive=0.1,
         degrees=3.0,
