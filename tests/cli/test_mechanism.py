@@ -84,6 +84,8 @@ def test_fit_to_a_recording(tmp_path: pathlib.Path, capsys) -> None:
     command += ["--sweep", "1"]
     assert main(command) == 2
     assert "area_cm2" in capsys.readouterr().err
+    assert main([*command, "--area-cm2", "1e-4", "--processes", "2"]) == 2
+    assert "not for a current-clamp recording" in capsys.readouterr().err
     assert main([*command, "--area-cm2", "1e-4", "--samples", "100"]) == 0
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert 'id="figure-traces"' in page

@@ -104,13 +104,12 @@ def _opened(config: Fit) -> Iterator[tuple[LoadedModel, Any, RecordedCell | None
     from antidrome.mechanism.loading import LoadedModel, read_observation
     from antidrome.mechanism.simulate.store import read_simulations
 
-    settings = {"timeout_s": config.timeout_s, "processes": config.processes, "cluster": config.cluster}
     given = {"sweep": config.sweep, "area-cm2": config.area_cm2, "junction-potential-mv": config.junction_potential_mv}
     if config.observation.is_file() and config.model.startswith("hodgkin_huxley"):
         from antidrome.recordings.current_clamp import holds_voltage
 
         if holds_voltage(config.observation):
-            if config.recorded is not None or any(value is not None for value in settings.values()):
+            if any(x is not None for x in (config.recorded, config.timeout_s, config.processes, config.cluster)):
                 raise InputError(
                     "--recorded, --timeout-s, --processes and --cluster: not for a current-clamp recording, whose own"
                     " stimulus is simulated here."
@@ -121,10 +120,11 @@ def _opened(config: Fit) -> Iterator[tuple[LoadedModel, Any, RecordedCell | None
     named = [f"--{name}" for name, value in given.items() if value is not None]
     if named:
         raise InputError(f"{', '.join(named)}: only for current-clamp recordings and hodgkin_huxley_8.")
-    with opened_model(config.model, **settings) as model:
-        if config.recorded is not None:
-            model = LoadedModel(read_simulations(config.recorded), model.prior)
-        yield model, read_observation(config.observation), None
+    with opened_model(
+        config.model, timeout_s=config.timeout_s, processes=config.processes, cluster=config.cluster
+    ) as model:
+        found = model if config.recorded is None else LoadedModel(read_simulations(config.recorded), model.prior)
+        yield found, read_observation(config.observation), None
 
 
 def _recorded(config: Fit) -> RecordedCell:
