@@ -150,7 +150,7 @@ def in_a_process(what: str, n: int, seed: int, *, cores: int = 1) -> dict[str, f
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"{what} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith('{"')))
 
 
 def main() -> None:
@@ -223,6 +223,6 @@ if __name__ == "__main__":
             "rounds": measure_rounds,
             "hh": measure_hodgkin_huxley,
         }[kind]
-        print(json.dumps(measure(n_simulations, run_seed)))
+        print(f"\n{json.dumps(measure(n_simulations, run_seed))}")  # sbi leaves a line of its own unfinished
     else:
         main()
