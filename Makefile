@@ -32,6 +32,7 @@ check: $(VENV)/.check
 	$(BIN)/python .ci/house_laws.py
 	$(BIN)/python -m benchmarks.readme --check
 	$(BIN)/python -m benchmarks.comparison --check
+	$(BIN)/python -m benchmarks.million --check
 	$(BIN)/pyright
 
 fuzz: $(VENV)/.fuzz

@@ -104,7 +104,7 @@ def imaging_set(name: str) -> Any:
 def timed(paths: list[Path], output: Path, config: RunConfig, executor: Executor | None) -> float:
     """Seconds of the whole job."""
     begin = time.perf_counter()
-    run_job(paths, output, config, executor=executor, show_progress=False)
+    run_job(paths, output, config, executor=executor, progress=False)
     return time.perf_counter() - begin
 
 

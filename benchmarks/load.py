@@ -30,7 +30,7 @@ from typing import Any
 
 from antidrome.core.files import atomic_write
 from antidrome.core.model_files import package_versions
-from antidrome.pipeline.planning import work_of
+from antidrome.pipeline.planning import BYTES_HELD, work_of
 from benchmarks.harness import finish, machine, options, show
 
 FRAME_RATE_HZ, N_FACTORS = 30.0, 5
@@ -184,7 +184,7 @@ def run_stages(path: Path, output: Path, stages: tuple[str, ...], seed: int, n_c
     from antidrome.pipeline import RunConfig, run
 
     config = RunConfig(format="zarr", stages=stages, seed=seed, n_components=n_components, force=True)
-    summary = run([path], output, config, show_progress=False)
+    summary = run([path], output, config, progress=False)
     if stages[-1] == "spikes":
         return None
     stage = summary["stages"][stages[-1]]
@@ -218,13 +218,20 @@ def headline(rows: list[dict[str, Any]]) -> str:
 
 
 def write_costs(rows: list[dict[str, Any]], path: Path) -> None:
-    """Fixed cost and slope of each stage, in core seconds and in gigabytes, from the smallest and the largest size."""
+    """Fixed cost and slope of each stage, in core seconds and in gigabytes, from the smallest and the largest size.
+
+    What the later stages hold is counted, not measured: small sizes do not show it.
+    """
     seconds, memory = {}, {}
     for place, stage in enumerate(STAGES):
         two = rows[1 + place], rows[place - len(STAGES)]
         work = [work_of([(row["frames"], row["neurons"])], FRAME_RATE_HZ)[stage] for row in two]
         seconds[stage] = _line([one.steps for one in work], [row["core_seconds"] for row in two])
-        memory[stage] = _line([one.held for one in work], [row["peak_gb"] for row in two])
+        peaks, held = [row["peak_gb"] for row in two], [one.held for one in work]
+        slope = _short(1e-9 * BYTES_HELD.get(stage, 0))
+        memory[stage] = (
+            _line(held, peaks) if not slope else {"fixed": _short(peaks[1] - slope * held[1]), "slope": slope}
+        )
     document = {
         "from": "python -m benchmarks.load --costs",
         "sizes": list(dict.fromkeys(f"{row['neurons']}x{row['frames']}" for row in rows)),
@@ -242,7 +249,11 @@ def _line(x: list[float], y: list[float]) -> dict[str, float]:
     if x[1] <= x[0]:
         raise SystemExit("Costs need two sizes, the smaller one first.")
     slope = max(0.0, (y[1] - y[0]) / (x[1] - x[0]))
-    return {"fixed": float(f"{max(0.0, y[0] - slope * x[0]):.3g}"), "slope": float(f"{slope:.3g}")}
+    return {"fixed": _short(max(0.0, y[0] - slope * x[0])), "slope": _short(slope)}
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.3g}")
 
 
 if __name__ == "__main__":

@@ -71,8 +71,7 @@ What the whole job would cost on {NEURONS:,} neurons × {FRAMES:,} frames ({FRAM
 |---|---|---|---|---|
 {table}
 
-**Spikes** are independent from neuron to neuron, and a block of neurons ({BLOCK_VALUES:,} values) is the unit of work:
-one trace of {FRAMES:,} frames and another. The time is linear in both sizes, the memory in neither; on {CORES:,} cores
+**Spikes** are independent from neuron to neuron; {BLOCK_VALUES // FRAMES} whole traces are a unit of work. The time is linear in both sizes, the memory in neither; on {CORES:,} cores
 that read their own part, {spikes_s / 3600 / CORES:.1f} hours. What is sent to a worker is 4 bytes for
 {spikes["us_per_frame"]:.0f} µs of work: {CORES:,} cores take {4e-6 * CORES / (1e-6 * spikes["us_per_frame"]):,.0f} MB/s
 from the machine that hands them out, which one network link can give.
@@ -89,8 +88,8 @@ machine: take a subset of the neurons (the estimate by number of neurons, which 
 change it) or wider bins.
 
 What stands in the way at this size is none of the four methods but the files: a run opens each input on one machine,
-hashes it once, and writes one results file a session. Split by neurons into files that fit a disk, a file a session,
-and give all of them to one run.
+hashes it once, and writes one results file a session. Spikes can be inferred from files of a part of the neurons each
+(`antidrome spikes`, one job a file); `ad.StitchedLDS().fit` takes the results of all as one dask array.
 """
 
 

@@ -278,7 +278,7 @@ def _(folder):
     from antidrome.pipeline import run
 
     xr.Dataset({"dff": (("time", "neuron"), traces())}).to_netcdf(folder / "day1.nc", engine="h5netcdf")
-    run([folder / "day1.nc", folder / "day1.nc"], folder / "results", show_progress=False)
+    run([folder / "day1.nc", folder / "day1.nc"], folder / "results", progress=False)
 
 
 @case("The job", "a results folder that holds files of someone else")

@@ -152,7 +152,7 @@ def half_files(folder):
 def _job(folder, inputs):
     from antidrome.pipeline import RunConfig, run
 
-    run(inputs, folder, RunConfig(format="netcdf"), command="antidrome run", show_progress=False)
+    run(inputs, folder, RunConfig(format="netcdf"), command="antidrome run", progress=False)
 
 
 def _in_a_child(action):

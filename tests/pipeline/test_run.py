@@ -14,7 +14,7 @@ NETCDF = RunConfig(format="netcdf")
 
 
 def test_one_recording_leaves_its_files(model, inputs, tmp_path):
-    summary = run(inputs[:1], tmp_path / "out", show_progress=False)
+    summary = run(inputs[:1], tmp_path / "out", progress=False)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     pages = {"summary.json", "report.html", "run.json", "run.toml"}
     assert names == {".antidrome", "spikes.nwb", "total.nc", *pages}
@@ -26,7 +26,7 @@ def test_one_recording_leaves_its_files(model, inputs, tmp_path):
 
 
 def test_the_result_is_the_models_own(model, helpers, inputs, tmp_path):
-    run(inputs[:1], tmp_path / "out", NETCDF, show_progress=False)
+    run(inputs[:1], tmp_path / "out", NETCDF, progress=False)
     result = read_spikes(tmp_path / "out" / "spikes.nc")
     direct = model.predict(helpers.recording(0))
     for name in direct.data_vars:
@@ -37,7 +37,7 @@ def test_the_result_is_the_models_own(model, helpers, inputs, tmp_path):
 
 
 def test_several_sessions_each_have_a_file(model, inputs, tmp_path):
-    summary = run(inputs, tmp_path / "out", NETCDF, show_progress=False)
+    summary = run(inputs, tmp_path / "out", NETCDF, progress=False)
     assert [session["result"]["file"] for session in summary["sessions"]] == ["spikes-day-0.nc", "spikes-day-1.nc"]
     assert all((tmp_path / "out" / session["result"]["file"]).exists() for session in summary["sessions"])
     assert ">day-1<" in (tmp_path / "out" / "report.html").read_text("utf-8")
@@ -45,7 +45,7 @@ def test_several_sessions_each_have_a_file(model, inputs, tmp_path):
 
 @pytest.mark.parametrize("format", ["zarr", "netcdf", "suite2p", "nwb"])
 def test_every_format_reads_back_equal(model, helpers, inputs, tmp_path, format):
-    summary = run(inputs[:1], tmp_path / "out", RunConfig(format=format), show_progress=False)
+    summary = run(inputs[:1], tmp_path / "out", RunConfig(format=format), progress=False)
     result = read_spikes(tmp_path / "out" / summary["sessions"][0]["result"]["file"])
     wanted = model.predict(helpers.recording(0))["expected_spikes"]
     np.testing.assert_allclose(result["expected_spikes"].values, wanted.values, rtol=1e-6)
@@ -53,21 +53,21 @@ def test_every_format_reads_back_equal(model, helpers, inputs, tmp_path, format)
 
 def test_sessions_of_one_name_are_told_apart(model, helpers, tmp_path):
     paths = [write(helpers.recording(seed, session_id="same"), tmp_path / f"{seed}.nc") for seed in range(2)]
-    summary = run(paths, tmp_path / "out", NETCDF, show_progress=False)
+    summary = run(paths, tmp_path / "out", NETCDF, progress=False)
     assert [session["session_id"] for session in summary["sessions"]] == ["same", "same-2"]
 
 
 def test_the_same_call_again_does_nothing(model, inputs, tmp_path):
-    first = run(inputs, tmp_path / "out", NETCDF, show_progress=False)
+    first = run(inputs, tmp_path / "out", NETCDF, progress=False)
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir() if path.suffix}
     calls = model.calls
-    assert run(inputs, tmp_path / "out", NETCDF, show_progress=False) == first
+    assert run(inputs, tmp_path / "out", NETCDF, progress=False) == first
     assert model.calls == calls
     assert all(path.stat().st_mtime_ns == time for path, time in times.items() if path.name != ".antidrome")
 
 
 def test_finished_blocks_are_not_computed_again(model, helpers, inputs, tmp_path, monkeypatch):
-    run(inputs, tmp_path / "whole", NETCDF, show_progress=False)
+    run(inputs, tmp_path / "whole", NETCDF, progress=False)
     model.calls, predict = 0, model.predict
 
     def stops(*arguments, **options):
@@ -77,29 +77,29 @@ def test_finished_blocks_are_not_computed_again(model, helpers, inputs, tmp_path
 
     monkeypatch.setattr(model, "predict", stops)
     with pytest.raises(KeyboardInterrupt):
-        run(inputs, tmp_path / "out", NETCDF, show_progress=False)
+        run(inputs, tmp_path / "out", NETCDF, progress=False)
     assert not list((tmp_path / "out").glob("spikes*"))
     monkeypatch.setattr(model, "predict", predict)
     model.calls = 0
-    summary = run(inputs, tmp_path / "out", NETCDF, show_progress=False)
+    summary = run(inputs, tmp_path / "out", NETCDF, progress=False)
     assert model.calls == 2
     assert summary["sessions"][0]["seconds"]["blocks_from_earlier_run"] == 3
     assert helpers.different(helpers.contents(tmp_path / "out"), helpers.contents(tmp_path / "whole")) == []
 
 
 def test_a_changed_setting_is_noticed_and_said(model, inputs, tmp_path):
-    run(inputs, tmp_path / "out", NETCDF, show_progress=False)
+    run(inputs, tmp_path / "out", NETCDF, progress=False)
     calls = model.calls
-    summary = run(inputs, tmp_path / "out", RunConfig(format="netcdf", seed=5), show_progress=False)
+    summary = run(inputs, tmp_path / "out", RunConfig(format="netcdf", seed=5), progress=False)
     assert model.calls == 2 * calls
     assert any("used another seed" in note for note in summary["sessions"][0]["notes"])
 
 
 def test_a_changed_input_is_noticed_and_said(model, helpers, inputs, tmp_path):
-    run(inputs, tmp_path / "out", NETCDF, show_progress=False)
+    run(inputs, tmp_path / "out", NETCDF, progress=False)
     calls = model.calls
     write(helpers.recording(5, session_id="day-1"), inputs[1])
-    summary = run(inputs, tmp_path / "out", NETCDF, show_progress=False)
+    summary = run(inputs, tmp_path / "out", NETCDF, progress=False)
     assert model.calls == calls + 3
     notes = [session["notes"] for session in summary["sessions"]]
     assert not any("another input" in note for note in notes[0])
@@ -108,11 +108,11 @@ def test_a_changed_input_is_noticed_and_said(model, helpers, inputs, tmp_path):
 
 def test_stale_results_go_and_other_formats_of_the_same_results_stay(model, inputs, tmp_path):
     out = tmp_path / "out"
-    run(inputs[:1], out, NETCDF, show_progress=False)
-    assert run(inputs[:1], out, RunConfig(format="zarr"), show_progress=False)["removed_files"] == []
+    run(inputs[:1], out, NETCDF, progress=False)
+    assert run(inputs[:1], out, RunConfig(format="zarr"), progress=False)["removed_files"] == []
     assert (out / "spikes.nc").exists()
     assert (out / "spikes.zarr").exists()
-    summary = run(inputs, out, RunConfig(format="zarr"), show_progress=False)
+    summary = run(inputs, out, RunConfig(format="zarr"), progress=False)
     assert sorted(summary["removed_files"]) == ["spikes.nc", "spikes.zarr", "total.nc"]
     assert not (out / "spikes.nc").exists()
 
@@ -121,16 +121,16 @@ def test_files_of_others_are_not_replaced(model, inputs, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "spikes.nwb").write_text("mine")
     with pytest.raises(InputError, match=r"already holds spikes\.nwb, which this job did not write"):
-        run(inputs[:1], tmp_path / "out", show_progress=False)
+        run(inputs[:1], tmp_path / "out", progress=False)
     assert (tmp_path / "out" / "spikes.nwb").read_text() == "mine"
-    run(inputs[:1], tmp_path / "out", RunConfig(overwrite=True), show_progress=False)
+    run(inputs[:1], tmp_path / "out", RunConfig(overwrite=True), progress=False)
     assert "expected_spikes" in read_spikes(tmp_path / "out" / "spikes.nwb")
 
 
 def test_overwrite_starts_over(model, inputs, tmp_path):
-    run(inputs, tmp_path / "out", NETCDF, show_progress=False)
+    run(inputs, tmp_path / "out", NETCDF, progress=False)
     model.calls = 0
-    run(inputs, tmp_path / "out", RunConfig(format="netcdf", overwrite=True), show_progress=False)
+    run(inputs, tmp_path / "out", RunConfig(format="netcdf", overwrite=True), progress=False)
     assert model.calls == 6
 
 
@@ -138,17 +138,17 @@ def test_errors_of_the_checks_stop_the_job_unless_forced(model, helpers, tmp_pat
     values = 1000 + 100 * helpers.recording(0).values
     path = write(from_array(values, 30.0, quantity="dff", attrs={"session_id": "raw"}), tmp_path / "raw.nc")
     with pytest.raises(InputError, match=r"(?s)would make the results wrong.*raw: .*--force"):
-        run([path], tmp_path / "out", NETCDF, show_progress=False)
+        run([path], tmp_path / "out", NETCDF, progress=False)
     assert model.calls == 0
     assert not (tmp_path / "out").exists()
-    summary = run([path], tmp_path / "out", RunConfig(format="netcdf", force=True), show_progress=False)
+    summary = run([path], tmp_path / "out", RunConfig(format="netcdf", force=True), progress=False)
     assert "error" in {finding["severity"] for finding in summary["sessions"][0]["findings"]}
 
 
 def test_raw_fluorescence_becomes_dff(model, helpers, tmp_path):
     values = 500 * (1 + helpers.recording(0).values)
     path = write(from_array(values, 30.0, quantity="fluorescence"), tmp_path / "f.nc")
-    run([path], tmp_path / "out", NETCDF, show_progress=False)
+    run([path], tmp_path / "out", NETCDF, progress=False)
     dff = read_spikes(tmp_path / "out" / "spikes.nc")["dff"]
     assert np.corrcoef(dff.values[:, 0], values[:, 0])[0, 1] > 0.95
     assert dff.values.max() < 10
@@ -156,7 +156,7 @@ def test_raw_fluorescence_becomes_dff(model, helpers, tmp_path):
 
 def test_percent_becomes_a_fraction_and_is_said(model, helpers, tmp_path):
     percent = from_array(100 * helpers.recording(0).values, 30.0, quantity="dff", units="percent")
-    summary = run([write(percent, tmp_path / "p.nc")], tmp_path / "out", NETCDF, show_progress=False)
+    summary = run([write(percent, tmp_path / "p.nc")], tmp_path / "out", NETCDF, progress=False)
     assert any("percent: divided by 100" in note for note in summary["sessions"][0]["notes"])
     dff = read_spikes(tmp_path / "out" / "spikes.nc")["dff"]
     np.testing.assert_allclose(dff, helpers.recording(0), rtol=1e-5)
@@ -177,27 +177,27 @@ def test_bad_settings_paths_and_folders_are_refused(model, inputs, tmp_path):
 
 def test_two_processes_do_not_share_a_folder(model, inputs, tmp_path):
     with locked(tmp_path / "out"), pytest.raises(InputError, match="Another antidrome works"):
-        run(inputs, tmp_path / "out", show_progress=False)
-    run(inputs, tmp_path / "out", show_progress=False)
+        run(inputs, tmp_path / "out", progress=False)
+    run(inputs, tmp_path / "out", progress=False)
 
 
 def test_samples_are_kept(model, inputs, tmp_path):
-    run(inputs[:1], tmp_path / "out", RunConfig(format="netcdf", samples=3), show_progress=False)
+    run(inputs[:1], tmp_path / "out", RunConfig(format="netcdf", samples=3), progress=False)
     assert read_spikes(tmp_path / "out" / "spikes.nc").sizes["sample"] == 3
 
 
 def test_large_results_stay_on_disk_until_written(model, helpers, inputs, tmp_path, monkeypatch):
     from antidrome.pipeline import cache
 
-    run(inputs, tmp_path / "small", RunConfig(format="zarr"), show_progress=False)
+    run(inputs, tmp_path / "small", RunConfig(format="zarr"), progress=False)
     monkeypatch.setattr(cache, "IN_MEMORY_VALUES", 100)
-    run(inputs, tmp_path / "large", RunConfig(format="zarr"), show_progress=False)
+    run(inputs, tmp_path / "large", RunConfig(format="zarr"), progress=False)
     assert helpers.different(helpers.contents(tmp_path / "small"), helpers.contents(tmp_path / "large")) == []
 
 
 @pytest.mark.parametrize("format", ["netcdf", "nwb", "suite2p"])
 def test_the_page_can_be_made_again_elsewhere(model, inputs, tmp_path, format):
-    run(inputs, tmp_path / "out", RunConfig(format=format), show_progress=False)
+    run(inputs, tmp_path / "out", RunConfig(format=format), progress=False)
     moved = (tmp_path / "out").rename(tmp_path / "moved")
     page = (moved / "report.html").read_text("utf-8")
     (moved / "report.html").unlink()
@@ -211,8 +211,8 @@ def test_the_page_can_be_made_again_elsewhere(model, inputs, tmp_path, format):
 
 
 def test_only_the_spikes(model, inputs, tmp_path):
-    written = deconvolve(inputs[0], tmp_path / "s.nc", show_progress=False)
+    written = deconvolve(inputs[0], tmp_path / "s.nc", progress=False)
     assert read_spikes(written).sizes["neuron"] == 7
     assert sorted(path.name for path in tmp_path.iterdir()) == ["inputs", "s.nc"]
     with pytest.raises(InputError, match="exists"):
-        deconvolve(inputs[0], tmp_path / "s.nc", show_progress=False)
+        deconvolve(inputs[0], tmp_path / "s.nc", progress=False)

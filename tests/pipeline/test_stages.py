@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import xarray as xr
 from antidrome.cli.app import main
 from antidrome.errors import InputError
 from antidrome.pipeline import RunConfig, plan, rebuild_report, run
+from antidrome.pipeline.planning import COSTS, work_of
 from antidrome.pipeline.settings_file import read_toml, to_toml
 from antidrome.pipeline.stages.activity import binned_spikes
 from antidrome.recordings import write
@@ -47,22 +49,22 @@ def test_a_session_shorter_than_a_bin_is_refused():
 
 def test_a_stage_is_not_computed_twice_and_follows_its_settings(model, inputs, tmp_path):
     out = tmp_path / "out"
-    first = run(inputs, out, RunConfig(format="netcdf"), show_progress=False)
+    first = run(inputs, out, RunConfig(format="netcdf"), progress=False)
     assert set(first["stages"]) == {"dimension"}
     times = {name: (out / name).stat().st_mtime_ns for name in ("total-day-0.nc", "spikes-day-0.nc")}
     (out / "report.html").unlink()
-    run(inputs, out, RunConfig(format="netcdf"), show_progress=False)
+    run(inputs, out, RunConfig(format="netcdf"), progress=False)
     assert {name: (out / name).stat().st_mtime_ns for name in times} == times
-    second = run(inputs, out, RunConfig(format="netcdf", bin_s=0.2), show_progress=False)
+    second = run(inputs, out, RunConfig(format="netcdf", bin_s=0.2), progress=False)
     assert second["stages"]["dimension"]["key"] != first["stages"]["dimension"]["key"]
     assert (out / "total-day-0.nc").stat().st_mtime_ns > times["total-day-0.nc"]
     assert (out / "spikes-day-0.nc").stat().st_mtime_ns == times["spikes-day-0.nc"]
 
 
 def test_a_stage_that_is_no_longer_wanted_takes_its_files_along(model, inputs, tmp_path):
-    run(inputs, tmp_path / "out", RunConfig(format="netcdf"), show_progress=False)
+    run(inputs, tmp_path / "out", RunConfig(format="netcdf"), progress=False)
     config = RunConfig(format="netcdf", stages=("spikes",))
-    summary = run(inputs, tmp_path / "out", config, show_progress=False)
+    summary = run(inputs, tmp_path / "out", config, progress=False)
     assert sorted(summary["removed_files"]) == ["total-day-0.nc", "total-day-1.nc"]
     assert summary["stages"] == {}
 
@@ -83,15 +85,15 @@ def test_an_interrupted_stage_finds_its_unfinished_work_again(model, inputs, tmp
     monkeypatch.setattr(job, "LATER", (dataclasses.replace(whole, compute=stops),))
     for bin_s in (0.1, 0.1, 0.2):
         with pytest.raises(KeyboardInterrupt):
-            run(inputs, tmp_path / "out", RunConfig(format="netcdf", bin_s=bin_s), show_progress=False)
-    run(inputs, tmp_path / "out", RunConfig(format="netcdf", bin_s=0.2), show_progress=False)
+            run(inputs, tmp_path / "out", RunConfig(format="netcdf", bin_s=bin_s), progress=False)
+    run(inputs, tmp_path / "out", RunConfig(format="netcdf", bin_s=0.2), progress=False)
     assert found == [[], ["bins of 0.1 s"], [], ["bins of 0.2 s"]]  # its own, and never that of other settings
     assert not list((tmp_path / "out" / ".antidrome").glob("stage-*"))
 
 
 def test_data_that_do_not_allow_a_stage_cost_only_that_stage(model, inputs, tmp_path):
     config = RunConfig(format="netcdf", bin_s=1000)
-    summary = run(inputs, tmp_path / "out", config, show_progress=False)
+    summary = run(inputs, tmp_path / "out", config, progress=False)
     assert "fewer than one bin of 1000 s" in summary["stages"]["dimension"]["skipped"]
     assert (tmp_path / "out" / "spikes-day-0.nc").exists()
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
@@ -156,3 +158,23 @@ def test_larger_recordings_take_longer(helpers, inputs, tmp_path):
     large = write(helpers.recording(3, n_neurons=40, n_frames=3000), tmp_path / "large.nc")
     assert plan([large])["seconds"]["dimension"] > plan(inputs[:1])["seconds"]["dimension"]
     assert plan([large], RunConfig(stages=("spikes",)))["seconds"].keys() == {"spikes"}
+
+
+def test_memory_of_the_spikes_does_not_grow_with_the_recording():
+    few, many = (work_of([(50_000, n)], 30.0)["spikes"] for n in (100, 10_000))
+    assert many.steps == 100 * few.steps
+    assert many.held == few.held
+
+
+def test_costs_are_those_of_the_measurements():
+    """The file is written by ``benchmarks.load --costs``; another benchmark measured the network alone."""
+    costs = json.loads(COSTS.read_text("utf-8"))
+    assert costs["machine"]["processor"]
+    assert len(costs["sizes"]) == 2
+    for what in ("core_seconds", "memory_gb"):
+        assert set(costs[what]) == {"spikes", "dynamics", "dimension"}
+        assert all(cost["fixed"] + cost["slope"] > 0 for cost in costs[what].values())
+    results = Path(__file__).parents[2] / "benchmarks" / "results"
+    if results.exists():  # not beside an installed wheel
+        alone = json.loads((results / "spikes_speed.json").read_text("utf-8"))["us_per_frame"]
+        assert 0.5 < 1e6 * costs["core_seconds"]["spikes"]["slope"] / alone < 5

@@ -53,7 +53,7 @@ def run(config: Run) -> int:
             settings,
             command=shlex.join(["antidrome", *sys.argv[1:]]),
             executor=executor,
-            show_progress=not config.json,
+            progress=not config.json,
         )
     _print_json(summary) if config.json else _tell(summary, config.output)
     return 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from antidrome.core.configuration import to_dict
 from antidrome.core.files import atomic_write
 from antidrome.core.hashing import hash_configuration
-from antidrome.core.progress import progress
+from antidrome.core.progress import progress as show
 from antidrome.errors import InputError
 from antidrome.pipeline.cache import SessionCache
 from antidrome.pipeline.config import RunConfig
@@ -53,7 +53,7 @@ def run(
     *,
     command: str = "",
     executor: Executor | None = None,
-    show_progress: bool = True,
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Read, check, infer, and leave ``spikes.nwb`` (or another format), ``summary.json`` and ``report.html``.
 
@@ -78,7 +78,7 @@ def run(
     executor
         Where blocks of neurons are inferred and sessions sketched (`antidrome.core.executor`); by default here. Model
         files must be readable there under the same path.
-    show_progress
+    progress
         Whether to show a progress bar.
 
     Returns
@@ -100,7 +100,7 @@ def run(
     if not config.force:
         refuse_errors(sessions)
     with locked(output):
-        return _Job(sessions, paths, output, config, command, executor, show_progress).run()
+        return _Job(sessions, paths, output, config, command, executor, progress).run()
 
 
 class _Job:
@@ -162,7 +162,7 @@ class _Job:
     ) -> tuple[list["xr.Dataset"], list[dict[str, float]]]:
         results, seconds = [], []
         total = sum(session.recording.sizes["neuron"] for session in self.sessions)
-        with progress("Inferring spikes", total, unit="neurons", enabled=self.show_progress) as bar:
+        with show("Inferring spikes", total, unit="neurons", enabled=self.show_progress) as bar:
             for session, cache in zip(self.sessions, caches, strict=True):
                 start = time.perf_counter()
                 changed = cache.prepare(forget=self.config.overwrite)
@@ -180,7 +180,7 @@ class _Job:
     def _write_results(self, results: Sequence["xr.Dataset"], key: str, seconds: Sequence[dict[str, float]]) -> None:
         from antidrome.recordings import write
 
-        with progress("Writing results", len(results), unit="files", enabled=self.show_progress) as bar:
+        with show("Writing results", len(results), unit="files", enabled=self.show_progress) as bar:
             for name, result, taken in zip(self.names, results, seconds, strict=True):
                 start = time.perf_counter()
                 if not self.manifest.is_done(name, key):

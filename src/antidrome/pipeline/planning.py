@@ -17,6 +17,9 @@ from antidrome.pipeline.stages.dimension import MAX_POINTS
 
 COSTS = files("antidrome.pipeline") / "costs.json"
 """Core seconds and gigabytes of each stage: a fixed part and a slope, measured by ``benchmarks/load.py --costs``."""
+BYTES_HELD = {"dynamics": 12, "dimension": 24}
+"""Bytes for each bin and neuron that a later stage holds: the bins as float32 and a float64 copy; three of float64 (as
+they are, without what is missing, standardised)."""
 N_RESULTS = 6
 """Arrays (time, neuron) of a spikes result: trace, three of spikes, their SD and probability."""
 
@@ -28,9 +31,11 @@ class Work:
     Attributes
     ----------
     steps
-        Spikes: frames × neurons. Dynamics: bins × neurons. Dimension: products in the distances between points.
+        Spikes: frames × neurons. Dynamics: neurons, since what is fitted for every candidate is a sketch. Dimension:
+        products in the distances between points.
     held
-        Values in memory together: of a block that is inferred, or of the binned sessions.
+        Values in memory together: of a block that is inferred, or of the binned sessions (dynamics read large ones from
+        disk).
     """
 
     steps: float
@@ -48,7 +53,7 @@ def work_of(
     products = sum(min(MAX_POINTS, bins) ** 2 * neurons for bins, neurons in binned)
     return {
         "spikes": Work(values, min(BLOCK_VALUES, values)),
-        "dynamics": Work(in_bins, in_bins),
+        "dynamics": Work(sum(neurons for _, neurons in sizes), min(in_bins, IN_MEMORY_VALUES)),
         "dimension": Work(products, max(bins * neurons for bins, neurons in binned)),
     }
 
@@ -65,7 +70,8 @@ def plan(paths: Sequence[str | os.PathLike[str]], config: RunConfig | None = Non
     -------
     dict
         ``sessions`` (name, neurons, frames, frame rate, findings), ``seconds`` of each stage, ``memory_gb``,
-        ``disk_gb``, and ``measured_on``, the machine whose speed the times are those of.
+        ``disk_gb``, and ``measured_on``, the machine whose speed the times are those of. Times are rough, all the more
+        so far outside the measured sizes; dynamics are counted as if their dimensions were chosen, which takes longest.
 
     Raises
     ------

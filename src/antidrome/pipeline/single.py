@@ -5,7 +5,7 @@ import shutil
 from concurrent.futures import Executor
 from pathlib import Path
 
-from antidrome.core.progress import progress
+from antidrome.core.progress import progress as show
 from antidrome.errors import InputError
 from antidrome.pipeline.cache import SessionCache
 from antidrome.pipeline.config import InferenceConfig
@@ -22,7 +22,7 @@ def deconvolve(
     *,
     format: str | None = None,
     executor: Executor | None = None,
-    show_progress: bool = True,
+    progress: bool = True,
 ) -> Path:
     """Infer the spikes of one recording and write them.
 
@@ -40,7 +40,7 @@ def deconvolve(
         Format to write; by default told by the ending of `output`.
     executor
         Where blocks of neurons are inferred; None for this process.
-    show_progress
+    progress
         Whether to show a progress bar.
 
     Returns
@@ -67,9 +67,7 @@ def deconvolve(
         model = load_model(config)
         cache = SessionCache(scratch, "spikes", origin_of(sessions[0], config, model))
         cache.prepare(forget=config.overwrite)
-        with progress(
-            "Inferring spikes", sessions[0].recording.sizes["neuron"], unit="neurons", enabled=show_progress
-        ) as bar:
+        with show("Inferring spikes", sessions[0].recording.sizes["neuron"], unit="neurons", enabled=progress) as bar:
             result, _ = infer_session(model, sessions[0], cache, config.samples, bar, executor)
         write(result, output, format=format)
         result.close()
