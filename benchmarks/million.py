@@ -71,7 +71,8 @@ What the whole job would cost on {NEURONS:,} neurons × {FRAMES:,} frames ({FRAM
 |---|---|---|---|---|
 {table}
 
-**Spikes** are independent from neuron to neuron; {BLOCK_VALUES // FRAMES} whole traces are a unit of work. The time is linear in both sizes, the memory in neither; on {CORES:,} cores
+**Spikes** are independent from neuron to neuron; {BLOCK_VALUES // FRAMES} whole traces are a unit of work. The time
+is linear in both sizes, the memory in neither; on {CORES:,} cores
 that read their own part, {spikes_s / 3600 / CORES:.1f} hours. What is sent to a worker is 4 bytes for
 {spikes["us_per_frame"]:.0f} µs of work: {CORES:,} cores take {4e-6 * CORES / (1e-6 * spikes["us_per_frame"]):,.0f} MB/s
 from the machine that hands them out, which one network link can give.
