@@ -50,7 +50,8 @@ def dynamics(executor, folder):
         for i in range(8)
     }
     model = ad.StitchedLDS(2, n_starts=1, solver="sketch").fit(sessions, executor=executor, progress=False)
-    return {"covariance": model.predict_covariance(lag=1).values}
+    labels = [str(label) for label in model.neurons_]
+    return {"covariance": model.predict_covariance(labels, labels, lag=1).values}
 
 
 def dimension(executor, folder):
