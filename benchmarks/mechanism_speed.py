@@ -1,11 +1,11 @@
 """Claim: training ten times faster than `sbi` at equal validation loss; five rounds of two moons in 30 seconds, all in.
 
 Same data (two moons), same mixture-density network (two hidden layers of 50, ten components of full covariance), same
-optimiser, batch, held-out share and stopping (20 epochs without improvement), each in a process of its own on one
-core that is chosen before anything is imported; three seeds, medians. First calls (compilation) are timed apart. The speed-up
-at equal loss is the time of a whole training of sbi over the time in which our held-out log density reaches sbi's final
-one (on 20,000 fresh pairs); where it does not, over that of our whole training. Then five rounds of 1000 simulations
-with the default method, import and compilation included, in a fresh process with an empty cache; and the
+optimiser, batch, held-out share and stopping (20 epochs without improvement), each in a process of its own on one core
+that is chosen before anything is imported; three seeds, medians. First calls (compilation) are timed apart. The
+speed-up at equal loss is the time of a whole training of sbi over the time in which our held-out log density reaches
+sbi's final one (on 20,000 fresh pairs); where it does not, over that of our whole training. Then five rounds of 1000
+simulations with the default method, import and compilation included, in a fresh process with an empty cache; and the
 Hodgkin–Huxley simulator with its features.
 
     python -m benchmarks.mechanism_speed [--quick] [--json FILE] [--seed N]
