@@ -11,7 +11,8 @@ data; entries are scored by the same function, which reproduces the published ta
 
 Two rows are ours. "antidrome" is the mean of the three networks of `spikes_ground_truth`, the same for every set: each
 has learned from two thirds of the ground truth, some of them with the training parts of sets 5 and 6 among it (DS16 and
-DS17), which every entry could learn from too. "antidrome, unseen" is the one network that has not seen DS16.
+DS17), which every entry could learn from too. "antidrome, unseen" is the one network that has not seen DS16. Test
+scores were in view while variants were compared, and the margins over the best entries are ties.
 
     python -m benchmarks.spikes_spikefinder [--quick] [--json FILE] [--network FILE …] [--part train|test]
 

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,8 @@ def half_files(folder):
         try:
             if path.suffix == ".json":
                 json.loads(path.read_text("utf-8"))
+            elif path.suffix == ".toml":
+                tomllib.loads(path.read_text("utf-8"))
             elif path.suffix == ".html":
                 assert path.read_text("utf-8").endswith("</html>\n") or path.read_text("utf-8").endswith("</html>")
             else:
