@@ -73,8 +73,8 @@ def main() -> None:
     )
     for data in ("full", "stitched"):
         show(
-            f"{data}, medians over {len(seeds)} seeds",
-            ["method", "seconds", "largest angle", "unseen r", "of realised"],
+            f"{data}, medians over the seeds",
+            ["method", "seeds", "seconds", "largest angle", "unseen r", "of realised"],
             table(rows, data),
         )
     finish(result, started, arguments.json)
@@ -232,7 +232,7 @@ def table(rows: list[dict[str, Any]], data: str) -> list[list[Any]]:
         chosen = [row for row in rows if row["method"] == name and row["data"] == data]
         columns = ("seconds", "largest_angle", "unseen_r", "unseen_r_realised")
         known = [[row[column] for row in chosen if row[column] is not None] for column in columns]
-        result.append([name, *(float(np.median(values)) if values else "–" for values in known)])
+        result.append([name, len(chosen), *(float(np.median(values)) if values else "–" for values in known)])
     return result
 
 
