@@ -19,13 +19,16 @@ def clip_logits(logits: Float[Array, "... level"]) -> Float[Array, "... level"]:
     return jnp.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT)
 
 
-def count_log_prob(logits: Float[Array, "*all level"], count: Real[Array, "*all"]) -> Float[Array, "*all"]:
-    """Log probability of whole counts; counts above the highest level count as that level."""
+def count_log_prob(logits: Float[Array, "*#all level"], count: Real[Array, "*all"]) -> Float[Array, "*all"]:
+    """Log probability of whole counts; counts above the highest level count as that level.
+
+    Axes of the log odds that have length 1 stand for all: what costs time is then computed once.
+    """
     level = jnp.arange(logits.shape[-1])
     count = jnp.minimum(count, logits.shape[-1])[..., None]
-    terms = jnp.where(
-        count > level, -jax.nn.softplus(-logits), jnp.where(count == level, -jax.nn.softplus(logits), 0.0)
-    )
+    stop = -jax.nn.softplus(logits)
+    # log σ(ℓ) = ℓ + log σ(−ℓ): a level that is passed has it besides
+    terms = jnp.where(count >= level, stop, 0.0) + jnp.where(count > level, logits, 0.0)
     return jnp.sum(terms, axis=-1)
 
 
@@ -41,14 +44,16 @@ def count_variance(logits: Float[Array, "*all level"]) -> Float[Array, "*all"]:
     return jnp.sum(odd * reach, axis=-1) - jnp.sum(reach, axis=-1) ** 2
 
 
-def count_from_uniform(logits: Float[Array, "*all level"], uniform: Float[Array, "*all level"]) -> Float[Array, "*all"]:
+def count_from_uniform(
+    logits: Float[Array, "*#all level"], uniform: Float[Array, "*all level"]
+) -> Float[Array, "*all"]:
     """The count that independent uniform numbers, one a level, choose; as float, without gradient."""
     passed = (uniform < jax.nn.sigmoid(logits)).astype(logits.dtype)
     return jax.lax.stop_gradient(jnp.sum(jnp.cumprod(passed, axis=-1), axis=-1))
 
 
 def relaxed_count(
-    logits: Float[Array, "*all level"], uniform: Float[Array, "*all level"], temperature: float
+    logits: Float[Array, "*#all level"], uniform: Float[Array, "*all level"], temperature: float
 ) -> tuple[Float[Array, "*all"], Float[Array, "*all"]]:
     """Concrete relaxation: a real-valued count that follows the logits smoothly, and its relaxed log probability.
 
@@ -65,7 +70,7 @@ def relaxed_count(
 
 
 def choose_count(
-    logits: Float[Array, "*all level"], uniform: Float[Array, "*all level"], temperature: float | None
+    logits: Float[Array, "*#all level"], uniform: Float[Array, "*all level"], temperature: float | None
 ) -> tuple[Float[Array, "*all"], Float[Array, "*all"]]:
     """Whole counts and their log probability, or relaxed ones where a temperature is given."""
     if temperature is not None:

@@ -102,9 +102,8 @@ class FactorisedPosterior(AbstractPosterior):
         """See `AbstractPosterior.draw`."""
         logits = self.logits(inputs)[:, None]
         shape = (logits.shape[0], n_samples, *logits.shape[2:])
-        logits = jnp.broadcast_to(logits, shape)
         spikes, log_prob = choose_count(logits, draw_uniform(key, shape, logits.dtype), temperature)
-        return Draw(spikes, log_prob, logits)
+        return Draw(spikes, log_prob, jnp.broadcast_to(logits, shape))
 
     def logits_given(
         self, inputs: Float[Array, "batch time channel"], spikes: Real[Array, "step sample batch"]
