@@ -38,7 +38,7 @@ def _section(path: Path) -> str:
         " ".join(claim.split()),
         f"**{result['headline']}**",
         *tables,
-        f"`python -m benchmarks.{path.stem}`; {machine['processor']}, {machine['cores']} cores;"
+        f"`python -m benchmarks.{path.stem}`; {machine['processor']}, cores used: {machine['cores']};"
         f" {result['seconds']:.0f} s.",
     ]
     return "\n\n".join(parts) + "\n"

@@ -35,7 +35,7 @@ def data_folder() -> Path:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and memory of this machine."""
+    """Processor, the cores that this process may use, and memory of this machine."""
     model = platform.processor() or platform.machine()
     cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
     if cpuinfo.exists():
@@ -44,7 +44,8 @@ def machine() -> dict[str, Any]:
         ]
         model = names[0] if names else model
     memory = int(meminfo.read_text().split()[1]) / 2**20 if meminfo.exists() else None
-    return {"processor": model, "cores": os.cpu_count(), "memory_gib": memory and round(memory, 1)}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"processor": model, "cores": cores, "memory_gib": memory and round(memory, 1)}
 
 
 def show(title: str, columns: list[str], rows: list[list[Any]]) -> None:

@@ -23,7 +23,7 @@ def table() -> str:
         result = json.loads(path.read_text())
         rows.append(f"| {result['headline']} | `python -m benchmarks.{path.stem}` |")
         machine, versions = result["machine"], result["versions"]
-        machines.append(f"{machine['processor']}, {machine['cores']} cores; JAX {versions['jax']}")
+        machines.append(f"{machine['processor']}, cores used: {machine['cores']}; JAX {versions['jax']}")
     return "\n".join([*rows, "", f"Machine: {'; '.join(dict.fromkeys(machines))}."])
 
 
