@@ -9,7 +9,7 @@ from jaxtyping import Array
 from scipy.stats import norm
 
 from antidrome.spikes import generative as g
-from antidrome.spikes.generative.filters import two_sided_average
+from antidrome.spikes.generative.filters import random_walk
 
 RATE_HZ = 50.0
 
@@ -132,26 +132,45 @@ def test_superresolution_averages_the_steps_of_a_frame(rng):
 
 
 def test_drift_is_least_squares_and_integrated_out(rng):
-    """Away from the ends, differences of the log probability are those of the dense Gaussian with a wandering mean."""
+    """Log probabilities differ as those of the dense Gaussian with a wandering mean do, at the ends and over gaps."""
     n, width = 400, 20.0
     rho = np.exp(-1 / width)
-    penalty = rho / (1 - rho) ** 2
     steps = np.diff(np.eye(n), axis=0)
-    dense = np.linalg.inv(np.eye(n) + penalty * steps.T @ steps)
-    residual = np.zeros((n, 1), np.float32)
-    residual[100:300, 0] = rng.standard_normal(200)
-    smooth = two_sided_average(jnp.asarray(residual), jnp.ones((n, 1)), width)
-    np.testing.assert_allclose(np.asarray(smooth)[80:320, 0], (dense @ residual)[80:320, 0], atol=2e-3)
+    observed = rng.random(n) > 0.2
+    stiff = np.diag(observed.astype(float)) + rho / (1 - rho) ** 2 * steps.T @ steps
+    dense = np.linalg.solve(stiff, np.diag(observed.astype(float)))
+    trace = rng.standard_normal((n, 1)).astype(np.float32).cumsum(axis=0) / 3
+    drift = random_walk(jnp.asarray(trace), jnp.asarray(observed)[:, None], width)
+    np.testing.assert_allclose(drift, dense @ trace, atol=2e-4)
     model = g.LinearModel(*(jnp.full(1, v, jnp.float32) for v in (0.5, 0.4, 0.0, 0.0)))
     observation = g.Observation(model, jnp.full(1, 0.3), drift_s=width / RATE_HZ)
     trains = np.zeros((2, n, 1), np.float32)
-    trains[0, 150] = trains[1, 240] = 1
-    ours = [float(jnp.sum(observation.log_prob(jnp.asarray(residual), jnp.asarray(s), RATE_HZ))) for s in trains]
+    trains[0, 10] = trains[1, 240] = 1
+    seen = np.where(observed[:, None], trace, np.nan)
+    ours = [float(jnp.sum(observation.log_prob(jnp.asarray(seen), jnp.asarray(s), RATE_HZ))) for s in trains]
     difference = []
     for train in trains:
-        r = residual - np.asarray(observation.frames(jnp.asarray(train), RATE_HZ))
+        r = np.where(observed[:, None], trace - np.asarray(observation.frames(jnp.asarray(train), RATE_HZ)), 0.0)
         difference.append(-0.5 * float(r[:, 0] @ (np.eye(n) - dense) @ r[:, 0]) / 0.3**2)
-    assert ours[1] - ours[0] == pytest.approx(difference[1] - difference[0], rel=0.02)
+    assert ours[1] - ours[0] == pytest.approx(difference[1] - difference[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("width", [2.0, 300.0, 1e5])
+def test_no_residual_is_better_than_none_whatever_drifts(rng, width):
+    """The quadratic form of the drift is never negative, and its gradient is the residual without the drift."""
+    observed = jnp.asarray(rng.random((60, 3)) > 0.3).at[:, 2].set(False)
+    residual = jnp.asarray(rng.standard_normal((60, 4, 3)) + 5, jnp.float32)
+
+    def form(x):
+        seen = observed[:, None].astype(x.dtype)
+        return jnp.sum(0.5 * seen * x * (x - random_walk(x, observed, width)), axis=0)
+
+    assert bool(jnp.all(form(residual) >= -1e-4))
+    assert bool(jnp.all(form(jnp.ones_like(residual)) < 1e-3))
+    drift = random_walk(residual, observed, width)
+    gradient = jax.grad(lambda x: jnp.sum(form(x)))(residual)
+    np.testing.assert_allclose(gradient, observed[:, None] * (residual - drift), atol=1e-3)
+    assert not np.any(np.asarray(drift[..., 2]))
 
 
 class Sublinear(g.AbstractGenerativeModel):

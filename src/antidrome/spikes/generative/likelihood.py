@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
 from antidrome.spikes.generative.base import AbstractGenerativeModel, parameter
-from antidrome.spikes.generative.filters import two_sided_average
+from antidrome.spikes.generative.filters import over_samples, random_walk
 
 
 class Observation(eqx.Module):
@@ -47,7 +47,7 @@ class Observation(eqx.Module):
         fine = self.model.fluorescence(spikes, step_s)
         if gain is not None:
             silent = self.model.fluorescence(jnp.zeros((spikes.shape[0], spikes.shape[-1])), step_s)
-            silent = _like(silent, fine)
+            silent = over_samples(silent, fine)
             fine = silent + gain * (fine - silent)
         if steps == 1:
             return fine
@@ -63,8 +63,8 @@ class Observation(eqx.Module):
         """What drift adds to `frames`: zero without drift."""
         if not self.drift_s:
             return jnp.zeros_like(frames)
-        residual = _like(jnp.where(observed, fluorescence, 0.0), frames) - frames
-        return two_sided_average(residual, observed.astype(frames.dtype), self.drift_s * frame_rate_hz)
+        residual = over_samples(jnp.where(observed, fluorescence, 0.0), frames) - frames
+        return random_walk(residual, observed, self.drift_s * frame_rate_hz)
 
     def log_prob(
         self,
@@ -87,12 +87,7 @@ class Observation(eqx.Module):
         frames = self.frames(spikes, frame_rate_hz, gain)
         observed = jnp.isfinite(fluorescence)
         drift = self.baseline(fluorescence, frames, observed, frame_rate_hz)
-        residual = _like(jnp.where(observed, fluorescence, 0.0), frames) - frames
+        residual = over_samples(jnp.where(observed, fluorescence, 0.0), frames) - frames
         square = residual * (residual - drift) / self.noise_sd**2
         density = -0.5 * square - jnp.log(self.noise_sd) - 0.5 * jnp.log(2 * jnp.pi)
-        return jnp.where(_like(observed, frames), density, 0.0)
-
-
-def _like(x: Array, target: Array) -> Array:
-    """(time, neuron) with sample axes between, to go with `target`."""
-    return x.reshape(x.shape[0], *(1,) * (target.ndim - 2), x.shape[-1])
+        return jnp.where(over_samples(observed, frames), density, 0.0)

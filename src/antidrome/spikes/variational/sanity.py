@@ -13,7 +13,7 @@ from antidrome.spikes.generative import take_cells
 from antidrome.spikes.variational.calibration import Calibration
 from antidrome.spikes.variational.config import FitConfig
 from antidrome.spikes.variational.problem import Learned, Problem, generative, network_inputs
-from antidrome.spikes.variational.wake import draw_weights
+from antidrome.spikes.variational.wake import counted, draw_weights
 from antidrome.spikes.variational.windows import Windows, batches
 
 COUNT_RANGE = (1 / 3, 3.0)
@@ -66,9 +66,9 @@ def judge(
         observation = take_cells(generative(learned, problem, config), batch.cell)
         # the mean over samples: one sample alone also leaves what the posterior does not know
         frames = observation.frames(spikes, problem.frame_rate_hz).mean(axis=1)
-        seen = jax.numpy.isfinite(batch.trace.T)
+        seen = jax.numpy.isfinite(counted(batch.trace, config).T)
         drift = observation.baseline(batch.trace.T, frames, seen, problem.frame_rate_hz)
-        square = jax.numpy.where(seen, (batch.trace.T - frames - drift) ** 2, 0.0)[first:last]
+        square = jax.numpy.where(seen, (batch.trace.T - frames - drift) ** 2, 0.0)
         return spikes[first * steps : last * steps].sum(0).mean(0), square.sum(0)
 
     n_cells = len(calibration.amplitude)

@@ -73,7 +73,7 @@ def draw_weights(
     draw = learned.posterior.draw(inputs, config.samples, key=for_spikes)
     observation, rate_hz = _of_cells(learned, batch, problem, config)
     gain, log_ratio = _draw_gain(learned, inputs, for_gain, config)
-    log_likelihood = observation.log_prob(batch.trace.T, draw.spikes, problem.frame_rate_hz, gain)
+    log_likelihood = observation.log_prob(counted(batch.trace, config).T, draw.spikes, problem.frame_rate_hz, gain)
     expected = rate_hz / (problem.frame_rate_hz * config.posterior.superresolution)
     log_prior = poisson_log_prob(draw.spikes, expected)
     frames, steps = _inside(config)
@@ -121,7 +121,7 @@ def _relaxed_loss(
     spikes, log_q = draw.spikes, draw.log_prob
     gain, log_ratio = _draw_gain(learned, inputs, jax.random.fold_in(key, 1), config)
     observation, rate_hz = _of_cells(learned, batch, problem, config)
-    log_likelihood = observation.log_prob(batch.trace.T, spikes, problem.frame_rate_hz, gain)
+    log_likelihood = observation.log_prob(counted(batch.trace, config).T, spikes, problem.frame_rate_hz, gain)
     expected = rate_hz / (problem.frame_rate_hz * config.posterior.superresolution)
     frames, steps = _inside(config)
     total = jnp.sum(log_likelihood[frames], axis=0) + log_ratio
@@ -147,7 +147,9 @@ def _known_loss(
     log_q = count_log_prob(learned.posterior.logits_given(inputs, train[:, None])[:, 0], train)
     log_q = jnp.sum(jnp.where(given, log_q, 0.0)[steps], axis=0)
     observation, _ = _of_cells(learned, batch, problem, config)
-    log_likelihood = jnp.sum(observation.log_prob(batch.trace.T, train, problem.frame_rate_hz)[frames], axis=0)
+    log_likelihood = jnp.sum(
+        observation.log_prob(counted(batch.trace, config).T, train, problem.frame_rate_hz)[frames], axis=0
+    )
     whole = jnp.all(given[: steps.stop] | ~jnp.repeat(jnp.isfinite(batch.trace.T), _steps(config), 0)[: steps.stop], 0)
     whole = whole & jnp.any(given, axis=0)
     return -jnp.mean(log_q + jnp.where(whole, log_likelihood, 0.0)) / (frames.stop - frames.start)
@@ -168,6 +170,12 @@ def _of_cells(
 ) -> tuple[Observation, Float[Array, " batch"]]:
     observation = take_cells(generative(learned, problem, config), batch.cell)
     return observation, rates(learned, problem, config)[batch.cell]
+
+
+def counted(trace: Float[Array, "batch time"], config: FitConfig) -> Float[Array, "batch time"]:
+    """The trace between the buffers, NaN outside: what a window does not know of the past is not taken for drift."""
+    frames, _ = _inside(config)
+    return jnp.full_like(trace, jnp.nan).at[:, frames].set(trace[:, frames])
 
 
 def _inside(config: FitConfig) -> tuple[slice, slice]:
