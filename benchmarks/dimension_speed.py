@@ -5,9 +5,11 @@ after a call on few points (imports, compilation); reading the file is not count
 The bare float32 matrix product X Xᵀ, block by block in NumPy, is the yardstick at 512 columns and more. A peer that
 needs longer than the limit is stopped, and counted with the limit.
 
-    python -m benchmarks.dimension_speed [--quick] [--json FILE] [--seed N] [--limit SECONDS] [--size NxD …] [--add]
+    python -m benchmarks.dimension_speed [--quick] [--json FILE] [--seed N] [--limit SECONDS] [--size NxD …] [--blocks]
+                                         [--add]
 
-Measured in pieces: with --add, sizes (and the block analysis) that FILE has already are taken from it.
+Measured in pieces: with --add, what FILE has already is taken from it, except what --size and --blocks name, which is
+measured again.
 """
 
 from __future__ import annotations
@@ -151,15 +153,17 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--limit", type=float, default=900.0, help="seconds after which a peer is stopped")
     parser.add_argument("--size", action="append", type=parse_size, help="points x dimensions; all by default")
-    parser.add_argument("--add", action="store_true", help="keep what the JSON file has, and add to it")
+    parser.add_argument("--blocks", action="store_true", help="measure the block analysis, even if --add finds it")
+    parser.add_argument("--add", action="store_true", help="keep what else the JSON file has")
     arguments = parser.parse_args()
     started = time.time()
     rows, blocks = kept(arguments.json) if arguments.add else ({}, None)
-    for size in arguments.size or (QUICK_SIZES if arguments.quick else SIZES):
-        if size not in rows:
-            rows[size] = one_size(*size, arguments.seed, arguments.limit)
+    if arguments.size or not arguments.blocks:
+        for size in arguments.size or (QUICK_SIZES if arguments.quick else SIZES):
+            if size not in rows or arguments.size:
+                rows[size] = one_size(*size, arguments.seed, arguments.limit)
     rows = [rows[size] for size in sorted(rows, key=[*QUICK_SIZES, *SIZES].index)]
-    if blocks is None:
+    if blocks is None or arguments.blocks:
         blocks = block_row(*((2000, 128) if arguments.quick else BLOCKS_SIZE), arguments.seed, arguments.limit)
     ratios = {
         f"{row['points']}x{row['dimensions']}": row["ours"]["seconds"] / row["product"]["seconds"]

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 import antidrome.dimension.boxes as boxes
-import antidrome.dimension.certificate as certificate
 import antidrome.dimension.engines as engines
+import antidrome.dimension.pairs as pairs
 import antidrome.dimension.products as products
+import antidrome.dimension.selection as selection
 import antidrome.dimension.squares as squares
 from antidrome.core.executor import cluster_executor, process_pool
 from antidrome.dimension.graph import nearest_neighbours
@@ -170,16 +171,41 @@ def test_all_kinds_of_arrays(kind, rng, tmp_path) -> None:
     np.testing.assert_allclose(found(given_)["distance"], plain(points, 2), rtol=1e-6 if kind == "list" else 1e-12)
 
 
-def test_from_disk_in_column_chunks(rng, tmp_path, small_blocks, monkeypatch) -> None:
+@pytest.fixture
+def small_pairs(monkeypatch):
+    """Pairs of points are measured a few numbers at a time."""
+    small = {"READ_NUMBERS": 2000, "CACHED_NUMBERS": 64, "CACHED_COLUMNS": 16, "PAIRS_AT_A_TIME": 100}
+    for name, value in small.items():
+        monkeypatch.setattr(pairs, name, value)
+
+
+@pytest.mark.parametrize("apart", [0, 2**28])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_wide_points_in_column_chunks(apart, on_disk, rng, tmp_path, small_blocks, small_pairs, monkeypatch) -> None:
     monkeypatch.setattr(products, "RESIDENT_BYTES", 0)
-    points = clusters(rng, 200, 70).astype(np.float32)
-    np.save(tmp_path / "points.npy", np.vstack([points, points[:7]]))
-    mapped = np.load(tmp_path / "points.npy", mmap_mode="r")
-    monkeypatch.setattr(certificate, "READ_NUMBERS", 2000)
-    monkeypatch.setattr(certificate, "CACHED_NUMBERS", 64)
-    monkeypatch.setattr(certificate, "CACHED_COLUMNS", 16)
-    monkeypatch.setattr(certificate, "THREADED_NUMBERS", 1)
-    np.testing.assert_allclose(found(mapped)["distance"], plain(mapped, 2), rtol=1e-12)
+    monkeypatch.setattr(products, "APART_BYTES", apart)
+    points = clusters(rng, 200, 170).astype(np.float32)
+    points = np.vstack([points, points[:7], curved(rng, 100, 170)]).astype(np.float32)
+    if on_disk:
+        np.save(tmp_path / "points.npy", points)
+        points = np.load(tmp_path / "points.npy", mmap_mode="r")
+    np.testing.assert_allclose(found(points)["distance"], plain(points, 2), rtol=1e-12)
+
+
+def test_pairs_measured_by_columns_and_by_rows_are_the_same(rng, small_pairs, monkeypatch) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from antidrome.dimension.points import as_points
+
+    points = rng.standard_normal((50, 90)).astype(np.float32)
+    one, other = rng.integers(0, 50, (2, 333))
+    exact = np.linalg.norm(points[one].astype(np.float64) - points[other], axis=1)
+    with ThreadPoolExecutor(2) as pool:
+        wide = pairs.pair_distances(as_points(points), one, other, pool)
+    np.testing.assert_array_equal(wide, pairs.pair_distances(as_points(points), one, other))
+    np.testing.assert_allclose(wide, exact, rtol=1e-14)
+    monkeypatch.setattr(pairs, "CACHED_COLUMNS", 2048)
+    np.testing.assert_allclose(pairs.pair_distances(as_points(points), one, other), exact, rtol=1e-14)
 
 
 @pytest.mark.slow
@@ -284,10 +310,11 @@ def test_every_way_through_the_products_is_exact(n, d, rng) -> None:
 @pytest.fixture
 def small_boxes(monkeypatch):
     """Boxes of a few points, used whatever the share of pairs that they save."""
-    small = {"FROM_POINTS": 1, "BOX_POINTS": 16, "FIRST_BOXES": 4, "BOXES_AT_A_TIME": 3, "WORTH": 2.0}
-    small |= {"ROWS_AT_A_TIME": 50, "COLUMNS_AT_A_TIME": 2}
+    small = {"FROM_POINTS": 1, "BOX_POINTS": 16, "FIRST_BOXES": (3, 4), "BOXES_AT_A_TIME": 3, "WORTH": 2.0}
+    small |= {"ROWS_AT_A_TIME": 50, "TESTED_VARIANCE": 0.5, "TESTED_ROWS": 70, "BOXES_OF_A_GROUP": 3, "MANY_BOXES": 5}
     for name, value in small.items():
         monkeypatch.setattr(boxes, name, value)
+    monkeypatch.setattr(selection, "HITS_AT_A_TIME", 40)
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if "clusters" not in name])
@@ -308,14 +335,25 @@ def test_boxes_with_ties_and_copies(small_boxes, rng) -> None:
 def test_boxes_are_small_and_given_up_where_points_are_in_all_of_them(small_boxes, monkeypatch, rng) -> None:
     right = np.hstack([rng.random((3000, 2)), np.ones((3000, 1)), np.zeros((3000, 1))]).astype(np.float32)
     right[:, -1] = (right[:, :2] ** 2).sum(axis=1)
-    parts = boxes.split(right[:, :2])
+    order, parts = boxes.split(right[:, :2])
     assert np.diff(parts.edges).max() <= 16
-    assert sorted(parts.order) == list(range(3000))
+    assert sorted(order) == list(range(3000))
+    groups = parts.groups()
+    assert groups.edges.tolist() == [*parts.edges[:-1:3].tolist(), 3000]
+    assert (groups.low[1] == parts.low[3:6].min(axis=0)).all()
     candidates = boxes.Candidates(3000, 4, np.float32)
-    assert boxes._meet_nearest(right[parts.order], parts, candidates, 7)[0] == 7
-    assert boxes._share_to_meet(right[parts.order], parts, candidates, 7) < 0.1
+    bounds = boxes._Bounds(right[order], parts, (parts.low + parts.high) / 2, candidates, 1e-6)
+    bounds.begin(7, 4)
+    rows = parts.rows(7)
+    fourth = plain(right[order, :2], 4)[rows, 3] ** 2
+    assert (candidates.worst[rows] > fourth).all()
+    assert np.isinf(candidates.worst).sum() == 3000 - rows.size
+    share, n_first, seconds = bounds.probe()
+    assert share < 0.1
+    assert n_first in boxes.FIRST_BOXES
+    assert boxes.near_candidates(right, 4, 0.0, 0.5 * seconds / 3000, lambda _: None) is None
     monkeypatch.setattr(boxes, "WORTH", 0.0)
-    assert boxes.near_candidates(right, 4, lambda _: None) is None
+    assert boxes.near_candidates(right, 4, 0.0, np.inf, lambda _: None) is None
 
 
 def test_points_that_differ_in_few_bits_are_no_copies(rng) -> None:

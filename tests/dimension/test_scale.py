@@ -66,17 +66,33 @@ def test_small_blocks_are_left_out_and_said(rng) -> None:
         block_analysis(rng.random((120, 2)), [0])
 
 
+@pytest.mark.parametrize("resident", [0, 2**30])
 @pytest.mark.parametrize("copies", [0, 30])
-def test_one_table_of_distances_gives_what_single_searches_give(copies, rng, monkeypatch) -> None:
-    from antidrome.dimension import decimation
+def test_one_pass_over_all_pairs_gives_what_single_searches_give(copies, resident, rng, monkeypatch) -> None:
+    from antidrome.dimension import decimation, splits
 
     points = np.tanh(rng.standard_normal((700, 4)) @ rng.standard_normal((4, 30))).astype(np.float32)
     points = np.vstack([points, points[:copies]])
+    monkeypatch.setattr(splits, "RESIDENT_BYTES", resident)
+    monkeypatch.setattr(splits, "BAND_ROWS", 64)
     together = block_analysis(points, "paper", progress=False)
-    monkeypatch.setattr(decimation, "TABLE_POINTS", 0)
+    monkeypatch.setattr(decimation, "nearest_in_blocks", lambda *_: {})
     alone = block_analysis(points, "paper", progress=False)
     np.testing.assert_array_equal(together["dimension"], alone["dimension"])
     np.testing.assert_allclose(together["standard_error"], alone["standard_error"], rtol=1e-12)
+
+
+def test_single_rows_whose_certificates_fail_are_searched_again(rng, monkeypatch) -> None:
+    from antidrome.dimension import decimation
+
+    points = rng.standard_normal((400, 5)) @ rng.standard_normal((5, 40))
+    points[::20] = points[0] + 1e-5 * rng.standard_normal((20, 40))
+    points, searched, every = points.astype(np.float32), [], decimation.scan_rows
+    monkeypatch.setattr(decimation, "scan_rows", lambda *given: searched.append(given[2].size) or every(*given))
+    together = block_analysis(points, [1, 2, 4], progress=False)
+    assert 20 <= sum(searched) <= 3 * 40
+    monkeypatch.setattr(decimation, "nearest_in_blocks", lambda *_: {})
+    np.testing.assert_array_equal(together["dimension"], block_analysis(points, [1, 2, 4], progress=False)["dimension"])
 
 
 def test_blocks_whose_certificates_fail_are_searched_for_themselves(rng) -> None:

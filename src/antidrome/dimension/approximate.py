@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from antidrome.dimension.certificate import pair_distances, scan_rows
+from antidrome.dimension.certificate import scan_rows
 from antidrome.dimension.found import Found
+from antidrome.dimension.pairs import pair_distances
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame, in_float64
 from antidrome.errors import InputError

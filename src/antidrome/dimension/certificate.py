@@ -8,22 +8,17 @@ e (2 |x| + r_k)²: one huge row does not spoil the certificates of all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from antidrome.dimension.pairs import pair_distances
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame, relative_error
 from antidrome.dimension.selection import GROUP, Candidates
 from antidrome.dimension.squares import chunk_columns, one_thread_each
 
 SCAN_BYTES = 64 * 2**20
-CACHED_NUMBERS, CACHED_COLUMNS = 2**16, 2048
-"""Numbers that are subtracted at a time: what stays in a core's cache takes a third of the time."""
-READ_NUMBERS = 2**24
-"""Numbers that are read at a time from points on disk."""
+REFINED_ROWS = 2**17
 THREADED_NUMBERS = 2**20
 SHARED_COLUMNS = 64
 """From so many columns on, a pair that is wanted from both its points is measured once."""
@@ -31,95 +26,54 @@ TINY = 2.0**-120
 """More than underflow can take from a float32 sum of the scaled coordinates."""
 
 
-def pair_distances(
-    points: Points, one: Int[np.ndarray, " m"], other: Int[np.ndarray, " m"], pool: ThreadPoolExecutor | None = None
-) -> Float[np.ndarray, " m"]:
-    """Euclidean distances of pairs of points from their float64 differences; no overflow, no underflow to zero.
-
-    Points on disk are read once, some columns of all rows that are needed at a time.
-    """
-    squares = np.zeros(one.size)
-    for held, left, right in _held(points, one, other):
-
-        def add(part: slice, held: Points = held, left: np.ndarray = left, right: np.ndarray = right) -> None:
-            squares[part] += _squared_differences(held, left[part], right[part])
-
-        if pool is None:
-            add(slice(0, one.size))
-        else:
-            step = max(1, min(one.size // 8, 2**18))
-            list(pool.map(add, [slice(start, start + step) for start in range(0, one.size, step)]))
-    out = np.sqrt(squares)
-    for i in np.flatnonzero(~((squares > 1e-280) & (squares < 1e300))):
-        difference = _differences(points, one[[i]], other[[i]], slice(0, points.n_dimensions))
-        factor = np.abs(difference).max()
-        out[i] = factor * np.sqrt(np.sum((difference / factor) ** 2)) if factor > 0 else 0.0
-    return out
-
-
-def _held(points: Points, one: np.ndarray, other: np.ndarray) -> Iterator[tuple[Points, np.ndarray, np.ndarray]]:
-    """The points in memory, in parts of some columns if they are not, and the pairs as rows of them."""
-    if points.in_memory or not one.size:
-        yield points, one, other
-        return
-    rows, where = np.unique(np.concatenate([one, other]), return_inverse=True)
-    width = max(1, READ_NUMBERS // rows.size)
-    for low in range(0, points.n_dimensions, width):
-        yield Points(points.take(rows, slice(low, low + width))), where[: one.size], where[one.size :]
-
-
-def _squared_differences(points: Points, one: np.ndarray, other: np.ndarray) -> Float[np.ndarray, " m"]:
-    squares, d = np.zeros(one.size), points.n_dimensions
-    width = min(d, CACHED_COLUMNS)
-    step = max(1, CACHED_NUMBERS // width)
-    for start in range(0, one.size, step):
-        pair = slice(start, start + step)
-        for low in range(0, d, width):
-            difference = _differences(points, one[pair], other[pair], slice(low, low + width))
-            with np.errstate(over="ignore", under="ignore"):
-                squares[pair] += np.einsum("ij,ij->i", difference, difference)
-    return squares
-
-
-def _differences(points: Points, one: np.ndarray, other: np.ndarray, columns: slice) -> np.ndarray:
-    difference = points.take(one, columns).astype(np.float64, copy=False)
-    with np.errstate(over="ignore"):
-        difference -= points.take(other, columns)
-    return difference
-
-
 def refine(
-    points: Points, frame: Frame, candidates: Candidates, k: int
+    points: Points, frame: Frame, candidates: Candidates, k: int, own: Int[np.ndarray, " n"] | None = None
 ) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"], Bool[np.ndarray, " n"]]:
-    """Exact distances of the k nearest candidates, in order, and for each row whether they are certified."""
-    n, kept = candidates.value.shape
-    order = np.argsort(candidates.value, axis=1)
-    value = np.take_along_axis(candidates.value, order, 1).astype(np.float64)
-    neighbour = np.take_along_axis(candidates.neighbour, order, 1)
+    """Exact distances of the k nearest candidates, in order, and for each row whether they are certified.
+
+    `own` says which point each row of the candidates belongs to, if not row i to point i.
+    """
+    n = len(candidates.value)
+    own = np.arange(n) if own is None else own
+    parts = [
+        _refine(points, frame, candidates.value[some], candidates.neighbour[some], k, own[some])
+        for some in (slice(start, start + REFINED_ROWS) for start in range(0, n, REFINED_ROWS))
+    ]
+    distance, neighbour, certified = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return distance, neighbour, certified
+
+
+def _refine(
+    points: Points, frame: Frame, value: np.ndarray, neighbour: np.ndarray, k: int, own: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    n, kept = value.shape
+    order = np.argsort(value, axis=1)
+    value = np.take_along_axis(value, order, 1).astype(np.float64)
+    neighbour = np.take_along_axis(neighbour, order, 1)
     exact = np.full((n, kept), np.inf)
-    everything = kept >= n - 1
+    everything = kept >= points.n_points - 1
     needed = np.zeros((n, kept), bool)
     needed[:, : kept if everything else k] = True
-    _measure(points, exact, neighbour, needed)
+    _measure(points, exact, neighbour, needed, own)
     reach = np.max(exact[:, :k], axis=1) * frame.scale
     error = relative_error(frame, points.n_dimensions, chunk_columns(points.n_dimensions), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        slack = error * (2 * np.sqrt(frame.squared_norm) + reach) ** 2 + (TINY if error else 0.0)
+        slack = error * (2 * np.sqrt(frame.squared_norm[own]) + reach) ** 2 + (TINY if error else 0.0)
         if not everything:
             needed = (value - slack[:, None] <= (reach**2)[:, None]) & np.isinf(exact)
-            _measure(points, exact, neighbour, needed)
+            _measure(points, exact, neighbour, needed, own)
         rank = np.lexsort((neighbour, exact), axis=1)[:, :k]
         distance = np.take_along_axis(exact, rank, 1)
         square = (distance[:, -1] * frame.scale) ** 2
-        bound = value[:, -1] - slack
+        bound = np.where(np.isfinite(value[:, -1]), value[:, -1] - slack, -np.inf)
         certified = np.full(n, everything) | (bound > square) | ((error == 0) & (bound >= np.rint(square)))
     return distance, np.take_along_axis(neighbour, rank, 1), certified
 
 
-def _measure(points: Points, exact: np.ndarray, neighbour: np.ndarray, needed: np.ndarray) -> None:
+def _measure(points: Points, exact: np.ndarray, neighbour: np.ndarray, needed: np.ndarray, own: np.ndarray) -> None:
     """Fill in the exact distances of the marked candidates, on all cores."""
     rows, slots = np.nonzero(needed)
-    one, other, back = rows, neighbour[rows, slots], slice(None)
+    one, other, back = own[rows], neighbour[rows, slots], slice(None)
     if points.n_dimensions >= SHARED_COLUMNS:
         pairs = np.minimum(one, other) * points.n_points + np.maximum(one, other)
         pairs, back = np.unique(pairs, return_inverse=True)

@@ -43,8 +43,8 @@ def nearest_neighbours(
 
     Candidates come from blocked float32 matrix products (each pair once) or a k-d tree; distances from float64
     differences of the points as given; a row whose candidates rounding could have spoilt is searched again in float64.
-    Memory, besides the points: a float32 copy if that is below 640 MiB (else they are read in column chunks), about
-    100 MB of blocks, and 24 (k + 2) bytes a point.
+    Memory, besides the points: a float32 copy if that is below 640 MiB (else they are read in column chunks), up to
+    400 MB of blocks, and 24 (k + 2) bytes a point.
 
     Parameters
     ----------

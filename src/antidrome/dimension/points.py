@@ -67,8 +67,10 @@ class Points:
 
     def select(self, index: np.ndarray) -> Points:
         """Some of the rows as points of their own; copied if in memory, else read when needed."""
-        if self.in_memory:
-            return Points(np.ascontiguousarray(self.take(index)))
+        return Points(np.ascontiguousarray(self.take(index))) if self.in_memory else self.view(index)
+
+    def view(self, index: np.ndarray) -> Points:
+        """Some of the rows, in any order, read when needed."""
         return Points(self.source, index if self.selected is None else self.selected[index])
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> list[tuple[int, int]]:

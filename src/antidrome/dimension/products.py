@@ -9,6 +9,7 @@ import numpy as np
 from antidrome.dimension.boxes import near_candidates
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame, n_threads, relative_error
+from antidrome.dimension.scratch import scratch
 from antidrome.dimension.selection import Candidates
 from antidrome.dimension.squares import (
     Tick,
@@ -30,41 +31,55 @@ WHOLE_ROWS_BELOW = 30_000
 WHOLE_ROWS_COLUMNS = 128
 """So many points, or so many of so few dimensions, are compared row by row, each pair twice."""
 TILE_ROWS = 4096
-READ_ROWS = 512
+READ_ROWS, CACHED_ROWS = 512, 64
+APART_BYTES = 2**28
+"""Memory for products that threads sum apart."""
 PROBED_ROWS = 24
 
 
-def collect_candidates(points: Points, frame: Frame, n_kept: int, k: int, tick: Tick) -> Candidates | None:
+def collect_candidates(
+    points: Points, frame: Frame, n_kept: int, k: int, tick: Tick, limit_s: float = np.inf
+) -> Candidates | None:
     """The `n_kept` nearest candidates of every point by float32 squared distances; `tick` gets fractions done.
 
-    None where a look at a few rows shows that rounding would spoil the k nearest of most.
+    None where a look at a few rows shows that rounding would spoil the k nearest of most, and where this would take
+    longer than another way, which takes `limit_s` seconds on one core (less than products of all pairs).
     """
     candidates = Candidates(points.n_points, n_kept, np.float32)
     resident = 4 * points.n_points * (points.n_dimensions + 2) <= RESIDENT_BYTES
     by_rows = points.n_points <= WHOLE_ROWS_OF_FEW or (
         points.n_points <= WHOLE_ROWS_BELOW and points.n_dimensions <= WHOLE_ROWS_COLUMNS
     )
+    right = None
     if resident and (by_rows or points.n_points > 2 * SEGMENT_COLUMNS):
         right = augmented(points, frame)
-        if _mostly_uncertain(right, frame, n_kept, k):
+        if mostly_uncertain(right, frame, n_kept, k):
             return None
-        near = near_candidates(right, n_kept, tick)
+        near = near_candidates(right, n_kept, _error(frame, points.n_dimensions), limit_s, tick)
         if near is not None:
             return near
-        (_by_rows if by_rows else _in_memory)(right, candidates, tick)
-    else:
+    if limit_s < np.inf:
+        return None
+    if right is None:
         _in_tiles(points, frame, candidates, tick)
+    else:
+        (_by_rows if by_rows else _in_memory)(right, candidates, tick)
     return candidates
 
 
-def _mostly_uncertain(right: np.ndarray, frame: Frame, n_kept: int, k: int) -> bool:
+def mostly_uncertain(right: np.ndarray, frame: Frame, n_kept: int, k: int) -> bool:
     """Whether, on a few rows, the last candidate is not farther than the k-th by more than rounding."""
     n, width = right.shape
     rows = np.unique(np.linspace(0, n - 1, PROBED_ROWS).astype(int))
     squares = np.partition(left_rows(right, rows) @ right.T, (k, n_kept), axis=1)
     norms = frame.squared_norm[rows]
-    error = relative_error(frame, width - 2, chunk_columns(width - 2), np.float32) * 4 * norms
+    error = _error(frame, width - 2) * 4 * norms
     return bool(error.any() and np.mean(squares[:, n_kept] - squares[:, k] <= 2 * error) > 0.5)
+
+
+def _error(frame: Frame, n_dimensions: int) -> float:
+    """Relative error of the squared distances here."""
+    return relative_error(frame, n_dimensions, chunk_columns(n_dimensions), np.float32)
 
 
 def _by_rows(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:
@@ -125,6 +140,18 @@ def _mask_pairs(squares: np.ndarray, rows: np.ndarray, columns: np.ndarray, n: i
         squares[:, part][foreign] = np.inf
 
 
+def all_products(points: Points, frame: Frame) -> np.ndarray:
+    """x·y of all pairs of at most TILE_ROWS points, float32, summed over column chunks."""
+    n, far = points.n_points, safe_norms(frame)[1]
+    with one_thread_each() as pool:
+        product = _tile(points, frame, (0, n), (0, n), far, pool)
+    for start in range(0, n, BAND_ROWS):
+        product[start + BAND_ROWS :, start : start + BAND_ROWS] = product[
+            start : start + BAND_ROWS, start + BAND_ROWS :
+        ].T
+    return product
+
+
 def _in_tiles(points: Points, frame: Frame, candidates: Candidates, tick: Tick) -> None:
     """Tiles of TILE_ROWS × TILE_ROWS pairs, summed over column chunks that are read as they are needed."""
     n = points.n_points
@@ -147,38 +174,94 @@ def _tile(
     far: np.ndarray,
     pool: ThreadPoolExecutor,
 ) -> np.ndarray:
-    """x·y between two ranges of rows, float32; of a diagonal tile only what is right of its bands' first columns."""
+    """x·y between two ranges of rows, float32; of a diagonal tile only what is right of its bands' first columns.
+
+    Where column chunks are many, each thread sums chunks of its own, and none waits for another.
+    """
     d = points.n_dimensions
     chunk = chunk_columns(d)
-    product = np.zeros((one[1] - one[0], other[1] - other[0]), np.float32)
+    chunks = [slice(start, min(start + chunk, d)) for start in range(0, d, chunk)]
+    shape, n_threads_ = (one[1] - one[0], other[1] - other[0]), n_threads()
+    if len(chunks) < 2 * n_threads_ or 4 * shape[0] * shape[1] * n_threads_ > APART_BYTES:
+        return _sum_together(points, frame, one, other, far, chunks, pool)
+    waiting = iter(chunks)
+
+    def some(_: int) -> np.ndarray:
+        product = np.zeros(shape, np.float32)
+        for columns in waiting:
+            left = _read(points, frame, one, columns, far, "left")
+            right = left if one == other else _read(points, frame, other, columns, far, "right")
+            for a in range(0, shape[0], BAND_ROWS):
+                _add_products(product, left, right, a, one == other)
+        return product
+
+    product, *others = pool.map(some, range(n_threads_))
+    for more in others:
+        product += more
+    return product
+
+
+def _sum_together(
+    points: Points,
+    frame: Frame,
+    one: tuple[int, int],
+    other: tuple[int, int],
+    far: np.ndarray,
+    chunks: list[slice],
+    pool: ThreadPoolExecutor,
+) -> np.ndarray:
+    """The products of a tile, chunk after chunk, the bands of each on all threads."""
+    shape = one[1] - one[0], other[1] - other[0]
+    product = np.empty(shape, np.float32)
 
     def read(rows: tuple[int, int], columns: slice) -> np.ndarray:
         block = np.empty((rows[1] - rows[0], columns.stop - columns.start), np.float32)
-
-        def part(a: int) -> None:
-            b = min(a + READ_ROWS, len(block))
-            with np.errstate(over="ignore", under="ignore"):
-                block[a:b] = frame.transform(points.rows(rows[0] + a, rows[0] + b, columns), columns, np.float32)
-            block[a:b][far[rows[0] + a : rows[0] + b]] = 0
-
-        list(pool.map(part, range(0, len(block), READ_ROWS)))
+        parts = [(a, min(a + READ_ROWS, rows[1])) for a in range(*rows, READ_ROWS)]
+        into = [block[a - rows[0] : b - rows[0]] for a, b in parts]
+        list(pool.map(lambda part, out: _transform(points, frame, part, columns, far, out), parts, into))
         return block
 
-    for start in range(0, d, chunk):
-        columns = slice(start, min(start + chunk, d))
+    for columns in chunks:
         left = read(one, columns)
         right = left if one == other else read(other, columns)
 
-        def add(a: int, left: np.ndarray = left, right: np.ndarray = right, first: bool = start == 0) -> None:
-            b = min(a + 2 * BAND_ROWS, len(left))
-            low = a if one == other else 0
-            if first:
-                np.matmul(left[a:b], right[low:].T, out=product[a:b, low:])
-            else:
-                product[a:b, low:] += left[a:b] @ right[low:].T
+        def add(a: int, left: np.ndarray = left, right: np.ndarray = right, first: bool = columns.start == 0) -> None:
+            _add_products(product, left, right, a, one == other, first=first)
 
-        list(pool.map(add, range(0, len(left), 2 * BAND_ROWS)))
+        list(pool.map(add, range(0, shape[0], BAND_ROWS)))
     return product
+
+
+def _add_products(
+    product: np.ndarray, left: np.ndarray, right: np.ndarray, a: int, diagonal: bool, *, first: bool = False
+) -> None:
+    """Add what a chunk of columns contributes to the band of rows that begins at a."""
+    b, low = min(a + BAND_ROWS, len(left)), a if diagonal else 0
+    out = product[a:b, low:]
+    if first:
+        np.matmul(left[a:b], right[low:].T, out=out)
+    else:
+        out += np.matmul(left[a:b], right[low:].T, out=scratch("part", out.shape, np.float32))
+
+
+def _read(
+    points: Points, frame: Frame, rows: tuple[int, int], columns: slice, far: np.ndarray, name: str
+) -> np.ndarray:
+    """A chunk of columns of a range of rows, as the products need it, in the thread's own memory."""
+    block = scratch(name, (rows[1] - rows[0], columns.stop - columns.start), np.float32)
+    step = CACHED_ROWS if points.in_memory else READ_ROWS
+    for a in range(*rows, step):
+        b = min(a + step, rows[1])
+        _transform(points, frame, (a, b), columns, far, block[a - rows[0] : b - rows[0]])
+    return block
+
+
+def _transform(
+    points: Points, frame: Frame, rows: tuple[int, int], columns: slice, far: np.ndarray, out: np.ndarray
+) -> None:
+    with np.errstate(over="ignore", under="ignore"):
+        out[:] = frame.transform(points.rows(*rows, columns), columns, np.float32)
+    out[far[rows[0] : rows[1]]] = 0
 
 
 def _offer_tile(

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 GROUP = 16
+HITS_AT_A_TIME = 2**17
 
 
 class Candidates:
@@ -31,7 +32,7 @@ class Candidates:
         The block, C order, may be larger than (b, c), with inf there, so that its sides are multiples of GROUP.
         Infinite numbers are never taken. No pair may be offered twice.
         """
-        group = _group_size(squares.shape[1], self.n_kept)
+        group = group_size(squares.shape[1], self.n_kept)
         minima = np.minimum.reduce(squares.reshape(squares.shape[0], group, -1), axis=1)[: rows.size]
         bar = self.worst[rows]
         fresh = np.isinf(bar)
@@ -41,13 +42,13 @@ class Candidates:
         some, which = _where(minima < bar[:, None])
         if some.size:
             inside = which[:, None] + np.arange(group) * minima.shape[1]
-            self._take(squares[some[:, None], inside], rows[some], _at(columns, inside))
+            self._open(squares[some[:, None], inside], rows[some], _at(columns, inside))
 
     def offer_transposed(
         self, squares: np.ndarray, rows: Int[np.ndarray, " b"], columns: Int[np.ndarray, " c"]
     ) -> None:
         """Offer a block to the points of its columns; else as `offer`."""
-        group = _group_size(squares.shape[0], self.n_kept)
+        group = group_size(squares.shape[0], self.n_kept)
         minima = np.minimum.reduce(squares.reshape(-1, group, squares.shape[1]), axis=1)[:, : columns.size]
         bar = self.worst[columns]
         fresh = np.isinf(bar)
@@ -58,7 +59,7 @@ class Candidates:
         which, some = _where(minima < bar)
         if some.size:
             inside = which[:, None] * group + np.arange(group)
-            self._take(squares[inside, some[:, None]], columns[some], _at(rows, inside))
+            self._open(squares[inside, some[:, None]], columns[some], _at(rows, inside))
 
     def renumbered(self, number: Int[np.ndarray, " points"]) -> Candidates:
         """The same for points under other numbers: what is row i here is row `number[i]` there."""
@@ -90,11 +91,15 @@ class Candidates:
         best = np.argpartition(opened, count - 1, axis=1)[:, :count]
         self._merge(points, np.take_along_axis(opened, best, 1), _at(offered, best))
 
-    def _take(self, values: Float[np.ndarray, "m g"], points: np.ndarray, offered: Int[np.ndarray, "m g"]) -> None:
-        """Merge opened groups of single points, as many as there are."""
-        better = values < self.worst[points][:, None]
-        points = np.repeat(points, better.sum(axis=1))
-        values, offered = values[better], offered[better]
+    def _open(self, values: Float[np.ndarray, "m g"], points: np.ndarray, offered: Int[np.ndarray, "m g"]) -> None:
+        """Merge opened groups of single points."""
+        some, where = _where(values < self.worst[points][:, None])
+        self.take(values[some, where], points[some], offered[some, where])
+
+    def take(self, values: Float[np.ndarray, " m"], points: np.ndarray, offered: Int[np.ndarray, " m"]) -> None:
+        """Merge single numbers, as many as there are for a point."""
+        better = values < self.worst[points]
+        points, values, offered = points[better], values[better], offered[better]
         order = np.lexsort((values, points))
         points, values, offered = points[order], values[order], offered[order]
         distinct, start, count = np.unique(points, return_index=True, return_counts=True)
@@ -116,7 +121,39 @@ class Candidates:
             best = np.argpartition(values, self.n_kept - 1, axis=1)[:, : self.n_kept]
             kept = np.take_along_axis(values, best, 1)
             self.value[points], self.neighbour[points] = kept, np.take_along_axis(offered, best, 1)
-            self.worst[points] = kept.max(axis=1)
+            self.worst[points] = np.minimum(self.worst[points], kept.max(axis=1))
+
+
+class Hits:
+    """Numbers below the bound of their points, gathered by one thread: merging many at a time costs less each.
+
+    Every point needs a bound in `candidates.worst` that at least K numbers are below.
+    """
+
+    def __init__(self, candidates: Candidates) -> None:
+        self.candidates = candidates
+        self._found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._size = 0
+
+    def offer(self, squares: np.ndarray, rows: Int[np.ndarray, " b"], columns: Int[np.ndarray, " c"]) -> None:
+        """Offer a block to the points of its columns, as `Candidates.offer_transposed`."""
+        minima = np.minimum.reduce(squares.reshape(-1, GROUP, squares.shape[1]), axis=1)[:, : columns.size]
+        which, some = _where(minima < self.candidates.worst[columns])
+        if not some.size:
+            return
+        inside = which[:, None] * GROUP + np.arange(GROUP)
+        values, points = squares[inside, some[:, None]], columns[some]
+        opened, where = _where(values < self.candidates.worst[points][:, None])
+        self._found.append((values[opened, where], points[opened], rows[inside[opened, where]]))
+        self._size += opened.size
+        if self._size > HITS_AT_A_TIME:
+            self.merge()
+
+    def merge(self) -> None:
+        """Hand over what was gathered."""
+        if self._found:
+            self.candidates.take(*(np.concatenate(part) for part in zip(*self._found, strict=True)))
+        self._found, self._size = [], 0
 
 
 def _where(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,7 +168,7 @@ def _at(numbers: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return numbers[np.minimum(inside, numbers.size - 1)]
 
 
-def _group_size(length: int, n_kept: int) -> int:
+def group_size(length: int, n_kept: int) -> int:
     """Largest power of two up to GROUP that divides `length` and leaves at least 2 K groups."""
     group = GROUP
     while group > 1 and (length % group or length // group < 2 * n_kept):

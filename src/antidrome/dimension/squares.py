@@ -14,6 +14,7 @@ import numpy as np
 
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import FAR, Frame, n_threads
+from antidrome.dimension.scratch import scratch
 from antidrome.dimension.selection import GROUP
 
 CHUNK = 1024
@@ -85,7 +86,7 @@ def left_rows(right: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def block_of(left: np.ndarray, right: np.ndarray, a: int, b: int, chunk: int) -> np.ndarray:
-    """Squared distances of the rows of `left` and rows a…b of `right`, padded with inf to multiples of GROUP."""
+    """Squared distances of the rows of `left` and rows a…b of `right`, as `padded` gives blocks."""
     squares = padded((left.shape[0], b - a))
     inner = squares[: left.shape[0], : b - a]
     edges = (
@@ -95,20 +96,18 @@ def block_of(left: np.ndarray, right: np.ndarray, a: int, b: int, chunk: int) ->
         if start == 0:
             np.matmul(left[:, :stop], right[a:b, :stop].T, out=inner)
         else:
-            inner += left[:, start:stop] @ right[a:b, start:stop].T
+            part = scratch("part", inner.shape, np.float32)
+            inner += np.matmul(left[:, start:stop], right[a:b, start:stop].T, out=part)
     return squares
 
 
 def padded(shape: tuple[int, int]) -> np.ndarray:
-    """An empty float32 block for that many rows and columns, with sides of multiples of GROUP, inf outside."""
+    """A float32 block for that many rows and columns, with sides of multiples of GROUP, inf outside.
+
+    It is the thread's own, until it asks for the next one.
+    """
     height, width = (-(-length // GROUP) * GROUP for length in shape)
-    block = np.empty((height, width), np.float32)
+    block = scratch("block", (height, width), np.float32)
     block[shape[0] :] = np.inf
     block[:, shape[1] :] = np.inf
     return block
-
-
-def squares_of(right: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Squared distances of some rows to all, from what `augmented` gives."""
-    n = len(right)
-    return block_of(left_rows(right, rows), right, 0, n, chunk_columns(right.shape[1] - 2))[: rows.size, :n]
