@@ -33,6 +33,17 @@ def test_every_kind_of_feature_comes_out_with_unit_spread(rng) -> None:
     assert constant_features(x).tolist() == [False, False, False, True, False]
 
 
+@pytest.mark.parametrize("unit", [1e-15, 1e-12, 1.0, 1e12])
+def test_the_unit_of_a_feature_does_not_matter(unit: float, rng) -> None:
+    x = np.column_stack([rng.normal(5, 2, 1000), np.exp(rng.normal(0, 3, 1000)), rng.standard_t(1.5, 1000)])
+    scaling = FeatureScaling.of(x * unit)
+    np.testing.assert_allclose(scaling(x * unit), FeatureScaling.of(x)(x), atol=1e-3)
+    near = scaling.near(x * unit, np.exp(-np.square(x[:, 0] - 5)))
+    assert np.ptp(near(x * unit), axis=0).min() > 1
+    rounding = 3 * unit * (1 + 1e-16 * rng.integers(-3, 3, (1000, 1)))
+    assert np.abs(FeatureScaling.of(rounding)(rounding)).max() < 1e-3
+
+
 @given(st.lists(st.floats(-1e12, 1e12), min_size=2, max_size=30, unique=True))
 def test_scaling_never_changes_the_order_and_is_always_finite(values: list[float]) -> None:
     fitted = np.random.default_rng(0).standard_t(1.2, (500, 1)) * 10

@@ -18,7 +18,8 @@ from antidrome.mechanism.imputation import expected_where_missing, gaussian_of_g
 IDENTITY, LOGARITHM, ASINH = 0, 1, 2
 HEAVY_RIGHT = 6.0
 HEAVY_TAILS = 8.0
-SMALLEST_SPREAD = 1e-6
+SMALLEST_SPREAD = 1e-9
+"""Relative to the mean: what varies less is rounding. Whatever the unit (A or pA), a feature that varies counts."""
 FAR = 10.0
 
 
@@ -70,7 +71,7 @@ class FeatureScaling:
             for channel in range(channels if n_trace else 0):
                 columns = slice(channel, n_trace, channels)
                 mean[columns], sd[columns] = np.nanmean(mapped[:, columns]), np.nanstd(mapped[:, columns])
-        sd = np.where(np.isfinite(sd) & (sd > SMALLEST_SPREAD * np.maximum(1, np.abs(mean))), sd, 1.0)
+        sd = np.where(_varies(mean, sd), sd, 1.0)
         return dataclasses.replace(plain, mean=np.nan_to_num(mean), sd=sd)
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
@@ -112,9 +113,8 @@ class FeatureScaling:
         mean = (share * mean).sum(axis=0) / total
         sd = np.sqrt((share * np.square(np.where(there, mapped - mean, 0.0))).sum(axis=0) / total)
         known = there.any(axis=0)
-        narrow = ~(sd > SMALLEST_SPREAD * np.maximum(1, np.abs(mean)))
         return dataclasses.replace(
-            self, mean=np.where(known, mean, self.mean), sd=np.where(known & ~narrow, sd, self.sd)
+            self, mean=np.where(known, mean, self.mean), sd=np.where(known & _varies(mean, sd), sd, self.sd)
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -132,6 +132,11 @@ class FeatureScaling:
             logarithm = np.log(np.maximum(x, 0.0) + self.centre * (self.kind == LOGARITHM))
             bent = np.arcsinh((x - self.centre) / self.spread)
         return np.where(self.kind == LOGARITHM, logarithm, np.where(self.kind == ASINH, bent, x))
+
+
+def _varies(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """Where a spread (k,) is more than rounding errors about the mean."""
+    return np.isfinite(sd) & (sd > SMALLEST_SPREAD * np.abs(mean))
 
 
 def _choose(values: np.ndarray) -> tuple[int, float, float]:
