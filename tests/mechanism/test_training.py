@@ -11,7 +11,7 @@ from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import FlowSettings, MixtureSettings, density_network
 from antidrome.mechanism.densities.trained import TrainedDensity
 from antidrome.mechanism.features import FeatureScaling
-from antidrome.mechanism.training import TrainingSettings, train_density
+from antidrome.mechanism.training import TrainingSettings, shuffled, train_density
 from antidrome.mechanism.training_data import padded_capacity, training_data
 
 KEY = jax.random.key(1)
@@ -79,6 +79,15 @@ def test_padding_changes_nothing() -> None:
     a, b = (train_density(network, data, settings, key=KEY) for data in (few, many))
     for left, right in zip(jax.tree.leaves(a.network), jax.tree.leaves(b.network), strict=True):
         np.testing.assert_allclose(left, right, atol=1e-5)
+
+
+@pytest.mark.parametrize(("capacity", "n"), [(256, 200), (256, 256), (300, 3)])
+def test_every_epoch_sees_each_row_once_in_a_new_order(capacity: int, n: int) -> None:
+    rows = jnp.asarray(np.random.default_rng(0).permutation(1000)[:capacity], jnp.int32)
+    orders = [np.asarray(shuffled(rows, jnp.asarray(n), jax.random.key(i)))[:n] for i in range(40)]
+    for order in orders:
+        assert sorted(order) == sorted(np.asarray(rows[:n]))
+    assert len({order[0] for order in orders}) > min(n, 30) / 2
 
 
 def test_loss_is_the_plain_weighted_mean() -> None:

@@ -194,7 +194,7 @@ def _train(
 
     def epoch(carry: _Carry) -> _Carry:
         epoch_key = jax.random.fold_in(key, carry.epoch)
-        order = _shuffled(data.training, data.n_training, jax.random.fold_in(epoch_key, 0))
+        order = shuffled(data.training, data.n_training, jax.random.fold_in(epoch_key, 0))
         rate = 0.3**carry.drops
         if settings.validation == 0:
             rate = rate * 0.5 * (1 + jnp.cos(jnp.pi * carry.epoch / settings.epochs))
@@ -309,8 +309,12 @@ def _judge(
     )
 
 
-def _shuffled(rows: Array, n: Array, key: PRNGKeyArray) -> Array:
-    """The first n entries of `rows` in random order; the padding stays behind them."""
-    chance = jax.random.uniform(key, rows.shape)
-    chance = jnp.where(jnp.arange(rows.shape[0]) < n, chance, jnp.inf)
-    return rows[jnp.argsort(chance)]
+def shuffled(rows: Array, n: Array, key: PRNGKeyArray) -> Array:
+    """The first n entries of `rows` in random order; the padding stays behind them.
+
+    Positions are the lower bits of random numbers: plain numbers are sorted several times as fast as pairs.
+    """
+    position = jnp.arange(rows.shape[0], dtype=jnp.uint32)
+    lower = jnp.uint32((1 << (rows.shape[0] - 1).bit_length()) - 1)
+    upper = jnp.where(position < n, jax.random.bits(key, rows.shape), ~jnp.uint32(0)) & ~lower
+    return rows[jax.lax.sort(upper | position, is_stable=False) & lower]

@@ -42,11 +42,13 @@ def flow() -> SplineFlow:
     return jax.tree.unflatten(structure, noisy)
 
 
-def test_mixture_network_gives_the_density_of_its_mixture(network: MixtureNetwork) -> None:
-    x, u = jax.random.normal(KEY, (5, 3)), jax.random.normal(jax.random.key(3), (5, 2))
-    leaves, structure = jax.tree.flatten(network.linear)
-    random = [jax.random.normal(jax.random.key(i), leaf.shape) for i, leaf in enumerate(leaves)]
-    network = eqx.tree_at(lambda n: n.linear, network, jax.tree.unflatten(structure, random))
+@pytest.mark.parametrize("d", [1, 3, 6])
+def test_mixture_network_gives_the_density_of_its_mixture(d: int) -> None:
+    network = MixtureNetwork(3, d, components=4, hidden=(8,), bayesian=True, draw=draw(), n_active=3)
+    x, u = jax.random.normal(KEY, (5, 3)), jax.random.normal(jax.random.key(3), (5, d))
+    leaves, structure = jax.tree.flatten((network.linear, network.triangles))
+    random = [0.5 * jax.random.normal(jax.random.key(i), leaf.shape) for i, leaf in enumerate(leaves)]
+    network = eqx.tree_at(lambda n: (n.linear, n.triangles), network, jax.tree.unflatten(structure, random))
     context = network.condition(x)
     ours = network.log_prob(u, context)
     for row in range(5):
@@ -54,11 +56,19 @@ def test_mixture_network_gives_the_density_of_its_mixture(network: MixtureNetwor
             network.linear,
             np.repeat(np.asarray(context.linear[row], float)[None], 4, axis=0),
             np.asarray(context.means[row], float),
-            factors_of(np.asarray(context.triangles[row]), 2),
+            factors_of(np.asarray(context.triangles[row]), d),
         )
         assert np.array_equal(factors, np.triu(factors))
         mixture = GaussianMixture(np.asarray(context.log_weights[row], float), means, factors)
         np.testing.assert_allclose(mixture.log_prob(np.asarray(u[row])[None])[0], ours[row], rtol=1e-4)
+
+
+def test_layers_side_by_side_are_each_of_them(network: MixtureNetwork) -> None:
+    heads, x = (network.logits, network.means), jax.random.normal(KEY, (6, 8))
+    noise = jax.random.normal(jax.random.key(2), (6, 12))
+    together = bayesian.side_by_side(heads)(x, noise)
+    apart = [heads[0](x, noise[:, :4]), heads[1](x, noise[:, 4:])]
+    np.testing.assert_allclose(together, np.concatenate(apart, axis=1), rtol=1e-5, atol=1e-6)
 
 
 def test_sampled_weights_scatter_as_weights_would(network: MixtureNetwork) -> None:

@@ -6,6 +6,8 @@ noise, pre-activations are sampled, one draw a sample and unit; without it, the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -62,6 +64,11 @@ class Linear(eqx.Module):
 def as_float32(values: np.ndarray) -> Array:
     """An array on the device."""
     return jnp.asarray(values, jnp.float32)
+
+
+def side_by_side(layers: Sequence[Linear]) -> Linear:
+    """One layer in place of several with the same inputs: their units next to one another."""
+    return jax.tree.map(lambda *arrays: jnp.concatenate(arrays, axis=-1), *layers)
 
 
 def linear_layers(tree: eqx.Module) -> list[Linear]:

@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from antidrome.mechanism.densities.bayesian import Linear, as_float32
+from antidrome.mechanism.densities.bayesian import Linear, as_float32, side_by_side
 from antidrome.mechanism.densities.linear_step import LinearStep
 
 LOG_DIAGONAL_LIMIT = 12.0
 INACTIVE_LOGIT = -1e9
+FEW_DIMENSIONS = 4
 
 
 class MixtureParameters(NamedTuple):
@@ -90,12 +91,14 @@ class MixtureNetwork(eqx.Module):
         noises, linear = self._noises(x.shape[0], key), self._first.mean(x)
         for layer, noise in zip(self.layers, noises, strict=False):
             x = jnp.tanh(layer(x, noise))
+        heads = (self.logits, self.means, self.triangles)
+        borders = np.cumsum([head.n_out for head in heads])[:-1]
+        logits, means, triangles = jnp.split(side_by_side(heads)(x, noises[-1]), borders, axis=1)
         n, d = x.shape[0], self.n_dimensions
-        logits = jnp.where(self.active, self.logits(x, noises[-3]), INACTIVE_LOGIT)
         return MixtureParameters(
-            jax.nn.log_softmax(logits),
-            self.means(x, noises[-2]).reshape(n, -1, d),
-            self.triangles(x, noises[-1]).reshape(n, -1, d * (d + 1) // 2),
+            jax.nn.log_softmax(jnp.where(self.active, logits, INACTIVE_LOGIT)),
+            means.reshape(n, -1, d),
+            triangles.reshape(n, -1, d * (d + 1) // 2),
             linear,
         )
 
@@ -105,27 +108,49 @@ class MixtureNetwork(eqx.Module):
         return self.linear if self.logits.weight_log_sd is None else jax.lax.stop_gradient(self.linear)
 
     def _noises(self, n: int, key: PRNGKeyArray | None) -> list[Array | None]:
-        """Noise for every layer, drawn in one call (each call is slow to compile)."""
-        layers = [*self.layers, self.logits, self.means, self.triangles]
+        """Noise for the hidden layers and for the heads together, drawn in one call (each call is slow to compile)."""
+        hidden = [layer.n_out for layer in self.layers]
         if key is None or self.logits.weight_log_sd is None:
-            return [None] * len(layers)
-        borders = np.cumsum([layer.n_out for layer in layers])
-        return list(jnp.split(jax.random.normal(key, (n, int(borders[-1]))), borders[:-1], axis=1))
+            return [None] * (len(hidden) + 1)
+        total = sum(hidden) + sum(head.n_out for head in (self.logits, self.means, self.triangles))
+        return list(jnp.split(jax.random.normal(key, (n, total)), np.cumsum(hidden), axis=1))
 
     def log_prob(self, u: Float[Array, "n D"], context: MixtureParameters) -> Float[Array, " n"]:
         """log Σₖ aₖ N(u; mₖ, (UₖᵀUₖ)⁻¹), row by row."""
-        d = self.n_dimensions
-        rows, columns = np.triu_indices(d)
-        pick = jnp.asarray(np.eye(d, dtype=np.float32)[columns].T)  # (D, T): entry t multiplies dimension columns[t]
-        gather = jnp.asarray(np.eye(d, dtype=np.float32)[rows])  # (T, D): and adds to row rows[t]
-        diagonal = jnp.asarray((rows == columns).astype(np.float32))
-        limited = jnp.clip(context.triangles, -LOG_DIAGONAL_LIMIT, LOG_DIAGONAL_LIMIT)
-        entries = jnp.where(diagonal > 0, jnp.exp(limited), context.triangles)
         z, log_slope = self._first.forward(u, context.linear)
-        white = ((z[:, None, :] - context.means) @ pick * entries) @ gather
-        log_determinant = limited @ diagonal
-        log_normal = log_determinant - 0.5 * jnp.sum(jnp.square(white), axis=2) - 0.5 * d * jnp.log(2 * jnp.pi)
+        measure = _few_dimensions if self.n_dimensions <= FEW_DIMENSIONS else _many_dimensions
+        squared, log_determinant = measure(context.triangles, z[:, None, :] - context.means)
+        log_normal = log_determinant - 0.5 * squared - 0.5 * self.n_dimensions * jnp.log(2 * jnp.pi)
         return jax.scipy.special.logsumexp(context.log_weights + log_normal, axis=1) + log_slope
+
+
+def _few_dimensions(triangles: Array, centred: Array) -> tuple[Array, Array]:
+    """‖U x‖² and log det U, (n, K), for rows of triangles (n, K, T) and x (n, K, D): row of U by row of U.
+
+    Products of matrices this small cost more to start than to compute; with many dimensions it is the other way round.
+    """
+    squared = log_determinant = jnp.zeros(())
+    start, d = 0, centred.shape[2]
+    for i in range(d):
+        row = triangles[:, :, start : start + d - i]  # the diagonal, then what stands right of it
+        log_diagonal = jnp.clip(row[:, :, 0], -LOG_DIAGONAL_LIMIT, LOG_DIAGONAL_LIMIT)
+        white = jnp.exp(log_diagonal) * centred[:, :, i] + jnp.sum(row[:, :, 1:] * centred[:, :, i + 1 :], axis=2)
+        squared, log_determinant = squared + jnp.square(white), log_determinant + log_diagonal
+        start += d - i
+    return squared, log_determinant
+
+
+def _many_dimensions(triangles: Array, centred: Array) -> tuple[Array, Array]:
+    """The same by products of matrices."""
+    d = centred.shape[2]
+    rows, columns = np.triu_indices(d)
+    pick = jnp.asarray(np.eye(d, dtype=np.float32)[columns].T)  # (D, T): entry t multiplies dimension columns[t]
+    gather = jnp.asarray(np.eye(d, dtype=np.float32)[rows])  # (T, D): and adds to row rows[t]
+    diagonal = jnp.asarray((rows == columns).astype(np.float32))
+    limited = jnp.clip(triangles, -LOG_DIAGONAL_LIMIT, LOG_DIAGONAL_LIMIT)
+    entries = jnp.where(diagonal > 0, jnp.exp(limited), triangles)
+    white = (centred @ pick * entries) @ gather
+    return jnp.sum(jnp.square(white), axis=2), limited @ diagonal
 
 
 def factors_of(triangles: np.ndarray, n_dimensions: int) -> np.ndarray:
