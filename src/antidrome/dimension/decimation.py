@@ -12,11 +12,12 @@ from jaxtyping import Float, Int
 
 from antidrome.core.seeds import generator
 from antidrome.dimension.certificate import scan_rows
+from antidrome.dimension.copies import copies
 from antidrome.dimension.engines import search
 from antidrome.dimension.graph import Duplicates, nearest_neighbours
 from antidrome.dimension.metrics import Metric, distance_from_euclidean, embed
 from antidrome.dimension.points import Points
-from antidrome.dimension.preparation import Frame, copies, in_float64, survey
+from antidrome.dimension.preparation import Frame, in_float64, survey
 from antidrome.dimension.ratios import usable_ratios
 from antidrome.dimension.splits import BlockNeighbours, nearest_in_blocks
 from antidrome.dimension.squares import one_thread_each

@@ -12,11 +12,12 @@ from jaxtyping import Float, Int
 
 from antidrome.core.progress import progress as show_progress
 from antidrome.dimension.approximate import measured_recall
+from antidrome.dimension.copies import copies, with_copies
 from antidrome.dimension.engines import Engine, search
 from antidrome.dimension.found import Found
 from antidrome.dimension.metrics import Metric, distance_from_euclidean, embed, nearest_in_matrix
 from antidrome.dimension.points import Points, as_points
-from antidrome.dimension.preparation import copies, survey
+from antidrome.dimension.preparation import survey
 from antidrome.errors import InputError
 
 Duplicates = Literal["drop", "merge", "raise"]
@@ -188,39 +189,8 @@ def _searched(
     if merged or not n_copies:
         index = kept[found.neighbour] if n_copies else found.neighbour
         return _label(found._replace(neighbour=index), count, attrs, kept if n_copies else None)
-    expanded = _with_copies(found, first, kept, back, count, k)
+    expanded = with_copies(found, first, k)
     return _label(expanded, count[back], attrs)
-
-
-def _with_copies(
-    found: Found, first: np.ndarray, kept: np.ndarray, back: np.ndarray, count: np.ndarray, k: int
-) -> Found:
-    """The graph of all points from that of the distinct ones: each point and neighbour as often as it occurs."""
-    order = np.argsort(first, kind="stable")
-    start = np.concatenate([[0], np.cumsum(count)[:-1]])
-    distance, neighbour = np.empty((first.size, k)), np.empty((first.size, k), np.int64)
-    alone = (count[back] == 1) & (found.distance.shape[1] >= k)
-    alone &= (count[found.neighbour[back]] == 1).all(axis=1)
-    if alone.any():
-        distance[alone] = found.distance[back[alone], :k]
-        neighbour[alone] = kept[found.neighbour[back[alone], :k]]
-    for point in np.flatnonzero(~alone):
-        own = back[point]
-        members = order[start[own] : start[own] + min(count[own], k + 1)]
-        members = members[members != point][:k]
-        far, who = [np.zeros(members.size)], [members]
-        missing = k - members.size
-        for d, other in zip(found.distance[own], found.neighbour[own], strict=True):
-            if missing <= 0:
-                break
-            more = order[start[other] : start[other] + min(count[other], missing)]
-            far.append(np.full(more.size, d))
-            who.append(more)
-            missing -= more.size
-        if missing > 0:
-            raise InputError(f"Only {count.size} of {first.size} points are distinct: too few for {k} neighbours.")
-        distance[point], neighbour[point] = np.concatenate(far), np.concatenate(who)
-    return found._replace(distance=distance, neighbour=neighbour)
 
 
 def _precomputed(matrix: Any, k: int, duplicates: Duplicates) -> xr.Dataset:

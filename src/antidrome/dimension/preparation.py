@@ -1,4 +1,4 @@
-"""One look at all points before the search: a centre, a scale, norms, exact copies, and what kind of numbers they are.
+"""One look at all points before the search: a centre, a scale, norms, and what kind of numbers they are.
 
 The centre and the scale only serve the candidate search in float32; the distances that are returned always come from
 differences of the points as given.
@@ -6,14 +6,12 @@ differences of the points as given.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from antidrome.dimension.points import Points
 from antidrome.errors import InputError
@@ -118,51 +116,6 @@ def in_float64(points: Points, frame: Frame) -> Frame:
     for start, stop in points.blocks():
         norms[start:stop] = _squared_norms(frame, points.rows(start, stop), np.float64)
     return replace(frame, squared_norm=norms)
-
-
-def copies(points: Points, squared_norm: Float[np.ndarray, " points"]) -> Int[np.ndarray, " points"]:
-    """For each row the number of the first row that is equal to it (itself, if there is none before).
-
-    Only rows whose norms agree within rounding, and whose bits give the same sum, are compared, byte by byte.
-    """
-    n = squared_norm.size
-    first = np.arange(n)
-    order = np.argsort(squared_norm, kind="stable")
-    ordered = squared_norm[order]
-    with np.errstate(invalid="ignore"):
-        close = np.diff(ordered) <= (1e-6 if points.dtype.itemsize <= 4 else 1e-12) * ordered[1:]
-    close |= ordered[1:] == ordered[:-1]
-    suspects = np.zeros(n, bool)
-    suspects[order[1:][close]] = suspects[order[:-1][close]] = True
-    rows = _with_equal_sums(points, np.flatnonzero(suspects))
-    seen: dict[bytes, int] = {}
-    for some, block in _canonical(points, rows):
-        for row, values in zip(some, block, strict=True):
-            first[row] = seen.setdefault(hashlib.blake2b(values.tobytes(), digest_size=16).digest(), int(row))
-    return first
-
-
-def _canonical(points: Points, rows: Int[np.ndarray, " m"]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Numbers of rows, and the rows, in blocks, such that equal ones have equal bytes."""
-    step = max(1, 2**22 // points.n_dimensions)
-    for start in range(0, rows.size, step):
-        some = rows[start : start + step]
-        block = points.take(some)
-        yield some, np.ascontiguousarray(block + 0.0 if block.dtype.kind == "f" else block)  # -0.0 is 0.0
-
-
-def _with_equal_sums(points: Points, rows: Int[np.ndarray, " m"]) -> Int[np.ndarray, " few"]:
-    """Those rows of which another has the same sum of bits times random weights, modulo 2⁶⁴: nearly only copies."""
-    weights = np.random.default_rng(0).integers(0, 2**64, points.n_dimensions, np.uint64) | np.uint64(1)
-    sums = np.empty(rows.size, np.uint64)
-    done = 0
-    for some, block in _canonical(points, rows):
-        bits = block.view(f"u{block.dtype.itemsize}").astype(np.uint64)
-        bits ^= bits >> np.uint64(29)  # the low bits of round numbers are all zero
-        sums[done : done + some.size] = np.einsum("ij,j->i", bits, weights)
-        done += some.size
-    _, which, count = np.unique(sums, return_inverse=True, return_counts=True)
-    return rows[count[which] > 1]
 
 
 def relative_error(frame: Frame, n_dimensions: int, chunk: int, dtype: type) -> float:
