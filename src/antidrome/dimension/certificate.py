@@ -14,10 +14,11 @@ from jaxtyping import Bool, Float, Int
 from antidrome.dimension.pairs import pair_distances
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame, relative_error
+from antidrome.dimension.scratch import scratch
 from antidrome.dimension.selection import GROUP, Candidates
 from antidrome.dimension.squares import chunk_columns, one_thread_each
 
-SCAN_BYTES = 64 * 2**20
+SCAN_BYTES, SEGMENT_NUMBERS = 32 * 2**20, 2**18
 REFINED_ROWS = 2**17
 THREADED_NUMBERS = 2**20
 SHARED_COLUMNS = 64
@@ -122,16 +123,18 @@ def _float64_squares(points: Points, frame: Frame, some: np.ndarray) -> Float[np
     """Squared distances from some rows to all points, float64, padded with inf; inf to themselves."""
     n, d = points.n_points, points.n_dimensions
     chunk = chunk_columns(d)
-    squares = np.full((some.size, -(-n // GROUP) * GROUP), np.inf)
-    squares[:, :n] = frame.squared_norm + frame.squared_norm[some][:, None]
-    segment = max(GROUP, SCAN_BYTES // (16 * chunk))
+    squares = scratch("squares", (some.size, -(-n // GROUP) * GROUP), np.float64)
+    squares[:, n:] = np.inf
+    np.add(frame.squared_norm, frame.squared_norm[some][:, None], out=squares[:, :n])
+    segment = max(GROUP, SEGMENT_NUMBERS // chunk)
     for low in range(0, d, chunk):
         columns = slice(low, min(low + chunk, d))
         left = -2 * frame.transform(points.take(some, columns), columns, np.float64)
         for a in range(0, n, segment):
             b = min(a + segment, n)
-            right = frame.transform(points.rows(a, b, columns), columns, np.float64)
+            into = scratch("segment", (b - a, left.shape[1]), np.float64)
+            right = frame.transform(points.rows(a, b, columns), columns, np.float64, into)
             with np.errstate(over="ignore", invalid="ignore"):
-                squares[:, a:b] += left @ right.T
+                squares[:, a:b] += np.matmul(left, right.T, out=scratch("part", (some.size, b - a), np.float64))
     squares[np.arange(some.size), some] = np.inf
     return squares

@@ -15,17 +15,19 @@ from antidrome.dimension.certificate import refine, scan_rows
 from antidrome.dimension.found import Found
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame, in_float64, n_threads
-from antidrome.dimension.products import collect_candidates
+from antidrome.dimension.products import collect_candidates, float64_seconds
 from antidrome.dimension.selection import Candidates
 from antidrome.dimension.squares import Tick, one_thread_each
-from antidrome.dimension.tree import TREE_BYTES, plant, search_tree
+from antidrome.dimension.tree import TREE_BYTES, plant, sampled_dimension, search_tree
 
 Engine = Literal["auto", "tree", "products", "approximate"]
 SPARE = 2
 """Candidates kept beyond k; with them the certificate holds for nearly every row of ordinary data."""
-TREE_ALWAYS_BELOW, TREE_NEVER_ABOVE = 4, 64
+TREE_ALWAYS_BELOW, TREE_COLUMNS = 4, 64
 TREE_FROM_POINTS = 4000
-AT_ONCE = 0.05
+LOW_DIMENSION = 8.0
+"""Points of more columns than TREE_COLUMNS are for a tree if a few of them look as if they had so few dimensions."""
+AT_ONCE = 0.1
 """A tree that takes such a share of the products of all pairs is asked without a look at what boxes would take."""
 TASK_ROWS = 2048
 
@@ -36,28 +38,32 @@ def search(points: Points, frame: Frame, k: int, engine: Engine, executor: Execu
         return _on_executor(points, frame, k, executor, tick)
     if engine == "approximate":
         return approximate_neighbours(points, frame, k)
-    few_dimensional = engine == "auto" and points.n_dimensions <= TREE_NEVER_ABOVE
-    tree, limit = None, np.inf
-    if engine == "tree" or (few_dimensional and _tree_may_win(points)):
+    tree, seconds, limit = None, 0.0, np.inf
+    if engine == "tree" or (engine == "auto" and _tree_may_win(points, frame)):
         tree = plant(points, frame)
     if tree is not None:
         every = _product_seconds(points.n_points, points.n_dimensions)
-        always = engine == "tree" or points.n_dimensions <= TREE_ALWAYS_BELOW
-        seconds = 0.0 if always else tree.seconds(k)
+        if engine == "auto" and points.n_dimensions > TREE_ALWAYS_BELOW:
+            seconds = tree.seconds(k)
         if seconds < AT_ONCE * every:
             return search_tree(tree, points, frame, k, tick)
         limit = seconds if seconds < every else np.inf
     candidates = collect_candidates(points, frame, min(k + SPARE, points.n_points - 1), k, tick, limit)
-    if candidates is None and few_dimensional:  # the tree is faster, or float64 is needed for nearly all: it has it
-        tree = tree or plant(points, frame)
-        if tree is not None:
+    if candidates is None and engine == "auto" and seconds < float64_seconds(points.n_points, points.n_dimensions):
+        if tree is None and points.n_dimensions <= TREE_COLUMNS:
+            tree = plant(points, frame)
+        if tree is not None:  # it is faster, or float64 is needed for nearly all: it has it
             return search_tree(tree, points, frame, k, tick)
     return _by_products(points, frame, k, candidates, tick)
 
 
-def _tree_may_win(points: Points) -> bool:
+def _tree_may_win(points: Points, frame: Frame) -> bool:
     n, d = points.n_points, points.n_dimensions
-    return d <= TREE_ALWAYS_BELOW or (n >= TREE_FROM_POINTS and 8 * n * d <= TREE_BYTES)
+    if d <= TREE_ALWAYS_BELOW:
+        return True
+    if n < TREE_FROM_POINTS or 8 * n * d > TREE_BYTES:
+        return False
+    return d <= TREE_COLUMNS or sampled_dimension(points, frame) < LOW_DIMENSION
 
 
 def _by_products(points: Points, frame: Frame, k: int, candidates: Candidates | None, tick: Tick) -> Found:

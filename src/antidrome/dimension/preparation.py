@@ -35,11 +35,11 @@ class Frame:
     whole: bool
     """Every number of the points is an integer, so that products of small ones have no rounding."""
 
-    def transform(self, block: np.ndarray, columns: slice, dtype: type) -> np.ndarray:
+    def transform(self, block: np.ndarray, columns: slice, dtype: type, into: np.ndarray | None = None) -> np.ndarray:
         """A block of points in this frame; each number is rounded at most twice (the scale is a power of two)."""
         exact_in_32 = block.dtype.kind == "f" and block.dtype.itemsize <= 4
         wide = np.float32 if exact_in_32 and dtype is np.float32 else np.float64
-        out = np.subtract(block, self.centre[columns].astype(wide), dtype=wide)
+        out = np.subtract(block, self.centre[columns].astype(wide), dtype=wide, out=into if wide is dtype else None)
         out *= wide(self.scale)
         return out if out.dtype == dtype else out.astype(dtype)
 

@@ -34,7 +34,7 @@ TILE_ROWS = 4096
 READ_ROWS, CACHED_ROWS = 512, 64
 APART_BYTES = 2**28
 """Memory for products that threads sum apart."""
-PROBED_ROWS = 24
+PROBED_ROWS, MOST = 32, 0.5
 
 
 def collect_candidates(
@@ -53,7 +53,8 @@ def collect_candidates(
     right = None
     if resident and (by_rows or points.n_points > 2 * SEGMENT_COLUMNS):
         right = augmented(points, frame)
-        if mostly_uncertain(right, frame, n_kept, k):
+        uncertain = share_uncertain(right, frame, n_kept, k)
+        if uncertain > MOST or uncertain * float64_seconds(points.n_points, points.n_dimensions) > limit_s:
             return None
         near = near_candidates(right, n_kept, _error(frame, points.n_dimensions), limit_s, tick)
         if near is not None:
@@ -67,14 +68,19 @@ def collect_candidates(
     return candidates
 
 
-def mostly_uncertain(right: np.ndarray, frame: Frame, n_kept: int, k: int) -> bool:
-    """Whether, on a few rows, the last candidate is not farther than the k-th by more than rounding."""
+def share_uncertain(right: np.ndarray, frame: Frame, n_kept: int, k: int) -> float:
+    """Of how many of a few rows the last candidate is not farther than the k-th by more than rounding."""
     n, width = right.shape
     rows = np.unique(np.linspace(0, n - 1, PROBED_ROWS).astype(int))
     squares = np.partition(left_rows(right, rows) @ right.T, (k, n_kept), axis=1)
     norms = frame.squared_norm[rows]
     error = _error(frame, width - 2) * 4 * norms
-    return bool(error.any() and np.mean(squares[:, n_kept] - squares[:, k] <= 2 * error) > 0.5)
+    return float(np.mean(squares[:, n_kept] - squares[:, k] <= 2 * error)) if error.any() else 0.0
+
+
+def float64_seconds(n_points: int, n_dimensions: int) -> float:
+    """What float64 products of all pairs take on one core; only choices hang on it."""
+    return n_points**2 * (1.5e-9 + 3e-11 * n_dimensions)
 
 
 def _error(frame: Frame, n_dimensions: int) -> float:

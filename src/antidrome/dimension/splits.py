@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from antidrome.dimension.certificate import refine
-from antidrome.dimension.engines import SPARE, TREE_NEVER_ABOVE
+from antidrome.dimension.engines import SPARE, TREE_COLUMNS
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame
-from antidrome.dimension.products import RESIDENT_BYTES, TILE_ROWS, all_products, mostly_uncertain
+from antidrome.dimension.products import MOST, RESIDENT_BYTES, TILE_ROWS, all_products, share_uncertain
 from antidrome.dimension.selection import Candidates
 from antidrome.dimension.squares import (
     augmented,
@@ -81,10 +81,10 @@ def nearest_in_blocks(
 def _squares(points: Points, frame: Frame, order: np.ndarray, n_kept: int, k: int) -> Squares | None:
     """Squared distances of some rows to a range of others, all by their place in the order; padded."""
     n, d = points.n_points, points.n_dimensions
-    if 4 * n * (d + 2) <= RESIDENT_BYTES and n <= (MANY if d > TREE_NEVER_ABOVE else FEW):
+    if 4 * n * (d + 2) <= RESIDENT_BYTES and n <= (MANY if d > TREE_COLUMNS else FEW):
         ordered = replace(frame, squared_norm=frame.squared_norm[order])
         right, chunk = augmented(points.view(order), ordered), chunk_columns(d)
-        if mostly_uncertain(right, ordered, n_kept, k):
+        if share_uncertain(right, ordered, n_kept, k) > MOST:
             return None
         return lambda rows, begin, end: block_of(left_rows(right, rows), right, begin, end, chunk)
     if n > TILE_ROWS:
