@@ -9,6 +9,7 @@ import antidrome as ad
 from antidrome.errors import InputError, ModelFileError
 from antidrome.spikes.adaptation import AdaptationConfig
 from antidrome.spikes.generative import AbstractGenerativeModel, decay_filter, parameter
+from antidrome.spikes.starts import amplitude_starts, start_cells
 from antidrome.spikes.variational import FitConfig, PosteriorConfig
 
 RATE_HZ = 20.0
@@ -160,6 +161,18 @@ def test_a_model_of_the_users_own(dff, tmp_path):
         ad.SpikeVAE.load(tmp_path / "mine.safetensors")
     loaded = ad.SpikeVAE.load(tmp_path / "mine.safetensors", generative=build)
     agree(loaded.predict(dff, progress=False), model.predict(dff, progress=False))
+
+
+def test_starts_where_network_and_traces_disagree_are_two():
+    """Amplitudes known to the cumulants: a network that halves them gives a second start, a sound one does not."""
+    cells = ad.spikes.simulate(n_neurons=3, duration_s=200, frame_rate_hz=30, seed=2)
+    traces = cells["dff"].values.T.astype(np.float32)
+    described = start_cells(None, traces, 30.0)
+    assert amplitude_starts(described, traces, 30.0) == (1.0,)
+    halved = described._replace(amplitude=described.amplitude / 2)
+    assert amplitude_starts(halved, traces, 30.0) == (1.0, 2.0)
+    tenth = described._replace(amplitude=described.amplitude / 10)
+    assert amplitude_starts(tenth, traces, 30.0) == (1.0, 4.0)
 
 
 def test_settings_that_do_not_go_together_are_refused(dff):

@@ -30,7 +30,7 @@ class FitSpikes(Options, ReadingConfig):
     """Generative model; by default linear."""
     superresolution: int = 1
     """Grid steps per frame (not with "shared")."""
-    amplitude_factors: tuple[float, ...] = (1.0,)
+    amplitude_factors: tuple[float, ...] | None = None
     """Starts to try (not with "shared"): factors on the initial amplitudes."""
     steps: int | None = None
     """Gradient steps, instead of the default."""

@@ -59,7 +59,9 @@ class SpikeVAE(Estimator):
     drift_s
         Time over which a drifting baseline is averaged, seconds, 0 for none; "shared" does not use it.
     amplitude_factors
-        Starts to try, factors on the initial amplitudes; the highest held-out bound among sound fits is kept.
+        Starts to try, factors on the initial amplitudes; the highest held-out bound among sound fits is kept. None: 1,
+        and where the traces' cumulants tell amplitudes that differ by more than 1.4, the factor between them; not used
+        with "shared".
     config
         Settings of the fit: `antidrome.spikes.adaptation.AdaptationConfig` with "shared", else
         `antidrome.spikes.variational.FitConfig`. None: defaults.
@@ -99,7 +101,7 @@ class SpikeVAE(Estimator):
         generative: Generative | None = None,
         superresolution: int = 1,
         drift_s: float = 20.0,
-        amplitude_factors: tuple[float, ...] = (1.0,),
+        amplitude_factors: tuple[float, ...] | None = None,
         config: AdaptationConfig | FitConfig | None = None,
         seed: int = 0,
     ) -> None:

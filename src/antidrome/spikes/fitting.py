@@ -85,7 +85,7 @@ def fit_estimator(
             known[0],
             model.generative or "linear",
             float(model.drift_s),
-            tuple(model.amplitude_factors),
+            None if model.amplitude_factors is None else tuple(model.amplitude_factors),
             model.seed,
             checkpoint,
             progress,
@@ -106,8 +106,9 @@ def _check(model: SpikeVAE) -> None:
         )
     if not model.drift_s >= 0:
         raise InputError(f"drift_s is {model.drift_s}; expected 0 (none) or seconds.")
-    if not len(model.amplitude_factors) or min(model.amplitude_factors) <= 0:
-        raise InputError(f"amplitude_factors is {model.amplitude_factors}; expected one or more positive factors.")
+    factors = model.amplitude_factors
+    if factors is not None and (not len(factors) or min(factors) <= 0):
+        raise InputError(f"amplitude_factors is {factors}; expected one or more positive factors, or None.")
     if isinstance(model.generative, str):
         make_model(model.generative, _one_cell())
 

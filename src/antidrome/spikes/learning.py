@@ -21,7 +21,7 @@ from antidrome.spikes.own import OwnInference
 from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.results import unusable
 from antidrome.spikes.shared import SharedInference
-from antidrome.spikes.starts import Generative, calibration_of, make_model, start_cells
+from antidrome.spikes.starts import Generative, amplitude_starts, calibration_of, make_model, start_cells
 from antidrome.spikes.variational import FitConfig, Selection, fit_with_restarts
 
 MOST_NEURONS = 256
@@ -132,7 +132,7 @@ def fit_own(
     known: Any,
     generative: Generative,
     drift_s: float,
-    amplitude_factors: tuple[float, ...],
+    amplitude_factors: tuple[float, ...] | None,
     seed: int,
     checkpoint: Path | None,
     progress: bool,
@@ -150,7 +150,7 @@ def fit_own(
         learn.traces,
         rate,
         config,
-        amplitude_factors=amplitude_factors,
+        amplitude_factors=amplitude_factors or amplitude_starts(cells, learn.traces, rate),
         calibration=calibration_of(cells),
         model=model,
         drift_s=drift_s,

@@ -23,6 +23,9 @@ from antidrome.spikes.inference import infer_counts
 from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.variational import Calibration, autocalibrate
 
+SAME_AMPLITUDE, LARGEST_FACTOR = 1.4, 4.0
+"""Amplitudes that far apart are taken for the same; further apart is not tried."""
+
 Generative = str | Callable[[Cells], AbstractGenerativeModel]
 
 
@@ -47,6 +50,19 @@ def start_cells(network: RecognitionNetwork | None, traces: np.ndarray, frame_ra
     strong = warm.known & (np.nan_to_num(warm.amplitude) > 0.5 * alone.noise_sd)
     chosen = [np.where(strong, a, b) for a, b in zip(warm, cold, strict=True)]
     return Cells(*chosen)._replace(noise_sd=alone.noise_sd)
+
+
+def amplitude_starts(cells: Cells, traces: np.ndarray, frame_rate_hz: float) -> tuple[float, ...]:
+    """Factors on the amplitudes to start from: 1, and what the traces' cumulants say where that is something else.
+
+    A network that takes every spike for two finds amplitudes half as large, and a fit from there stays there.
+    """
+    alone = autocalibrate(traces, frame_rate_hz)
+    ratio = (alone.amplitude / cells.amplitude)[~alone.guessed.astype(bool)]
+    if not len(ratio):
+        return (1.0,)
+    factor = float(np.clip(np.median(ratio), 1 / LARGEST_FACTOR, LARGEST_FACTOR))
+    return (1.0,) if 1 / SAME_AMPLITUDE <= factor <= SAME_AMPLITUDE else (1.0, float(f"{factor:.3g}"))
 
 
 def calibration_of(cells: Cells) -> Calibration:
