@@ -333,7 +333,7 @@ def test_every_way_through_the_products_is_exact(n, d, rng) -> None:
 def small_boxes(monkeypatch):
     """Boxes of a few points, used whatever the share of pairs that they save."""
     small = {"FROM_POINTS": 1, "BOX_POINTS": 16, "FIRST_BOXES": (3, 4), "BOXES_AT_A_TIME": 3, "WORTH": 2.0}
-    small |= {"ROWS_AT_A_TIME": 50, "TESTED_VARIANCE": 0.5, "TESTED_ROWS": 70, "BOXES_OF_A_GROUP": 3, "MANY_BOXES": 5}
+    small |= {"ROWS_AT_A_TIME": 50, "TESTED_SPREAD": 0.5, "TESTED_ROWS": 70, "BOXES_OF_A_GROUP": 3, "MANY_BOXES": 5}
     for name, value in small.items():
         monkeypatch.setattr(boxes, name, value)
     monkeypatch.setattr(selection, "HITS_AT_A_TIME", 40)

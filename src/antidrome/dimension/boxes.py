@@ -29,8 +29,8 @@ BOXES_OF_A_GROUP, MANY_BOXES = 8, 512
 """More boxes than that are looked at in groups."""
 ROWS_AT_A_TIME = 2048
 TESTED_ROWS = 2**13
-TESTED_VARIANCE = 0.9
-"""The leading columns with such a share of the variance tell how far a point is from a box, nearly as well as all."""
+TESTED_SPREAD = 0.9
+"""The leading columns with such a share of the squared spread tell the distance to a box nearly as well as all."""
 SPLIT_ROWS, SAMPLED_ROWS = 2048, 2**14
 PROBED_BOXES, PROBED_ROWS = 8, 32
 SECONDS_EACH = 1.5e-5
@@ -141,9 +141,12 @@ def rotate(coordinates: Float[np.ndarray, "points columns"]) -> None:
 
 
 def _leading(coordinates: Float[np.ndarray, "points columns"]) -> int:
-    """How many of the columns, widest first, have nearly all of the variance."""
-    variance = coordinates[:: max(1, len(coordinates) // SPLIT_ROWS)].var(axis=0, dtype=np.float64)
-    return int(np.searchsorted(np.cumsum(variance), TESTED_VARIANCE * variance.sum())) + 1
+    """How many of the columns, widest first, have nearly all of the spread; few huge values do not count."""
+    sample = coordinates[:: max(1, len(coordinates) // SPLIT_ROWS)]
+    spread = np.square(np.subtract(*np.percentile(sample, [75, 25], axis=0)))
+    if not spread.any():
+        return spread.size
+    return int(np.searchsorted(np.cumsum(spread), TESTED_SPREAD * spread.sum())) + 1
 
 
 class _Bounds(NamedTuple):
