@@ -103,9 +103,13 @@ def small_blocks(monkeypatch):
 
 @pytest.mark.parametrize("n", [97, 128, 255, 256, 301])
 @pytest.mark.parametrize("k", [1, 2, 9, 40])
-@pytest.mark.parametrize("resident", [0, 2**30])
-def test_every_way_of_cutting(n, k, resident, small_blocks, monkeypatch, rng) -> None:
-    monkeypatch.setattr(products, "RESIDENT_BYTES", resident)
+@pytest.mark.parametrize("way", ["in tiles", "by rows", "in memory"])
+def test_every_way_of_cutting(n, k, way, small_blocks, monkeypatch, rng) -> None:
+    monkeypatch.setattr(products, "RESIDENT_BYTES", 0 if way == "in tiles" else 2**30)
+    if way == "in memory":
+        monkeypatch.setattr(products, "WHOLE_ROWS_OF_FEW", 0)
+        monkeypatch.setattr(products, "WHOLE_ROWS_BELOW", 0)
+        monkeypatch.setattr(products, "FEWEST", 60)
     points = curved(rng, n, 50).astype(np.float32)
     graph = found(points, k, engine="products")
     np.testing.assert_allclose(graph["distance"], plain(points, k), rtol=1e-12)

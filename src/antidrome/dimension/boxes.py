@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from antidrome.dimension.preparation import FAR
 from antidrome.dimension.scratch import scratch
-from antidrome.dimension.selection import Candidates, Hits, group_size
+from antidrome.dimension.selection import Candidates, Hits, group_minima
 from antidrome.dimension.squares import Tick, left_rows, one_thread_each, padded
 
 FROM_POINTS = 2**15
@@ -179,11 +179,8 @@ class _Bounds(NamedTuple):
             np.matmul(left, others.T, out=squares[: rows.size, : offered.size])
             if start == 0:
                 squares[np.arange(rows.size), np.arange(rows.size)] = np.inf
-            group = group_size(squares.shape[1], n_kept)
-            minima.append(np.minimum.reduce(squares.reshape(len(squares), group, -1), axis=1)[: rows.size])
-        worst = np.partition(np.concatenate(minima, axis=1), n_kept - 1, axis=1)[:, n_kept - 1]
-        slack = 4 * self.error * (2 * np.sqrt(self.right[rows, -1]) + np.sqrt(np.maximum(worst, 0))) ** 2
-        self.candidates.worst[rows] = np.nextafter(worst + slack, np.float32(np.inf), dtype=np.float32)
+            minima.append(group_minima(squares, rows.size, n_kept))
+        self.candidates.bound(rows, np.concatenate(minima, axis=1), self.right[rows, -1], self.error)
 
     def probe(self) -> tuple[float, int, float]:
         """Share of all boxes that a point has to meet, boxes to begin with for the least work, seconds on one core."""
@@ -261,4 +258,4 @@ class _Search(NamedTuple):
             np.matmul(left, others.T, out=squares[: offered.size, : some.size])
             mine = np.arange(max(own, start), min(end, start + some.size)) - start
             squares[some[mine] - offered[0], mine] = np.inf
-            hits.offer(squares, offered, some)
+            hits.offer_transposed(squares, offered, some)

@@ -10,7 +10,7 @@ from antidrome.dimension.boxes import near_candidates
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame, n_threads, relative_error
 from antidrome.dimension.scratch import scratch
-from antidrome.dimension.selection import Candidates
+from antidrome.dimension.selection import Candidates, Hits, group_minima
 from antidrome.dimension.squares import (
     Tick,
     augmented,
@@ -25,7 +25,7 @@ from antidrome.dimension.squares import (
 RESIDENT_BYTES = 640 * 2**20
 """Points whose float32 copy is larger are read column chunk by column chunk, never held whole."""
 BAND_ROWS = 256
-SEGMENT_COLUMNS = 4096
+SEGMENT_COLUMNS, FEWEST = 4096, 1024
 WHOLE_ROWS_OF_FEW = 2500
 WHOLE_ROWS_BELOW = 30_000
 WHOLE_ROWS_COLUMNS = 128
@@ -63,8 +63,10 @@ def collect_candidates(
         return None
     if right is None:
         _in_tiles(points, frame, candidates, tick)
+    elif by_rows:
+        _by_rows(right, candidates, tick)
     else:
-        (_by_rows if by_rows else _in_memory)(right, candidates, tick)
+        _in_memory(right, candidates, _error(frame, points.n_dimensions), tick)
     return candidates
 
 
@@ -106,13 +108,26 @@ def _by_rows(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:
         list(pool.map(band, range(0, n, step)))
 
 
-def _in_memory(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:
-    """Row i meets the N/2 rows that follow it, cyclically: every pair once, every band the same work."""
+def _in_memory(right: np.ndarray, candidates: Candidates, error: float, tick: Tick) -> None:
+    """Row i meets the N/2 rows that follow it, cyclically: every pair once, every band the same work.
+
+    Bounds from distances to a few points come first, so that little has to be merged.
+    """
     n = len(right)
     chunk = chunk_columns(right.shape[1] - 2)
+    few = np.unique(np.linspace(0, n - 1, max(FEWEST, n // 64, 4 * candidates.n_kept)).astype(int))
+    to_few = right[few]
+
+    def bound(start: int) -> None:
+        rows = np.arange(start, min(start + BAND_ROWS, n))
+        squares = block_of(left_rows(right, rows), to_few, 0, few.size, chunk)
+        own = np.searchsorted(few, (start, rows[-1] + 1))
+        squares[few[own[0] : own[1]] - start, np.arange(*own)] = np.inf
+        minima = group_minima(squares, rows.size, candidates.n_kept)
+        candidates.bound(rows, minima, right[rows, -1], error)
 
     def band(start: int) -> None:
-        rows = np.arange(start, min(start + BAND_ROWS, n))
+        rows, hits = np.arange(start, min(start + BAND_ROWS, n)), Hits(candidates)
         left = left_rows(right, rows)
         reach = n // 2 + rows.size
         for offset in range(0, reach, SEGMENT_COLUMNS):
@@ -120,11 +135,13 @@ def _in_memory(right: np.ndarray, candidates: Candidates, tick: Tick) -> None:
             for a, b in _unwrapped(low, high, n):
                 squares, columns = block_of(left, right, a, b, chunk), np.arange(a, b)
                 _mask_pairs(squares[: rows.size, : b - a], rows, columns, n)
-                candidates.offer(squares, rows, columns)
-                candidates.offer_transposed(squares, rows, columns)
+                hits.offer(squares, rows, columns)
+                hits.offer_transposed(squares, rows, columns)
+        hits.merge()
         tick(rows.size / n)
 
     with one_thread_each() as pool:
+        list(pool.map(bound, range(0, n, BAND_ROWS)))
         list(pool.map(band, range(0, n, BAND_ROWS)))
 
 
@@ -139,7 +156,8 @@ def _mask_pairs(squares: np.ndarray, rows: np.ndarray, columns: np.ndarray, n: i
     """Leave each pair to one band: row i keeps the columns that follow it by 1…N/2, cyclically."""
     ahead = int(columns[0] - rows[0]) % n
     for part in (slice(0, max(0, rows.size - ahead)), slice(max(0, n // 2 - ahead), columns.size)):
-        gap = (columns[part] - rows[:, None]) % n
+        gap = columns[part].astype(np.int32) - rows[:, None].astype(np.int32)
+        gap[gap < 0] += n
         foreign = (gap == 0) | (gap > n // 2)
         if n % 2 == 0:
             foreign |= (gap == n // 2) & (rows[:, None] >= n // 2)

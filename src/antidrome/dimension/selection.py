@@ -61,6 +61,24 @@ class Candidates:
             inside = which[:, None] * group + np.arange(group)
             self._open(squares[inside, some[:, None]], columns[some], _at(rows, inside))
 
+    def bound(self, rows: Int[np.ndarray, " b"], minima: np.ndarray, norms: np.ndarray, error: float) -> None:
+        """Give points a bound that K of their squared distances are surely below, computed in whatever order.
+
+        Parameters
+        ----------
+        rows
+            The points.
+        minima
+            Squared distances of each to at least K different points.
+        norms
+            Their squared norms.
+        error
+            Relative error of squared distances.
+        """
+        worst = np.partition(minima, self.n_kept - 1, axis=1)[:, self.n_kept - 1]
+        slack = 4 * error * (2 * np.sqrt(norms) + np.sqrt(np.maximum(worst, 0))) ** 2
+        self.worst[rows] = np.nextafter(worst + slack, np.float32(np.inf), dtype=np.float32)
+
     def renumbered(self, number: Int[np.ndarray, " points"]) -> Candidates:
         """The same for points under other numbers: what is row i here is row `number[i]` there."""
         other = Candidates(len(self.value), self.n_kept, self.value.dtype.type)
@@ -136,15 +154,27 @@ class Hits:
         self._size = 0
 
     def offer(self, squares: np.ndarray, rows: Int[np.ndarray, " b"], columns: Int[np.ndarray, " c"]) -> None:
+        """Offer a block to the points of its rows, as `Candidates.offer`."""
+        minima = np.minimum.reduce(squares.reshape(squares.shape[0], GROUP, -1), axis=1)[: rows.size]
+        some, which = _where(minima < self.candidates.worst[rows][:, None])
+        if some.size:
+            inside = which[:, None] + np.arange(GROUP) * minima.shape[1]
+            self._gather(squares[some[:, None], inside], rows[some], columns, inside)
+
+    def offer_transposed(
+        self, squares: np.ndarray, rows: Int[np.ndarray, " b"], columns: Int[np.ndarray, " c"]
+    ) -> None:
         """Offer a block to the points of its columns, as `Candidates.offer_transposed`."""
         minima = np.minimum.reduce(squares.reshape(-1, GROUP, squares.shape[1]), axis=1)[:, : columns.size]
         which, some = _where(minima < self.candidates.worst[columns])
-        if not some.size:
-            return
-        inside = which[:, None] * GROUP + np.arange(GROUP)
-        values, points = squares[inside, some[:, None]], columns[some]
+        if some.size:
+            inside = which[:, None] * GROUP + np.arange(GROUP)
+            self._gather(squares[inside, some[:, None]], columns[some], rows, inside)
+
+    def _gather(self, values: np.ndarray, points: np.ndarray, offered: np.ndarray, inside: np.ndarray) -> None:
+        """What is below the bounds in opened groups."""
         opened, where = _where(values < self.candidates.worst[points][:, None])
-        self._found.append((values[opened, where], points[opened], rows[inside[opened, where]]))
+        self._found.append((values[opened, where], points[opened], offered[inside[opened, where]]))
         self._size += opened.size
         if self._size > HITS_AT_A_TIME:
             self.merge()
@@ -166,6 +196,12 @@ def _where(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _at(numbers: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Numbers of the points at places of a padded block; whatever for the padding, whose values are infinite."""
     return numbers[np.minimum(inside, numbers.size - 1)]
+
+
+def group_minima(squares: np.ndarray, n_rows: int, n_kept: int) -> Float[np.ndarray, "rows groups"]:
+    """For each row of a block minima over groups of columns, at least 2 K where there are so many columns."""
+    group = group_size(squares.shape[1], n_kept)
+    return np.minimum.reduce(squares.reshape(len(squares), group, -1), axis=1)[:n_rows]
 
 
 def group_size(length: int, n_kept: int) -> int:
