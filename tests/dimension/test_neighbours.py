@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 import antidrome.dimension.boxes as boxes
-import antidrome.dimension.copies as copies
 import antidrome.dimension.engines as engines
 import antidrome.dimension.pairs as pairs
 import antidrome.dimension.products as products
@@ -141,42 +140,6 @@ class _nothing:
         return False
 
 
-def test_copies_are_neighbours_at_zero(rng) -> None:
-    points = np.vstack([rng.random((50, 3)), rng.random((50, 3))[[0]].repeat(4, 0)])
-    graph = found(points, 3)
-    np.testing.assert_allclose(graph["distance"], plain(points, 3), rtol=1e-12)
-    assert graph["copies"].values[-1] == 4
-    assert (graph["distance"].values[-4:] == 0).all()
-    with pytest.raises(InputError, match=r"3 of 54 points are exact copies.*point 51 equals point 50"):
-        found(points, duplicates="raise")
-
-
-def test_rows_with_the_same_sum_by_accident_are_no_copies(rng, monkeypatch) -> None:
-    points = rng.random((60, 3))
-    points[40:50] = points[20:30]
-    monkeypatch.setattr(copies, "_with_equal_sums", lambda _points, rows: (rows, np.full(rows.size, rows[0])))
-    monkeypatch.setattr(copies, "NUMBERS_AT_A_TIME", 20)
-    graph = found(points, 4)
-    np.testing.assert_allclose(graph["distance"], plain(points, 4), rtol=1e-12)
-    assert graph["copies"].values.tolist() == [2 if 20 <= i < 30 or 40 <= i < 50 else 1 for i in range(60)]
-
-
-@pytest.mark.parametrize("k", [1, 3, 7])
-def test_neighbours_among_many_copies(k, rng) -> None:
-    points = rng.integers(0, 4, (500, 2)).astype(np.float64) + 0.1 * (np.arange(500) % 50 == 0)[:, None]
-    graph = found(points, k)
-    np.testing.assert_allclose(graph["distance"], plain(points, k), rtol=1e-12)
-    gap = np.linalg.norm(points[:, None] - points[graph["neighbour"].values], axis=2)
-    np.testing.assert_allclose(gap, graph["distance"], rtol=1e-12)
-    rows = np.sort(np.hstack([graph["neighbour"].values, np.arange(500)[:, None]]), axis=1)
-    assert (np.diff(rows, axis=1) > 0).all()  # nobody twice, and not oneself
-
-
-def test_minus_zero_is_zero() -> None:
-    points = np.array([[0.0, 1.0], [-0.0, 1.0], [1.0, 1.0], [3.0, 1.0]])
-    assert found(points)["copies"].values.tolist() == [2, 2, 1, 1]
-
-
 @pytest.mark.parametrize("kind", ["memmap", "zarr", "dask", "xarray", "images", "fortran", "list"])
 def test_all_kinds_of_arrays(kind, rng, tmp_path) -> None:
     points = curved(rng, 120, 24).astype(np.float32)
@@ -216,22 +179,6 @@ def test_wide_points_in_column_chunks(apart, on_disk, rng, tmp_path, small_block
         np.save(tmp_path / "points.npy", points)
         points = np.load(tmp_path / "points.npy", mmap_mode="r")
     np.testing.assert_allclose(found(points)["distance"], plain(points, 2), rtol=1e-12)
-
-
-def test_pairs_measured_by_columns_and_by_rows_are_the_same(rng, small_pairs, monkeypatch) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    from antidrome.dimension.points import as_points
-
-    points = rng.standard_normal((50, 90)).astype(np.float32)
-    one, other = rng.integers(0, 50, (2, 333))
-    exact = np.linalg.norm(points[one].astype(np.float64) - points[other], axis=1)
-    with ThreadPoolExecutor(2) as pool:
-        wide = pairs.pair_distances(as_points(points), one, other, pool)
-    np.testing.assert_array_equal(wide, pairs.pair_distances(as_points(points), one, other))
-    np.testing.assert_allclose(wide, exact, rtol=1e-14)
-    monkeypatch.setattr(pairs, "CACHED_COLUMNS", 2048)
-    np.testing.assert_allclose(pairs.pair_distances(as_points(points), one, other), exact, rtol=1e-14)
 
 
 @pytest.mark.slow
@@ -380,13 +327,6 @@ def test_boxes_are_small_and_given_up_where_points_are_in_all_of_them(small_boxe
     assert boxes.near_candidates(right, 4, 0.0, 0.5 * seconds / 3000, lambda _: None) is None
     monkeypatch.setattr(boxes, "WORTH", 0.0)
     assert boxes.near_candidates(right, 4, 0.0, np.inf, lambda _: None) is None
-
-
-def test_points_that_differ_in_few_bits_are_no_copies(rng) -> None:
-    points = np.repeat(rng.integers(0, 2**20, (40, 8)).astype(np.float64), 2, axis=0)
-    points[1::2, 3] += 2.0**-20
-    points[7] = points[6]
-    assert found(points)["copies"].values.tolist() == [1] * 6 + [2, 2] + [1] * 72
 
 
 @pytest.mark.slow
