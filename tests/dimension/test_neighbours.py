@@ -19,8 +19,11 @@ import antidrome.dimension.pairs as pairs
 import antidrome.dimension.products as products
 import antidrome.dimension.selection as selection
 import antidrome.dimension.squares as squares
+import antidrome.dimension.tree as tree
 from antidrome.core.executor import cluster_executor, process_pool
 from antidrome.dimension.graph import nearest_neighbours
+from antidrome.dimension.points import as_points
+from antidrome.dimension.preparation import survey
 from antidrome.errors import InputError
 
 
@@ -361,3 +364,19 @@ def test_tight_clusters_in_few_dimensions_go_to_the_tree(rng) -> None:
     graph = found(points, 3)
     assert graph.attrs["engine"] == "tree"
     np.testing.assert_allclose(graph["distance"], plain(points, 3), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("d", "d_ambient", "engine"), [(2, 100, "tree"), (40, 100, "products")])
+def test_wide_points_of_low_dimension_go_to_the_tree(d, d_ambient, engine, monkeypatch, rng) -> None:
+    monkeypatch.setattr(engines, "TREE_FROM_POINTS", 100)
+    monkeypatch.setattr(engines, "AT_ONCE", np.inf)
+    points = (rng.random((600, d)) @ rng.standard_normal((d, d_ambient))).astype(np.float32)
+    graph = found(points, 3)
+    assert graph.attrs["engine"] == engine
+    np.testing.assert_allclose(graph["distance"], plain(points, 3), rtol=1e-12)
+
+
+def test_a_few_points_tell_the_dimension_of_all(rng) -> None:
+    points = np.vstack([rng.random((3000, 3)) @ rng.standard_normal((3, 50))] * 2)
+    dimension = tree.sampled_dimension(as_points(points), survey(as_points(points)))
+    assert 2.5 < dimension < 3.5

@@ -23,7 +23,7 @@ from antidrome.dimension.tree import TREE_BYTES, plant, sampled_dimension, searc
 Engine = Literal["auto", "tree", "products", "approximate"]
 SPARE = 2
 """Candidates kept beyond k; with them the certificate holds for nearly every row of ordinary data."""
-TREE_ALWAYS_BELOW, TREE_COLUMNS = 4, 64
+TREE_ALWAYS_BELOW, TREE_COLUMNS, TREE_NEVER_ABOVE = 4, 64, 1024
 TREE_FROM_POINTS = 4000
 LOW_DIMENSION = 8.0
 """Points of more columns than TREE_COLUMNS are for a tree if a few of them look as if they had so few dimensions."""
@@ -61,7 +61,7 @@ def _tree_may_win(points: Points, frame: Frame) -> bool:
     n, d = points.n_points, points.n_dimensions
     if d <= TREE_ALWAYS_BELOW:
         return True
-    if n < TREE_FROM_POINTS or 8 * n * d > TREE_BYTES:
+    if n < TREE_FROM_POINTS or d > TREE_NEVER_ABOVE or 8 * n * d > TREE_BYTES:
         return False
     return d <= TREE_COLUMNS or sampled_dimension(points, frame) < LOW_DIMENSION
 
