@@ -1,9 +1,10 @@
-"""The shared linear dynamical system of all sessions, and the latent states of each."""
+"""The shared linear dynamical system of all sessions, the latent states of each, and whether each fits in."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from antidrome.errors import InputError
 from antidrome.pipeline.stages.stage import Stage, Workplace, file_of
 
 if TYPE_CHECKING:
@@ -14,11 +15,16 @@ if TYPE_CHECKING:
     from antidrome.report.page import Part
 
 MODEL = "dynamics.safetensors"
+STATIONARITY = "stationarity.nc"
 
 
 def _files(session_ids: Sequence[str]) -> dict[str, str]:
     latents = {_latents(one, session_ids): "smoothed latent states, NetCDF" for one in session_ids}
-    return {MODEL: "the fitted linear dynamical system", **latents}
+    return {
+        MODEL: "the fitted linear dynamical system",
+        STATIONARITY: "whether a session differs from the one system, NetCDF",
+        **latents,
+    }
 
 
 def _latents(session_id: str, session_ids: Sequence[str]) -> str:
@@ -35,19 +41,25 @@ def _compute(activity: "Mapping[str, xr.DataArray]", config: "RunConfig", place:
 
     model = StitchedLDS(config.n_components or "auto", seed=config.seed)
     model.fit(dict(activity), executor=place.executor, progress=place.show_progress, checkpoint=place.scratch)
+    if left_out := [one for one in activity if one not in model.sessions_]:
+        raise InputError(f"No neuron of {left_out[0]} varies from bin to bin. Leave that session out.")
     model.save(place.output / MODEL)
     for session_id, latents in model.transform(dict(activity)).items():
         write_netcdf(latents, place.output / _latents(str(session_id), list(activity)))
+    write_netcdf(model.stationarity(dict(activity), seed=config.seed), place.output / STATIONARITY)
 
 
 def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:
-    model = _open(output)
+    model, tested = _open(output), _stationarity(output)
     table = model.dynamics_table()
     constants = next(table[name] for name in ("time_constant_s", "time_constant_frames") if name in table)
     return {
         "n_components": int(model.n_components_),
         "n_neurons": len(model.neurons_),
         str(constants.name): [float(f"{value:.6g}") for value in constants.values if value < float("inf")],
+        "deviating_sessions": []
+        if tested is None
+        else list(map(str, tested["session"].values[tested["deviates"].values])),
         "notes": [str(note) for note in model.notes_],
         "citations": list(model.citations_),
     }
@@ -59,7 +71,14 @@ def _part(output: Path, session_ids: Sequence[str]) -> "Part":
     from antidrome.report.dynamics_view import dynamics_view
 
     latents = {one: read_xarray_result(output / _latents(one, session_ids)) for one in session_ids}
-    return part_of(dynamics_view(_open(output), latents))
+    return part_of(dynamics_view(_open(output), latents, stationarity=_stationarity(output)))
+
+
+def _stationarity(output: Path) -> "xr.Dataset | None":
+    """The check of each session; results folders of earlier versions have none."""
+    from antidrome.recordings.xarray_writing import read_xarray_result
+
+    return read_xarray_result(output / STATIONARITY) if (output / STATIONARITY).exists() else None
 
 
 def _open(output: Path) -> "StitchedLDS":
