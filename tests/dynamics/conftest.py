@@ -22,6 +22,14 @@ def make_data(values, rows=None, segment=None, gain=None):
     return SessionData(session, np.ones(len(session.rows)) if gain is None else gain)
 
 
+def unseen_pairs_correlation(model, truth):
+    order = model.neurons_.astype(int)
+    seen = model.observed_.astype(int)
+    pairs = np.triu(seen.T @ seen == 0, 1)
+    predicted = model.predict_covariance(np.arange(len(order))).values
+    return np.corrcoef(predicted[pairs], truth.covariance[np.ix_(order, order)][pairs])[0, 1]
+
+
 @pytest.fixture
 def session_of():
     return make_session
@@ -30,3 +38,9 @@ def session_of():
 @pytest.fixture
 def data_of():
     return make_data
+
+
+@pytest.fixture
+def unseen_correlation():
+    """``(model, truth)`` → correlation of predicted and true covariances over pairs never recorded together."""
+    return unseen_pairs_correlation

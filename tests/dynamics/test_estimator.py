@@ -18,14 +18,6 @@ QUICK = {"shrinkage": 0.0, "coupling": 0.03, "zero_lag": "never", "private_noise
 QUICK |= {"n_starts": 2, "max_iterations": 40}
 
 
-def unseen_correlation(model, truth):
-    order = model.neurons_.astype(int)
-    seen = model.observed_.astype(int)
-    pairs = np.triu(seen.T @ seen == 0, 1)
-    predicted = model.predict_covariance(np.arange(len(order))).values
-    return np.corrcoef(predicted[pairs], truth.covariance[np.ix_(order, order)][pairs])[0, 1]
-
-
 @pytest.fixture(scope="module")
 def truth():
     return simulate(40, 2, 600, seed=11)
@@ -50,7 +42,7 @@ def model(sessions):
     return ad.StitchedLDS(2, seed=1, **QUICK).fit(sessions, progress=False)
 
 
-def test_pairs_never_recorded_together_are_predicted(model, truth):
+def test_pairs_never_recorded_together_are_predicted(model, truth, unseen_correlation):
     assert unseen_correlation(model, truth) > 0.9
     assert model.overlap_.share_never_together == pytest.approx(2 * 14 * 14 / (40 * 39))
 
@@ -206,13 +198,13 @@ def test_empty_neurons_and_frames_carry_no_information(model, sessions):
     ],
     ids=str,
 )
-def test_every_solver_stitches(sessions, truth, options):
+def test_every_solver_stitches(sessions, truth, options, unseen_correlation):
     settings = {**QUICK, "coupling": np.inf, **options}
     found = ad.StitchedLDS(2, seed=1, **settings).fit(sessions, progress=False)
     assert unseen_correlation(found, truth) > 0.85
 
 
-def test_scattered_missing_entries(sessions, truth, rng):
+def test_scattered_missing_entries(sessions, truth, rng, unseen_correlation):
     holes = {name: one.where(rng.random(one.shape) > 0.2) for name, one in sessions.items()}
     for solver in ("auto", "sketch"):
         found = ad.StitchedLDS(2, seed=1, solver=solver, **QUICK).fit(holes, progress=False)
@@ -282,7 +274,11 @@ def test_a_fit_beyond_memory_is_refused_before_it_starts(sessions):
         ({"n_components": 40}, "more neurons than"),
         ({"solver": "magic"}, "solver = 'magic'"),
         ({"shrinkage": -1.0}, "shrinkage"),
-        ({"lags": [0, 300]}, "largest lag"),
+        ({"lags": [0, 299]}, "largest lag"),
+        ({"n_starts": 0}, "n_starts = 0"),
+        ({"max_iterations": 0}, "max_iterations = 0"),
+        ({"sketch_rank": 1}, "sketch_rank = 1"),
+        ({"n_components": "auto", "orders": (0, 2)}, "orders"),
         ({"weights": "pairs", "solver": "adam"}, "solver='als'"),
         ({"lags": [0], "parametrization": "linear"}, "positive lag"),
         ({"solver": "lbfgs", "shrinkage": 0.3}, "no ridge, but shrinkage = 0.3"),

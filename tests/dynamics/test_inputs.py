@@ -46,7 +46,7 @@ def test_a_constant_neuron_is_left_out_and_named(parts):
     constant = values.copy()
     constant[:, 3] = 7.0
     model = fit({**parts, "a": (constant, labels)})
-    assert any("1 neurons do not vary" in note and "3" in note for note in model.notes_)
+    assert any("1 neuron does not vary and is left out" in note and "3" in note for note in model.notes_)
     assert "3" not in model.neurons_
 
 
@@ -139,7 +139,8 @@ def test_paths_are_read(parts, tmp_path):
     ("make", "message"),
     [
         (lambda x: x[:, :1], "1 neuron; correlations need"),
-        (lambda x: x[:3], "largest lag"),
+        (lambda x: x[:1], "nothing to fit"),
+        (lambda x: xr.Dataset({"dff": (("time", "neuron"), x)}), "is a Dataset with variables 'dff': pick one"),
         (lambda x: x[:, 0], r"shape \(160,\)"),
         (lambda x: np.full((50, 4), np.nan), "nothing to fit"),
         (lambda x: x.astype(complex), "real numbers"),
@@ -172,3 +173,56 @@ def test_sessions_of_very_different_length(truth):
     model = fit(made)
     assert np.isfinite(model.predict_covariance(np.arange(16)).values).all()
     assert np.isfinite(model.transform(made)["short"]["latent"]).all()
+
+
+def test_labels_that_a_table_with_gaps_made_floats_are_the_same_neurons(truth):
+    made = {"a": (truth.activity[:80, :10], np.arange(10)), "b": (truth.activity[80:, 6:], np.arange(6.0, 16.0))}
+    model = fit(made)
+    assert model.neurons_.tolist() == [str(i) for i in range(16)]
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_numbers_of_numpy_are_numbers(parts, tmp_path):
+    settings = {**QUICK, "orders": np.array([1, 2]), "shrinkage": np.float32(0), "seed": np.int64(3)}
+    model = ad.StitchedLDS(np.int64(2), **settings).fit(parts, progress=False, checkpoint=tmp_path / "kept")
+    model.save(tmp_path / "fit.safetensors")
+    assert ad.StitchedLDS.load(tmp_path / "fit.safetensors").n_components_ == 2
+
+
+def test_trials_shorter_than_the_default_lags(truth):
+    trials = {"0": [(k, k + 4) for k in range(0, 160, 4)]}
+    model = fit(truth.activity, segments=trials)
+    assert model.lags_ == (0, 1, 2, 3)
+    with pytest.raises(InputError, match=r"The largest lag is 4 frames.*the largest that they have is 3"):
+        fit(truth.activity, lags=[0, 4], segments=trials)
+
+
+def test_a_lag_that_no_part_of_a_session_has_follows_the_dynamics():
+    """Subpopulations that take turns of 5 frames have no lag of 7, although the session has."""
+    truth = simulate(24, 2, 1500, seed=6, eigenvalue_range=(0.8, 0.9))
+    matrix, turn = truth.activity.copy(), (np.arange(1500) // 5) % 2
+    matrix[turn == 0, 16:] = np.nan
+    matrix[turn == 1, :8] = np.nan
+    model = fit(matrix, lags=[0, 1, 7], solver="sketch")
+    assert any("recorded 7 frames apart" in note for note in model.notes_)
+    without = fit(matrix, lags=[0, 1], solver="sketch")
+    np.testing.assert_allclose(
+        model.dynamics_table()["modulus"], without.dynamics_table()["modulus"], atol=0.02
+    )  # zeros at lag 7 would have pulled them down
+    assert np.abs(model.predict_covariance(np.arange(24), lag=7)).max() > 0
+
+
+def test_many_neurons_in_few_frames(rng):
+    """More neurons than frames than columns of the sketch: the sketch holds what there is."""
+    latents = rng.standard_normal((24, 2)).cumsum(axis=0)
+    activity = (latents @ rng.standard_normal((2, 20_500))).astype(np.float32)
+    model = fit(activity + rng.standard_normal(activity.shape).astype(np.float32), solver="sketch", lags=[0, 1])
+    assert np.isfinite(model.predict_correlation(np.arange(50)).values).all()
+
+
+def test_what_was_not_chosen_or_not_used_is_noted(truth, rng):
+    few = fit(truth.activity[:, :6], n="auto", orders=(2, 3))
+    assert few.n_components_ == 2
+    assert any("6 neurons are too few to hold pairs out" in note for note in few.notes_)
+    holes = np.where(rng.random(truth.activity.shape) < 0.1, np.nan, truth.activity)
+    assert any("coupling = 0.5 was not used" in note for note in fit(holes, coupling=0.5).notes_)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from antidrome.dynamics.lags import LagSet, lag_set, pair_counts
+from antidrome.dynamics.lags import LagSet, lag_set, largest_lag, pair_counts
 from antidrome.dynamics.moments import dense_moments, streamed_moments
 from antidrome.dynamics.pairwise import pair_moments
 from antidrome.dynamics.sketch import orthonormal, sketch
@@ -107,6 +107,14 @@ def test_orthonormal_of_many_rows(rng):
     basis = orthonormal(columns)
     np.testing.assert_allclose(basis.T @ basis, np.eye(3), atol=1e-10)
     np.testing.assert_allclose(basis @ (basis.T @ columns), columns, atol=1e-8)
+
+
+@pytest.mark.parametrize("lengths", [[9], [4, 4, 4], [5, 3], [7, 2], [2], [1, 1]])
+def test_the_largest_lag_joins_two_pairs(lengths):
+    segment = np.repeat(np.arange(len(lengths)), lengths)
+    found = largest_lag(np.concatenate([segment, [-1]]))
+    counts = pair_counts(segment, range(10))
+    assert found == max((lag for lag in range(1, 10) if counts[lag] > 1), default=0)
 
 
 def test_lag_sets():

@@ -12,15 +12,7 @@ QUICK = {"shrinkage": 0.0, "coupling": 0.03, "zero_lag": "never", "private_noise
 QUICK |= {"n_starts": 2, "max_iterations": 40, "seed": 1}
 
 
-def unseen_correlation(model, truth):
-    order = model.neurons_.astype(int)
-    seen = model.observed_.astype(int)
-    pairs = np.triu(seen.T @ seen == 0, 1)
-    predicted = model.predict_covariance(np.arange(len(order))).values
-    return np.corrcoef(predicted[pairs], truth.covariance[np.ix_(order, order)][pairs])[0, 1]
-
-
-def test_spike_counts(rng):
+def test_spike_counts(rng, unseen_correlation):
     system = simulate(30, 2, 3000, seed=4)
     signal = system.latents @ system.loadings.T
     counts = rng.poisson(np.exp(0.5 * signal + 0.5))
@@ -66,7 +58,7 @@ def test_latents_of_counts_know_their_poisson_noise(rng):
         assert 0.6 < float(ratio) < 1.7
 
 
-def test_a_private_memory_is_no_shared_dynamics(rng):
+def test_a_private_memory_is_no_shared_dynamics(rng, unseen_correlation):
     """Neurons whose noise remembers: at lag 1 their variance is not latent, and the loadings must not see it."""
     truth = simulate(60, 2, 12_000, seed=3, eigenvalue_range=(0.6, 0.7), noise_to_signal=(0.0, 0.0))
     noise = lfilter([np.sqrt(1 - 0.81)], [1, -0.9], rng.standard_normal((12_000, 60)), axis=0)

@@ -7,10 +7,12 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from antidrome.dynamics.als import alternate, curvatures, iterate, solve_rows
+from antidrome.dynamics.gauge import normalise
 from antidrome.dynamics.lags import LagSet
+from antidrome.dynamics.latent_step import shared_latent
 from antidrome.dynamics.moments import DenseMoments, dense_moments
 from antidrome.dynamics.objective import linear_gradient, linear_latent, loss_and_gradient, polish, polish_linear
-from antidrome.dynamics.pairwise import PairMoments, pair_iterate, pair_loss, pair_loss_and_gradient, pair_moments
+from antidrome.dynamics.pairwise import PairMoments, PairProblem, pair_iterate, pair_loss_and_gradient, pair_moments
 from antidrome.dynamics.problem import Fit, Problem
 from antidrome.dynamics.starts import multi_start, random_start
 
@@ -90,7 +92,6 @@ def test_pair_loss_is_the_sum_over_pairs(rng, guess):
             for j in range(7):
                 if moments.count[s, i, j] > 1 and (s or i != j):
                     expected += 0.5 * w * (loadings[i] @ latent[s] @ loadings[j] - moments.covariance[s, i, j]) ** 2
-    assert pair_loss(moments, weights, LAGS.weights, loadings, latent) == pytest.approx(expected)
     evaluate = functools.partial(pair_loss_and_gradient, moments, weights, LAGS.weights)
     loss, d_loadings, d_latent = evaluate(loadings, latent)
     assert loss == pytest.approx(expected)
@@ -98,6 +99,63 @@ def test_pair_loss_is_the_sum_over_pairs(rng, guess):
     by_x = approx_fprime(latent.ravel(), lambda x: evaluate(loadings, x.reshape(3, 2, 2))[0], 1e-6)
     np.testing.assert_allclose(d_loadings.ravel(), by_c, rtol=1e-4, atol=1e-4 * np.abs(by_c).max())
     np.testing.assert_allclose(d_latent.ravel(), by_x, rtol=1e-4, atol=1e-4 * np.abs(by_x).max())
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize("n_sessions", [1, 2, 4])
+def test_latent_covariances_solve_the_normal_equations(rng, n, n_sessions):
+    """Against the n² × n² system of every lag; the last lag is that of every other session alone."""
+    lags = LagSet((0, 1, 2), np.ones(3))
+    made, grams, targets = [], [], []
+    for k in range(n_sessions):
+        available = np.array([True, True, k % 2 == 0])
+        made.append(DenseMoments(np.arange(9), 50.0 + k, available, np.ones(9), np.zeros((3, 9, 9))))
+        loadings, target = rng.standard_normal((9, n)), rng.standard_normal((3, n, n))
+        target[0] += target[0].T
+        grams.append(loadings.T @ loadings)
+        targets.append(target)
+    problem = Problem.of(made, 9, lags.weights)
+    found = shared_latent(problem, grams, targets, np.zeros((3, n, n)))
+    for s in range(3):
+        chosen = [k for k in range(n_sessions) if made[k].available[s]]
+        normal = sum(made[k].weight * np.kron(grams[k], grams[k]) for k in chosen)
+        right = sum(made[k].weight * targets[k][s] for k in chosen)
+        np.testing.assert_allclose(found[s].ravel(), np.linalg.solve(normal, right.ravel()), rtol=1e-6, atol=1e-8)
+
+
+def test_what_no_session_tells_of_the_latent_covariances_stays(rng):
+    """Two sessions of one latent direction each: what joins the directions is in neither."""
+    made = [DenseMoments(np.arange(4), 9.0, np.ones(1, bool), np.ones(4), np.zeros((1, 4, 4))) for _ in range(2)]
+    grams, before = [np.diag([2.0, 0.0]), np.diag([0.0, 3.0])], np.array([[[1.0, 0.25], [0.25, 1.0]]])
+    targets = [np.diag([8.0, 0.0])[None], np.diag([0.0, 27.0])[None]]
+    found = shared_latent(Problem.of(made, 4, np.ones(1)), grams, targets, before)
+    np.testing.assert_allclose(found, [[[2.0, 0.25], [0.25, 3.0]]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_pair_steps_are_exact(rng, n):
+    """The gradient of the pairwise loss vanishes in X after its step, and in C at an undamped step's end."""
+    weights, target = rng.random((3, 7, 7)), rng.standard_normal((3, 7, 7))
+    weights[0], target[0] = weights[0] + weights[0].T, target[0] + target[0].T
+    moments, start = PairMoments(target, np.full((3, 7, 7), 9.0)), rng.standard_normal((7, n))
+    begun = Fit(start, np.tile(np.eye(n), (1, 3, 1, 1)))
+    found = pair_iterate(PairProblem.of(moments, weights, LAGS.weights), begun, proximal=1e-12)
+    loadings, _ = normalise(start, begun.latent[0])
+    loss, _, d_latent = pair_loss_and_gradient(moments, weights, LAGS.weights, loadings, found.latent[0])
+    np.testing.assert_allclose(d_latent, 0, atol=1e-7)
+    assert found.loss == pytest.approx(loss)
+    # C enters twice; its step takes the other C as it was
+    moved = 2 * found.loadings - loadings
+    for i in range(7):
+        gradient = np.zeros(n)
+        for s, w in enumerate(LAGS.weights):
+            for j in range(7):
+                if s == 0 and i == j:
+                    continue
+                x, c = found.latent[0, s], loadings[j]
+                gradient += w * weights[s, i, j] * (moved[i] @ x @ c - target[s, i, j]) * (x @ c)
+                gradient += w * weights[s, j, i] * (c @ x @ moved[i] - target[s, j, i]) * (c @ x)
+        np.testing.assert_allclose(gradient, 0, atol=1e-6)
 
 
 def test_rows_of_one_pattern_share_a_factor(moments, guess, rng):
@@ -159,7 +217,8 @@ def test_pair_steps_lower_the_loss(rng, data_of):
     values[rng.random(values.shape) < 0.1] = np.nan
     moments = pair_moments([data_of(values)], LAGS, 8)
     fit = Fit(rng.standard_normal((8, 2)), np.tile(np.eye(2), (1, 3, 1, 1)))
+    problem = PairProblem.of(moments, moments.weights("counts"), LAGS.weights)
     for _ in range(25):
-        fit = pair_iterate(moments, moments.weights("counts"), LAGS.weights, fit)
+        fit = pair_iterate(problem, fit)
     assert fit.losses[-1] < fit.losses[0]
     assert max(np.diff(fit.losses[3:])) <= 1e-2 * fit.losses[3]

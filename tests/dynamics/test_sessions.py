@@ -99,7 +99,7 @@ def test_missing_constant_and_infinite_entries_are_counted(values):
     found = as_population({"s": values})
     assert found.labels.tolist() == ["0", "3"]
     assert any("1 infinite" in note for note in found.notes)
-    assert any("1 neurons do not vary" in note for note in found.notes)
+    assert any("1 neuron does not vary" in note for note in found.notes)
     assert not found.sessions[0].is_complete
 
 

@@ -13,13 +13,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import linalg
 
 from antidrome.dynamics.gauge import normalise
-from antidrome.dynamics.latent_step import hollow_targets, mean_latent, session_latent, shared_latent
-from antidrome.dynamics.problem import Fit, Problem, left_out, own_covariance
+from antidrome.dynamics.lags import below, beside
+from antidrome.dynamics.latent_step import (
+    hollow_targets,
+    mean_latent,
+    session_latent,
+    shared_latent,
+    solve_positive,
+)
+from antidrome.dynamics.problem import ROWS_AT_ONCE, Fit, Problem, left_out, own_covariance, pull_of_diagonals
 
-ROWS_AT_ONCE = 4096
 FEW_PATTERNS = 64
 CALM_ITERATIONS = 5
 
@@ -68,25 +73,24 @@ def iterate(problem: Problem, fit: Fit) -> Fit:
     """
     loadings, latent = normalise(fit.loadings, _for_all(problem, fit.latent))
     fit = dataclasses.replace(fit, loadings=loadings, latent=latent)
-    answers = [m.products(loadings[m.rows]) for m in problem.moments]
-    products = [product for product, _ in answers]
-    grams = [loadings[m.rows].T @ loadings[m.rows] for m in problem.moments]
-    targets = hollow_targets(problem, fit, loadings, products)
+    seen = [loadings[m.rows] for m in problem.moments]
+    answers = [m.products(some) for m, some in zip(problem.moments, seen, strict=True)]
+    products, grams = [product for product, _ in answers], [some.T @ some for some in seen]
+    targets = hollow_targets(problem, fit, seen, products)
     if problem.is_shared:
         latent = shared_latent(problem, grams, targets, fit.latent[0])[None]
     else:
         latent = session_latent(problem, grams, targets, mean_latent(problem, fit.latent))
     fit = dataclasses.replace(fit, latent=latent)
-    loss = loss_of(problem, fit, grams, products)
+    own = [own_covariance(some, fit.of_session(k), problem.n_hollow) for k, some in enumerate(seen)]
+    curvature = curvatures(problem, fit, grams)
+    loss = _loss(problem, fit, grams, products, own, curvature)
     rhs = np.zeros_like(loadings)
-    for k, (m, (_, cache)) in enumerate(zip(problem.moments, answers, strict=True)):
-        mixing = fit.of_session(k) * (problem.lag_weights * m.available)[:, None, None]
-        seen = loadings[m.rows]
-        pull = m.mix(cache, mixing)
-        for x, excess in zip(mixing, left_out(problem, m, seen, fit.of_session(k)), strict=False):
-            pull += excess[:, None] * (seen @ (x + x.T))
-        rhs[m.rows] += m.weight * pull
-    solved = solve_rows(problem, rhs, curvatures(problem, fit, grams))
+    for k, (m, some, (_, cache)) in enumerate(zip(problem.moments, seen, answers, strict=True)):
+        mixing = fit.of_session(k) * problem.weights_of_lags[k]
+        diagonals = pull_of_diagonals(some, left_out(problem, m, own[k]), mixing)
+        rhs[m.rows] += m.weight * (m.mix(cache, mixing) + diagonals)
+    solved = solve_rows(problem, rhs, curvature)
     damping = np.where(loadings.any(axis=1), 0.5, 0.0)[:, None]
     return Fit(np.ascontiguousarray(damping * loadings + (1 - damping) * solved), latent, (*fit.losses, loss))
 
@@ -96,9 +100,8 @@ def curvatures(problem: Problem, fit: Fit, grams: Sequence[np.ndarray]) -> np.nd
     result = []
     for k, (m, gram) in enumerate(zip(problem.moments, grams, strict=True)):
         x = fit.of_session(k)
-        turned = x.transpose(0, 2, 1)
-        weights = (problem.lag_weights * m.available)[:, None, None]
-        result.append(m.weight * (weights * (x @ gram @ turned + turned @ gram @ x)).sum(axis=0))
+        weighted = m.weight * problem.weights_of_lags[k] * x
+        result.append(beside(x @ gram) @ beside(weighted).T + below(weighted).T @ below(gram @ x))
     return np.array(result)
 
 
@@ -114,7 +117,7 @@ def solve_rows(problem: Problem, rhs: np.ndarray, curvature: np.ndarray) -> np.n
     if len(patterns) <= FEW_PATTERNS:
         for index, pattern in enumerate(patterns):
             members = pattern_of == index
-            result[members] = linalg.solve((pattern @ flat).reshape(n, n) + ridge, rhs[members].T, assume_a="pos").T
+            result[members] = solve_positive((pattern @ flat).reshape(n, n) + ridge, rhs[members].T).T
         return result
     order = np.argsort(pattern_of, kind="stable")
     for start in range(0, len(rhs), ROWS_AT_ONCE):
@@ -127,17 +130,31 @@ def solve_rows(problem: Problem, rhs: np.ndarray, curvature: np.ndarray) -> np.n
 
 def loss_of(problem: Problem, fit: Fit, grams: Sequence[np.ndarray], products: Sequence[np.ndarray]) -> float:
     """The loss per frame, less the constant ½ Σ_k T_k Σ_s w_s ‖Λ̂_ks‖², with the pull of the sessions to their mean."""
+    own = [
+        own_covariance(fit.loadings[m.rows], fit.of_session(k), problem.n_hollow) for k, m in enumerate(problem.moments)
+    ]
+    return _loss(problem, fit, grams, products, own, curvatures(problem, fit, grams))
+
+
+def _loss(
+    problem: Problem,
+    fit: Fit,
+    grams: Sequence[np.ndarray],
+    products: Sequence[np.ndarray],
+    own: Sequence[np.ndarray],
+    curvature: np.ndarray,
+) -> float:
+    """As `loss_of`, from `own_covariance` and `curvatures`: ‖C X Cᵀ‖² = ⟨S, X S Xᵀ⟩ = ⟨S, Xᵀ S X⟩."""
     mean = None if problem.is_shared else mean_latent(problem, fit.latent)
     total = 0.0
-    for k, (m, gram, product, share) in enumerate(zip(problem.moments, grams, products, problem.weights, strict=True)):
-        x, weights = fit.of_session(k), problem.lag_weights * m.available
-        own = own_covariance(fit.loadings[m.rows], x, problem.n_hollow)
-        measured = m.diagonals() if problem.hollow_lags else np.zeros((1, 1))
-        part = np.einsum("sab,sab->s", gram @ x @ gram, x) - 2 * (product * x).sum(axis=(1, 2))
-        part[: len(own)] -= (own * (own - 2 * measured)).sum(axis=1)
+    for k, (m, gram, product) in enumerate(zip(problem.moments, grams, products, strict=True)):
+        x, weights = fit.of_session(k), problem.weights_of_lags[k, :, 0, 0]
+        part = -2 * np.einsum("sab,sab->s", product, x)
+        part[: len(own[k])] -= (own[k] * (2 * left_out(problem, m, own[k]) - own[k])).sum(axis=1)
         if mean is not None:
             part += problem.coupling * len(m.rows) ** 2 * ((x - mean) ** 2).sum(axis=(1, 2))
-        total += 0.5 * share * float(weights @ part)
+        whole = float((gram * curvature[k]).sum()) / (2 * m.weight)
+        total += 0.5 * problem.weights[k] * (whole + float(weights @ part))
     return total
 
 

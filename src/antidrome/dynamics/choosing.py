@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from antidrome.dynamics.selection import (
 from antidrome.dynamics.solving import BlockSolver, FitSettings, Solver
 from antidrome.errors import InputError
 
+FEWEST_NEURONS = 8
 DIAGONALS = {"white": (False,), "autocorrelated": (True,), "auto": (True, False)}
 """Whether the diagonals of all lags are left out, in the order in which it is tried; the last where nothing chooses."""
 
@@ -63,6 +65,17 @@ def require_consistent(options: Options, n_lags: int) -> None:
     InputError
         With what to give instead.
     """
+    for name, least in {"n_starts": 1, "max_iterations": 1, "n_folds": 1, "em_iterations": 0}.items():
+        value = getattr(options, name)
+        if not isinstance(value, numbers.Integral) or value < least:
+            raise InputError(f"{name} = {value!r}, expected a whole number of at least {least}.")
+    if options.sketch_rank is not None and options.sketch_rank < (
+        1 if options.n_components == "auto" else int(options.n_components)
+    ):
+        raise InputError(
+            f"sketch_rank = {options.sketch_rank!r}, expected at least as many columns as dimensions; the default is 12"
+            " for each dimension."
+        )
     if options.solver == "adam" and options.n_components == "auto":
         raise InputError(
             "n_components='auto' reads the data many times; give solver='adam' a number, or choose another solver."
@@ -101,6 +114,8 @@ class Choice:
         Factor for predictions of pairs never recorded together.
     held_out
         A sample of the pairs that were held out.
+    notes
+        What could not be chosen, or was not used, one sentence each.
     """
 
     settings: FitSettings
@@ -108,6 +123,7 @@ class Choice:
     share_of_lags: float = 1.0
     calibration: float = 1.0
     held_out: HeldOutPairs | None = None
+    notes: tuple[str, ...] = ()
 
 
 def choose(
@@ -131,22 +147,22 @@ def choose(
     shrinkages = SHRINKAGES if unseen and not polished else (0.0,)
     if options.shrinkage != "auto":
         shrinkages = (float(options.shrinkage),)
-    couplings = COUPLINGS if len(population.sessions) > 1 and not polished else (np.inf,)
-    if options.coupling != "auto":
-        couplings = (float(options.coupling),)
+    couplings, notes = _couplings(options, solver, len(population.sessions))
     only_zero = len(lags) == 1 or options.zero_lag == "always"
     kinds = (True,) if only_zero else (False, True) if options.zero_lag == "race" else (False,)
     diagonals = (False,) if only_zero else DIAGONALS[options.private_noise]
     n_fits = len(wanted) * len(shrinkages) * len(couplings) * len(kinds) * len(diagonals)
     base = _settings(options, wanted[0], zero_lag=only_zero, shrinkage=shrinkages[0], hollow_lags=diagonals[-1])
     alone = 0.0 if only_zero else 1.0
-    if n_fits == 1 or len(seen) < 8:
-        return Choice(dataclasses.replace(base, coupling=couplings[-1]), (), alone)
+    if n_fits == 1 or len(seen) < FEWEST_NEURONS:
+        notes = (*notes, *_not_chosen(wanted, len(seen)))
+        return Choice(dataclasses.replace(base, coupling=couplings[-1]), (), alone, notes=notes)
     rng = generator(options.seed, "dynamics/held-out pairs")
     thorough = unseen or options.n_components == "auto"
     folds = make_folds(solver, seen, options.n_folds if thorough else 1, rng)
     if not folds:
-        return Choice(dataclasses.replace(base, coupling=couplings[0]), (), alone)
+        notes = (*notes, *_not_chosen(wanted, len(seen)))
+        return Choice(dataclasses.replace(base, coupling=couplings[0]), (), alone, notes=notes)
     candidates = race(
         folds,
         wanted,
@@ -170,6 +186,31 @@ def choose(
         share,
         _calibration(slope, best, candidates) if unseen else 1.0,
         held_out_pairs(folds, best, zero, share, rng),
+        notes,
+    )
+
+
+def _couplings(options: Options, solver: Solver, n_sessions: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """What is tried of the coupling, and a note where it has no part."""
+    if not isinstance(solver, BlockSolver):
+        if options.coupling in ("auto", np.inf):
+            return (np.inf,), ()
+        note = (
+            f"coupling = {options.coupling!r} was not used: entries are missing here and there or weights='pairs', so"
+            " that all sessions are pooled pair by pair and have the same latent covariances."
+        )
+        return (np.inf,), (note,)
+    if options.coupling != "auto":
+        return (float(options.coupling),), ()
+    return (COUPLINGS if n_sessions > 1 and not _is_polished(options) else (np.inf,)), ()
+
+
+def _not_chosen(wanted: Sequence[int], n_neurons: int) -> tuple[str, ...]:
+    if len(wanted) == 1:
+        return ()
+    return (
+        f"{n_neurons} neurons are too few to hold pairs out: n_components = {wanted[0]}, the first of the orders, was"
+        " taken without a choice.",
     )
 
 

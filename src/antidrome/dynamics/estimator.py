@@ -17,10 +17,11 @@ from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import check_seed
 from antidrome.dynamics.choosing import Choice, Options, require_consistent
 from antidrome.dynamics.fitting import ORDERS, Result, choose_population, fit_population
-from antidrome.dynamics.lags import LagSet, lag_set
+from antidrome.dynamics.lags import LagSet, lag_set, largest_lag
 from antidrome.dynamics.overlap import OverlapReport, report_of
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.sessions import Segments, as_population
+from antidrome.dynamics.storage import plain
 from antidrome.dynamics.uses import Uses
 from antidrome.errors import InputError
 
@@ -48,7 +49,7 @@ class StitchedLDS(Uses, Estimator):
     n_components
         Latent dimensions, or "auto": chosen among `orders` on held-out pairs.
     lags
-        Frames, any non-negative set; default 0, 1, …, 2n − 1, at most 9.
+        Frames, any non-negative set; default 0, 1, …, 2n − 1, at most 9 and at most what the stretches hold.
     lag_weights
         Weight of each lag; default 1.
     solver
@@ -211,10 +212,10 @@ class StitchedLDS(Uses, Estimator):
                 population,
                 lags,
                 options,
-                orders=self.orders,
+                orders=_checked(self.orders),
                 executor=executor,
                 checkpoint=folder,
-                identity={"settings": hash_configuration(_plain(self.get_params()))},
+                identity={"settings": hash_configuration(plain(self.get_params()))},
                 memory_limit_bytes=memory_limit_bytes,
                 report=report,
             )
@@ -248,7 +249,11 @@ class StitchedLDS(Uses, Estimator):
         options, lags = trial._options(population)
         with show_progress("Choosing the order", unit="fits", enabled=progress) as bar:
             found = choose_population(
-                population, lags, options, orders=orders, report=lambda _stage, figure: bar.advance(figure=figure)
+                population,
+                lags,
+                options,
+                orders=_checked(orders),
+                report=lambda _stage, figure: bar.advance(figure=figure),
             )
         return order_curve(found)
 
@@ -271,10 +276,8 @@ class StitchedLDS(Uses, Estimator):
                 f"n_components = {n}, but the population has {population.n_neurons} neurons; it needs more neurons than"
                 " dimensions."
             )
-        lags = lag_set(self.lags, self.lag_weights, n)
-        longest = max(int(session.n_used) for session in population.sessions)
-        if lags.largest >= longest:
-            raise InputError(f"The largest lag is {lags.largest} frames, and the longest session has {longest} frames.")
+        largest = max(largest_lag(session.segment) for session in population.sessions)
+        lags = lag_set(self.lags, self.lag_weights, n, largest)
         names = [field for field in Options.__dataclass_fields__ if field not in ("seed",)]
         options = Options(seed=check_seed(self.seed), **{name: getattr(self, name) for name in names})
         require_consistent(options, len(lags))
@@ -301,6 +304,20 @@ class StitchedLDS(Uses, Estimator):
         if not hasattr(self, "result_"):
             raise NotFittedError("This StitchedLDS is not fitted yet; call fit(recordings) first.")
         return self.result_
+
+
+def _checked(orders: Sequence[int]) -> list[int]:
+    """Numbers of dimensions to try, ascending.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one is no whole number of at least 1.
+    """
+    found = list(orders)
+    if not found or len(set(found)) < len(found) or any(order != int(order) or order < 1 for order in found):
+        raise InputError(f"orders = {found}, expected different whole numbers of at least 1.")
+    return sorted(int(order) for order in found)
 
 
 def order_curve(found: Result | Choice) -> xr.Dataset:
@@ -334,15 +351,3 @@ def _verdict(found: Result) -> list[str]:
         f"Held-out pairs: r = {r_lagged:.3f} with time lags, {r_zero:.3f} with lag 0 alone (factor analysis); pairs are"
         f" predicted by {who}."
     ]
-
-
-def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Hyperparameters as JSON can hold them."""
-    plain = {}
-    for name, value in parameters.items():
-        if isinstance(value, float) and not np.isfinite(value):
-            value = str(value)
-        elif value is not None and not isinstance(value, int | float | str):
-            value = [float(one) if isinstance(one, float) else int(one) for one in value]
-        plain[name] = value
-    return plain

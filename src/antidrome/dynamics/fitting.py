@@ -91,13 +91,14 @@ def fit_population(
     )
     rng = generator(options.seed, "dynamics/solve")
     choice = choose(population, solver, lags, options, orders, report, stages)
+    notes += choice.notes
     settings, share, calibration = choice.settings, choice.share_of_lags, choice.calibration
     fit, starts = solve(solver, data, lags, options, settings, rng, report, stages)
     latent = solver.mean_latent(fit)
     zero = _zero_lag(solver, options, choice, fit, rng, stages.named("zero-lag"))
     variance = _scaled_variance(population, units, options.observation)
     loadings, latent, _ = canonical(*normalise(fit.loadings, latent))
-    system = _system(loadings, latent, lags, variance)
+    system, latent = _system(loadings, latent, lags, solver.available, variance, notes)
     log_likelihoods: tuple[float, ...] = ()
     if options.refine == "em":
         beyond = count_noise(variance, units.scale) if options.observation == "poisson" else np.zeros(len(variance))
@@ -281,8 +282,23 @@ def _scaled_variance(population: Population, units: Units, observation: str) -> 
     return total / np.maximum(count, 1)
 
 
-def _system(loadings: np.ndarray, latent: np.ndarray, lags: LagSet, variance: np.ndarray) -> LinearSystem:
-    return stable_system(loadings, latent, lags.lags, np.zeros(len(loadings)), variance)
+def _system(
+    loadings: np.ndarray,
+    latent: np.ndarray,
+    lags: LagSet,
+    available: np.ndarray,
+    variance: np.ndarray,
+    notes: list[str],
+) -> tuple[LinearSystem, np.ndarray]:
+    """The system of the lags that the data have, and the latent covariances of all: its own at lags without any."""
+    known = np.flatnonzero(available)
+    present = tuple(lags.lags[i] for i in known)
+    system = stable_system(loadings, latent[known], present, np.zeros(len(loadings)), variance)
+    if len(known) == len(lags):
+        return system, latent
+    absent = ", ".join(str(lag) for lag in lags.lags if lag not in present)
+    notes.append(f"No neurons were recorded {absent} frames apart without a break; covariances at such lags follow A.")
+    return system, np.where(available[:, None, None], latent, system.latent_covariances(lags.lags))
 
 
 def _refine(

@@ -25,12 +25,13 @@ def normalise(loadings: np.ndarray, latent: np.ndarray) -> tuple[np.ndarray, np.
     gram = loadings.T @ loadings / rows
     gram += 1e-14 * np.trace(gram) / n * np.eye(n)
     try:
-        lower = linalg.cholesky(gram, lower=True)
+        root = np.linalg.cholesky(gram)
+        changed = linalg.lapack.dtrtrs(root, loadings.T, lower=1)[0].T
     except linalg.LinAlgError:
         values, vectors = linalg.eigh(gram)
-        lower = vectors * np.sqrt(np.maximum(values, 1e-14 * max(values[-1], 1e-300)))
-    changed = linalg.solve(lower, loadings.T, assume_a="general").T
-    return changed, lower.T @ latent @ lower
+        spread = np.sqrt(np.maximum(values, 1e-14 * max(values[-1], 1e-300)))
+        root, changed = vectors * spread, loadings @ (vectors / spread)
+    return changed, root.T @ latent @ root
 
 
 def canonical(loadings: np.ndarray, latent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,10 +8,11 @@ observed neurons stays the same their recursion is frozen as soon as it has conv
 from __future__ import annotations
 
 import dataclasses
-from itertools import pairwise
 
 import numpy as np
 from scipy import linalg
+
+from antidrome.dynamics.lags import stretches
 
 FROZEN = 1e-10
 
@@ -90,13 +91,6 @@ def smooth(
         sums["lagged"] += x[1:].T @ x[:-1] + np.einsum("tab,tcb->ac", p[1:], gains)
         n_initial, n_pairs = n_initial + 1, n_pairs + stop - start - 1
     return Smoothed(mean, covariance, **sums, n_initial=n_initial, n_pairs=n_pairs, log_likelihood=log_likelihood)
-
-
-def stretches(segment: np.ndarray) -> list[tuple[int, int]]:
-    """(first, last + 1) of every run of equal, non-negative segment numbers."""
-    edges = np.flatnonzero(np.diff(segment) != 0) + 1
-    bounds = [0, *edges.tolist(), len(segment)]
-    return [(a, b) for a, b in pairwise(bounds) if b > a and segment[a] >= 0]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from antidrome.errors import InputError
+
+MOST_BY_DEFAULT = 9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,21 +43,38 @@ class LagSet:
         return LagSet((0,), np.ones(1))
 
 
-def lag_set(lags: Sequence[int] | None, weights: Sequence[float] | None, n_components: int) -> LagSet:
+def lag_set(
+    lags: Sequence[int] | None, weights: Sequence[float] | None, n_components: int, largest: int | None = None
+) -> LagSet:
     """Lags as the estimator takes them: by default 0, 1, …, 2n − 1 (Nonnenmacher et al. 2017), at most 0 to 9.
+
+    Parameters
+    ----------
+    lags, weights
+        As given to the estimator.
+    n_components
+        Latent dimensions n.
+    largest
+        The largest lag that the recordings have (`largest_lag`); None: any.
 
     Raises
     ------
     InputError
-        If a lag is negative, repeated or no integer, or the weights do not fit.
+        If a lag is negative, repeated, too large or no integer, or the weights do not fit.
     """
     if lags is None:
-        lags = range(min(max(2 * n_components, 2), 10))
+        most = min(max(2 * n_components - 1, 1), MOST_BY_DEFAULT)
+        lags = range((most if largest is None else min(most, largest)) + 1)
     given = [int(lag) for lag in lags]
     if not given or any(lag != value for lag, value in zip(given, lags, strict=True)):
         raise InputError(f"The lags are {list(lags)}; expected whole numbers of frames, for example lags=range(6).")
     if min(given) < 0 or len(set(given)) != len(given):
         raise InputError(f"The lags are {given}; expected each lag once, none negative.")
+    if largest is not None and max(given) > largest:
+        raise InputError(
+            f"The largest lag is {max(given)} frames, but no uninterrupted stretch of the recordings holds it twice;"
+            f" the largest that they have is {largest}."
+        )
     weight = np.ones(len(given)) if weights is None else np.asarray(weights, dtype=float)
     if weight.shape != (len(given),) or not np.isfinite(weight).all() or (weight < 0).any() or not weight.any():
         raise InputError(
@@ -65,6 +85,19 @@ def lag_set(lags: Sequence[int] | None, weights: Sequence[float] | None, n_compo
     table.setdefault(0, 0.0)
     ordered = sorted(table)
     return LagSet(tuple(ordered), np.array([table[lag] for lag in ordered]))
+
+
+def largest_lag(segment: np.ndarray) -> int:
+    """The largest lag that joins at least two pairs of frames of one session, within its stretches."""
+    lengths = sorted((stop - start for start, stop in stretches(segment)), reverse=True)
+    return max(lengths[0] - 2, lengths[1] - 1 if len(lengths) > 1 else 0, 0) if lengths else 0
+
+
+def stretches(segment: np.ndarray) -> list[tuple[int, int]]:
+    """(first, last + 1) of every run of equal, non-negative segment numbers."""
+    edges = np.flatnonzero(np.diff(segment) != 0) + 1
+    bounds = [0, *edges.tolist(), len(segment)]
+    return [(a, b) for a, b in pairwise(bounds) if b > a and segment[a] >= 0]
 
 
 def pair_counts(segment: np.ndarray, lags: Sequence[int]) -> np.ndarray:
@@ -117,3 +150,13 @@ def lagged_mixture(z: np.ndarray, segment: np.ndarray, lags: Sequence[int], mixi
         result[lag:] += (z[: len(z) - lag] @ x.T) * same
         result[: len(z) - lag] += (z[lag:] @ x) * same
     return result
+
+
+def beside(blocks: np.ndarray) -> np.ndarray:
+    """(lag, a, b) → (a, lag · b): ``beside(X) @ beside(Y).T`` is Σ_s X_s Y_sᵀ in one product."""
+    return blocks.transpose(1, 0, 2).reshape(blocks.shape[1], -1)
+
+
+def below(blocks: np.ndarray) -> np.ndarray:
+    """(lag, a, b) → (lag · a, b): ``below(X).T @ below(Y)`` is Σ_s X_sᵀ Y_s in one product."""
+    return blocks.reshape(-1, blocks.shape[2])

@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from antidrome.dynamics.data import SessionData
-from antidrome.dynamics.lags import LagSet, joined, lagged_mixture, lagged_products, pair_counts
+from antidrome.dynamics.lags import LagSet, below, beside, joined, lagged_mixture, lagged_products, pair_counts
 
 SINGLE_PRECISION = 128
 
@@ -86,10 +86,8 @@ class DenseMoments:
     def mix(self, cache: Any, mixing: np.ndarray) -> np.ndarray:
         """See `SessionMoments`."""
         late, loadings = cache
-        result = np.einsum("sia,sba->ib", late, mixing, optimize=True)
-        n_lags, n_neurons, _ = self.covariance.shape
-        stacked = (loadings @ mixing).reshape(n_lags * n_neurons, -1).astype(self.covariance.dtype, copy=False)
-        return result + self.covariance.reshape(n_lags * n_neurons, n_neurons).T @ stacked
+        early = below(loadings @ mixing).astype(self.covariance.dtype, copy=False)
+        return beside(late) @ beside(mixing).T + below(self.covariance).T @ early
 
     def pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """See `SessionMoments`."""
@@ -143,8 +141,7 @@ class SketchedMoments:
     def mix(self, cache: Any, mixing: np.ndarray) -> np.ndarray:
         """See `SessionMoments`."""
         inner, loadings, diagonal = cache
-        mixed = np.einsum("sqr,ra,sba->qb", self.core, inner, mixing, optimize=True)
-        mixed += np.einsum("srq,ra,sab->qb", self.core, inner, mixing, optimize=True)
+        mixed = beside(self.core @ inner) @ beside(mixing).T + below(self.core).T @ below(inner @ mixing)
         result = (self.basis @ mixed.astype(self.basis.dtype)).astype(float, copy=False)
         return result - diagonal[:, None] * (loadings @ (mixing[0] + mixing[0].T))
 

@@ -14,7 +14,7 @@ from scipy import linalg, optimize
 
 from antidrome.dynamics.als import curvatures, loss_of
 from antidrome.dynamics.gauge import normalise
-from antidrome.dynamics.problem import Fit, Problem, left_out
+from antidrome.dynamics.problem import Fit, Problem, left_out, own_covariance, pull_of_diagonals, weighted_grams
 
 Evaluate = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray, np.ndarray]]
 
@@ -28,17 +28,15 @@ def loss_and_gradient(
     grams = [loadings[m.rows].T @ loadings[m.rows] for m in problem.moments]
     products, d_loadings, d_latent = [], np.zeros_like(loadings), np.zeros_like(latent)
     curvature = curvatures(shared, fit, grams)
-    for m, gram, bend, share in zip(problem.moments, grams, curvature, problem.weights, strict=True):
-        seen = loadings[m.rows]
-        weights = (problem.lag_weights * m.available)[:, None, None]
+    for k, (m, gram, bend, share) in enumerate(zip(problem.moments, grams, curvature, problem.weights, strict=True)):
+        seen, weights = loadings[m.rows], problem.weights_of_lags[k]
         product, cache = m.products(seen)
         products.append(product)
         mixing = latent * weights
-        step = seen @ (bend / m.weight) - m.mix(cache, mixing)
+        excess = left_out(shared, m, own_covariance(seen, latent, shared.n_hollow))
+        step = seen @ (bend / m.weight) - m.mix(cache, mixing) - pull_of_diagonals(seen, excess, mixing)
         inner = gram @ latent @ gram - product
-        for s, excess in enumerate(left_out(shared, m, seen, latent)):
-            step -= excess[:, None] * (seen @ (mixing[s] + mixing[s].T))
-            inner[s] -= seen.T @ (seen * excess[:, None])
+        inner[: len(excess)] -= weighted_grams(seen, excess)
         d_loadings[m.rows] += share * step
         d_latent += share * weights * inner
     return loss_of(shared, fit, grams, products), d_loadings, d_latent

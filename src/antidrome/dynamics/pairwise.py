@@ -8,6 +8,7 @@ and holds (lag, neuron, neuron) arrays: for populations of up to a few thousand 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from antidrome.dynamics.data import SessionData, read_rows
 from antidrome.dynamics.gauge import normalise
 from antidrome.dynamics.lags import LagSet, joined
+from antidrome.dynamics.latent_step import solve_positive
 from antidrome.dynamics.problem import Fit
 
 MOST_VALUES = 3e8
@@ -66,21 +68,43 @@ def without_diagonals(weights: np.ndarray) -> np.ndarray:
     return weights * ~np.eye(weights.shape[1], dtype=bool)
 
 
-def pair_loss(
-    moments: PairMoments, weights: np.ndarray, lag_weights: np.ndarray, loadings: np.ndarray, latent: np.ndarray
-) -> float:
-    """½ Σ_s w_s Σ_ij W (C X_s Cᵀ − Λ̂)², private variances free, so that the diagonal of lag 0 is left out."""
-    total = 0.0
-    for s, weight in enumerate(lag_weights):
-        residual = weights[s] * (loadings @ latent[s] @ loadings.T - moments.covariance[s]) ** 2
-        total += 0.5 * weight * (residual.sum() - (np.trace(residual) if s == 0 else 0.0))
-    return float(total)
+@dataclasses.dataclass(frozen=True)
+class PairProblem:
+    """The pairwise-weighted loss of one data set and one set of weights.
+
+    Parameters
+    ----------
+    weights
+        (lag, neuron, neuron) W, zero on the diagonal of lag 0, which the private variances fit exactly.
+    target
+        (lag, neuron, neuron) W Λ̂.
+    constant
+        (lag,) Σ_ij W Λ̂².
+    lag_weights
+        (lag,) w_s.
+    """
+
+    weights: np.ndarray
+    target: np.ndarray
+    constant: np.ndarray
+    lag_weights: np.ndarray
+
+    @classmethod
+    def of(cls, moments: PairMoments, weights: np.ndarray, lag_weights: np.ndarray) -> PairProblem:
+        """From moments and the weight of every pair."""
+        hollow = weights.copy()
+        np.fill_diagonal(hollow[0], 0.0)
+        target = hollow * moments.covariance
+        return cls(hollow, target, np.einsum("sij,sij->s", target, moments.covariance), lag_weights)
 
 
 def pair_loss_and_gradient(
     moments: PairMoments, weights: np.ndarray, lag_weights: np.ndarray, loadings: np.ndarray, latent: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """`pair_loss` and its gradients in C (neuron, latent) and X (lag, latent, latent)."""
+    """The loss and its gradients in C (neuron, latent) and X (lag, latent, latent).
+
+    ½ Σ_s w_s Σ_ij W (C X_s Cᵀ − Λ̂)², private variances free, so that the diagonal of lag 0 is left out.
+    """
     d_loadings, d_latent = np.zeros_like(loadings), np.zeros_like(latent)
     total = 0.0
     for s, (weight, x) in enumerate(zip(lag_weights, latent, strict=True)):
@@ -94,49 +118,60 @@ def pair_loss_and_gradient(
     return total, d_loadings, d_latent
 
 
-def pair_iterate(
-    moments: PairMoments,
-    weights: np.ndarray,
-    lag_weights: np.ndarray,
-    fit: Fit,
-    shrinkage: float = 0.0,
-    proximal: float = 1e-6,
-) -> Fit:
+def pair_iterate(problem: PairProblem, fit: Fit, shrinkage: float = 0.0, proximal: float = 1e-6) -> Fit:
     """One exact X step and one damped C step of the pairwise-weighted loss; `fit.latent` is (1, lag, …)."""
     loadings, latent = normalise(fit.loadings, fit.latent[0])
-    hollow = weights.copy()
-    np.fill_diagonal(hollow[0], 0.0)
-    target = hollow * moments.covariance
-    latent = _pair_latent(hollow, target, loadings, latent, proximal)
-    loss = pair_loss(moments, weights, lag_weights, loadings, latent)
+    latent, loss = _latent_step(problem, loadings, latent, proximal)
     n_neurons, n = loadings.shape
-    normal, rhs = np.zeros((n_neurons, n, n)), np.zeros((n_neurons, n))
-    for s, weight in enumerate(lag_weights):
-        if weight == 0:
-            continue
-        for w, x, product in ((hollow[s], latent[s].T, target[s]), (hollow[s].T, latent[s], target[s].T)):
-            moved = loadings @ x
-            outer = (moved[:, :, None] * moved[:, None, :]).reshape(n_neurons, -1)
-            normal += weight * (w @ outer).reshape(n_neurons, n, n)
-            rhs += weight * (product @ moved)
+    normal, rhs = np.zeros((n_neurons, n * (n + 1) // 2)), np.zeros((n_neurons, n))
+    for s, weight in enumerate(problem.lag_weights):
+        w, x, product = problem.weights[s], latent[s], problem.target[s]
+        # both sides are the same at lag 0, where everything is symmetric
+        sides = [(2 * weight, w, x, product)] if s == 0 else [(weight, w, x.T, product), (weight, w.T, x, product.T)]
+        for factor, side, change, aim in sides if weight else ():
+            moved = loadings @ change
+            normal += factor * (side @ _squares(moved))
+            rhs += factor * (aim @ moved)
+    normal = normal.take(_triangle(n)[2], axis=1)
     mean = np.einsum("iaa->", normal) / n / n_neurons
     normal += (shrinkage + 1e-10) * max(mean, 1e-300) * np.eye(n)
     solved = np.linalg.solve(normal, rhs[..., None])[..., 0]
     return Fit(np.ascontiguousarray(0.5 * (loadings + solved)), latent[None], (*fit.losses, loss))
 
 
-def _pair_latent(
-    hollow: np.ndarray, target: np.ndarray, loadings: np.ndarray, before: np.ndarray, proximal: float
-) -> np.ndarray:
-    """X_s that minimise the loss for these loadings; one n² × n² system for each distinct weight matrix."""
-    n_neurons, n = loadings.shape
-    outer = (loadings[:, :, None] * loadings[:, None, :]).reshape(n_neurons, -1)
-    result = np.empty_like(before)
-    for s in range(len(hollow)):
-        normal = (outer.T @ (hollow[s] @ outer)).reshape(n, n, n, n).transpose(0, 2, 1, 3).reshape(n * n, n * n)
+def _latent_step(
+    problem: PairProblem, loadings: np.ndarray, before: np.ndarray, proximal: float
+) -> tuple[np.ndarray, float]:
+    """X_s that minimise the loss for these loadings, one n² × n² system a lag, and the loss there."""
+    n = loadings.shape[1]
+    squares, places = _squares(loadings), _triangle(n)[2]
+    # Σ_ij W_ij (c_ia c_ic) (c_jb c_jd), symmetric in a, c and in b, d
+    expanded = squares.shape[1] * places[:, None, :, None] + places[None, :, None, :]
+    expanded = expanded.reshape(n * n, n * n)
+    result, loss = np.empty_like(before), 0.0
+    for s, weight in enumerate(problem.lag_weights):
+        normal = (squares.T @ (problem.weights[s] @ squares)).take(expanded)
+        right = (loadings.T @ problem.target[s] @ loadings).ravel()
         pull = proximal * max(np.trace(normal), 1e-300) / n**2
         normal[np.diag_indices(n * n)] += pull
-        right = (loadings.T @ target[s] @ loadings).ravel() + pull * before[s].ravel()
-        result[s] = np.linalg.solve(normal, right).reshape(n, n)
-    result[0] = (result[0] + result[0].T) / 2
-    return result
+        x = solve_positive(normal, right + pull * before[s].ravel()).reshape(n, n)
+        result[s] = (x + x.T) / 2 if s == 0 else x
+        x = result[s].ravel()
+        whole = x @ normal @ x - pull * x @ x
+        loss += 0.5 * float(weight * (whole - 2 * right @ x + problem.constant[s]))
+    return result, loss
+
+
+def _squares(values: np.ndarray) -> np.ndarray:
+    """v_a v_b of every row for a ≤ b, (row, n (n + 1) / 2)."""
+    a, b, _ = _triangle(values.shape[1])
+    return values.take(a, axis=1) * values.take(b, axis=1)
+
+
+@functools.lru_cache(maxsize=8)
+def _triangle(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """a, b with a ≤ b, and (n, n) the column of `_squares` that holds v_a v_b."""
+    a, b = np.triu_indices(n)
+    places = np.zeros((n, n), dtype=int)
+    places[a, b] = places[b, a] = np.arange(len(a))
+    return a, b, places

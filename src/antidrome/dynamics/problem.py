@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from antidrome.dynamics.moments import SessionMoments
+
+ROWS_AT_ONCE = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,16 +73,27 @@ class Problem:
         """Number of lags, from 0 on, whose diagonals are left out."""
         return len(self.lag_weights) if self.hollow_lags else 1
 
-    @property
+    @functools.cached_property
     def weights(self) -> np.ndarray:
         """(session,) T_k over their sum."""
         weights = np.array([m.weight for m in self.moments], dtype=float)
         return weights / max(weights.sum(), 1e-300)
 
-    @property
+    @functools.cached_property
     def available(self) -> np.ndarray:
         """(session, lag) whether a session has pairs of frames at a lag."""
         return np.array([m.available for m in self.moments])
+
+    @functools.cached_property
+    def weights_of_lags(self) -> np.ndarray:
+        """(session, lag, 1, 1) w_s where the session has pairs of frames at the lag, else 0."""
+        return (self.lag_weights * self.available)[:, :, None, None]
+
+    @functools.cached_property
+    def lags_by_sessions(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """Lags that the same sessions have, and those sessions."""
+        patterns, lags = np.unique(self.available.T, axis=0, return_inverse=True)
+        return tuple((np.flatnonzero(lags == i), np.flatnonzero(pattern)) for i, pattern in enumerate(patterns))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,15 +144,41 @@ def observation_patterns(rows: Sequence[np.ndarray], n_neurons: int) -> tuple[np
 
 def own_covariance(loadings: np.ndarray, latent: np.ndarray, n_hollow: int) -> np.ndarray:
     """(hollow lag, neuron) diagonals of C X_s Cᵀ at the lags whose diagonals are left out."""
-    return np.array([np.einsum("ia,ia->i", loadings @ x, loadings) for x in latent[:n_hollow]])
+    result = np.empty((n_hollow, len(loadings)))
+    for rows in _blocks_of_rows(len(loadings)):
+        some = loadings[rows]
+        result[:, rows] = np.einsum("sia,ia->si", some @ latent[:n_hollow], some)
+    return result
 
 
-def left_out(problem: Problem, m: SessionMoments, loadings: np.ndarray, latent: np.ndarray) -> np.ndarray:
+def left_out(problem: Problem, m: SessionMoments, own: np.ndarray) -> np.ndarray:
     """(hollow lag, neuron) what turns the diagonals that `m` has into the model's own, so that they do not count.
 
-    The moments are hollow at lag 0 already; at the other lags their measured diagonals are taken away.
+    The moments are hollow at lag 0 already; at the other lags their measured diagonals are taken away. `own` is
+    `own_covariance`.
     """
-    own = own_covariance(loadings, latent, problem.n_hollow)
-    if problem.hollow_lags:
-        own -= m.diagonals()
-    return own
+    return own - m.diagonals() if problem.hollow_lags else own
+
+
+def weighted_grams(loadings: np.ndarray, excess: np.ndarray) -> np.ndarray:
+    """Cᵀ diag(e_s) C for `excess` (hollow lag, neuron), (hollow lag, latent, latent)."""
+    result = np.zeros((len(excess), loadings.shape[1], loadings.shape[1]))
+    for rows in _blocks_of_rows(len(loadings)):
+        some = loadings[rows]
+        result += some.T @ (excess[:, rows, None] * some)
+    return result
+
+
+def pull_of_diagonals(loadings: np.ndarray, excess: np.ndarray, mixing: np.ndarray) -> np.ndarray:
+    """Σ_s diag(e_s) C (X_s + X_sᵀ) over the hollow lags, (neuron, latent); `mixing` (lag, latent, latent)."""
+    both = mixing[: len(excess)] + mixing[: len(excess)].transpose(0, 2, 1)
+    result = np.empty_like(loadings)
+    for rows in _blocks_of_rows(len(loadings)):
+        result[rows] = np.einsum("si,sia->ia", excess[:, rows], loadings[rows] @ both)
+    return result
+
+
+def _blocks_of_rows(n_rows: int) -> Iterator[slice]:
+    """Few enough rows at once that arrays (lag, row, latent) stay small."""
+    for start in range(0, n_rows, ROWS_AT_ONCE):
+        yield slice(start, start + ROWS_AT_ONCE)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import linalg
 
-from antidrome.dynamics.kalman import stretches
+from antidrome.dynamics.lags import stretches
 from antidrome.dynamics.population import Population
 
 LONGEST = 20_000

@@ -74,7 +74,7 @@ def as_population(
 
 
 def _entries(recordings: Any, sessions: Any, neuron: Any) -> dict[str, dict[str, Any]]:
-    if isinstance(recordings, Mapping):
+    if isinstance(recordings, Mapping) and not isinstance(recordings, xr.Dataset):
         if sessions is not None:
             raise InputError("sessions= belongs to one matrix; a mapping of recordings has its session ids already.")
         given = [(str(name), value) for name, value in recordings.items()]
@@ -119,10 +119,18 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         raise InputError(f"{where} has shape {tuple(values.shape)}, expected (frames, neurons), none of them 0.")
     if labels is not None:
         try:
-            labels = neuron_labels(labels, values.shape[1], values.shape[0])
+            labels = neuron_labels(_whole(labels), values.shape[1], values.shape[0])
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
     return {"session": None, "trial": None, **entry, "values": values, "labels": labels}
+
+
+def _whole(labels: Any) -> Any:
+    """Labels as they are, but whole numbers kept as floats (as tables with gaps have them) as whole numbers."""
+    values = np.asarray(labels)
+    if values.dtype.kind == "f" and np.isfinite(values).all() and (values == np.round(values)).all():
+        return values.astype(np.int64)
+    return labels
 
 
 def _opened(value: Any, where: str) -> Any:
@@ -174,7 +182,8 @@ def _session(
     varying = seen & (statistics["variance"] > 0) & (statistics["n_observed"] > 1)
     if (seen & ~varying).any():
         which = [labels[i] for i in np.flatnonzero(seen & ~varying)]
-        notes.append(f"Session {name!r}: {len(which)} neurons do not vary and are left out: {listing(which)}.")
+        many = "1 neuron does not vary and is" if len(which) == 1 else f"{len(which)} neurons do not vary and are"
+        notes.append(f"Session {name!r}: {many} left out: {listing(which)}.")
     columns = np.flatnonzero(varying)
     if columns.size == 0 or (segment >= 0).sum() < 2:
         notes.append(f"Session {name!r} has no varying neuron and is left out.")

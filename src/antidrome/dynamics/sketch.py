@@ -32,10 +32,9 @@ def sketch(data: SessionData, lags: LagSet, rank: int, rng: np.random.Generator,
     weights = lags.weights * (counts > 1)
     if not weights.any():
         weights = (np.arange(len(lags)) == 0).astype(float)
-    identity = (weights / divisor)[:, None, None] * np.eye(rank)
 
     def mix(z: np.ndarray, segment: np.ndarray) -> np.ndarray:
-        return lagged_mixture(z, segment, lags.lags, identity)
+        return lagged_mixture(z, segment, lags.lags, (weights / divisor)[:, None, None] * np.eye(z.shape[1]))
 
     basis = rng.standard_normal((n_neurons, rank))
     for _ in range(1 + n_powers):

@@ -13,7 +13,13 @@ from antidrome.dynamics.als import alternate, is_calm
 from antidrome.dynamics.gauge import normalise
 from antidrome.dynamics.moments import SessionMoments
 from antidrome.dynamics.objective import Evaluate, loss_and_gradient
-from antidrome.dynamics.pairwise import PairMoments, pair_iterate, pair_loss_and_gradient, without_diagonals
+from antidrome.dynamics.pairwise import (
+    PairMoments,
+    PairProblem,
+    pair_iterate,
+    pair_loss_and_gradient,
+    without_diagonals,
+)
 from antidrome.dynamics.problem import Fit, Problem
 from antidrome.dynamics.resuming import Stages
 from antidrome.dynamics.starts import multi_start, some_neurons_first
@@ -94,6 +100,11 @@ class BlockSolver:
             return alternate(problem, fit, n_iterations, settings.tolerance, tell)
 
         return stages.run("solution", Fit, lambda: fresh, work), losses
+
+    @property
+    def available(self) -> np.ndarray:
+        """(lag,) whether any session has pairs of frames at a lag."""
+        return np.any([m.available for m in self.moments], axis=0)
 
     def evaluate(self, settings: FitSettings) -> Evaluate:
         """Loss and gradients in C and X_s, shared by all sessions."""
@@ -197,6 +208,11 @@ class PairSolver:
         loadings, latent = normalise(found.loadings, found.latent)
         return dataclasses.replace(found, loadings=loadings, latent=latent), tuple(trial.loss for trial in trials)
 
+    @property
+    def available(self) -> np.ndarray:
+        """(lag,) whether any two neurons have pairs of frames at a lag."""
+        return without_diagonals(self.weights).any(axis=(1, 2))
+
     def evaluate(self, settings: FitSettings) -> Evaluate:
         """Loss and gradients in C and X_s."""
         weights = self._pair_weights(settings)
@@ -241,9 +257,9 @@ class PairSolver:
         n_iterations: int,
         on_iteration: Callable[[Fit], Any] | None,
     ) -> Fit:
-        pair_weights = self._pair_weights(settings)
+        problem = PairProblem.of(self.moments, self._pair_weights(settings), lag_weights)
         while len(fit.losses) < n_iterations and not fit.converged:
-            fit = pair_iterate(self.moments, pair_weights, lag_weights, fit, settings.shrinkage)
+            fit = pair_iterate(problem, fit, settings.shrinkage)
             fit = dataclasses.replace(fit, converged=is_calm(fit.losses, settings.tolerance))
             if on_iteration is not None:
                 on_iteration(fit)

@@ -28,10 +28,9 @@ def spectral_start(problem: Problem, n_components: int, rng: np.random.Generator
     basis = linalg.qr(rng.standard_normal((problem.n_neurons, n)), mode="economic")[0]
     for _ in range(n_powers):
         moved = np.zeros_like(basis)
-        for m in problem.moments:
-            weights = problem.lag_weights * m.available
+        for m, weights in zip(problem.moments, problem.weights_of_lags, strict=True):
             _, cache = m.products(basis[m.rows])
-            moved[m.rows] += m.weight * m.mix(cache, weights[:, None, None] * np.eye(n))
+            moved[m.rows] += m.weight * m.mix(cache, weights * np.eye(n))
         basis = linalg.qr(moved, mode="economic")[0]
     return _with_identity(problem, basis)
 

@@ -13,8 +13,7 @@ import numpy as np
 import xarray as xr
 from scipy import linalg
 
-from antidrome.dynamics.kalman import stretches
-from antidrome.dynamics.lags import LagSet, joined, pair_counts
+from antidrome.dynamics.lags import LagSet, joined, pair_counts, stretches
 from antidrome.dynamics.latent_step import hollow_targets, shared_latent
 from antidrome.dynamics.moments import streamed_moments
 from antidrome.dynamics.patterns import split_by_pattern
@@ -87,7 +86,7 @@ def session_latents(system: FittedSystem, one: MatchedSession, hollow_lags: bool
     gram = loadings.T @ loadings
     fit = Fit(loadings, system.lagged.latent[None])
     for _ in range(N_ITERATIONS):
-        targets = hollow_targets(problem, fit, loadings, [product])
+        targets = hollow_targets(problem, fit, [loadings], [product])
         fit = Fit(loadings, shared_latent(problem, [gram], targets, fit.latent[0])[None])
     private = np.maximum(moments.variance - own_covariance(loadings, fit.latent[0], 1)[0], 0)
     return SessionLatents(fit.latent[0], moments.available, gram, loadings.T @ (loadings * private[:, None]))

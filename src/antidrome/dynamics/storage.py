@@ -45,7 +45,7 @@ def save(estimator: Any, path: str | Path) -> None:
     extra = {
         "share_of_lags": found.share_of_lags,
         "calibration": found.calibration,
-        "settings": {key: _finite(value) for key, value in settings.items()},
+        "settings": plain(settings),
         "candidates": [one.to_dict() for one in found.candidates],
         "start_losses": list(found.start_losses),
         "form": found.form,
@@ -54,7 +54,7 @@ def save(estimator: Any, path: str | Path) -> None:
         "sessions": list(estimator.sessions_),
         "frame_rate_hz": estimator.frame_rate_hz_,
     }
-    config = {key: _finite(_listed(value)) for key, value in estimator.get_params().items()}
+    config = plain(estimator.get_params())
     save_model(
         path,
         arrays,
@@ -139,14 +139,17 @@ def _decode_labels(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return np.array([text[a:b].decode() for a, b in zip(starts.tolist(), stops.tolist(), strict=True)], dtype=str)
 
 
-def _listed(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Hyperparameters as JSON can hold them."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and np.isinf(value):
+        return "inf"
     if value is None or isinstance(value, int | float | str):
         return value
-    return [one.item() if hasattr(one, "item") else one for one in value]
-
-
-def _finite(value: Any) -> Any:
-    return "inf" if isinstance(value, float) and np.isinf(value) else value
+    return [plain(one) for one in value]
 
 
 def _infinite(value: Any) -> Any:
