@@ -7,6 +7,7 @@ import xarray as xr
 from antidrome.cli import main
 from antidrome.dynamics import simulate
 from antidrome.recordings import from_array
+from antidrome.recordings.xarray_writing import read_xarray_result
 
 
 @pytest.fixture
@@ -51,3 +52,29 @@ def test_fit_transform_predict(files, tmp_path, capsys):
 def test_nothing_to_fit_is_said(tmp_path, capsys):
     assert main(["dynamics", "fit", "-o", str(tmp_path / "x.safetensors")]) == 2
     assert "No recording was given" in capsys.readouterr().err
+
+
+def test_sessions_whose_names_make_one_file_name_get_one_each(files, tmp_path, capsys):
+    for path, name in zip(files, ("day/1", "day:1"), strict=True):
+        with xr.load_dataarray(path, engine="h5netcdf") as recording:
+            recording.assign_attrs(session_id=name).to_netcdf(path, engine="h5netcdf")
+    fit, folder = str(tmp_path / "fit.safetensors"), tmp_path / "latents"
+    command = ["dynamics", "fit", *files, "-o", fit, "--n-components", "2", "--max-iterations", "3", "--no-page"]
+    assert main(command) == 0
+    assert main(["dynamics", "transform", *files, "--model", fit, "-o", str(folder)]) == 0
+    assert [path.name for path in sorted(folder.iterdir())] == ["day_1-2.nc", "day_1.nc"]
+    assert read_xarray_result(folder / "day_1-2.nc").attrs["session_id"] == "day:1"
+    capsys.readouterr()
+    assert main(["dynamics", "transform", *files, "--model", fit, "-o", str(folder)]) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_a_table_of_too_many_pairs_is_refused(files, tmp_path, capsys, monkeypatch):
+    fit = str(tmp_path / "fit.safetensors")
+    command = ["dynamics", "fit", *files, "-o", fit, "--n-components", "2", "--max-iterations", "3", "--no-page"]
+    assert main(command) == 0
+    monkeypatch.setattr("antidrome.cli.dynamics.MOST_NEURONS", 19)
+    capsys.readouterr()
+    assert main(["dynamics", "predict", fit]) == 2
+    assert "holds 20 neurons" in capsys.readouterr().err
+    assert main(["dynamics", "predict", fit, "--neurons", "0", "19"]) == 0

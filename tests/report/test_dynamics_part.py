@@ -96,8 +96,16 @@ def test_few_dimensions_have_few_projections(n_components):
     part = dynamics_part(model.fit(made, progress=False), model.transform(made))
     found = [name for name in part.figures if "trajectory" in name]
     assert found == ["figure-dynamics-trajectory-time-1" if n_components == 1 else "figure-dynamics-trajectory-1-2"]
+    if n_components == 1:
+        assert part.figures[found[0]].xaxis[0].axis_label == "frame"  # nobody told the frame rate
     assert "figure-dynamics-order" not in part.figures
     assert "No pairs were held out" in part.sections["trust"]
+
+
+def test_two_neurons_have_no_picture_of_pairs():
+    values = sessions(2)["mon"][0][:, :2]
+    part = dynamics_part(ad.StitchedLDS(1, **QUICK).fit(values, progress=False))
+    assert "figure-dynamics-pairs" not in part.figures
 
 
 def test_a_session_beyond_chance_is_named(fitted):

@@ -1,7 +1,6 @@
 """``antidrome dynamics``: one dynamical system from many partial recordings."""
 
 import dataclasses
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -12,6 +11,8 @@ import tyro
 from antidrome.cli.options import Paths
 from antidrome.cli.text import printable
 from antidrome.errors import InputError
+
+MOST_NEURONS = 5000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -166,18 +167,16 @@ def _write_page(model: Any, sessions: dict[str, Any], config: FitDynamics, page:
 
 
 def _transform(config: TransformDynamics) -> int:
-    from antidrome.core.files import atomic_write
     from antidrome.dynamics import StitchedLDS
+    from antidrome.pipeline.names import slug, unique
+    from antidrome.recordings.xarray_writing import write_netcdf
 
-    model = StitchedLDS.load(config.model)
-    for name, latents in model.transform(_read(config)).items():
-        path = config.output / f"{_file_name(name)}.nc"
+    model, sessions = StitchedLDS.load(config.model), _read(config)
+    paths = [config.output / f"{slug(name)}.nc" for name in unique(list(sessions))]
+    for path in paths:
         _refuse_existing(path, config.overwrite)
-        latents.attrs = {
-            key: json.dumps(value) if isinstance(value, list) else value for key, value in latents.attrs.items()
-        }
-        with atomic_write(path) as temporary:
-            latents.to_netcdf(temporary, engine="h5netcdf")
+    for (name, recording), path in zip(sessions.items(), paths, strict=True):
+        write_netcdf(model.transform({name: recording})[name], path)
         sys.stdout.write(f"{path}\n")
     return 0
 
@@ -186,14 +185,20 @@ def _predict(config: PredictDynamics) -> int:
     from antidrome.core.files import atomic_write
     from antidrome.dynamics import StitchedLDS
 
+    if config.output is not None:
+        _refuse_existing(config.output, config.overwrite)
     model = StitchedLDS.load(config.model)
+    if not config.neurons and len(model.neurons_) > MOST_NEURONS:
+        raise InputError(
+            f"{config.model} holds {len(model.neurons_):,} neurons; a table of all their pairs would not be read by"
+            " anybody. Name some with --neurons."
+        )
     predict = model.predict_correlation if config.quantity == "correlation" else model.predict_covariance
     found = predict(list(config.neurons) or list(map(str, model.neurons_)), lag=config.lag)
     text = found.to_pandas().to_csv(float_format="%.6g")
     if config.output is None:
         sys.stdout.write(printable(text))
         return 0
-    _refuse_existing(config.output, config.overwrite)
     with atomic_write(config.output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     sys.stdout.write(f"{config.output}\n")
@@ -219,11 +224,6 @@ def _read(config: Recordings) -> dict[str, Any]:
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists. Choose another name with -o, or pass --overwrite.")
-
-
-def _file_name(session: str) -> str:
-    kept = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in session).strip(". ")
-    return kept or "session"
 
 
 def _tell(model: Any, written: list[Path]) -> None:

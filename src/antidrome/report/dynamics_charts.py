@@ -117,7 +117,8 @@ def trajectory_charts(view: DynamicsView) -> list[Chart]:
 
 def _trajectory(view: DynamicsView, first: int | None, second: int, title: str) -> Chart:
     name = f"dynamics-trajectory-{'time' if first is None else first + 1}-{second + 1}"
-    x_label = "time (s)" if first is None else f"component {first + 1}"
+    over_time = "time (s)" if view.frame_rate_hz else "frame"
+    x_label = over_time if first is None else f"component {first + 1}"
     plot = frame(name, 300, x_label=x_label, y_label=f"component {second + 1}", tools=TOOLS, active_scroll="wheel_zoom")
     few = len(view.trajectories) <= 6
     for index, one in enumerate(view.trajectories):
@@ -140,7 +141,7 @@ def _trajectory(view: DynamicsView, first: int | None, second: int, title: str) 
 
 def pairs_chart(view: DynamicsView) -> Chart | None:
     """Predicted against measured correlations."""
-    if not view.seen.size and not view.held_out.size:
+    if max(view.seen.shape[1], view.held_out.shape[1]) < 3:
         return None
     plot = frame(
         "dynamics-pairs", 320, x_label="predicted correlation", y_label="measured correlation", tools=TOOLS
