@@ -33,8 +33,8 @@ TESTED_SPREAD = 0.9
 """The leading columns with such a share of the squared spread tell the distance to a box nearly as well as all."""
 SPLIT_ROWS, SAMPLED_ROWS = 2048, 2**14
 PROBED_BOXES, PROBED_ROWS = 8, 32
-SECONDS_EACH = 1.5e-5
-"""What all else takes for each point; only a choice hangs on it."""
+SECONDS_EACH, SECONDS_A_COLUMN = 2e-5, 1.5e-7
+"""What all else takes for each point, and more for each of its columns; only a choice hangs on it."""
 BEGINNING = 0.15
 """Share of the work before the second round, for the progress bar."""
 WORTH = 0.6
@@ -197,7 +197,8 @@ class _Bounds(NamedTuple):
             share = float(np.mean([self._share_to_meet(box) for box in probed]))
             best = min(best, (share + n_first / n_boxes, share, n_first))
         work, share, n_first = best
-        return share, n_first, float(work * n**2 * rate) + SECONDS_EACH * n
+        each = SECONDS_EACH + SECONDS_A_COLUMN * (self.right.shape[1] - 2)
+        return share, n_first, float(work * n**2 * rate) + each * n
 
     def _share_to_meet(self, box: int) -> float:
         """Share of all boxes that may hold a neighbour of points of one, as far as is known."""

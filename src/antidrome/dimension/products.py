@@ -34,7 +34,7 @@ TILE_ROWS = 4096
 READ_ROWS, CACHED_ROWS = 512, 64
 APART_BYTES = 2**28
 """Memory for products that threads sum apart."""
-PROBED_ROWS, MOST = 32, 0.5
+PROBED_NUMBERS, MOST = 2**22, 0.5
 
 
 def collect_candidates(
@@ -54,9 +54,10 @@ def collect_candidates(
     if resident and (by_rows or points.n_points > 2 * SEGMENT_COLUMNS):
         right = augmented(points, frame)
         uncertain = share_uncertain(right, frame, n_kept, k)
-        if uncertain > MOST or uncertain * float64_seconds(points.n_points, points.n_dimensions) > limit_s:
+        again_s = uncertain * float64_seconds(points.n_points, points.n_dimensions)
+        if uncertain > MOST or again_s > limit_s:
             return None
-        near = near_candidates(right, n_kept, _error(frame, points.n_dimensions), limit_s, tick)
+        near = near_candidates(right, n_kept, _error(frame, points.n_dimensions), limit_s - again_s, tick)
         if near is not None:
             return near
     if limit_s < np.inf:
@@ -73,7 +74,8 @@ def collect_candidates(
 def share_uncertain(right: np.ndarray, frame: Frame, n_kept: int, k: int) -> float:
     """Of how many of a few rows the last candidate is not farther than the k-th by more than rounding."""
     n, width = right.shape
-    rows = np.unique(np.linspace(0, n - 1, PROBED_ROWS).astype(int))
+    n_rows = int(np.clip(PROBED_NUMBERS // n, 32, 128))
+    rows = np.unique(np.linspace(0, n - 1, n_rows).astype(int))
     squares = np.partition(left_rows(right, rows) @ right.T, (k, n_kept), axis=1)
     norms = frame.squared_norm[rows]
     error = _error(frame, width - 2) * 4 * norms
