@@ -109,7 +109,6 @@ def small_blocks(monkeypatch):
 def test_every_way_of_cutting(n, k, way, small_blocks, monkeypatch, rng) -> None:
     monkeypatch.setattr(products, "RESIDENT_BYTES", 0 if way == "in tiles" else 2**30)
     if way == "in memory":
-        monkeypatch.setattr(products, "WHOLE_ROWS_OF_FEW", 0)
         monkeypatch.setattr(products, "WHOLE_ROWS_BELOW", 0)
         monkeypatch.setattr(products, "FEWEST", 60)
     points = curved(rng, n, 50).astype(np.float32)

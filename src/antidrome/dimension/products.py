@@ -26,10 +26,9 @@ RESIDENT_BYTES = 640 * 2**20
 """Points whose float32 copy is larger are read column chunk by column chunk, never held whole."""
 BAND_ROWS = 256
 SEGMENT_COLUMNS, FEWEST = 4096, 1024
-WHOLE_ROWS_OF_FEW = 2500
 WHOLE_ROWS_BELOW = 30_000
 WHOLE_ROWS_COLUMNS = 128
-"""So many points, or so many of so few dimensions, are compared row by row, each pair twice."""
+"""So many points of so few dimensions are compared row by row, each pair twice: there is nothing to merge."""
 TILE_ROWS = 4096
 READ_ROWS, CACHED_ROWS = 512, 64
 APART_BYTES = 2**28
@@ -47,9 +46,7 @@ def collect_candidates(
     """
     candidates = Candidates(points.n_points, n_kept, np.float32)
     resident = 4 * points.n_points * (points.n_dimensions + 2) <= RESIDENT_BYTES
-    by_rows = points.n_points <= WHOLE_ROWS_OF_FEW or (
-        points.n_points <= WHOLE_ROWS_BELOW and points.n_dimensions <= WHOLE_ROWS_COLUMNS
-    )
+    by_rows = points.n_points <= WHOLE_ROWS_BELOW and points.n_dimensions <= WHOLE_ROWS_COLUMNS
     right = None
     if resident and (by_rows or points.n_points > 2 * SEGMENT_COLUMNS):
         right = augmented(points, frame)
