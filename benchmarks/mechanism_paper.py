@@ -29,7 +29,7 @@ FULL = {
     "autapse": lambda seed: experiments.autapse_failures(10, 2000, seed),
     "hodgkin_huxley": lambda seed: experiments.hodgkin_huxley(5, 5000, seed),
     "missing": lambda seed: experiments.missing_features(20_000, 4000, seed),
-    "learned": lambda seed: experiments.learned_features(2000, (60.0, 120.0, 240.0), seed),
+    "learned": lambda seed: experiments.learned_features(10_000, (60.0, 120.0, 240.0), seed),
 }
 QUICK = {
     "mixture": lambda seed: experiments.mixture_rounds(2, 2, 300),
@@ -66,8 +66,18 @@ def sentences(found: dict[str, Any]) -> list[str]:
             f"40 % missing: means move by {missing['mean_error_sd']:.2f} sd, widths × {missing['sd_ratio']:.2f}"
         )
     if learned := found.get("learned"):
-        said.append("learned features: widths " + ", ".join(f"{row['mean_sd']:.2f}" for row in learned))
+        widths = [
+            f"{kind} " + ", ".join(f"{row['mean_sd']:.2f}" for row in rows) for kind, rows in by_kind(learned).items()
+        ]
+        durations = ", ".join(f"{row['duration_ms']:.0f}" for row in next(iter(by_kind(learned).values())))
+        said.append(f"learned features, widths over the prior's for {durations} ms: {'; '.join(widths)}")
     return said
+
+
+def by_kind(learned: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the learned features, for each network that learns them."""
+    kinds = dict.fromkeys(row["features"] for row in learned)
+    return {kind: [row for row in learned if row["features"] == kind] for kind in kinds}
 
 
 def tables(found: dict[str, Any]) -> None:
@@ -146,8 +156,11 @@ def write_figures(found: dict[str, Any], path: Path) -> None:
         curves = {name: ([row["round"] for row in rounds], width[name]) for name in narrowest}
         draw("Hodgkin–Huxley: the three best known parameters", "round", "95 % interval / true value", curves)
     if learned := found.get("learned"):
-        points = tuple([row[key] for row in learned] for key in ("duration_ms", "mean_sd"))
-        draw("Learned features: width of the posterior", "trace (ms)", "sd (prior: 1)", {"mean": points})
+        curves = {
+            kind: tuple([row[key] for row in rows] for key in ("duration_ms", "mean_sd"))
+            for kind, rows in by_kind(learned).items()
+        }
+        draw("Learned features: width of the posterior", "trace (ms)", "sd (prior: 1)", curves)
     with atomic_write(path) as temporary:
         page = file_html(column(*figures), INLINE, "The experiments of Lueckmann et al. (2017)")
         Path(temporary).write_text(page, encoding="utf-8")
