@@ -44,7 +44,6 @@ def collect_candidates(
     None where a look at a few rows shows that rounding would spoil the k nearest of most, and where this would take
     longer than another way, which takes `limit_s` seconds on one core (less than products of all pairs).
     """
-    candidates = Candidates(points.n_points, n_kept, np.float32)
     resident = 4 * points.n_points * (points.n_dimensions + 2) <= RESIDENT_BYTES
     by_rows = points.n_points <= WHOLE_ROWS_BELOW and points.n_dimensions <= WHOLE_ROWS_COLUMNS
     right = None
@@ -59,6 +58,7 @@ def collect_candidates(
             return near
     if limit_s < np.inf:
         return None
+    candidates = Candidates(points.n_points, n_kept, np.float32)
     if right is None:
         _in_tiles(points, frame, candidates, tick)
     elif by_rows:
