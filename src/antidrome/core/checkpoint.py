@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from antidrome.core.model_files import load_model, save_model
+from antidrome.core.model_files import ModelHeader, load_model, save_model
 from antidrome.errors import ResumeError
 
 State = TypeVar("State")
@@ -53,18 +54,41 @@ class Checkpoint:
         ModelFileError
             The file is damaged.
         """
-        if not self.path.exists():
+        found = read_checkpoint(self.path, self.identity, class_name="TrainingCheckpoint")
+        if found is None:
             return state, history
-        arrays, header = load_model(self.path, expected_class="TrainingCheckpoint")
-        differing = [k for k in self.identity if header.config.get(k) != self.identity[k]]
+        arrays, header = found
         leaves, structure = jax.tree.flatten(state)
         saved = [arrays[name] for name in sorted(arrays)]
-        if not differing and [a.shape for a in saved] != [np.shape(leaf) for leaf in leaves]:
-            differing = ["parameter shapes"]
-        if differing:
-            raise ResumeError(
-                f"{self.path} is the checkpoint of another run: {', '.join(differing)} differ. Continue with the"
-                " original settings and data, or delete the file to start anew."
-            )
+        if [a.shape for a in saved] != [np.shape(leaf) for leaf in leaves]:
+            raise _of_another_run(self.path, ["parameter shapes"])
         restored = [jnp.asarray(a, leaf.dtype) for a, leaf in zip(saved, leaves, strict=True)]
         return jax.tree.unflatten(structure, restored), type(history)(**header.extra["history"])
+
+
+def read_checkpoint(
+    path: Path, identity: Mapping[str, Any], *, class_name: str
+) -> tuple[dict[str, np.ndarray], ModelHeader] | None:
+    """Arrays and header of a checkpoint of this run; None where there is no file.
+
+    Raises
+    ------
+    ResumeError
+        The file belongs to another run; the message names what differs.
+    ModelFileError
+        The file is damaged.
+    """
+    if not path.exists():
+        return None
+    arrays, header = load_model(path, expected_class=class_name)
+    differing = [key for key in identity if header.config.get(key) != identity[key]]
+    if differing:
+        raise _of_another_run(path, differing)
+    return arrays, header
+
+
+def _of_another_run(path: Path, differing: Sequence[str]) -> ResumeError:
+    return ResumeError(
+        f"{path} is the checkpoint of another run: {', '.join(differing)} differ. Continue with the original settings"
+        " and data, or delete the file to start anew."
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp
+from scipy.special import ndtr, ndtri, ndtri_exp
 
 from antidrome.errors import InputError
 
@@ -249,11 +249,6 @@ def log_density_of_map(distribution: Distribution, u: np.ndarray) -> np.ndarray:
             width = math.log(high / low)
             return np.log(distribution.from_unconstrained(u)) + math.log(width) + standard_normal_log_density(u)
     return standard_normal_log_density(u) - distribution.log_prob(distribution.from_unconstrained(u))
-
-
-def log_probability_above(u: np.ndarray) -> np.ndarray:
-    """log(1 − Φ(u)): the prior probability beyond the coordinate u."""
-    return log_ndtr(-np.asarray(u))
 
 
 def _clip(u: np.ndarray) -> np.ndarray:

@@ -65,8 +65,6 @@ class Plan:
             raise InputError("A calibration kernel biases the atomic loss (SNPE-C); use KernelSettings(shape='none').")
 
 
-_NO_KERNEL = KernelSettings(shape="none")
-
 _TRUNCATED = Plan(
     rounds=5,
     proposal="truncated",
@@ -74,23 +72,13 @@ _TRUNCATED = Plan(
     reuse=True,
     loss="direct",
     density=FlowSettings(),
-    kernel=_NO_KERNEL,
+    kernel=KernelSettings(shape="none"),
     training=TrainingSettings(),
 )
 
 METHODS: dict[str, Plan] = {
     "default": dataclasses.replace(_TRUNCATED, training=TrainingSettings(drops=2), networks=2),
-    "weighted": Plan(
-        rounds=5,
-        proposal="robust",
-        weighting="mixture",
-        reuse=True,
-        loss="direct",
-        density=FlowSettings(),
-        kernel=KernelSettings(),
-        training=TrainingSettings(),
-        defensive=0.1,
-    ),
+    "weighted": dataclasses.replace(_TRUNCATED, proposal="robust", kernel=KernelSettings(), defensive=0.1),
     "snpe-b": Plan(
         rounds=5,
         proposal="posterior",
@@ -104,26 +92,8 @@ METHODS: dict[str, Plan] = {
         degrees=3.0,
     ),
     "tsnpe": _TRUNCATED,
-    "snpe-c": Plan(
-        rounds=5,
-        proposal="posterior",
-        weighting="none",
-        reuse=True,
-        loss="atomic",
-        density=FlowSettings(),
-        kernel=_NO_KERNEL,
-        training=TrainingSettings(),
-    ),
-    "npe": Plan(
-        rounds=1,
-        proposal="prior",
-        weighting="none",
-        reuse=True,
-        loss="direct",
-        density=FlowSettings(),
-        kernel=_NO_KERNEL,
-        training=TrainingSettings(),
-    ),
+    "snpe-c": dataclasses.replace(_TRUNCATED, proposal="posterior", weighting="none", loss="atomic"),
+    "npe": dataclasses.replace(_TRUNCATED, rounds=1, proposal="prior", weighting="none"),
 }
 
 CITATIONS = {

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from antidrome.core.checkpoint import read_checkpoint
 from antidrome.core.configuration import from_dict, to_dict
-from antidrome.core.model_files import load_model, save_model
-from antidrome.errors import ModelFileError, ResumeError
+from antidrome.core.model_files import save_model
+from antidrome.errors import ModelFileError
 from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import DensityNetwork, FlowSettings, MixtureSettings, density_network
 from antidrome.mechanism.failures import FailureClassifier
@@ -177,15 +178,10 @@ class FitCheckpoint:
         ModelFileError
             The file is damaged.
         """
-        if not self.path.exists():
+        found = read_checkpoint(self.path, self.identity, class_name=CHECKPOINT_CLASS)
+        if found is None:
             return None
-        arrays, header = load_model(self.path, expected_class=CHECKPOINT_CLASS)
-        differing = [k for k in self.identity if header.config.get(k) != self.identity[k]]
-        if differing:
-            raise ResumeError(
-                f"{self.path} is the checkpoint of another fit: {', '.join(differing)} differ. Continue with the"
-                " original settings, or delete the file to start anew."
-            )
+        arrays, header = found
         return _progress(arrays, header.extra, str(self.path))
 
 
