@@ -203,6 +203,9 @@ def test_settings_that_do_not_go_are_named(settings: dict, message: str) -> None
 def test_unfit_input_is_named(fitted: SNPE) -> None:
     with pytest.raises(InputError, match="2 values, the simulator gives 3"):
         SNPE(simulations=50, rounds=1).fit(Gaussian(), PRIOR, [1.0, 2.0], progress=False)
+    for simulations in (99.5, "many"):
+        with pytest.raises(InputError, match="one whole number"):
+            SNPE().set_params(simulations=simulations).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
     with pytest.raises(InputError, match="fitted in 2 rounds"):
         fitted.posterior_.sample(5, observation=[0.0, 0.0, 0.0])
     with pytest.raises(InputError, match="There is no parameter 'A'"):

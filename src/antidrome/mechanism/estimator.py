@@ -268,14 +268,14 @@ class SNPE(Estimator):
         )
 
     def _simulations(self, rounds: int) -> tuple[int, ...]:
-        given = self.simulations
-        numbers = (int(given),) * rounds if isinstance(given, int | np.integer) else tuple(int(n) for n in given)
-        if len(numbers) != rounds or min(numbers) < 10:
+        given = np.asarray(self.simulations)
+        whole = given.dtype.kind in "iuf" and bool(np.all(given == np.floor(given)))
+        if not whole or given.shape not in ((), (rounds,)) or given.min() < 10:
             raise InputError(
-                f"simulations is {given!r} for {rounds} rounds; expected one number, or one for each round, each at"
-                " least 10."
+                f"simulations is {self.simulations!r} for {rounds} rounds; expected one whole number, or one for each"
+                " round, each at least 10."
             )
-        return numbers
+        return tuple(int(n) for n in np.broadcast_to(given, rounds))
 
 
 def _table(reports: Sequence[RoundReport]) -> xr.Dataset:
