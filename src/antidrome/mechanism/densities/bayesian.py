@@ -28,6 +28,9 @@ class Linear(eqx.Module):
         Whether the weights have a spread.
     gain
         Factor on the initial weights, which are He-normal.
+    spread
+        Standard deviation of the initial biases: with 1, units that see standardised inputs bend at different places
+        of them; with 0 all bend at their mean, and what is even about it has to be learned first.
     draw
         Where they come from: NumPy's generator, so that nothing is compiled before training.
     """
@@ -38,10 +41,17 @@ class Linear(eqx.Module):
     bias_log_sd: Float[Array, " n_out"] | None
 
     def __init__(
-        self, n_in: int, n_out: int, *, bayesian: bool = False, gain: float = 1.0, draw: np.random.Generator
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        bayesian: bool = False,
+        gain: float = 1.0,
+        spread: float = 0.0,
+        draw: np.random.Generator,
     ) -> None:
         self.weight = as_float32(gain * np.sqrt(2.0 / max(n_in, 1)) * draw.standard_normal((n_in, n_out)))
-        self.bias = as_float32(np.zeros(n_out))
+        self.bias = as_float32(spread * draw.standard_normal(n_out))
         self.weight_log_sd = as_float32(np.full((n_in, n_out), INITIAL_LOG_SD)) if bayesian else None
         self.bias_log_sd = as_float32(np.full(n_out, INITIAL_LOG_SD)) if bayesian else None
 

@@ -74,7 +74,10 @@ class MixtureNetwork(eqx.Module):
         n_active: int | None = None,
     ) -> None:
         sizes = [n_features, *hidden]
-        self.layers = tuple(Linear(a, b, bayesian=bayesian, gain=0.7, draw=draw) for a, b in itertools.pairwise(sizes))
+        self.layers = tuple(
+            Linear(a, b, bayesian=bayesian, gain=0.7, spread=float(i == 0), draw=draw)
+            for i, (a, b) in enumerate(itertools.pairwise(sizes))
+        )
         n_triangle = n_dimensions * (n_dimensions + 1) // 2
         self.logits = Linear(sizes[-1], components, bayesian=bayesian, gain=0.1, draw=draw)
         self.means = Linear(sizes[-1], components * n_dimensions, bayesian=bayesian, gain=0.3, draw=draw)

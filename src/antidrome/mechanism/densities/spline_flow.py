@@ -108,7 +108,7 @@ class AutoregressiveLayer(eqx.Module):
 
     def __init__(self, n_dimensions: int, n_context: int, *, hidden: int, bins: int, draw: np.random.Generator) -> None:
         n_out = n_dimensions * (3 * bins + 1)
-        self.first = Linear(n_dimensions, hidden, gain=0.7, draw=draw)
+        self.first = Linear(n_dimensions, hidden, gain=0.7, spread=1.0, draw=draw)
         self.context = Linear(n_context, hidden, gain=0.7, draw=draw)
         self.second = Linear(hidden, hidden, gain=0.7, draw=draw)
         self.context_again = Linear(n_context, hidden, gain=0.5, draw=draw)
@@ -182,7 +182,7 @@ class SplineFlow(eqx.Module):
         draw: np.random.Generator,
     ) -> None:
         self.linear = LinearStep(n_features, n_dimensions)
-        self.entry = Linear(n_features, n_context, gain=0.7, draw=draw)
+        self.entry = Linear(n_features, n_context, gain=0.7, spread=1.0, draw=draw)
         self.blocks = tuple(Linear(n_context, n_context, gain=0.5, draw=draw) for _ in range(2))
         each = [
             AutoregressiveLayer(n_dimensions, n_context, hidden=hidden, bins=bins, draw=draw) for _ in range(layers)
