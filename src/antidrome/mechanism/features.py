@@ -34,7 +34,8 @@ class FeatureScaling:
     centre, spread
         (k,), before asinh: (x − centre)/spread; after the logarithm, likewise.
     mean, sd
-        (k,), of what came out, so that inputs have mean 0 and variance 1 over the first simulations.
+        (k,), of what came out, so that inputs have mean 0 and variance 1 over the first simulations. A feature that
+        never varies has an infinite sd: whatever is observed, networks that have learned nothing of it see 0.
     level, covariance
         Mean (m,) and covariance (m, m) of the last m scaled features (those that are no part of a trace), from which
         missing ones are expected; None where nothing is missing.
@@ -71,7 +72,7 @@ class FeatureScaling:
             for channel in range(channels if n_trace else 0):
                 columns = slice(channel, n_trace, channels)
                 mean[columns], sd[columns] = np.nanmean(mapped[:, columns]), np.nanstd(mapped[:, columns])
-        sd = np.where(_varies(mean, sd), sd, 1.0)
+        sd = np.where(_varies(mean, sd), sd, np.inf)
         return dataclasses.replace(plain, mean=np.nan_to_num(mean), sd=sd)
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
