@@ -40,7 +40,6 @@ napoleon_use_rtype = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "Antidrome"
-html_static_path = ["_static"]
 html_extra_path = ["llms.txt"]
 html_show_sourcelink = False
 html_theme_options = {
