@@ -5,9 +5,11 @@ block) and kills itself at the n-th; n goes up until a writer survives. So the w
 its steps, whatever they are.
 """
 
+import errno
 import json
 import os
 import pathlib
+import stat
 import subprocess
 import sys
 
@@ -144,3 +146,24 @@ def test_a_folder_is_replaced_whole(tmp_path: pathlib.Path) -> None:
             for name in names:
                 (temporary / name).write_bytes(NEW)
     assert [path.name for path in target.iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_share_that_cannot_sync_folders_is_written_to(tmp_path, monkeypatch, number):
+    real = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with atomic_write(tmp_path / "a") as temporary:
+        temporary.write_bytes(NEW)
+    with atomic_directory(tmp_path / "b") as temporary:
+        (temporary / "a").write_bytes(NEW)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b" / "a").read_bytes() == NEW
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(number, "of a file")))
+    with pytest.raises(OSError, match="of a file"), atomic_write(tmp_path / "a") as temporary:
+        temporary.write_bytes(OLD)
+    assert (tmp_path / "a").read_bytes() == NEW

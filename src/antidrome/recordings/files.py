@@ -5,6 +5,7 @@ hidden ``.NAME.HOST-PID-RANDOM.partial``, removed by the next writer of the same
 """
 
 import ctypes
+import errno
 import os
 import secrets
 import shutil
@@ -145,10 +146,15 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 def _fsync(path: Path) -> None:
-    if sys.platform == "win32" and path.is_dir():
+    is_folder = path.is_dir()
+    if sys.platform == "win32" and is_folder:
         return
     descriptor = os.open(path, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # shares of other systems cannot sync a folder; its files were synced by then
+        if not is_folder or error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
     finally:
         os.close(descriptor)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from antidrome.core.locks import try_lock
 from antidrome.errors import FileFormatError, ResumeError
 
 MAGIC = b"AdSr"
@@ -75,18 +77,11 @@ class RecordFile:
             self._descriptor = -1
 
     def _lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # Windows: no lock, as there is no other writer in ordinary use
-            return
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        # Windows locks bytes, not files, and would keep readers out: there is no lock
+        if sys.platform != "win32" and not try_lock(self._descriptor):
             raise ResumeError(
                 f"{self.path} is being written by another process. Wait for it, or give each process its own shard."
-            ) from error
-        except OSError:  # a file system without locks
-            return
+            )
 
     def _end_of_records(self, header: dict[str, Any]) -> int:
         """Write or check the header; the end of the last whole record."""
