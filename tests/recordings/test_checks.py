@@ -363,3 +363,23 @@ def test_other_dims_are_refused():
 def test_an_id_is_registered_once():
     with pytest.raises(ValueError, match="is taken"):
         register_check(id="too-short", severity="info")(lambda view: None)
+
+
+@pytest.mark.parametrize("rate", [1e-4, 0.03, 0.3, 0.56, 0.7, 3e4])
+@pytest.mark.parametrize("n_frames", [1, 2, 40, 900])
+def test_no_frame_rate_and_no_length_breaks_a_check(rate, n_frames):
+    """Times in milliseconds, a period given as a rate, kHz: a finding, never an exception."""
+    values = dff_values(n_frames=n_frames, n_neurons=3)
+    assert "frame-rate-outside-range" in {finding.id for finding in check(recording(values, rate=rate))}
+
+
+def test_times_in_milliseconds_are_guessed():
+    finding = found(recording(dff_values(n_frames=900), rate=0.03), "frame-rate-outside-range")
+    assert "33.33 Hz), or its times like milliseconds (30 Hz)" in finding.message
+
+
+def test_a_wrong_clock_is_not_taken_for_percent():
+    """The noise level is one by the clock: at 0.03 Hz it looks thirty times as high."""
+    milliseconds = recording(dff_values(n_frames=900), rate=0.03)
+    assert found(milliseconds, "looks-percent") is None
+    assert found(milliseconds.copy(data=100 * milliseconds), "looks-percent") is not None

@@ -118,3 +118,9 @@ def test_old_macintosh_line_ends_are_refused_with_the_remedy(tmp_path):
     path.write_bytes(b"a,b\r1,2\r3,4\r")
     with pytest.raises(FileFormatError, match="save it with line feeds"):
         read(path, frame_rate_hz=30)
+
+
+def test_a_wrong_cell_is_named_among_decimal_commas(tmp_path):
+    path = save(tmp_path / "a.csv", "time;a\n0,0;1,5\n0,1;oops\n0,2;2,5\n")
+    with pytest.raises(FileFormatError, match="line 3, column 'a': 'oops' is not a number"):
+        read(path)

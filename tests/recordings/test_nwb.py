@@ -192,3 +192,10 @@ def test_a_big_file_is_not_loaded(make_nwb: Callable[..., Path], monkeypatch: py
     monkeypatch.setattr(h5py.Dataset, "__getitem__", spy)
     assert recording[10, 5].compute() == 10
     assert len(taken) == 1, "one block is read for one neuron"
+
+
+def test_no_roi_at_all(make_nwb: Callable[..., Path], traces: np.ndarray) -> None:
+    path = make_nwb({"DfOverF/dff": traces[:, :0]}, n_rois=0)
+    with pytest.raises(FileFormatError, match=r"session\.nwb") as refused:
+        read(path)
+    assert len(str(refused.value)) < len(str(path)) + 450, "pynwb prints the whole file"

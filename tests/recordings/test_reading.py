@@ -1,5 +1,6 @@
 """One door for all formats, and what it loads."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -66,3 +67,36 @@ def test_no_file_library_is_loaded_before_a_file_is_met() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"loaded at import: {done.stderr}"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.ones((50, 3), bool), r"no array of real numbers; it has 'a' 50 × 3 of bool"),
+        (np.ones((50, 3), complex), "complex128"),
+        (np.full((50, 3), "b"), "<U1"),
+        (np.zeros(50, [("x", "f4")]), r"50 of \[\('x'"),
+        (np.float32(3), r"no array of frames × neurons; it has 'a' \(one number\)"),
+        (np.zeros((50, 0)), "50 × 0"),
+    ],
+)
+def test_what_is_no_recording_is_named_with_its_kind(tmp_path: Path, values: np.ndarray, words: str) -> None:
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(FileFormatError, match=words):
+        read(tmp_path / "a.npy", frame_rate_hz=30.0)
+
+
+def test_every_refusal_names_its_file(tmp_path: Path) -> None:
+    (tmp_path / "back.csv").write_text("time,a\n0,1\n2,1\n1,1\n")
+    with pytest.raises(InputError, match=r"back\.csv: time runs backwards 1 times"):
+        read(tmp_path / "back.csv")
+    (tmp_path / "still.csv").write_text("time,a\n3,1\n3,1\n3,1\n")
+    with pytest.raises(InputError, match=r"still\.csv has times that never increase"):
+        read(tmp_path / "still.csv")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npy")
+    with pytest.raises(InputError, match="is a pipe or a device"):
+        read(tmp_path / "pipe.npy", frame_rate_hz=30.0)

@@ -196,3 +196,19 @@ def test_a_damaged_block_is_named_when_it_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(bytes(content))
     with pytest.raises(FileFormatError, match=r"a\.h5 is damaged"):
         read(tmp_path / "a.h5", frame_rate_hz=10.0).compute()
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_zarr_chunk_beyond_its_array_is_refused(tmp_path: Path, zarr_format: int) -> None:
+    zarr.create_array(tmp_path / "a.zarr", shape=(300, 2), chunks=(10**5, 10**4), dtype="f8", zarr_format=zarr_format)
+    with pytest.raises(UnsafeFileError, match=r"declares chunks of 7\.451 GiB for an array of 4\.688 KiB"):
+        read(tmp_path / "a.zarr", frame_rate_hz=30.0)
+    zarr.create_array(tmp_path / "b.zarr", shape=(300, 2), chunks=(1000, 1000), dtype="f8", zarr_format=zarr_format)
+    assert read(tmp_path / "b.zarr", frame_rate_hz=30.0).shape == (300, 2)
+
+
+def test_an_hdf5_chunk_beyond_its_dataset_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("F", (300, 2), "f8", chunks=(10**6, 100), maxshape=(None, None))
+    with pytest.raises(UnsafeFileError, match="declares chunks of"):
+        read(tmp_path / "a.h5", frame_rate_hz=30.0)

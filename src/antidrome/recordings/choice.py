@@ -14,13 +14,28 @@ _LABEL_NAMES = ("neuron", "neurons", "labels", "roi_id", "roi_ids", "cell_id", "
 _OWN_NAMES = ("dff", "fluorescence")
 
 
+def numeric(arrays: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The arrays of real numbers among those of a file, by name.
+
+    Raises
+    ------
+    FileFormatError
+        If the file has arrays, but none of real numbers.
+    """
+    found = {str(name): array for name, array in arrays.items() if array.dtype.kind in "iuf"}
+    if arrays and not found:
+        kinds = ", ".join(f"{name!r} {_times(array.shape)} of {array.dtype}" for name, array in arrays.items())
+        raise FileFormatError(f"{where} has no array of real numbers; it has {kinds[:400]}")
+    return found
+
+
 def choose_series(shapes: Mapping[str, Sequence[int]], series: str | None, where: str) -> str:
     """Name of the array to read.
 
     Parameters
     ----------
     shapes
-        Shape of every numeric array of the file, by name.
+        Shape of every numeric array of the file, by name (:func:`numeric`).
     series
         The name asked for, or None.
     where
@@ -39,7 +54,7 @@ def choose_series(shapes: Mapping[str, Sequence[int]], series: str | None, where
     FileFormatError
         If no array could be a recording.
     """
-    described = ", ".join(f"{name!r} {' × '.join(map(str, shape))}" for name, shape in shapes.items())
+    described = ", ".join(f"{name!r} {_times(shape)}" for name, shape in shapes.items())
     if series is not None:
         if series not in shapes:
             raise InputError(f"{where} has no array {series!r}; it has {described or 'none'}")
@@ -56,6 +71,10 @@ def choose_series(shapes: Mapping[str, Sequence[int]], series: str | None, where
     if not candidates:
         raise FileFormatError(f"{where} has no array of frames × neurons; it has {described or 'no array'}")
     raise InputError(f"{where} has several arrays: {described}; choose one with series=")
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape)) if len(shape) else "(one number)"
 
 
 def find_frame_rate(arrays: Mapping[str, Any], where: str, notes: list[str]) -> float | None:
@@ -105,6 +124,11 @@ def settle_frame_rate(
         return asked
     if found is not None:
         return positive_rate(found)
-    if time is None or median_frame_rate_hz(time) is None:
+    if time is None:
         raise InputError(f"{where} has neither times nor a frame rate: pass frame_rate_hz (frames per second)")
+    if median_frame_rate_hz(time) is None:
+        raise InputError(
+            f"{where} has times that never increase, and so no frame rate: correct them, or remove them and pass "
+            "frame_rate_hz (frames per second)"
+        )
     return None

@@ -37,6 +37,15 @@ class _Table:
     values: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Dialect:
+    """How a table is written: what stands between cells, the decimal mark, the header or None."""
+
+    delimiter: str
+    decimal: str
+    header: list[str] | None
+
+
 def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     """Read a text table.
 
@@ -90,34 +99,15 @@ def load_table(path: Path, max_bytes: int = MAX_CSV_BYTES) -> tuple[list[str] | 
 
 
 def _load(path: Path) -> _Table:
-    with open(path, "rb") as stream:
-        raw = stream.readline(_MAX_LINE_BYTES + 1)
-        second = stream.readline(_MAX_LINE_BYTES + 1)
-    if max(len(raw), len(second)) > _MAX_LINE_BYTES:
-        raise FileFormatError(f"{path} has a line of more than {_MAX_LINE_BYTES} bytes, expected one row a frame")
-    if b"\0" in raw + second:
-        raise FileFormatError(f"{path} is not text (it holds zero bytes)")
-    if b"\r" in raw.rstrip(b"\r\n"):
-        raise FileFormatError(
-            f"{path} ends its lines with carriage returns alone, as old Macintosh programs do: save it with line feeds"
-        )
-    try:
-        first, sample = raw.decode("utf-8-sig"), second.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path} is not UTF-8 text: {error}") from error
-    if not first.strip():
-        raise FileFormatError(f"{path} is empty, or its first line is")
-    delimiter = _delimiter(first)
-    decimal = "," if delimiter == ";" and "," in first + sample and "." not in sample else "."
-    cells = _cells(first, delimiter)
-    header = None if all(_is_number(cell, decimal) for cell in cells) else [cell.strip() for cell in cells]
+    dialect = _dialect(path)
+    header = dialect.header
     try:
         frame = pd.read_csv(
             path,
-            sep=r"\s+" if delimiter == " " else delimiter,
+            sep=r"\s+" if dialect.delimiter == " " else dialect.delimiter,
             header=None,
             skiprows=0 if header is None else 1,
-            decimal=decimal,
+            decimal=dialect.decimal,
             encoding="utf-8-sig",
             na_values=list(_MISSING[:6]),
             skipinitialspace=True,
@@ -130,15 +120,49 @@ def _load(path: Path) -> _Table:
         raise FileFormatError(f"{path} is not a table of equal rows: {error}") from error
     if header is not None and len(header) != frame.shape[1]:
         raise FileFormatError(f"{path} has {len(header)} names in its header and {frame.shape[1]} columns below it")
-    return _Table(header, _numbers(frame, header, path))
+    return _Table(header, _numbers(frame, header, dialect.decimal, path))
 
 
-def _numbers(frame: pd.DataFrame, header: list[str] | None, path: Path) -> np.ndarray:
+def _dialect(path: Path) -> _Dialect:
+    """How the table is written, from its first two lines."""
+    first, second = _first_lines(path)
+    delimiter = _delimiter(first)
+    decimal = "," if delimiter == ";" and "," in first + second and "." not in second else "."
+    cells = _cells(first, delimiter)
+    header = None if all(_is_number(cell, decimal) for cell in cells) else [cell.strip() for cell in cells]
+    return _Dialect(delimiter, decimal, header)
+
+
+def _first_lines(path: Path) -> tuple[str, str]:
+    """The first two lines, if the file is text with lines of a sensible length."""
+    with open(path, "rb") as stream:
+        raw = stream.readline(_MAX_LINE_BYTES + 1)
+        second = stream.readline(_MAX_LINE_BYTES + 1)
+    if max(len(raw), len(second)) > _MAX_LINE_BYTES:
+        raise FileFormatError(f"{path} has a line of more than {_MAX_LINE_BYTES} bytes, expected one row a frame")
+    if b"\0" in raw + second:
+        raise FileFormatError(f"{path} is not text (it holds zero bytes): save it as UTF-8 text")
+    if b"\r" in raw.rstrip(b"\r\n"):
+        raise FileFormatError(
+            f"{path} ends its lines with carriage returns alone, as old Macintosh programs do: save it with line feeds"
+        )
+    try:
+        lines = raw.decode("utf-8-sig"), second.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} is not UTF-8 text, save it so: {error}") from error
+    if not lines[0].strip():
+        raise FileFormatError(f"{path} is empty, or its first line is")
+    return lines
+
+
+def _numbers(frame: pd.DataFrame, header: list[str] | None, decimal: str, path: Path) -> np.ndarray:
     if frame.shape[1] == 0:
         raise FileFormatError(f"{path} has no columns")
     columns = []
     for position, column in enumerate(frame.columns):
         numbers: Any = pd.to_numeric(frame[column], errors="coerce")
+        if decimal != "." and numbers.isna().any():  # a column with a word in it is text to pandas, with its commas
+            numbers = pd.to_numeric(frame[column].astype(str).str.replace(decimal, "."), errors="coerce")
         wrong = np.flatnonzero(numbers.isna() & frame[column].notna())
         if wrong.size:
             name = header[position] if header else str(position)

@@ -7,7 +7,14 @@ import xarray as xr
 
 from antidrome.recordings.archives import load_npy, load_npz
 from antidrome.recordings.axes import choose_orientation
-from antidrome.recordings.choice import choose_series, find_frame_rate, find_labels, find_times, settle_frame_rate
+from antidrome.recordings.choice import (
+    choose_series,
+    find_frame_rate,
+    find_labels,
+    find_times,
+    numeric,
+    settle_frame_rate,
+)
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
 
@@ -27,13 +34,13 @@ def from_named_arrays(
 ) -> xr.DataArray:
     """Make a recording from the arrays of one file (``.npy``, ``.npz`` and ``.mat`` share this)."""
     notes: list[str] = []
-    numeric = {name: array for name, array in arrays.items() if array.dtype.kind in "iuf"}
-    name = choose_series({key: array.shape for key, array in numeric.items()}, options.series, str(path))
-    values = numeric[name]
+    numbers = numeric(arrays, str(path))
+    name = choose_series({key: array.shape for key, array in numbers.items()}, options.series, str(path))
+    values = numbers[name]
     orientation = choose_orientation(values.shape, options.orientation, notes, repr(name))
     n_frames, n_neurons = _lengths(values, orientation)
-    time = find_times(numeric, n_frames)
-    found = None if time is not None else find_frame_rate(numeric, path.name, notes)
+    time = find_times(numbers, n_frames)
+    found = None if time is not None else find_frame_rate(numbers, path.name, notes)
     rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
     quantity = options.quantity or (name if name in ("dff", "fluorescence") else "unknown")
     return from_array(

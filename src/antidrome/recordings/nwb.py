@@ -58,8 +58,13 @@ def open_nwb(path: Path, options: ReadOptions) -> Iterator[pynwb.NWBFile]:
                 io = pynwb.NWBHDF5IO(file=file, mode="r", load_namespaces=True)
                 nwbfile = io.read()
         except Exception as error:  # pynwb raises many kinds for files that break its schema
-            raise FileFormatError(f"{path} cannot be read as NWB: {type(error).__name__}: {error}") from error
+            raise FileFormatError(f"{path} cannot be read as NWB: {_reason(error)}") from error
         yield nwbfile
+
+
+def _reason(error: Exception) -> str:
+    """What pynwb says, without the print of the whole file that its builders put before it."""
+    return f"{type(error).__name__}: {' '.join(str(error.args[-1] if error.args else error).split())[:400]}"
 
 
 def is_nwb(file: h5py.File) -> bool:

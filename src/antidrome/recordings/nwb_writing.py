@@ -33,7 +33,11 @@ _PLANE_DESCRIPTION = "One region of interest a neuron; its pixels are not known 
 
 def write_nwb(result: xr.Dataset, path: Path, source: Path | None) -> None:
     """Write a result as NWB; see :func:`antidrome.recordings.write`."""
-    if source is not None and path.resolve() != source.resolve() and _holds_only_ours(source):
+    if source is not None and _holds_only_ours(source):
+        if path.resolve() == source.resolve():
+            raise InputError(
+                f"{path} holds nothing but what Antidrome wrote, and would be replaced: write to another file"
+            )
         source = None
     with atomic_write(path) as temporary:
         if source is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from antidrome.errors import FileFormatError, UnsafeFileError
+from antidrome.errors import AntidromeError, FileFormatError, UnsafeFileError
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES, require_file
 
@@ -127,7 +127,13 @@ def detect_format(path: str | os.PathLike[str]) -> str:
 def _read(path: str | os.PathLike[str], options: ReadOptions) -> tuple[xr.DataArray, xr.DataArray | None]:
     path = require_file(path)
     module, function = _READERS[detect_format(path)]
-    result = getattr(importlib.import_module(f"antidrome.recordings.{module}"), function)(path, options)
+    reader = getattr(importlib.import_module(f"antidrome.recordings.{module}"), function)
+    try:
+        result = reader(path, options)
+    except AntidromeError as error:
+        if path.name in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
     return result if isinstance(result, tuple) else (result, None)
 
 

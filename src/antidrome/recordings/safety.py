@@ -9,8 +9,9 @@ sandbox.
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ DEFAULT_MAX_BYTES = 64 * 2**30
 _SUSPECT_BYTES = 256 * 2**20
 _MAX_HDF5_RATIO = 1100
 """Deflate cannot shrink data more than 1032-fold, so a larger ratio means that the data are not there."""
+
+_MAX_CHUNK_RATIO = 4
+"""A chunk that is much larger than its array has no other use than to fill the memory."""
 
 _ZARR_CODECS = frozenset(
     re.findall(
@@ -43,6 +47,8 @@ def require_file(path: str | os.PathLike[str]) -> Path:
     found = Path(path)
     if not found.exists():
         raise InputError(f"{found}: no such file or folder")
+    if not (found.is_file() or found.is_dir()):
+        raise InputError(f"{found} is a pipe or a device, which can be read only once: copy what it gives into a file")
     return found
 
 
@@ -156,10 +162,7 @@ def guard_dataset(
     declared = (dataset.size or 0) * dataset.dtype.itemsize
     require_size(declared, max_bytes, where)
     if dataset.chunks is not None:
-        chunk = dataset.dtype.itemsize
-        for length in dataset.chunks:
-            chunk *= length
-        require_size(chunk, max_bytes, f"one chunk of {where}")
+        _guard_chunk(_product(dataset.chunks, dataset.dtype.itemsize), declared, where, max_bytes)
     if declared > _SUSPECT_BYTES and not dataset.external and not dataset.is_virtual:
         stored = dataset.id.get_storage_size()
         if declared > _MAX_HDF5_RATIO * stored:
@@ -167,6 +170,20 @@ def guard_dataset(
                 f"{where} declares {human_bytes(declared)} but stores {human_bytes(stored)}: "
                 "the data are missing, or the file is made to exhaust memory"
             )
+
+
+def _guard_chunk(chunk: int, declared: int, where: str, max_bytes: int) -> None:
+    """Refuse chunks (bytes) that would fill the memory: any part of an array is read with the chunk that it lies in."""
+    require_size(chunk, max_bytes, f"one chunk of {where}")
+    if chunk > _SUSPECT_BYTES and chunk > _MAX_CHUNK_RATIO * declared:
+        raise UnsafeFileError(
+            f"{where} declares chunks of {human_bytes(chunk)} for an array of {human_bytes(declared)}: "
+            "it looks made to exhaust memory"
+        )
+
+
+def _product(lengths: Iterable[int], itemsize: int) -> int:
+    return prod((max(length, 0) for length in lengths), start=itemsize)
 
 
 _EXTERNAL_ADVICE = "a recording needs no other file: copy the data in, or pass allow_external=True if you trust it"
@@ -258,16 +275,24 @@ def _guard_declared(metadata: Any, file: Path, max_bytes: int) -> None:
         shape = item.get("shape") if isinstance(item, dict) else None
         if not isinstance(shape, list) or not all(isinstance(length, int) for length in shape):
             continue
-        declared = _item_bytes(item.get("dtype", item.get("data_type")))
-        for length in shape:
-            declared *= max(length, 0)
+        itemsize = _item_bytes(item.get("dtype", item.get("data_type")))
+        declared = _product(shape, itemsize)
         require_size(declared, max_bytes, str(file))
+        _guard_chunk(_product(_zarr_chunk(item), itemsize), declared, str(file), max_bytes)
         if item is metadata and declared > _SUSPECT_BYTES:
             stored = sum(entry.stat().st_size for entry in file.parent.rglob("*") if entry.is_file())
             if declared > _MAX_HDF5_RATIO * 10 * stored:
                 raise UnsafeFileError(
                     f"{file} declares {human_bytes(declared)} but stores {human_bytes(stored)}: the data are missing"
                 )
+
+
+def _zarr_chunk(item: dict[str, Any]) -> list[int]:
+    """Shape of a chunk (Zarr 2) or of a chunk or shard (Zarr 3); empty where the metadata do not say."""
+    grid = item.get("chunk_grid")
+    configuration = grid.get("configuration") if isinstance(grid, dict) else None
+    chunk = configuration.get("chunk_shape") if isinstance(configuration, dict) else item.get("chunks")
+    return chunk if isinstance(chunk, list) and all(isinstance(length, int) for length in chunk) else []
 
 
 def _item_bytes(dtype: Any) -> int:

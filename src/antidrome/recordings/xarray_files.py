@@ -11,7 +11,14 @@ import zarr
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes
 from antidrome.recordings.axes import choose_orientation, standard_dims, time_in_seconds
-from antidrome.recordings.choice import choose_series, find_frame_rate, find_labels, find_times, settle_frame_rate
+from antidrome.recordings.choice import (
+    choose_series,
+    find_frame_rate,
+    find_labels,
+    find_times,
+    numeric,
+    settle_frame_rate,
+)
 from antidrome.recordings.lazy import block_neurons, lazy_zarr
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
@@ -28,9 +35,9 @@ def read_zarr(path: Path, options: ReadOptions) -> xr.DataArray:
         return from_dataset(open_xarray_zarr(path), path, "zarr", options)
     notes: list[str] = []
     arrays = {path.name.split(".")[0]: store} if isinstance(store, zarr.Array) else arrays_of(store)
-    numeric = {name: array for name, array in arrays.items() if array.dtype.kind in "iuf"}
-    name = choose_series({key: array.shape for key, array in numeric.items()}, options.series, str(path))
-    array = numeric[name]
+    numbers = numeric(arrays, str(path))
+    name = choose_series({key: array.shape for key, array in numbers.items()}, options.series, str(path))
+    array = numbers[name]
     orientation = choose_orientation(array.shape, options.orientation, notes, repr(name))
     shape = array.shape if array.ndim == 2 else (*array.shape, 1)
     n_frames, n_neurons = shape if orientation == "time,neuron" else shape[::-1]
@@ -92,9 +99,9 @@ def arrays_of(group: zarr.Group) -> dict[str, zarr.Array]:
 
 def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: ReadOptions) -> xr.DataArray:
     """Make a recording from one variable of a labelled dataset, keeping its coordinates and attributes."""
-    numeric = {str(name): variable for name, variable in dataset.data_vars.items() if variable.dtype.kind in "iuf"}
-    name = choose_series({key: variable.shape for key, variable in numeric.items()}, options.series, str(path))
-    variable = numeric[name].copy(deep=False)
+    numbers = numeric(dataset.data_vars, str(path))
+    name = choose_series({key: variable.shape for key, variable in numbers.items()}, options.series, str(path))
+    variable = numbers[name].copy(deep=False)
     variable.attrs = decode_attributes(variable.attrs)
     notes = read_notes(variable.attrs.get("notes"))
     try:

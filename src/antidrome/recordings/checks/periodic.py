@@ -55,7 +55,7 @@ def _spectra(view: RecordingView) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     usable = np.flatnonzero(~view.is_flat)
     stretch = _longest_stretch(view.adjacent)
     n_frames = stretch.stop - stretch.start
-    if rate is None or not usable.size or n_frames < 3 * SHORTEST_WINDOW_S * rate:
+    if rate is None or 0.45 * rate < LOWEST_HZ or not usable.size or n_frames < 3 * SHORTEST_WINDOW_S * rate:
         return None
     columns = usable[np.linspace(0, usable.size - 1, min(usable.size, MAX_NEURONS)).astype(int)]
     stretch = slice(stretch.start, min(stretch.stop, stretch.start + int(MOST_WINDOWS * WINDOW_S * rate)))

@@ -10,6 +10,8 @@ from antidrome.recordings.checks.view import RecordingView
 from antidrome.recordings.segments import GAP_FRAMES, median_rate_hz
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1.0, 150.0
+IN_MILLISECONDS_HZ = HIGHEST_RATE_HZ / 1000
+"""At most this rate comes out when times in milliseconds are taken for seconds."""
 JITTER_FRAMES = 0.25
 SHORTEST_S, SHORTEST_FRAMES = 20.0, 100
 
@@ -41,6 +43,8 @@ def frame_rate_is_outside_range(view: RecordingView) -> Problem | None:
     if rate is None or LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
         return None
     guess = f"; {rate:g} looks like a frame period in seconds ({1 / rate:.4g} Hz)" if 1 / 150 <= rate < 1 else ""
+    if guess and rate <= IN_MILLISECONDS_HZ:
+        guess += f", or its times like milliseconds ({1000 * rate:.4g} Hz)"
     return Problem(
         message=f"The frame rate is {rate:g} Hz, outside {LOWEST_RATE_HZ:g}–{HIGHEST_RATE_HZ:g} Hz{guess}.",
         fix="Check its unit; above 150 Hz average neighbouring frames, below 1 Hz spikes cannot be told in time.",

@@ -6,6 +6,7 @@ import numpy as np
 
 from antidrome.recordings.checks.finding import Problem
 from antidrome.recordings.checks.registry import register_check
+from antidrome.recordings.checks.timing import IN_MILLISECONDS_HZ
 from antidrome.recordings.checks.view import RecordingView
 
 PERCENT_NOISE = 15.0
@@ -30,7 +31,9 @@ def seems_percent(view: RecordingView) -> bool:
     if view.is_fluorescence or view.attrs.get("units") == "percent" or seems_raw(view):
         return False
     p99 = view.quantiles((99.0,))[0]
-    return _most((view.noise_level > PERCENT_NOISE) | (p99 > PERCENT_PEAK), view)
+    clock_wrong = view.frame_rate_hz is not None and view.frame_rate_hz <= IN_MILLISECONDS_HZ
+    noisy = (view.noise_level > PERCENT_NOISE) & (not clock_wrong)  # a noise level is one by the clock
+    return _most(noisy | (p99 > PERCENT_PEAK), view)
 
 
 def _most(mask: np.ndarray, view: RecordingView) -> bool:
