@@ -95,6 +95,7 @@ def test_data_that_do_not_allow_a_stage_cost_only_that_stage(model, inputs, tmp_
     config = RunConfig(format="netcdf", bin_s=1000)
     summary = run(inputs, tmp_path / "out", config, progress=False)
     assert "fewer than one bin of 1000 s" in summary["stages"]["dimension"]["skipped"]
+    assert summary["removed_files"] == [], "there never was one"
     assert (tmp_path / "out" / "spikes-day-0.nc").exists()
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert "Stages that were not run" in page

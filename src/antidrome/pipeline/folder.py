@@ -3,12 +3,12 @@
 import contextlib
 import json
 import os
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from antidrome.core.files import atomic_write
+from antidrome.core.locks import try_lock
 from antidrome.errors import InputError
 
 CACHE = ".antidrome"
@@ -42,26 +42,40 @@ def locked(output: Path) -> Iterator[None]:
     """
     (output / CACHE).mkdir(parents=True, exist_ok=True)
     with open(output / CACHE / "lock", "a+b") as stream:
-        if not _lock(stream.fileno()):
+        if not try_lock(stream.fileno()):
             raise InputError(
                 f"Another antidrome works in {output} just now. Wait until it has finished, or give another folder."
             )
         yield
 
 
-def _lock(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
+def spare_recordings(recordings: Mapping[str, str], targets: Sequence[Path], file_format: str) -> None:
+    """See to it that no recording is lost to its own results.
 
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
+    Parameters
+    ----------
+    recordings
+        Their paths, each with its format.
+    targets
+        What is to be written or replaced.
+    file_format
+        In which format. Spikes in NWB may go into the recording's own NWB file, which is copied first.
 
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    Raises
+    ------
+    InputError
+        If a recording is what would be replaced, lies inside of it, or is a Zarr store that it would lie in.
+    """
+    for recording, its_format in recordings.items():
+        source = Path(os.path.realpath(recording))
+        for target in targets:
+            place = Path(os.path.realpath(target))
+            replaced = place in source.parents or (place == source and not its_format == file_format == "nwb")
+            if replaced or (its_format == "zarr" and source in place.parents):
+                raise InputError(
+                    f"{target} would {'replace' if replaced else 'lie inside'} the recording {recording}, which is left"
+                    " as it is. Choose another place with -o."
+                )
 
 
 class Manifest:
@@ -110,6 +124,7 @@ class Manifest:
         import shutil
 
         stale = [name for name, made_from in self._files.items() if name not in current and made_from != key]
+        removed = [name for name in stale if (self.output / name).exists()]
         for name in stale:
             path = self.output / name
             if path.is_dir():
@@ -120,7 +135,7 @@ class Manifest:
             del self._files[name]
         if stale:
             self._save()
-        return stale
+        return removed
 
     def _save(self) -> None:
         write_json(self._path, {"files": dict(sorted(self._files.items()))})

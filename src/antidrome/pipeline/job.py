@@ -18,7 +18,7 @@ from antidrome.errors import InputError
 from antidrome.pipeline.cache import SessionCache
 from antidrome.pipeline.config import RunConfig
 from antidrome.pipeline.demo import demo_sessions
-from antidrome.pipeline.folder import Manifest, locked, read_json, write_json
+from antidrome.pipeline.folder import Manifest, locked, read_json, spare_recordings, write_json
 from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import load_model, model_card, origin_of
 from antidrome.pipeline.names import output_name
@@ -30,6 +30,7 @@ from antidrome.pipeline.summary import run_info, run_record, run_summary, sessio
 if TYPE_CHECKING:
     import xarray as xr
 
+    from antidrome.report.session import SessionView
     from antidrome.spikes import SpikeVAE
 
 SUMMARY, REPORT, RECORD, SETTINGS = "summary.json", "report.html", "run.json", "run.toml"
@@ -38,7 +39,7 @@ WHAT = {
     SETTINGS: "settings; antidrome run --config run.toml repeats the run",
     RECORD: "versions, seed, and hashes of what was read and written",
     SUMMARY: "findings, what was found, and one record a neuron",
-    REPORT: "this page",
+    REPORT: "the page",
     "nwb": "spikes, NWB",
     "zarr": "spikes, Zarr",
     "netcdf": "spikes, NetCDF",
@@ -99,8 +100,11 @@ def run(
     sessions = read_sessions(paths, config) if paths else demo_sessions(config)
     if not config.force:
         refuse_errors(sessions)
+    names = [output_name(one.session_id, len(sessions), config.format) for one in sessions]
+    known = {one.source: one.source_format for one in sessions} if paths else {}
+    spare_recordings(known, [output / name for name in (*names, *PAGES)], config.format)
     with locked(output):
-        return _Job(sessions, paths, output, config, command, executor, progress).run()
+        return _Job(sessions, names, paths, output, config, command, executor, progress).run()
 
 
 class _Job:
@@ -109,6 +113,7 @@ class _Job:
     def __init__(
         self,
         sessions: Sequence[Session],
+        names: Sequence[str],
         paths: Sequence[str | os.PathLike[str]],
         output: Path,
         config: RunConfig,
@@ -119,7 +124,7 @@ class _Job:
         self.sessions, self.output, self.config, self.command = sessions, output, config, command
         self.paths = [str(Path(path).resolve()) for path in paths]
         self.executor, self.show_progress = executor, show_progress
-        self.names = [output_name(s.session_id, len(sessions), config.format) for s in sessions]
+        self.names = list(names)
         self.manifest = Manifest(output)
 
     def run(self) -> dict[str, Any]:
@@ -197,30 +202,14 @@ class _Job:
         keys: tuple[str, str],
         seconds: Sequence[dict[str, float]],
     ) -> dict[str, Any]:
+        """What belongs to the whole: the summary, the record of the run, the page; stale files go."""
         from antidrome.report import write_page
         from antidrome.report.report import session_views
 
         key, page_key = keys
         views = session_views(results)
-        sessions = [
-            session_summary(
-                view, input_hash=session.input_hash, result_key=key, file=name, seconds=taken
-            )
-            for view, session, name, taken in zip(views, self.sessions, self.names, seconds, strict=True)
-        ]  # fmt: skip
-        files = dict.fromkeys(self.names, WHAT[self.config.format])
-        for outcome in outcomes.values():
-            files |= outcome.files
-        files |= {name: WHAT[name] for name in PAGES}
-        summary = run_summary(
-            sessions,
-            {name: outcome.summary for name, outcome in outcomes.items()},
-            command=self.command,
-            config=to_dict(self.config),
-            model_card=model_card(model),
-            files=[{"name": name, "what": what} for name, what in files.items()],
-        )
-        summary["removed_files"] = self.manifest.remove_stale(list(files), key)
+        summary = self._summary(views, outcomes, model, key, seconds)
+        summary["removed_files"] = self.manifest.remove_stale([file["name"] for file in summary["files"]], key)
         self._write_record(summary, page_key)
         write_json(self.output / SUMMARY, summary)
         self.manifest.done(SUMMARY, page_key)
@@ -228,6 +217,31 @@ class _Job:
         write_page(self.output / REPORT, views, run_info(summary), card=summary["model_card"], parts=parts)
         self.manifest.done(REPORT, page_key)
         return summary
+
+    def _summary(
+        self,
+        views: "Sequence[SessionView]",
+        outcomes: Mapping[str, StageOutcome],
+        model: "SpikeVAE",
+        key: str,
+        seconds: Sequence[dict[str, float]],
+    ) -> dict[str, Any]:
+        sessions = [
+            session_summary(view, input_hash=session.input_hash, result_key=key, file=name, seconds=taken)
+            for view, session, name, taken in zip(views, self.sessions, self.names, seconds, strict=True)
+        ]
+        files = dict.fromkeys(self.names, WHAT[self.config.format])
+        for outcome in outcomes.values():
+            files |= outcome.files
+        files |= {name: WHAT[name] for name in PAGES}
+        return run_summary(
+            sessions,
+            {name: outcome.summary for name, outcome in outcomes.items()},
+            command=self.command,
+            config=to_dict(self.config),
+            model_card=model_card(model),
+            files=[{"name": name, "what": what} for name, what in files.items()],
+        )
 
     def _write_record(self, summary: dict[str, Any], page_key: str) -> None:
         """``run.toml`` and ``run.json``."""

@@ -1,10 +1,11 @@
 """The page again, from what a results folder holds: on another machine, or with a newer Antidrome."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from antidrome.errors import InputError
+from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 from antidrome.pipeline.cache import cached_blocks, open_blocks
 from antidrome.pipeline.folder import locked, read_json
 from antidrome.pipeline.job import REPORT, SUMMARY
@@ -13,6 +14,13 @@ from antidrome.pipeline.summary import run_info
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+OF_SUMMARY: dict[str, type] = {
+    "created": str, "command": str, "config": dict, "versions": dict, "files": list, "sessions": list,
+}  # fmt: skip
+OF_SESSION: dict[str, type] = {"session_id": str, "input": dict, "findings": list, "notes": list, "result": dict}
+"""What the page needs of ``summary.json``, and of each session in it."""
 
 
 def rebuild_report(folder: str | os.PathLike[str]) -> Path:
@@ -34,6 +42,9 @@ def rebuild_report(folder: str | os.PathLike[str]) -> Path:
     summary = read_json(folder / SUMMARY)
     if not summary.get("sessions"):
         raise InputError(f"{folder} holds no finished run (no {SUMMARY}). Run `antidrome run … -o {folder}` first.")
+    _require(summary, OF_SUMMARY, folder / SUMMARY)
+    for session in summary["sessions"]:
+        _require(session, OF_SESSION, folder / SUMMARY)
     with locked(folder):
         results = [_result(folder, session) for session in summary["sessions"]]
         parts = parts_of(LATER, folder, summary)
@@ -41,6 +52,16 @@ def rebuild_report(folder: str | os.PathLike[str]) -> Path:
             folder / REPORT, results, run_info(summary), card=summary.get("model_card", {}), parts=parts
         )
     return folder / REPORT
+
+
+def _require(found: Any, wanted: Mapping[str, type], where: Path) -> None:
+    """Refuse a summary that somebody else wrote or a broken copy cut."""
+    for name, kind in wanted.items():
+        if not isinstance(found, dict) or not isinstance(found.get(name), kind):
+            raise FileFormatError(f"{where} is damaged: {name!r} is not there as it should be. Run the job again.")
+    name = str(found.get("result", {}).get("file", "."))
+    if "result" in wanted and Path(name).name != name:
+        raise UnsafeFileError(f"{where} names the file {name!r}, which does not lie in the folder: it was not opened.")
 
 
 def _result(folder: Path, session: dict[str, Any]) -> "xr.Dataset":

@@ -57,8 +57,8 @@ def read_sessions(paths: Sequence[str | os.PathLike[str]], config: ReadingConfig
     """
     from antidrome.recordings import read_with_neuropil
 
-    resolved = [Path(path).resolve() for path in paths]
-    twice = {str(path) for path in resolved if resolved.count(path) > 1}
+    resolved = [os.path.realpath(path) for path in paths]
+    twice = {path for path in resolved if resolved.count(path) > 1}
     if twice:
         raise InputError(f"{min(twice)} is given twice; give each recording once.")
     pairs = []

@@ -9,7 +9,7 @@ from antidrome.core.progress import progress as show
 from antidrome.errors import InputError
 from antidrome.pipeline.cache import SessionCache
 from antidrome.pipeline.config import InferenceConfig
-from antidrome.pipeline.folder import locked
+from antidrome.pipeline.folder import locked, spare_recordings
 from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import load_model, origin_of
 from antidrome.pipeline.sessions import read_sessions, refuse_errors
@@ -62,6 +62,8 @@ def deconvolve(
     sessions = read_sessions([path], config)
     if not config.force:
         refuse_errors(sessions)
+    written_as = format or output.suffix.removeprefix(".").lower()
+    spare_recordings({sessions[0].source: sessions[0].source_format}, [output], written_as)
     scratch = output.parent / f".{output.name}.antidrome"
     with locked(scratch):
         model = load_model(config)
