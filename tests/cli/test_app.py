@@ -2,8 +2,10 @@
 
 import dataclasses
 import errno
+import io
 import os
 import signal
+import subprocess
 import sys
 import types
 import typing
@@ -77,6 +79,11 @@ def fail(error: BaseException) -> Callable[[Options], int]:
     [
         (FileFormatError("a.nwb: the file is truncated."), 2, "antidrome check: a.nwb: the file is truncated.\n"),
         (PermissionError(errno.EACCES, "Permission denied", "out"), 2, "antidrome check: out: Permission denied\n"),
+        (
+            RuntimeError("Unable to initialize backend 'x': gone"),
+            2,
+            "Unset it, or install JAX for that device. (Unable",
+        ),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "antidrome check: No space left on device\n"),
         (MemoryError(), 2, "antidrome check: not enough memory.\n"),
         (KeyboardInterrupt(), 130, "antidrome check --path 'my file.nwb'\n"),
@@ -141,3 +148,28 @@ def test_every_command_exists(name: str) -> None:
         assert dataclasses.is_dataclass(config_class)
         assert config_class.__dataclass_params__.frozen
     assert callable(run)
+
+
+def test_closed_streams_end_no_work() -> None:
+    """As under some schedulers: no standard output, no standard error."""
+    code = "import sys; sys.stdout = sys.stderr = None; from antidrome.cli.app import main; sys.exit(main(['--help']))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_terminal_without_our_letters_gets_them_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(app, "usage", lambda: "ΔF/F → spikes")
+    assert app.main(["--help"]) == 0
+    assert stream.buffer.getvalue() == rb"\u0394F/F \u2192 spikes" + b"\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_under_the_output_is_said_once() -> None:
+    with open("/dev/full", "w") as full:
+        code = "import sys; from antidrome.cli.app import main; sys.exit(main(['--help']))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], check=False, stdout=full, stderr=subprocess.PIPE, text=True
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "antidrome: what was printed is lost: No space left on device\n"

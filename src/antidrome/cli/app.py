@@ -40,6 +40,9 @@ COMMANDS = {
 }
 
 
+NO_DEVICE = "Unable to initialize backend"
+
+
 class _Terminated(KeyboardInterrupt):
     """SIGTERM: end as on SIGINT, with another exit code."""
 
@@ -52,12 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         What follows ``antidrome`` on the command line; by default that of this process.
     """
+    _open_streams()
+    code = 0
     try:
-        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        code = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has gone (`antidrome check FILE | head`)
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _discard_output()
+    except OSError as error:  # a full disk under our output (`antidrome check FILE > there`)
+        _discard_output()
+        if code == 0:
+            _complain(f"antidrome: what was printed is lost: {error.strerror or error}")
+            code = 2
+    return code
 
 
 def usage() -> str:
@@ -127,7 +137,12 @@ def _guarded(name: str, options: list[str]) -> int:
     except MemoryError as error:
         _report(f"antidrome {name}: not enough memory. {error}".rstrip(), error)
         return 2
-    except Exception:
+    except Exception as error:
+        if str(error).startswith(NO_DEVICE):  # a RuntimeError of JAX, without a class of its own
+            wanted = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"
+            advice = f"JAX finds no device for {wanted}. Unset it, or install JAX for that device."
+            _report(f"antidrome {name}: {advice} ({error})", error)
+            return 2
         traceback.print_exc()
         _complain(f"\nantidrome {name}: an unexpected error. This is a bug: please report the lines above.")
         return 1
@@ -157,6 +172,22 @@ def _report(message: str, error: BaseException) -> None:
     _complain("\n".join([message, *notes]))
     if os.environ.get("ANTIDROME_DEBUG"):
         traceback.print_exception(error)
+
+
+def _open_streams() -> None:
+    """Words never end the work: streams that are closed swallow them, and what an encoding lacks is spelled out."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
+        elif hasattr(stream, "reconfigure") and not (stream.encoding or "").lower().startswith("utf"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Let what is still to be printed go nowhere, so that Python does not try again at its end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:
