@@ -5,15 +5,18 @@ A case ends in an error of Antidrome, or returns what came of it: findings of th
 
 import io
 import json
+import os
 import struct
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import xarray as xr
+import zarr
 
 import antidrome as ad
 from antidrome.core.model_files import load_model, save_model
@@ -133,6 +136,12 @@ def _(folder):
     read(folder / "day1.zarr", frame_rate_hz=30.0)
 
 
+@case("Files", "a Zarr array of 5 kB in chunks of 7 GiB")
+def _(folder):
+    zarr.create_array(folder / "day1.zarr", shape=(300, 2), chunks=(10**5, 10**4), dtype="f8")
+    read(folder / "day1.zarr", frame_rate_hz=30.0)
+
+
 @case("Files", "a table without a frame rate")
 def _(folder):
     np.save(folder / "day1.npy", traces())
@@ -145,6 +154,48 @@ def _(folder):
     read(folder / "day1.csv")
 
 
+@case("Files", "truth values instead of numbers")
+def _(folder):
+    np.save(folder / "day1.npy", traces() > 0.1)
+    read(folder / "day1.npy", frame_rate_hz=30.0)
+
+
+@case("Files", "an NWB file without a single ROI")
+def _(folder):
+    from pynwb import NWBHDF5IO, NWBFile
+    from pynwb.ophys import ImageSegmentation, OpticalChannel
+
+    file = NWBFile("a session", "1", datetime(2024, 1, 1, tzinfo=UTC))
+    device = file.create_device("microscope")
+    channel = OpticalChannel(name="green", description="green", emission_lambda=510.0)
+    plane = file.create_imaging_plane(name="plane", optical_channel=channel, description="layer 2/3", device=device,
+                                      excitation_lambda=920.0, indicator="GCaMP6f", location="V1")  # fmt: skip
+    segmentation = ImageSegmentation()
+    file.create_processing_module("ophys", "imaging").add(segmentation)
+    segmentation.create_plane_segmentation(name="cells", description="none found", imaging_plane=plane)
+    with NWBHDF5IO(folder / "day1.nwb", "w") as io:
+        io.write(file)
+    read(folder / "day1.nwb")
+
+
+@case("Files", "a clock that runs backwards")
+def _(folder):
+    (folder / "day1.csv").write_text("time,a\n0.0,1\n0.2,1\n0.1,1\n0.3,1\n")
+    read(folder / "day1.csv")
+
+
+@case("Files", "a clock that stands still")
+def _(folder):
+    (folder / "day1.csv").write_text("time,a\n" + "5.0,1\n" * 50)
+    read(folder / "day1.csv")
+
+
+@case("Files", "a named pipe")
+def _(folder):
+    os.mkfifo(folder / "day1.npy")
+    read(folder / "day1.npy", frame_rate_hz=30.0)
+
+
 # recordings
 
 
@@ -155,6 +206,34 @@ def _(folder):
         assert np.array_equal(from_array(other, 30.0, quantity="dff").values, plain)
     assert np.allclose(from_array(plain.astype(np.float16), 30.0, quantity="dff").values, plain, atol=0.01)
     return "read as the same recording"
+
+
+@case("Recordings", "big-endian 32-bit counts of a camera, 10⁵ and more, taken for ΔF/F")
+def _(folder):
+    counts = (1e5 + 2e4 * traces()).astype(">i4")
+    recording = from_array(counts, 30.0, quantity="dff")
+    assert np.array_equal(recording, counts)
+    return said(recording, "not-dff")
+
+
+@case("Recordings", "infinite values")
+def _(folder):
+    values = traces()
+    values[10, 2], values[20, 3] = np.inf, -np.inf
+    recording = from_array(values, 30.0, quantity="dff")
+    assert int(np.isnan(recording).sum()) == 2
+    return f"noted: {recording.attrs['notes'][0]}"
+
+
+@case("Recordings", "a single frame")
+def _(folder):
+    return said(from_array(traces()[:1], 30.0, quantity="dff"), "too-short")
+
+
+@case("Recordings", "times in milliseconds that are called seconds")
+def _(folder):
+    recording = from_array(traces(), time=np.arange(3000) / 0.03, quantity="dff")
+    return said(recording, "frame-rate-outside-range")
 
 
 @case("Recordings", "no frame at all")
@@ -268,31 +347,3 @@ def _(folder):
 @case("Simulators", "a simulator that always fails")
 def _(folder):
     ad.SNPE("npe", simulations=20, diagnose=False).fit(lambda a: 1 / 0, {"a": (0, 1)}, [0.5], progress=False)
-
-
-# the job
-
-
-@case("The job", "the same recording twice")
-def _(folder):
-    from antidrome.pipeline import run
-
-    xr.Dataset({"dff": (("time", "neuron"), traces())}).to_netcdf(folder / "day1.nc", engine="h5netcdf")
-    run([folder / "day1.nc", folder / "day1.nc"], folder / "results", progress=False)
-
-
-@case("The job", "a results folder that holds files of someone else")
-def _(folder):
-    from antidrome.pipeline.folder import Manifest
-
-    (folder / "results").mkdir()
-    (folder / "results" / "report.html").write_text("mine")
-    Manifest(folder / "results").claim(["report.html"], overwrite=False)
-
-
-@case("The job", "a misspelt setting in a settings file")
-def _(folder):
-    from antidrome.core.configuration import from_dict
-    from antidrome.pipeline import RunConfig
-
-    from_dict(RunConfig, {"bin_z": 0.1}, where="run.toml")

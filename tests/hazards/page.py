@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import sys
 import tempfile
 import tomllib
 from pathlib import Path
@@ -21,10 +22,16 @@ in the middle of work. The page is written by the tests, which fail when anythin
 
 def load_cases():
     """The table of bad inputs: what was tried to (group, function)."""
-    spec = importlib.util.spec_from_file_location("hazard_cases", HERE / "cases.py")
-    module = importlib.util.module_from_spec(spec)
+    cases = _loaded("hazard_cases", "cases.py")
+    _loaded("hazard_job_cases", "job_cases.py")
+    return cases.CASES
+
+
+def _loaded(name, file):
+    spec = importlib.util.spec_from_file_location(name, HERE / file)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.CASES
+    return module
 
 
 def outcome(function, folder):
