@@ -204,8 +204,8 @@ def _tile(
     d = points.n_dimensions
     chunk = chunk_columns(d)
     chunks = [slice(start, min(start + chunk, d)) for start in range(0, d, chunk)]
-    shape, n_threads_ = (one[1] - one[0], other[1] - other[0]), n_threads()
-    if len(chunks) < 2 * n_threads_ or 4 * shape[0] * shape[1] * n_threads_ > APART_BYTES:
+    shape, n_workers = (one[1] - one[0], other[1] - other[0]), n_threads()
+    if len(chunks) < 2 * n_workers or 4 * shape[0] * shape[1] * n_workers > APART_BYTES:
         return _sum_together(points, frame, one, other, far, chunks, pool)
     waiting = iter(chunks)
 
@@ -218,7 +218,7 @@ def _tile(
                 _add_products(product, left, right, a, one == other)
         return product
 
-    product, *others = pool.map(some, range(n_threads_))
+    product, *others = pool.map(some, range(n_workers))
     for more in others:
         product += more
     return product

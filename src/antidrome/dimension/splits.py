@@ -18,7 +18,7 @@ from antidrome.dimension.certificate import refine
 from antidrome.dimension.engines import SPARE, TREE_COLUMNS
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame
-from antidrome.dimension.products import MOST, RESIDENT_BYTES, TILE_ROWS, all_products, share_uncertain
+from antidrome.dimension.products import BAND_ROWS, MOST, RESIDENT_BYTES, TILE_ROWS, all_products, share_uncertain
 from antidrome.dimension.selection import Candidates
 from antidrome.dimension.squares import (
     augmented,
@@ -30,7 +30,6 @@ from antidrome.dimension.squares import (
     safe_norms,
 )
 
-BAND_ROWS = 256
 FEW, MANY = 2**13, 2**15
 """Up to so many points, of few dimensions or of many, one pass over all pairs is faster than searches in blocks."""
 Squares = Callable[[np.ndarray, int, int], np.ndarray]
