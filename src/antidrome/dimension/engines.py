@@ -21,8 +21,9 @@ from antidrome.dimension.squares import Tick, one_thread_each
 from antidrome.dimension.tree import TREE_BYTES, plant, sampled_dimension, search_tree
 
 Engine = Literal["auto", "tree", "products", "approximate"]
-SPARE = 2
-"""Candidates kept beyond k; with them the certificate holds for nearly every row of ordinary data."""
+SPARE, WIDE_SPARE, WIDE_COLUMNS = 2, 4, 4096
+"""Candidates kept beyond k, and of wide points, whose rounding is larger and whose rows cost more to search again; with
+them the certificate holds for nearly every row of ordinary data."""
 TREE_ALWAYS_BELOW, TREE_COLUMNS, TREE_NEVER_ABOVE = 4, 64, 1024
 TREE_FROM_POINTS = 4000
 LOW_DIMENSION = 8.0
@@ -48,7 +49,8 @@ def search(points: Points, frame: Frame, k: int, engine: Engine, executor: Execu
         if seconds < AT_ONCE * every:
             return search_tree(tree, points, frame, k, tick)
         limit = seconds if seconds < every else np.inf
-    candidates = collect_candidates(points, frame, min(k + SPARE, points.n_points - 1), k, tick, limit)
+    n_kept = min(k + (SPARE if points.n_dimensions < WIDE_COLUMNS else WIDE_SPARE), points.n_points - 1)
+    candidates = collect_candidates(points, frame, n_kept, k, tick, limit)
     if candidates is None and engine == "auto" and seconds < float64_seconds(points.n_points, points.n_dimensions):
         if tree is None and points.n_dimensions <= TREE_COLUMNS:
             tree = plant(points, frame)

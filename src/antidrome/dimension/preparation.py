@@ -113,8 +113,13 @@ def in_float64(points: Points, frame: Frame) -> Frame:
     if points.dtype.itemsize > 4 or points.dtype.kind != "f":
         return frame
     norms = np.empty(points.n_points)
-    for start, stop in points.blocks():
+
+    def look(block_range: tuple[int, int]) -> None:
+        start, stop = block_range
         norms[start:stop] = _squared_norms(frame, points.rows(start, stop), np.float64)
+
+    with ThreadPoolExecutor(n_threads()) as pool:
+        list(pool.map(look, points.blocks()))
     return replace(frame, squared_norm=norms)
 
 
