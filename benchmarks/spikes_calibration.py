@@ -56,6 +56,7 @@ BURST_FIT = FitConfig(
     learning_rate=3e-3,
     evaluate_every=500,
     burst=0.5,
+    exposure="instant",
     posterior=PosteriorConfig(filters=(16, 16, 12), widths=(21, 15, 11), units=32, max_count=2),
 )
 
@@ -125,9 +126,9 @@ def bursting(seed: int, n_cells: int, n_frames: int) -> tuple[np.ndarray, np.nda
             for later in range(1, int(draw.integers(2, 4))):
                 counts[cell, min(frame + later, n_frames - 1)] += 1
     decay_s, amplitude, noise_sd = (np.full(n_cells, x) for x in (0.5, 0.3, 0.12))
-    response = [lfilter([1.0], [1.0, -np.exp(-1 / (t * BURST_RATE_HZ))], counts, axis=1) for t in (0.5, 0.08)]
-    shape = np.exp(-np.arange(60) / (0.5 * BURST_RATE_HZ)) - np.exp(-np.arange(60) / (0.08 * BURST_RATE_HZ))
-    traces = 0.3 * (response[0] - response[1]) / shape.max() + 0.12 * draw.standard_normal(counts.shape)
+    after = (np.arange(60) + 0.5) / BURST_RATE_HZ  # spikes come half way through their frame
+    shape = np.exp(-after / 0.5) - np.exp(-after / 0.08)
+    traces = 0.3 * lfilter(shape / shape.max(), [1.0], counts, axis=1) + 0.12 * draw.standard_normal(counts.shape)
     rate_hz = counts.sum(axis=1) / n_frames * BURST_RATE_HZ
     truth = Calibration(amplitude, decay_s, np.zeros(n_cells), noise_sd, rate_hz, np.zeros(n_cells, bool))
     return traces.astype(np.float32), counts, truth

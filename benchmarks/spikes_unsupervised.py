@@ -62,6 +62,7 @@ LINEAR = FitConfig(
     learning_rate=2e-3,
     generative_learning_rate=1e-2,
     evaluate_every=500,
+    exposure="instant",
 )
 SCDF = FitConfig(
     sleep_steps=2600,
@@ -72,6 +73,7 @@ SCDF = FitConfig(
     learning_rate=2e-3,
     generative_learning_rate=1e-2,
     evaluate_every=500,
+    exposure="instant",
     posterior=PosteriorConfig(kind="autoregressive", filters=(20, 15, 15, 15), widths=(31, 21, 21, 11)),
 )
 QUICK = {"sleep_steps": 60, "wake_steps": 20, "samples": 8, "evaluate_every": 20}

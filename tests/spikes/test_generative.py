@@ -33,7 +33,7 @@ def test_ar1_is_an_exponential():
 
 def test_ar2_is_a_difference_of_exponentials_that_peaks_at_the_amplitude():
     trace = np.asarray(linear(rise_s=0.08).fluorescence(one_spike(400), STEP_S))[10:, 0] - 0.1
-    after = np.arange(390) * STEP_S
+    after = (np.arange(390) + 0.5) * STEP_S
     expected = np.exp(-after / 0.5) - np.exp(-after / 0.08)
     np.testing.assert_allclose(trace, 0.2 * expected / expected.max(), atol=1e-4)
 

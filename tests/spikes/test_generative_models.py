@@ -131,6 +131,16 @@ def test_superresolution_averages_the_steps_of_a_frame(rng):
     np.testing.assert_allclose(frames, np.asarray(fine).reshape(60, 4, 3).mean(axis=1), rtol=1e-5, atol=1e-6)
 
 
+def test_an_exposed_frame_is_the_mean_of_what_a_spike_at_any_time_in_it_shows():
+    one = jnp.zeros((30, 3)).at[4].set(1.0)
+    frames = g.Observation(linear(), jnp.ones(3), exposure="frame").frames(one, RATE_HZ)
+    moments = jnp.arange(200)  # where in frame 4 the spike is, on a grid of 200 steps a frame
+    fine = jnp.zeros((6000, 200, 3)).at[800 + moments, moments].set(1.0)
+    mean = linear().fluorescence(fine, 1 / (200 * RATE_HZ)).mean(axis=1).reshape(30, 200, 3).mean(axis=1)
+    np.testing.assert_allclose(frames[:4], linear().baseline + 0 * frames[:4], atol=1e-6)
+    np.testing.assert_allclose(frames, mean, atol=0.03 * float(linear().amplitude.max()))
+
+
 def test_drift_is_least_squares_and_integrated_out(rng):
     """Log probabilities differ as those of the dense Gaussian with a wandering mean do, at the ends and over gaps."""
     n, width = 400, 20.0

@@ -131,9 +131,9 @@ class OwnInference:
         if (place >= 0).all():
             return take_cells(self.fitted.observation, jnp.asarray(place))
         start = start or self._start(traces, labels, rate)
-        noise = jnp.asarray(start.noise_sd, jnp.float32)
-        new = Observation(make_model(self.generative, start), noise, self.steps, self.fitted.observation.drift_s)
-        return _with_fitted(new, self.fitted.observation, place)
+        noise, fitted = jnp.asarray(start.noise_sd, jnp.float32), self.fitted.observation
+        new = Observation(make_model(self.generative, start), noise, self.steps, fitted.drift_s, fitted.exposure)
+        return _with_fitted(new, fitted, place)
 
     def parameters(self) -> dict[str, tuple[np.ndarray, bool]]:
         """Fitted generative parameters by name, and whether each is shared by all cells."""

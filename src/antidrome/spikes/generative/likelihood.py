@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
 from antidrome.spikes.generative.base import AbstractGenerativeModel, parameter
 from antidrome.spikes.generative.filters import over_samples, random_walk
+
+Exposure = Literal["frame", "instant"]
 
 
 class Observation(eqx.Module):
@@ -28,12 +32,16 @@ class Observation(eqx.Module):
         Grid steps of the spikes per frame; a frame is the mean over its steps.
     drift_s
         Time over which the baseline is averaged, seconds; 0 for a constant baseline.
+    exposure
+        "instant": steps are read at their ends. "frame": light is collected during the whole frame, so that a step is
+        the mean of its beginning and its end, and a spike, which comes half way in the mean, shows half in its own.
     """
 
     model: AbstractGenerativeModel
     noise_sd: Float[Array, " neuron"] = parameter("positive")
     superresolution: int = eqx.field(static=True, default=1)
     drift_s: float = eqx.field(static=True, default=0.0)
+    exposure: Exposure = eqx.field(static=True, default="instant")
 
     def frames(
         self,
@@ -49,6 +57,8 @@ class Observation(eqx.Module):
             silent = self.model.fluorescence(jnp.zeros((spikes.shape[0], spikes.shape[-1])), step_s)
             silent = over_samples(silent, fine)
             fine = silent + gain * (fine - silent)
+        if self.exposure == "frame":
+            fine = (fine + jnp.concatenate([fine[:1], fine[:-1]])) / 2
         if steps == 1:
             return fine
         return jnp.mean(fine.reshape(fine.shape[0] // steps, steps, *fine.shape[1:]), axis=1)

@@ -18,9 +18,11 @@ from antidrome.spikes.generative.filters import decay_filter
 class LinearModel(AbstractGenerativeModel):
     r"""Linear indicator: AR(1) decay, or AR(2) with a rise (difference of two exponentials).
 
-    With :math:`\gamma = e^{-\Delta/\tau}`: :math:`c_t = \gamma_d c_{t-1} + s_t`, :math:`r_t = \gamma_r r_{t-1} + s_t`
-    and :math:`F_t = \alpha (c_t - r_t)/p + \beta`, where :math:`p` is the peak of the difference for one spike, so that
-    one spike raises the trace by ``amplitude`` at its peak. ``rise_s = 0`` gives AR(1) (Speiser et al. 2017, "FOOPSI").
+    With :math:`\gamma = e^{-\Delta/\tau}`: :math:`c_t = \gamma_d c_{t-1} + \gamma_d^{1/2} s_t`,
+    :math:`r_t = \gamma_r r_{t-1} + \gamma_r^{1/2} s_t` and :math:`F_t = \alpha (c_t - r_t)/p + \beta`, where :math:`p` is
+    the peak of the difference for one spike, so that one spike raises the trace by ``amplitude`` at its peak. Spikes come
+    half way through their step: at its end nothing would show of them. ``rise_s = 0`` gives AR(1),
+    :math:`F_t = \alpha c_t + \beta` with :math:`c_t = \gamma_d c_{t-1} + s_t` (Speiser et al. 2017, "FOOPSI").
 
     Parameters
     ----------
@@ -43,10 +45,12 @@ class LinearModel(AbstractGenerativeModel):
         self, spikes: Real[Array, "time *samples neuron"], step_s: float
     ) -> Float[Array, "time *samples neuron"]:
         """See `AbstractGenerativeModel.fluorescence`."""
-        rising = (self.rise_s > 0).astype(self.decay_s.dtype)
-        rise = rising * jnp.exp(-step_s / jnp.where(self.rise_s > 0, self.rise_s, 1.0))
+        rises = self.rise_s > 0
+        half_decay = jnp.exp(-0.5 * step_s / self.decay_s)
+        half_rise = jnp.where(rises, jnp.exp(-0.5 * step_s / jnp.where(rises, self.rise_s, 1.0)), 0.0)
         spikes = spikes.astype(self.decay_s.dtype)
-        response = decay_filter(spikes, jnp.exp(-step_s / self.decay_s)) - rising * decay_filter(spikes, rise)
+        decaying = jnp.where(rises, half_decay, 1.0) * decay_filter(spikes, half_decay**2)
+        response = decaying - half_rise * decay_filter(spikes, half_rise**2)
         return self.amplitude / self._peak() * response + self.baseline
 
     def _peak(self) -> Float[Array, " neuron"]:

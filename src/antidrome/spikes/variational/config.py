@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from antidrome.errors import InputError
+from antidrome.spikes.generative.likelihood import Exposure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,9 @@ class FitConfig:
         Steps between evaluations, and how many without improvement end a phase (0: never).
     supervised
         Weight of known spikes' log probability.
+    exposure
+        "frame": light is collected during the whole frame, and spikes come at any time in it. "instant": frames are
+        read at the end of each step (the paper's simulations).
     """
 
     sleep_steps: int = 2000
@@ -127,6 +131,7 @@ class FitConfig:
     evaluate_every: int = 200
     patience: int = 0
     supervised: float = 1.0
+    exposure: Exposure = "frame"
     posterior: PosteriorConfig = field(default_factory=PosteriorConfig)
 
     def __post_init__(self) -> None:

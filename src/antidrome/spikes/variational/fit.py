@@ -116,7 +116,7 @@ def fit(
     if calibration is None:
         calibration = autocalibrate(traces, frame_rate_hz, cell, drift=bool(drift_s))
     noise = jnp.asarray(calibration.noise_sd, jnp.float32)
-    start = Observation(model(calibration), noise, config.posterior.superresolution, drift_s)
+    start = Observation(model(calibration), noise, config.posterior.superresolution, drift_s, config.exposure)
     _check_cells(start, len(noise))
     problem = Problem.of(start, calibration, frame_rate_hz, config, len(learn_from.cell))
     learned = Learned.start(problem, config, key=jax_key(seed, "spikes/posterior-init"))
