@@ -19,9 +19,9 @@ class LinearModel(AbstractGenerativeModel):
     r"""Linear indicator: AR(1) decay, or AR(2) with a rise (difference of two exponentials).
 
     With :math:`\gamma = e^{-\Delta/\tau}`: :math:`c_t = \gamma_d c_{t-1} + \gamma_d^{1/2} s_t`,
-    :math:`r_t = \gamma_r r_{t-1} + \gamma_r^{1/2} s_t` and :math:`F_t = \alpha (c_t - r_t)/p + \beta`, where :math:`p` is
-    the peak of the difference for one spike, so that one spike raises the trace by ``amplitude`` at its peak. Spikes come
-    half way through their step: at its end nothing would show of them. ``rise_s = 0`` gives AR(1),
+    :math:`r_t = \gamma_r r_{t-1} + \gamma_r^{1/2} s_t` and :math:`F_t = \alpha (c_t - r_t)/p + \beta`, where :math:`p`
+    is the peak of the difference for one spike, so that one spike raises the trace by ``amplitude`` at its peak. Spikes
+    come half way through their step: at its end nothing would show of them. ``rise_s = 0`` gives AR(1),
     :math:`F_t = \alpha c_t + \beta` with :math:`c_t = \gamma_d c_{t-1} + s_t` (Speiser et al. 2017, "FOOPSI").
 
     Parameters
