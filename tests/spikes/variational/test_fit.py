@@ -39,6 +39,7 @@ SMALL = FitConfig(
     buffer_after=10,
     learning_rate=5e-3,
     evaluate_every=20,
+    exposure="instant",
     posterior=NET,
 )
 
