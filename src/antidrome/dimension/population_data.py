@@ -52,9 +52,9 @@ class PopulationPoints:
         """Number of points."""
         return self.index.size
 
-    def used(self, values: np.ndarray) -> np.ndarray:
-        """The rows of (a changed copy of) `values` that are points."""
-        return values[self.index]
+    def used(self) -> np.ndarray:
+        """The rows of `values` that are points."""
+        return self.values[self.index]
 
 
 def population_points(recording: Any, settings: Settings) -> PopulationPoints:
@@ -72,7 +72,7 @@ def population_points(recording: Any, settings: Settings) -> PopulationPoints:
     complete = ~np.isnan(values).any(axis=1)
     if not complete.all():
         notes.append(f"{int((~complete).sum())} of {len(complete)} points have missing values and were left out.")
-    values, frame = values[complete], frame[complete]
+        values, frame = values[complete], frame[complete]
     if len(values) == 0:
         raise InputError(f"No point is complete. {' '.join(notes)} Choose neurons that were recorded together.")
     constant = np.ptp(values, axis=0) == 0
@@ -88,12 +88,15 @@ def population_points(recording: Any, settings: Settings) -> PopulationPoints:
     return PopulationPoints(values, index, frame[index], kind, tuple(notes))
 
 
-def shifted(values: Float[np.ndarray, "bins neurons"], draw: np.random.Generator) -> Float[np.ndarray, "bins neurons"]:
-    """Each neuron shifted circularly by a time of its own: its statistics stay, what neurons share is gone."""
+def shifted(
+    values: Float[np.ndarray, "bins neurons"], draw: np.random.Generator, rows: Int[np.ndarray, " rows"] | None = None
+) -> Float[np.ndarray, "rows neurons"]:
+    """Rows of each neuron shifted circularly by a time of its own: its statistics stay, what neurons share is gone."""
     n = len(values)
+    rows = np.arange(n) if rows is None else rows
     least = max(1, int(MIN_SHIFT * n))
     shifts = draw.integers(least, max(least + 1, n - least + 1), values.shape[1])
-    return np.stack([np.roll(column, shift) for column, shift in zip(values.T, shifts, strict=True)], axis=1)
+    return np.take_along_axis(values, (rows[:, None] - shifts) % n, axis=0)
 
 
 def _two_axes(recording: Any) -> tuple[np.ndarray, Literal["time", "trial"]]:
@@ -117,16 +120,13 @@ def _two_axes(recording: Any) -> tuple[np.ndarray, Literal["time", "trial"]]:
 
 def _without_dead_neurons(values: np.ndarray, notes: list[str]) -> np.ndarray:
     missing = np.isnan(values).mean(axis=0) > MOSTLY
-    with np.errstate(invalid="ignore"):
-        filled = np.where(np.isnan(values), np.inf, values)
-        low = filled.min(axis=0)
-        high = np.where(np.isnan(values), -np.inf, values).max(axis=0)
-    constant = (high <= low) & ~missing
+    constant = (np.fmax.reduce(values, axis=0) <= np.fmin.reduce(values, axis=0)) & ~missing
     if missing.any():
         notes.append(f"{int(missing.sum())} of {missing.size} neurons are missing most of the time and were left out.")
     if constant.any():
         notes.append(f"{int(constant.sum())} of {constant.size} neurons never change and were left out.")
-    return values[:, ~missing & ~constant]
+    kept = ~missing & ~constant
+    return values if kept.all() else values[:, kept]
 
 
 def _binned(values: np.ndarray, bin_frames: int, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -132,21 +132,21 @@ def _measured(
     point_counts: list[int],
     bar: ProgressBar,
 ) -> xr.Dataset:
-    points = given.used(given.values)
+    points = given.used()
     whole = measure(points, _settings(config, full=True), progress=False)
     bar.advance(figure=f"dimension {whole.dimension:.1f}")
     temporal_share, apart = _apart(points, given, config)
     bar.advance()
     shifts = [
-        shifted(given.values, generator(config.seed, f"dimension/population/shift-{i}"))
+        shifted(given.values, generator(config.seed, f"dimension/population/shift-{i}"), given.index)
         for i in range(config.n_shuffles)
     ]
     shuffled, shuffled_apart = [], []
     for shift in shifts:
-        shuffled.append(_dimension(given.used(shift), config))
-        shuffled_apart.append(_apart(given.used(shift), given, config)[1])
+        shuffled.append(_dimension(shift, config))
+        shuffled_apart.append(_apart(shift, given, config)[1])
         bar.advance()
-    by_neurons, shuffled_by_neurons = _over_neurons(given, shifts[0], config, neuron_counts, bar)
+    by_neurons, shuffled_by_neurons = _over_neurons(points, shifts[0], config, neuron_counts, bar)
     by_points = _over_points(points, config, point_counts, bar)
     notes = [*given.notes, *whole.notes]
     n_missing = int(sum(np.isnan(values).sum() for values in (by_neurons, shuffled_by_neurons, by_points, shuffled)))
@@ -162,7 +162,7 @@ def _measured(
             "shuffled_apart": (("shuffle",), np.array(shuffled_apart)),
             "temporal_neighbours": ((), temporal_share),
             "dimension_apart": ((), apart),
-            "components_above_shuffled": ((), _components_above(points, [given.used(s) for s in shifts])),
+            "components_above_shuffled": ((), _components_above(points, shifts)),
         },
         coords={"n_neurons": neuron_counts, "n_points_drawn": point_counts},
         attrs={
@@ -192,18 +192,18 @@ def _settings(config: PopulationConfig, *, full: bool = False) -> MeasurementCon
 
 
 def _over_neurons(
-    given: PopulationPoints, shift: np.ndarray, config: PopulationConfig, counts: list[int], bar: ProgressBar
+    points: np.ndarray, shift: np.ndarray, config: PopulationConfig, counts: list[int], bar: ProgressBar
 ) -> tuple[Float[np.ndarray, "counts draws"], Float[np.ndarray, " counts"]]:
     """Estimates from random subsets of neurons, and from one subset of the shifted recording."""
-    n_neurons = given.values.shape[1]
+    n_neurons = points.shape[1]
     out, control = np.full((len(counts), config.draws), np.nan), np.full(len(counts), np.nan)
     for i, count in enumerate(counts):
         draw = generator(config.seed, f"dimension/population/neurons-{count}")
         for j in range(config.draws):
             chosen = np.sort(draw.choice(n_neurons, count, replace=False))
-            out[i, j] = _dimension(given.used(given.values[:, chosen]), config)
+            out[i, j] = _dimension(points[:, chosen], config)
             if j == 0:
-                control[i] = _dimension(given.used(shift[:, chosen]), config)
+                control[i] = _dimension(shift[:, chosen], config)
                 bar.advance()
             bar.advance(figure=f"{count} neurons: {out[i, j]:.1f}")
     return out, control
