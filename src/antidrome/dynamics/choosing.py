@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from antidrome.core.seeds import generator
 from antidrome.dynamics.comparing import HeldOutPairs, held_out_pairs
@@ -163,18 +164,19 @@ def choose(
     if not folds:
         notes = (*notes, *_not_chosen(wanted, len(seen)))
         return Choice(dataclasses.replace(base, coupling=couplings[0]), (), alone, notes=notes)
-    candidates = race(
-        folds,
-        wanted,
-        shrinkages,
-        couplings,
-        kinds,
-        diagonals,
-        rng,
-        lambda: report("choosing on held-out pairs", ""),
-        *((N_ITERATIONS, 2) if thorough else (15, 1)),
-        stages=stages,
-    )
+    with threadpool_limits(1, user_api="blas"):  # of products this small, a second thread only waits for the first
+        candidates = race(
+            folds,
+            wanted,
+            shrinkages,
+            couplings,
+            kinds,
+            diagonals,
+            rng,
+            lambda: report("choosing on held-out pairs", ""),
+            *((N_ITERATIONS, 2) if thorough else (15, 1)),
+            stages=stages,
+        )
     best = best_of(candidates, zero_lag=None if only_zero else False)
     share, slope, zero = alone, best.slope, best
     if len(kinds) == 2:
