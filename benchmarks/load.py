@@ -1,4 +1,4 @@
-"""Claim: the whole job takes 10,000 neurons × 50,000 frames from Zarr, and its memory does not grow with the recording.
+"""Claim: the whole job takes 10,000 neurons × 50,000 frames from Zarr, block by block; only dimension holds the bins.
 
 A simulated population is written as Zarr and goes through the job, one stage after the other, each in a process of its
 own whose highest memory is read. Beside them stands one pass over the data: every block read and summed. What is

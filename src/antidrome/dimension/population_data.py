@@ -80,7 +80,9 @@ def population_points(recording: Any, settings: Settings) -> PopulationPoints:
         notes.append(f"{int(constant.sum())} neurons are constant in what is left and were left out.")
         values = values[:, ~constant]
     if settings.standardise and values.size:
-        values = (values - values.mean(axis=0)) / values.std(axis=0)
+        mean, sd = values.mean(axis=0), values.std(axis=0)
+        values -= mean
+        values /= sd
     index = np.arange(len(values))
     if settings.max_points is not None and len(values) > settings.max_points:
         index = np.linspace(0, len(values) - 1, settings.max_points).round().astype(int)
