@@ -22,8 +22,6 @@ from antidrome.dimension.tree import TREE_BYTES, plant, sampled_dimension, searc
 
 Engine = Literal["auto", "tree", "products", "approximate"]
 SPARE, WIDE_SPARE, WIDE_COLUMNS = 2, 4, 4096
-"""Candidates kept beyond k, and of wide points, whose rounding is larger and whose rows cost more to search again; with
-them the certificate holds for nearly every row of ordinary data."""
 TREE_ALWAYS_BELOW, TREE_COLUMNS, TREE_NEVER_ABOVE = 4, 64, 1024
 TREE_FROM_POINTS = 4000
 LOW_DIMENSION = 8.0
@@ -31,6 +29,14 @@ LOW_DIMENSION = 8.0
 AT_ONCE = 0.1
 """A tree that takes such a share of the products of all pairs is asked without a look at what boxes would take."""
 TASK_ROWS = 2048
+
+
+def spare(n_dimensions: int) -> int:
+    """Candidates kept beyond k, so that the certificate holds for nearly every row of ordinary data.
+
+    Wide points, whose rounding is larger and whose rows cost more to search again, keep more.
+    """
+    return SPARE if n_dimensions < WIDE_COLUMNS else WIDE_SPARE
 
 
 def search(points: Points, frame: Frame, k: int, engine: Engine, executor: Executor | None, tick: Tick) -> Found:
@@ -49,7 +55,7 @@ def search(points: Points, frame: Frame, k: int, engine: Engine, executor: Execu
         if seconds < AT_ONCE * every:
             return search_tree(tree, points, frame, k, tick)
         limit = seconds if seconds < every else np.inf
-    n_kept = min(k + (SPARE if points.n_dimensions < WIDE_COLUMNS else WIDE_SPARE), points.n_points - 1)
+    n_kept = min(k + spare(points.n_dimensions), points.n_points - 1)
     candidates = collect_candidates(points, frame, n_kept, k, tick, limit)
     if candidates is None and engine == "auto" and seconds < float64_seconds(points.n_points, points.n_dimensions):
         if tree is None and points.n_dimensions <= TREE_COLUMNS:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from antidrome.dimension.certificate import refine
-from antidrome.dimension.engines import SPARE, TREE_COLUMNS
+from antidrome.dimension.engines import TREE_COLUMNS, spare
 from antidrome.dimension.points import Points
 from antidrome.dimension.preparation import Frame
 from antidrome.dimension.products import BAND_ROWS, MOST, RESIDENT_BYTES, TILE_ROWS, all_products, share_uncertain
@@ -51,11 +51,12 @@ def nearest_in_blocks(
     Nothing where single searches are faster, or where rounding would spoil most rows.
     """
     n = points.n_points
-    squares = _squares(points, frame, order, min(k + SPARE, n - 1), k) if counts else None
+    n_kept = k + spare(points.n_dimensions)
+    squares = _squares(points, frame, order, min(n_kept, n - 1), k) if counts else None
     if squares is None:
         return {}
     first = np.cumsum([0, *(n // b * b for b in counts)])
-    candidates = Candidates(int(first[-1]), min(k + SPARE, n // max(counts) - 1), np.float32)
+    candidates = Candidates(int(first[-1]), min(n_kept, n // max(counts) - 1), np.float32)
 
     def band(start: int) -> None:
         rows = np.arange(start, min(start + BAND_ROWS, n))

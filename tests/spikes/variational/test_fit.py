@@ -116,6 +116,12 @@ def test_dreamt_bursts_keep_the_rate_and_add_neighbours(rng):
         dataclasses.replace(SMALL, burst=1.0)
 
 
+@pytest.mark.parametrize("name", ["objective", "prior", "exposure"])
+def test_words_that_mean_nothing_are_refused(name):
+    with pytest.raises(InputError, match=f"{name} is 'nonsense'"):
+        dataclasses.replace(SMALL, **{name: "nonsense"})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "objective"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from antidrome.errors import InputError
 from antidrome.spikes.generative.likelihood import Exposure
+
+Objective = Literal["vimco", "local", "relaxed"]
+Prior = Literal["rate", "count"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +114,7 @@ class FitConfig:
     wake_steps: int = 500
     sleep_in_wake: float = 1.0
     wake_posterior: float = 0.0
-    objective: Literal["vimco", "local", "relaxed"] = "vimco"
+    objective: Objective = "vimco"
     samples: int = 16
     batch: int = 20
     window_frames: int = 300
@@ -121,7 +124,7 @@ class FitConfig:
     generative_learning_rate: float = 1e-2
     clip: float = 1.0
     temperature: float = 0.5
-    prior: Literal["rate", "count"] = "rate"
+    prior: Prior = "rate"
     rate_sd: float = 1.0
     parameter_sd: float = 0.5
     noise_sd: float = 0.15
@@ -143,6 +146,9 @@ class FitConfig:
             )
         if self.samples < 2 or self.batch < 1:
             raise InputError(f"samples is {self.samples} and batch {self.batch}; expected at least 2 and 1.")
+        for name, known in (("objective", Objective), ("prior", Prior), ("exposure", Exposure)):
+            if getattr(self, name) not in get_args(known):
+                raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(get_args(known))}.")
         if not 0 <= self.burst < 1:
             raise InputError(f"burst is {self.burst}; expected a probability below 1.")
         if not 0 < self.held_out < 1:
