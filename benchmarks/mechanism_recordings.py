@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.harness import data_folder, finish, options, show
 
-SHARES = (0.2, 0.4, 0.4)
+ROUNDS = 5
 PREDICTIVE = 200
 
 
@@ -31,8 +31,7 @@ def run_cell(path: Path, budget: int, seed: int) -> dict[str, Any]:
     started = time.perf_counter()
     cell = recorded_cell(read_current_clamp(path))
     observed, model = cell.observation, cell.simulator
-    simulations = [round(share * budget) for share in SHARES]
-    estimator = SNPE(rounds=len(SHARES), simulations=simulations, diagnose=False, seed=seed)
+    estimator = SNPE(rounds=ROUNDS, simulations=budget // ROUNDS, diagnose=False, seed=seed)
     estimator.fit(model, cell.prior, observed, progress=False)
     samples = estimator.sample(PREDICTIVE, seed=seed).values
     minutes = (time.perf_counter() - started) / 60

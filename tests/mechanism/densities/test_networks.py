@@ -18,7 +18,7 @@ from antidrome.mechanism.densities.mixture_network import (
     prune,
 )
 from antidrome.mechanism.densities.network import FlowSettings, MixtureSettings, density_network
-from antidrome.mechanism.densities.spline_flow import BOUND, SplineFlow, rational_quadratic
+from antidrome.mechanism.densities.spline_flow import BOUND, WIDEST, SplineFlow, rational_quadratic
 
 KEY = jax.random.key(0)
 
@@ -137,6 +137,22 @@ def test_flow_has_the_density_of_its_samples(flow: SplineFlow) -> None:
     expected = jax.scipy.stats.norm.logpdf(noise).sum(1) - jnp.linalg.slogdet(slopes)[1]
     density = flow.log_prob(samples, jax.tree.map(lambda c: jnp.tile(c, (60, 1)), context))
     np.testing.assert_allclose(density, expected, atol=2e-2)
+
+
+def test_tails_of_the_flow_are_gaussian() -> None:
+    """Weights far larger than any training leaves, and still no point is thrown out by the dimensions before it."""
+    flow = SplineFlow(3, 3, layers=1, bins=5, hidden=8, n_context=6, draw=draw())
+    wild = jax.tree.map(lambda leaf: 30 * jax.random.normal(KEY, leaf.shape), flow.transforms)
+    flow = eqx.tree_at(lambda f: f.transforms, flow, wild)
+    rays = jnp.array([[1.0, 1.0, -1.0], [-1.0, 1.0, 1.0]])
+    context = flow.condition(jnp.ones((2, 3)))
+    for factor in (1.0, BOUND, 1e3):
+        farthest = np.abs(np.asarray(flow.sample(factor * rays, context))).max()
+        assert farthest <= 2 * BOUND + max(factor, BOUND) * np.exp(WIDEST) + 1e-3 * factor
+    # Along a ray the log density is a parabola as soon as every dimension has left the splines.
+    starts = 1e6 * jnp.arange(1.0, 4.0)
+    values = [np.asarray(flow.log_prob(start * rays, context), float) for start in starts]
+    np.testing.assert_allclose(values[2] - values[0], (9 - 1) / (4 - 1) * (values[1] - values[0]), rtol=1e-3)
 
 
 @pytest.mark.slow

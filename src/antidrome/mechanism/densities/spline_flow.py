@@ -4,7 +4,9 @@ Neural spline flow (Durkan, Bekasov, Murray & Papamakarios 2019) in its autoregr
 z_i = spline_i((u_i − shift_i)·e^(−scale_i)), all parameters of dimension i being functions of u_1…u_{i−1} and of the
 features through one masked network (Germain et al. 2015). The step before them is a linear regression of u on the
 features with full covariance; it can be started where least squares put it (`linear_start`), and the splines bend
-what is left. Beyond ±BOUND they are the identity, so the tails are Gaussian.
+what is left. Beyond ±BOUND the splines are the identity, and the networks see their inputs clipped there and may
+shift and widen by so much only: the tails are Gaussian, and no point, however far out, is thrown further by the
+dimensions before it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from antidrome.mechanism.densities.linear_step import LinearStep
 BOUND = 5.0
 SMALLEST_BIN = 1e-3
 SMALLEST_SLOPE = 1e-3
-LOG_SCALE_LIMIT = 7.0
+NARROWEST = -7.0  # of a dimension given those before it, log of standard deviations of the linear step's residuals
+WIDEST = 2.0
 
 
 def rational_quadratic(
@@ -88,6 +91,12 @@ def _knots(raw: Float[Array, "n D bins"]) -> tuple[Float[Array, "n D bins"], Flo
     return 2 * BOUND * (share @ upper) - BOUND, 2 * BOUND * share
 
 
+def _bounded(raw: Float[Array, "n D"], lowest: float, highest: float) -> Float[Array, "n D"]:
+    """The identity near zero, saturating at the two limits (lowest < 0 < highest)."""
+    limit = jnp.where(raw > 0, highest, -lowest)
+    return limit * jnp.tanh(raw / limit)
+
+
 class FlowContext(NamedTuple):
     """What the density of each row depends on: hidden units, and the mean of the linear step."""
 
@@ -132,11 +141,13 @@ class AutoregressiveLayer(eqx.Module):
 
     def _parameters(self, u: Array, context: Array) -> tuple[Array, Array, Array]:
         into, within, out = self._masks()
+        u = jnp.clip(u, -BOUND, BOUND)
         h = jax.nn.gelu(u @ (self.first.weight * into) + self.first.bias + self.context(context))
         h = h + jax.nn.gelu(h @ (self.second.weight * within) + self.second.bias + self.context_again(context))
         raw = (h @ (self.last.weight * out) + self.last.bias).reshape(u.shape[0], self.n_dimensions, -1)
-        log_scale = LOG_SCALE_LIMIT * jnp.tanh(raw[..., 1] / LOG_SCALE_LIMIT)
-        return raw[..., 0], log_scale, raw[..., 2:]
+        shift = _bounded(raw[..., 0], -2 * BOUND, 2 * BOUND)
+        log_scale = _bounded(raw[..., 1], NARROWEST, WIDEST)
+        return shift, log_scale, raw[..., 2:]
 
     def _masks(self) -> tuple[Array, Array, Array]:
         """Unit h sees the dimensions before its degree; output i sees the units of degree ≤ i."""
