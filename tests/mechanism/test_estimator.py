@@ -193,6 +193,7 @@ def test_it_is_an_estimator(fitted: SNPE) -> None:
         ({"simulations": (100, 100, 100), "rounds": 2}, "one for each round"),
         ({"missing": "drop"}, "'auto', 'informative' or 'unrecorded'"),
         ({"rounds": 0}, "not possible"),
+        ({"model_error": -0.1}, "share of the features' spread"),
     ],
 )
 def test_settings_that_do_not_go_are_named(settings: dict, message: str) -> None:

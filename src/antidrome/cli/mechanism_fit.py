@@ -53,6 +53,9 @@ class Fit:
     """Density estimator; by default the method's."""
     networks: int | None = None
     """Networks in the ensemble."""
+    model_error: float | None = None
+    """Error of simulated features that the model is not expected to get right, as a share of their spread over the
+    prior; by default 0, for a current-clamp recording 0.02."""
     sweep: str | None = None
     """Sweep of a current-clamp recording."""
     area_cm2: float | None = None
@@ -73,16 +76,17 @@ def run_fit(config: Fit) -> int:
 
     if config.samples < 1:
         raise InputError(f"samples is {config.samples}; expected at least 1.")
-    estimator = SNPE(
-        config.method,
-        rounds=config.rounds,
-        simulations=config.simulations,
-        density=config.density,
-        networks=config.networks,
-        predictive=config.predictive,
-        seed=config.seed,
-    )
     with _opened(config) as (model, observation, cell):
+        estimator = SNPE(
+            config.method,
+            rounds=config.rounds,
+            simulations=config.simulations,
+            density=config.density,
+            networks=config.networks,
+            model_error=_model_error(config, cell),
+            predictive=config.predictive,
+            seed=config.seed,
+        )
         for note in cell.notes if cell else ():
             _say(f"note: {note}")
         estimator.fit(
@@ -96,6 +100,12 @@ def run_fit(config: Fit) -> int:
     _write_page(estimator, config, cell)
     _show(estimator, config.output)
     return 0
+
+
+def _model_error(config: Fit, cell: RecordedCell | None) -> float:
+    if config.model_error is not None:
+        return config.model_error
+    return 0.0 if cell is None else cell.model_error
 
 
 @contextlib.contextmanager

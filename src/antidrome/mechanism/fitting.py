@@ -22,6 +22,7 @@ from antidrome.mechanism.diagnostics.diagnose import Diagnosis, diagnose
 from antidrome.mechanism.diagnostics.predictive import predictive_check
 from antidrome.mechanism.features import constant_features, outside_simulations
 from antidrome.mechanism.judgement import keep_for_judgement
+from antidrome.mechanism.model_error import with_error
 from antidrome.mechanism.observations import MissingPolicy, as_observation
 from antidrome.mechanism.plans import Plan
 from antidrome.mechanism.posterior import Posterior
@@ -51,6 +52,8 @@ class FitSettings:
         Learned features of traces.
     missing
         What a gap in the observation means.
+    model_error
+        Of the simulated features, as a share of their spread.
     weight_samples
         Draws of Bayesian weights for predictions.
     diagnose
@@ -66,6 +69,7 @@ class FitSettings:
     simulations: tuple[int, ...]
     trace: TraceFeatures | None = None
     missing: MissingPolicy = "auto"
+    model_error: float = 0.0
     weight_samples: int = 0
     diagnose: bool = True
     predictive: int = 200
@@ -101,7 +105,14 @@ def fit_posterior(
             settings = _for_recorded(settings, recorded)
         observed = as_observation(observation, runner.feature_names)
         problem = Problem(
-            runner.features, prior, observed, settings.simulations, settings.trace, settings.missing, recorded
+            runner.features,
+            prior,
+            observed,
+            settings.simulations,
+            settings.trace,
+            settings.missing,
+            recorded,
+            settings.model_error,
         )
         keeper = _Keeper(problem, settings, checkpoint, on_round)
         with show_progress("Fitting", settings.plan.rounds, unit="rounds", enabled=progress) as bar:
@@ -179,8 +190,10 @@ def _diagnosis(
     if settings.predictive and problem.first is None:
         theta = posterior.sample(settings.predictive, seed=fold_in(settings.seed, "mechanism/predictive")).values
         features, valid = problem.run(theta, settings.plan.rounds)
-        predictive = predictive_check(problem.observation, features, valid, posterior.feature_names)
         predicted = features[valid]
+        if result.error is not None:
+            features = with_error(features, result.error, fold_in(settings.seed, "mechanism/predictive"))
+        predictive = predictive_check(problem.observation, features, valid, posterior.feature_names)
     simulations = result.simulations
     diagnosis = diagnose(
         posterior,
@@ -231,6 +244,11 @@ def _notes(problem: Problem, result: Progress, names: tuple[str, ...]) -> list[s
     if result.unrecorded is not None:
         hidden = ", ".join(names[i] for i in np.flatnonzero(result.unrecorded))
         notes.append(f"Features that the observation lacks but no simulation does were hidden: {hidden}.")
+    if problem.model_error:
+        notes.append(
+            f"The model is taken to be off by {problem.model_error:.3g} of each feature's spread over the prior"
+            " (model_error): the posterior is no narrower than that allows."
+        )
     valid = simulations.features[simulations.valid]
     constant = np.flatnonzero(constant_features(valid))
     if constant.size and problem.trace is None:
@@ -257,6 +275,7 @@ def _identity(problem: Problem, settings: FitSettings) -> dict[str, Any]:
         "simulations": list(settings.simulations),
         "trace": None if settings.trace is None else to_dict(settings.trace),
         "missing": settings.missing,
+        "model_error": settings.model_error,
         "seed": settings.seed,
         "prior": problem.prior.to_dict(),
         "observation": hash_arrays({"observation": problem.observation}),

@@ -34,6 +34,8 @@ class Problem:
         What a gap in the observation means (`unrecorded_features`).
     first
         Proposal of the first round; the prior when not given.
+    model_error
+        Of the features, as a share of their spread over the first simulations (`error_spread`).
     """
 
     run: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
@@ -43,6 +45,7 @@ class Problem:
     trace: TraceFeatures | None = None
     missing: MissingPolicy = "auto"
     first: Proposal | None = None
+    model_error: float = 0.0
 
     @property
     def capacity(self) -> int:

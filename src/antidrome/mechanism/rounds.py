@@ -145,6 +145,8 @@ class Progress:
         Of each trained round: that of the first, or, where networks started afresh, over the simulations in use.
     unrecorded
         Features (k,) that were not measured and are hidden from the networks; decided likewise.
+    error
+        Standard deviation of the model error of each feature, (k,); decided likewise, None without one.
     reports
         Of the trained rounds.
     curves
@@ -157,6 +159,7 @@ class Progress:
     scaling: FeatureScaling | None = None
     scalings: list[FeatureScaling] = dataclasses.field(default_factory=list)
     unrecorded: np.ndarray | None = None
+    error: np.ndarray | None = None
     reports: list[RoundReport] = dataclasses.field(default_factory=list)
     curves: list[tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=list)
 

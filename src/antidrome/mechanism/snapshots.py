@@ -152,6 +152,8 @@ class FitCheckpoint:
             arrays |= scaling_arrays(scaling, f"round-{r}/scaling")
         if progress.unrecorded is not None:
             arrays["unrecorded"] = progress.unrecorded
+        if progress.error is not None:
+            arrays["error"] = progress.error
         for r, networks in enumerate(progress.networks):
             for m, network in enumerate(networks):
                 arrays |= network_arrays(network, f"round-{r}/network-{m}")
@@ -190,7 +192,7 @@ def _progress(arrays: Mapping[str, np.ndarray], extra: Mapping[str, Any], where:
     if any(name.startswith("scaling/") for name in arrays):
         progress.scaling = scaling_from_arrays(arrays)
     progress.scalings = [scaling_from_arrays(arrays, f"round-{r}/scaling") for r in range(len(extra["members"]))]
-    progress.unrecorded = arrays.get("unrecorded")
+    progress.unrecorded, progress.error = arrays.get("unrecorded"), arrays.get("error")
     for r, present in enumerate(extra["classifiers"]):
         found = _under(arrays, f"round-{r}/failures")
         progress.classifiers.append(FailureClassifier(found) if present else None)

@@ -28,6 +28,7 @@ from antidrome.mechanism.densities.network import (
 from antidrome.mechanism.densities.trained import TrainedDensity, log_weights_at
 from antidrome.mechanism.failures import train_failure_classifier
 from antidrome.mechanism.features import FeatureScaling
+from antidrome.mechanism.model_error import error_spread, with_error
 from antidrome.mechanism.observations import unrecorded_features
 from antidrome.mechanism.plans import Plan
 from antidrome.mechanism.priors import Prior
@@ -117,6 +118,10 @@ def _simulate(problem: Problem, progress: Progress, proposals: list[Proposal], s
     u = proposals[-1].sample(fold_in(seed, f"round-{r}/propose"), problem.simulations[r])
     features, valid = problem.run(problem.prior.from_unconstrained(u), r)
     features = _checked(features, valid, len(u), problem)
+    if problem.model_error > 0:
+        if progress.error is None:
+            progress = dataclasses.replace(progress, error=error_spread(features[valid], problem.model_error))
+        features = with_error(features, progress.error, fold_in(seed, f"round-{r}"))
     new = np.stack([proposal.log_ratio(u) for proposal in proposals], axis=1)
     old = proposals[-1].log_ratio(progress.simulations.u) if r else np.zeros(0)
     simulations = progress.simulations.extended(u, features, valid, old, new)

@@ -16,6 +16,7 @@ from antidrome.recordings.current_clamp import choose_sweep, stimulus_epoch
 
 AFTER_STIMULUS_MS = 5.0
 SHORTEST_BASELINE_MS = 1.0
+MODEL_ERROR = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,9 @@ class RecordedCell:
         The recorded voltage that they were taken from, (time,), times in ms.
     notes
         What was assumed.
+    model_error
+        For `SNPE(model_error=…)`: point neurons reproduce features of recorded cells to about so much of their spread
+        over the prior.
     """
 
     simulator: HodgkinHuxley
@@ -41,6 +45,7 @@ class RecordedCell:
     observation: np.ndarray
     voltage_mv: xr.DataArray
     notes: tuple[str, ...] = ()
+    model_error: float = MODEL_ERROR
 
 
 def recorded_cell(
