@@ -87,6 +87,8 @@ def test_fit_to_a_recording(tmp_path: pathlib.Path, capsys) -> None:
     assert main([*command, "--area-cm2", "1e-4", "--processes", "2"]) == 2
     assert "not for a current-clamp recording" in capsys.readouterr().err
     assert main([*command, "--area-cm2", "1e-4", "--samples", "100"]) == 0
+    notes = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["notes"]
+    assert any("off by 0.02 of each feature's spread" in note for note in notes), "a recording is no model's"
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert 'id="figure-traces"' in page
 
