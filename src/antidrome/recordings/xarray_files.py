@@ -1,5 +1,6 @@
 """Recordings in Zarr (versions 2 and 3; plain arrays, groups, or written by xarray) and NetCDF."""
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -81,13 +82,16 @@ def open_zarr(path: Path) -> zarr.Array | zarr.Group:
 
 def open_xarray_zarr(path: Path) -> xr.Dataset:
     """Open a guarded Zarr store that xarray wrote, lazily; consolidated metadata are used where they are there."""
-    consolidated = (path / ".zmetadata").is_file()
-    if (path / "zarr.json").is_file():
-        consolidated = b'"consolidated_metadata"' in (path / "zarr.json").read_bytes()
     try:
-        return xr.open_zarr(path, chunks=None, decode_timedelta=False, consolidated=consolidated)
+        return xr.open_zarr(path, chunks=None, decode_timedelta=False, consolidated=_is_consolidated(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileFormatError(f"{path} cannot be read as Zarr: {type(error).__name__}: {error}") from error
+
+
+def _is_consolidated(path: Path) -> bool:
+    if (path / "zarr.json").is_file():  # some versions of Zarr write null where there are none
+        return json.loads((path / "zarr.json").read_bytes()).get("consolidated_metadata") is not None
+    return (path / ".zmetadata").is_file()
 
 
 def arrays_of(group: zarr.Group) -> dict[str, zarr.Array]:
