@@ -2,7 +2,8 @@
 
 Current-clamp sweeps of mouse cortex (Allen Cell Types Database, as in Gonçalves et al. 2020), seven features (spike
 count, mean and standard deviation of the resting potential, and mean, standard deviation, skewness and kurtosis during
-the step), voltages corrected for a liquid-junction potential of -14 mV. Goals: posterior predictive traces with the
+the step), voltages corrected for a liquid-junction potential of -14 mV. The fit assumes the model error of a recorded
+cell; the traces that are compared are the model's own, without it. Goals: posterior predictive traces with the
 spike count within 2 of the measured one, rest within 1 mV, below 10 minutes a cell on two cores.
 
     python -m benchmarks.mechanism_recordings [--cells N] [--budget 100000] [--quick] [--json FILE] [--seed N]

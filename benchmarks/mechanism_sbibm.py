@@ -168,7 +168,10 @@ def summary(rows: list[dict[str, Any]], budget: int) -> dict[str, Any]:
         table,
     )
     main_tasks = {m: [value for task, value in ours[m].items() if task in TASKS] for m in methods}
-    headline = ", ".join(f"{m} {np.mean(v):.3f} ({len(v)} tasks)" for m, v in main_tasks.items() if v)
+    seen = {m: len({row["observation"] for row in rows if row["method"] == m}) for m in methods}
+    headline = ", ".join(
+        f"{m} {np.mean(v):.3f} ({len(v)} tasks, {seen[m]} observations)" for m, v in main_tasks.items() if v
+    )
     return {
         "headline": f"Mean C2ST at {budget} simulations: {headline}.",
         "default_mean_c2st": float(np.mean(main_tasks["default"])) if main_tasks.get("default") else None,
