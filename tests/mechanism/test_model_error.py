@@ -36,7 +36,7 @@ class Exact:
         return judge(np.array(theta))
 
 
-def test_posterior_is_as_wide_as_the_error_allows() -> None:
+def test_posterior_is_as_wide_as_the_error_allows(tmp_path) -> None:
     model = SNPE(model_error=0.3, **SETTINGS).fit(Exact(), PRIOR, [0.5, -5.0], progress=False)
     samples = model.sample(4000).values / [1, 10]
     # A unit prior times a likelihood of standard deviation 0.3.
@@ -44,6 +44,8 @@ def test_posterior_is_as_wide_as_the_error_allows() -> None:
     np.testing.assert_allclose(samples.std(axis=0), 0.3 / np.sqrt(1.09), rtol=0.2)
     assert any("model_error" in note for note in model.notes_)
     assert model.diagnosis_.trustworthy
+    model.save(tmp_path / "posterior.safetensors")
+    assert SNPE.load(tmp_path / "posterior.safetensors").model_error == 0.3
 
 
 def test_an_interrupted_fit_adds_the_same_error(tmp_path) -> None:

@@ -247,6 +247,8 @@ class SNPE(Estimator):
             density=posterior.architecture.density,
             networks=len(posterior.trained.networks),
             trace=posterior.architecture.trace,
+            missing=posterior.missing,
+            model_error=posterior.model_error,
             weight_samples=posterior.weight_samples,
             seed=posterior.seed,
         )

@@ -224,6 +224,8 @@ def _posterior(
         settings.method,
         settings.seed,
         settings.weight_samples,
+        settings.missing,
+        settings.model_error,
         tuple(result.reports[: r + 1]),
         tuple(_notes(problem, result, runner.feature_names)) if last else (),
     )

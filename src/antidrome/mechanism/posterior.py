@@ -53,6 +53,8 @@ class Posterior:
         Of the fit.
     weight_samples
         Draws of Bayesian weights that predictions are averaged over; 0: mean weights.
+    missing, model_error
+        What a gap in the observation meant, and the error that the model was taken to have (see `SNPE`).
     reports
         Figures of the rounds.
     notes
@@ -69,6 +71,8 @@ class Posterior:
     method: str = "default"
     seed: int = 0
     weight_samples: int = 0
+    missing: str = "auto"
+    model_error: float = 0.0
     reports: tuple[RoundReport, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -162,6 +166,8 @@ class Posterior:
                 "method": self.method,
                 "networks": len(self.trained.networks),
                 "weight_samples": self.weight_samples,
+                "missing": self.missing,
+                "model_error": self.model_error,
                 "feature_names": list(self.feature_names),
                 "feature_units": list(self.feature_units),
             },
@@ -198,6 +204,8 @@ class Posterior:
                 header.config["method"],
                 header.seed or 0,
                 header.config["weight_samples"],
+                header.config.get("missing", "auto"),  # files of the first days do not say
+                header.config.get("model_error", 0.0),
                 tuple(RoundReport(**report) for report in header.extra["reports"]),
                 tuple(header.extra["notes"]),
             )
