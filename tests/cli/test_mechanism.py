@@ -99,6 +99,7 @@ def test_fit_to_a_recording(tmp_path: pathlib.Path, capsys) -> None:
         (["fit", "none.py", "--observation", "observed.json", "-o", "out"], "no such file"),
         (["fit", "model.py", "--observation", "none.json", "-o", "out"], "no such file"),
         (["diagnose", "nowhere"], "posterior.safetensors"),
+        (["fit", "model.py", "--observation", "observed.json", "-o", "out", "--processes", "-1"], "--processes is -1"),
         (["fit", "model.py", "--observation", "observed.json", "-o", "out", "--sweep", "1"], "only for current-clamp"),
     ],
 )

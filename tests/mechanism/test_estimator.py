@@ -1,5 +1,6 @@
 """`SNPE` from simulator to posterior: all methods, files, interruption, external simulations, what cannot be done."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.base import clone
 from antidrome.errors import InputError, ModelFileError, ResumeError
 from antidrome.mechanism import SNPE, Normal, Posterior, Prior, Uniform
 from antidrome.mechanism.densities.network import FlowSettings, MixtureSettings
-from antidrome.mechanism.simulate import external_simulations
+from antidrome.mechanism.simulate import external_simulations, read_simulations
 from antidrome.mechanism.simulate.batch import judge
 from antidrome.mechanism.training import TrainingSettings
 
@@ -193,12 +194,19 @@ def test_it_is_an_estimator(fitted: SNPE) -> None:
         ({"simulations": (100, 100, 100), "rounds": 2}, "one for each round"),
         ({"missing": "drop"}, "'auto', 'informative' or 'unrecorded'"),
         ({"rounds": 0}, "not possible"),
+        ({"rounds": 2.5}, "rounds is 2.5; expected a whole number"),
+        ({"kernel": "gaussian"}, "expected KernelSettings"),
+        ({"training": "fast"}, "expected TrainingSettings"),
+        ({"trace": "gru"}, "expected TraceFeatures"),
+        ({"density": MixtureSettings}, "density is .*expected 'flow'"),
+        ({"model_error": None}, "share of the features' spread"),
+        ({"weight_samples": -3}, "weight_samples is -3; expected 0 or more"),
         ({"model_error": -0.1}, "share of the features' spread"),
     ],
 )
 def test_settings_that_do_not_go_are_named(settings: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        SNPE(**settings).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
+        SNPE().set_params(**settings).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
 
 
 def test_unfit_input_is_named(fitted: SNPE) -> None:
@@ -230,3 +238,93 @@ def test_arviz_gets_every_group(fitted: SNPE) -> None:
     assert {"posterior", "prior", "prior_predictive", "observed_data", "sample_stats"} <= groups
     assert data["posterior"]["a"].shape == (1, 40)
     np.testing.assert_allclose(data["posterior"]["a"].values[0], fitted.sample(40)[:, 0])
+
+
+def test_recorded_simulations_are_matched_by_the_names_of_their_parameters() -> None:
+    prior = Prior({"a": Normal(0, 1), "b": Normal(0, 1)})
+    theta = prior.sample(0, 500)
+    x = theta + 0.1 * np.random.default_rng(1).standard_normal(theta.shape)
+    turned = external_simulations(theta[:, ::-1], x, parameter_names=("b", "a"))
+    model = SNPE("npe", **QUICK).fit(turned, prior, [1.0, -1.0], progress=False)
+    np.testing.assert_allclose(model.sample(500).values.mean(axis=0), [1.0, -1.0], atol=0.25)
+    strange = external_simulations(theta, x, parameter_names=("b", "c"))
+    with pytest.raises(InputError, match="not 'a' of the prior"):
+        SNPE("npe", **QUICK).fit(strange, prior, [1.0, -1.0], progress=False)
+
+
+def test_the_simulations_of_a_fit_serve_another_with_the_weights_of_their_proposals(tmp_path) -> None:
+    prior = Prior({"a": Normal(0, 1)})
+
+    def simulator(a, rng):
+        return a + rng.standard_normal()
+
+    sequential = SNPE("snpe-c", rounds=3, simulations=300, **QUICK)
+    sequential.fit(simulator, prior, [1.0], checkpoint=tmp_path, progress=False)
+    kept = read_simulations(tmp_path / "simulations")
+    later = kept.rows(np.flatnonzero(kept.round > 0))
+    assert np.isfinite(later.log_density).all()
+    assert later.theta.mean() > 0.3  # drawn from proposals, not from the prior
+    again = SNPE("npe", **QUICK).fit(kept, prior, [1.0], progress=False)
+    assert again.rounds_["effective"].item() < 0.95 * len(kept)
+    samples = again.sample(4000).values
+    np.testing.assert_allclose([samples.mean(), samples.std()], [0.5, np.sqrt(0.5)], atol=0.12)
+    unknown = external_simulations(kept.theta, kept.features, parameter_names=("a",))
+    with pytest.raises(InputError, match="density of what they were drawn from was not kept"):
+        SNPE("npe", **QUICK).fit(dataclasses.replace(unknown, round=kept.round), prior, [1.0], progress=False)
+
+
+def test_another_simulator_does_not_go_on_with_a_fit(tmp_path) -> None:
+    prior, settings = {"a": Uniform(-1, 1)}, QUICK | {"diagnose": False}
+
+    def simulator(a):
+        return a
+
+    first = simulator
+
+    def simulator(a):
+        return -a
+
+    SNPE("npe", simulations=50, **settings).fit(first, prior, [0.5], checkpoint=tmp_path, progress=False)
+    with pytest.raises(ResumeError):
+        SNPE("npe", simulations=50, **settings).fit(simulator, prior, [0.5], checkpoint=tmp_path, progress=False)
+
+
+def test_gaps_that_no_simulation_had_are_refused() -> None:
+    class Plain:
+        feature_names, feature_units = ("x", "y"), ("", "")
+
+        def run(self, theta, seed):
+            return judge(theta + 0.1 * np.random.default_rng(seed).standard_normal(theta.shape))
+
+    prior = {"a": Uniform(-1, 1), "b": Uniform(-1, 1)}
+    model = SNPE("npe", simulations=100, **QUICK).fit(Plain(), prior, [0.3, 0.2], progress=False)
+    assert model.posterior_.sample(5, observation={"y": 0.1, "x": 0.3}).shape == (5, 2)
+    for observation, message in (
+        ([np.nan, 0.1], "Feature 'x' is missing, as it never was in training"),
+        ([np.nan, np.nan], "Every feature of the observation is missing"),
+        ([np.inf, 0.1], "is infinite"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.posterior_.sample(5, observation=observation)
+
+
+def test_the_highest_density_is_not_beyond_the_samples() -> None:
+    """A parameter that the features say nothing about: at its bounds a learned density may rise without end."""
+
+    class OfB:
+        feature_names, feature_units = ("x",), ("",)
+
+        def run(self, theta, seed):
+            return judge(theta[:, 1:] + 0.1 * np.random.default_rng(seed).standard_normal((len(theta), 1)))
+
+    prior = {"a": Uniform(-1, 1), "b": Uniform(-1, 1)}
+    model = SNPE("npe", simulations=500, density="mixture", diagnose=False).fit(OfB(), prior, [0.3], progress=False)
+    highest = model.map().values
+    assert abs(highest[0]) < 0.995
+    assert highest[1] == pytest.approx(0.3, abs=0.15)
+
+
+def test_every_round_is_told_where_progress_is_shown(capsys) -> None:
+    SNPE(rounds=2, simulations=50, **QUICK | {"diagnose": False}).fit(Gaussian(), PRIOR, OBSERVATION)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "largest weight" in line]
+    assert len(lines) == 2

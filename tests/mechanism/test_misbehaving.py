@@ -68,6 +68,22 @@ def test_what_is_no_simulator_is_one_sentence(function, message: str) -> None:
         SNPE("npe", simulations=20, **SMALL).fit(simulator, {"a": Uniform(0, 1)}, [0.0, 1.0], progress=False)
 
 
+def test_an_object_that_is_half_a_simulator_is_one_sentence() -> None:
+    class Nameless:
+        def run(self, theta, seed):
+            return judge(theta)
+
+    class Bare:
+        feature_names, feature_units = ("x",), ("",)
+
+        def run(self, theta, seed):
+            return theta
+
+    for simulator, message in ((Nameless(), "without feature_names and feature_units"), (Bare(), "SimulationBatch")):
+        with pytest.raises(InputError, match=message):
+            SNPE("npe", simulations=20, **SMALL).fit(simulator, {"a": Uniform(0, 1)}, [0.0], progress=False)
+
+
 def test_an_output_that_changes_its_length_is_a_failure() -> None:
     def simulator(a):
         return np.ones(2 if a < 0.5 else 3) * a
@@ -84,6 +100,7 @@ def test_an_output_that_changes_its_length_is_a_failure() -> None:
         (lambda: {"a": Uniform(1, 0)}, "the lower below the upper"),
         (lambda: {"a": (1, 0)}, "The prior of 'a'.*the lower below the upper"),
         (lambda: {"a": ("x", 1)}, "The prior of 'a'"),
+        (lambda: {1: Uniform(0, 1)}, "names need to be non-empty text"),
         (dict, "parameter"),
         (lambda: {"a": Uniform(0, float("nan"))}, "finite"),
     ],

@@ -55,6 +55,8 @@ def test_densities_need_an_area() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"current_unit": "nA"}, r"current reaches 1.5e\+05 pA if it is in nA"),
+        ({"sampling_rate_hz": 20.0}, "sampling_rate_hz is 20; spikes are recorded with thousands"),
         ({"voltage_unit": "V"}, r"voltage reaches 7.1e\+04 mV if it is in V, which no cell does"),
         ({"current_unit": "µA"}, r"current reaches 1.5e\+08 pA if it is in µA.*say which with current_unit"),
         ({"current_unit": "mho"}, "'mho' is no unit of current known here"),
@@ -68,6 +70,13 @@ def test_what_cannot_be_is_refused(changes: dict, message: str) -> None:
     arguments = {"voltage": VOLTAGE_MV, "current": CURRENT_PA, "sampling_rate_hz": 10_000} | changes
     with pytest.raises(InputError, match=message):
         current_clamp_from_array(**arguments)
+
+
+def test_a_time_step_that_is_none_is_refused(tmp_path: Path) -> None:
+    for step in (0.0, "fast"):
+        np.savez(tmp_path / "cell.npz", voltage_mV=VOLTAGE_MV, current_pA=CURRENT_PA, dt_ms=step)
+        with pytest.raises(FileFormatError, match=r"dt_ms is .*expected one positive number"):
+            read_current_clamp(tmp_path / "cell.npz")
 
 
 def test_a_current_that_never_changes_has_no_epoch() -> None:

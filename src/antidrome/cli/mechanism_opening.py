@@ -30,6 +30,8 @@ def opened_model(
     InputError
         There is no such model, or it is no Python function but one of these was given.
     """
+    if processes is not None and processes < 0:
+        raise InputError(f"--processes is {processes}; expected 0 (this process) or more.")
     from antidrome.core.executor import open_executor
     from antidrome.mechanism.loading import LoadedModel, load_model
     from antidrome.mechanism.simulate.adapt import as_simulator

@@ -263,10 +263,18 @@ def _pin(value: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def _require_ordered(low: float, high: float, name: str) -> None:
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    if not (_is_finite(low) and _is_finite(high) and low < high):
         raise InputError(f"{name}({low}, {high}): the bounds need to be finite, the lower below the upper.")
 
 
 def _require_spread(mean: float, sd: float, name: str) -> None:
-    if not (math.isfinite(mean) and math.isfinite(sd) and sd > 0):
+    if not (_is_finite(mean) and _is_finite(sd) and sd > 0):
         raise InputError(f"{name}({mean}, {sd}): the mean needs to be finite, the standard deviation positive.")
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is one finite number."""
+    try:
+        return math.isfinite(value)
+    except TypeError:
+        return False

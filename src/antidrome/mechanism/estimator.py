@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,19 @@ from antidrome.mechanism.rounds import RoundReport
 from antidrome.mechanism.training import TrainingSettings
 from antidrome.mechanism.views import ParameterDensity
 from antidrome.mechanism.weights import KernelSettings
+
+_KINDS: tuple[tuple[str, Any, str], ...] = (
+    ("rounds", numbers.Integral, "a whole number"),
+    ("networks", numbers.Integral, "a whole number"),
+    ("weight_samples", numbers.Integral, "a whole number"),
+    ("predictive", numbers.Integral, "a whole number"),
+    ("defensive", numbers.Real, "a share, 0 to 1"),
+    ("density", (MixtureSettings, FlowSettings, str), "'flow', 'mixture', or their settings"),
+    ("kernel", KernelSettings, "KernelSettings(…)"),
+    ("training", TrainingSettings, "TrainingSettings(…)"),
+    ("trace", TraceFeatures, "TraceFeatures(…)"),
+)
+"""What settings that are not None have to be."""
 
 
 class SNPE(Estimator):
@@ -147,7 +162,8 @@ class SNPE(Estimator):
         progress
             Show a progress bar.
         on_round
-            Called with a line of figures (effective sample size, largest weight, …) after each round.
+            Called with a line of figures (effective sample size, largest weight, …) after each round; by default, where
+            progress is shown, it is written to standard error.
 
         Returns
         -------
@@ -185,7 +201,7 @@ class SNPE(Estimator):
             settings,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             progress=progress,
-            on_round=on_round,
+            on_round=on_round or (_write_line if progress else None),
         )
         self.posteriors_, self.posterior_ = result.posteriors, result.posteriors[-1]
         self.simulations_, self.predicted_ = result.progress.simulations, result.predicted
@@ -269,8 +285,15 @@ class SNPE(Estimator):
             density = named[density]
         if self.missing not in ("auto", "informative", "unrecorded"):
             raise InputError(f"missing is {self.missing!r}; expected 'auto', 'informative' or 'unrecorded'.")
-        if not 0 <= self.model_error < 1:
+        if not isinstance(self.model_error, numbers.Real) or not 0 <= self.model_error < 1:
             raise InputError(f"model_error is {self.model_error!r}; expected a share of the features' spread, 0 to 1.")
+        for name, kinds, expected in _KINDS:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kinds):
+                raise InputError(f"{name} is {value!r}; expected {expected}.")
+        for name in ("weight_samples", "predictive"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}; expected 0 or more.")
         return plan_for(
             self.method,
             rounds=self.rounds,
@@ -290,6 +313,10 @@ class SNPE(Estimator):
                 " round, each at least 10."
             )
         return tuple(int(n) for n in np.broadcast_to(given, rounds))
+
+
+def _write_line(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _table(reports: Sequence[RoundReport]) -> xr.Dataset:

@@ -114,7 +114,7 @@ def fit_posterior(
             recorded,
             settings.model_error,
         )
-        keeper = _Keeper(problem, settings, checkpoint, on_round)
+        keeper = _Keeper(problem, settings, checkpoint, on_round, simulator=runner.identity)
         with show_progress("Fitting", settings.plan.rounds, unit="rounds", enabled=progress) as bar:
             keeper.bar = bar
             result = run_rounds(
@@ -136,14 +136,20 @@ class _Keeper:
     """What happens between steps: checkpoint, progress bar, and a line of figures after each round."""
 
     def __init__(
-        self, problem: Problem, settings: FitSettings, folder: Path | None, on_round: Callable[[str], None] | None
+        self,
+        problem: Problem,
+        settings: FitSettings,
+        folder: Path | None,
+        on_round: Callable[[str], None] | None,
+        *,
+        simulator: str,
     ) -> None:
         self.problem, self.settings, self.on_round = problem, settings, on_round
         self.bar: ProgressBar | None = None
         self.store: FitCheckpoint | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            self.store = FitCheckpoint(folder / "fit.safetensors", _identity(problem, settings))
+            self.store = FitCheckpoint(folder / "fit.safetensors", _identity(problem, settings, simulator))
 
     def restore(self) -> Progress | None:
         """Where an earlier run was."""
@@ -189,7 +195,7 @@ def _diagnosis(
     predictive = predicted = None
     if settings.predictive and problem.first is None:
         theta = posterior.sample(settings.predictive, seed=fold_in(settings.seed, "mechanism/predictive")).values
-        features, valid = problem.run(theta, settings.plan.rounds)
+        features, valid = problem.run(theta, settings.plan.rounds, posterior.log_prob(theta))
         predicted = features[valid]
         if result.error is not None:
             features = with_error(features, result.error, fold_in(settings.seed, "mechanism/predictive"))
@@ -211,7 +217,7 @@ def _posterior(
     problem: Problem, result: Progress, settings: FitSettings, runner: Runner | Recorded, r: int
 ) -> Posterior:
     """The posterior after round `r`; what is to be noted is noted with the last."""
-    last = r == settings.plan.rounds - 1
+    last, simulations = r == settings.plan.rounds - 1, result.simulations
     architecture = _architecture(problem, result, settings.plan.density)
     return Posterior(
         TrainedDensity(result.networks[r], result.scalings[r]),
@@ -221,6 +227,7 @@ def _posterior(
         runner.feature_names,
         runner.feature_units,
         result.unrecorded,
+        np.isnan(result.visible(simulations.features)[simulations.valid]).any(axis=0),
         settings.method,
         settings.seed,
         settings.weight_samples,
@@ -268,10 +275,11 @@ def _notes(problem: Problem, result: Progress, names: tuple[str, ...]) -> list[s
     return notes
 
 
-def _identity(problem: Problem, settings: FitSettings) -> dict[str, Any]:
+def _identity(problem: Problem, settings: FitSettings, simulator: str) -> dict[str, Any]:
     """What must be the same for a checkpoint to be continued."""
     plan = {f.name: getattr(settings.plan, f.name) for f in dataclasses.fields(settings.plan)}
     return {
+        "simulator": simulator,
         "method": settings.method,
         **{k: to_dict(v) if dataclasses.is_dataclass(v) else v for k, v in plan.items()},
         "simulations": list(settings.simulations),

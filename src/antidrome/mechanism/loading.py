@@ -140,7 +140,11 @@ def _from_npy(path: Path) -> np.ndarray:
 
 
 def _from_npz(path: Path) -> dict[str, np.ndarray]:
-    return {name: np.asarray(value, float) for name, value in load_npz(path, max_bytes=MAX_BYTES).items()}
+    arrays = load_npz(path, max_bytes=MAX_BYTES)
+    for name, value in arrays.items():
+        if value.dtype.kind not in "biuf":
+            raise FileFormatError(f"{path}: the array {name!r} holds {value.dtype}; expected numbers.")
+    return {name: np.asarray(value, float) for name, value in arrays.items()}
 
 
 def _number(value: Any, path: Path, name: Any) -> float:

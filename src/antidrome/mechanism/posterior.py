@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,6 +15,7 @@ from antidrome.core.model_files import load_model, save_model
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError, ModelFileError
 from antidrome.mechanism.densities.trained import TrainedDensity
+from antidrome.mechanism.observations import as_observation
 from antidrome.mechanism.plans import CITATIONS
 from antidrome.mechanism.priors import Prior
 from antidrome.mechanism.rounds import RoundReport
@@ -47,6 +49,8 @@ class Posterior:
         Of the features.
     unrecorded
         Features (k,) hidden from the network, because they were never measured.
+    gaps
+        Features (k,) that some simulation lacked, so that the network knows what to make of it; None if not known.
     method
         How it was fitted.
     seed
@@ -68,6 +72,7 @@ class Posterior:
     feature_names: tuple[str, ...]
     feature_units: tuple[str, ...] = ()
     unrecorded: np.ndarray | None = None
+    gaps: np.ndarray | None = None
     method: str = "default"
     seed: int = 0
     weight_samples: int = 0
@@ -86,29 +91,27 @@ class Posterior:
         """Whether other observations can be asked for: all simulations came from the prior."""
         return len(self.reports) <= 1
 
-    def density(self, observation: ArrayLike | None = None) -> ParameterDensity:
-        """The density at the observation, or, for a single-round fit, at another one (k,).
+    def density(self, observation: Any = None) -> ParameterDensity:
+        """The density at the observation, or, for a single-round fit, at another one (as in `SNPE.fit`).
 
         Raises
         ------
         InputError
-            Another observation for a fit of several rounds, which is only good near its own; a wrong shape.
+            Another observation for a fit of several rounds, which is only good near its own; one with other features,
+            or with a gap that no simulation had.
         """
-        if observation is None:
-            observed = self.observation
-        else:
-            observed = self._other(np.asarray(observation, float))
+        observed = self.observation if observation is None else self._other(observation)
         if self.unrecorded is not None:
             observed = np.where(self.unrecorded, np.nan, observed)
         fixed = self.trained.at(observed, weight_samples=self.weight_samples, seed=fold_in(self.seed, "predict"))
         return ParameterDensity(self.prior.coordinates, fixed)
 
-    def sample(self, n: int = 1000, *, seed: int = 0, observation: ArrayLike | None = None) -> xr.DataArray:
+    def sample(self, n: int = 1000, *, seed: int = 0, observation: Any = None) -> xr.DataArray:
         """Draw `n` parameter sets, DataArray (sample, parameter)."""
         samples = self.density(observation).sample(n, seed=seed)
         return samples.assign_attrs(method=self.method, citations=list(CITATIONS.get(self.method, ())))
 
-    def log_prob(self, theta: ArrayLike, *, observation: ArrayLike | None = None) -> np.ndarray:
+    def log_prob(self, theta: ArrayLike, *, observation: Any = None) -> np.ndarray:
         """Log density, (n,), in the parameters' own units; −∞ outside the prior's support."""
         return self.density(observation).log_prob(theta)
 
@@ -152,8 +155,8 @@ class Posterior:
     def save(self, path: str | Path) -> None:
         """Write one `.safetensors` file."""
         arrays = {"observation": self.observation, **scaling_arrays(self.trained.scaling)}
-        if self.unrecorded is not None:
-            arrays["unrecorded"] = self.unrecorded
+        optional = {"unrecorded": self.unrecorded, "gaps": self.gaps}
+        arrays |= {name: array for name, array in optional.items() if array is not None}
         for m, network in enumerate(self.trained.networks):
             arrays |= network_arrays(network, f"network-{m}")
         save_model(
@@ -201,6 +204,7 @@ class Posterior:
                 tuple(header.config["feature_names"]),
                 tuple(header.config["feature_units"]),
                 arrays.get("unrecorded"),
+                arrays.get("gaps"),
                 header.config["method"],
                 header.seed or 0,
                 header.config["weight_samples"],
@@ -214,12 +218,20 @@ class Posterior:
                 raise
             raise ModelFileError(f"{path}: the posterior in this file is not complete ({error}).") from error
 
-    def _other(self, observation: np.ndarray) -> np.ndarray:
+    def _other(self, observation: Any) -> np.ndarray:
         if not self.is_amortised:
             raise InputError(
                 f"This posterior was fitted in {len(self.reports)} rounds to one observation and is only good near it."
                 " Fit anew, or with method='npe' for a posterior that serves all observations."
             )
-        if observation.shape != self.observation.shape:
-            raise InputError(f"The observation has shape {observation.shape}; expected {self.observation.shape}.")
-        return observation
+        observed = as_observation(observation, self.feature_names)
+        known = np.zeros(len(observed), bool) if self.trained.scaling.level is None else self.gaps
+        if known is not None:
+            hidden = False if self.unrecorded is None else self.unrecorded
+            strange = np.isnan(observed) & ~known & ~hidden
+            if strange.any():
+                raise InputError(
+                    f"Feature {self.feature_names[int(np.argmax(strange))]!r} is missing, as it never was in training:"
+                    " the network does not know what to make of that. Fit with an observation that lacks it."
+                )
+        return observed

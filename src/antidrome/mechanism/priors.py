@@ -84,7 +84,7 @@ class Prior:
         distributions: list[Distribution] = []
         blocks: list[tuple[tuple[int, ...], np.ndarray]] = []
         for key, given in parameters.items():
-            group = (key,) if isinstance(key, str) else tuple(key)
+            group = tuple(key) if isinstance(key, tuple | list) else (key,)
             if isinstance(given, MultivariateNormal):
                 parsed: Any = np.asarray(given.mean, float), np.asarray(given.covariance, float)
             else:
@@ -275,7 +275,7 @@ def _checked_gaussian(
     return mean, (covariance + covariance.T) / 2
 
 
-def _check_names(names: list[str]) -> None:
+def _check_names(names: list[Any]) -> None:
     if not names:
         raise InputError("The prior has no parameter; give at least one name with its distribution.")
     if any(not isinstance(name, str) or not name for name in names):
@@ -298,6 +298,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
+    if np.ndim(value) == 0 and hasattr(value, "item"):  # a scalar of NumPy or JAX
+        value = value.item()
     return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from antidrome.core.hashing import hash_arrays
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError
 from antidrome.mechanism.priors import Prior
-from antidrome.mechanism.simulate.batch import Failure
+from antidrome.mechanism.simulate.batch import Failure, Simulator
+from antidrome.mechanism.simulate.identity import simulator_identity
+from antidrome.mechanism.simulate.outputs import default_parameter_names
 from antidrome.mechanism.simulate.run import run_simulations
 from antidrome.mechanism.simulate.store import Simulations
 
@@ -43,6 +46,11 @@ class Runner:
         self.failures: list[Failure] = []
 
     @property
+    def identity(self) -> str:
+        """Which simulator it is."""
+        return simulator_identity(self.simulator)
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Of the features."""
         return tuple(self.simulator.feature_names)
@@ -52,15 +60,22 @@ class Runner:
         """Of the features."""
         return tuple(self.simulator.feature_units)
 
-    def features(self, theta: np.ndarray, round_: int) -> tuple[np.ndarray, np.ndarray]:
-        """Features (n, k) and validity (n,) of parameter sets (n, d); what is in the store is not simulated again."""
+    def features(
+        self, theta: np.ndarray, round_: int, log_density: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Features (n, k) and validity (n,) of parameter sets (n, d); what is in the store is not simulated again.
+
+        `log_density` (n,), of what they were drawn from, is kept with them.
+        """
         done = run_simulations(
             self.simulator,
             theta,
             seed=fold_in(self.seed, "mechanism/simulate"),
             round_=round_,
+            log_density=log_density,
             store=self.store,
             parameter_names=self.prior.names,
+            identity=self.identity,
             progress=self.progress,
         )
         done = done.of_round(round_)
@@ -85,16 +100,17 @@ class Recorded:
     """
 
     def __init__(self, simulations: Simulations, prior: Prior) -> None:
-        if simulations.theta.shape[1] != prior.n_parameters:
-            raise InputError(
-                f"The simulations have {simulations.theta.shape[1]} parameters, the prior {prior.n_parameters}:"
-                f" {', '.join(prior.names)}."
-            )
+        theta = simulations.theta[:, _columns(simulations.parameter_names, prior)]
         self.simulations, self.failures = simulations, list(simulations.failures[:REMEMBERED_FAILURES])
-        self.u = prior.to_unconstrained(simulations.theta)
-        density = simulations.log_density
-        self.from_prior = bool(np.isnan(density).all())
-        self.ratio = np.zeros(len(self.u)) if self.from_prior else density - prior.log_prob(simulations.theta)
+        self.u = prior.to_unconstrained(theta)
+        density = _checked_density(simulations)
+        self.from_prior = density is None
+        self.ratio = np.zeros(len(self.u)) if density is None else density - prior.log_prob(theta)
+
+    @property
+    def identity(self) -> str:
+        """Which simulations they are."""
+        return hash_arrays({"u": self.u, "features": self.simulations.features})
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -106,7 +122,9 @@ class Recorded:
         """Of the features."""
         return self.simulations.feature_units
 
-    def features(self, theta: np.ndarray, round_: int) -> tuple[np.ndarray, np.ndarray]:
+    def features(
+        self, theta: np.ndarray, round_: int, log_density: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """What was recorded; nothing can be simulated."""
         if round_ > 0 or len(theta) != len(self.u):
             raise InputError("Recorded simulations serve one round: use method='npe', or give a simulator.")
@@ -121,6 +139,47 @@ class Recorded:
         return self.ratio
 
 
+def _columns(names: tuple[str, ...], prior: Prior) -> list[int]:
+    """Where each of the prior's parameters stands among those of simulations: by name, if these have names."""
+    if len(names) != prior.n_parameters:
+        raise InputError(
+            f"The simulations have {len(names)} parameters ({', '.join(names)}), the prior {prior.n_parameters}:"
+            f" {', '.join(prior.names)}."
+        )
+    if names == default_parameter_names(len(names)):
+        return list(range(len(names)))
+    absent = [name for name in prior.names if name not in names]
+    if absent:
+        raise InputError(
+            f"The simulations have the parameters {', '.join(names)}, but not {absent[0]!r} of the prior; give"
+            " parameter_names."
+        )
+    return [names.index(name) for name in prior.names]
+
+
+def _checked_density(simulations: Simulations) -> np.ndarray | None:
+    """Log density of what the simulations were drawn from, (n,); None if that was the prior.
+
+    Raises
+    ------
+    InputError
+        It is known of some only, or of none although they come from later rounds.
+    """
+    density, n = simulations.log_density, len(simulations.theta)
+    unknown = np.isnan(density) if density.shape == (n,) else np.ones(n, bool)
+    if density.shape != (n,) or (unknown.any() and not unknown.all()) or np.isinf(density).any():
+        raise InputError(
+            f"log_density has shape {density.shape} and {int(unknown.sum())} gaps for {n} simulations; expected a"
+            " finite number for each, or none at all if they were drawn from the prior."
+        )
+    if unknown.all() and simulations.round.any():
+        raise InputError(
+            "These simulations come from several rounds, but the density of what they were drawn from was not kept"
+            " with them. Use those of the first round (of_round(0)), or give log_density."
+        )
+    return None if unknown.all() else density
+
+
 @contextlib.contextmanager
 def running(
     simulator: Any, prior: Prior, *, seed: int = 0, store: Path | None = None, progress: bool = False
@@ -129,7 +188,27 @@ def running(
     if isinstance(simulator, Simulations):
         yield Recorded(simulator, prior)
         return
+    with opened_simulator(simulator, prior) as made:
+        yield Runner(made, prior, seed=seed, store=store, progress=progress)
+
+
+@contextlib.contextmanager
+def opened_simulator(simulator: Any, prior: Prior) -> Iterator[Simulator]:
+    """A simulator of anything that simulates, tried at draws from the prior; processes that were started for it end
+    with the block.
+
+    Raises
+    ------
+    InputError
+        It does not simulate, or fails at all draws.
+    """
     if callable(getattr(simulator, "run", None)):
+        lacking = [name for name in ("feature_names", "feature_units") if not hasattr(simulator, name)]
+        if lacking:
+            raise InputError(
+                f"The simulator is a {type(simulator).__name__} with a method run, but without {' and '.join(lacking)};"
+                " a simulator has run(theta, seed), feature_names and feature_units."
+            )
         made = simulator
     else:
         from antidrome.mechanism.simulate.adapt import as_simulator
@@ -139,7 +218,7 @@ def running(
     try:
         if prepare is not None:
             prepare(prior.sample(fold_in(0, "mechanism/prepare"), PREPARING))
-        yield Runner(made, prior, seed=seed, store=store, progress=progress)
+        yield made
     finally:
         close = getattr(made, "close", None)
         if close is not None and made is not simulator:

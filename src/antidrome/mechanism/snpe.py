@@ -116,13 +116,14 @@ def _simulate(problem: Problem, progress: Progress, proposals: list[Proposal], s
     """Draw from the last of the proposals, simulate, and note every proposal's density at every simulation."""
     r = len(proposals) - 1
     u = proposals[-1].sample(fold_in(seed, f"round-{r}/propose"), problem.simulations[r])
-    features, valid = problem.run(problem.prior.from_unconstrained(u), r)
+    new = np.stack([proposal.log_ratio(u) for proposal in proposals], axis=1)
+    theta = problem.prior.from_unconstrained(u)
+    features, valid = problem.run(theta, r, problem.prior.log_prob(theta) + new[:, r])
     features = _checked(features, valid, len(u), problem)
     if problem.model_error > 0:
         if progress.error is None:
             progress = dataclasses.replace(progress, error=error_spread(features[valid], problem.model_error))
         features = with_error(features, progress.error, fold_in(seed, f"round-{r}"))
-    new = np.stack([proposal.log_ratio(u) for proposal in proposals], axis=1)
     old = proposals[-1].log_ratio(progress.simulations.u) if r else np.zeros(0)
     simulations = progress.simulations.extended(u, features, valid, old, new)
     classifier = train_failure_classifier(

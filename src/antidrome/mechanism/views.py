@@ -20,6 +20,8 @@ from antidrome.mechanism.distributions import Normal
 DRAWS_FOR_MOMENTS = 50_000
 DRAWS_FOR_MIXTURE = 20_000
 MIXTURE_COMPONENTS = 16
+INNER = (0.01, 0.99)
+"""Quantiles between which the highest density is looked for."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,13 @@ class ParameterDensity:
         """The parameter set of highest density, in the parameters' own units.
 
         For a mixture whose parameters have normal priors the highest mode is found exactly; otherwise by ascent from
-        the best of many samples.
+        the best of many samples, between the first and the last hundredth of each parameter's posterior: at the very
+        bounds of a prior a learned density may rise without end.
         """
         if self._is_affine() and isinstance(self.density, GaussianMixture):
             u = self.density.mode()
         else:
-            u = self._climb(self._starts())
+            u = self._climb()
         return self.labelled(self.coordinates.from_unconstrained(u[None]))[0]
 
     def marginal(self, names: str | Sequence[str]) -> ParameterDensity:
@@ -150,25 +153,28 @@ class ParameterDensity:
             return self.density, self.approximate
         return fitted_mixture(self.density), True
 
-    def _starts(self) -> np.ndarray:
-        u = self.density.sample(fold_in(0, "mechanism/map"), 2000)
-        if isinstance(self.density, GaussianMixture):
-            u = np.concatenate([u, self.density.means])
-        return u[np.argsort(self._height(u))[-4:]]
-
     def _height(self, u: np.ndarray) -> np.ndarray:
         return self.density.log_prob(u) - self.coordinates.log_abs_det_jacobian(u)
 
-    def _climb(self, starts: np.ndarray) -> np.ndarray:
-        """The highest point that is reached from the starts, by a quasi-Newton ascent with numerical gradients."""
-        d = starts.shape[1]
+    def _climb(self) -> np.ndarray:
+        """The highest point that is reached from the best samples, by a quasi-Newton ascent with numerical gradients,
+        within the box of `INNER`."""
+        u = self.density.sample(fold_in(0, "mechanism/map"), 2000)
+        low, high = np.quantile(u, INNER, axis=0)
+        if isinstance(self.density, GaussianMixture):
+            u = np.concatenate([u, self.density.means])
+        u = np.clip(u, low, high)
+        starts, d = u[np.argsort(self._height(u))[-4:]], u.shape[1]
         step = 1e-3 * np.eye(d)
 
         def descent(u: np.ndarray) -> tuple[float, np.ndarray]:
             heights = self._height(np.concatenate([u[None], u + step, u - step]))
             return -heights[0], -(heights[1 : d + 1] - heights[d + 1 :]) / 2e-3
 
-        ends = [minimize(descent, u, jac=True, method="L-BFGS-B", bounds=[(-8, 8)] * d).x for u in starts]
+        ends = [
+            minimize(descent, u, jac=True, method="L-BFGS-B", bounds=list(zip(low, high, strict=True))).x
+            for u in starts
+        ]
         candidates = np.concatenate([starts, ends])
         return candidates[np.argmax(self._height(candidates))]
 

@@ -6,7 +6,7 @@ All weights are computed once a round, in logarithms: no proposal is evaluated a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from scipy.special import logsumexp
@@ -42,6 +42,8 @@ class KernelSettings:
     share: float = 0.7
 
     def __post_init__(self) -> None:
+        if self.shape not in get_args(KernelShape):
+            raise InputError(f"shape is {self.shape!r}; expected {', '.join(get_args(KernelShape))}.")
         if (self.bandwidth is not None and self.bandwidth <= 0) or not 0 < self.share <= 1:
             raise InputError(f"{self}: bandwidth needs to be positive, share in (0, 1].")
 

@@ -53,6 +53,18 @@ def test_rejection() -> None:
         rejection_abc(Gaussian(), PRIOR, OBSERVED, n_simulations=20, n_accepted=30, progress=False)
 
 
+def test_anything_that_simulates_will_do() -> None:
+    def simulator(a, rng):
+        return {"x": a + 0.1 * rng.standard_normal()}
+
+    result = rejection_abc(
+        simulator, {"a": Uniform(-1, 1)}, {"x": 0.5}, n_simulations=400, n_accepted=20, progress=False
+    )
+    assert abs(result.theta.mean() - 0.5) < 0.1
+    with pytest.raises(InputError, match="'y' that the simulator does not give"):
+        smc_abc(simulator, {"a": Uniform(-1, 1)}, {"y": 0.5}, progress=False)
+
+
 def test_sequential_monte_carlo_needs_fewer_simulations() -> None:
     simulator = Gaussian()
     result = smc_abc(simulator, PRIOR, OBSERVED, n_particles=600, max_simulations=30_000, progress=False)

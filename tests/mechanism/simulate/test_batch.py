@@ -80,6 +80,38 @@ def test_observation_by_name_or_position() -> None:
         as_observation([1, 2, 3], names)
 
 
+def test_names_win_over_positions() -> None:
+    pandas = pytest.importorskip("pandas")
+    assert as_observation(pandas.Series({"y": 2.0, "x": 1.0}), ("x", "y")).tolist() == [1.0, 2.0]
+    assert as_observation(pandas.Series([1.0, 2.0]), ("x", "y")).tolist() == [1.0, 2.0]
+    np.testing.assert_array_equal(as_observation({"x": 0.5}, ("x", "y")), [0.5, np.nan])
+    with pytest.raises(InputError, match="a feature 'x' that the simulator does not give"):
+        as_observation({"x": 0.5}, ("r",))
+    with pytest.raises(InputError, match="in the observation is no array"):
+        as_observation({"x": "many"}, ("x",))
+
+
+def test_masks_are_gaps() -> None:
+    masked = np.ma.masked_array([1.0, 2.0], [False, True])
+    np.testing.assert_array_equal(to_vector({"x": masked})[2], [1.0, np.nan])
+
+
+def test_tensors_are_arrays() -> None:
+    class Tensor:
+        """As much of a tensor as is asked for."""
+
+        def detach(self):
+            return self
+
+        def cpu(self):
+            return np.array([1.0, 2.0])
+
+        def values(self):
+            raise RuntimeError("this is a method of sparse tensors")
+
+    assert to_vector({"x": Tensor()})[2].tolist() == [1.0, 2.0]
+
+
 def test_the_protocol_is_structural() -> None:
     class Mine:
         feature_names = ("x",)

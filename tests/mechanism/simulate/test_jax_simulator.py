@@ -62,3 +62,34 @@ def test_what_jax_cannot_run_is_said() -> None:
         simulator.run(THETA, 0)
     with pytest.raises(InputError, match="3 feature names were given for 1 features"):
         JaxSimulator(lambda theta: theta.sum(), feature_names=("a", "b", "c")).run(THETA, 0)
+
+
+def test_what_a_simulation_raises_is_its_failure() -> None:
+    def small_only(theta):
+        def check(theta):
+            if theta[0] > 5:
+                raise ValueError(f"no solution for {theta[0]:.0f}")
+            return theta
+
+        return jax.pure_callback(check, jax.ShapeDtypeStruct((2,), np.float32), theta, vmap_method="sequential")
+
+    batch = JaxSimulator(small_only, batch=4).run(THETA, 0)
+    assert batch.valid.tolist() == [True] * 3 + [False] * 4
+    np.testing.assert_allclose(batch.features[:3], THETA[:3])
+    assert [failure.index for failure in batch.failures] == [3, 4, 5, 6]
+    assert batch.failures[0].kind == "exception"
+    assert batch.failures[0].message == "ValueError: no solution for 6"
+
+
+def test_keys_and_parameters_by_name() -> None:
+    def keyword(theta, *, key):
+        return theta + jax.random.normal(key, (2,))
+
+    def named(b, a, key):
+        return {"difference": a - b + 0 * jax.random.normal(key)}
+
+    assert len(np.unique(as_simulator(keyword).run(THETA, 0).features - THETA)) == 14
+    batch = as_simulator(named, parameter_names=("a", "b")).run(THETA, 0)
+    np.testing.assert_allclose(batch.features[:, 0], THETA[:, 0] - THETA[:, 1])
+    with pytest.raises(InputError, match="no setting 'timeout_s' for a JaxSimulator"):
+        as_simulator(keyword, timeout_s=3)

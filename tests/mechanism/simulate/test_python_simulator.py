@@ -1,6 +1,7 @@
 """Python functions as simulators: forms of functions here, failures in processes of their own."""
 
 import os
+import pathlib
 import random
 import time
 
@@ -53,11 +54,21 @@ def test_calls_by_name() -> None:
         (lambda theta: {"a": float(theta[0])}, False),
         (lambda theta: {"a": theta[:, 0]}, True),
         (lambda theta: np.sort(theta), True),
+        (lambda theta, rng: {"count": rng.poisson(20 * theta[..., 0])}, True),
+        (lambda theta: theta - theta.mean(), False),  # mixes rows
+        (lambda theta, rng: theta / theta.max() + rng.normal(size=theta.shape), False),
+        (lambda theta, rng: np.exp(theta) / np.exp(theta).sum() + rng.normal(size=theta.shape), False),
+        (lambda theta, rng: (theta if theta.max() < 0.9 else 0 * theta) + rng.normal(size=theta.shape), False),
+        (lambda theta, rng: theta / len(theta) + rng.normal(size=theta.shape), False),  # counts rows
+        (lambda theta, rng: np.eye(2) @ theta + rng.normal(size=2), False),
+        (lambda theta, rng: [rng.normal(theta[0]) for _ in range(11)], False),  # features for rows
     ],
 )
 def test_batches_are_found_out(function, batched: bool) -> None:
     simulator = here(function)
     batch = simulator.run(THETA, 0)
+    expected = here(function, batched=batched).run(THETA[:1], 0)
+    np.testing.assert_array_equal(batch.features[:1], expected.features)
     assert simulator._found.batched is batched
     assert batch.valid.all()
     assert batch.features.shape[0] == len(THETA)
@@ -80,9 +91,13 @@ def test_a_batch_that_fails_is_done_row_by_row() -> None:
 
 
 def test_features_that_change_their_form_are_failures() -> None:
-    batch = here(lambda theta: {"a": 1.0} if theta[0] < 0.5 else {"a": 1.0, "b": 2.0}).run(THETA, 0)
+    small = THETA[:, 0] < 0.5
+    batch = here(lambda theta: {"a": [1.0] * (1 + (theta[0] < 0.5))}, batched=False).run(THETA, 0)
     assert {f.kind for f in batch.failures} == {"shape"}
-    assert 0 < batch.n_failed < len(THETA)
+    assert np.array_equal(batch.valid, ~small)
+    batch = here(lambda theta: {"a": 1.0, "b": 2.0} if theta[0] > 0.5 else {"b": 3.0}, batched=False).run(THETA, 0)
+    assert batch.valid.all()
+    np.testing.assert_array_equal(batch.features, np.where(small[:, None], [np.nan, 3.0], [1.0, 2.0]))
 
 
 def test_a_simulator_that_always_fails_is_an_error_with_its_traceback() -> None:
@@ -166,3 +181,41 @@ def test_what_cannot_be_sent_is_said_and_can_be_made_there() -> None:
 
     with PythonSimulator(make, factory=True, n_processes=1, batched=False) as simulator:
         assert simulator.run(THETA, 0).valid.all()
+
+
+def test_a_simulation_that_is_stopped_takes_its_own_processes_along(tmp_path) -> None:
+    def starts_another(theta):
+        import subprocess
+
+        with open(tmp_path / "pid", "w") as stream:
+            child = subprocess.Popen(["sleep", "600"])
+            stream.write(str(child.pid))
+        child.wait()
+
+    with PythonSimulator(
+        starts_another, feature_names=("x",), n_processes=1, batched=False, timeout_s=1.0
+    ) as simulator:
+        batch = simulator.run(np.zeros((1, 1)), 0)
+    assert batch.failures[0].kind == "timeout"
+    child = int((tmp_path / "pid").read_text())
+    for _ in range(100):
+        state = pathlib.Path(f"/proc/{child}/stat")
+        if not state.exists() or state.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail("the process that the simulator started is still there")
+
+
+def test_a_batch_has_the_time_of_one_simulation_and_is_then_done_row_by_row() -> None:
+    def hangs(theta):
+        if (theta[:, 0] > 10).any():
+            time.sleep(60)
+        return theta
+
+    theta = np.array([[1.0], [11.0], [2.0]])
+    with PythonSimulator(hangs, feature_names=("x",), n_processes=1, batched=True, timeout_s=1.0) as simulator:
+        started = time.perf_counter()
+        batch = simulator.run(theta, 0)
+    assert batch.valid.tolist() == [True, False, True]
+    assert batch.failures[0].kind == "timeout"
+    assert time.perf_counter() - started < 30

@@ -41,6 +41,8 @@ class TraceFeatures:
     downsample: int = 1
 
     def __post_init__(self) -> None:
+        if self.kind not in ("gru", "convolution"):
+            raise InputError(f"kind is {self.kind!r}; expected 'gru' or 'convolution'.")
         if min(self.steps, self.channels, self.units, self.downsample) < 1 or self.downsample > self.steps:
             raise InputError(f"{self}: sizes need to be positive, and downsample at most steps.")
 

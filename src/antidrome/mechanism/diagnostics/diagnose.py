@@ -122,6 +122,8 @@ def diagnose(
     InputError
         Fewer than ten simulations have a weight.
     """
+    if min(pairs, draws) < 10:
+        raise InputError(f"{pairs} pairs and {draws} draws; expected at least 10 of each.")
     usable = np.flatnonzero(weights > 1e-6 * weights.max(initial=0.0))
     if len(usable) < 10:
         raise InputError(f"{len(usable)} simulations have a weight; diagnostics need at least 10.")

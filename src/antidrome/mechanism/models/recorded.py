@@ -16,6 +16,7 @@ from antidrome.recordings.current_clamp import choose_sweep, stimulus_epoch
 
 AFTER_STIMULUS_MS = 5.0
 SHORTEST_BASELINE_MS = 1.0
+LONGEST_STEP_MS = 0.1
 MODEL_ERROR = 0.02
 
 
@@ -96,6 +97,10 @@ def recorded_cell(
         raise InputError(
             "The recording does not say the membrane's area, which turns its current into a density: give area_cm2"
             " (capacitance / (1 µF/cm²) estimates it; 100 pF are 1e-4 cm²)."
+        )
+    if not 0 < dt_ms <= LONGEST_STEP_MS:
+        raise InputError(
+            f"dt_ms is {dt_ms}; expected a time step of the simulation, above 0 and at most {LONGEST_STEP_MS} ms."
         )
     notes = []
     junction = junction_potential_mv

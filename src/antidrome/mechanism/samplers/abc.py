@@ -7,14 +7,16 @@ the observation is left out, and one that a simulation lacks puts it infinitely 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
 
 from antidrome.core.seeds import fold_in, generator
 from antidrome.errors import InputError
-from antidrome.mechanism.priors import Prior
+from antidrome.mechanism.observations import as_observation
+from antidrome.mechanism.priors import Prior, as_prior
+from antidrome.mechanism.running import opened_simulator
 from antidrome.mechanism.simulate.batch import Simulator
 from antidrome.mechanism.simulate.run import run_simulations
 
@@ -52,9 +54,9 @@ class AbcResult(NamedTuple):
 
 
 def rejection_abc(
-    simulator: Simulator,
-    prior: Prior,
-    observation: np.ndarray,
+    simulator: Any,
+    prior: Any,
+    observation: Any,
     *,
     n_simulations: int = 10_000,
     n_accepted: int = 100,
@@ -65,8 +67,8 @@ def rejection_abc(
 
     Parameters
     ----------
-    observation
-        (k,) features.
+    simulator, prior, observation
+        As in `SNPE.fit`.
     n_simulations, n_accepted
         How many are simulated and how many of them are kept.
 
@@ -75,8 +77,11 @@ def rejection_abc(
     InputError
         If fewer simulations than asked for have the observed features.
     """
+    prior = as_prior(prior)
     theta = prior.sample(fold_in(seed, "mechanism/abc/prior"), n_simulations)
-    done = run_simulations(simulator, theta, seed=seed, parameter_names=prior.names, progress=progress)
+    with opened_simulator(simulator, prior) as made:
+        done = run_simulations(made, theta, seed=seed, parameter_names=prior.names, progress=progress)
+    observation = as_observation(observation, done.feature_names)
     distance = scaled_distances(done.features, observation)(done.features)
     n_finite = int(np.isfinite(distance).sum())
     if n_finite < n_accepted or n_accepted < 1:
@@ -90,9 +95,9 @@ def rejection_abc(
 
 
 def smc_abc(
-    simulator: Simulator,
-    prior: Prior,
-    observation: np.ndarray,
+    simulator: Any,
+    prior: Any,
+    observation: Any,
     *,
     n_particles: int = 1000,
     max_simulations: int = 100_000,
@@ -108,6 +113,8 @@ def smc_abc(
 
     Parameters
     ----------
+    simulator, prior, observation
+        As in `SNPE.fit`.
     n_particles
         Size of the population.
     max_simulations
@@ -119,7 +126,23 @@ def smc_abc(
     """
     if not 0 < decay < 1:
         raise InputError(f"decay is {decay}; expected a share between 0 and 1.")
-    counter = _Counted(simulator, prior, seed, progress)
+    prior = as_prior(prior)
+    with opened_simulator(simulator, prior) as made:
+        counter = _Counted(made, prior, seed, progress)
+        observation = as_observation(observation, tuple(made.feature_names))
+        return _shrinking(counter, observation, n_particles, max_simulations, decay, final_epsilon)
+
+
+def _shrinking(
+    counter: _Counted,
+    observation: np.ndarray,
+    n_particles: int,
+    max_simulations: int,
+    decay: float,
+    final_epsilon: float,
+) -> AbcResult:
+    """Populations at ever smaller tolerances, while the budget lasts."""
+    prior, seed = counter.prior, counter.seed
     first = counter.features(prior.sample(fold_in(seed, "mechanism/abc/prior"), n_particles))
     u = prior.to_unconstrained(prior.sample(fold_in(seed, "mechanism/abc/prior"), n_particles))
     distances = scaled_distances(first, observation)

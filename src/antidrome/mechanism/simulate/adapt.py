@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from antidrome.core.configuration import did_you_mean
 from antidrome.errors import InputError
 from antidrome.mechanism.simulate.batch import Simulator
 
@@ -41,20 +44,37 @@ def as_simulator(simulator: Any, *, parameter_names: Sequence[str] = (), **setti
     from antidrome.mechanism.simulate.python_simulator import PythonSimulator
 
     if not _is_jax(simulator):
+        _check_settings(settings, PythonSimulator)
         return PythonSimulator(simulator, parameter_names=parameter_names, **settings)
     from antidrome.mechanism.simulate.jax_simulator import JaxSimulator
 
+    _check_settings(settings, JaxSimulator, "features")
     features = settings.pop("features", None)
     if features is not None:
-        inner = simulator
-        simulator = lambda theta, key: features(inner(theta, key))  # noqa: E731
-    return JaxSimulator(simulator, **settings)
+        simulator = _then(simulator, features)
+    return JaxSimulator(simulator, parameter_names=parameter_names, **settings)
+
+
+def _check_settings(settings: Mapping[str, Any], made: type, *further: str) -> None:
+    known = [*inspect.signature(made).parameters, *further]
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise InputError(
+            f"There is no setting {unknown[0]!r} for a {made.__name__}, which this function needs."
+            f"{did_you_mean(unknown[0], known)} There are: {', '.join(known[1:])}."
+        )
+
+
+def _then(simulator: Callable[..., Any], features: Callable[[Any], Any]) -> Callable[..., Any]:
+    @functools.wraps(simulator)
+    def simulate(*args: Any, **kwargs: Any) -> Any:
+        return features(simulator(*args, **kwargs))
+
+    return simulate
 
 
 def _is_jax(function: Callable[..., Any]) -> bool:
     """Whether a function says that it is JAX: it is jitted, or takes a ``key``."""
-    import inspect
-
     if hasattr(function, "lower") and hasattr(function, "eval_shape"):
         return True
     try:

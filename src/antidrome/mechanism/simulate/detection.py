@@ -13,8 +13,11 @@ from antidrome.mechanism.simulate.batch import simulation_seeds
 from antidrome.mechanism.simulate.python_call import Reply
 
 N_TRIES = 20
-N_BATCH = 8
-SLOW_S = 5.0
+SIZES = (11, 13, 17)
+"""Of the batches that are tried: the first that is neither the number of parameters nor that of features, so that
+columns are not taken for rows."""
+SLOW_S = 2.0
+TRYING_S = 10.0
 Replies = Callable[[np.ndarray, np.ndarray, bool], list[Reply]]
 
 
@@ -31,9 +34,8 @@ class Found:
 def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: tuple[str, ...] | None = None) -> Found:
     """Try a function at rows of ``theta``; ``names`` are the features where all of these fail, if the user gave any.
 
-    A function counts as batched only if one call with many equal rows gives as many rows of features, and rows that
-    differ wherever two single calls with different seeds differ: a function that draws its noise once for all rows
-    would otherwise give simulations that share it.
+    A function counts as batched only if a call with many rows gives for each what a single call gives, and if no row
+    depends on the others (`_takes_batches`). One of which that cannot be told is called row by row.
 
     Raises
     ------
@@ -55,10 +57,12 @@ def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: 
                 break
     if single is not None:
         reply, row, seconds = single
-        alike = batched is None and seconds < SLOW_S and _takes_batches(replies, theta[row], seeds, reply)
+        alike = (
+            batched is None and seconds < SLOW_S and _takes_batches(replies, theta[row:], seeds[row:], reply, seconds)
+        )
         return Found(reply[1], reply[2], alike, seconds)
     if batched is not False:
-        for rows in (theta[:N_BATCH], *(theta[i : i + 1] for i in range(min(N_TRIES, len(theta))))):
+        for rows in (theta[: SIZES[0]], *(theta[i : i + 1] for i in range(min(N_TRIES, len(theta))))):
             start = time.perf_counter()
             reply = replies(rows, seeds[: len(rows)], True)[0]
             if reply[0] == "values":
@@ -73,19 +77,52 @@ def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: 
     )
 
 
-def _takes_batches(replies: Replies, theta: np.ndarray, seeds: np.ndarray, single: Reply) -> bool:
-    """Whether a call with equal rows gives rows that are like single calls, and independent of one another."""
-    many = replies(np.tile(theta, (N_BATCH, 1)), seeds[:N_BATCH], True)[0]
-    if many[0] != "values" or many[3].shape != (N_BATCH, len(single[3])) or many[1] != single[1]:
+def _takes_batches(replies: Replies, theta: np.ndarray, seeds: np.ndarray, single: Reply, seconds: float) -> bool:
+    """Whether calls with many rows are like single calls, row by row, as far as a few tries can tell.
+
+    Parameters
+    ----------
+    theta, seeds
+        (n, d) and at least n; the first of each gave the reply `single`, in `seconds`.
+    """
+    n = next(size for size in SIZES if size not in (theta.shape[1], len(single[3])))
+    rows = np.unique(theta, axis=0)
+    rows = np.concatenate([theta[:1], rows[(rows != theta[0]).any(axis=1)]])
+    if len(rows) < 2:
         return False
-    other = replies(theta[None], seeds[-1:], False)[0]
-    if other[0] != "values":
+    rows = rows[np.arange(n) % len(rows)]
+
+    def call(rows: np.ndarray, *, many: bool = True, seeds: np.ndarray = seeds) -> np.ndarray:
+        """Features (rows, k); NaN where the call fails or gives other features."""
+        reply = replies(rows, seeds[: len(rows)], many)[0]
+        found = np.atleast_2d(reply[3]) if reply[0] == "values" and reply[1] == single[1] else np.zeros((0, 0))
+        return found if found.shape == (len(rows), len(single[3])) else np.full((len(rows), 1), np.nan)
+
+    random = ~_equal(call(rows[:1], many=False, seeds=seeds[::-1])[0], single[3])
+    if not _has_noise_of_its_own(call(np.tile(rows[:1], (n, 1))), single[3], random):
         return False
-    random = ~_equal(other[3], single[3])
-    same = _equal(many[3], many[3][:1]).all(axis=0)
-    if (random & same).any():
+    tries = int(np.clip(TRYING_S / (4 * max(seconds, 1e-6)), 2, n))
+    return all(_stands_alone(call, np.roll(rows, -i, axis=0), random) for i in range(tries))
+
+
+def _has_noise_of_its_own(alike: np.ndarray, single: np.ndarray, random: np.ndarray) -> bool:
+    """Whether equal rows (n, k) differ in what is random (k,), and are like a single call (k,) in the rest: a function
+    that draws its noise once for all rows would give simulations that share it."""
+    if alike.shape[1:] != single.shape or (random & _equal(alike, alike[:1]).all(axis=0)).any():
         return False
-    return bool(_equal(many[3][0], single[3])[~random].all())
+    return bool(_equal(alike[:, ~random], single[~random]).all())
+
+
+def _stands_alone(call: Callable[..., np.ndarray], rows: np.ndarray, random: np.ndarray) -> bool:
+    """Whether the first of rows (n, d) is the same with any others beside it, and, alone, like a single call.
+
+    Seeds are equal, so noise is too: that of the first row is drawn first.
+    """
+    single, alone, mixed = call(rows[:1], many=False)[0], call(rows[:1])[0], call(rows)[0]
+    alike = call(np.tile(rows[:1], (len(rows), 1)))[0]
+    if not single.shape == alone.shape == mixed.shape == alike.shape == random.shape:
+        return False
+    return bool(_equal(alone, single).all() and _equal(mixed, alike).all() and _equal(mixed, single)[~random].all())
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:

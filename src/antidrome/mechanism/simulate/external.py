@@ -12,7 +12,7 @@ import numpy as np
 from antidrome.core.files import atomic_write
 from antidrome.errors import FileFormatError, InputError
 from antidrome.mechanism.simulate.batch import Missing, check_theta, judge
-from antidrome.mechanism.simulate.outputs import default_names
+from antidrome.mechanism.simulate.outputs import default_names, default_parameter_names
 from antidrome.mechanism.simulate.store import Simulations
 from antidrome.recordings.archives import load_npz
 from antidrome.recordings.csv_files import load_table
@@ -63,7 +63,7 @@ def external_simulations(
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2 or len(values) != len(parameters):
         raise InputError(f"Features of shape {values.shape} do not belong to parameters of shape {parameters.shape}.")
-    names = names or tuple(f"theta[{i}]" for i in range(parameters.shape[1]))
+    names = names or default_parameter_names(parameters.shape[1])
     k_names = k_names or default_names(values.shape[1])
     if (len(names), len(k_names)) != (parameters.shape[1], values.shape[1]):
         raise InputError(
@@ -72,6 +72,8 @@ def external_simulations(
         )
     batch = judge(values, missing)
     n = len(values)
+    if log_density is not None and np.shape(log_density) != (n,):
+        raise InputError(f"log_density has shape {np.shape(log_density)}; expected ({n},), one for each simulation.")
     return Simulations(
         theta=parameters,
         features=batch.features,

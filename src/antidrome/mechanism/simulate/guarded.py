@@ -41,7 +41,8 @@ class WorkerSettings:
     call
         The pickled `Call`.
     timeout_s
-        Longest time of one simulation, seconds; None for no limit.
+        Longest time of one simulation, and of one batched call (whose rows are done one by one if it takes longer),
+        seconds; None for no limit.
     memory_bytes
         Most memory of one worker; more is a MemoryError of the simulation.
     """
@@ -99,7 +100,7 @@ class WorkerPool:
         self, worker: _Worker, theta: np.ndarray, seeds: np.ndarray, row: int, on_reply: OnReply, many: bool
     ) -> int:
         """Rows from ``row`` on one worker, as far as it goes; the next row to do."""
-        limit = self.settings.timeout_s and self.settings.timeout_s * (len(theta) if many else 1)
+        limit = self.settings.timeout_s
         n = 1 if many else len(theta)
         try:
             worker.start_clock(limit)
@@ -176,7 +177,7 @@ class _Worker:
         self._begin(settings)
 
     def _begin(self, settings: WorkerSettings) -> None:
-        clock = threading.Timer(START_TIMEOUT_S, self._process.kill)
+        clock = threading.Timer(START_TIMEOUT_S, self._kill)
         clock.start()
         try:
             self.send(
@@ -219,7 +220,7 @@ class _Worker:
         deadline = self._deadline
         if deadline is not None and time.monotonic() > deadline:
             self._late, self._deadline = True, None
-            self._process.kill()
+            self._kill()
 
     def obituary(self, limit_s: float | None) -> Reply:
         """Why the process is gone, as the reply of the simulation that it was at."""
@@ -227,7 +228,7 @@ class _Worker:
         try:
             code = self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._kill()
             code = self._process.wait()
         if self._late:
             return "failed", "timeout", f"stopped after {limit_s:g} s (timeout_s)", ""
@@ -237,11 +238,18 @@ class _Worker:
     def end(self) -> None:
         """Stop the process and close its pipes."""
         self.is_usable = False
-        self._process.kill()
+        self._kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             with contextlib.suppress(OSError):
                 stream.close()
+
+    def _kill(self) -> None:
+        """End the process and those that its simulator started: all are in the session that begins with it."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (AttributeError, OSError):  # there is no such thing, or nobody is left
+            self._process.kill()
 
     def _last_words(self) -> str:
         self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - MAX_TRACEBACK))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +17,9 @@ import numpy as np
 
 from antidrome.core.compilation import enable_compilation_cache
 from antidrome.errors import InputError
-from antidrome.mechanism.simulate.batch import Missing, SimulationBatch, check_theta, judge, simulation_seeds
+from antidrome.mechanism.simulate.batch import Failure, Missing, SimulationBatch, check_theta, judge, simulation_seeds
 from antidrome.mechanism.simulate.outputs import default_names
+from antidrome.mechanism.simulate.python_call import MAX_TRACEBACK
 
 
 class JaxSimulator:
@@ -27,7 +30,10 @@ class JaxSimulator:
     function
         ``function(theta, key)`` (or ``function(theta)``) of one simulation: theta (d,) float32, a JAX random key of its
         own; returns an array or a dict of arrays. With ``batched=True``: theta (n, d), keys (n,), and every output has
-        n rows.
+        n rows. Where its arguments have the parameters' names, it is called with them, and with ``key``. What it raises
+        while it runs (`equinox.error_if`) fails the simulations that raise it.
+    parameter_names
+        Names of the columns of theta, for functions that are called by name.
     batched
         Whether the function takes many simulations at once.
     feature_names, feature_units
@@ -56,6 +62,7 @@ class JaxSimulator:
         self,
         function: Callable[..., Any],
         *,
+        parameter_names: Sequence[str] = (),
         batched: bool = False,
         feature_names: Sequence[str] | None = None,
         feature_units: Sequence[str] | None = None,
@@ -67,7 +74,7 @@ class JaxSimulator:
             raise InputError(f"batch is {batch}; expected at least 1.")
         self.function, self.batched, self.batch, self.missing = function, batched, batch, missing
         self.n_threads = n_threads or os.cpu_count() or 1
-        self._takes_key = _takes_key(function)
+        self._arguments = _Arguments.of(function, tuple(parameter_names))
         self._names = None if feature_names is None else tuple(feature_names)
         self._units = None if feature_units is None else tuple(feature_units)
         self._compiled: dict[int, Callable[..., jax.Array]] = {}
@@ -106,23 +113,41 @@ class JaxSimulator:
         self.prepare(theta)
         compiled = self._compiled[theta.shape[1]]
         starts = range(0, len(theta), self.batch)
+        features, raised = np.zeros((len(theta), len(self.feature_names))), {}
 
-        def one(start: int) -> np.ndarray:
-            rows = slice(start, start + self.batch)
-            return self._call(compiled, theta[rows], seeds[rows])
+        def one(start: int) -> None:
+            rows = np.arange(start, min(start + self.batch, len(theta)))
+            self._call(compiled, theta, seeds, rows, features, raised)
 
         if self.n_threads > 1 and len(starts) > 1:
             with ThreadPoolExecutor(min(self.n_threads, len(starts))) as threads:
-                parts = list(threads.map(one, starts))
+                list(threads.map(one, starts))
         else:
-            parts = [one(start) for start in starts]
-        return judge(np.concatenate(parts) if parts else np.zeros((0, len(self.feature_names))), self.missing)
+            for start in starts:
+                one(start)
+        return _with_raised(judge(features, self.missing), raised)
 
-    def _call(self, compiled: Callable[..., jax.Array], theta: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-        """One padded batch: (n, k) float64."""
-        n = len(theta)
-        rows = np.minimum(np.arange(self.batch), n - 1)
-        return np.asarray(compiled(theta[rows].astype(np.float32), seed_words(seeds[rows])), np.float64)[:n]
+    def _call(
+        self,
+        compiled: Callable[..., jax.Array],
+        theta: np.ndarray,
+        seeds: np.ndarray,
+        rows: np.ndarray,
+        features: np.ndarray,
+        raised: dict[int, Failure],
+    ) -> None:
+        """Fill the rows of `features` by one padded call; if it raises, by halves, down to the row that does."""
+        padded = rows[np.minimum(np.arange(self.batch), len(rows) - 1)]
+        try:
+            values = compiled(theta[padded].astype(np.float32), seed_words(seeds[padded]))
+            features[rows] = np.asarray(values, np.float64)[: len(rows)]
+        except Exception as error:  # a failed check in the function, or what a callback raised
+            if len(rows) == 1:
+                features[rows] = np.nan
+                raised[int(rows[0])] = _failure(int(rows[0]), error)
+                return
+            for half in np.array_split(rows, 2):
+                self._call(compiled, theta, seeds, half, features, raised)
 
     def _compile(self, n_parameters: int) -> Callable[..., jax.Array]:
         enable_compilation_cache()
@@ -133,7 +158,7 @@ class JaxSimulator:
 
         def call(theta: jax.Array, words: jax.Array) -> jax.Array:
             key = jax.random.wrap_key_data(words, impl="threefry2x32")
-            names, values = self._named(self.function(theta, key) if self._takes_key else self.function(theta))
+            names, values = self._named(self._arguments.call(self.function, theta, key))
             found.append(names)
             return values
 
@@ -144,7 +169,8 @@ class JaxSimulator:
         except Exception as error:
             raise InputError(
                 f"JAX cannot run this function with theta of shape {theta.shape}: {type(error).__name__}: {error}."
-                " A function that is not written in JAX is wrapped with PythonSimulator."
+                " A function that takes something else than (theta, key) or the parameters by name has to say so; one"
+                " that is not written in JAX is wrapped with PythonSimulator."
             ) from error
         names = found[0]
         for given, what in ((self._names, "names"), (self._units, "units")):
@@ -177,10 +203,46 @@ def seed_words(seeds: np.ndarray) -> np.ndarray:
     return np.stack([seeds >> np.uint64(32), seeds & np.uint64(0xFFFFFFFF)], axis=1).astype(np.uint32)
 
 
-def _takes_key(function: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return True
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
-    return len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in positional)
+@dataclass(frozen=True)
+class _Arguments:
+    """How a function wants its arguments: parameters by name or as a vector; a key after them, by name, or none."""
+
+    names: tuple[str, ...] = ()
+    key: Literal["second", "by name", "none"] = "second"
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], parameter_names: tuple[str, ...]) -> _Arguments:
+        """As its signature says."""
+        try:
+            parameters = inspect.signature(function).parameters
+        except (TypeError, ValueError):
+            return cls()
+        if parameter_names and set(parameter_names) <= set(parameters):
+            return cls(parameter_names, "by name" if "key" in parameters else "none")
+        kinds = [p.kind for p in parameters.values()]
+        if "key" in parameters and parameters["key"].kind is inspect.Parameter.KEYWORD_ONLY:
+            return cls((), "by name")
+        positional = kinds.count(inspect.Parameter.POSITIONAL_ONLY)
+        positional += kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return cls((), "second" if positional > 1 or inspect.Parameter.VAR_POSITIONAL in kinds else "none")
+
+    def call(self, function: Callable[..., Any], theta: jax.Array, key: jax.Array) -> Any:
+        """The function's output."""
+        named = {name: theta[..., i] for i, name in enumerate(self.names)}
+        if self.key == "by name":
+            named["key"] = key
+        vector = () if self.names else (theta,)
+        return function(*vector, *([key] if self.key == "second" else []), **named)
+
+
+def _failure(row: int, error: Exception) -> Failure:
+    text = str(error)
+    told = [line for line in text.splitlines() if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    message = told[-1] if told else f"{type(error).__name__}: {text}".splitlines()[0]
+    return Failure(row, "exception", message[:500], text[-MAX_TRACEBACK:])
+
+
+def _with_raised(batch: SimulationBatch, raised: dict[int, Failure]) -> SimulationBatch:
+    """The batch, with what was raised as the reason of its failed rows."""
+    failures = tuple(raised.get(failure.index, failure) for failure in batch.failures)
+    return batch._replace(failures=failures)

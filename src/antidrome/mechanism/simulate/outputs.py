@@ -12,7 +12,7 @@ from antidrome.errors import InputError
 MAX_FEATURES = 100_000
 
 
-def to_vector(output: Any) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
+def to_vector(output: Any, what: str = "simulator's output") -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
     """Names, units and values (k,) of one simulation's output.
 
     Parameters
@@ -21,6 +21,8 @@ def to_vector(output: Any) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray
         A number, an array (of any shape), a mapping of names to these, an xarray DataArray or Dataset. None stands for
         a missing feature, as NaN does. Entries of an array are named ``name[i]`` or ``name[i,j]``; labels of an xarray
         dimension are used where there are any. Units come from the attribute ``units`` of xarray objects.
+    what
+        What to call it in messages.
 
     Raises
     ------
@@ -36,16 +38,16 @@ def to_vector(output: Any) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray
     units: list[str] = []
     values: list[np.ndarray] = []
     for name, part, unit in _parts(output):
-        array = _numbers(part, name)
+        array = _numbers(part, name, what)
         labels = _labels(name, part, array)
         names += labels
         units += [unit] * len(labels)
         values.append(array.ravel())
     vector = np.concatenate(values) if values else np.zeros(0)
     if not len(vector):
-        raise InputError("The simulator returned no feature at all; expected at least one number.")
+        raise InputError(f"The {what} holds no feature at all; expected at least one number.")
     if len(vector) > MAX_FEATURES:
-        raise InputError(f"The simulator returned {len(vector):,} numbers; give features=… that summarise them.")
+        raise InputError(f"The {what} holds {len(vector):,} numbers; give features=… that summarise them.")
     return tuple(names), tuple(units), vector
 
 
@@ -80,17 +82,21 @@ def to_rows(output: Any, n: int) -> tuple[tuple[str, ...], tuple[str, ...], np.n
 def as_observation(observation: Any, feature_names: Sequence[str]) -> np.ndarray:
     """A measurement as the vector of features that a simulator gives: (k,) float64, NaN where missing.
 
-    Mappings and xarray are matched by name (a name that is left out is missing); plain arrays by position.
+    Mappings, labelled pandas Series and xarray are matched by name (a name that is left out is missing); plain arrays
+    by position.
 
     Raises
     ------
     InputError
         If there is a feature that the simulator does not have, or the number of values differs.
     """
-    names, _, values = to_vector(observation)
-    if len(feature_names) == len(values) and _unnamed(names):
+    if _is_labelled_series(observation):
+        observation = dict(zip(map(str, observation.index), observation.tolist(), strict=True))
+    names, _, values = to_vector(observation, "observation")
+    named = isinstance(observation, Mapping) or hasattr(observation, "data_vars") or not _unnamed(names)
+    if not named and len(feature_names) == len(values):
         return values
-    if not _unnamed(names):
+    if named:
         unknown = [name for name in names if name not in feature_names]
         if unknown:
             raise InputError(
@@ -105,9 +111,39 @@ def as_observation(observation: Any, feature_names: Sequence[str]) -> np.ndarray
     )
 
 
+def in_order(names: tuple[str, ...], values: np.ndarray, expected: tuple[str, ...]) -> np.ndarray | None:
+    """Values (k,) of named features in the expected order; NaN where a simulation left a feature out, as a whole.
+
+    None if it has others, or an array of another length.
+    """
+    if names == expected:
+        return values
+    parts = {_part(name) for name in names}
+    if _unnamed(names) or set(names) != {name for name in expected if _part(name) in parts}:
+        return None
+    found = dict(zip(names, values, strict=True))
+    return np.array([found.get(name, np.nan) for name in expected])
+
+
+def _part(name: str) -> str:
+    """What of an output a feature belongs to: "isi" of "isi[2]"."""
+    return name.partition("[")[0]
+
+
 def default_names(k: int) -> tuple[str, ...]:
     """Names for features that nobody named."""
     return tuple(f"x[{i}]" for i in range(k)) if k != 1 else ("x",)
+
+
+def default_parameter_names(d: int) -> tuple[str, ...]:
+    """Names for parameters that nobody named."""
+    return tuple(f"theta[{i}]" for i in range(d))
+
+
+def _is_labelled_series(observation: Any) -> bool:
+    """Whether this is a pandas Series whose index says which value is which."""
+    index = getattr(observation, "index", None)
+    return hasattr(observation, "tolist") and hasattr(index, "dtype") and index.dtype.kind not in "iuf"
 
 
 def _unnamed(names: Sequence[str]) -> bool:
@@ -125,19 +161,23 @@ def _parts(output: Any) -> list[tuple[str, Any, str]]:
     return [(str(name or "x"), output, str(unit))]
 
 
-def _numbers(part: Any, name: str) -> np.ndarray:
+def _numbers(part: Any, name: str, what: str = "simulator's output") -> np.ndarray:
     if part is None:
         return np.array(np.nan)
     if isinstance(part, (list, tuple)):
         part = [np.nan if item is None else item for item in part]
+    if isinstance(part, np.ma.MaskedArray):
+        part = part.astype(float).filled(np.nan)
+    if hasattr(part, "detach"):  # a tensor of torch
+        part = part.detach().cpu()
     try:
-        array = np.asarray(getattr(part, "values", part))
+        array = np.asarray(part.values if hasattr(part, "dims") else part)
         if array.dtype.kind in "biuf":
             return array.astype(np.float64)
         found = array.dtype
     except (ValueError, TypeError) as error:
         found = error
-    raise InputError(f"The simulator's output {name!r} is no array of real numbers ({found}).")
+    raise InputError(f"{name!r} in the {what} is no array of real numbers ({found}).")
 
 
 def _labels(name: str, part: Any, array: np.ndarray) -> list[str]:

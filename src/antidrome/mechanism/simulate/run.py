@@ -16,6 +16,7 @@ from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError, ResumeError
 from antidrome.mechanism.simulate.batch import Failure, SimulationBatch, Simulator, check_theta, simulation_seeds
+from antidrome.mechanism.simulate.outputs import default_parameter_names
 from antidrome.mechanism.simulate.store import Simulations, SimulationStore
 
 ROWS_OF_PLAIN_SIMULATORS = 256
@@ -76,7 +77,7 @@ def run_simulations(
     density = np.full(len(theta), np.nan) if log_density is None else np.asarray(log_density, np.float64)
     if density.shape != (len(theta),):
         raise InputError(f"log_density has shape {density.shape}; expected ({len(theta)},).")
-    names = tuple(parameter_names or (f"theta[{i}]" for i in range(theta.shape[1])))
+    names = tuple(parameter_names or default_parameter_names(theta.shape[1]))
     if len(names) != theta.shape[1]:
         raise InputError(f"{len(names)} parameter names were given for {theta.shape[1]} parameters.")
     if hasattr(simulator, "prepare") and len(theta):
@@ -174,7 +175,9 @@ class _Plan:
     def _plain(self, rows: np.ndarray) -> SimulationBatch:
         """Rows of a simulator that knows only ``run``; should that raise, one by one."""
         try:
-            return self.simulator.run(self.theta[rows], fold_in(self.seed, f"rows-{rows[0]}"))
+            return _checked(self.simulator.run(self.theta[rows], fold_in(self.seed, f"rows-{rows[0]}")), len(rows))
+        except InputError:
+            raise
         except Exception as error:
             if len(rows) > 1:
                 return self._batch_of_single_rows(rows)
@@ -191,6 +194,17 @@ class _Plan:
         ]
         features = np.concatenate([batch.features for batch in singles])
         return SimulationBatch(features, np.concatenate([batch.valid for batch in singles]), tuple(failures))
+
+
+def _checked(batch: Any, n: int) -> SimulationBatch:
+    """What a simulator of the user's own class returned for n simulations."""
+    features, valid = getattr(batch, "features", None), getattr(batch, "valid", None)
+    if not hasattr(batch, "failures") or np.ndim(features) != 2 or len(features) != n or np.shape(valid) != (n,):
+        raise InputError(
+            f"The simulator's run returned a {type(batch).__name__} (features of shape {np.shape(features)}) for {n}"
+            f" parameter sets; expected a SimulationBatch with features ({n}, k), valid ({n},) and failures."
+        )
+    return batch
 
 
 class _Sink:

@@ -16,6 +16,7 @@ from antidrome.core.executor import map_tasks
 from antidrome.mechanism.simulate.batch import Failure, Missing, SimulationBatch, judge
 from antidrome.mechanism.simulate.detection import Found
 from antidrome.mechanism.simulate.guarded import WorkerPool, WorkerSettings, pool_of_this_process
+from antidrome.mechanism.simulate.outputs import in_order
 from antidrome.mechanism.simulate.python_call import Call, Reply
 
 OnRow = Callable[[int, np.ndarray, Failure | None], None]
@@ -164,11 +165,14 @@ class Collector:
     def add(self, row: int, reply: Reply) -> None:
         if reply[0] == "failed":
             self._settle(row, np.full(len(self.names), np.nan), Failure(row, *reply[1:]))
-        elif reply[1] != self.names:
+            return
+        values = in_order(reply[1], reply[3], self.names)
+        if values is None:
             message = f"returned {len(reply[1])} features ({', '.join(reply[1][:5])}…), expected {len(self.names)}"
+            message += f" ({', '.join(self.names[:5])}…)"
             self._settle(row, np.full(len(self.names), np.nan), Failure(row, "shape", message))
         else:
-            judged = judge(reply[3][None], self.missing)
+            judged = judge(values[None], self.missing)
             failure = dataclasses.replace(judged.failures[0], index=row) if judged.failures else None
             self._settle(row, judged.features[0], failure)
 

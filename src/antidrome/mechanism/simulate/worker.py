@@ -10,6 +10,7 @@ import contextlib
 import faulthandler
 import io
 import os
+import signal
 import sys
 import threading
 import time
@@ -112,6 +113,8 @@ def _shorten_stderr() -> None:
 def _leave_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
+    with contextlib.suppress(AttributeError, OSError):
+        os.killpg(os.getpid(), signal.SIGKILL)  # with what the simulator started
     os._exit(0)
 
 

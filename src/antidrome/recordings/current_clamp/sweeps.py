@@ -23,7 +23,9 @@ CURRENT_UNITS = {
 }
 DENSITY_UNITS = {"µA/cm²": 1e6, "uA/cm2": 1e6, "µA/cm2": 1e6, "uA_cm2": 1e6, "ua_cm2": 1e6}
 _PLAUSIBLE_MV = (1.0, 500.0)
-_PLAUSIBLE_PA = (1e-1, 1e6)
+_PLAUSIBLE_PA = (1.0, 5e4)
+_PLAUSIBLE_DENSITY_PA = (1e-1, 1e6)
+_PLAUSIBLE_HZ = (200.0, 5e6)
 
 
 def current_clamp_from_array(
@@ -76,6 +78,11 @@ def current_clamp_from_array(
     ([[0.0, 100.0, 0.0]], [0.0, 0.001, 0.002])
     """
     rate = _positive(sampling_rate_hz, "sampling_rate_hz")
+    if not _PLAUSIBLE_HZ[0] <= rate <= _PLAUSIBLE_HZ[1]:
+        raise InputError(
+            f"sampling_rate_hz is {rate:g}; spikes are recorded with thousands of samples per second. Is it in kHz, or"
+            " does a time step have another unit than its name says?"
+        )
     v = _table(voltage, "voltage") * _factor(voltage_unit, VOLTAGE_UNITS, "voltage")
     i = _table(current, "current") * _current_factor(current_unit, area_cm2)
     if len(i) == 1 and len(v) > 1:
@@ -88,7 +95,8 @@ def current_clamp_from_array(
     if labels.shape != (len(v),):
         raise InputError(f"{labels.size} sweep labels were given for {len(v)} sweeps.")
     _check_plausible(v, voltage_unit, _PLAUSIBLE_MV, "voltage", "mV")
-    _check_plausible(i, current_unit, _PLAUSIBLE_PA, "current", "pA")
+    limits = _PLAUSIBLE_DENSITY_PA if current_unit in DENSITY_UNITS else _PLAUSIBLE_PA
+    _check_plausible(i, current_unit, limits, "current", "pA")
     described = {"sampling_rate_hz": rate, "notes": list(notes), **dict(attrs or {})}
     if area_cm2 is not None:
         described["area_cm2"] = _positive(area_cm2, "area_cm2")

@@ -92,9 +92,9 @@ def _sampling_rate(arrays: Mapping[str, np.ndarray], asked: float | None, path: 
     found: float | None = None
     for name, values in arrays.items():
         if match := _STEP.match(name):
-            found = 1 / (float(np.ravel(values)[0]) * _SECONDS[match.group(2).lower()])
+            found = 1 / (_positive(values, name, path) * _SECONDS[match.group(2).lower()])
         elif match := _RATE.match(name):
-            found = float(np.ravel(values)[0]) * (1000 if (match.group(2) or "").lower() == "khz" else 1)
+            found = _positive(values, name, path) * (1000 if (match.group(2) or "").lower() == "khz" else 1)
         elif (match := _TIME.match(name)) and np.size(values) > 1:
             found = _rate_of_times(np.ravel(values), match.group(2), name, path)
     if asked is not None:
@@ -104,6 +104,13 @@ def _sampling_rate(arrays: Mapping[str, np.ndarray], asked: float | None, path: 
     if found is None or not np.isfinite(found):
         raise InputError(f"{path} does not say how it was sampled; give sampling_rate_hz.")
     return found
+
+
+def _positive(values: np.ndarray, name: str, path: Path) -> float:
+    """The one number that an array holds, be it once or in each row."""
+    if np.size(values) and values.dtype.kind in "iuf" and np.ptp(values) == 0 and np.ravel(values)[0] > 0:
+        return float(np.ravel(values)[0])
+    raise FileFormatError(f"{path}: {name} is {str(values)[:50]}; expected one positive number.")
 
 
 def _rate_of_times(times: np.ndarray, unit: str | None, name: str, path: Path) -> float:
@@ -125,5 +132,9 @@ def _settle(found: str | None, asked: str | None, what: str, example: str, path:
 
 
 def _scalar(arrays: Mapping[str, np.ndarray], pattern: re.Pattern) -> float | None:
-    values = [float(np.ravel(v)[0]) for name, v in arrays.items() if pattern.match(name) and np.size(v) == 1]
+    values = [
+        float(np.ravel(v)[0])
+        for name, v in arrays.items()
+        if pattern.match(name) and np.size(v) == 1 and v.dtype.kind in "iuf"
+    ]
     return values[0] if values else None
