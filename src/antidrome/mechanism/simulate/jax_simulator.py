@@ -142,6 +142,10 @@ class JaxSimulator:
             values = compiled(theta[padded].astype(np.float32), seed_words(seeds[padded]))
             features[rows] = np.asarray(values, np.float64)[: len(rows)]
         except Exception as error:  # a failed check in the function, or what a callback raised
+            if "RESOURCE_EXHAUSTED" in str(error):
+                raise InputError(
+                    f"{self.batch} simulations at once do not fit into memory; give JaxSimulator a smaller batch."
+                ) from error
             if len(rows) == 1:
                 features[rows] = np.nan
                 raised[int(rows[0])] = _failure(int(rows[0]), error)
