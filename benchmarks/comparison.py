@@ -61,12 +61,13 @@ def _table(name: str, value: Any) -> str:
         return ""
     every = dict.fromkeys(key for one in records for key, cell in one.items() if not isinstance(cell, dict | list))
     columns = list(every)[:MOST_COLUMNS]
-    if not columns:
+    if columns in ([], [""]):
         return ""
+    if len(records) > MOST_ROWS:
+        return f"{len(records)} records ({name.replace('_', ' ')}) are in `benchmarks/results`."
     lines = ["| " + " | ".join(column.replace("_", " ") for column in columns) + " |", "|---" * len(columns) + "|"]
-    lines += ["| " + " | ".join(_cell(one.get(column)) for column in columns) + " |" for one in records[:MOST_ROWS]]
-    left = len(records) - MOST_ROWS
-    return "\n".join(lines) + (f"\n\n… and {left} more in `benchmarks/results`." if left > 0 else "")
+    lines += ["| " + " | ".join(_cell(one.get(column)) for column in columns) + " |" for one in records]
+    return "\n".join(lines)
 
 
 def _cell(value: Any) -> str:

@@ -180,7 +180,10 @@ def summary(rows: list[dict[str, Any]], budget: int) -> dict[str, Any]:
         "npe": ours.get("npe"),
         "minutes": sum(row["seconds"] for row in rows) / 60,
         "budget": budget,
-        "published": anchors,
+        "c2st": {
+            task: {m: ours[m].get(task) for m in methods} | {f"published {c}": anchors[task].get(c) for c in columns}
+            for task in tasks
+        },
         "rows": rows,
     }
 
