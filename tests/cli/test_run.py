@@ -82,6 +82,7 @@ def test_only_spikes(recording, tmp_path):
         (["run", "--frame-rte-hz", "30"], "frame-rate-hz"),
         (["run", "--stages", "dynamics"], "name spikes too"),
         (["spikes", "x.nwb", "-o", "y.nwb", "--samples", "-2"], "samples is -2"),
+        (["run", "--seed", "99999999999999999999"], "at most 9223372036854775807"),
         (["spikes", "fit", "x.nwb", "-o", "y.safetensors", "--neuropil-factor", "3"], "neuropil_factor is 3"),
         (["run", "--format", "xls"], "format"),
         (["spikes", "missing.nwb", "-o", "x.nc"], "missing.nwb"),

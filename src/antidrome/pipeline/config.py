@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
+from antidrome.core.seeds import check_seed
 from antidrome.errors import InputError
 
 Format = Literal["nwb", "zarr", "netcdf", "suite2p"]
@@ -54,8 +55,7 @@ class InferenceConfig(ReadingConfig):
         super().__post_init__()
         if self.samples < 0:
             raise InputError(f"samples is {self.samples}; it must be 0 (none) or a number of samples.")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}; it must not be negative.")
+        check_seed(self.seed)
 
     def inference_settings(self) -> dict[str, Any]:
         """The settings that change the spikes; a change of any of them makes earlier results stale."""
