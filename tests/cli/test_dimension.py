@@ -83,3 +83,15 @@ def test_bins_for_sparse_spikes_and_options_that_do_not_belong(rng, tmp_path, ca
     assert "--metric, --drop-missing: no option for --population" in " ".join(capsys.readouterr().err.split())
     assert main([*command, "--bin-frames", "2"]) == 2
     assert "--bin-frames: no option for points" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--neighbours", "-3"], "n_neighbours = -3"),
+        (["--seed", "99999999999999999999"], "at most 9223372036854775807"),
+    ],
+)
+def test_impossible_numbers_are_refused(sheet, capsys, options, said) -> None:
+    assert main(["dimension", str(sheet), *options]) == 2
+    assert said in " ".join(capsys.readouterr().out.split())

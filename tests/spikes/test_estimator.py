@@ -155,6 +155,14 @@ def test_what_cannot_be_used_is_refused(simulated):
         ad.SpikeVAE(model="no-such-file.safetensors").predict(simulated["dff"])
 
 
+@pytest.mark.usefixtures("unchecked_types")
+def test_half_a_sample_is_refused(simulated):
+    with pytest.raises(InputError, match=r"samples = 2\.5, expected a whole number, at least 0"):
+        ad.SpikeVAE().predict(simulated["dff"], samples=2.5)
+    with pytest.raises(InputError, match=r"n_samples = 1\.5"):
+        ad.SpikeVAE().sample(simulated["dff"], n_samples=1.5)
+
+
 def test_saved_and_loaded_predicts_the_same(simulated, result, tmp_path):
     path = tmp_path / "model.safetensors"
     ad.SpikeVAE(seed=2).save(path)
