@@ -74,6 +74,12 @@ def test_only_spikes(recording, tmp_path):
     assert read_spikes(tmp_path / "s.nwb")["expected_spikes"].sizes["time"] == 600
 
 
+def test_an_unknown_suffix_is_refused_before_the_work(recording, tmp_path, capsys):
+    assert main(["spikes", str(recording), "-o", str(tmp_path / "s.txt")]) == 2
+    assert "no format for the suffix '.txt'" in capsys.readouterr().err
+    assert not list(tmp_path.glob(".*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -88,6 +94,8 @@ def test_only_spikes(recording, tmp_path):
         (["spikes", "missing.nwb", "-o", "x.nc"], "missing.nwb"),
         (["spikes"], "required"),
         (["report", "."], "no finished run"),
+        (["simulate", "-o", "x", "--format", "suite2p"], "--format"),
+        (["simulate", "-o", "x.txt"], "no format for the suffix '.txt'"),
         (["simulate", "-o", "x.nc", "--n-neurons", "0"], "n_neurons is 0"),
     ],
 )

@@ -48,10 +48,7 @@ def write(
         If the format is unknown, or the result does not fit the source.
     """
     path = Path(path)
-    format = format or _SUFFIXES.get(path.suffix.lower())
-    if format is None:
-        raise InputError(f"{path}: no format for the suffix {path.suffix!r}: pass format=, one of {', '.join(FORMATS)}")
-    one_of("format", format, FORMATS)
+    format = format_of(path, format)
     dataset = _as_dataset(result)
     origin = _source_of(dataset, format, source)
     if format == "nwb":
@@ -67,6 +64,22 @@ def write(
 
         (write_zarr if format == "zarr" else write_netcdf)(dataset, path)
     return path
+
+
+def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
+    """The format in which :func:`write` would write a file: what is asked for, else what its ending tells.
+
+    Raises
+    ------
+    InputError
+        If the format is unknown, or the ending tells none.
+    """
+    suffix = Path(path).suffix
+    format = format or _SUFFIXES.get(suffix.lower())
+    if format is None:
+        raise InputError(f"{path}: no format for the suffix {suffix!r}: pass format=, one of {', '.join(FORMATS)}")
+    one_of("format", format, FORMATS)
+    return format
 
 
 def read_spikes(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> xr.Dataset:
