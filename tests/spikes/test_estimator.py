@@ -176,6 +176,12 @@ def test_it_is_a_scikit_learn_estimator():
     assert model.set_params(seed=1).seed == 1
 
 
+def test_the_check_of_the_frame_rate_knows_the_networks_range():
+    from antidrome.recordings.checks.timing import LOWEST_RATE_HZ
+
+    assert ad.SpikeVAE().model_card["frame_rate_hz_range"][0] == LOWEST_RATE_HZ
+
+
 def test_the_model_card_says_what_it_was_trained_on_and_reached():
     card = ad.SpikeVAE().model_card
     assert len(card["trained_on"]) >= 25

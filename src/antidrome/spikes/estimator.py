@@ -36,7 +36,8 @@ class SpikeVAE(Estimator):
     """Amortised spike inference: a recognition network inverts a biophysical model of fluorescence in one pass.
 
     Without `fit` the network that ships with the package is used: it serves every indicator and frame rates from 3 to
-    150 Hz. `fit` learns from unlabelled recordings, in one of two ways:
+    150 Hz (trained at 3 to 64 Hz; faster recordings are averaged in groups of frames). `fit` learns from unlabelled
+    recordings, in one of two ways:
 
     - ``posterior="shared"``: the shipped network takes a few careful steps on simulations of the recording's own cells,
       and stays as it was unless criteria that need no true spike say that it got better.
