@@ -233,7 +233,16 @@ def test_frame_rate_missing():
 def test_frame_rate_out_of_range_and_contradicting():
     values = dff_values()
     assert "30" in found(recording(values, rate=1 / 30), "frame-rate-outside-range").message
+    assert "outside 3–150 Hz" in found(recording(values, rate=2.0), "frame-rate-outside-range").message
+    assert found(recording(values, rate=3.0), "frame-rate-outside-range") is None
     assert found(recording(values, frame_rate_hz=10.0), "frame-rate-disagrees").severity == "error"
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(("given", "said"), [("a.npz", "got the path 'a.npz'"), ([1, 2], "got a list")])
+def test_what_is_no_array_is_refused_in_words(given, said):
+    with pytest.raises(InputError, match=said):
+        check(given)
 
 
 def test_transposed_table_is_an_error():

@@ -123,8 +123,13 @@ def _as_dataset(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
     if isinstance(result, xr.DataArray):
         dataset = result.to_dataset(name=result.name or "fluorescence")
         dataset.attrs = {k: v for k, v in result.attrs.items() if k not in ("units", "quantity")}
-    else:
+    elif isinstance(result, xr.Dataset):
         dataset = result
+    else:
+        raise InputError(
+            f"got a {type(result).__name__}, expected a Dataset or a DataArray: files keep frame times and neuron"
+            " labels, so make a recording of the values first: antidrome.recordings.from_array(values, frame_rate_hz)"
+        )
     missing = {"time", "neuron"} - set(dataset.coords)
     if missing:
         raise InputError(f"the result has no coordinate {' and '.join(sorted(missing))}, expected time (s) and neuron")
