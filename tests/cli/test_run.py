@@ -16,6 +16,14 @@ from antidrome.recordings import read, read_spikes
 
 
 @pytest.fixture
+def wide(tmp_path):
+    """Two arrays of 200 frames × 240 neurons, which the shape alone would take for neurons × frames."""
+    traces = np.random.default_rng(0).standard_normal((200, 240)).astype(np.float32)
+    np.savez(tmp_path / "wide.npz", one=traces, two=traces, fs=30.0)
+    return tmp_path / "wide.npz"
+
+
+@pytest.fixture
 def recording(tmp_path):
     """A simulated recording on disk, made by the command."""
     path = tmp_path / "made.nc"
@@ -72,6 +80,22 @@ def test_json_is_the_summary_and_nothing_else(recording, tmp_path, capsys):
 def test_only_spikes(recording, tmp_path):
     assert main(["spikes", str(recording), "-o", str(tmp_path / "s.nwb")]) == 0
     assert read_spikes(tmp_path / "s.nwb")["expected_spikes"].sizes["time"] == 600
+
+
+@pytest.mark.parametrize("command", ["run", "spikes", "spikes fit", "spikes predict", "check", "dynamics fit"])
+def test_every_command_that_opens_a_recording_takes_its_choices(command, capsys):
+    assert main([*command.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(option in shown for option in ("--orientation", "--series", "--frame-rate-hz"))
+
+
+def test_axes_and_array_are_chosen_and_written_down(wide, tmp_path, capsys):
+    command = ["run", str(wide), "--quantity", "dff", "--stages", "spikes", "--dry-run"]
+    assert main(command) == 2
+    assert "choose one with series= (--series NAME)" in capsys.readouterr().err
+    chosen = [*command, "--series", "two", "--orientation", "time,neuron"]
+    assert main(chosen) == 0
+    assert "240 neurons, 200 frames" in capsys.readouterr().out
 
 
 def test_an_unknown_suffix_is_refused_before_the_work(recording, tmp_path, capsys):

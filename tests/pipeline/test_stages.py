@@ -132,6 +132,22 @@ def test_the_settings_of_a_run_repeat_it(model, inputs, tmp_path, capsys):
     )
 
 
+def test_the_choice_of_axes_and_array_is_a_setting_like_others(model, helpers, tmp_path, capsys):
+    traces = helpers.recording(3).values
+    np.savez(tmp_path / "two.npz", one=traces.T, two=traces.T + 1, fs=30.0)
+    command = ["run", str(tmp_path / "two.npz"), "-o", str(tmp_path / "out"), "--stages", "spikes", "--force", "--json"]
+    assert main([*command, "--series", "one", "--orientation", "neuron,time"]) == 0
+    capsys.readouterr()
+    again = ["run", "--config", str(tmp_path / "out" / "run.toml"), "-o", str(tmp_path / "again")]
+    assert main([*again, "--force", "--json"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert (second["config"]["series"], second["config"]["orientation"]) == ("one", "neuron,time")
+    calls = model.calls
+    assert main([*command, "--series", "two", "--orientation", "neuron,time"]) == 0
+    assert "used another input, another series" in json.loads(capsys.readouterr().out)["sessions"][0]["notes"][-1]
+    assert model.calls > calls
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [("bin_s = ", "is not TOML"), ("bin_z = 1", "Did you mean 'bin_s'"), ("samples = 'three'", "needs int")],

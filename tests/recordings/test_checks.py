@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings import from_array
 from antidrome.recordings.checks import check, register_check, registered_checks, view_of
 
 RATE = 30.0
@@ -238,18 +239,19 @@ def test_frame_rate_out_of_range_and_contradicting():
     assert found(recording(values, frame_rate_hz=10.0), "frame-rate-disagrees").severity == "error"
 
 
-@pytest.mark.usefixtures("unchecked_types")
-@pytest.mark.parametrize(("given", "said"), [("a.npz", "got the path 'a.npz'"), ([1, 2], "got a list")])
-def test_what_is_no_array_is_refused_in_words(given, said):
-    with pytest.raises(InputError, match=said):
-        check(given)
-
-
 def test_transposed_table_is_an_error():
     values = dff_values(n_frames=4000, n_neurons=60)
     finding = found(recording(values.T), "wrong-orientation")
     assert finding.severity == "error"
     assert "transposed" in finding.message
+
+
+@pytest.mark.parametrize(("orientation", "other"), [("time,neuron", "neuron,time"), ("neuron,time", "time,neuron")])
+def test_the_advice_is_the_other_orientation(orientation, other):
+    stored = np.random.default_rng(0).standard_normal((200, 500))
+    made = from_array(stored if orientation == "time,neuron" else stored.T, RATE, orientation=orientation)
+    (finding,) = [one for one in check(made) if one.id == "wrong-orientation"]
+    assert f'orientation="{other}"' in finding.fix
 
 
 def test_more_neurons_than_frames_is_a_warning():

@@ -63,7 +63,7 @@ def read_sessions(paths: Sequence[str | os.PathLike[str]], config: ReadingConfig
         raise InputError(f"{min(twice)} is given twice; give each recording once.")
     pairs = []
     for path in paths:
-        pairs.append(read_with_neuropil(path, frame_rate_hz=config.frame_rate_hz, quantity=config.quantity))
+        pairs.append(read_with_neuropil(path, quantity=config.quantity, **config.choices()))
     names = unique(
         [str(recording.attrs.get("session_id") or Path(p).stem) for (recording, _), p in zip(pairs, paths, strict=True)]
     )

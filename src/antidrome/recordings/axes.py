@@ -82,7 +82,7 @@ def choose_orientation(
     if len(shape) == 2 and 1 not in shape:
         notes.append(
             f"orientation of {where} {shape[0]} × {shape[1]} taken as {guess} (the longer axis is time); "
-            "pass orientation= to decide it"
+            "pass orientation= (--orientation) to decide it"
         )
     return guess
 

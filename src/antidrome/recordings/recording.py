@@ -109,6 +109,8 @@ def from_array(
         "source_format": "array",
         "session_id": "",
     }
+    if orientation == "neuron,time":
+        all_attrs["orientation"] = orientation
     all_attrs |= dict(attrs or {})
     if rate is not None:
         all_attrs["frame_rate_hz"] = rate

@@ -107,11 +107,12 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
     name = choose_series({key: variable.shape for key, variable in numbers.items()}, options.series, str(path))
     variable = numbers[name].copy(deep=False)
     variable.attrs = decode_attributes(variable.attrs)
-    notes = read_notes(variable.attrs.get("notes"))
+    notes, read_as = read_notes(variable.attrs.get("notes")), {}
     try:
         variable, renamed = standard_dims(variable)
     except InputError:
-        variable, renamed = _guessed_dims(variable, options, path)
+        variable, renamed, orientation = _guessed_dims(variable, options, path)
+        read_as = {"orientation": orientation} if orientation == "neuron,time" else {}
     attrs = {**decode_attributes(dataset.attrs), **variable.attrs}
     time = time_in_seconds(variable["time"]) if "time" in variable.coords else None
     beside = {key: np.asarray(value) for key, value in attrs.items() if isinstance(value, (int, float, np.number))}
@@ -127,7 +128,7 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
         quantity=quantity,
         units=_known_units(attrs.get("units")) if same or options.quantity is None else None,
         coords=columns,
-        attrs=options.provenance(path, source_format, attrs.get("session_id") or None),
+        attrs={**options.provenance(path, source_format, attrs.get("session_id") or None), **read_as},
         notes=[*notes, *renamed],
     )
 
@@ -143,7 +144,7 @@ def _known_units(units: Any) -> str | None:
     return units if units in ("1", "percent", "a.u.", "unknown") else None
 
 
-def _guessed_dims(variable: xr.DataArray, options: ReadOptions, path: Path) -> tuple[xr.DataArray, list[str]]:
+def _guessed_dims(variable: xr.DataArray, options: ReadOptions, path: Path) -> tuple[xr.DataArray, list[str], str]:
     if variable.ndim > 2:
         raise InputError(f"{path}: {variable.name!r} has dimensions {variable.dims}, expected time and neuron")
     notes: list[str] = []
@@ -151,7 +152,7 @@ def _guessed_dims(variable: xr.DataArray, options: ReadOptions, path: Path) -> t
     names = orientation.split(",")
     bare = variable.reset_coords(drop=True).drop_vars([dim for dim in variable.dims if dim in variable.coords])
     renamed, more = standard_dims(bare.rename(dict(zip(variable.dims, names, strict=False))))
-    return renamed, notes + more
+    return renamed, notes + more, orientation
 
 
 def _blocks(variable: xr.DataArray) -> Any:
