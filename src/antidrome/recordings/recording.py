@@ -13,6 +13,7 @@ import xarray as xr
 
 from antidrome.errors import InputError
 from antidrome.recordings.axes import (
+    BY_NUMBER,
     Orientation,
     checked_times,
     listing,
@@ -109,6 +110,8 @@ def from_array(
         "source_format": "array",
         "session_id": "",
     }
+    if neuron is None:
+        all_attrs |= BY_NUMBER
     if orientation == "neuron,time":
         all_attrs["orientation"] = orientation
     all_attrs |= dict(attrs or {})

@@ -11,7 +11,7 @@ import zarr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes
-from antidrome.recordings.axes import choose_orientation, standard_dims, time_in_seconds
+from antidrome.recordings.axes import BY_NUMBER, choose_orientation, standard_dims, time_in_seconds
 from antidrome.recordings.choice import (
     choose_series,
     find_frame_rate,
@@ -113,13 +113,15 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
     name = choose_series({key: variable.shape for key, variable in numbers.items()}, options.series, str(path))
     variable = numbers[name].copy(deep=False)
     variable.attrs = decode_attributes(variable.attrs)
+    attrs = {**decode_attributes(dataset.attrs), **variable.attrs}
     notes, read_as = read_notes(variable.attrs.get("notes")), {}
+    if attrs.get("neuron_labels") == BY_NUMBER["neuron_labels"]:
+        read_as |= BY_NUMBER
     try:
         variable, renamed = standard_dims(variable)
     except InputError:
         variable, renamed, orientation = _guessed_dims(variable, options, path)
-        read_as = {"orientation": orientation} if orientation == "neuron,time" else {}
-    attrs = {**decode_attributes(dataset.attrs), **variable.attrs}
+        read_as |= {"orientation": orientation} if orientation == "neuron,time" else {}
     time = time_in_seconds(variable["time"]) if "time" in variable.coords else None
     beside = {key: np.asarray(value) for key, value in attrs.items() if isinstance(value, (int, float, np.number))}
     rate = settle_frame_rate(options.frame_rate_hz, find_frame_rate(beside, path.name, []), time, str(path), notes)
