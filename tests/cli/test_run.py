@@ -90,7 +90,7 @@ def test_every_command_that_opens_a_recording_takes_its_choices(command, capsys)
 
 
 def test_axes_and_array_are_chosen_and_written_down(wide, tmp_path, capsys):
-    command = ["run", str(wide), "--quantity", "dff", "--stages", "spikes", "--dry-run"]
+    command = ["run", str(wide), "--quantity", "dff", "--stages", "spikes", "--dry-run", "--force"]
     assert main(command) == 2
     assert "choose one with series= (--series NAME)" in capsys.readouterr().err
     chosen = [*command, "--series", "two", "--orientation", "time,neuron"]

@@ -171,6 +171,29 @@ def test_a_plan_tells_sizes_and_leaves_nothing(inputs, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_refuses_what_a_run_would(inputs, helpers, tmp_path, capsys):
+    arguments = [*map(str, inputs), "-o", str(tmp_path / "out"), "--dry-run"]
+    assert main(["run", *arguments, "--model", "nosuch"]) == 2
+    assert "nosuch" in capsys.readouterr().err
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").write_text("mine")
+    assert main(["run", *arguments]) == 2
+    assert "already holds report.html" in capsys.readouterr().err
+    dead = helpers.recording(3)
+    dead[:] = 0
+    write(dead, tmp_path / "dead.nc")
+    assert main(["run", str(tmp_path / "dead.nc"), "--dry-run", "-o", str(tmp_path / "new")]) == 2
+    assert "The checks found" in capsys.readouterr().err
+
+
+def test_a_dry_run_hashes_nothing(inputs, tmp_path, monkeypatch):
+    def read_whole(recording):
+        raise AssertionError("a dry run reads no recording whole")
+
+    monkeypatch.setattr("antidrome.core.hashing.hash_recording", read_whole)
+    assert len(plan(inputs, output=tmp_path / "out")["sessions"]) == 2
+
+
 def test_larger_recordings_take_longer(helpers, inputs, tmp_path):
     large = write(helpers.recording(3, n_neurons=40, n_frames=3000), tmp_path / "large.nc")
     assert plan([large])["seconds"]["dimension"] > plan(inputs[:1])["seconds"]["dimension"]
