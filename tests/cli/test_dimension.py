@@ -1,6 +1,7 @@
 """``antidrome dimension FILE…``."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -83,3 +84,26 @@ def test_bins_for_sparse_spikes_and_options_that_do_not_belong(rng, tmp_path, ca
     assert "--metric, --drop-missing: no option for --population" in " ".join(capsys.readouterr().err.split())
     assert main([*command, "--bin-frames", "2"]) == 2
     assert "--bin-frames: no option for points" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--neighbours", "-3"], "n_neighbours = -3"),
+        (["--seed", "99999999999999999999"], "at most 9223372036854775807"),
+    ],
+)
+def test_impossible_numbers_are_refused(sheet, capsys, options, said) -> None:
+    assert main(["dimension", str(sheet), *options]) == 2
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+def test_onnx_without_its_extra_says_what_to_install(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    np.save(tmp_path / "points.npy", np.zeros((30, 4)))
+    command = ["dimension", "layers", "-d", str(tmp_path / "points.npy"), "-n"]
+    (tmp_path / "net.onnx").write_bytes(b"anything")
+    assert main([*command, str(tmp_path / "net.onnx")]) == 2
+    assert "pip install antidrome[onnx]" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "missing.onnx")]) == 2
+    assert "there is no such ONNX file" in capsys.readouterr().err

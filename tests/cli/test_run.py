@@ -16,6 +16,14 @@ from antidrome.recordings import read, read_spikes
 
 
 @pytest.fixture
+def wide(tmp_path):
+    """Two arrays of 200 frames × 240 neurons, which the shape alone would take for neurons × frames."""
+    traces = np.random.default_rng(0).standard_normal((200, 240)).astype(np.float32)
+    np.savez(tmp_path / "wide.npz", one=traces, two=traces, fs=30.0)
+    return tmp_path / "wide.npz"
+
+
+@pytest.fixture
 def recording(tmp_path):
     """A simulated recording on disk, made by the command."""
     path = tmp_path / "made.nc"
@@ -74,6 +82,28 @@ def test_only_spikes(recording, tmp_path):
     assert read_spikes(tmp_path / "s.nwb")["expected_spikes"].sizes["time"] == 600
 
 
+@pytest.mark.parametrize("command", ["run", "spikes", "spikes fit", "spikes predict", "check", "dynamics fit"])
+def test_every_command_that_opens_a_recording_takes_its_choices(command, capsys):
+    assert main([*command.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(option in shown for option in ("--orientation", "--series", "--frame-rate-hz"))
+
+
+def test_axes_and_array_are_chosen_and_written_down(wide, tmp_path, capsys):
+    command = ["run", str(wide), "--quantity", "dff", "--stages", "spikes", "--dry-run", "--force"]
+    assert main(command) == 2
+    assert "choose one with series= (--series NAME)" in capsys.readouterr().err
+    chosen = [*command, "--series", "two", "--orientation", "time,neuron"]
+    assert main(chosen) == 0
+    assert "240 neurons, 200 frames" in capsys.readouterr().out
+
+
+def test_an_unknown_suffix_is_refused_before_the_work(recording, tmp_path, capsys):
+    assert main(["spikes", str(recording), "-o", str(tmp_path / "s.txt")]) == 2
+    assert "no format for the suffix '.txt'" in capsys.readouterr().err
+    assert not list(tmp_path.glob(".*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -82,11 +112,14 @@ def test_only_spikes(recording, tmp_path):
         (["run", "--frame-rte-hz", "30"], "frame-rate-hz"),
         (["run", "--stages", "dynamics"], "name spikes too"),
         (["spikes", "x.nwb", "-o", "y.nwb", "--samples", "-2"], "samples is -2"),
+        (["run", "--seed", "99999999999999999999"], "at most 9223372036854775807"),
         (["spikes", "fit", "x.nwb", "-o", "y.safetensors", "--neuropil-factor", "3"], "neuropil_factor is 3"),
         (["run", "--format", "xls"], "format"),
         (["spikes", "missing.nwb", "-o", "x.nc"], "missing.nwb"),
         (["spikes"], "required"),
         (["report", "."], "no finished run"),
+        (["simulate", "-o", "x", "--format", "suite2p"], "--format"),
+        (["simulate", "-o", "x.txt"], "no format for the suffix '.txt'"),
         (["simulate", "-o", "x.nc", "--n-neurons", "0"], "n_neurons is 0"),
     ],
 )

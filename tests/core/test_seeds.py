@@ -30,6 +30,12 @@ def test_what_is_no_seed_is_refused(seed: object) -> None:
         fold_in(seed, "a")
 
 
+def test_seeds_fit_into_the_files_that_keep_them() -> None:
+    assert fold_in(2**63 - 1, "a") >= 0
+    with pytest.raises(InputError, match="at most 9223372036854775807"):
+        fold_in(2**63, "a")
+
+
 def test_jax_keys_use_all_bits() -> None:
     import jax
 

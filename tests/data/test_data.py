@@ -68,6 +68,16 @@ def test_a_bad_mirror_is_refused(mirror, tmp_path, break_mirror, sentence):
     assert not (tmp_path / "cache" / "set" / "a.bin").exists()
 
 
+def test_a_scheme_that_cannot_be_fetched_is_named(mirror, tmp_path):
+    with pytest.raises(InputError, match="scheme 'foo', which is not supported; expected one of https, http, ftp"):
+        data.get("letters", mirror="foo://x", folder=tmp_path / "cache", progress=False)
+
+
+def test_without_a_name_the_list_is_pointed_to(capsys):
+    assert main(["data", "get"]) == 2
+    assert "antidrome data list" in capsys.readouterr().err
+
+
 def test_without_a_mirror_the_origin_is_named(mirror):
     with pytest.raises(InputError, match=r"no mirror is set.*example\.org"):
         data.get("letters", progress=False)

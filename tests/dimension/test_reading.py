@@ -72,3 +72,11 @@ def test_what_cannot_be_read_is_said(tmp_path) -> None:
     (tmp_path / "model.pt").write_bytes(b"\x80\x02pickle")
     with pytest.raises(UnsafeFileError, match="pickle"):
         read_points(tmp_path / "model.pt")
+
+
+def test_a_damaged_chunk_is_told_with_its_file(tmp_path) -> None:
+    zarr.create_array(tmp_path / "a.zarr", shape=(40, 3), dtype="float64")[:] = np.random.default_rng(0).random((40, 3))
+    (tmp_path / "a.zarr" / "c" / "0" / "0").write_bytes(b"xx")
+    points, _ = read_points(tmp_path / "a.zarr")
+    with pytest.raises(FileFormatError, match=r"a\.zarr is damaged"):
+        np.asarray(points)

@@ -270,7 +270,7 @@ def test_a_fit_beyond_memory_is_refused_before_it_starts(sessions):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_components": 0}, "n_components"),
+        ({"n_components": 0}, "n_components = 0, expected 'auto' or a number of at least 1"),
         ({"n_components": 40}, "more neurons than"),
         ({"solver": "magic"}, "solver = 'magic'"),
         ({"shrinkage": -1.0}, "shrinkage"),
@@ -288,6 +288,14 @@ def test_a_fit_beyond_memory_is_refused_before_it_starts(sessions):
 def test_wrong_settings_are_named(sessions, options, message):
     with pytest.raises(InputError, match=message):
         ad.StitchedLDS(**{"n_components": 2, **options}).fit(sessions, progress=False)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize("lag", [1.5, float("nan"), "1"])
+def test_a_lag_is_a_whole_number_of_frames(model, lag):
+    for predict in (model.predict_correlation, model.predict_covariance):
+        with pytest.raises(InputError, match=r"lag = .*, expected a whole number of frames"):
+            predict(model.neurons_[:2], lag=lag)
 
 
 def test_other_neurons_and_rates_are_refused(model, sessions):

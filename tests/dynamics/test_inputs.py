@@ -226,3 +226,13 @@ def test_what_was_not_chosen_or_not_used_is_noted(truth, rng):
     assert any("6 neurons are too few to hold pairs out" in note for note in few.notes_)
     holes = np.where(rng.random(truth.activity.shape) < 0.1, np.nan, truth.activity)
     assert any("coupling = 0.5 was not used" in note for note in fit(holes, coupling=0.5).notes_)
+
+
+def test_neurons_matched_by_number_alone_are_noted(truth, tmp_path):
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", dff=truth.activity[:80, :10], fs=20.0)
+        np.savez(tmp_path / f"{name}-named.npz", dff=truth.activity[:80, :10], fs=20.0, neuron=np.arange(10))
+    noted = fit({name: ad.read(tmp_path / f"{name}.npz") for name in ("a", "b")}).notes_
+    assert any("Nobody named the neurons of 'a', 'b'" in note for note in noted)
+    named = fit({name: ad.read(tmp_path / f"{name}-named.npz") for name in ("a", "b")}).notes_
+    assert not any("Nobody named" in note for note in named)

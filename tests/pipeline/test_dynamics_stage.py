@@ -1,12 +1,13 @@
 """The dynamics of a run: its files, the check of each session, folders from before there was one."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from antidrome.errors import InputError
-from antidrome.pipeline import RunConfig, job, rebuild, rebuild_report, run
+from antidrome.pipeline import RunConfig, job, plan, rebuild, rebuild_report, run
 from antidrome.pipeline.stages.dynamics import DYNAMICS
 from antidrome.pipeline.stages.stage import Workplace
 from antidrome.recordings import read
@@ -62,3 +63,30 @@ def test_a_session_in_which_nothing_varies_is_named(inputs, tmp_path):
     with pytest.raises(InputError, match="No neuron of day-1 varies"):
         DYNAMICS.compute(activity, CONFIG, Workplace(tmp_path, tmp_path / "scratch", show_progress=False))
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_neurons_that_are_matched_by_number_alone_are_a_finding(only_dynamics, inputs, tmp_path, capsys):
+    paths = [tmp_path / f"animal{i}.npz" for i in range(2)]
+    for path, source in zip(paths, inputs, strict=True):
+        np.savez(path, dff=read(source).values, fs=30.0)
+    config = RunConfig(format="netcdf", quantity="dff", n_components=1)
+    summary = run(paths, tmp_path / "out", config, progress=False)
+    said = "Nobody named the neurons of animal0, animal1: 7 neurons are taken for the same cells"
+    for session in summary["sessions"]:
+        assert session["findings"][0]["id"] == "neurons-matched-by-number"
+    record = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
+    assert record["findings"]["animal0"][0]["message"].startswith(said)
+    assert "Nobody named the neurons" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert any("taken for the same cells" in note for note in summary["stages"]["dynamics"]["notes"])
+    for ways in ({"stages": ("spikes",)}, {}):
+        some = paths if ways else paths[:1]
+        found = plan(some, dataclasses.replace(config, **ways), tmp_path / "new")["sessions"]
+        assert not any(f["id"] == "neurons-matched-by-number" for session in found for f in session["findings"])
+
+
+def test_named_neurons_are_matched_without_a_word(inputs, tmp_path):
+    paths = [tmp_path / f"day{i}.npz" for i in range(2)]
+    for path, source in zip(paths, inputs, strict=True):
+        np.savez(path, dff=read(source).values, fs=30.0, neuron=np.arange(7))
+    found = plan(paths, RunConfig(quantity="dff"), tmp_path / "new")["sessions"]
+    assert not any(f["id"] == "neurons-matched-by-number" for session in found for f in session["findings"])

@@ -1,11 +1,13 @@
 """The main job: what it leaves, what it refuses, and how it goes on."""
 
 import json
+import shutil
 
+import h5py
 import numpy as np
 import pytest
 
-from antidrome.errors import InputError
+from antidrome.errors import FileFormatError, InputError
 from antidrome.pipeline import RunConfig, deconvolve, rebuild_report, run
 from antidrome.pipeline.folder import locked
 from antidrome.recordings import from_array, read_spikes, write
@@ -104,6 +106,55 @@ def test_a_changed_input_is_noticed_and_said(model, helpers, inputs, tmp_path):
     notes = [session["notes"] for session in summary["sessions"]]
     assert not any("another input" in note for note in notes[0])
     assert any("another input" in note for note in notes[1])
+
+
+def test_a_renamed_recording_is_called_by_its_new_name(model, inputs, tmp_path):
+    np.savez(tmp_path / "b.npz", dff=read_spikes(inputs[0])["dff"], fs=30.0)
+    out, config = tmp_path / "out", RunConfig(format="netcdf", quantity="dff")
+    first = run([tmp_path / "b.npz"], out, config, progress=False)
+    calls = model.calls
+    shutil.copy(tmp_path / "b.npz", tmp_path / "renamed.npz")
+    second = run([tmp_path / "renamed.npz"], out, config, progress=False)
+    assert [one["sessions"][0]["session_id"] for one in (first, second)] == ["b", "renamed"]
+    assert second["sessions"][0]["input"]["path"] == str(tmp_path / "renamed.npz")
+    assert "renamed.npz" in (out / "run.toml").read_text("utf-8")
+    written = read_spikes(out / "spikes.nc").attrs
+    assert (written["session_id"], written["source"]) == ("renamed", str(tmp_path / "renamed.npz"))
+    assert model.calls == calls
+
+
+def test_a_damaged_block_is_computed_again(model, helpers, inputs, tmp_path):
+    run(inputs, tmp_path / "whole", NETCDF, progress=False)
+    first = run(inputs, tmp_path / "out", NETCDF, progress=False)
+    block = tmp_path / "out" / ".antidrome" / "day-0" / "block-00001.nc"
+    block.write_bytes(block.read_bytes()[:2000])
+    (tmp_path / "out" / "report.html").unlink()
+    model.calls = 0
+    assert (
+        run(inputs, tmp_path / "out", NETCDF, progress=False)["sessions"][0]["neurons"]
+        == first["sessions"][0]["neurons"]
+    )
+    assert model.calls == 1
+    assert helpers.different(helpers.contents(tmp_path / "out"), helpers.contents(tmp_path / "whole")) == []
+
+
+def test_a_block_damaged_inside_is_told_with_its_place(model, inputs, tmp_path):
+    run(inputs, tmp_path / "out", NETCDF, progress=False)
+    block = tmp_path / "out" / ".antidrome" / "day-0" / "block-00001.nc"
+    with h5py.File(block) as file:
+        place = file["expected_spikes"].id.get_chunk_info(0).byte_offset
+    with open(block, "r+b") as stream:
+        stream.seek(place)
+        stream.write(b"xx" * 20)
+    (tmp_path / "out" / "report.html").unlink()
+    with pytest.raises(FileFormatError, match=r"\.antidrome/day-0, which an earlier run left, is damaged.*Delete it"):
+        run(inputs, tmp_path / "out", NETCDF, progress=False)
+
+
+def test_the_settings_name_the_whole_path_of_the_model(model, inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(inputs, tmp_path / "out", RunConfig(format="netcdf", model="fit.safetensors"), progress=False)
+    assert f'model = "{tmp_path / "fit.safetensors"}"' in (tmp_path / "out" / "run.toml").read_text("utf-8")
 
 
 def test_stale_results_go_and_other_formats_of_the_same_results_stay(model, inputs, tmp_path):

@@ -132,6 +132,22 @@ def test_the_settings_of_a_run_repeat_it(model, inputs, tmp_path, capsys):
     )
 
 
+def test_the_choice_of_axes_and_array_is_a_setting_like_others(model, helpers, tmp_path, capsys):
+    traces = helpers.recording(3).values
+    np.savez(tmp_path / "two.npz", one=traces.T, two=traces.T + 1, fs=30.0)
+    command = ["run", str(tmp_path / "two.npz"), "-o", str(tmp_path / "out"), "--stages", "spikes", "--force", "--json"]
+    assert main([*command, "--series", "one", "--orientation", "neuron,time"]) == 0
+    capsys.readouterr()
+    again = ["run", "--config", str(tmp_path / "out" / "run.toml"), "-o", str(tmp_path / "again")]
+    assert main([*again, "--force", "--json"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert (second["config"]["series"], second["config"]["orientation"]) == ("one", "neuron,time")
+    calls = model.calls
+    assert main([*command, "--series", "two", "--orientation", "neuron,time"]) == 0
+    assert "used another input, another series" in json.loads(capsys.readouterr().out)["sessions"][0]["notes"][-1]
+    assert model.calls > calls
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [("bin_s = ", "is not TOML"), ("bin_z = 1", "Did you mean 'bin_s'"), ("samples = 'three'", "needs int")],
@@ -153,6 +169,29 @@ def test_a_plan_tells_sizes_and_leaves_nothing(inputs, tmp_path, capsys):
     assert main(["run", *map(str, inputs), "-o", str(tmp_path / "out"), "--dry-run"]) == 0
     assert "Nothing was done" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_refuses_what_a_run_would(inputs, helpers, tmp_path, capsys):
+    arguments = [*map(str, inputs), "-o", str(tmp_path / "out"), "--dry-run"]
+    assert main(["run", *arguments, "--model", "nosuch"]) == 2
+    assert "nosuch" in capsys.readouterr().err
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").write_text("mine")
+    assert main(["run", *arguments]) == 2
+    assert "already holds report.html" in capsys.readouterr().err
+    dead = helpers.recording(3)
+    dead[:] = 0
+    write(dead, tmp_path / "dead.nc")
+    assert main(["run", str(tmp_path / "dead.nc"), "--dry-run", "-o", str(tmp_path / "new")]) == 2
+    assert "The checks found" in capsys.readouterr().err
+
+
+def test_a_dry_run_hashes_nothing(inputs, tmp_path, monkeypatch):
+    def read_whole(recording):
+        raise AssertionError("a dry run reads no recording whole")
+
+    monkeypatch.setattr("antidrome.core.hashing.hash_recording", read_whole)
+    assert len(plan(inputs, output=tmp_path / "out")["sessions"]) == 2
 
 
 def test_larger_recordings_take_longer(helpers, inputs, tmp_path):

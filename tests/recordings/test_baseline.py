@@ -236,6 +236,24 @@ def test_neuropil_of_other_neurons_is_refused():
         delta_f_over_f(recording(values), neuropil=other)
 
 
+def test_a_plain_array_needs_its_frame_rate():
+    values = made_fluorescence()[0]
+    labelled = recording(values, time=(np.arange(len(values)) + 0.5) / RATE)
+    found = delta_f_over_f(values, RATE, neuropil=0.1 * values)
+    np.testing.assert_array_equal(found.values, delta_f_over_f(labelled, neuropil=0.1 * values).values)
+    assert found.attrs["quantity"] == "dff"
+    with pytest.raises(InputError, match="pass frame_rate_hz"):
+        delta_f_over_f(values)
+    with pytest.raises(InputError, match="run at 30 Hz"):
+        delta_f_over_f(labelled, 15.0)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_a_path_is_no_recording():
+    with pytest.raises(InputError, match=r"got the path 'a.npz'.*antidrome.read"):
+        delta_f_over_f("a.npz")
+
+
 def test_integer_fluorescence_is_not_wrapped():
     values, truth = made_fluorescence()
     counts = recording(np.round(values * 20).astype(np.uint16))

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings import from_array
 from antidrome.recordings.checks import check, register_check, registered_checks, view_of
 
 RATE = 30.0
@@ -233,6 +234,8 @@ def test_frame_rate_missing():
 def test_frame_rate_out_of_range_and_contradicting():
     values = dff_values()
     assert "30" in found(recording(values, rate=1 / 30), "frame-rate-outside-range").message
+    assert "outside 3–150 Hz" in found(recording(values, rate=2.0), "frame-rate-outside-range").message
+    assert found(recording(values, rate=3.0), "frame-rate-outside-range") is None
     assert found(recording(values, frame_rate_hz=10.0), "frame-rate-disagrees").severity == "error"
 
 
@@ -241,6 +244,14 @@ def test_transposed_table_is_an_error():
     finding = found(recording(values.T), "wrong-orientation")
     assert finding.severity == "error"
     assert "transposed" in finding.message
+
+
+@pytest.mark.parametrize(("orientation", "other"), [("time,neuron", "neuron,time"), ("neuron,time", "time,neuron")])
+def test_the_advice_is_the_other_orientation(orientation, other):
+    stored = np.random.default_rng(0).standard_normal((200, 500))
+    made = from_array(stored if orientation == "time,neuron" else stored.T, RATE, orientation=orientation)
+    (finding,) = [one for one in check(made) if one.id == "wrong-orientation"]
+    assert f'orientation="{other}"' in finding.fix
 
 
 def test_more_neurons_than_frames_is_a_warning():

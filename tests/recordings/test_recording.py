@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from antidrome.errors import InputError
-from antidrome.recordings import as_recording, from_array
+from antidrome.recordings import as_recording, check, from_array
 
 
 def test_frames_are_dated_by_their_centres() -> None:
@@ -197,3 +197,10 @@ def test_any_array_becomes_a_valid_recording_unchanged(values: np.ndarray, rate:
     assert np.isnan(recording.values[~finite]).all()
     assert (np.diff(recording["time"].values) > 0).all()
     xr.testing.assert_identical(as_recording(recording), recording)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(("value", "said"), [("a.npz", "got the path 'a.npz'"), ([1, 2], "got a list")])
+def test_what_is_no_array_is_refused_in_words(value: object, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        check(value)

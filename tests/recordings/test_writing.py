@@ -100,6 +100,12 @@ def test_the_format_must_be_known(tmp_path: Path, result: xr.Dataset) -> None:
         write(result.assign_attrs(odd=object()), tmp_path / "a.nc")
 
 
+@pytest.mark.usefixtures("unchecked_types")
+def test_a_plain_array_lacks_what_a_file_keeps(tmp_path: Path, traces: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"got a ndarray, expected a Dataset.*from_array"):
+        write(traces, tmp_path / "x.nc")
+
+
 def test_what_is_no_result(tmp_path: Path, traces: np.ndarray) -> None:
     np.save(tmp_path / "a.npy", traces)
     with pytest.raises(FileFormatError, match="expected a result"):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import dask.array as da
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -118,3 +119,22 @@ def test_damaged_netcdf(tmp_path: Path) -> None:
         file.createDimension("time", 3)
     with pytest.raises(FileFormatError, match="no array"):
         read(tmp_path / "b.nc")
+
+
+def test_a_damaged_chunk_is_told_with_its_file(tmp_path: Path) -> None:
+    traces = np.random.default_rng(0).standard_normal((300, 4))
+    zarr.create_array(tmp_path / "plain.zarr", shape=traces.shape, dtype="float64")[:] = traces
+    recording = from_array(traces, 30.0, quantity="dff")
+    for name in ("labelled.zarr", "a.nc"):
+        write(recording, tmp_path / name)
+    for chunk in (*(tmp_path / "plain.zarr" / "c").rglob("*"), *(tmp_path / "labelled.zarr" / "dff").glob("*.*")):
+        if chunk.is_file() and not chunk.name.startswith("."):
+            chunk.write_bytes(b"xx")
+    with h5py.File(tmp_path / "a.nc") as file:
+        place = file["dff"].id.get_chunk_info(0).byte_offset
+    with open(tmp_path / "a.nc", "r+b") as stream:
+        stream.seek(place)
+        stream.write(b"xx" * 20)
+    for name in ("plain.zarr", "labelled.zarr", "a.nc"):
+        with pytest.raises(FileFormatError, match=rf"{name} is damaged: .*Copy it again, or write it anew"):
+            read(tmp_path / name, frame_rate_hz=30.0 if name == "plain.zarr" else None).compute()

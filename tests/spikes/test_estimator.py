@@ -155,6 +155,14 @@ def test_what_cannot_be_used_is_refused(simulated):
         ad.SpikeVAE(model="no-such-file.safetensors").predict(simulated["dff"])
 
 
+@pytest.mark.usefixtures("unchecked_types")
+def test_half_a_sample_is_refused(simulated):
+    with pytest.raises(InputError, match=r"samples = 2\.5, expected a whole number, at least 0"):
+        ad.SpikeVAE().predict(simulated["dff"], samples=2.5)
+    with pytest.raises(InputError, match=r"n_samples = 1\.5"):
+        ad.SpikeVAE().sample(simulated["dff"], n_samples=1.5)
+
+
 def test_saved_and_loaded_predicts_the_same(simulated, result, tmp_path):
     path = tmp_path / "model.safetensors"
     ad.SpikeVAE(seed=2).save(path)
@@ -166,6 +174,12 @@ def test_it_is_a_scikit_learn_estimator():
     model = ad.SpikeVAE(model="simulations", seed=7)
     assert clone(model).get_params() == model.get_params()
     assert model.set_params(seed=1).seed == 1
+
+
+def test_the_check_of_the_frame_rate_knows_the_networks_range():
+    from antidrome.recordings.checks.timing import LOWEST_RATE_HZ
+
+    assert ad.SpikeVAE().model_card["frame_rate_hz_range"][0] == LOWEST_RATE_HZ
 
 
 def test_the_model_card_says_what_it_was_trained_on_and_reached():

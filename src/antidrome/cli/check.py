@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from antidrome.cli.options import Options
 from antidrome.cli.text import printable
 from antidrome.errors import AntidromeError, InputError
+from antidrome.pipeline.config import FileConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +26,7 @@ LISTED_NEURONS = 8
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Options, FileConfig):
     """Look at recordings before anything is inferred from them.
 
     Exit code: 0 nothing worse than warnings, 1 at least one error found, 2 a file could not be read.
@@ -35,12 +37,8 @@ class Check:
     Exit code: 0 nothing worse than warnings, 1 at least one error found, 2 a file could not be read."""
     json: bool = False
     """Print findings as JSON on standard output instead of a table."""
-    frame_rate_hz: float | None = None
-    """Frames per second, for files that do not say."""
     quantity: Literal["dff", "fluorescence", "unknown"] | None = None
     """What the values are, for files that do not say."""
-    orientation: Literal["time,neuron", "neuron,time"] | None = None
-    """Meaning of the two axes, for files that do not say."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +74,8 @@ def _look(path: Path, config: Check) -> _Looked:
     """Read and check one file; an unreadable one is a result too, so that the others are still looked at."""
     from antidrome.recordings import check, read
 
-    options = {name: getattr(config, name) for name in ("frame_rate_hz", "quantity", "orientation")}
     try:
-        recording = read(path, **{name: value for name, value in options.items() if value is not None})
+        recording = read(path, quantity=config.quantity, **config.choices())
         findings = check(recording)
     except AntidromeError as error:
         return _Looked(path=str(path), error=str(error))

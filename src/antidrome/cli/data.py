@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from antidrome.errors import InputError
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class List:
@@ -57,6 +59,8 @@ def _list(config: List) -> int:
 def _get(config: Get) -> int:
     from antidrome.data import get
 
+    if not config.names:
+        raise InputError("No data set was named. `antidrome data list` shows their names: antidrome data get NAME…")
     for name in config.names:
         sys.stdout.write(f"{get(name, mirror=config.mirror, folder=config.output)}\n")
     return 0

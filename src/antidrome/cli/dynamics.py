@@ -8,26 +8,21 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from antidrome.cli.options import Paths
+from antidrome.cli.options import Options, Paths
 from antidrome.cli.text import printable
 from antidrome.errors import InputError
+from antidrome.pipeline.config import FileConfig
 
 MOST_NEURONS = 5000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recordings:
+class Recordings(Options, FileConfig):
     """How recordings are read."""
 
     paths: Paths = ()
     """Recordings, one a session, matched by neuron label: NWB, suite2p folder, CaImAn, npy, npz, csv, mat, Zarr,
     NetCDF (also spikes that Antidrome wrote)."""
-    frame_rate_hz: float | None = None
-    """Frames per second, for recordings that do not state it."""
-    orientation: Literal["time,neuron", "neuron,time"] | None = None
-    """Meaning of the two axes, for files that do not say."""
-    series: str | None = None
-    """Which array, for files with several."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,11 +206,9 @@ def _read(config: Recordings) -> dict[str, Any]:
 
     if not config.paths:
         raise InputError("No recording was given; name at least one file for each session.")
-    options = {name: getattr(config, name) for name in ("frame_rate_hz", "orientation", "series")}
-    options = {name: value for name, value in options.items() if value is not None}
     sessions: dict[str, Any] = {}
     for number, path in enumerate(config.paths):
-        recording = read(path, **options)
+        recording = read(path, **config.choices())
         name = str(recording.attrs.get("session_id") or path.stem)
         sessions[name if name not in sessions else f"{name} ({number})"] = recording
     return sessions

@@ -43,7 +43,7 @@ def run(config: Run) -> int:
 
     settings = part_of(config, RunConfig)
     if config.dry_run:
-        planned = plan(config.paths, settings)
+        planned = plan(config.paths, settings, config.output)
         _print_json(planned) if config.json else _tell_plan(planned)
         return 0
     with open_executor(cluster=config.cluster) as executor:
@@ -108,6 +108,7 @@ def _tell_session(console: Any, session: dict[str, Any], more: str) -> None:
     for finding in session["findings"]:
         colour = {"error": "red", "warning": "yellow"}.get(finding["severity"], "blue")
         console.print(f"  [{colour}]{finding['severity']}[/{colour}] {escape(finding['message'])}")
+        console.print(f"    [dim]{escape(finding['fix'])}[/dim]")
 
 
 def _found(stage: dict[str, Any]) -> str:

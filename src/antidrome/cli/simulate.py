@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import tyro
 
 from antidrome.errors import InputError
-from antidrome.pipeline.config import Format
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,8 +15,8 @@ class Simulate:
     """Make a recording with known spikes, to try things on."""
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """File (.nwb, .zarr, .nc) or, for suite2p, folder to write."""
-    format: Format | None = None
+    """File (.nwb, .nc) or, for Zarr, folder to write."""
+    format: Literal["nwb", "zarr", "netcdf"] | None = None
     """Format to write; by default told by the file's ending."""
     n_neurons: int = 20
     """Neurons."""
@@ -39,11 +38,12 @@ class Simulate:
 
 def run(config: Simulate) -> int:
     """Simulate and write; return 0."""
-    from antidrome.recordings import write
+    from antidrome.recordings.writing import format_of, write
     from antidrome.spikes import simulate
 
     if config.output.exists() and not config.overwrite:
         raise InputError(f"{config.output} exists. Choose another file with -o, or pass --overwrite.")
+    format_of(config.output, config.format)
     dataset = simulate(
         config.n_neurons,
         config.duration_s,

@@ -52,7 +52,7 @@ def run(config: FitSpikes) -> int:
 
     if config.output.exists() and not config.overwrite:
         raise InputError(f"{config.output} exists. Choose another name with -o, or pass --overwrite.")
-    sessions = read_sessions([config.path], part_of(config, ReadingConfig))
+    sessions = read_sessions([config.path], part_of(config, ReadingConfig), hashed=False)
     if not config.force:
         refuse_errors(sessions)
     recording = sessions[0].recording

@@ -37,7 +37,7 @@ def _write_times(config: PredictSpikes, path: Path) -> None:
     from antidrome.pipeline.sessions import read_sessions
     from antidrome.spikes import SpikeVAE
 
-    recording = read_sessions([config.path], config)[0].recording
+    recording = read_sessions([config.path], config, hashed=False)[0].recording
     times = SpikeVAE(config.model, seed=config.seed).spike_times(recording)
     text = times.to_dataframe().to_csv(index=False, float_format="%.5g")
     with atomic_write(path) as temporary:

@@ -61,10 +61,16 @@ def jax_key(seed: typing.SupportsIndex, name: str) -> "jax.Array":
     return jax.random.wrap_key_data(jax.numpy.asarray(words), impl="threefry2x32")
 
 
+MAX_SEED = 2**63 - 1
+"""Seeds are written into files, which keep integers of 64 bits."""
+
+
 def check_seed(seed: typing.SupportsIndex) -> int:
     """Return the seed as a plain integer, or say what is wrong with it."""
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
         raise InputError(f"The seed is {seed!r}; it needs to be a non-negative integer, for example seed=0.")
+    if int(seed) > MAX_SEED:
+        raise InputError(f"The seed is {seed}; it must be at most {MAX_SEED} (63 bits), for example seed=0.")
     return int(seed)
 
 

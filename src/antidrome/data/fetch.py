@@ -12,6 +12,9 @@ from antidrome.errors import InputError
 MIRROR = "ANTIDROME_MIRROR"
 """Environment variable with the mirror: a folder, or the URL below which the files lie."""
 
+SCHEMES = ("https", "http", "ftp")
+"""Schemes of URLs that files are fetched from."""
+
 
 def get(
     name: str, *, mirror: str | Path | None = None, folder: str | Path | None = None, progress: bool = True
@@ -57,6 +60,12 @@ def _mirror(mirror: str | Path | None, dataset: Dataset) -> str:
         )
     if "://" not in source and not Path(source).is_dir():
         raise InputError(f"The mirror {source} is neither a folder nor a URL.")
+    scheme = source.partition("://")[0].lower()
+    if "://" in source and scheme not in SCHEMES:
+        raise InputError(
+            f"The mirror {source} is a URL of the scheme {scheme!r}, which is not supported; expected one of"
+            f" {', '.join(SCHEMES)}, or a folder."
+        )
     return source
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import xarray as xr
 
 from antidrome import __version__
+from antidrome.core.seeds import check_seed
+from antidrome.core.whole import whole_number
 from antidrome.dimension.adaptive import adaptive_dimension
 from antidrome.dimension.graph import Duplicates, is_graph, nearest_neighbours
 from antidrome.dimension.likelihoods import gride, levina_bickel
@@ -56,7 +58,7 @@ def estimate(
     discard_fraction
         Share of the largest ratios that the fit and the censored likelihood leave out.
     n_neighbours
-        Neighbours per point to search for (fewer, where there are fewer points).
+        Neighbours per point to search for, at least 2 (fewer, where there are fewer points).
     blocks
         As for `block_analysis`; None leaves it out.
     linear
@@ -83,6 +85,8 @@ def estimate(
         If the points cannot be used, or are too few.
     """
     check_discard(discard_fraction)
+    check_seed(seed)
+    whole_number("n_neighbours", n_neighbours, 2)
     given = is_graph(points) or isinstance(points, tuple)
     graph = _graph(points, given, n_neighbours, metric, duplicates, executor, progress)
     found = ratios(graph)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from antidrome.core.seeds import check_seed
 from antidrome.dimension.estimator import TwoNN
 from antidrome.dimension.graph import Duplicates, is_graph
 from antidrome.dimension.linear import linear_dimension
@@ -45,6 +46,7 @@ class MeasurementConfig:
 
     def __post_init__(self) -> None:
         check_discard(self.discard_fraction)
+        check_seed(self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings, ready for JSON and for attributes of a file."""

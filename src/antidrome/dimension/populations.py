@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from antidrome.core.progress import ProgressBar
 from antidrome.core.progress import progress as show_progress
-from antidrome.core.seeds import generator
+from antidrome.core.seeds import check_seed, generator
 from antidrome.dimension.linear import principal_variances
 from antidrome.dimension.measurement import MeasurementConfig, measure
 from antidrome.dimension.points import as_points
@@ -63,6 +63,7 @@ class PopulationConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         for name, least in {"bin_frames": 1, "exclude_frames": 0, "draws": 1, "n_shuffles": 1}.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}; expected {least} or more.")

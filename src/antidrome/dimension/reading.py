@@ -10,6 +10,7 @@ import numpy as np
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.archives import load_npy, load_npz
+from antidrome.recordings.lazy import NamedSource
 from antidrome.recordings.reading import detect_format, read
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES, guard_zarr, open_hdf5, require_file, require_size
 
@@ -92,7 +93,8 @@ def _zarr(path: Path, series: str | None) -> Any:
         numeric = {name: a for name, a in arrays_of(store).items() if a.dtype.kind in "biuf" and a.ndim >= 2}
         store = _chosen(numeric, series, path)
     names = list(getattr(store.metadata, "dimension_names", None) or store.attrs.get("_ARRAY_DIMENSIONS") or [])
-    return np.asarray(store[...]).T if names == ["neuron", "time"] else store
+    source = NamedSource(str(path), store)
+    return np.asarray(source).T if names == ["neuron", "time"] else source
 
 
 def _netcdf(path: Path, series: str | None) -> Any:
@@ -109,7 +111,7 @@ def _netcdf(path: Path, series: str | None) -> Any:
             chosen = _chosen(numeric, series, path)
             order = ("time", ...) if "time" in chosen.dims else (...,)
             return chosen.transpose(*order).values
-    except (OSError, TypeError, KeyError, AssertionError, IndexError) as error:
+    except (OSError, RuntimeError, TypeError, KeyError, AssertionError, IndexError) as error:
         raise FileFormatError(f"{path} cannot be read as NetCDF: {error}.") from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from antidrome.core.seeds import generator
+from antidrome.core.whole import whole_number
 from antidrome.dynamics.comparing import HeldOutPairs, held_out_pairs
 from antidrome.dynamics.lags import LagSet
 from antidrome.dynamics.overlap import share_never_together
@@ -67,9 +67,7 @@ def require_consistent(options: Options, n_lags: int) -> None:
         With what to give instead.
     """
     for name, least in {"n_starts": 1, "max_iterations": 1, "n_folds": 1, "em_iterations": 0}.items():
-        value = getattr(options, name)
-        if not isinstance(value, numbers.Integral) or value < least:
-            raise InputError(f"{name} = {value!r}, expected a whole number of at least {least}.")
+        whole_number(name, getattr(options, name), least)
     if options.sketch_rank is not None and options.sketch_rank < (
         1 if options.n_components == "auto" else int(options.n_components)
     ):

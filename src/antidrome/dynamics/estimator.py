@@ -262,10 +262,10 @@ class StitchedLDS(Uses, Estimator):
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} = {getattr(self, name)!r}, expected one of {', '.join(map(repr, allowed))}.")
-        for name in ("n_components", "shrinkage", "coupling"):
+        for name, least in (("n_components", 1), ("shrinkage", 0), ("coupling", 0)):
             value = getattr(self, name)
-            if value != "auto" and (isinstance(value, str) or not value >= (1 if name == "n_components" else 0)):
-                raise InputError(f"{name} = {value!r}, expected 'auto' or a number of at least 0 (n_components: 1).")
+            if value != "auto" and (isinstance(value, str) or not value >= least):
+                raise InputError(f"{name} = {value!r}, expected 'auto' or a number of at least {least}.")
         if population.n_neurons < 2:
             raise InputError("The population has 1 neuron; correlations need at least two.")
         n = 4 if self.n_components == "auto" else int(self.n_components)

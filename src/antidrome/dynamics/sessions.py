@@ -12,7 +12,8 @@ import xarray as xr
 from antidrome.dynamics.data import column_statistics, is_dask
 from antidrome.dynamics.population import Population, Session
 from antidrome.errors import InputError
-from antidrome.recordings.axes import listing, neuron_labels, standard_dims, time_in_seconds
+from antidrome.recordings.axes import listing, named_by_number, neuron_labels, standard_dims, time_in_seconds
+from antidrome.recordings.checks.matching import HOW_TO_NAME
 from antidrome.recordings.segments import median_rate_hz, neighbours
 
 Segments = Mapping[str, Sequence[tuple[int, int]]]
@@ -52,10 +53,10 @@ def as_population(
     """
     if isinstance(recordings, Population):
         return recordings
-    notes: list[str] = []
     entries = _entries(recordings, sessions, neuron)
     if not entries:
         raise InputError("No recording was given; expected a mapping of session id to recording.")
+    notes = _matching_notes(entries)
     unlabelled = {entry["values"].shape[1] for entry in entries.values() if entry["labels"] is None}
     if len(unlabelled) > 1:
         raise InputError(
@@ -89,6 +90,17 @@ def _entries(recordings: Any, sessions: Any, neuron: Any) -> dict[str, dict[str,
     return {name: _entry(value, neuron, f"session {name!r}") for name, value in given}
 
 
+def _matching_notes(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What to know where neurons of several sessions are the same because of their number alone."""
+    numbered = [name for name, entry in entries.items() if entry["numbered"]]
+    if len(entries) < 2 or not numbered:
+        return []
+    return [
+        f"Nobody named the neurons of {listing(numbered, 4)}: neurons of equal number are taken for the same cells."
+        f" {HOW_TO_NAME}"
+    ]
+
+
 def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
     """Values, labels, times, trial numbers and rate of one recording."""
     value = _opened(value, where)
@@ -102,6 +114,7 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         time = time_in_seconds(array["time"]) if "time" in array.coords else None
         data = array.data if is_dask(array.data) else array.values
         entry = {"values": data, "time": time, "rate": array.attrs.get("frame_rate_hz"), **along}
+        entry["numbered"] = labels is None or named_by_number(array)
     elif hasattr(value, "columns") and hasattr(value, "to_numpy"):
         entry, labels = {"values": value.to_numpy(), "time": None, "rate": None}, np.asarray(value.columns)
     elif _is_pair(value):
@@ -122,7 +135,8 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
             labels = neuron_labels(_whole(labels), values.shape[1], values.shape[0])
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-    return {"session": None, "trial": None, **entry, "values": values, "labels": labels}
+    known = {"session": None, "trial": None, "numbered": labels is None}
+    return {**known, **entry, "values": values, "labels": labels}
 
 
 def _whole(labels: Any) -> Any:
@@ -159,7 +173,7 @@ def _split_matrix(entry: dict[str, Any], sessions: Any) -> dict[str, dict[str, A
         chosen = slice(int(frames[0]), int(frames[-1]) + 1) if together else frames
         stretch = np.concatenate([[0], np.cumsum(np.diff(frames) > 1)])
         part = {key: None if entry[key] is None else entry[key][chosen] for key in ("time", "trial")}
-        result[str(name)] = {**entry, **part, "values": entry["values"][chosen], "stretch": stretch}
+        result[str(name)] = {**entry, **part, "numbered": False, "values": entry["values"][chosen], "stretch": stretch}
     return result
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.core.seeds import generator
+from antidrome.core.whole import whole_number
 from antidrome.dynamics import reports, results
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.results import FittedSystem
@@ -47,10 +48,10 @@ class Uses:
         -------
         DataArray (neuron, neuron_2), in squared units of the recording; at lag 0 the variance of a neuron with itself.
         """
-        system = self._predictor(of)
+        system, lag = self._predictor(of), whole_number("lag", lag, what="frames")
         i = system.population.find(first)
         j = i if second is None else system.population.find(second)
-        values = results.covariance(system, i, j, int(lag))
+        values = results.covariance(system, i, j, lag)
         return results.label_pairs(
             values, system, i, j, f"Predicted covariance at lag {lag}", "squared recording units"
         )
@@ -59,10 +60,10 @@ class Uses:
         self, first: Any, second: Any = None, lag: int = 0, *, of: str = "recordings"
     ) -> xr.DataArray:
         """Correlation of y_i(t + lag) and y_j(t); parameters as for `predict_covariance`."""
-        system = self._predictor(of)
+        system, lag = self._predictor(of), whole_number("lag", lag, what="frames")
         i = system.population.find(first)
         j = i if second is None else system.population.find(second)
-        values = results.correlation(system, i, j, int(lag))
+        values = results.correlation(system, i, j, lag)
         return results.label_pairs(values, system, i, j, f"Predicted correlation at lag {lag}", "1")
 
     def transform(self, recordings: Any, **given: Any) -> dict[str, xr.Dataset] | xr.Dataset:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from antidrome.core.hashing import hash_configuration
+from antidrome.errors import FileFormatError
 from antidrome.pipeline.folder import CACHE, read_json, write_json
 from antidrome.pipeline.names import slug
 
@@ -46,13 +47,32 @@ class SessionCache:
             return list(known.get("changed", []))
         if self.folder.exists():
             shutil.rmtree(self.folder)
+        if not forget:
+            self._take_over()
         changed = _differences(before, self.origin) if before and not forget else []
         write_json(self._known, {"origin": self.origin, "changed": changed})
         return changed
 
+    def _take_over(self) -> None:
+        """Copy the blocks that a session of another name left here if they are of the same origin."""
+        from antidrome.core.files import atomic_directory
+
+        for known in sorted(self.folder.parent.glob("*/origin.json")):
+            if read_json(known).get("origin") == self.origin:
+                with atomic_directory(self.folder) as copied:
+                    for block in known.parent.glob("block-*.nc"):
+                        shutil.copyfile(block, copied / block.name)
+                return
+
     def has(self, block: int) -> bool:
-        """Whether the block is finished."""
-        return self._path(block).exists()
+        """Whether the block is finished; one that is cut short, as by a full disk or a broken copy, is not."""
+        import h5py
+
+        try:
+            with h5py.File(self._path(block), "r"):
+                return True
+        except OSError:
+            return False
 
     def put(self, block: int, result: "xr.Dataset") -> None:
         """Keep a finished block, atomically."""
@@ -72,24 +92,41 @@ def open_blocks(paths: Sequence[Path]) -> "xr.Dataset":
     """Join blocks along ``neuron``, in their order; ``attrs["block_attributes"]`` keeps the attributes of each."""
     import xarray as xr
 
-    from antidrome.recordings.attributes import decode_attributes
-
-    blocks = []
-    for path in paths:
-        block = xr.open_dataset(path, engine="h5netcdf", chunks={"time": -1, "neuron": -1}, decode_timedelta=False)
-        block.attrs = decode_attributes(block.attrs)
-        for variable in block.variables.values():
-            variable.attrs, variable.encoding = decode_attributes(variable.attrs), {}
-        blocks.append(block)
+    blocks = [_opened(path) for path in paths]
     joined = xr.concat(blocks, "neuron", data_vars="minimal", coords="minimal", compat="override", join="exact",
                        combine_attrs="override")  # fmt: skip
     joined.attrs["block_attributes"] = [block.attrs for block in blocks]
     if sum(variable.size for variable in joined.data_vars.values()) > IN_MEMORY_VALUES:
         return joined
-    loaded = joined.load()
+    try:
+        loaded = joined.load()
+    except (OSError, RuntimeError) as error:
+        raise _damaged(paths[0].parent, error) from error
     for block in blocks:
         block.close()
     return loaded
+
+
+def _opened(path: Path) -> "xr.Dataset":
+    import xarray as xr
+
+    from antidrome.recordings.attributes import decode_attributes
+
+    try:
+        block = xr.open_dataset(path, engine="h5netcdf", chunks={"time": -1, "neuron": -1}, decode_timedelta=False)
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise _damaged(path, error) from error
+    block.attrs = decode_attributes(block.attrs)
+    for variable in block.variables.values():
+        variable.attrs, variable.encoding = decode_attributes(variable.attrs), {}
+    return block
+
+
+def _damaged(path: Path, error: Exception) -> FileFormatError:
+    return FileFormatError(
+        f"{path}, which an earlier run left, is damaged: {error}. Delete it, and run the job again: what is missing is"
+        " computed anew."
+    )
 
 
 def cached_blocks(output: Path, session_id: str) -> list[Path]:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
+from antidrome.core.seeds import check_seed
 from antidrome.errors import InputError
 
 Format = Literal["nwb", "zarr", "netcdf", "suite2p"]
@@ -10,11 +11,26 @@ StageName = Literal["spikes", "dynamics", "dimension"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReadingConfig:
-    """How recordings become ΔF/F."""
+class FileConfig:
+    """What the files of recordings leave open."""
 
     frame_rate_hz: float | None = None
     """Frames per second, for recordings that do not state it."""
+    orientation: Literal["time,neuron", "neuron,time"] | None = None
+    """Meaning of the two axes, for files that do not say; by default the longer one is time."""
+    series: str | None = None
+    """Which array, for files with several."""
+
+    def choices(self) -> dict[str, Any]:
+        """What was decided, as keywords of `antidrome.read`."""
+        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(FileConfig)}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadingConfig(FileConfig):
+    """How recordings become ΔF/F."""
+
     quantity: Literal["dff", "fluorescence"] | None = None
     """What the traces are, where the file does not say: ΔF/F or raw fluorescence."""
     neuropil_factor: float = 0.7
@@ -54,8 +70,7 @@ class InferenceConfig(ReadingConfig):
         super().__post_init__()
         if self.samples < 0:
             raise InputError(f"samples is {self.samples}; it must be 0 (none) or a number of samples.")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}; it must not be negative.")
+        check_seed(self.seed)
 
     def inference_settings(self) -> dict[str, Any]:
         """The settings that change the spikes; a change of any of them makes earlier results stale."""

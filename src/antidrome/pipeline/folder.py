@@ -14,6 +14,10 @@ from antidrome.errors import InputError
 CACHE = ".antidrome"
 """Folder inside the results folder that holds what a repeated command goes on from; it may be deleted at any time."""
 
+SUMMARY, REPORT, RECORD, SETTINGS = "summary.json", "report.html", "run.json", "run.toml"
+PAGES = (SETTINGS, RECORD, SUMMARY, REPORT)
+"""What a run leaves besides its results."""
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file's object; empty if there is no file or it is damaged."""
@@ -98,14 +102,19 @@ class Manifest:
         InputError
             If one of them exists, was not written by this job, and may not be overwritten.
         """
+        if not overwrite:
+            self.refuse_strangers(names)
+        self._files.update({name: "" for name in names if name not in self._files})
+        self._save()
+
+    def refuse_strangers(self, names: list[str]) -> None:
+        """InputError if one of the files exists and was not written by this job."""
         strangers = [name for name in names if name not in self._files and (self.output / name).exists()]
-        if strangers and not overwrite:
+        if strangers:
             raise InputError(
                 f"{self.output} already holds {', '.join(strangers)}, which this job did not write. "
                 "Give another folder with -o, or --overwrite to replace what is there."
             )
-        self._files.update({name: "" for name in names if name not in self._files})
-        self._save()
 
     def is_done(self, name: str, key: str) -> bool:
         """Whether the file is there and was made from `key`."""

@@ -105,7 +105,9 @@ def _complete(result: "xr.Dataset", session: Session, cache: SessionCache) -> "x
         for name, coordinate in session.recording.coords.items()
         if name not in result.coords and coordinate.dims == ("neuron",)
     }
+    named = {name: session.recording.attrs[name] for name in ("neuron_labels",) if name in session.recording.attrs}
     return result.assign_coords(coords).assign_attrs(
+        named,
         findings=json.dumps([finding.to_dict() for finding in session.findings], ensure_ascii=False),
         notes=notes,
         source=session.source,

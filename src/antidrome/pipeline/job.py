@@ -14,15 +14,13 @@ from antidrome.core.configuration import to_dict
 from antidrome.core.files import atomic_write
 from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress as show
-from antidrome.errors import InputError
 from antidrome.pipeline.cache import SessionCache
 from antidrome.pipeline.config import RunConfig
-from antidrome.pipeline.demo import demo_sessions
-from antidrome.pipeline.folder import Manifest, locked, read_json, spare_recordings, write_json
+from antidrome.pipeline.entering import enter
+from antidrome.pipeline.folder import PAGES, RECORD, REPORT, SETTINGS, SUMMARY, Manifest, locked, read_json, write_json
 from antidrome.pipeline.infer import infer_session
-from antidrome.pipeline.model import load_model, model_card, origin_of
-from antidrome.pipeline.names import output_name
-from antidrome.pipeline.sessions import Session, read_sessions, refuse_errors
+from antidrome.pipeline.model import load_model, model_card, origin_of, with_absolute_model
+from antidrome.pipeline.sessions import Session
 from antidrome.pipeline.settings_file import to_toml
 from antidrome.pipeline.stages import LATER, StageOutcome, parts_of, run_stages, stage_settings
 from antidrome.pipeline.summary import run_info, run_record, run_summary, session_summary
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from antidrome.report.session import SessionView
     from antidrome.spikes import SpikeVAE
 
-SUMMARY, REPORT, RECORD, SETTINGS = "summary.json", "report.html", "run.json", "run.toml"
-PAGES = (SETTINGS, RECORD, SUMMARY, REPORT)
 WHAT = {
     SETTINGS: "settings; antidrome run --config run.toml repeats the run",
     RECORD: "versions, seed, and hashes of what was read and written",
@@ -93,16 +89,9 @@ def run(
         If the input cannot be used, a check finds an error and ``config.force`` is not set, the folder holds files of
         others, or another process works in it.
     """
-    config = config or RunConfig()
+    config = with_absolute_model(config or RunConfig())
     output = Path(output)
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output} is a file; -o needs a folder for the results.")
-    sessions = read_sessions(paths, config) if paths else demo_sessions(config)
-    if not config.force:
-        refuse_errors(sessions)
-    names = [output_name(one.session_id, len(sessions), config.format) for one in sessions]
-    known = {one.source: one.source_format for one in sessions} if paths else {}
-    spare_recordings(known, [output / name for name in (*names, *PAGES)], config.format)
+    sessions, names = enter(paths, output, config)
     with locked(output):
         return _Job(sessions, names, paths, output, config, command, executor, progress).run()
 
@@ -131,7 +120,9 @@ class _Job:
         self.manifest.claim([*self.names, *PAGES], overwrite=self.config.overwrite)
         model = load_model(self.config)
         caches = [SessionCache(self.output, s.session_id, origin_of(s, self.config, model)) for s in self.sessions]
-        key = hash_configuration({"results": [cache.key for cache in caches]})
+        names = [session.session_id for session in self.sessions]
+        numbers_key = hash_configuration({"results": [cache.key for cache in caches], "sessions": names})
+        key = hash_configuration({"numbers": numbers_key, "inputs": self._places()})
         page_key = hash_configuration({"results": key, "stages": stage_settings(LATER, self.config)})
         summary = read_json(self.output / SUMMARY)
         if not self.config.overwrite and self._is_done(summary, key, page_key):
@@ -145,11 +136,15 @@ class _Job:
             self.output,
             self.config,
             self.manifest,
-            key=key,
+            key=numbers_key,
             executor=self.executor,
             show_progress=self.show_progress,
         )
         return self._write_page(results, outcomes, model, (key, page_key), seconds)
+
+    def _places(self) -> list[str]:
+        """Where the recordings lie: what is written of them says so."""
+        return self.paths or [session.source for session in self.sessions]
 
     def _is_done(self, summary: dict[str, Any], key: str, page_key: str) -> bool:
         """Whether an earlier run left everything that this one would."""

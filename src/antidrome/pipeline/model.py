@@ -1,13 +1,26 @@
 """The network that a run uses, and what its results depend on."""
 
+import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from antidrome.pipeline.config import InferenceConfig
 from antidrome.pipeline.sessions import Session
 
 if TYPE_CHECKING:
     from antidrome.spikes import SpikeVAE
+
+Config = TypeVar("Config", bound=InferenceConfig)
+
+
+def with_absolute_model(config: Config) -> Config:
+    """The configuration with the whole path of its model file, so that it holds in any folder."""
+    from antidrome.spikes.weights import SHIPPED
+
+    if config.model in SHIPPED:
+        return config
+    return dataclasses.replace(config, model=str(Path(config.model).resolve()))
 
 
 def load_model(config: InferenceConfig) -> "SpikeVAE":

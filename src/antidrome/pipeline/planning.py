@@ -10,9 +10,10 @@ from typing import Any
 
 from antidrome.pipeline.cache import IN_MEMORY_VALUES
 from antidrome.pipeline.config import RunConfig
-from antidrome.pipeline.demo import demo_sessions
+from antidrome.pipeline.entering import enter
 from antidrome.pipeline.infer import BLOCK_VALUES
-from antidrome.pipeline.sessions import Session, read_sessions
+from antidrome.pipeline.model import load_model, model_hash
+from antidrome.pipeline.sessions import Session
 from antidrome.pipeline.stages.dimension import MAX_POINTS
 
 COSTS = files("antidrome.pipeline") / "costs.json"
@@ -58,12 +59,19 @@ def work_of(
     }
 
 
-def plan(paths: Sequence[str | os.PathLike[str]], config: RunConfig | None = None) -> dict[str, Any]:
-    """Sizes, and rough time and memory of a run; nothing is computed or written.
+def plan(
+    paths: Sequence[str | os.PathLike[str]],
+    config: RunConfig | None = None,
+    output: str | os.PathLike[str] = "antidrome-results",
+) -> dict[str, Any]:
+    """Sizes, and rough time and memory of a run; nothing is inferred or written.
+
+    The recordings are checked as a run checks them, on a bounded sample; only for ΔF/F from raw fluorescence they are
+    read whole.
 
     Parameters
     ----------
-    paths, config
+    paths, config, output
         As for `antidrome.pipeline.run`.
 
     Returns
@@ -79,7 +87,8 @@ def plan(paths: Sequence[str | os.PathLike[str]], config: RunConfig | None = Non
         As `antidrome.pipeline.run` would.
     """
     config = config or RunConfig()
-    sessions = read_sessions(paths, config) if paths else demo_sessions(config)
+    sessions, _ = enter(paths, Path(output), config, hashed=False)
+    model_hash(load_model(config))  # a model that cannot be opened is refused
     costs = json.loads(COSTS.read_text("utf-8"))
     sizes = [(s.recording.sizes["time"], s.recording.sizes["neuron"]) for s in sessions]
     work = work_of(sizes, [float(s.recording.attrs["frame_rate_hz"]) for s in sessions], config.bin_s)

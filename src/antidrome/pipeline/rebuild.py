@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 from antidrome.pipeline.cache import cached_blocks, open_blocks
-from antidrome.pipeline.folder import locked, read_json
-from antidrome.pipeline.job import REPORT, SUMMARY
+from antidrome.pipeline.folder import REPORT, SUMMARY, locked, read_json
 from antidrome.pipeline.stages import LATER, parts_of
 from antidrome.pipeline.summary import run_info
 

@@ -47,8 +47,17 @@ class Session:
     truth: "xr.DataArray | None" = None
 
 
-def read_sessions(paths: Sequence[str | os.PathLike[str]], config: ReadingConfig) -> list[Session]:
+def read_sessions(
+    paths: Sequence[str | os.PathLike[str]], config: ReadingConfig, *, hashed: bool = True
+) -> list[Session]:
     """Read and check every path; nothing large is loaded.
+
+    Parameters
+    ----------
+    paths, config
+        The recordings, and how they are read.
+    hashed
+        Whether to hash what was read, for which the files are read whole; without, ``input_hash`` is empty.
 
     Raises
     ------
@@ -63,12 +72,12 @@ def read_sessions(paths: Sequence[str | os.PathLike[str]], config: ReadingConfig
         raise InputError(f"{min(twice)} is given twice; give each recording once.")
     pairs = []
     for path in paths:
-        pairs.append(read_with_neuropil(path, frame_rate_hz=config.frame_rate_hz, quantity=config.quantity))
+        pairs.append(read_with_neuropil(path, quantity=config.quantity, **config.choices()))
     names = unique(
         [str(recording.attrs.get("session_id") or Path(p).stem) for (recording, _), p in zip(pairs, paths, strict=True)]
     )
     return [
-        _session(name, str(path), recording, neuropil, config)
+        _session(name, str(path), recording, neuropil, config, hashed=hashed)
         for name, path, (recording, neuropil) in zip(names, paths, pairs, strict=True)
     ]  # fmt: skip
 
@@ -81,13 +90,19 @@ def session_from_recording(
 
 
 def _session(
-    session_id: str, source: str, raw: "xr.DataArray", neuropil: "xr.DataArray | None", config: ReadingConfig
+    session_id: str,
+    source: str,
+    raw: "xr.DataArray",
+    neuropil: "xr.DataArray | None",
+    config: ReadingConfig,
+    *,
+    hashed: bool = True,
 ) -> Session:
     from antidrome.core.hashing import hash_recording
     from antidrome.recordings import check
 
     recording = as_dff(raw, neuropil, config)
-    hashes = [hash_recording(one) for one in (raw, neuropil) if one is not None]
+    hashes = [hash_recording(one) for one in (raw, neuropil) if one is not None] if hashed else []
     return Session(
         session_id=session_id,
         source=source,

@@ -54,15 +54,15 @@ def deconvolve(
         If the input cannot be used, a check finds an error and ``config.force`` is not set, or the output exists and
         ``config.overwrite`` is not set.
     """
-    from antidrome.recordings import write
+    from antidrome.recordings.writing import format_of, write
 
     config, output = config or InferenceConfig(), Path(output)
     if output.exists() and not config.overwrite:
         raise InputError(f"{output} exists. Choose another file with -o, or replace it with --overwrite.")
+    written_as = format_of(output, format)
     sessions = read_sessions([path], config)
     if not config.force:
         refuse_errors(sessions)
-    written_as = format or output.suffix.removeprefix(".").lower()
     spare_recordings({sessions[0].source: sessions[0].source_format}, [output], written_as)
     scratch = output.parent / f".{output.name}.antidrome"
     with locked(scratch):
@@ -71,7 +71,7 @@ def deconvolve(
         cache.prepare(forget=config.overwrite)
         with show("Inferring spikes", sessions[0].recording.sizes["neuron"], unit="neurons", enabled=progress) as bar:
             result, _ = infer_session(model, sessions[0], cache, config.samples, bar, executor)
-        write(result, output, format=format)
+        write(result, output, format=written_as)
         result.close()
     shutil.rmtree(scratch, ignore_errors=True)
     return output

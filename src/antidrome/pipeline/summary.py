@@ -79,6 +79,7 @@ def run_record(summary: Mapping[str, Any]) -> dict[str, Any]:
         **{name: summary[name] for name in kept},
         "seed": summary["config"]["seed"],
         "inputs": {session["session_id"]: session["input"] for session in summary["sessions"]},
+        "findings": {session["session_id"]: session["findings"] for session in summary["sessions"]},
         "results": {
             **{session["result"]["file"]: session["result"]["key"] for session in summary["sessions"]},
             **{name: stage["key"] for name, stage in summary["stages"].items() if "key" in stage},

@@ -68,6 +68,17 @@ def neuron_labels(neuron: Sequence[Any] | np.ndarray | None, n_neurons: int, n_f
     return labels
 
 
+BY_NUMBER = {"neuron_labels": "by number"}
+"""Attribute of recordings whose neurons nobody named: the labels are their places in the file."""
+
+
+def named_by_number(recording: xr.DataArray) -> bool:
+    """Whether nobody named the neurons, so that equal labels of two recordings say little."""
+    if recording.attrs.get("neuron_labels") != BY_NUMBER["neuron_labels"] or "neuron" not in recording.coords:
+        return False
+    return all(str(label).split("/")[-1].isdecimal() for label in recording["neuron"].values)
+
+
 def choose_orientation(
     shape: tuple[int, ...], orientation: str | None, notes: list[str], where: str
 ) -> Literal["time,neuron", "neuron,time"]:
@@ -82,7 +93,7 @@ def choose_orientation(
     if len(shape) == 2 and 1 not in shape:
         notes.append(
             f"orientation of {where} {shape[0]} × {shape[1]} taken as {guess} (the longer axis is time); "
-            "pass orientation= to decide it"
+            "pass orientation= (--orientation) to decide it"
         )
     return guess
 

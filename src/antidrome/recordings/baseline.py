@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.axes import positive_rate, require_agreement
+from antidrome.recordings.recording import as_recording
 from antidrome.recordings.running_baseline import maximin, running_percentile
 from antidrome.recordings.segments import frame_rate_of, split_at_gaps, times_s
 
@@ -48,7 +50,8 @@ class _Counts:
 
 
 def delta_f_over_f(
-    recording: xr.DataArray,
+    recording: xr.DataArray | np.ndarray,
+    frame_rate_hz: float | None = None,
     *,
     neuropil: xr.DataArray | np.ndarray | None = None,
     neuropil_factor: float = 0.7,
@@ -70,9 +73,11 @@ def delta_f_over_f(
 
     Parameters
     ----------
-    recording : DataArray (time, neuron)
+    recording : DataArray (time, neuron), or array of that shape
         Raw fluorescence. Dask-backed recordings give a dask-backed result: blocks of neurons are read once here (for
         the counts) and once when the result is computed; the whole is never in memory.
+    frame_rate_hz : float, optional
+        Frames per second, for plain arrays and recordings that do not state it.
     neuropil : DataArray or array (time, neuron), optional
         Neuropil fluorescence of the same frames and neurons.
     neuropil_factor : float
@@ -96,6 +101,7 @@ def delta_f_over_f(
         If the recording is ΔF/F already, an argument is out of range, the neuropil does not match, timestamps do not
         increase, or no neuron has a positive baseline.
     """
+    recording = _labelled(recording, frame_rate_hz)
     _refuse_bad_arguments(recording, neuropil_factor, baseline, percentile, window_s, smoothing_s)
     fluorescence = recording.transpose("time", "neuron")
     rate = frame_rate_of(fluorescence)
@@ -121,6 +127,18 @@ def delta_f_over_f(
     notes = [*recording.attrs.get("notes", []), *_notes(settings, counts, neuropil is not None, n_stretches)]
     result.attrs = {**recording.attrs, "quantity": "dff", "units": "1", "frame_rate_hz": rate, "notes": notes}
     return result
+
+
+def _labelled(recording: xr.DataArray | np.ndarray, frame_rate_hz: float | None) -> xr.DataArray:
+    """The recording with its frame rate; a plain array becomes a recording."""
+    if not isinstance(recording, xr.DataArray):
+        return as_recording(recording, frame_rate_hz)
+    if frame_rate_hz is None:
+        return recording
+    rate, time = positive_rate(frame_rate_hz), times_s(recording)
+    if time is not None:
+        require_agreement(rate, time)
+    return recording.assign_attrs(frame_rate_hz=rate)
 
 
 def _refuse_bad_arguments(

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.axes import BY_NUMBER
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.lazy import lazy_hdf5
 from antidrome.recordings.options import ReadOptions
@@ -65,7 +66,7 @@ def read_caiman(path: Path, options: ReadOptions) -> xr.DataArray:
         orientation="neuron,time",
         quantity=options.quantity or quantity,
         coords={"roi_id": kept, "accepted": accepted[kept]},
-        attrs=options.provenance(path, "caiman"),
+        attrs=options.provenance(path, "caiman") | BY_NUMBER,
         notes=notes,
     )
 

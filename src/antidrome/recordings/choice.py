@@ -70,7 +70,7 @@ def choose_series(shapes: Mapping[str, Sequence[int]], series: str | None, where
         return (own or candidates)[0]
     if not candidates:
         raise FileFormatError(f"{where} has no array of frames × neurons; it has {described or 'no array'}")
-    raise InputError(f"{where} has several arrays: {described}; choose one with series=")
+    raise InputError(f"{where} has several arrays: {described}; choose one with series= (--series NAME)")
 
 
 def _times(shape: Sequence[int]) -> str:

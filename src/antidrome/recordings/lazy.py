@@ -74,9 +74,40 @@ def lazy_npy(path: str | os.PathLike[str], array: np.ndarray, *, neuron_axis: in
     return _from_source(NpySource(os.path.abspath(path), array.shape, array.dtype), neuron_axis, 1)
 
 
-def lazy_zarr(array: Any, *, neuron_axis: int) -> da.Array:
-    """A dask array over a Zarr array, whole traces per block."""
-    return _from_source(array, neuron_axis, array.chunks[neuron_axis])
+@dataclass(frozen=True)
+class NamedSource:
+    """An array of a store (Zarr's, or a variable of xarray), read when needed; damage is told with its path."""
+
+    path: str
+    array: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape as stored."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type as stored."""
+        return np.dtype(self.array.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions, as dask asks for it."""
+        return len(self.shape)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        with damage_named(self.path):
+            return np.asarray(getattr(self.array, "oindex", self.array)[key])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[(slice(None),) * self.ndim], dtype)
+
+
+def lazy_stored(path: str | os.PathLike[str], array: Any, *, neuron_axis: int, stored: int | None = None) -> da.Array:
+    """A dask array over an array of a store, whole traces per block; `stored` neurons lie together."""
+    together = array.chunks[neuron_axis] if stored is None else stored
+    return _from_source(NamedSource(os.path.abspath(path), array), neuron_axis, together)
 
 
 def block_neurons(n_frames: int, itemsize: int, stored: int, n_neurons: int) -> int:
@@ -90,8 +121,9 @@ def block_neurons(n_frames: int, itemsize: int, stored: int, n_neurons: int) -> 
 def _from_source(source: Any, neuron_axis: int, stored: int) -> da.Array:
     shape = source.shape
     itemsize = np.dtype(source.dtype).itemsize
+    name = False if isinstance(source, NamedSource) else None  # a name made of the values would read them
     if len(shape) == 1:
-        return da.from_array(source, chunks=shape, meta=np.empty(0, source.dtype))
+        return da.from_array(source, chunks=shape, name=name, meta=np.empty(0, source.dtype))
     per_block = block_neurons(shape[1 - neuron_axis], itemsize, stored, shape[neuron_axis])
     chunks = (per_block, shape[1]) if neuron_axis == 0 else (shape[0], per_block)
-    return da.from_array(source, chunks=chunks, meta=np.empty((0, 0), source.dtype))
+    return da.from_array(source, chunks=chunks, name=name, meta=np.empty((0, 0), source.dtype))

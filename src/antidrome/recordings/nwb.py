@@ -18,7 +18,7 @@ import xarray as xr
 from pynwb.ophys import DfOverF, Fluorescence, RoiResponseSeries
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError
-from antidrome.recordings.axes import even_times
+from antidrome.recordings.axes import BY_NUMBER, even_times
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.lazy import lazy_hdf5
 from antidrome.recordings.nwb_results import MARK
@@ -173,6 +173,7 @@ def _recording(
         )
         values = values[:, kept]
     quantity = options.quantity or {"DfOverF": "dff", "Fluorescence": "fluorescence"}.get(chosen.kind, "unknown")
+    by_number = BY_NUMBER if all(map(str.isdecimal, table.labels.tolist())) else {}
     try:
         return from_array(
             values,
@@ -182,7 +183,7 @@ def _recording(
             quantity=quantity,
             units=_units(str(series.unit), quantity),
             coords={name: column[kept] for name, column in table.columns.items()},
-            attrs=options.provenance(path, "nwb", nwbfile.session_id or None) | {"series": chosen.path},
+            attrs=options.provenance(path, "nwb", nwbfile.session_id or None) | {"series": chosen.path} | by_number,
             notes=notes,
         )
     except AntidromeError as error:

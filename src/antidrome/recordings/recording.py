@@ -4,6 +4,7 @@ A *time* is the centre of its frame, in seconds. A recording made from a frame r
 covers ``[i, i + 1) / frame_rate_hz`` and its time is ``(i + 1/2) / frame_rate_hz``. NaN means: not measured.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -12,6 +13,7 @@ import xarray as xr
 
 from antidrome.errors import InputError
 from antidrome.recordings.axes import (
+    BY_NUMBER,
     Orientation,
     checked_times,
     listing,
@@ -108,6 +110,10 @@ def from_array(
         "source_format": "array",
         "session_id": "",
     }
+    if neuron is None:
+        all_attrs |= BY_NUMBER
+    if orientation == "neuron,time":
+        all_attrs["orientation"] = orientation
     all_attrs |= dict(attrs or {})
     if rate is not None:
         all_attrs["frame_rate_hz"] = rate
@@ -145,6 +151,7 @@ def as_recording(recording: Any, frame_rate_hz: float | None = None) -> xr.DataA
         If it is not a recording, or its times repeat.
     """
     if not isinstance(recording, xr.DataArray):
+        refuse_paths(recording)
         if isinstance(recording, xr.Dataset):
             raise InputError(
                 f"got a Dataset with variables {listing(recording.data_vars)}, expected one DataArray: "
@@ -180,6 +187,15 @@ def as_recording(recording: Any, frame_rate_hz: float | None = None) -> xr.DataA
             "drop the repeated frames or correct the time coordinate"
         )
     return result
+
+
+def refuse_paths(values: Any) -> None:
+    """Raise InputError for the name of a file where its contents are expected."""
+    if isinstance(values, str | os.PathLike):
+        raise InputError(
+            f"got the path {os.fspath(values)!r}, expected what the file holds: read it first, with"
+            " antidrome.read(path)"
+        )
 
 
 def _two_dimensional(values: Any, orientation: str) -> Any:

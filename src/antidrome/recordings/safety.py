@@ -116,7 +116,8 @@ def damage_named(path: str | os.PathLike[str]) -> Iterator[None]:
     except AntidromeError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
-        raise FileFormatError(f"{path} is damaged: {error}") from error
+        reason = str(error).rstrip(".")
+        raise FileFormatError(f"{path} is damaged: {reason}. Copy it again, or write it anew.") from error
 
 
 def guard_hdf5(

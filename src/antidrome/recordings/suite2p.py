@@ -15,7 +15,7 @@ import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.archives import load_npy
-from antidrome.recordings.axes import positive_rate
+from antidrome.recordings.axes import BY_NUMBER, positive_rate
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.lazy import lazy_npy
 from antidrome.recordings.options import ReadOptions
@@ -85,7 +85,7 @@ def read_suite2p(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.Dat
         "neuron": [label for plane in planes for label in plane.labels],
         "orientation": "neuron,time",
         "coords": {name: np.concatenate([plane.columns[name] for plane in planes]) for name in names},
-        "attrs": options.provenance(path, "suite2p", _session_name(path)),
+        "attrs": options.provenance(path, "suite2p", _session_name(path)) | BY_NUMBER,
     }
     traces = from_array(
         _stack([plane.traces for plane in planes]),

@@ -48,10 +48,7 @@ def write(
         If the format is unknown, or the result does not fit the source.
     """
     path = Path(path)
-    format = format or _SUFFIXES.get(path.suffix.lower())
-    if format is None:
-        raise InputError(f"{path}: no format for the suffix {path.suffix!r}: pass format=, one of {', '.join(FORMATS)}")
-    one_of("format", format, FORMATS)
+    format = format_of(path, format)
     dataset = _as_dataset(result)
     origin = _source_of(dataset, format, source)
     if format == "nwb":
@@ -67,6 +64,22 @@ def write(
 
         (write_zarr if format == "zarr" else write_netcdf)(dataset, path)
     return path
+
+
+def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
+    """The format in which :func:`write` would write a file: what is asked for, else what its ending tells.
+
+    Raises
+    ------
+    InputError
+        If the format is unknown, or the ending tells none.
+    """
+    suffix = Path(path).suffix
+    format = format or _SUFFIXES.get(suffix.lower())
+    if format is None:
+        raise InputError(f"{path}: no format for the suffix {suffix!r}: pass format=, one of {', '.join(FORMATS)}")
+    one_of("format", format, FORMATS)
+    return format
 
 
 def read_spikes(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> xr.Dataset:
@@ -110,8 +123,13 @@ def _as_dataset(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
     if isinstance(result, xr.DataArray):
         dataset = result.to_dataset(name=result.name or "fluorescence")
         dataset.attrs = {k: v for k, v in result.attrs.items() if k not in ("units", "quantity")}
-    else:
+    elif isinstance(result, xr.Dataset):
         dataset = result
+    else:
+        raise InputError(
+            f"got a {type(result).__name__}, expected a Dataset or a DataArray: files keep frame times and neuron"
+            " labels, so make a recording of the values first: antidrome.recordings.from_array(values, frame_rate_hz)"
+        )
     missing = {"time", "neuron"} - set(dataset.coords)
     if missing:
         raise InputError(f"the result has no coordinate {' and '.join(sorted(missing))}, expected time (s) and neuron")

@@ -11,7 +11,7 @@ import zarr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes
-from antidrome.recordings.axes import choose_orientation, standard_dims, time_in_seconds
+from antidrome.recordings.axes import BY_NUMBER, choose_orientation, standard_dims, time_in_seconds
 from antidrome.recordings.choice import (
     choose_series,
     find_frame_rate,
@@ -20,10 +20,10 @@ from antidrome.recordings.choice import (
     numeric,
     settle_frame_rate,
 )
-from antidrome.recordings.lazy import block_neurons, lazy_zarr
+from antidrome.recordings.lazy import lazy_stored
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
-from antidrome.recordings.safety import guard_zarr, open_hdf5
+from antidrome.recordings.safety import damage_named, guard_zarr, open_hdf5
 
 _SMALL_BYTES = 64 * 2**20
 
@@ -31,6 +31,11 @@ _SMALL_BYTES = 64 * 2**20
 def read_zarr(path: Path, options: ReadOptions) -> xr.DataArray:
     """Read an array of a Zarr store as dask; choose among several with ``series``."""
     guard_zarr(path, max_bytes=options.max_bytes)
+    with damage_named(path):
+        return _zarr(path, options)
+
+
+def _zarr(path: Path, options: ReadOptions) -> xr.DataArray:
     store = open_zarr(path)
     if isinstance(store, zarr.Group) and _written_by_xarray(store):
         return from_dataset(open_xarray_zarr(path), path, "zarr", options)
@@ -47,7 +52,7 @@ def read_zarr(path: Path, options: ReadOptions) -> xr.DataArray:
     found = None if time is not None else find_frame_rate(beside, path.name, notes)
     rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
     return from_array(
-        lazy_zarr(array, neuron_axis=1 if orientation == "time,neuron" and array.ndim == 2 else 0),
+        lazy_stored(path, array, neuron_axis=1 if orientation == "time,neuron" and array.ndim == 2 else 0),
         rate,
         neuron=find_labels(beside, n_neurons),
         time=time,
@@ -69,7 +74,8 @@ def read_netcdf(path: Path, options: ReadOptions) -> xr.DataArray:
         dataset = xr.open_dataset(path, engine="scipy" if classic else "h5netcdf", decode_timedelta=False)
     except (OSError, ValueError, TypeError, KeyError, AssertionError, IndexError) as error:
         raise FileFormatError(f"{path} cannot be read as NetCDF: {error}") from error
-    return from_dataset(dataset, path, "netcdf", options)
+    with damage_named(path):
+        return from_dataset(dataset, path, "netcdf", options)
 
 
 def open_zarr(path: Path) -> zarr.Array | zarr.Group:
@@ -107,12 +113,15 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
     name = choose_series({key: variable.shape for key, variable in numbers.items()}, options.series, str(path))
     variable = numbers[name].copy(deep=False)
     variable.attrs = decode_attributes(variable.attrs)
-    notes = read_notes(variable.attrs.get("notes"))
+    attrs = {**decode_attributes(dataset.attrs), **variable.attrs}
+    notes, read_as = read_notes(variable.attrs.get("notes")), {}
+    if attrs.get("neuron_labels") == BY_NUMBER["neuron_labels"]:
+        read_as |= BY_NUMBER
     try:
         variable, renamed = standard_dims(variable)
     except InputError:
-        variable, renamed = _guessed_dims(variable, options, path)
-    attrs = {**decode_attributes(dataset.attrs), **variable.attrs}
+        variable, renamed, orientation = _guessed_dims(variable, options, path)
+        read_as |= {"orientation": orientation} if orientation == "neuron,time" else {}
     time = time_in_seconds(variable["time"]) if "time" in variable.coords else None
     beside = {key: np.asarray(value) for key, value in attrs.items() if isinstance(value, (int, float, np.number))}
     rate = settle_frame_rate(options.frame_rate_hz, find_frame_rate(beside, path.name, []), time, str(path), notes)
@@ -120,14 +129,14 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
     quantity = options.quantity or attrs.get("quantity") or (name if name in ("dff", "fluorescence") else "unknown")
     same = attrs.get("quantity") == quantity
     return from_array(
-        _blocks(variable),
+        _blocks(variable, path),
         rate,
         neuron=variable["neuron"].values if "neuron" in variable.coords else None,
         time=time,
         quantity=quantity,
         units=_known_units(attrs.get("units")) if same or options.quantity is None else None,
         coords=columns,
-        attrs=options.provenance(path, source_format, attrs.get("session_id") or None),
+        attrs={**options.provenance(path, source_format, attrs.get("session_id") or None), **read_as},
         notes=[*notes, *renamed],
     )
 
@@ -143,7 +152,7 @@ def _known_units(units: Any) -> str | None:
     return units if units in ("1", "percent", "a.u.", "unknown") else None
 
 
-def _guessed_dims(variable: xr.DataArray, options: ReadOptions, path: Path) -> tuple[xr.DataArray, list[str]]:
+def _guessed_dims(variable: xr.DataArray, options: ReadOptions, path: Path) -> tuple[xr.DataArray, list[str], str]:
     if variable.ndim > 2:
         raise InputError(f"{path}: {variable.name!r} has dimensions {variable.dims}, expected time and neuron")
     notes: list[str] = []
@@ -151,14 +160,13 @@ def _guessed_dims(variable: xr.DataArray, options: ReadOptions, path: Path) -> t
     names = orientation.split(",")
     bare = variable.reset_coords(drop=True).drop_vars([dim for dim in variable.dims if dim in variable.coords])
     renamed, more = standard_dims(bare.rename(dict(zip(variable.dims, names, strict=False))))
-    return renamed, notes + more
+    return renamed, notes + more, orientation
 
 
-def _blocks(variable: xr.DataArray) -> Any:
+def _blocks(variable: xr.DataArray, path: Path) -> Any:
     """The values as dask, whole traces per block, without having been read."""
     stored = variable.encoding.get("preferred_chunks", {}).get("neuron", 1)
-    per_block = block_neurons(variable.sizes["time"], variable.dtype.itemsize, stored, variable.sizes["neuron"])
-    return variable.chunk({"time": -1, "neuron": per_block}).data
+    return lazy_stored(path, variable.variable, neuron_axis=1, stored=stored)
 
 
 def _written_by_xarray(group: zarr.Group) -> bool:

@@ -14,6 +14,7 @@ from antidrome import __version__
 from antidrome.core.compilation import enable_compilation_cache
 from antidrome.core.estimator import Estimator
 from antidrome.core.seeds import check_seed
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.recordings import check
 from antidrome.spikes.adaptation import AdaptationConfig
@@ -35,7 +36,8 @@ class SpikeVAE(Estimator):
     """Amortised spike inference: a recognition network inverts a biophysical model of fluorescence in one pass.
 
     Without `fit` the network that ships with the package is used: it serves every indicator and frame rates from 3 to
-    150 Hz. `fit` learns from unlabelled recordings, in one of two ways:
+    150 Hz (trained at 3 to 64 Hz; faster recordings are averaged in groups of frames). `fit` learns from unlabelled
+    recordings, in one of two ways:
 
     - ``posterior="shared"``: the shipped network takes a few careful steps on simulations of the recording's own cells,
       and stays as it was unless criteria that need no true spike say that it got better.
@@ -195,8 +197,7 @@ class SpikeVAE(Estimator):
             No frame rate, raw fluorescence instead of ΔF/F, or an array that is not a recording.
         """
         recording, rate, grid, _ = open_recording(recording, frame_rate_hz)
-        if samples < 0:
-            raise InputError(f"samples is {samples}; expected 0 or more.")
+        samples = whole_number("samples", samples, 0)
         enable_compilation_cache()
         inference, card = self._engine()
         attrs = self._provenance(recording, grid, card)
@@ -212,8 +213,7 @@ class SpikeVAE(Estimator):
 
     def sample(self, recording: Any, frame_rate_hz: float | None = None, *, n_samples: int = 100) -> xr.DataArray:
         """Posterior spike trains, (sample, time, neuron) spikes per frame; see `predict`."""
-        if n_samples < 1:
-            raise InputError(f"n_samples is {n_samples}; expected 1 or more.")
+        n_samples = whole_number("n_samples", n_samples, 1)
         return self.predict(recording, frame_rate_hz, samples=n_samples, progress=False)["samples"]
 
     def spike_times(self, recording: Any, frame_rate_hz: float | None = None) -> xr.Dataset:

@@ -28,6 +28,8 @@ class OnnxNetwork:
 
     Raises
     ------
+    InputError
+        The packages for ONNX are not installed.
     FileFormatError
         Not an ONNX model, damaged, or larger than 2 GB.
     UnsafeFileError
@@ -168,11 +170,14 @@ class OnnxNetwork:
 
 
 def _load(path: Path) -> Any:
-    import onnx
-    from google.protobuf.message import DecodeError
-
     if not path.is_file():
         raise FileFormatError(f"{path}: there is no such ONNX file.")
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401 - runs the network later; asked for before any work
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise InputError(f"{path}: ONNX files need onnx and onnxruntime: pip install antidrome[onnx]") from error
     if path.stat().st_size > MAX_FILE_BYTES:
         raise FileFormatError(f"{path}: the file has {path.stat().st_size:,} bytes; an ONNX model has at most 2 GB.")
     try:

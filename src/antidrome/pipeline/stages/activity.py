@@ -43,6 +43,7 @@ def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
     total = kept.drop_vars(coords).coarsen(time=frames, boundary="trim").sum().astype("float32")
     notes = [] if usable.all() else [f"{int((~usable).sum())} neurons without spikes were left out."]
     return total.assign_attrs(
+        {name: result.attrs[name] for name in ("neuron_labels",) if name in result.attrs},
         frame_rate_hz=rate / frames,
         session_id=str(result.attrs.get("session_id", "")),
         quantity="spikes",

@@ -1,6 +1,7 @@
 """Checks at the door: a registry of small pure functions that look at a recording before anything is inferred."""
 
 from antidrome.recordings.checks.finding import SEVERITIES, Finding, Problem, Severity
+from antidrome.recordings.checks.matching import matched_by_number
 from antidrome.recordings.checks.registry import Check, register_check, registered_checks
 from antidrome.recordings.checks.run import check
 from antidrome.recordings.checks.view import RecordingView, view_of
@@ -13,6 +14,7 @@ __all__ = [
     "RecordingView",
     "Severity",
     "check",
+    "matched_by_number",
     "register_check",
     "registered_checks",
     "view_of",

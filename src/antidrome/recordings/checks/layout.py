@@ -36,9 +36,16 @@ def orientation_is_wrong(view: RecordingView) -> Problem | None:
         message = f"There are more neurons than frames: {shape}."
     return Problem(
         message=message,
-        fix='Read the file with orientation="neuron,time" (or transpose the array) if rows are neurons.',
+        fix=_other_orientation(view),
         severity="error" if transposed else None,
     )
+
+
+def _other_orientation(view: RecordingView) -> str:
+    """The advice to read the axes the other way round from how they were read."""
+    turned = view.attrs.get("orientation") == "neuron,time"
+    other, rows = ("time,neuron", "frames") if turned else ("neuron,time", "neurons")
+    return f'Read the file with orientation="{other}" (--orientation), or transpose the array, if its rows are {rows}.'
 
 
 def _neighbour_correlations(view: RecordingView) -> tuple[float, float]:

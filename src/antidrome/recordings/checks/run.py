@@ -13,6 +13,7 @@ from antidrome.recordings.checks import layout, missing, noise, periodic, timing
 from antidrome.recordings.checks.finding import SEVERITIES, Finding
 from antidrome.recordings.checks.registry import Check, registered_checks
 from antidrome.recordings.checks.view import view_of
+from antidrome.recordings.recording import refuse_paths
 
 
 def check(recording: xr.DataArray | np.ndarray, *, checks: Sequence[str] | None = None) -> list[Finding]:
@@ -40,6 +41,9 @@ def check(recording: xr.DataArray | np.ndarray, *, checks: Sequence[str] | None 
     """
     chosen = _chosen(checks)
     if not isinstance(recording, xr.DataArray):
+        refuse_paths(recording)
+        if isinstance(recording, xr.Dataset) or not hasattr(recording, "ndim"):
+            raise InputError(f"Expected a recording or an array (time, neuron), got a {type(recording).__name__}.")
         if recording.ndim != 2:
             raise InputError(f"Expected an array (time, neuron), got shape {recording.shape}.")
         recording = xr.DataArray(recording, dims=("time", "neuron"))

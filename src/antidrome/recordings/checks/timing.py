@@ -9,7 +9,8 @@ from antidrome.recordings.checks.registry import register_check
 from antidrome.recordings.checks.view import RecordingView
 from antidrome.recordings.segments import GAP_FRAMES, median_rate_hz
 
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1.0, 150.0
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 3.0, 150.0
+"""The network that ships is trained at 3 to 64 Hz; faster recordings are averaged in groups of frames."""
 IN_MILLISECONDS_HZ = HIGHEST_RATE_HZ / 1000
 """At most this rate comes out when times in milliseconds are taken for seconds."""
 JITTER_FRAMES = 0.25
@@ -38,7 +39,7 @@ def frame_rate_is_missing(view: RecordingView) -> Problem | None:
 
 @register_check(id="frame-rate-outside-range", severity="warning")
 def frame_rate_is_outside_range(view: RecordingView) -> Problem | None:
-    """Spike inference is made for 1 to 150 Hz; a period given as a rate, or kHz, is a common slip."""
+    """The network that ships serves 3 to 150 Hz; a period given as a rate, or kHz, is a common slip."""
     rate = view.frame_rate_hz
     if rate is None or LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
         return None
@@ -47,7 +48,8 @@ def frame_rate_is_outside_range(view: RecordingView) -> Problem | None:
         guess += f", or its times like milliseconds ({1000 * rate:.4g} Hz)"
     return Problem(
         message=f"The frame rate is {rate:g} Hz, outside {LOWEST_RATE_HZ:g}–{HIGHEST_RATE_HZ:g} Hz{guess}.",
-        fix="Check its unit; above 150 Hz average neighbouring frames, below 1 Hz spikes cannot be told in time.",
+        fix="Check its unit. Above 150 Hz average neighbouring frames; below 3 Hz the network that ships was never "
+        "trained: read its spikes as rough, below 1 Hz they cannot be told in time.",
     )
 
 

@@ -1,0 +1,63 @@
+"""What is seen to before any work, by a run and by a dry run alike: what the one refuses, the other does."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from antidrome.errors import InputError
+from antidrome.pipeline.config import RunConfig
+from antidrome.pipeline.demo import demo_sessions
+from antidrome.pipeline.folder import PAGES, Manifest, spare_recordings
+from antidrome.pipeline.names import output_name
+from antidrome.pipeline.sessions import Session, read_sessions, refuse_errors
+
+
+def enter(
+    paths: Sequence[str | os.PathLike[str]], output: Path, config: RunConfig, *, hashed: bool = True
+) -> tuple[list[Session], list[str]]:
+    """Read and check the recordings, and see to it that the results folder may be written to.
+
+    Parameters
+    ----------
+    paths, output, config
+        As for `antidrome.pipeline.run`.
+    hashed
+        Whether to hash the recordings, for which they are read whole.
+
+    Returns
+    -------
+    sessions, names
+        The sessions, and the names of their results files.
+
+    Raises
+    ------
+    InputError
+        If a recording cannot be used, a check finds an error and ``config.force`` is not set, or the folder is a file
+        or holds files of others.
+    """
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output} is a file; -o needs a folder for the results.")
+    sessions = read_sessions(paths, config, hashed=hashed) if paths else demo_sessions(config)
+    if "dynamics" in config.stages:
+        sessions = _told_of_matching(sessions)
+    if not config.force:
+        refuse_errors(sessions)
+    names = [output_name(one.session_id, len(sessions), config.format) for one in sessions]
+    known = {one.source: one.source_format for one in sessions} if paths else {}
+    spare_recordings(known, [output / name for name in (*names, *PAGES)], config.format)
+    if not config.overwrite:
+        Manifest(output).refuse_strangers([*names, *PAGES])
+    return sessions, names
+
+
+def _told_of_matching(sessions: list[Session]) -> list[Session]:
+    """The sessions, with a finding where their neurons would be matched by mere numbers."""
+    from antidrome.recordings.checks import matched_by_number
+    from antidrome.recordings.checks.matching import LEAVE_OUT
+
+    finding = matched_by_number({session.session_id: session.recording for session in sessions})
+    if finding is None:
+        return sessions
+    finding = dataclasses.replace(finding, fix=f"{finding.fix} {LEAVE_OUT}")
+    return [dataclasses.replace(session, findings=[finding, *session.findings]) for session in sessions]
