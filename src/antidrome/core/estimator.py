@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import html
+import importlib
 import inspect
 from typing import Any, NoReturn
 
 import numpy as np
 from sklearn.base import BaseEstimator
+
+import antidrome.recordings.accessor  # noqa: F401  registers .antidrome of labelled results
 
 MOST_NOTES = 6
 
@@ -42,6 +45,26 @@ class Estimator(BaseEstimator):
         memo[id(self)] = made
         made.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return made
+
+    def plot(self, *, backend: str = "bokeh") -> Any:
+        """Draw what was fitted, as `antidrome.plot` does.
+
+        Parameters
+        ----------
+        backend
+            "bokeh", or "matplotlib" where it is installed.
+
+        Returns
+        -------
+        A bokeh figure, or a matplotlib `Axes`.
+
+        Raises
+        ------
+        InputError
+            If nothing is fitted yet, or matplotlib is not installed.
+        """
+        # pictures stand above the methods, which stand above this file: only the public face knows them all
+        return importlib.import_module("antidrome").plot(self, backend=backend)
 
     def _repr_html_(self) -> str:
         """Settings that are not the default, what was fitted, and the notes, for notebooks."""
