@@ -36,8 +36,8 @@ check: $(VENV)/.check
 	$(BIN)/pyright
 
 fuzz: $(VENV)/.fuzz
-	set -e; for format in csv mat model netcdf npy npz ops toml; do echo "== $$format"; \
-	  $(BIN)/python tests/fuzz/readers.py $$format .fuzz/$$format -max_total_time=$(FUZZ_SECONDS) -verbosity=0; \
+	set -e; for format in $$($(BIN)/python tests/fuzz/seeds.py); do echo "== $$format"; \
+	  $(BIN)/python tests/fuzz/readers.py $$format .fuzz/$$format -max_total_time=$(FUZZ_SECONDS) -timeout=30 -verbosity=0; \
 	done
 
 format: $(VENV)/.check
