@@ -33,7 +33,7 @@ nb_merge_streams = True
 autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-autodoc_default_options = {"members": True, "inherited-members": False}
+autodoc_default_options = {"members": True}  # a default of inherited-members would outdo what a page asks for
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 

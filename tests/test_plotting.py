@@ -6,7 +6,7 @@ import xarray as xr
 
 import antidrome as ad
 from antidrome.errors import InputError
-from antidrome.plotting import MOST_TRACES, picture_of
+from antidrome.plotting.pictures import MOST_TRACES, picture_of
 
 POINTS = np.random.default_rng(0).standard_normal((300, 2)) @ np.ones((2, 4))
 
@@ -50,6 +50,72 @@ def test_a_system_shows_its_eigenvalues():
     model = ad.StitchedLDS(2, n_starts=1, zero_lag="never").fit([truth.activity], frame_rate_hz=30, progress=False)
     _, eigenvalues = picture_of(model).series
     np.testing.assert_array_less(np.hypot(eigenvalues.x, eigenvalues.y), 1.0)
+
+
+class Fitted(ad.SpikeVAE):
+    """Holds what a fit of SpikeVAE leaves."""
+
+    def __init__(self, parameters=None, losses=None):
+        super().__init__()
+        if parameters is not None:
+            self.generative_parameters_ = xr.Dataset({name: ("neuron", values) for name, values in parameters.items()})
+            self.report_ = {"losses": losses}
+
+
+Fitted.__name__ = "SpikeVAE"
+Fitted.__module__ = ad.SpikeVAE.__module__
+LOSSES = {"step": [10, 20], "training_loss": [3.0, 2.0], "held_out_loss": [3.5, 2.5]}
+
+
+def test_fitted_spikes_show_which_cells_have_spikes_below_the_noise():
+    cells, half = picture_of(Fitted({"amplitude": [0.2, 0.01], "noise_sd": [0.1, 0.1]}, LOSSES)).series
+    assert list(cells.y > np.interp(cells.x, half.x, half.y)) == [True, False]
+
+
+def test_fitted_spikes_of_another_generative_model_show_the_training():
+    for losses, names in ((LOSSES, [""]), ({"sleep": LOSSES, "wake": LOSSES}, ["sleep", "wake"])):
+        series = picture_of(Fitted({"gain": [1.0]}, losses)).series
+        assert [one.name for one in series] == names
+        assert list(series[0].y) == [3.5, 2.5]
+
+
+def test_results_of_dimension_have_a_picture_each():
+    points = np.random.default_rng(2).standard_normal((300, 3))
+    found = ad.dimension.estimate(points, progress=False)
+    curve, one = picture_of(found).series
+    assert one.y[0] == found["dimension"].sel(estimator="two_nn")
+    assert (np.diff(curve.x) > 0).all()
+    blocks = ad.dimension.block_analysis(points, progress=False)
+    np.testing.assert_array_equal(picture_of(blocks).series[0].x, blocks["n_points"])
+    gride = ad.dimension.gride(ad.dimension.nearest_neighbours(points, 4, progress=False))
+    np.testing.assert_array_equal(picture_of(gride).series[0].y, gride["dimension"])
+    assert "3 components" in picture_of(ad.dimension.linear_dimension(points)).title
+
+
+def test_samples_of_a_posterior_show_a_marginal_for_each_parameter():
+    values = np.random.default_rng(0).standard_normal((500, 2))
+    samples = xr.DataArray(values, dims=("sample", "parameter"), coords={"parameter": ["a", "b"]})
+    assert [series.name for series in picture_of(samples).series] == ["a", "b"]
+
+
+@pytest.mark.slow
+def test_a_posterior_draws_itself():
+    prior = {"a": ad.mechanism.Uniform(-3, 3)}
+    model = ad.SNPE("npe", simulations=200, diagnose=False, predictive=0)
+    model.fit(lambda a, seed: {"x": a + np.random.default_rng(seed).normal()}, prior, {"x": 0.5}, progress=False)
+    assert len(model.plot().renderers) == len(model.posterior_.plot().renderers) == 1
+    assert [series.name for series in picture_of(model.posterior_).series] == ["a"]
+    assert [series.name for series in picture_of(model.posterior_.density()).series] == ["a"]
+
+
+def test_estimators_recordings_and_results_draw_themselves():
+    model = ad.TwoNN().fit(POINTS + 1e-3 * np.random.default_rng(1).standard_normal(POINTS.shape), progress=False)
+    assert len(model.plot().renderers) == 2
+    assert len(recording().antidrome.plot().renderers) == 3
+    assert len(ad.dimension.linear_dimension(POINTS).antidrome.plot().renderers) == 1
+    for estimator in (ad.SpikeVAE(), ad.StitchedLDS(), ad.TwoNN(), ad.SNPE()):
+        with pytest.raises(InputError, match="not fitted yet"):
+            estimator.plot()
 
 
 def test_both_libraries_draw_it():

@@ -1,5 +1,6 @@
 """Chromium, and pages opened in it from disk with every request, message and dialog noted."""
 
+import pathlib
 import shutil
 
 import pytest
@@ -42,6 +43,18 @@ class Opened:
     def column(self, source, name):
         """A column of a figure's data."""
         return self.page.evaluate(f"Array.from(antidrome.figures().get('{source}').data['{name}'])")
+
+    def downloads(self, figure):
+        """What the buttons of a figure give: the text of CSV and SVG, the bytes of PNG."""
+        found = {}
+        for button in figure.locator(".saving button").all():
+            with self.page.expect_download() as caught:
+                button.click()
+            kind = pathlib.Path(caught.value.suggested_filename).suffix[1:]
+            assert kind == button.text_content().lower()
+            data = caught.value.path().read_bytes()
+            found[kind] = data if kind == "png" else data.decode("utf-8")
+        return found
 
     def box(self, selector):
         """Where an element is on the screen, scrolled into view."""

@@ -1,5 +1,9 @@
 """The page under axe-core, in both colour schemes: no serious finding; and the sizes that it must open at."""
 
+import re
+import struct
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
@@ -72,7 +76,36 @@ def test_every_part_is_there_and_quiet(whole_page, show):
     headings = opened.page.locator("h3").all_text_contents()
     assert any("pectrum" in heading for heading in headings), headings
     assert any("imension" in heading for heading in headings), headings
-    for button in opened.page.locator("button[data-chart]").all():
-        with opened.page.expect_download() as caught:
-            button.click()
-        assert caught.value.path().read_text("utf-8").count("\n") >= 2
+
+
+def test_every_figure_gives_its_data_and_itself(whole_page, show):
+    opened = show(whole_page)
+    figures = opened.page.locator("figure.panel").all()
+    assert len(figures) > 8
+    for figure in figures:
+        found = opened.downloads(figure)
+        assert found["csv"].count("\n") >= 2
+        drawing = ElementTree.fromstring(found["svg"])
+        assert len(list(drawing.iter())) > 20
+        width, height = struct.unpack(">II", found["png"][16:24])
+        assert found["png"].startswith(b"\x89PNG")
+        assert width == 3 * float(drawing.get("width"))
+        assert height == 3 * float(drawing.get("height"))
+    assert opened.problems == []
+    assert opened.dialogs == []
+    assert len(opened.requests) == 1 + len(figures)  # and the SVG of each PNG, from memory
+    assert all(url.startswith("blob:") for url in opened.requests[1:])
+
+
+def test_figures_are_saved_in_light_colours(whole_page, show):
+    light, dark = (show(whole_page, color_scheme=scheme) for scheme in ("light", "dark"))
+    for name in ("browser", "rate-histogram"):
+        drawn = [one.downloads(one.page.locator(f"figure:has(#figure-{name})"))["svg"] for one in (light, dark)]
+        assert sorted(colours(drawn[0])) == sorted(colours(drawn[1])), name
+    assert dark.page.get_attribute("html", "data-theme") == "dark"
+    assert dark.page.evaluate("antidrome.figures().get('trace-line').glyph.line_color.value") == "#aeb9c4"
+
+
+def colours(svg):
+    """The colours that an SVG draws with."""
+    return set(re.findall(r"(?:stroke|fill)=\"([^\"]+)\"", svg))

@@ -1,5 +1,8 @@
 """The pair plot of a posterior in a browser: it is drawn, and holding a parameter conditions the others."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -65,3 +68,19 @@ def test_holding_a_parameter_conditions_the_others(page):
     page.page.click("#pairs-free")
     assert page.page.evaluate(HELD)["held"] == 0
     assert page.page.locator("#pairs-left").text_content() == ""
+
+
+def test_the_pairs_give_their_samples_and_themselves(page):
+    page.page.locator("[data-slide='0']").evaluate(
+        "(slider) => { slider.value = 700; slider.dispatchEvent(new Event('input')); }"
+    )
+    found = page.downloads(page.page.locator("figure:has(#pairs)"))
+    rows = list(csv.DictReader(io.StringIO(found["csv"])))
+    posterior = [row for row in rows if row["series"] == "posterior"]
+    assert len(posterior) == 4000
+    weights = np.array([float(row["weight"]) for row in posterior])
+    assert np.average([float(row["g_na (mS/cm²)"]) for row in posterior], weights=weights) > 5.3
+    assert [float(row["g_k"]) for row in rows if row["series"] == "most probable"] == [5.0]
+    assert found["svg"].count("<path") > 80
+    assert found["png"].startswith(b"\x89PNG")
+    assert page.problems == []

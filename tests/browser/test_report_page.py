@@ -166,6 +166,21 @@ def test_a_neuron_downloads(fake_spikes, show):
     np.testing.assert_allclose([float(row["dff"]) for row in rows], result["dff"].values[:, 0], atol=1e-3)
 
 
+def test_the_heat_map_and_the_histograms_download(fake_spikes, show):
+    result = fake_spikes()
+    page = show(spikes_report([result], RUN))
+    heat = page.downloads(page.page.locator("figure:has(#figure-overview)"))["csv"]
+    head, *rows = csv.reader(io.StringIO(heat))
+    assert [row[0] for row in rows] == list(result["neuron"].values)
+    cells = np.array([[float(cell) for cell in row[1:]] for row in rows])
+    rates = result["rate_hz"].values.T  # so short a recording has a cell for every frame
+    np.testing.assert_allclose([float(time) for time in head[1:]], result["time"].values, rtol=1e-5)
+    top = np.percentile(rates, 99.5)
+    np.testing.assert_allclose(np.sqrt(cells), np.sqrt(np.minimum(rates, top)), atol=np.sqrt(top) / 254)
+    counts = page.downloads(page.page.locator("figure:has(#figure-rate-histogram)"))["csv"]
+    assert sum(float(row["top"]) for row in csv.DictReader(io.StringIO(counts))) == result.sizes["neuron"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_both_colour_schemes_are_readable(fake_spikes, show, scheme):
     page = show(spikes_report([fake_spikes()], RUN), color_scheme=scheme)

@@ -7,6 +7,7 @@ import inspect
 import pathlib
 import re
 import shlex
+import types
 
 import pytest
 import tyro
@@ -80,3 +81,55 @@ def test_names_and_arguments_exist(code):
             names = inspect.signature(function).parameters
             if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in names.values()):
                 assert {word.arg for word in node.keywords if word.arg} <= set(names), ast.unparse(node)
+
+
+REFERENCE = ROOT / "docs" / "reference" / "index.md"
+DIRECTIVE = re.compile(r"^\.\. auto(\w+):: ([\w.]+)$((?:\n +:.*$)*)", re.M)
+
+
+def members(module):
+    """Every name a module gives, with what it stands for; those of the modules that it gives as well."""
+    names = getattr(module, "__all__", None) or [n for n, thing in vars(module).items() if isinstance(thing, type)]
+    for name in names:
+        thing = getattr(module, name)
+        yield from members(thing) if isinstance(thing, types.ModuleType) else [(f"{module.__name__}.{name}", thing)]
+
+
+def documented(text):
+    """What the reference shows: (the things themselves, the constants by name, the options by thing)."""
+    things, constants, options = [], set(), {}
+    for kind, name, given in DIRECTIVE.findall(text):
+        if kind == "module":  # autodoc leaves out constants, which have no docstring of their own
+            things += [one for _, one in members(importlib.import_module(name)) if callable(one)]
+            continue
+        module, _, member = name.rpartition(".")
+        thing = getattr(importlib.import_module(module), member)
+        constants |= {name} if kind == "data" else set()
+        things.append(thing)
+        options[thing] = given
+    return things, constants, options
+
+
+def test_the_reference_has_every_public_name():
+    """``llms.txt`` and the page itself say so."""
+    assert "every public name" in (ROOT / "docs" / "llms.txt").read_text("utf-8")
+    things, constants, _ = documented(REFERENCE.read_text("utf-8"))
+    shown = {id(thing) for thing in things}
+    public = [pair for name in ("antidrome", "antidrome.pipeline", "antidrome.report")
+              for pair in members(importlib.import_module(name))]  # fmt: skip
+    assert [name for name, thing in public if not (id(thing) in shown if callable(thing) else name in constants)] == []
+
+
+def test_the_reference_has_the_inherited_methods_of_estimators():
+    options = documented(REFERENCE.read_text("utf-8"))[2]
+    for estimator in (ad.SpikeVAE, ad.StitchedLDS, ad.TwoNN, ad.SNPE):
+        assert ":inherited-members: BaseEstimator" in options[estimator]
+    settings = (ROOT / "docs" / "conf.py").read_text("utf-8")
+    defaults = re.search(r"^autodoc_default_options = ({.*?})", settings, re.M | re.S)
+    assert "inherited-members" not in ast.literal_eval(defaults[1]), "it would outdo what the page asks for"
+
+
+def test_links_of_llms_txt_lead_somewhere():
+    pages = re.findall(r"\]\(([^)]+)\.html\)", (ROOT / "docs" / "llms.txt").read_text("utf-8"))
+    assert pages
+    assert [page for page in pages if not (ROOT / "docs" / f"{page}.md").is_file()] == []

@@ -6,6 +6,7 @@
     python tests/fuzz/readers.py FORMAT FOLDER FILE      # one input again
 """
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -13,45 +14,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-
-SUFFIXES = {
-    "csv": ".csv",
-    "mat": ".mat",
-    "model": ".safetensors",
-    "netcdf": ".nc",
-    "npy": ".npy",
-    "npz": ".npz",
-    "ops": ".npy",
-    "toml": ".toml",
-}
-
-
-def seeds(kind: str, folder: Path) -> None:
-    """Small valid files, from which the fuzzer starts."""
-    import scipy.io
-
-    traces = np.random.default_rng(0).standard_normal((12, 3)).astype(np.float32)
-    path = folder / f"seed{SUFFIXES[kind]}"
-    if kind == "csv":
-        path.write_text("time,a,b\n" + "\n".join(f"{i / 30},{x},{y}" for i, (x, y, _) in enumerate(traces)) + "\n")
-    elif kind == "mat":
-        scipy.io.savemat(path, {"dff": traces, "frame_rate": 30.0})
-    elif kind == "model":
-        from antidrome import TwoNN
-
-        TwoNN().fit(np.random.default_rng(0).standard_normal((200, 3)), progress=False).save(path)
-    elif kind == "netcdf":
-        import xarray as xr
-
-        xr.Dataset({"dff": (("time", "neuron"), traces)}).to_netcdf(path, engine="scipy", format="NETCDF3_CLASSIC")
-    elif kind == "npy":
-        np.save(path, traces)
-    elif kind == "npz":
-        np.savez(path, dff=traces, frame_rate=30.0)
-    elif kind == "ops":
-        np.save(path, np.array({"fs": 30.0, "nframes": 12, "neucoeff": np.float32(0.7)}, dtype=object))
-    else:
-        path.write_text('paths = ["a.nwb"]\nbin_s = 0.2\nstages = ["spikes"]\n')
+from seeds import Scratch
 
 
 def target(kind: str, path: Path) -> None:
@@ -70,6 +33,8 @@ def target(kind: str, path: Path) -> None:
         from antidrome.pipeline.settings_file import read_toml
 
         from_dict(Run, read_toml(path))
+    elif kind == "abf":
+        ad.recordings.read_current_clamp(path)
     else:
         np.asarray(ad.read(path, frame_rate_hz=30.0))
 
@@ -81,18 +46,19 @@ def main() -> None:
     kind, corpus, *rest = sys.argv[1:]
     folder = Path(corpus)
     folder.mkdir(parents=True, exist_ok=True)
-    seeds(kind, folder)
-    scratch = Path(tempfile.mkdtemp()) / f"input{SUFFIXES[kind]}"
-    with atheris.instrument_imports(include=["antidrome"]):
-        target(kind, next(folder.glob("seed*")))  # imports everything, instrumented
+    scratch = Scratch(kind, Path(tempfile.mkdtemp()))
+    for number, data in enumerate(scratch.inputs()):
+        (folder / f"seed-{number}").write_bytes(data)
     from antidrome.errors import AntidromeError
 
     warnings.simplefilter("ignore")
+    with atheris.instrument_imports(include=["antidrome"]), contextlib.suppress(AntidromeError):
+        target(kind, scratch.path)  # imports everything, instrumented
 
     def one_input(data: bytes) -> None:
-        scratch.write_bytes(data)
+        scratch.lay_out(data)
         try:
-            target(kind, scratch)
+            target(kind, scratch.path)
         except AntidromeError as error:
             if not str(error).strip():
                 raise AssertionError("refused without a word") from error

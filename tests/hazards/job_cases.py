@@ -54,7 +54,8 @@ def _(folder):
 
 @case("The job", "a misspelt setting in a settings file")
 def _(folder):
-    from antidrome.core.configuration import from_dict
-    from antidrome.pipeline import RunConfig
+    from antidrome.cli.config_file import defaults_from_file
+    from antidrome.cli.run import Run
 
-    from_dict(RunConfig, {"bin_z": 0.1}, where="run.toml")
+    (folder / "run.toml").write_text("bin_z = 0.1\n")
+    defaults_from_file(Run, ["--config", str(folder / "run.toml")])

@@ -64,19 +64,25 @@ def test_exists(name):
     return any(isinstance(node, ast.FunctionDef) and node.name == function for node in ast.walk(tree))
 
 
-def page():
-    """The whole page."""
-    lines, last = [HEAD, "## Bad inputs"], None
+def lines(outcome_of):
+    """The whole page, line by line; `outcome_of(tried, function)` gives the line of a bad input."""
+    yield from [*HEAD.splitlines(), "", "## Bad inputs"]
+    last = None
     for tried, (group, function) in load_cases().items():
         if group != last:
-            lines += ["", f"### {group}", "", "| tried | what happened |", "|---|---|"]
+            yield from ["", f"### {group}", "", "| tried | what happened |", "|---|---|"]
             last = group
-        with tempfile.TemporaryDirectory() as folder:
-            lines.append(row(tried, outcome(function, Path(folder))))
-    lines += ["", "## Faults injected", "", "| fault | what happens | held to it by |", "|---|---|---|"]
-    lines += [f"| {one['tried']} | {one['happened']} | `{one['test'].replace('::', ' ')}` |" for one in faults()]
-    return "\n".join(lines) + "\n"
+        yield outcome_of(tried, function)
+    yield from ["", "## Faults injected", "", "| fault | what happens | held to it by |", "|---|---|---|"]
+    for one in faults():
+        yield f"| {one['tried']} | {one['happened']} | `{one['test'].replace('::', ' ')}` |"
+
+
+def tried_now(tried, function):
+    """The line of a bad input, tried in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return row(tried, outcome(function, Path(folder)))
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
+    PAGE.write_text("\n".join(lines(tried_now)) + "\n", "utf-8")

@@ -24,7 +24,14 @@ def test_what_happens_is_what_the_page_says(tried, tmp_path):
     assert line in PAGE.PAGE.read_text("utf-8").splitlines(), "if this is meant: python tests/hazards/page.py"
 
 
+def test_the_page_holds_nothing_else():
+    """What comes of each bad input is the test above; here: no line too many, none that is changed, in this order."""
+    written = PAGE.PAGE.read_text("utf-8").splitlines()
+    outcomes = {line.split(" | ")[0]: line for line in reversed(written)}
+    expected = list(PAGE.lines(lambda tried, function: outcomes.get(f"| {tried}", tried)))
+    assert written == expected, "python tests/hazards/page.py writes the page anew"
+
+
 @pytest.mark.parametrize("fault", PAGE.faults(), ids=lambda fault: fault["test"].split("::")[1])
 def test_every_fault_has_its_test(fault):
     assert PAGE.test_exists(fault["test"])
-    assert fault["happened"] in PAGE.PAGE.read_text("utf-8")

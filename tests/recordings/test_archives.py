@@ -57,6 +57,23 @@ def test_a_header_that_promises_more_than_the_file(tmp_path: Path) -> None:
         load_npy(tmp_path / "a.npy")
 
 
+@pytest.mark.parametrize(("descr", "shape"), [("<0f8", (2, 2)), ("<f8", (0, 2**70)), ("<f8", (1,) * 70)])
+def test_a_header_of_what_no_array_can_be(tmp_path: Path, descr: str, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(
+        header := io.BytesIO(), {"descr": descr, "fortran_order": False, "shape": shape}
+    )
+    (tmp_path / "a.npy").write_bytes(header.getvalue() + b"\0" * 32)
+    with pytest.raises(FileFormatError, match="damaged: its header"):
+        load_npy(tmp_path / "a.npy")
+
+
+def test_an_array_without_elements(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((0, 2), np.float32))
+    header = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(header.replace(b" \n", b"\xa0\n"))  # NumPy's own reader stumbles over it
+    assert load_npy(tmp_path / "a.npy").shape == (0, 2)
+
+
 def test_a_zip_bomb(tmp_path: Path) -> None:
     n_values = 100 * 2**20
     header = io.BytesIO()

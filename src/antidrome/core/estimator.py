@@ -4,16 +4,43 @@ from __future__ import annotations
 
 import copy
 import html
+import importlib
 import inspect
 from typing import Any, NoReturn
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
+import antidrome.recordings.accessor  # noqa: F401  registers .antidrome of labelled results
+
 MOST_NOTES = 6
 
 
-class Estimator(BaseEstimator):
+class Drawn:
+    """What `antidrome.plot` draws, with that as a method."""
+
+    def plot(self, *, backend: str = "bokeh") -> Any:
+        """Draw what was fitted, as `antidrome.plot` does.
+
+        Parameters
+        ----------
+        backend
+            "bokeh", or "matplotlib" where it is installed.
+
+        Returns
+        -------
+        A bokeh figure, or a matplotlib `Axes`.
+
+        Raises
+        ------
+        InputError
+            If nothing is fitted yet, or matplotlib is not installed.
+        """
+        # pictures stand above the methods, which stand above this file: only the public face knows them all
+        return importlib.import_module("antidrome").plot(self, backend=backend)
+
+
+class Estimator(Drawn, BaseEstimator):
     """An estimator that is saved with ``save`` and opened with ``load``, never pickled, and shown in notebooks."""
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+import antidrome.recordings.accessor  # noqa: F401  registers .antidrome of labelled results
 from antidrome.errors import InputError
 
 BLOCK_BYTES = 32 * 2**20

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from antidrome.core.estimator import Drawn
 from antidrome.core.model_files import load_model, save_model
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError, ModelFileError
@@ -32,7 +33,7 @@ FILE_CLASS = "MechanismPosterior"
 
 
 @dataclasses.dataclass(frozen=True)
-class Posterior:
+class Posterior(Drawn):
     """p(θ | x_o), as learned.
 
     Parameters

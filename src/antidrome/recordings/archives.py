@@ -70,9 +70,12 @@ def load_npy(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
             f"{path} is cut short: the header promises {dtype} {shape} = {human_bytes(declared)}, "
             f"{human_bytes(found)} are there"
         )
-    if declared == 0 or shape == ():
-        return np.load(path, allow_pickle=False)
-    return np.memmap(path, dtype=dtype, mode="r", shape=shape, offset=offset, order="F" if fortran else "C")
+    try:
+        if declared == 0 or shape == ():  # nothing to map
+            return np.fromfile(path, dtype, prod(shape), offset=offset).reshape(shape)
+        return np.memmap(path, dtype=dtype, mode="r", shape=shape, offset=offset, order="F" if fortran else "C")
+    except (ValueError, OverflowError, TypeError) as error:
+        raise FileFormatError(f"{path} is damaged: its header gives {dtype} of shape {shape!r}") from error
 
 
 def load_npz(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> dict[str, np.ndarray]:

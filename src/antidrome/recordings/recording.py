@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import xarray as xr
 
+import antidrome.recordings.accessor  # noqa: F401  registers recording.antidrome
 from antidrome.errors import InputError
 from antidrome.recordings.axes import (
     BY_NUMBER,

@@ -135,7 +135,7 @@ def _environment() -> "jinja2.Environment":
 
 
 def _code() -> Markup:
-    names = ("data.js", "charts.js", "figures.js", "browse.js", "mechanism.js", "page.js")
+    names = ("data.js", "charts.js", "saving.js", "figures.js", "browse.js", "mechanism.js", "page.js")
     pieces = "\n".join(_asset(name) for name in names)
     return script(f'"use strict";\n(() => {{\n{pieces}}})();')
 

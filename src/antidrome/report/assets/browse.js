@@ -52,6 +52,18 @@ function neuronCsv() {
   return lines.join("\r\n") + "\r\n";
 }
 
+// The heat map as it is drawn: one line a row, one column a cell of time (its centre), rates in spikes/s.
+function overviewCsv() {
+  const { overview, neurons } = session(), { rows, columns, start, end, top } = overview;
+  const codes = numbers(byId(overview.island).textContent, "uint8"), width = (end - start) / columns;
+  const lines = [["neuron", ...Array.from({ length: columns }, (_, i) => (start + (i + 0.5) * width).toPrecision(7))].join(",")];
+  rows.forEach((neuron, at) => {
+    const cells = Array.from(codes.subarray(at * columns, (at + 1) * columns));
+    lines.push([csvCell(neurons[neuron]), ...cells.map((code) => (code === 255 ? "" : ((code / 254) ** 2 * top).toPrecision(4)))].join(","));
+  });
+  return lines.join("\r\n") + "\r\n";
+}
+
 function tableCsv(index) {
   const { neurons, table } = page.sessions[index];
   const lines = [["neuron", ...page.columns.map((c) => `${c.key} (${c.unit})`)].map(csvCell).join(",")];
@@ -80,10 +92,10 @@ function listenToBrowser() {
   byId("neuron").addEventListener("change", (event) => showNeuron(Number(event.target.value)));
   byId("session")?.addEventListener("change", (event) => showSession(Number(event.target.value)));
   byId("download-neuron").addEventListener("click", () =>
-    download(fileName(session().id, session().neurons[session().shown[state.place]]), neuronCsv()));
+    download(fileName("csv", session().id, session().neurons[session().shown[state.place]]), neuronCsv()));
   for (const button of document.querySelectorAll("button[data-table]")) {
     const index = Number(button.dataset.table);
-    button.addEventListener("click", () => download(fileName(page.sessions[index].id, "neurons"), tableCsv(index)));
+    button.addEventListener("click", () => download(fileName("csv", page.sessions[index].id, "neurons"), tableCsv(index)));
   }
   for (const table of document.querySelectorAll("table[data-session]")) {
     table.tBodies[0].addEventListener("click", (event) => {

@@ -16,8 +16,9 @@ function ramp(stops) {
 
 async function openDocument() {
   const { document: content, roots } = JSON.parse(document.getElementById("page-figures").textContent);
-  const [views] = await Bokeh.embed.embed_items({ page: content }, [{ docid: "page", roots, root_ids: Object.keys(roots) }]);
-  return (views.roots ?? [...views])[0]?.model.document ?? null;
+  const [manager] = await Bokeh.embed.embed_items({ page: content }, [{ docid: "page", roots, root_ids: Object.keys(roots) }]);
+  const opened = [...(manager.roots ?? manager)];
+  return [opened[0]?.model.document ?? null, opened];
 }
 
 // A figure's renderers and axes wear what the page wears; a renderer's tags name its ink.

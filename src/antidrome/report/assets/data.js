@@ -94,16 +94,20 @@ function format(value, digits) {
 }
 
 function download(name, text) {
+  save(name, new Blob([text], { type: "text/csv;charset=utf-8" }));
+}
+
+function save(name, blob) {
   const link = document.createElement("a");
-  const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+  const url = URL.createObjectURL(blob);
   link.href = url;
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
-function fileName(...parts) {
-  return parts.join("-").replace(/[^\p{L}\p{N}._-]+/gu, "_").slice(0, 100) + ".csv";
+function fileName(kind, ...parts) {
+  return `${parts.join("-").replace(/[^\p{L}\p{N}._-]+/gu, "_").slice(0, 100)}.${kind}`;
 }
 
 function csvCell(text) {

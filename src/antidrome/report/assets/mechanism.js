@@ -1,7 +1,8 @@
 // The pair plot of a posterior: weighted histograms on one canvas; held parameters weigh the samples.
 function openPairs() {
   const { names, units, best } = page.mechanism;
-  const d = names.length, canvas = byId("pairs"), pen = canvas.getContext("2d");
+  const d = names.length, canvas = byId("pairs");
+  let pen = canvas.getContext("2d");
   const columns = (island) => {
     const flat = numbers(byId(island).textContent, "<f4");
     return names.map((_, i) => Float64Array.from({ length: flat.length / d }, (_, n) => flat[n * d + i]));
@@ -115,18 +116,15 @@ function openPairs() {
     pen.fillText((units[i] ? `${names[i]} (${units[i]})` : names[i]).slice(0, Math.max(6, Math.floor(size / 6))), x + size / 2, y + size + 26);
   }
 
-  function drawAll() {
-    const style = getComputedStyle(document.documentElement);
-    const colours = Object.fromEntries(["blue", "orange", "grey", "ink", "muted", "line"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  function layout() {
     const width = Math.max(280, canvas.clientWidth), gap = 8, below = 34;
     const size = Math.min(280, (width - gap * (d - 1)) / d), height = d * size + (d - 1) * gap + below;
-    const scale = window.devicePixelRatio || 1;
-    canvas.width = width * scale;
-    canvas.height = height * scale;
-    canvas.style.height = `${height}px`;
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    const w = weights();
+    return { width, height, size, gap };
+  }
+
+  function paint(w, { size, gap }) {
+    const style = getComputedStyle(document.documentElement);
+    const colours = Object.fromEntries(["blue", "orange", "grey", "ink", "muted", "line"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
     for (let i = 0; i < d; i++) for (let j = 0; j <= i; j++) {
       const x = j * (size + gap), y = i * (size + gap);
       if (i === j) drawMarginal(i, x, y, size, w, colours);
@@ -136,10 +134,44 @@ function openPairs() {
       pen.strokeRect(x, y, size, size);
       if (i === d - 1) label(j, x, y, size, colours);
     }
+  }
+
+  function drawAll() {
+    const place = layout(), scale = window.devicePixelRatio || 1, w = weights();
+    canvas.width = place.width * scale;
+    canvas.height = place.height * scale;
+    canvas.style.height = `${place.height}px`;
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
+    pen.clearRect(0, 0, place.width, place.height);
+    paint(w, place);
     const total = w.reduce((a, b) => a + b, 0), squares = w.reduce((a, b) => a + b * b, 0);
     const left = squares > 0 ? (total * total) / squares : 0;
     byId("pairs-left").textContent = held.size ? `${format(left, 0)} effective samples${left < 50 ? ": too few to say much" : ""}` : "";
     state.pairs = { left, held: held.size };
+  }
+
+  function svg() {
+    const place = layout(), { SVGRenderingContext2D } = Bokeh.require("core/util/svg");
+    const before = pen;
+    pen = new SVGRenderingContext2D();
+    pen.width = d * place.size + (d - 1) * place.gap;
+    pen.height = place.height;
+    try {
+      paint(weights(), place);
+      return new Blob([pen.get_serialized_svg(true)], { type: "image/svg+xml" });
+    } finally { pen = before; }
+  }
+
+  // What is drawn: every sample with its weight, the prior's, and the most probable set.
+  function csv() {
+    const head = names.map((name, i) => csvCell(units[i] ? `${name} (${units[i]})` : name)), w = weights();
+    const lines = [["series", "weight", ...head].join(",")];
+    const rows = (series, columns, weight) => columns[0].forEach((_, n) =>
+      lines.push([series, weight(n), ...columns.map((column) => column[n].toPrecision(7))].join(",")));
+    rows("posterior", samples, (n) => w[n].toPrecision(4));
+    rows("prior", prior, () => 1);
+    lines.push(["most probable", 1, ...best.map((value) => value ?? "")].join(","));
+    return lines.join("\r\n") + "\r\n";
   }
 
   function hold(i) {
@@ -165,4 +197,5 @@ function openPairs() {
   });
   new ResizeObserver(drawAll).observe(canvas.parentElement);
   new MutationObserver(drawAll).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  return { svg, csv };
 }

@@ -1,5 +1,5 @@
 // The page: its figures, its colours, its tables; the browser of the spikes where there are any.
-let charts = null;
+let charts = null, views = [], pairs = null;
 
 function sortBy(table, header) {
   const down = header.getAttribute("aria-sort") === "descending";
@@ -18,10 +18,15 @@ function sortBy(table, header) {
 function theme() {
   const chosen = document.documentElement.dataset.chosen;
   const dark = chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  document.documentElement.dataset.theme = dark ? "dark" : "light";
   const says = `Colours: ${chosen ? chosen : "as the system"}`;
   byId("theme").title = says;
   byId("theme").setAttribute("aria-label", says);
+  wear(dark);
+}
+
+// The page's colours and those of its figures; which of them were chosen is the caller's matter.
+function wear(dark) {
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
   if (charts) recolourCharts(charts, dark);
   if (figures) figures.recolour(dark);
 }
@@ -42,8 +47,16 @@ function listen() {
   }
   for (const button of document.querySelectorAll("button[data-chart]")) {
     const name = button.dataset.chart;
-    button.addEventListener("click", () => download(fileName(name), chartCsv(charts, name)));
+    button.addEventListener("click", () => download(fileName("csv", name), figureCsv(name)));
   }
+  for (const button of document.querySelectorAll("button[data-image]")) {
+    button.addEventListener("click", () => saveImage(button.dataset.image, button.dataset.kind));
+  }
+}
+
+function figureCsv(name) {
+  if (name === "overview") return overviewCsv();
+  return name === "pairs" ? pairs.csv() : chartCsv(charts, name);
 }
 
 async function start() {
@@ -53,8 +66,8 @@ async function start() {
     listenToBrowser();
     showSession(0);
   }
-  if (page.mechanism) openPairs();
-  charts = await openDocument();
+  if (page.mechanism) pairs = openPairs();
+  [charts, views] = await openDocument();
   if (page.sessions) {
     figures = openFigures(charts, (place) => showNeuron(place), (text) => { byId("overview-here").textContent = text; });
     figures.showSession(session());

@@ -1,75 +1,17 @@
-"""`antidrome.plot`: one look at a recording, a result or a fitted estimator, in bokeh or matplotlib.
-
-What is drawn is described once, as curves and points with labels; either library draws that.
-"""
+"""What is drawn of each kind of thing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from antidrome.errors import InputError
+from antidrome.plotting.drawing import Picture, Series
 
 MOST_TRACES = 20
 MOST_POINTS = 20_000
-
-
-@dataclass(frozen=True)
-class Series:
-    """A curve or points: `x` and `y` (n,), how they are drawn, and their name in the legend (none if empty)."""
-
-    x: np.ndarray
-    y: np.ndarray
-    kind: Literal["line", "points"] = "line"
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What is drawn: series, and what the axes mean."""
-
-    title: str
-    x_label: str
-    y_label: str
-    series: tuple[Series, ...]
-
-
-def plot(thing: Any, *, backend: str = "bokeh") -> Any:
-    """Draw a recording, a result or a fitted estimator.
-
-    Parameters
-    ----------
-    thing
-        A recording (time, neuron); a result of `SpikeVAE.predict`; a result of `dimension.population` or
-        `dimension.layers`; a fitted `TwoNN`, `StitchedLDS` or `SNPE`.
-    backend
-        "bokeh", or "matplotlib" where it is installed.
-
-    Returns
-    -------
-    A bokeh figure, or a matplotlib `Axes`.
-
-    Raises
-    ------
-    InputError
-        If there is no picture of such a thing, the estimator is not fitted, or matplotlib is not installed.
-
-    Examples
-    --------
-    >>> import antidrome as ad
-    >>> recording = ad.spikes.simulate(n_neurons=2, duration_s=5, frame_rate_hz=30, seed=1)["dff"]
-    >>> type(ad.plot(recording)).__name__
-    'figure'
-    """
-    picture = picture_of(thing)
-    if backend == "bokeh":
-        return _bokeh(picture)
-    if backend == "matplotlib":
-        return _matplotlib(picture)
-    raise InputError(f"backend is {backend!r}; it can be 'bokeh' or 'matplotlib'.")
 
 
 def picture_of(thing: Any) -> Picture:
@@ -78,9 +20,15 @@ def picture_of(thing: Any) -> Picture:
         if knows(thing):
             return draw(thing)
     raise InputError(
-        f"There is no picture of a {type(thing).__name__}. Pass a recording (time, neuron), a result of"
-        " SpikeVAE.predict or of antidrome.dimension, or a fitted TwoNN, StitchedLDS or SNPE."
+        f"There is no picture of a {type(thing).__name__}. Pass a recording (time, neuron); a result of"
+        " SpikeVAE.predict, or of estimate, gride, block_analysis, linear_dimension, population or layers of"
+        " antidrome.dimension; a fitted SpikeVAE, StitchedLDS, TwoNN or SNPE; or a posterior."
     )
+
+
+def _has(*names: str) -> Callable[[Any], bool]:
+    """Whether a thing is a dataset with these variables."""
+    return lambda thing: set(names) <= set(getattr(thing, "data_vars", ()))
 
 
 def _is_recording(thing: Any) -> bool:
@@ -98,19 +46,11 @@ def _recording(recording: Any) -> Picture:
     return Picture(title, "time (s)", label, series)
 
 
-def _is_spikes(thing: Any) -> bool:
-    return "expected_spikes" in getattr(thing, "data_vars", ())
-
-
 def _spikes(result: Any) -> Picture:
     """Expected rates of the first neurons, one above the other."""
     shown = result["rate_hz"] if "rate_hz" in result else result["expected_spikes"]
     picture = _recording(shown.transpose("time", "neuron").assign_attrs(units="spikes/s"))
     return Picture(f"Expected rates, {picture.title}", picture.x_label, picture.y_label, picture.series)
-
-
-def _is_population(thing: Any) -> bool:
-    return "dimension_by_neurons" in getattr(thing, "data_vars", ())
 
 
 def _population(found: Any) -> Picture:
@@ -141,8 +81,62 @@ def _layers(found: Any) -> Picture:
     return Picture("Intrinsic dimension across layers", "relative depth", "intrinsic dimension", series)
 
 
+def _estimate(found: Any) -> Picture:
+    """Every scale that was measured: ranks of neighbours and parts of the points, beside the estimate itself."""
+    one = found.sel(estimator="two_nn")
+    series = [Series(_row(found["gride_distance"]), _row(found["gride"]), "line", "neighbours of growing rank")]
+    series.append(Series(_row(found["gride_distance"])[:1], _row(one["dimension"]), "points", "TwoNN"))
+    title = f"Dimension {float(one['dimension']):.2f} ± {float(one['standard_error']):.2f}: {found.attrs['verdict']}"
+    return Picture(title, "distance of the neighbours", "intrinsic dimension", tuple(series))
+
+
+def _gride(found: Any) -> Picture:
+    series = (Series(_row(found["distance"]), _row(found["dimension"])),)
+    return Picture("Dimension at growing ranks", "distance of the neighbours", "intrinsic dimension", series)
+
+
+def _blocks(found: Any) -> Picture:
+    series = (Series(_row(found["n_points"]), _row(found["dimension"])),)
+    title = f"Dimension of parts of the points: {found.attrs['verdict']}"
+    return Picture(title, "points in a part", "intrinsic dimension", series)
+
+
+def _linear(found: Any) -> Picture:
+    title = f"{int(found['pca_dimension'])} components for {100 * found.attrs['share']:.0f} % of the variance"
+    return Picture(title, "component", "variance", (Series(_row(found["component"]), _row(found["variance"])),))
+
+
 def _is_fitted(name: str) -> Callable[[Any], bool]:
     return lambda thing: type(thing).__name__ == name and type(thing).__module__.startswith("antidrome.")
+
+
+def _spike_vae(model: Any) -> Picture:
+    """The size of a spike in every cell beside its noise; of a generative model without these, how the fit went."""
+    _require(model, "generative_parameters_")
+    found = model.generative_parameters_
+    if not {"amplitude", "noise_sd"} <= set(found) or found["amplitude"].dims != found["noise_sd"].dims:
+        return _training(model.report_["losses"])
+    noise, amplitude = _row(found["noise_sd"]), _row(found["amplitude"])
+    ends = np.array([0.0, np.nanmax(noise, initial=0.0)])
+    return Picture(
+        f"One spike in each of {found.sizes['neuron']} fitted cells",
+        "noise SD (ΔF/F)",
+        "amplitude of a spike (ΔF/F)",
+        (
+            Series(noise, amplitude, "points", "cells"),
+            Series(ends, ends / 2, "line", "half of the noise: do not trust spikes below"),
+        ),
+    )
+
+
+def _training(losses: Any) -> Picture:
+    """Losses on held-out data, one curve a stage of the fit."""
+    stages = {"": losses} if "held_out_loss" in losses else losses
+    series = tuple(
+        Series(np.asarray(one["step"], float), np.asarray(one["held_out_loss"], float), "line", name)
+        for name, one in stages.items()
+    )
+    return Picture("Training", "step", "loss on held-out data", series)
 
 
 def _two_nn(model: Any) -> Picture:
@@ -179,7 +173,18 @@ def _stitched_lds(model: Any) -> Picture:
 
 def _snpe(model: Any) -> Picture:
     _require(model, "posterior_")
-    samples = model.sample(4000)
+    return _marginals(model.sample(4000))
+
+
+def _is_posterior(thing: Any) -> bool:
+    return _is_fitted("Posterior")(thing) or _is_fitted("ParameterDensity")(thing)
+
+
+def _are_samples(thing: Any) -> bool:
+    return getattr(thing, "dims", None) == ("sample", "parameter") and not hasattr(thing, "data_vars")
+
+
+def _marginals(samples: Any) -> Picture:
     names = [str(name) for name in samples["parameter"].values]
     series = []
     for name, column in zip(names, samples.values.T, strict=True):
@@ -190,10 +195,17 @@ def _snpe(model: Any) -> Picture:
 
 
 PICTURES: tuple[tuple[Callable[[Any], bool], Callable[[Any], Picture]], ...] = (
-    (_is_spikes, _spikes),
-    (_is_population, _population),
+    (_has("expected_spikes"), _spikes),
+    (_has("dimension_by_neurons"), _population),
     (_is_layers, _layers),
+    (_has("gride", "gride_distance", "dimension"), _estimate),
+    (_has("sd_over_blocks", "n_points", "dimension"), _blocks),
+    (_has("distance", "n_used", "dimension"), _gride),
+    (_has("pca_dimension", "variance"), _linear),
     (_is_recording, _recording),
+    (_are_samples, _marginals),
+    (_is_posterior, lambda posterior: _marginals(posterior.sample(4000))),
+    (_is_fitted("SpikeVAE"), _spike_vae),
     (_is_fitted("TwoNN"), _two_nn),
     (_is_fitted("StitchedLDS"), _stitched_lds),
     (_is_fitted("SNPE"), _snpe),
@@ -221,36 +233,3 @@ def _stacked(values: np.ndarray) -> tuple[np.ndarray, float]:
     low, high = np.nanquantile(finite, [0.002, 0.998])
     step = float(high - low) or 1.0
     return values + step * np.arange(values.shape[1]), step
-
-
-def _bokeh(picture: Picture) -> Any:
-    from bokeh.palettes import Colorblind
-    from bokeh.plotting import figure
-
-    drawn = figure(
-        title=picture.title, x_axis_label=picture.x_label, y_axis_label=picture.y_label, width=760, height=420
-    )
-    for place, series in enumerate(picture.series):
-        options = {"color": Colorblind[8][place % 8], **({"legend_label": series.name} if series.name else {})}
-        if series.kind == "line":
-            drawn.line(series.x, series.y, **options)
-        else:
-            drawn.scatter(series.x, series.y, size=4, **options)
-    if any(series.name for series in picture.series):
-        drawn.legend.click_policy = "hide"
-    return drawn
-
-
-def _matplotlib(picture: Picture) -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise InputError("matplotlib is not installed: pip install matplotlib, or use backend='bokeh'.") from error
-    _, axes = pyplot.subplots(figsize=(7.6, 4.2), layout="constrained")
-    for series in picture.series:
-        style = {"linewidth": 1} if series.kind == "line" else {"linestyle": "none", "marker": ".", "markersize": 4}
-        axes.plot(series.x, series.y, label=series.name or None, **style)
-    axes.set(title=picture.title, xlabel=picture.x_label, ylabel=picture.y_label)
-    if any(series.name for series in picture.series):
-        axes.legend(frameon=False)
-    return axes
