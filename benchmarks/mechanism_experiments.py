@@ -294,7 +294,8 @@ def _spikes(design: np.ndarray, seed: int) -> np.ndarray:
 def learned_features(simulations: int, durations_ms: tuple[float, ...], seed: int) -> list[Row]:
     """Posterior widths from features that a recurrent or a convolutional network learns of longer and longer traces.
 
-    The paper took 1,000 simulations; with 2,000 neither network makes more of 240 ms than of 60.
+    Both networks see the voltage in steps of 2 ms. In steps of 0.4 ms the convolutional one makes no more of 240 ms than
+    of 60: it learns 10,000 simulations by heart.
     """
     import jax.numpy as jnp
 
@@ -320,13 +321,13 @@ def learned_features(simulations: int, durations_ms: tuple[float, ...], seed: in
 
         truth = model.defaults
         observed = Traces().run(truth[None], seed).features[0]
-        for kind, thinned, epochs in (("gru", 3, 40), ("convolution", 1, 60)):
+        for kind, epochs, rate in (("gru", 120, 5e-3), ("convolution", 100, 2e-3)):
             fitted = SNPE(
                 "npe",
                 simulations=simulations,
                 density=MixtureSettings(components=1, hidden=(50, 50)),
-                training=TrainingSettings(epochs=epochs, batch=100),
-                trace=TraceFeatures(kind=kind, steps=len(current), channels=2, units=25, downsample=thinned),
+                training=TrainingSettings(epochs=epochs, batch=100, learning_rate=rate),
+                trace=TraceFeatures(kind=kind, steps=len(current), channels=2, units=25, downsample=5),
                 diagnose=False,
                 seed=seed,
             ).fit(Traces(), prior, observed, progress=False)
