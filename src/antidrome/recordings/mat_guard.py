@@ -1,5 +1,6 @@
 """MATLAB files up to version 7.2, measured before ``scipy.io.loadmat`` sees them."""
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -135,9 +136,10 @@ def _walk(content: memoryview, order: str, where: str, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise FileFormatError(f"{where}: cells are nested more than {_MAX_DEPTH} deep")
     parts = list(_elements(content, order, where))
-    n_members = 1
-    for length in np.frombuffer(parts[1][1], dtype=f"{order}i4") if len(parts) > 1 else ():
-        n_members *= max(int(length), 0)
+    dimensions = bytes(parts[1][1]) if len(parts) > 1 else b""
+    if len(dimensions) % 4:
+        raise FileFormatError(f"{where} is damaged: {len(dimensions)} bytes are not the dimensions of a variable")
+    n_members = math.prod(max(int(length), 0) for length in np.frombuffer(dimensions, dtype=f"{order}i4"))
     if n_members > len(content):
         raise FileFormatError(f"{where} is damaged: {n_members} members declared in {human_bytes(len(content))}")
     for element, part in parts[2:]:
