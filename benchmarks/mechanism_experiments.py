@@ -294,8 +294,8 @@ def _spikes(design: np.ndarray, seed: int) -> np.ndarray:
 def learned_features(simulations: int, durations_ms: tuple[float, ...], seed: int) -> list[Row]:
     """Posterior widths from features that a recurrent or a convolutional network learns of longer and longer traces.
 
-    Both networks see the voltage in steps of 2 ms. In steps of 0.4 ms the convolutional one makes no more of 240 ms than
-    of 60: it learns 10,000 simulations by heart.
+    Both networks see the voltage in steps of 2 ms. In steps of 0.4 ms the convolutional one makes no more of 240 ms
+    than of 60: it learns 10,000 simulations by heart.
     """
     import jax.numpy as jnp
 
