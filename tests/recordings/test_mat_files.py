@@ -126,6 +126,17 @@ def test_numbers_of_an_unknown_type_never_reach_scipy(tmp_path: Path, traces: np
             read(path, frame_rate_hz=30.0)
 
 
+def test_flags_that_are_none_never_reach_scipy(tmp_path: Path, traces: np.ndarray) -> None:
+    """SciPy skips their tag unread: whatever it says, the rest is read as if it were sound."""
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"dff": traces})
+    sound = path.read_bytes()
+    for tag in (struct.pack("<HHI", 6, 0xF6FF, 8), struct.pack("<II", 6, 16), struct.pack("<II", 5, 8)):
+        path.write_bytes(sound[:136] + tag + sound[144:])
+        with pytest.raises(FileFormatError, match="does not begin with its flags"):
+            read(path, frame_rate_hz=30.0)
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 @given(st.data())
 def test_random_damage_gives_a_sentence_or_a_recording(tmp_path: Path, data: st.DataObject) -> None:

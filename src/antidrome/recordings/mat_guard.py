@@ -18,6 +18,8 @@ _CONTAINERS = (1, 2, 3)
 _NUMERIC = (4, *range(6, 16))
 _NUMBER_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18)
 _COMPLEX = 0x0800
+_FLAGS_TAG = (6, 8)
+"""Of the first element of a matrix; SciPy takes it for granted."""
 _HEAD_BYTES = 4096
 _MAX_DEPTH = 50
 _SUSPECT_BYTES = 64 * 2**20
@@ -107,15 +109,15 @@ def _is_plain(head: bytes, order: str, where: str) -> bool:
     """Whether the beginning of a matrix tells all that must be known: real numbers or text, of a type that there is."""
     if _class_of(head, order) not in _NUMERIC or struct.unpack_from(f"{order}I", head, 8)[0] & _COMPLEX:
         return False
+    if struct.unpack_from(f"{order}II", head) != _FLAGS_TAG:
+        return False
     place = 0
     for number in range(4):  # flags, dimensions, name, numbers
         if place + 8 > len(head):
             return False
-        kind, size = struct.unpack_from(f"{order}II", head, place)
-        if kind >> 16:
-            kind, size, place = kind & 0xFFFF, kind >> 16, place + 8
-        else:
-            place += 8 + size + (-size) % 8
+        kind, size, start, place = _tag(head, order, place)
+        if start + size > place:
+            return False
         if number == 3:
             _require_numbers(kind, where)
     return True
@@ -129,6 +131,8 @@ def _require_numbers(kind: int, where: str) -> None:
 def _walk(content: memoryview, order: str, where: str, depth: int) -> None:
     """Compare the declared number of members of cells and structs with the bytes that are there, all the way down."""
     kind = _class_of(content, order)
+    if len(content) >= 8 and struct.unpack_from(f"{order}II", content) != _FLAGS_TAG:
+        raise FileFormatError(f"{where} is damaged: a variable does not begin with its flags")
     if kind not in _CONTAINERS:
         for element, _ in list(_elements(content, order, where))[3:]:
             _require_numbers(element, where)
@@ -151,15 +155,19 @@ def _elements(content: memoryview, order: str, where: str) -> Iterator[tuple[int
     """Type and content of the elements inside a matrix; short ones have their content in the tag."""
     place = 0
     while place + 8 <= len(content):
-        kind, size = struct.unpack_from(f"{order}II", content, place)
-        if kind >> 16:
-            kind, size, start, step = kind & 0xFFFF, kind >> 16, place + 4, 8
-        else:
-            start, step = place + 8, 8 + size + (-size) % 8
-        if start + size > len(content):
+        kind, size, start, place = _tag(content, order, place)
+        if start + size > min(place, len(content)):
             raise FileFormatError(f"{where} is damaged: an element of {human_bytes(size)} does not fit its variable")
         yield kind, content[start : start + size]
-        place += step
+
+
+def _tag(content: Any, order: str, place: int) -> tuple[int, int, int, int]:
+    """Type, size and place of the element at `place`, and where the next one begins; of a short one (at most 4 bytes,
+    if the file is sound) the content stands in the tag."""
+    kind, size = struct.unpack_from(f"{order}II", content, place)
+    if kind >> 16:
+        return kind & 0xFFFF, kind >> 16, place + 4, place + 8
+    return kind, size, place + 8, place + 8 + size + (-size) % 8
 
 
 def plain_arrays(content: dict[str, Any]) -> dict[str, np.ndarray]:
