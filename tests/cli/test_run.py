@@ -133,7 +133,9 @@ def test_bad_input_is_a_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys, 
 
 
 def _start(output: pathlib.Path) -> subprocess.Popen:
-    code = "import sys; from antidrome.cli import main; sys.exit(main(sys.argv[1:]))"
+    # A shell lets what it starts in the background ignore SIGINT, and so would this process.
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from antidrome.cli import main; sys.exit(main(sys.argv[1:]))"
     options = ["run", "-o", str(output), "--format", "netcdf", "--json"]
     return subprocess.Popen([sys.executable, "-c", code, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

@@ -138,3 +138,15 @@ def test_a_damaged_chunk_is_told_with_its_file(tmp_path: Path) -> None:
     for name in ("plain.zarr", "labelled.zarr", "a.nc"):
         with pytest.raises(FileFormatError, match=rf"{name} is damaged: .*Copy it again, or write it anew"):
             read(tmp_path / name, frame_rate_hz=30.0 if name == "plain.zarr" else None).compute()
+
+
+def test_damage_of_every_kind_in_a_classic_file_is_a_sentence(tmp_path, monkeypatch):
+    """SciPy reads types of records as text, which need not be well formed."""
+    (tmp_path / "a.nc").write_bytes(b"CDF\x01" + bytes(60))
+
+    def fails(*args, **kwargs):
+        raise SyntaxError("'(' was never closed")
+
+    monkeypatch.setattr("xarray.open_dataset", fails)
+    with pytest.raises(FileFormatError, match=r"a\.nc cannot be read as NetCDF: '\(' was never closed"):
+        read(tmp_path / "a.nc", frame_rate_hz=30.0)

@@ -72,7 +72,7 @@ def read_netcdf(path: Path, options: ReadOptions) -> xr.DataArray:
             pass
     try:
         dataset = xr.open_dataset(path, engine="scipy" if classic else "h5netcdf", decode_timedelta=False)
-    except (OSError, ValueError, TypeError, KeyError, AssertionError, IndexError) as error:
+    except Exception as error:  # SciPy and h5netcdf answer damage with errors of every kind, SyntaxError among them
         raise FileFormatError(f"{path} cannot be read as NetCDF: {error}") from error
     with damage_named(path):
         return from_dataset(dataset, path, "netcdf", options)
