@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -135,6 +136,21 @@ def test_flags_that_are_none_never_reach_scipy(tmp_path: Path, traces: np.ndarra
         path.write_bytes(sound[:136] + tag + sound[144:])
         with pytest.raises(FileFormatError, match="does not begin with its flags"):
             read(path, frame_rate_hz=30.0)
+
+
+def test_numbers_that_are_promised_have_to_be_there(tmp_path: Path, traces: np.ndarray) -> None:
+    """SciPy would take what comes next in the file for them."""
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"dff": traces, "rate": 30.0})
+    sound = path.read_bytes()
+    assert sound[145] & 0x08 == 0
+    path.write_bytes(sound[:145] + bytes([sound[145] | 0x08]) + sound[146:])  # complex, without an imaginary part
+    with pytest.raises(FileFormatError, match="lacks its numbers"):
+        read(path, frame_rate_hz=30.0)
+    scipy.io.savemat(
+        path, {"dff": traces, "z": np.array([1j]), "s": scipy.sparse.eye(3), "e": np.zeros((0, 0)), "t": "x"}
+    )
+    assert read(path, frame_rate_hz=30.0, series="dff").shape == traces.shape
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)

@@ -15,7 +15,7 @@ from antidrome.recordings.safety import human_bytes, require_size
 
 _MATRIX, _COMPRESSED = 14, 15
 _CONTAINERS = (1, 2, 3)
-_NUMERIC = (4, *range(6, 16))
+_NUMERIC, _SPARSE = (4, *range(6, 16)), 5
 _NUMBER_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18)
 _COMPLEX = 0x0800
 _FLAGS_TAG = (6, 8)
@@ -134,8 +134,11 @@ def _walk(content: memoryview, order: str, where: str, depth: int) -> None:
     if len(content) >= 8 and struct.unpack_from(f"{order}II", content) != _FLAGS_TAG:
         raise FileFormatError(f"{where} is damaged: a variable does not begin with its flags")
     if kind not in _CONTAINERS:
-        for element, _ in list(_elements(content, order, where))[3:]:
+        numbers = [element for element, _ in _elements(content, order, where)][3:]
+        for element in numbers:
             _require_numbers(element, where)
+        if len(numbers) < _n_numbers(content, order, kind):
+            raise FileFormatError(f"{where} is damaged: a variable lacks its numbers")
         return
     if depth > _MAX_DEPTH:
         raise FileFormatError(f"{where}: cells are nested more than {_MAX_DEPTH} deep")
@@ -149,6 +152,14 @@ def _walk(content: memoryview, order: str, where: str, depth: int) -> None:
     for element, part in parts[2:]:
         if element == _MATRIX:
             _walk(part, order, where, depth + 1)
+
+
+def _n_numbers(content: memoryview, order: str, kind: int) -> int:
+    """Elements of numbers that a variable must have: real and imaginary parts, after the places of sparse ones."""
+    if kind not in (_SPARSE, *_NUMERIC):
+        return 0
+    is_complex = bool(struct.unpack_from(f"{order}I", content, 8)[0] & _COMPLEX)
+    return (3 if kind == _SPARSE else 1) + is_complex
 
 
 def _elements(content: memoryview, order: str, where: str) -> Iterator[tuple[int, memoryview]]:
