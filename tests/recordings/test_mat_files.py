@@ -1,6 +1,7 @@
 """MATLAB files: versions 5 to 7.2 by scipy, 7.3 as HDF5, and the ground-truth layout."""
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -151,6 +152,16 @@ def test_numbers_that_are_promised_have_to_be_there(tmp_path: Path, traces: np.n
         path, {"dff": traces, "z": np.array([1j]), "s": scipy.sparse.eye(3), "e": np.zeros((0, 0)), "t": "x"}
     )
     assert read(path, frame_rate_hz=30.0, series="dff").shape == traces.shape
+
+
+def test_files_of_every_version_and_kind_pass() -> None:
+    """SciPy's own examples, made by MATLAB: functions, objects, sparse and complex numbers among them."""
+    folder = Path(scipy.io.__file__).parent / "matlab" / "tests" / "data"
+    names = [path for path in folder.glob("*.mat") if not re.match("corrupted|malformed|bad_|broken", path.name)]
+    if not names:
+        pytest.skip("this SciPy came without its examples")
+    for path in names:
+        mat_guard.guard_mat5(path, 2**30)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)

@@ -14,7 +14,8 @@ from antidrome.errors import FileFormatError, UnsafeFileError
 from antidrome.recordings.safety import human_bytes, require_size
 
 _MATRIX, _COMPRESSED = 14, 15
-_CONTAINERS = (1, 2, 3)
+_CONTAINERS, _HOLDERS = (1, 2, 3), (16, 17)
+"""Classes of cells, structs and objects; and of functions and opaque objects, which hold one matrix."""
 _NUMERIC, _SPARSE = (4, *range(6, 16)), 5
 _NUMBER_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18)
 _COMPLEX = 0x0800
@@ -129,29 +130,30 @@ def _require_numbers(kind: int, where: str) -> None:
 
 
 def _walk(content: memoryview, order: str, where: str, depth: int) -> None:
-    """Compare the declared number of members of cells and structs with the bytes that are there, all the way down."""
+    """Compare what a variable declares (members of cells and structs, numbers) with what is there, all the way down."""
     kind = _class_of(content, order)
     if len(content) >= 8 and struct.unpack_from(f"{order}II", content) != _FLAGS_TAG:
         raise FileFormatError(f"{where} is damaged: a variable does not begin with its flags")
-    if kind not in _CONTAINERS:
-        numbers = [element for element, _ in _elements(content, order, where)][3:]
-        for element in numbers:
-            _require_numbers(element, where)
-        if len(numbers) < _n_numbers(content, order, kind):
-            raise FileFormatError(f"{where} is damaged: a variable lacks its numbers")
-        return
     if depth > _MAX_DEPTH:
         raise FileFormatError(f"{where}: cells are nested more than {_MAX_DEPTH} deep")
     parts = list(_elements(content, order, where))
-    dimensions = bytes(parts[1][1]) if len(parts) > 1 else b""
+    if kind in _CONTAINERS:
+        _require_members(bytes(parts[1][1]) if len(parts) > 1 else b"", len(content), order, where)
+    elif len(parts) - 3 < _n_numbers(content, order, kind):
+        raise FileFormatError(f"{where} is damaged: a variable lacks its numbers")
+    for number, (element, part) in enumerate(parts):
+        if element == _MATRIX and kind in (*_CONTAINERS, *_HOLDERS):
+            _walk(part, order, where, depth + 1)
+        elif number >= 3 and kind not in _CONTAINERS:
+            _require_numbers(element, where)
+
+
+def _require_members(dimensions: bytes, n_bytes: int, order: str, where: str) -> None:
     if len(dimensions) % 4:
         raise FileFormatError(f"{where} is damaged: {len(dimensions)} bytes are not the dimensions of a variable")
     n_members = math.prod(max(int(length), 0) for length in np.frombuffer(dimensions, dtype=f"{order}i4"))
-    if n_members > len(content):
-        raise FileFormatError(f"{where} is damaged: {n_members} members declared in {human_bytes(len(content))}")
-    for element, part in parts[2:]:
-        if element == _MATRIX:
-            _walk(part, order, where, depth + 1)
+    if n_members > n_bytes:
+        raise FileFormatError(f"{where} is damaged: {n_members} members declared in {human_bytes(n_bytes)}")
 
 
 def _n_numbers(content: memoryview, order: str, kind: int) -> int:
