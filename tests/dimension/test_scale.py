@@ -82,6 +82,16 @@ def test_one_pass_over_all_pairs_gives_what_single_searches_give(copies, residen
     np.testing.assert_allclose(together["standard_error"], alone["standard_error"], rtol=1e-12)
 
 
+@pytest.mark.parametrize("n", [480, 481, 545, 559])
+def test_points_that_are_left_over_by_every_number_of_blocks(n, rng, monkeypatch) -> None:
+    from antidrome.dimension import decimation
+
+    points = rng.standard_normal((n, 20)).astype(np.float32)
+    together = block_analysis(points, [2, 16], progress=False)
+    monkeypatch.setattr(decimation, "nearest_in_blocks", lambda *_: {})
+    np.testing.assert_array_equal(together["dimension"], block_analysis(points, [2, 16], progress=False)["dimension"])
+
+
 def test_single_rows_whose_certificates_fail_are_searched_again(rng, monkeypatch) -> None:
     from antidrome.dimension import decimation
 

@@ -65,7 +65,8 @@ def nearest_in_blocks(
             return
         begin, end = min(low for _, low, _ in inside), max(low + size for _, low, size in inside)
         block = squares(rows, begin, end)
-        block[np.arange(rows.size), rows - begin] = np.inf
+        own = np.flatnonzero(rows < end)  # the last rows may be in no block
+        block[own, rows[own] - begin] = np.inf
         for at, low, size in inside:
             some = slice(max(start, low), min(rows[-1] + 1, low + size))
             part = block[some.start - start : some.stop - start, low - begin : low + size - begin]
