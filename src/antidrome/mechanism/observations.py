@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from antidrome.errors import InputError
-from antidrome.mechanism.simulate.outputs import as_observation as in_order
+from antidrome.mechanism.simulate.outputs import as_observation as vector_of
 
 MissingPolicy = Literal["auto", "informative", "unrecorded"]
 RARELY = 0.001
@@ -21,7 +21,7 @@ def as_observation(given: Any, feature_names: tuple[str, ...]) -> np.ndarray:
     InputError
         Another number of features, unknown names, nothing but gaps, or infinite values.
     """
-    values = np.asarray(in_order(given, feature_names), dtype=float)
+    values = np.asarray(vector_of(given, feature_names), dtype=float)
     if np.isinf(values).any():
         raise InputError(f"Feature {feature_names[int(np.argmax(np.isinf(values)))]!r} of the observation is infinite.")
     if np.isnan(values).all():

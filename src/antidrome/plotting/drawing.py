@@ -31,7 +31,7 @@ class Picture:
 
 
 def bokeh_figure(picture: Picture) -> Any:
-    """The picture as a bokeh figure; its save button writes SVG."""
+    """The picture as a bokeh figure."""
     from bokeh.palettes import Colorblind
     from bokeh.plotting import figure
 
