@@ -49,6 +49,20 @@ def test_missing_frames_are_counted_and_not_taken_for_silence(fake_spikes):
     assert (codes[1] == 255).all()
 
 
+def test_spikes_that_were_put_into_missing_frames_do_not_count(fake_spikes):
+    """Rates are per time observed: what inference puts where nothing was recorded follows from its prior."""
+    result = fake_spikes(2, 300)
+    whole = session_view(result).table
+    result["dff"][100:200, 0] = np.nan
+    result["expected_spikes"][100:200, 0] = 7.0
+    part, counts = session_view(result).table, result["expected_spikes"].values
+    outside = np.r_[counts[:100, 0], counts[200:, 0]].sum()
+    seconds = 200 / result.attrs["frame_rate_hz"]
+    assert part["expected_spikes"][0] == pytest.approx(outside, rel=1e-5)
+    assert part["mean_rate_hz"][0] == pytest.approx(outside / seconds, rel=1e-5)
+    assert part["mean_rate_hz"][1] == whole["mean_rate_hz"][1]
+
+
 def test_the_heat_map_keeps_a_gap_in_time_empty(fake_spikes):
     result = fake_spikes(2, 300)
     time = result["time"].values.copy()

@@ -24,7 +24,7 @@ class Column:
 
 COLUMNS = (
     Column("mean_rate_hz", "mean rate", "spikes/s", "expected spikes divided by the time observed", 3),
-    Column("expected_spikes", "expected spikes", "spikes", "sum of expected spikes per frame over the recording", 1),
+    Column("expected_spikes", "expected spikes", "spikes", "sum of expected spikes over the frames observed", 1),
     Column("expected_spikes_sd", "± SD", "spikes", "posterior SD of that sum, frames taken as independent", 1),
     Column("noise_level", "noise level", "% Hz⁻¹ᐟ²", "median |Δ(ΔF/F)| · 100 / √frame rate", 2),
     Column("amplitude", "amplitude", "ΔF/F per spike", "estimated height of a single spike", 3),
@@ -50,31 +50,31 @@ def neuron_rows(block: xr.Dataset, interval_s: float) -> dict[str, NDArray[np.fl
         ``Column.key`` to an array of shape ``(n_neurons,)``; NaN where the result does not hold the quantity.
     """
     counts = block["expected_spikes"].transpose("neuron", "time").values.astype(np.float64)
-    observed = np.isfinite(counts)
+    missing = _missing(block, counts)
+    observed = ~missing & np.isfinite(counts)
     total = np.where(observed, counts, 0.0).sum(axis=1)
     seconds = observed.sum(axis=1) * interval_s
     rows = {
         "mean_rate_hz": np.divide(total, seconds, out=np.full(total.shape, np.nan), where=seconds > 0),
         "expected_spikes": np.where(seconds > 0, total, np.nan),
-        "expected_spikes_sd": _total_sd(block, total.shape),
-        "missing_frames": _missing_frames(block, observed),
+        "expected_spikes_sd": _total_sd(block, observed),
+        "missing_frames": missing.sum(axis=1).astype(np.float64),
     }
     for key in ("noise_level", "amplitude", "tau_s", "baseline"):
         rows[key] = _per_neuron(block, key, total.shape)
     return rows
 
 
-def _total_sd(block: xr.Dataset, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _missing(block: xr.Dataset, counts: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where nothing was recorded, (neuron, time): what is inferred there follows from the prior."""
+    return np.isnan(block["dff"].transpose("neuron", "time").values if "dff" in block else counts)
+
+
+def _total_sd(block: xr.Dataset, observed: NDArray[np.bool_]) -> NDArray[np.float64]:
     if "expected_spikes_sd" not in block:
-        return np.full(shape, np.nan)
+        return np.full(len(observed), np.nan)
     variance = block["expected_spikes_sd"].transpose("neuron", "time").values.astype(np.float64) ** 2
-    return np.sqrt(np.nansum(variance, axis=1))
-
-
-def _missing_frames(block: xr.Dataset, observed: NDArray[np.bool_]) -> NDArray[np.float64]:
-    if "dff" in block:
-        return np.isnan(block["dff"].transpose("neuron", "time").values).sum(axis=1).astype(np.float64)
-    return (~observed).sum(axis=1).astype(np.float64)
+    return np.sqrt(np.nansum(np.where(observed, variance, 0.0), axis=1))
 
 
 def _per_neuron(block: xr.Dataset, key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -1,4 +1,8 @@
-"""The sessions as the later stages see them: expected spikes summed over bins."""
+"""The sessions as the later stages see them: expected spikes summed over bins.
+
+Only what was recorded counts: the spikes that inference puts into missing frames follow from its prior, and would pass
+for activity that all neurons share.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -9,6 +13,9 @@ from antidrome.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
+FEWEST = 0.5
+"""Share of a bin's frames that have to be there; its sum is then extrapolated to all of them."""
+
 
 def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
     """Expected spikes per bin of the neurons that have any.
@@ -16,31 +23,35 @@ def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
     Parameters
     ----------
     result
-        Spikes of one session; dask-backed stays dask-backed.
+        Spikes of one session, with the trace ``dff`` where frames may be missing; dask-backed stays dask-backed.
     bin_s
         Width of a bin in seconds, rounded to whole frames, one at least. A last, incomplete bin is left out.
 
     Returns
     -------
-    DataArray (time, neuron) float32, without neurons whose spikes are NaN; their number is in the notes.
+    DataArray (time, neuron) float32, without neurons whose spikes are NaN; their number is in the notes. NaN where a
+    neuron misses most frames of a bin; there is no bin where most frames were not recorded at all.
 
     Raises
     ------
     InputError
-        If the session is shorter than one bin.
+        If the session is shorter than one bin, or no bin has enough frames.
     """
-    spikes = result["expected_spikes"].transpose("time", "neuron")
+    spikes = _of_frames(result["expected_spikes"])
     rate = float(result.attrs["frame_rate_hz"])
     frames = max(1, round(bin_s * rate))
+    session = result.attrs.get("session_id", "The session")
     if spikes.sizes["time"] < frames:
         raise InputError(
-            f"{result.attrs.get('session_id', 'The session')} has {spikes.sizes['time']} frames, fewer than one bin of"
-            f" {bin_s:g} s ({frames} frames). Choose a smaller --bin-s."
+            f"{session} has {spikes.sizes['time']} frames, fewer than one bin of {bin_s:g} s ({frames} frames). Choose"
+            " a smaller --bin-s."
         )
     usable = np.isfinite(spikes.isel(time=0).values)
-    kept = spikes.isel(neuron=np.flatnonzero(usable))
-    coords = [name for name in kept.coords if name not in kept.dims]
-    total = kept.drop_vars(coords).coarsen(time=frames, boundary="trim").sum().astype("float32")
+    kept = np.flatnonzero(usable)
+    traces = _of_frames(result["dff"]).isel(neuron=kept) if "dff" in result else None
+    total = _sums(spikes.isel(neuron=kept), traces, frames, rate)
+    if not total.sizes["time"]:
+        raise InputError(f"{session} has no stretch of {bin_s:g} s without gaps. Choose a smaller --bin-s.")
     notes = [] if usable.all() else [f"{int((~usable).sum())} neurons without spikes were left out."]
     return total.assign_attrs(
         {name: result.attrs[name] for name in ("neuron_labels",) if name in result.attrs},
@@ -50,3 +61,31 @@ def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
         units="spikes per bin",
         notes=notes,
     )
+
+
+def _of_frames(variable: "xr.DataArray") -> "xr.DataArray":
+    """(time, neuron), with these coordinates only."""
+    other = [name for name in variable.coords if name not in variable.dims]
+    return variable.transpose("time", "neuron").drop_vars(other)
+
+
+def _sums(spikes: "xr.DataArray", traces: "xr.DataArray | None", frames: int, rate: float) -> "xr.DataArray":
+    """Sums over bins of so many frames, of what was observed."""
+    from antidrome.spikes.grid import FrameGrid
+
+    grid = FrameGrid.of(spikes["time"].values, rate)
+    if not grid.n_missing and (traces is None or not bool(traces.isnull().any())):
+        return spikes.coarsen(time=frames, boundary="trim").sum().astype("float32")
+    there, frame = np.zeros(grid.places[-1] + 1, bool), np.zeros(grid.places[-1] + 1, int)
+    there[grid.places], frame[grid.places] = True, np.arange(len(grid.places))
+    values, of_traces = (
+        one.isel(time=frame).drop_vars("time") for one in (spikes, spikes if traces is None else traces)
+    )
+    observed = of_traces.notnull() & there[:, None]
+    share = observed.coarsen(time=frames, boundary="trim").mean()
+    total = values.where(observed, 0).coarsen(time=frames, boundary="trim").sum() / share.where(share >= FEWEST)
+    recorded = there[: len(there) // frames * frames].reshape(-1, frames)
+    first = recorded.argmax(axis=1)
+    start = spikes["time"].values[frame[np.arange(len(recorded)) * frames + first]] - first / rate
+    total = total.assign_coords(time=start + (frames - 1) / 2 / rate)
+    return total.isel(time=np.flatnonzero(recorded.mean(axis=1) >= FEWEST)).astype("float32")
