@@ -151,6 +151,10 @@ def test_what_cannot_be_used_is_refused(simulated):
         ad.SpikeVAE().predict(simulated["dff"].values)
     with pytest.raises(InputError, match="samples"):
         ad.SpikeVAE().predict(simulated["dff"], samples=-1)
+    with pytest.raises(InputError, match="The recording has 1 frame; expected at least 2"):
+        ad.SpikeVAE().predict(simulated["dff"][:1])
+    with pytest.raises(InputError, match="is the frame rate right"):
+        ad.SpikeVAE().predict(simulated["dff"].values, frame_rate_hz=1e5)
     with pytest.raises(ModelFileError):
         ad.SpikeVAE(model="no-such-file.safetensors").predict(simulated["dff"])
 

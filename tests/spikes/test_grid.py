@@ -26,4 +26,6 @@ def test_dropped_frames_are_found_and_jitter_is_not(rng):
 
 def test_a_long_pause_is_shortened():
     time = np.r_[np.arange(30), 30 + 3600 * 30 + np.arange(30)] / 30
-    assert FrameGrid.of(time, 30.0).n_missing == LONGEST_GAP_S * 30 - 1
+    grid = FrameGrid.of(time, 30.0)
+    assert grid.n_missing == LONGEST_GAP_S * 30 - 1
+    assert grid.n_missing + grid.n_left_out == 3600 * 30

@@ -19,7 +19,7 @@ from antidrome.errors import InputError
 from antidrome.recordings import check
 from antidrome.spikes.adaptation import AdaptationConfig
 from antidrome.spikes.fitting import Fitted, fit_estimator
-from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.grid import LONGEST_GAP_S, FrameGrid
 from antidrome.spikes.lazy import infer_lazily
 from antidrome.spikes.opening import Bound, infer_in_blocks, open_model, open_recording, open_sessions, over_neurons
 from antidrome.spikes.own import OwnInference
@@ -306,7 +306,9 @@ class SpikeVAE(Estimator):
     def _provenance(self, recording: xr.DataArray, grid: FrameGrid, card: dict[str, Any]) -> dict[str, Any]:
         notes = [*recording.attrs.get("notes", []), *getattr(self, "notes_", [])]
         if grid.n_missing:
-            notes.append(f"{grid.n_missing} frames are missing between the recorded ones; inference bridges them.")
+            longer = f", those longer than {LONGEST_GAP_S:g} s as if they were no longer" if grid.n_left_out else ""
+            missing = grid.n_missing + grid.n_left_out
+            notes.append(f"{missing} frames are missing between the recorded ones; inference bridges gaps{longer}.")
         return {
             "frame_rate_hz": float(recording.attrs["frame_rate_hz"]),
             "findings": [dataclasses.asdict(finding) for finding in check(recording)],

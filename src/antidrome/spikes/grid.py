@@ -19,19 +19,22 @@ class FrameGrid:
         (frame,) strictly increasing grid index of each frame.
     n_missing
         Places without a frame (a gap longer than 5 s counts as 5 s).
+    n_left_out
+        Missing frames beyond the first 5 s of a gap, which have no place.
     """
 
     places: np.ndarray
     n_missing: int
+    n_left_out: int
 
     @classmethod
     def of(cls, time_s: np.ndarray, frame_rate_hz: float) -> FrameGrid:
         """Round every interval to whole frames, at least one; jitter does not add up."""
         steps = np.diff(time_s) * frame_rate_hz
         longest = max(1, round(LONGEST_GAP_S * frame_rate_hz))
-        whole = np.where(steps <= 1.5, 1, np.clip(np.rint(steps), 1, longest)).astype(int)
-        places = np.r_[0, np.cumsum(whole)]
-        return cls(places, int(places[-1] + 1 - len(places)))
+        whole = np.where(steps <= 1.5, 1, np.maximum(np.rint(steps), 1)).astype(int)
+        places = np.r_[0, np.cumsum(np.minimum(whole, longest))]
+        return cls(places, int(places[-1] + 1 - len(places)), int(np.maximum(whole - longest, 0).sum()))
 
     def spread(self, traces: np.ndarray) -> np.ndarray:
         """(neuron, frame) → (neuron, place) with NaN where no frame was recorded."""

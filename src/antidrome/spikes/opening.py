@@ -18,6 +18,7 @@ from antidrome.core.progress import progress as show_progress
 from antidrome.errors import InputError
 from antidrome.recordings import as_recording
 from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.inference import group_size
 from antidrome.spikes.lazy import infer_with_noise
 from antidrome.spikes.learning import Opened
 from antidrome.spikes.own import OwnInference
@@ -69,13 +70,25 @@ def open_recording(recording: Any, frame_rate_hz: float | None) -> Opened:
     Raises
     ------
     InputError
-        No frame rate, raw fluorescence instead of ΔF/F, or an array that is not a recording.
+        No frame rate, raw fluorescence instead of ΔF/F, an array that is not a recording, or hardly any frames.
     """
     recording = _require_dff(as_recording(recording, frame_rate_hz))
     if "frame_rate_hz" not in recording.attrs:
         raise InputError("The recording has no frame rate; give frame_rate_hz=… (frames per second).")
     rate = float(recording.attrs["frame_rate_hz"])
+    _require_frames(recording.sizes["time"], rate)
     return Opened(recording, rate, FrameGrid.of(recording["time"].values, rate))
+
+
+def _require_frames(n_frames: int, rate: float) -> None:
+    """Two at least, after what averaging leaves of them."""
+    group = group_size(rate)
+    if n_frames < 2 * group:
+        averaged = f", which at {rate:g} Hz are averaged in groups of {group} (is the frame rate right?)"
+        raise InputError(
+            f"The recording has {n_frames} frame{'s' * (n_frames != 1)}{averaged if group > 1 else ''}; expected at"
+            f" least {2 * group}."
+        )
 
 
 def open_model(
