@@ -240,6 +240,42 @@ def test_arviz_gets_every_group(fitted: SNPE) -> None:
     np.testing.assert_allclose(data["posterior"]["a"].values[0], fitted.sample(40)[:, 0])
 
 
+def test_the_exported_prior_is_the_prior() -> None:
+    """Also where simulations fail, or come from elsewhere."""
+    prior = Prior({"a": Uniform(-1, 1)})
+
+    def of_positive(a):
+        return a if a > 0 else np.nan
+
+    failing = SNPE("npe", simulations=400, **QUICK).fit(of_positive, prior, [0.5], progress=False)
+    groups = exported(failing)
+    draws, predicted = groups["prior"]["a"][0], groups["prior_predictive"].popitem()[1][0]
+    assert (np.isnan(predicted) == (draws <= 0)).all()
+    assert abs(draws.mean()) < 0.1
+    near = 0.5 + 0.05 * np.random.default_rng(0).standard_normal((400, 1))
+    density = -0.5 * np.square((near[:, 0] - 0.5) / 0.05) - np.log(0.05 * np.sqrt(2 * np.pi))
+    recorded = external_simulations(near, near, parameter_names=("a",), log_density=density)
+    groups = exported(SNPE("npe", **QUICK).fit(recorded, prior, [0.5], progress=False))
+    assert "prior_predictive" not in groups
+    assert groups["prior"]["a"].std() == pytest.approx(1 / np.sqrt(3), rel=0.2)
+
+
+def exported(model: SNPE) -> dict[str, dict[str, np.ndarray]]:
+    """The groups that an ArviZ object is made of, whether ArviZ is there or not."""
+    groups: dict[str, dict[str, np.ndarray]] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("antidrome.mechanism.arviz.to_arviz", groups.update)
+        model.to_arviz(400)
+    return groups
+
+
+def test_a_kernel_leaves_the_network_good_at_its_own_observation_only() -> None:
+    model = SNPE("weighted", rounds=1, simulations=200, **QUICK).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
+    assert not model.posterior_.is_amortised
+    with pytest.raises(InputError, match="fitted with a calibration kernel"):
+        model.posterior_.sample(5, observation=OBSERVATION + 1)
+
+
 def test_recorded_simulations_are_matched_by_the_names_of_their_parameters() -> None:
     prior = Prior({"a": Normal(0, 1), "b": Normal(0, 1)})
     theta = prior.sample(0, 500)

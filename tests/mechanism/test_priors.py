@@ -56,6 +56,16 @@ def test_map_is_invertible_and_its_jacobian_is_the_derivative(case: str) -> None
     )
 
 
+def test_circular_distributions_end_after_one_turn() -> None:
+    """SciPy says that they are everywhere, repeats their density, and draws from one turn."""
+    prior = Prior({"angle": stats.vonmises(2.0, loc=1.0)})
+    np.testing.assert_allclose(prior.bounds[0], [1 - np.pi, 1 + np.pi])
+    inside, outside = prior.log_prob([[1.0 + 3.0], [1.0 + 3.3]])
+    assert inside == pytest.approx(stats.vonmises(2.0).logpdf(3.0))
+    assert outside == -np.inf
+    assert prior.inside(prior.sample(0, 1000)).all()
+
+
 def test_gaussian_block_keeps_its_correlations() -> None:
     prior = Prior({"x": Uniform(0, 1), ("a", "b"): MultivariateNormal([1, -1], COVARIANCE), "y": Normal(0, 1)})
     theta = prior.sample(seed=0, n=20_000)

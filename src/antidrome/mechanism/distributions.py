@@ -192,7 +192,11 @@ class Scipy:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Support."""
+        """Support; of the circular one, which SciPy says is everywhere, the turn that it draws from."""
+        if self.name == "vonmises":
+            turn = math.pi * self.keywords.get("scale", self.args[2] if len(self.args) > 2 else 1.0)
+            middle = self.keywords.get("loc", self.args[1] if len(self.args) > 1 else 0.0)
+            return middle - turn, middle + turn
         low, high = self._frozen().support()
         return float(low), float(high)
 
@@ -215,8 +219,9 @@ class Scipy:
 
     def log_prob(self, theta: np.ndarray) -> np.ndarray:
         """Log density, −∞ outside."""
+        low, high = self.bounds
         with np.errstate(divide="ignore", invalid="ignore"):
-            return self._frozen().logpdf(theta)
+            return np.where((theta < low) | (theta > high), -np.inf, self._frozen().logpdf(theta))
 
     def _frozen(self) -> Any:
         from scipy import stats

@@ -231,14 +231,20 @@ class SNPE(Estimator):
         return self._fitted().conditional(values)
 
     def to_arviz(self, n: int = 4000, *, seed: int = 0) -> Any:
-        """The posterior with prior, predictions of both, observed data and sample statistics, for ArviZ."""
+        """The posterior with prior, predictions of both, observed data and sample statistics, for ArviZ.
+
+        `prior` and `prior_predictive` are the first round, NaN where a simulation failed, so that draws go together;
+        where that did not come from the prior, `prior` is drawn anew and stands alone.
+        """
         from antidrome.mechanism.arviz import arviz_groups, to_arviz
 
         posterior, simulated = self._fitted(), None
         if hasattr(self, "simulations_"):
-            first = (self.simulations_.round == 0) & self.simulations_.valid
-            theta = posterior.prior.from_unconstrained(self.simulations_.u[first])
-            simulated = (theta, self.simulations_.features[first])
+            first = self.simulations_.round == 0
+            if not self.simulations_.log_ratios[first, 0].any():
+                theta = posterior.prior.from_unconstrained(self.simulations_.u[first])
+                valid = self.simulations_.valid[first, None]
+                simulated = (theta, np.where(valid, self.simulations_.features[first], np.nan))
         predicted = getattr(self, "predicted_", None)
         return to_arviz(arviz_groups(posterior, n, seed, simulated=simulated, predicted=predicted))
 

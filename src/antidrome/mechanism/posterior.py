@@ -89,8 +89,11 @@ class Posterior(Drawn):
 
     @property
     def is_amortised(self) -> bool:
-        """Whether other observations can be asked for: all simulations came from the prior."""
-        return len(self.reports) <= 1
+        """Whether other observations can be asked for: one round, in which all simulations counted alike.
+
+        A calibration kernel spends the network on the observation's neighbourhood.
+        """
+        return len(self.reports) <= 1 and all(report.bandwidth is None for report in self.reports)
 
     def density(self, observation: Any = None) -> ParameterDensity:
         """The density at the observation, or, for a single-round fit, at another one (as in `SNPE.fit`).
@@ -98,8 +101,8 @@ class Posterior(Drawn):
         Raises
         ------
         InputError
-            Another observation for a fit of several rounds, which is only good near its own; one with other features,
-            or with a gap that no simulation had.
+            Another observation for a fit of several rounds or with a calibration kernel, which is only good near its
+            own; one with other features, or with a gap that no simulation had.
         """
         observed = self.observation if observation is None else self._other(observation)
         if self.unrecorded is not None:
@@ -221,8 +224,9 @@ class Posterior(Drawn):
 
     def _other(self, observation: Any) -> np.ndarray:
         if not self.is_amortised:
+            rounds = f"in {len(self.reports)} rounds" if len(self.reports) > 1 else "with a calibration kernel"
             raise InputError(
-                f"This posterior was fitted in {len(self.reports)} rounds to one observation and is only good near it."
+                f"This posterior was fitted {rounds} to one observation and is only good near it."
                 " Fit anew, or with method='npe' for a posterior that serves all observations."
             )
         observed = as_observation(observation, self.feature_names)

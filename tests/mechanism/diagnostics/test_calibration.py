@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import stats
 
 from antidrome.mechanism.diagnostics.calibration import (
@@ -14,6 +15,7 @@ from antidrome.mechanism.diagnostics.calibration import (
     tarp_levels,
     uniformity,
 )
+from antidrome.mechanism.diagnostics.diagnose import _verdict
 from antidrome.mechanism.diagnostics.local_c2st import local_c2st
 from antidrome.mechanism.diagnostics.predictive import predictive_check
 
@@ -85,6 +87,21 @@ def test_a_classifier_tells_a_wrong_posterior_at_the_observation(rng, shift: flo
     outcome = local_c2st(found, found.features, np.zeros(2), here, permutations=12, seed=0)
     assert (outcome.statistic > 2 * np.median(outcome.null)) == suspicious
     assert (outcome.p < 0.1) == suspicious
+
+
+def test_many_parameters_do_not_make_a_good_posterior_suspicious(rng, unchecked_types) -> None:
+    """Of 30 uniform ranks one in three times some p is below 0.01; the verdict allows for their number."""
+    quiet = {"coverage_deviation": 0.0, "coverage_p": 0.5, "tarp_deviation": 0.0, "tarp_p": 0.5}
+    local = SimpleNamespace(p=0.5, statistic=0.0, null=np.zeros(1))
+    posterior = SimpleNamespace(reports=(), notes=())
+    suspicions = 0
+    for _ in range(100):
+        p = rng.random(30)
+        table = xr.Dataset({"rank_p": ("parameter", p)}, {"parameter": [f"p{i}" for i in range(30)]}, quiet)
+        suspicions += len(_verdict(table, local, None, posterior, 300.0, True)) > 1
+    assert suspicions < 6
+    table["rank_p"][3] = 1e-5
+    assert "Ranks of p3 are not uniform" in _verdict(table, local, None, posterior, 300.0, True)[0]
 
 
 def test_predictive_check_counts_tails_and_gaps(rng) -> None:

@@ -178,7 +178,8 @@ def _verdict(
     held_out: bool,
 ) -> list[str]:
     sentences = []
-    biased = [str(n) for n, p in zip(table["parameter"].values, table["rank_p"].values, strict=True) if p < SUSPICIOUS]
+    few = SUSPICIOUS / table.sizes["parameter"]  # Bonferroni: of many parameters some p is always small
+    biased = [str(n) for n, p in zip(table["parameter"].values, table["rank_p"].values, strict=True) if p < few]
     if biased:
         sentences.append(
             f"Ranks of {', '.join(biased)} are not uniform: these marginals are biased or of the wrong width. Simulate"
