@@ -98,6 +98,17 @@ def test_axes_and_array_are_chosen_and_written_down(wide, tmp_path, capsys):
     assert "240 neurons, 200 frames" in capsys.readouterr().out
 
 
+def test_what_a_settings_file_switches_on_can_be_said_again_and_switched_off(recording, tmp_path, monkeypatch):
+    settings = tmp_path / "run.toml"
+    settings.write_text(f'paths = ["{recording}"]\noutput = "out"\ndry_run = true\n', "utf-8")
+    monkeypatch.chdir(tmp_path)
+    for again in ([], ["--dry-run"]):
+        assert main(["run", "--config", str(settings), *again]) == 0
+        assert not (tmp_path / "out").exists()
+    assert main(["run", "--config", str(settings), "--no-dry-run", "--stages", "spikes"]) == 0
+    assert (tmp_path / "out" / "report.html").exists()
+
+
 def test_an_unknown_suffix_is_refused_before_the_work(recording, tmp_path, capsys):
     assert main(["spikes", str(recording), "-o", str(tmp_path / "s.txt")]) == 2
     assert "no format for the suffix '.txt'" in capsys.readouterr().err

@@ -1,14 +1,16 @@
 """The main job: what it leaves, what it refuses, and how it goes on."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.pipeline import RunConfig, deconvolve, rebuild_report, run
+from antidrome.pipeline import RunConfig, deconvolve, plan, rebuild_report, run
 from antidrome.pipeline.folder import locked
 from antidrome.recordings import from_array, read_spikes, write
 
@@ -57,6 +59,18 @@ def test_sessions_of_one_name_are_told_apart(model, helpers, tmp_path):
     paths = [write(helpers.recording(seed, session_id="same"), tmp_path / f"{seed}.nc") for seed in range(2)]
     summary = run(paths, tmp_path / "out", NETCDF, progress=False)
     assert [session["session_id"] for session in summary["sessions"]] == ["same", "same-2"]
+
+
+def test_long_names_are_cut_for_files_and_told_apart(model, helpers, tmp_path):
+    """A file system takes names of 255 bytes, whatever the script, and what is being written has a longer one."""
+    names = [*(f"{'sub-01_task_' * 8}run-{number}" for number in (1, 2)), "神経" * 38]
+    paths = [write(helpers.recording(i, session_id=name), tmp_path / f"{i}.nc") for i, name in enumerate(names)]
+    summary = run(paths, tmp_path / "out", NETCDF, progress=False)
+    assert [session["session_id"] for session in summary["sessions"]] == names
+    files = [session["result"]["file"] for session in summary["sessions"]]
+    assert len(set(files)) == 3
+    assert max(len(file.encode()) for file in files) < 100
+    assert all((tmp_path / "out" / file).exists() for file in files)
 
 
 def test_the_same_call_again_does_nothing(model, inputs, tmp_path):
@@ -224,6 +238,15 @@ def test_bad_settings_paths_and_folders_are_refused(model, inputs, tmp_path):
         run(inputs, inputs[0])
     with pytest.raises(InputError, match="nothing"):
         run([tmp_path / "nothing.nwb"], tmp_path / "out")
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_at_the_door(model, inputs, tmp_path, monkeypatch):
+    """By a dry run as well. (These tests may run as a user who is never refused.)"""
+    monkeypatch.setattr("os.access", lambda path, mode: not (Path(path) == tmp_path and mode & os.W_OK))
+    for start in (run, plan):
+        with pytest.raises(InputError, match="may not be written to"):
+            start(inputs, output=tmp_path / "deep" / "out")
+    assert not (tmp_path / "deep").exists()
 
 
 def test_two_processes_do_not_share_a_folder(model, inputs, tmp_path):

@@ -14,6 +14,8 @@ from antidrome.pipeline import RunConfig, plan, rebuild_report, run
 from antidrome.pipeline.planning import COSTS, work_of
 from antidrome.pipeline.settings_file import read_toml, to_toml
 from antidrome.pipeline.stages.activity import binned_spikes
+from antidrome.pipeline.stages.dynamics import DYNAMICS
+from antidrome.pipeline.stages.stage import Workplace
 from antidrome.recordings import write
 
 
@@ -42,9 +44,37 @@ def test_bins_of_a_dask_result_stay_lazy():
     np.testing.assert_allclose(lazy, binned_spikes(spikes(counts), bin_s=0.1), rtol=1e-6)
 
 
+def test_bins_count_what_was_recorded_and_do_not_straddle_gaps():
+    """Frames without a value do not count; a bin that lacks most of its frames is NaN or, if all do, not there."""
+    counts = np.random.default_rng(0).random((30, 3)).astype(np.float32)
+    trace = np.ones_like(counts)
+    trace[3:5, 1], trace[6, 1], trace[9:12] = np.nan, np.nan, np.nan
+    result = spikes(counts).assign(dff=(("time", "neuron"), trace))
+    result = result.assign_coords(time=np.r_[result["time"].values[:20], result["time"].values[20:] + 100])
+    for form in (result, result.chunk(neuron=2)):
+        found = binned_spikes(form, bin_s=0.1)
+        whole = counts[:18].reshape(6, 3, 3).sum(1)
+        np.testing.assert_allclose(found[0], whole[0], rtol=1e-6)
+        assert np.isnan(found[1, 1])
+        np.testing.assert_allclose(found[1, ::2], whole[1, ::2], rtol=1e-6)
+        assert found[2, 1] == pytest.approx(counts[7:9, 1].sum() * 1.5)
+        assert np.isnan(found[3]).all()
+        np.testing.assert_allclose(found[4:6], whole[4:6], rtol=1e-6)
+        np.testing.assert_allclose(found["time"][:7], np.arange(7) * 0.1 + 0.05, atol=1e-9)
+        assert (np.asarray(found["time"][7:]) > 100.5).all()
+        assert float(np.diff(found["time"]).min()) == pytest.approx(0.1)
+
+
 def test_a_session_shorter_than_a_bin_is_refused():
     with pytest.raises(InputError, match="10 frames, fewer than one bin of 1 s"):
         binned_spikes(spikes(np.zeros((10, 2), np.float32)), bin_s=1.0)
+
+
+def test_bins_of_unlike_length_name_the_sessions_and_what_to_choose(tmp_path):
+    counts = np.random.default_rng(0).random((200, 4)).astype(np.float32)
+    activity = {name: binned_spikes(spikes(counts, rate), 0.1) for name, rate in {"fast": 30.0, "slow": 7.5}.items()}
+    with pytest.raises(InputError, match=r"last 0.1 s in fast and 0.1333 s in slow.*Choose a --bin-s"):
+        DYNAMICS.compute(activity, RunConfig(), Workplace(tmp_path, tmp_path))
 
 
 def test_a_stage_is_not_computed_twice_and_follows_its_settings(model, inputs, tmp_path):
@@ -61,12 +91,18 @@ def test_a_stage_is_not_computed_twice_and_follows_its_settings(model, inputs, t
     assert (out / "spikes-day-0.nc").stat().st_mtime_ns == times["spikes-day-0.nc"]
 
 
-def test_a_stage_that_is_no_longer_wanted_takes_its_files_along(model, inputs, tmp_path):
-    run(inputs, tmp_path / "out", RunConfig(format="netcdf"), progress=False)
-    config = RunConfig(format="netcdf", stages=("spikes",))
-    summary = run(inputs, tmp_path / "out", config, progress=False)
-    assert sorted(summary["removed_files"]) == ["total-day-0.nc", "total-day-1.nc"]
-    assert summary["stages"] == {}
+def test_a_stage_that_is_left_out_keeps_its_files_while_they_are_true(model, inputs, tmp_path):
+    out, files = tmp_path / "out", ["total-day-0.nc", "total-day-1.nc"]
+    run(inputs, out, RunConfig(format="netcdf"), progress=False)
+    times = [(out / name).stat().st_mtime_ns for name in files]
+    without = RunConfig(format="netcdf", stages=("spikes",))
+    summary = run(inputs, out, without, progress=False)
+    assert (summary["stages"], sorted(summary["kept_files"]), summary["removed_files"]) == ({}, files, [])
+    again = run(inputs, out, RunConfig(format="netcdf"), progress=False)
+    assert set(again["stages"]) == {"dimension"}
+    assert [(out / name).stat().st_mtime_ns for name in files] == times, "nothing was computed again"
+    other = run(inputs, out, dataclasses.replace(without, bin_s=0.2), progress=False)
+    assert (other["kept_files"], sorted(other["removed_files"])) == ([], files)
 
 
 def test_an_interrupted_stage_finds_its_unfinished_work_again(model, inputs, tmp_path, monkeypatch):

@@ -153,13 +153,14 @@ def _run(name: str, options: list[str]) -> int:
 
     config_class, run = load_command(name)
     defaults = defaults_from_file(config_class, options)
+    flags = (tyro.conf.FlagCreatePairsOff,) if defaults is None else ()  # what a file switches on can be switched off
     try:
         config = tyro.cli(
             config_class,
             args=options,
             default=defaults if defaults is not None else tyro.MISSING_NONPROP,
             prog=f"antidrome {name}",
-            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+            config=(*flags, tyro.conf.OmitArgPrefixes),
         )
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 2

@@ -33,11 +33,10 @@ def enter(
     Raises
     ------
     InputError
-        If a recording cannot be used, a check finds an error and ``config.force`` is not set, or the folder is a file
-        or holds files of others.
+        If a recording cannot be used, a check finds an error and ``config.force`` is not set, or the folder is a file,
+        holds files of others or may not be written to.
     """
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output} is a file; -o needs a folder for the results.")
+    _refuse_unwritable(output)
     sessions = read_sessions(paths, config, hashed=hashed) if paths else demo_sessions(config)
     if "dynamics" in config.stages:
         sessions = _told_of_matching(sessions)
@@ -49,6 +48,15 @@ def enter(
     if not config.overwrite:
         Manifest(output).refuse_strangers([*names, *PAGES])
     return sessions, names
+
+
+def _refuse_unwritable(output: Path) -> None:
+    """See to it that results can be written, or their folder be made."""
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output} is a file; -o needs a folder for the results.")
+    there = next(folder for folder in (output.absolute(), *output.absolute().parents) if folder.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there} may not be written to. Give another folder with -o.")
 
 
 def _told_of_matching(sessions: list[Session]) -> list[Session]:

@@ -22,7 +22,7 @@ from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import load_model, model_card, origin_of, with_absolute_model
 from antidrome.pipeline.sessions import Session
 from antidrome.pipeline.settings_file import to_toml
-from antidrome.pipeline.stages import LATER, StageOutcome, parts_of, run_stages, stage_settings
+from antidrome.pipeline.stages import LATER, StageOutcome, parts_of, run_stages, stage_settings, still_valid
 from antidrome.pipeline.summary import run_info, run_record, run_summary, session_summary
 
 if TYPE_CHECKING:
@@ -140,7 +140,8 @@ class _Job:
             executor=self.executor,
             show_progress=self.show_progress,
         )
-        return self._write_page(results, outcomes, model, (key, page_key), seconds)
+        kept = still_valid(LATER, names, self.config, self.manifest, key=numbers_key)
+        return self._write_page(results, outcomes, kept, model, (key, page_key), seconds)
 
     def _places(self) -> list[str]:
         """Where the recordings lie: what is written of them says so."""
@@ -193,18 +194,21 @@ class _Job:
         self,
         results: Sequence["xr.Dataset"],
         outcomes: Mapping[str, StageOutcome],
+        kept: list[str],
         model: "SpikeVAE",
         keys: tuple[str, str],
         seconds: Sequence[dict[str, float]],
     ) -> dict[str, Any]:
-        """What belongs to the whole: the summary, the record of the run, the page; stale files go."""
+        """What belongs to the whole: the summary, the record of the run, the page; stale files but `kept` go."""
         from antidrome.report import write_page
         from antidrome.report.report import session_views
 
         key, page_key = keys
         views = session_views(results)
         summary = self._summary(views, outcomes, model, key, seconds)
-        summary["removed_files"] = self.manifest.remove_stale([file["name"] for file in summary["files"]], key)
+        summary["kept_files"] = kept
+        current = [file["name"] for file in summary["files"]]
+        summary["removed_files"] = self.manifest.remove_stale([*current, *kept], key)
         self._write_record(summary, page_key)
         write_json(self.output / SUMMARY, summary)
         self.manifest.done(SUMMARY, page_key)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MODEL = "dynamics.safetensors"
 STATIONARITY = "stationarity.nc"
+SAME = 1.02
+"""Lengths of bins that differ by no more than this are taken as one."""
 
 
 def _files(session_ids: Sequence[str]) -> dict[str, str]:
@@ -39,6 +41,7 @@ def _compute(activity: "Mapping[str, xr.DataArray]", config: "RunConfig", place:
     from antidrome.dynamics import StitchedLDS
     from antidrome.recordings.xarray_writing import write_netcdf
 
+    _refuse_unequal_bins(activity, config.bin_s)
     model = StitchedLDS(config.n_components or "auto", seed=config.seed)
     model.fit(dict(activity), executor=place.executor, progress=place.show_progress, checkpoint=place.scratch)
     if left_out := [one for one in activity if one not in model.sessions_]:
@@ -47,6 +50,18 @@ def _compute(activity: "Mapping[str, xr.DataArray]", config: "RunConfig", place:
     for session_id, latents in model.transform(dict(activity)).items():
         write_netcdf(latents, place.output / _latents(str(session_id), list(activity)))
     write_netcdf(model.stationarity(dict(activity), seed=config.seed), place.output / STATIONARITY)
+
+
+def _refuse_unequal_bins(activity: "Mapping[str, xr.DataArray]", bin_s: float) -> None:
+    """Bins hold whole frames; sessions of unlike frame rates may have bins of unlike length."""
+    lengths = {session: 1 / float(one.attrs["frame_rate_hz"]) for session, one in activity.items()}
+    shortest, longest = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
+    if lengths[longest] > SAME * lengths[shortest]:
+        raise InputError(
+            f"Bins hold whole frames, so those of {bin_s:g} s last {lengths[shortest]:.4g} s in {shortest} and"
+            f" {lengths[longest]:.4g} s in {longest}, whose frame rates differ; one system needs bins of one length."
+            " Choose a --bin-s that is a whole number of frames in all of them."
+        )
 
 
 def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:

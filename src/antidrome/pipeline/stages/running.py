@@ -68,14 +68,12 @@ def run_stages(
     executor
         Where a stage may work.
     """
-    from antidrome import __version__
-
     outcomes = {}
     for stage in stages:
         if stage.name not in config.stages:
             continue
         files = stage.files(list(results))
-        own = hash_configuration({"results": key, **stage.settings(config), "antidrome version": __version__})
+        own = _key(stage, config, key)
         start = time.perf_counter()
         manifest.claim(list(files), overwrite=config.overwrite)
         try:
@@ -94,6 +92,22 @@ def run_stages(
             {**summary, "key": own, "seconds": round(time.perf_counter() - start, 3)}, files
         )
     return outcomes
+
+
+def still_valid(
+    stages: Sequence[Stage], session_ids: Sequence[str], config: "RunConfig", manifest: Manifest, *, key: str
+) -> list[str]:
+    """Files of stages that the configuration leaves out, made by an earlier run from the same input and settings."""
+    left_out = [stage for stage in stages if stage.name not in config.stages]
+    files = {name: _key(stage, config, key) for stage in left_out for name in stage.files(session_ids)}
+    return [name for name, own in files.items() if manifest.is_done(name, own)]
+
+
+def _key(stage: Stage, config: "RunConfig", key: str) -> str:
+    """Everything that the stage's files depend on."""
+    from antidrome import __version__
+
+    return hash_configuration({"results": key, **stage.settings(config), "antidrome version": __version__})
 
 
 def _scratch(output: Path, name: str, key: str) -> Path:
