@@ -80,13 +80,39 @@ def test_measurements_in_every_form(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("feature,value\nrate,0.5\n", {"rate": 0.5}),
+        ("Quantity , Value\nrate,0.5\n", {"rate": 0.5}),
+        ("rate,\ncv,0.5\n", {"rate": np.nan, "cv": 0.5}),
+        ("rate,0.5\ncv,\n", {"rate": 0.5, "cv": np.nan}),
+        ("rate,0.5\ncv,0.6\n", {"rate": 0.5, "cv": 0.6}),
+        ("rate,cv\n,0.5\n", {"rate": np.nan, "cv": 0.5}),
+        ("rate,cv\nnan,0.5\n", {"rate": np.nan, "cv": 0.5}),
+        ("rate,0.5\n", {"rate": 0.5}),
+        ("rate\n0.5\n", {"rate": 0.5}),
+        ("name,0.5\ncv,0.6\nfeature,\n", {"name": 0.5, "cv": 0.6, "feature": np.nan}),
+    ],
+)
+def test_short_tables_are_told_by_their_content(tmp_path, text: str, expected: dict[str, float]) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    found = read_observation(tmp_path / "a.csv")
+    assert list(found) == list(expected)
+    np.testing.assert_array_equal(list(found.values()), list(expected.values()))
+
+
+@pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("a.json", "{", "not JSON"),
         ("a.json", '{"x": "high"}', "'high'; expected a number"),
         ("a.json", "3", "expected an object"),
         ("a.csv", "x,y,z\n1,2\n", "feature names in the first row"),
-        ("a.csv", "x,y\n1,high\n", "'high'"),
+        ("a.csv", "x,y\n1,high\n", "the value of 'y' is 'high'"),
+        ("a.csv", "feature,value\nx,high\n", "the value of 'x' is 'high'"),
+        ("a.csv", "x,y,x\n1,2,3\n", r"a\.csv has the feature 'x' twice"),
+        ("a.csv", "x,1\ny,2\n x,3\n", "has the feature 'x' twice"),
+        ("a.json", '{"x": 0.5, "x": 0.7}', r"a\.json has the feature 'x' twice"),
         ("a.npy", "text", "not an array"),
         ("a.txt", "1", "ending in"),
     ],

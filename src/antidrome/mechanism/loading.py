@@ -100,7 +100,10 @@ def _import(place: str) -> Any:
 
 def _from_json(path: Path) -> Any:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text, object_pairs_hook=lambda pairs: _by_feature(pairs, path))
+    except FileFormatError:
+        raise
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{path}: this is not JSON ({error}).") from error
     if isinstance(values, dict):
@@ -115,18 +118,45 @@ def _from_csv(path: Path) -> dict[str, float]:
 
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
-            rows = [row for row in csv.reader(stream) if row]
+            rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileFormatError(f"{path}: this is not a table ({error}).") from error
-    if len(rows) == 2 and len(rows[0]) == len(rows[1]) and not (len(rows[0]) == 2 and _is_number(rows[0][1])):
+    if _is_header_over_values(rows):
         pairs = list(zip(*rows, strict=True))
     elif rows and all(len(row) == 2 for row in rows):
-        pairs = [(row[0], row[1]) for row in rows if row[0].lower() not in ("feature", "name")]
+        pairs = [(name, value) for name, value in rows[_is_heading(rows[0]) :]]
     else:
         raise FileFormatError(
             f"{path}: expected feature names in the first row and values in the second, or two columns, name and value."
         )
-    return {name.strip(): _number(value or "nan", path, name) for name, value in pairs}
+    return _by_feature([(name, _number(value or "nan", path, name)) for name, value in pairs], path)
+
+
+def _is_header_over_values(rows: list[list[str]]) -> bool:
+    """Whether names stand over values. Two rows of two cells may be two pairs: then a name begins the second row."""
+    if len(rows) != 2 or len(rows[0]) != len(rows[1]):
+        return False
+    return len(rows[0]) != 2 or (all(map(_is_name, rows[0])) and not _is_name(rows[1][0]))
+
+
+def _is_heading(row: list[str]) -> bool:
+    """Whether a row of two cells heads the columns of names and values."""
+    name, value = (cell.lower() for cell in row)
+    return not _is_number(value) and (name in ("feature", "features", "name", "names") or value in ("value", "values"))
+
+
+def _is_name(cell: str) -> bool:
+    return bool(cell) and not _is_number(cell)
+
+
+def _by_feature(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
+    """The pairs as a mapping; a feature that stands there twice is refused."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise FileFormatError(f"{path} has the feature {name!r} twice; keep the value that holds.")
+        found[name] = value
+    return found
 
 
 def _from_npy(path: Path) -> np.ndarray:
