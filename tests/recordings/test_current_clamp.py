@@ -88,6 +88,8 @@ def test_a_current_that_never_changes_has_no_epoch() -> None:
     "names",
     [
         {"voltage_mV": VOLTAGE_MV, "current_pA": CURRENT_PA, "dt_ms": 0.1},
+        {"voltage_μV": VOLTAGE_MV * 1e3, "current_μA": CURRENT_PA / 1e6, "time_us": TIME_MS * 1e3},
+        {"voltage_µV": VOLTAGE_MV * 1e3, "current_µA": CURRENT_PA / 1e6, "dt_μs": 100},
         {"Vm_V": VOLTAGE_MV / 1e3, "command_nA": CURRENT_PA / 1e3, "time_s": TIME_MS / 1e3},
         {"voltage_mV": np.stack([VOLTAGE_MV] * 2), "current_uA": CURRENT_PA / 1e6, "sampling_rate_khz": 10},
     ],
@@ -111,6 +113,8 @@ def test_tables(tmp_path: Path) -> None:
         read_current_clamp(tmp_path / "bare.csv")
     told = read_current_clamp(tmp_path / "bare.csv", voltage_unit="mV", current_unit="pA")
     assert told["current_pa"].values.tolist() == [[0.0, 100.0]]
+    with pytest.raises(InputError, match="voltage reaches 0.07 mV if it is in µV"):  # not: unknown unit
+        read_current_clamp(tmp_path / "bare.csv", voltage_unit="μV", current_unit="μA")
     with pytest.raises(InputError, match=r"bare\.csv is sampled at 10000 Hz by its own account, not at 5000"):
         read_current_clamp(tmp_path / "bare.csv", voltage_unit="mV", current_unit="pA", sampling_rate_hz=5000)
 

@@ -10,7 +10,12 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.recordings.current_clamp.sweeps import CURRENT_UNITS, VOLTAGE_UNITS, current_clamp_from_array
+from antidrome.recordings.current_clamp.sweeps import (
+    CURRENT_UNITS,
+    VOLTAGE_UNITS,
+    current_clamp_from_array,
+    micro_sign,
+)
 
 _HEADER_BYTES = 512
 
@@ -33,7 +38,7 @@ def read_abf_sweeps(path: Path, asked: Mapping[str, Any], area_cm2: float | None
         raise FileFormatError(f"{path} is cut short: {path.stat().st_size} bytes are less than an ABF header.")
     try:
         file = pyabf.ABF(str(path))
-        units = [str(unit).strip() for unit in file.adcUnits]
+        units = [micro_sign(str(unit).strip()) for unit in file.adcUnits]
         found = _sweeps(file, units, asked, path)
     except (FileFormatError, InputError):
         raise
@@ -61,7 +66,7 @@ def _sweeps(
     for sweep in file.sweepList:
         file.setSweep(sweep, channel=channel)
         voltage.append(np.array(file.sweepY, np.float64))
-        command_unit = str(file.sweepUnitsC).strip("\0 ")
+        command_unit = micro_sign(str(file.sweepUnitsC).strip("\0 "))
         current.append(np.array(file.sweepC, np.float64))
     if recorded is not None:
         current, command_unit = [], units[recorded]

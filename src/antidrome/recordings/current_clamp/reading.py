@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 
 from antidrome.errors import AntidromeError, FileFormatError
+from antidrome.recordings.current_clamp.sweeps import micro_sign
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES, require_file, require_size
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -58,7 +59,11 @@ def read_current_clamp(
         If the file is damaged, of no known format, or asks for what a recording never needs.
     """
     path = require_file(path)
-    asked = {"voltage_unit": voltage_unit, "current_unit": current_unit, "sampling_rate_hz": sampling_rate_hz}
+    asked = {
+        "voltage_unit": voltage_unit and micro_sign(voltage_unit),
+        "current_unit": current_unit and micro_sign(current_unit),
+        "sampling_rate_hz": sampling_rate_hz,
+    }
     kind = _format(path)
     require_size(path.stat().st_size, max_bytes, str(path))
     try:

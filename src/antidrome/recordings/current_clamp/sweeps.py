@@ -83,6 +83,7 @@ def current_clamp_from_array(
             f"sampling_rate_hz is {rate:g}; spikes are recorded with thousands of samples per second. Is it in kHz, or"
             " does a time step have another unit than its name says?"
         )
+    voltage_unit, current_unit = micro_sign(voltage_unit.strip()), micro_sign(current_unit.strip())
     v = _table(voltage, "voltage") * _factor(voltage_unit, VOLTAGE_UNITS, "voltage")
     i = _table(current, "current") * _current_factor(current_unit, area_cm2)
     if len(i) == 1 and len(v) > 1:
@@ -111,6 +112,11 @@ def current_clamp_from_array(
         coords={"sweep": labels, "time": ("time", np.arange(v.shape[1]) / rate, {"units": "s"})},
         attrs=described,
     )
+
+
+def micro_sign(text: str) -> str:
+    """The text with the Greek letter μ, which looks like the sign µ of units, replaced by that sign."""
+    return text.replace("\u03bc", "\u00b5")
 
 
 def stimulus_epoch(recording: xr.Dataset, sweep: Any = None) -> tuple[float, float]:
@@ -170,19 +176,17 @@ def _table(values: Any, name: str) -> np.ndarray:
 
 
 def _factor(unit: str, known: Mapping[str, float], name: str) -> float:
-    text = unit.strip().replace("μ", "µ")
-    if text not in known:
+    if unit not in known:
         raise InputError(f"{unit!r} is no unit of {name} known here; known are {', '.join(known)}.")
-    return known[text]
+    return known[unit]
 
 
 def _current_factor(unit: str, area_cm2: float | None) -> float:
-    text = unit.strip().replace("μ", "µ")
-    if text not in DENSITY_UNITS:
+    if unit not in DENSITY_UNITS:
         return _factor(unit, CURRENT_UNITS, "current")
     if area_cm2 is None:
         raise InputError(f"A current density ({unit}) needs area_cm2, the area of the membrane.")
-    return DENSITY_UNITS[text] * _positive(area_cm2, "area_cm2")
+    return DENSITY_UNITS[unit] * _positive(area_cm2, "area_cm2")
 
 
 def _check_plausible(values: np.ndarray, unit: str, limits: tuple[float, float], name: str, base: str) -> None:

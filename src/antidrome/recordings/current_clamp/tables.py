@@ -13,7 +13,7 @@ import xarray as xr
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.archives import load_npz
 from antidrome.recordings.csv_files import load_table
-from antidrome.recordings.current_clamp.sweeps import current_clamp_from_array
+from antidrome.recordings.current_clamp.sweeps import current_clamp_from_array, micro_sign
 
 _VOLTAGE = re.compile(
     r"^(voltage|membrane_potential|vm|v|response)(?:[_ (\[]+(mV|V|uV|µV)[)\]]?)?(?:[_ ]*(\d+))?$", re.I
@@ -21,7 +21,7 @@ _VOLTAGE = re.compile(
 _CURRENT = re.compile(
     r"^(current|command|stimulus|i)(?:[_ (\[]+(pA|nA|uA|µA|mA|A|uA[_/]cm2|µA/cm²)[)\]]?)?(?:[_ ]*(\d+))?$", re.I
 )
-_TIME = re.compile(r"^(time|t)(?:[_ (\[]+(s|ms)[)\]]?)?$", re.I)
+_TIME = re.compile(r"^(time|t)(?:[_ (\[]+(s|ms|us|µs)[)\]]?)?$", re.I)
 _STEP = re.compile(r"^(dt|sampling_interval)[_ (\[]+(s|ms|us|µs)[)\]]?$", re.I)
 _RATE = re.compile(r"^(sampling_rate|sample_rate|rate|fs)(?:[_ (\[]+(hz|khz)[)\]]?)?$", re.I)
 _AREA = re.compile(r"^(a_soma|area|membrane_area)_cm2$", re.I)
@@ -77,7 +77,7 @@ def _series(
     found = [(name, match) for name in arrays if (match := pattern.match(name)) and np.size(arrays[name]) > 1]
     if not found:
         raise FileFormatError(f"{path} has no {what}; it has {', '.join(arrays) or 'nothing'}.")
-    units = {(match.group(2) or "").lower().replace("_", "/") for _, match in found}
+    units = {micro_sign((match.group(2) or "").lower()).replace("_", "/") for _, match in found}
     if len(units) > 1:
         raise InputError(f"{path} gives the {what} in several units ({', '.join(sorted(units))}); expected one.")
     unit = units.pop()
@@ -92,7 +92,7 @@ def _sampling_rate(arrays: Mapping[str, np.ndarray], asked: float | None, path: 
     found: float | None = None
     for name, values in arrays.items():
         if match := _STEP.match(name):
-            found = 1 / (_positive(values, name, path) * _SECONDS[match.group(2).lower()])
+            found = 1 / (_positive(values, name, path) * _seconds(match.group(2)))
         elif match := _RATE.match(name):
             found = _positive(values, name, path) * (1000 if (match.group(2) or "").lower() == "khz" else 1)
         elif (match := _TIME.match(name)) and np.size(values) > 1:
@@ -119,8 +119,12 @@ def _rate_of_times(times: np.ndarray, unit: str | None, name: str, path: Path) -
     if not np.isfinite(steps).all() or step <= 0 or np.abs(steps - step).max() > 0.01 * step:
         raise InputError(f"{path}: the times in {name!r} are not evenly spaced; resample the recording first.")
     if unit is None:
-        raise InputError(f"{path}: the times in {name!r} have no unit; name them time_s or time_ms.")
-    return 1 / ((times[-1] - times[0]) / (len(times) - 1) * _SECONDS[unit.lower()])
+        raise InputError(f"{path}: the times in {name!r} have no unit; name them time_s, time_ms or time_us.")
+    return 1 / ((times[-1] - times[0]) / (len(times) - 1) * _seconds(unit))
+
+
+def _seconds(unit: str) -> float:
+    return _SECONDS[micro_sign(unit.lower())]
 
 
 def _settle(found: str | None, asked: str | None, what: str, example: str, path: Path) -> str:
