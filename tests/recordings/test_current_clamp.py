@@ -8,6 +8,7 @@ import pytest
 
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 from antidrome.recordings.current_clamp import (
+    choose_sweep,
     current_clamp_from_array,
     holds_voltage,
     read_current_clamp,
@@ -113,10 +114,70 @@ def test_tables(tmp_path: Path) -> None:
         read_current_clamp(tmp_path / "bare.csv")
     told = read_current_clamp(tmp_path / "bare.csv", voltage_unit="mV", current_unit="pA")
     assert told["current_pa"].values.tolist() == [[0.0, 100.0]]
-    with pytest.raises(InputError, match="voltage reaches 0.07 mV if it is in µV"):  # not: unknown unit
+    with pytest.raises(InputError, match=r"voltage reaches 0.07 mV if it is in µV"):  # not: unknown unit
         read_current_clamp(tmp_path / "bare.csv", voltage_unit="μV", current_unit="μA")
     with pytest.raises(InputError, match=r"bare\.csv is sampled at 10000 Hz by its own account, not at 5000"):
         read_current_clamp(tmp_path / "bare.csv", voltage_unit="mV", current_unit="pA", sampling_rate_hz=5000)
+
+
+def save_columns(path: Path, names: str, *columns: np.ndarray) -> Path:
+    np.savetxt(path, np.column_stack(columns), delimiter=",", header=names, comments="")
+    return path
+
+
+def test_columns_are_matched_and_labelled_by_their_numbers(tmp_path: Path) -> None:
+    names = "time_ms,current_pA_7,voltage_mV_2,voltage_mV_7,current_pA_2"
+    shifted = VOLTAGE_MV + 1
+    path = save_columns(tmp_path / "cell.csv", names, TIME_MS, 2 * CURRENT_PA, VOLTAGE_MV, shifted, CURRENT_PA)
+    recording = read_current_clamp(path)
+    check(recording, 2)
+    assert recording["sweep"].values.tolist() == [2, 7]
+    seventh = choose_sweep(recording, 7)
+    np.testing.assert_allclose(seventh["voltage_mv"], shifted)
+    np.testing.assert_allclose(seventh["current_pa"], 2 * CURRENT_PA)
+    assert read_current_clamp(path, sweeps=[7])["sweep"].values.tolist() == [7]
+    both = {"voltage_mV_3": np.stack([VOLTAGE_MV, shifted]), "current_pA": CURRENT_PA}
+    np.savez(tmp_path / "cell.npz", **both, dt_ms=0.1)
+    assert read_current_clamp(tmp_path / "cell.npz")["sweep"].values.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            "voltage_mV_1,voltage_mV_2,current_pA_2,current_pA_3",
+            "voltage_mV_1, current_pA_3 have no partner of the same",
+        ),
+        ("voltage_mV_1,voltage_mV_2,voltage_mV_3,current_pA_2", "voltage_mV_1, voltage_mV_3 have no partner"),
+        ("voltage_mV_1,current_pA_1,current_pA_2,current_pA_3", "current_pA_2, current_pA_3 have no partner"),
+        ("voltage_mV,voltage_mV_1,current_pA_1,current_pA_2", "voltage_mV, current_pA_2 have no partner"),
+        (
+            "voltage_mV_1,Vm_mV_1,current_pA_1,current_pA_2",
+            "gives one voltage twice: voltage_mV_1 and Vm_mV_1; keep one",
+        ),
+        ("voltage_mV_1,voltage_mV_2,current_pA,command_pA", "gives one current twice: current_pA and command_pA"),
+        ("voltage_mV_1,voltage_mV_1,current_pA_1,current_pA_2", "has several columns named 'voltage_mV_1'"),
+    ],
+)
+def test_columns_that_do_not_pair_are_refused(tmp_path: Path, names: str, message: str) -> None:
+    path = save_columns(tmp_path / "cell.csv", f"time_ms,{names}", TIME_MS, *[VOLTAGE_MV] * 4)
+    with pytest.raises(InputError, match=rf"cell\.csv.*{message}"):
+        read_current_clamp(path)
+
+
+def test_a_rate_that_is_said_twice_is_the_same_twice(tmp_path: Path) -> None:
+    path = tmp_path / "cell.npz"
+    recorded = {"voltage_mV": VOLTAGE_MV, "current_pA": CURRENT_PA}
+    np.savez(path, **recorded, fs_khz=10.0, dt_ms=0.10005, time_s=TIME_MS / 1e3)
+    check(read_current_clamp(path))
+    np.savez(path, **recorded, fs_khz=20.0, dt_ms=0.1)
+    for asked in (None, 10_000):
+        with pytest.raises(InputError, match=r"twice and differently.*: 20000 Hz by fs_khz, 10000 Hz by dt_ms; keep"):
+            read_current_clamp(path, sampling_rate_hz=asked)
+    rates = np.full(1000, 20_000.0)
+    table = save_columns(tmp_path / "a.csv", "rate_hz,time_ms,v_mV,i_pA", rates, TIME_MS, VOLTAGE_MV, CURRENT_PA)
+    with pytest.raises(InputError, match="20000 Hz by rate_hz, 10000 Hz by time_ms"):
+        read_current_clamp(table)
 
 
 def test_nwb(tmp_path: Path) -> None:

@@ -28,6 +28,11 @@ _AREA = re.compile(r"^(a_soma|area|membrane_area)_cm2$", re.I)
 _JUNCTION = re.compile(r"^(liquid_)?junction_potential_mv$", re.I)
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _UNITS = {unit.lower(): unit for unit in ("mV", "V", "uV", "µV", "pA", "nA", "uA", "µA", "mA", "A", "uA/cm2", "µA/cm²")}
+_SAME_RATE = 1e-3
+"""Share by which rates that are said twice may differ: times and steps are written rounded."""
+
+_Numbered = dict[int | None, re.Match[str]]
+"""Arrays of one quantity by the numbers in their names, in order; one alone may have no number."""
 
 
 def names_voltage(names: Iterable[str]) -> bool:
@@ -45,11 +50,15 @@ def read_table_sweeps(
     FileFormatError
         If there is no voltage, or no current.
     InputError
-        If a unit or the sampling rate is said nowhere, or twice and differently.
+        If a unit or the sampling rate is said nowhere, or twice and differently, or a numbered voltage or current has
+        no partner of its number.
     """
     arrays = load_npz(path, max_bytes=max_bytes) if kind == "npz" else _columns(path, max_bytes)
-    voltage, voltage_unit = _series(arrays, _VOLTAGE, "voltage", path)
-    current, current_unit = _series(arrays, _CURRENT, "current", path)
+    voltages = _numbered(arrays, _VOLTAGE, "voltage", path)
+    currents = _numbered(arrays, _CURRENT, "current", path)
+    _require_partners(voltages, currents, path)
+    voltage, voltage_unit = _series(arrays, voltages, "voltage", path)
+    current, current_unit = _series(arrays, currents, "current", path)
     rate = _sampling_rate(arrays, asked["sampling_rate_hz"], path)
     return current_clamp_from_array(
         voltage,
@@ -57,6 +66,7 @@ def read_table_sweeps(
         rate,
         voltage_unit=_settle(voltage_unit, asked["voltage_unit"], "voltage", "mV", path),
         current_unit=_settle(current_unit, asked["current_unit"], "current", "pA", path),
+        sweep=list(voltages) if None not in voltages and len(voltages) == len(np.atleast_2d(voltage)) else None,
         area_cm2=area_cm2 if area_cm2 is not None else _scalar(arrays, _AREA),
         junction_potential_mv=_scalar(arrays, _JUNCTION),
         attrs={"source": str(path), "source_format": kind},
@@ -67,43 +77,83 @@ def _columns(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
     header, values = load_table(path, max_bytes)
     if header is None:
         raise FileFormatError(f"{path} has no header; expected columns such as time_ms, voltage_mV, current_pA.")
-    return {name.strip(): values[:, i] for i, name in enumerate(header)}
+    names = [name.strip() for name in header]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise FileFormatError(f"{path} has several columns named {twice!r}; give each a name of its own.")
+    return {name: values[:, i] for i, name in enumerate(names)}
 
 
-def _series(
-    arrays: Mapping[str, np.ndarray], pattern: re.Pattern, what: str, path: Path
-) -> tuple[np.ndarray, str | None]:
-    """The array (or numbered columns) whose name fits, and the unit in the name."""
-    found = [(name, match) for name in arrays if (match := pattern.match(name)) and np.size(arrays[name]) > 1]
-    if not found:
+def _numbered(arrays: Mapping[str, np.ndarray], pattern: re.Pattern[str], what: str, path: Path) -> _Numbered:
+    """The arrays whose names fit."""
+    matches = [match for name in arrays if (match := pattern.match(name)) and np.size(arrays[name]) > 1]
+    if not matches:
         raise FileFormatError(f"{path} has no {what}; it has {', '.join(arrays) or 'nothing'}.")
-    units = {micro_sign((match.group(2) or "").lower()).replace("_", "/") for _, match in found}
+    if len(matches) == 1 and matches[0].group(3) is None:
+        return {None: matches[0]}
+    found: _Numbered = {}
+    for match in sorted(matches, key=lambda match: int(match.group(3) or 0)):
+        number = int(match.group(3) or 0)
+        if number in found:
+            raise InputError(f"{path} gives one {what} twice: {found[number].string} and {match.string}; keep one.")
+        found[number] = match
+    return found
+
+
+def _require_partners(voltages: _Numbered, currents: _Numbered, path: Path) -> None:
+    """Numbered voltages and currents belong together by their numbers; a single one without number goes with all."""
+    if None in voltages or None in currents:
+        return
+    alone = [match.string for number, match in voltages.items() if number not in currents]
+    alone += [match.string for number, match in currents.items() if number not in voltages]
+    if alone:
+        raise InputError(
+            f"{path}: {', '.join(alone)} {'have' if len(alone) > 1 else 'has'} no partner of the same number; voltages"
+            " and currents are matched by the numbers in their names."
+        )
+
+
+def _series(arrays: Mapping[str, np.ndarray], found: _Numbered, what: str, path: Path) -> tuple[np.ndarray, str | None]:
+    """The array, or the columns one below the other, and the unit in their names."""
+    names = [match.string for match in found.values()]
+    units = {micro_sign((match.group(2) or "").lower()).replace("_", "/") for match in found.values()}
     if len(units) > 1:
         raise InputError(f"{path} gives the {what} in several units ({', '.join(sorted(units))}); expected one.")
     unit = units.pop()
-    found.sort(key=lambda pair: int(pair[1].group(3) or 0))
-    if len(found) > 1 and any(np.ndim(arrays[name]) != 1 for name, _ in found):
-        raise InputError(f"{path} has several arrays of {what}: {', '.join(name for name, _ in found)}.")
-    values = np.stack([arrays[name] for name, _ in found]) if len(found) > 1 else arrays[found[0][0]]
+    if len(names) > 1 and any(np.ndim(arrays[name]) != 1 for name in names):
+        raise InputError(f"{path} has several arrays of {what}: {', '.join(names)}.")
+    values = np.stack([arrays[name] for name in names]) if len(names) > 1 else arrays[names[0]]
     return values, _UNITS.get(unit) if unit else None
 
 
 def _sampling_rate(arrays: Mapping[str, np.ndarray], asked: float | None, path: Path) -> float:
-    found: float | None = None
-    for name, values in arrays.items():
-        if match := _STEP.match(name):
-            found = 1 / (_positive(values, name, path) * _seconds(match.group(2)))
-        elif match := _RATE.match(name):
-            found = _positive(values, name, path) * (1000 if (match.group(2) or "").lower() == "khz" else 1)
-        elif (match := _TIME.match(name)) and np.size(values) > 1:
-            found = _rate_of_times(np.ravel(values), match.group(2), name, path)
+    said = _said_rates(arrays, path)
+    if said and max(said.values()) > (1 + _SAME_RATE) * min(said.values()):
+        raise InputError(
+            f"{path} says twice and differently how it was sampled:"
+            f" {', '.join(f'{rate:g} Hz by {name}' for name, rate in said.items())}; keep what holds."
+        )
+    found = [*said.values()][-1] if said else None
     if asked is not None:
         if found is not None and abs(found - asked) > 0.01 * found:
             raise InputError(f"{path} is sampled at {found:g} Hz by its own account, not at {asked:g} Hz.")
         return asked
-    if found is None or not np.isfinite(found):
+    if found is None:
         raise InputError(f"{path} does not say how it was sampled; give sampling_rate_hz.")
     return found
+
+
+def _said_rates(arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, float]:
+    """Sampling rates (Hz) by the names of the arrays that tell them."""
+    said = {}
+    for name, values in arrays.items():
+        if match := _STEP.match(name):
+            said[name] = 1 / (_positive(values, name, path) * _seconds(match.group(2)))
+        elif match := _RATE.match(name):
+            said[name] = _positive(values, name, path) * (1000 if (match.group(2) or "").lower() == "khz" else 1)
+        elif (match := _TIME.match(name)) and np.size(values) > 1:
+            said[name] = _rate_of_times(np.ravel(values), match.group(2), name, path)
+    return said
 
 
 def _positive(values: np.ndarray, name: str, path: Path) -> float:
