@@ -146,10 +146,8 @@ def _recorded(config: Fit) -> RecordedCell:
             f"{config.observation} is a recording, which hodgkin_huxley_8 is fitted to; for {config.model} give the"
             " features of the recording in a file."
         )
-    recording = read_current_clamp(config.observation)
-    labels = {str(label): label for label in recording["sweep"].values.tolist()}
-    sweep = labels.get(config.sweep, config.sweep) if config.sweep is not None else None
-    return recorded_cell(recording, sweep, area_cm2=config.area_cm2, junction_potential_mv=config.junction_potential_mv)
+    recording = read_current_clamp(config.observation, sweeps=None if config.sweep is None else [config.sweep])
+    return recorded_cell(recording, area_cm2=config.area_cm2, junction_potential_mv=config.junction_potential_mv)
 
 
 def _write_page(estimator: SNPE, config: Fit, cell: RecordedCell | None) -> None:

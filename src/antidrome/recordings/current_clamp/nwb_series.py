@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -12,25 +13,32 @@ import xarray as xr
 from pynwb.icephys import CurrentClampSeries, CurrentClampStimulusSeries
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.recordings.current_clamp.sweeps import current_clamp_from_array
+from antidrome.recordings.current_clamp.alignment import Sampling, current_at_response
+from antidrome.recordings.current_clamp.sweeps import current_clamp_from_array, find_sweeps
 from antidrome.recordings.nwb import open_nwb
 from antidrome.recordings.options import ReadOptions
 
 
 def read_nwb_sweeps(
-    path: Path, asked: Mapping[str, Any], area_cm2: float | None, *, allow_external: bool, max_bytes: int
+    path: Path,
+    asked: Mapping[str, Any],
+    area_cm2: float | None,
+    sweeps: Sequence[Any] | None,
+    *,
+    allow_external: bool,
+    max_bytes: int,
 ) -> xr.Dataset:
-    """Read every ``CurrentClampSeries`` with the ``CurrentClampStimulusSeries`` that belongs to it.
+    """Read every ``CurrentClampSeries`` with the ``CurrentClampStimulusSeries`` that belongs to it, or those named.
 
     They are matched by the table of intracellular recordings, else by sweep number, else by starting time, else by
-    order where there are as many of the one as of the other.
+    order where there are as many of the one as of the other. A stimulus is aligned with its response in time.
 
     Raises
     ------
     FileFormatError
-        If there is no current-clamp series, or stimuli cannot be matched.
+        If there is no current-clamp series, no sweep of a name, or stimuli cannot be matched.
     InputError
-        If sweeps differ in their sampling.
+        If sweeps differ in their sampling, or a stimulus and its response do not overlap.
     """
     with open_nwb(path, ReadOptions(allow_external=allow_external, max_bytes=max_bytes)) as nwbfile:
         responses = [s for s in nwbfile.objects.values() if type(s) is CurrentClampSeries]
@@ -40,36 +48,72 @@ def read_nwb_sweeps(
         responses.sort(key=_order)
         stimuli.sort(key=_order)
         pairs = _match(nwbfile, responses, stimuli, path)
-        rates = [_rate(s, path) for s in responses]
-        if max(rates) - min(rates) > 0.01 * min(rates):
-            raise InputError(
-                f"{path} has sweeps sampled at {min(rates):g} and at {max(rates):g} Hz; name sweeps of one."
-            )
-        if asked["sampling_rate_hz"] and abs(asked["sampling_rate_hz"] - rates[0]) > 0.01 * rates[0]:
-            raise InputError(f"{path} is sampled at {rates[0]:g} Hz, not at {asked['sampling_rate_hz']:g} Hz.")
-        voltage = [_values(s, path) for s in responses]
-        current = [_values(pairs[s.name], path) for s in responses]
-        labels = [s.name if s.sweep_number is None else int(s.sweep_number) for s in responses]
+        timed = _tell_time([pairs[s.name] for s in responses])
+        labels = _labels(responses)
+        chosen = find_sweeps(labels, sweeps, str(path))
+        labels, responses = [labels[i] for i in chosen], [responses[i] for i in chosen]
+        rate = _common_rate([_rate(s, path) for s in responses], labels, asked["sampling_rate_hz"], path)
+        read = [_read_sweep(s, pairs[s.name], path, timed=timed) for s in responses]
         session = nwbfile.session_id
-    length = min(map(len, [*voltage, *current]))
-    notes = [] if all(len(x) == length for x in [*voltage, *current]) else [f"sweeps are cut to {length} samples"]
-    labels = labels if len(set(labels)) == len(labels) else [s.name for s in responses]
+    length = min(len(voltage) for voltage, _, _ in read)
+    notes = [note for _, _, notes in read for note in notes]
+    if any(len(voltage) != length for voltage, _, _ in read):
+        notes.append(f"sweeps are cut to {length} samples")
     return current_clamp_from_array(
-        np.stack([v[:length] for v in voltage]),
-        np.stack([c[:length] for c in current]),
-        rates[0],
+        np.stack([voltage[:length] for voltage, _, _ in read]),
+        np.stack([current[:length] for _, current, _ in read]),
+        rate,
         voltage_unit="V",
         current_unit="A",
         sweep=labels,
         area_cm2=area_cm2,
         attrs={"source": str(path), "source_format": "nwb", "session_id": session or path.stem},
-        notes=notes,
+        notes=list(dict.fromkeys(notes)),
     )
+
+
+def _labels(responses: list) -> list[Any]:
+    """Sweep numbers where they tell the sweeps apart, else names."""
+    labels = [s.name if s.sweep_number is None else int(s.sweep_number) for s in responses]
+    return labels if len(set(labels)) == len(labels) else [s.name for s in responses]
+
+
+def _common_rate(rates: list[float], labels: list[Any], asked: float | None, path: Path) -> float:
+    if max(rates) - min(rates) > 0.01 * min(rates):
+        by_rate: dict[str, list[Any]] = {}
+        for rate, label in zip(rates, labels, strict=True):
+            by_rate.setdefault(f"at {rate:g} Hz", []).append(label)
+        found = [f"{rate} ({shorten(', '.join(map(str, of_it)), 60)})" for rate, of_it in by_rate.items()]
+        raise InputError(
+            f"{path} has sweeps sampled {' and '.join(found)}; name sweeps of one rate, for example"
+            f" sweeps={labels[:1]!r} or --sweep {labels[0]}."
+        )
+    if asked and abs(asked - rates[0]) > 0.01 * rates[0]:
+        raise InputError(f"{path} is sampled at {rates[0]:g} Hz, not at {asked:g} Hz.")
+    return rates[0]
+
+
+def _tell_time(stimuli: list) -> bool:
+    """Whether starting times say when the stimuli were given: not if all are 0, nor if one serves several responses."""
+    return any(_start(s) != 0 for s in stimuli) and len({id(s) for s in stimuli}) == len(stimuli)
+
+
+def _read_sweep(response: Any, stimulus: Any, path: Path, *, timed: bool) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Voltage (V), current (A) at its samples, and notes."""
+    voltage, values = _values(response, path), _values(stimulus, path)
+    current, notes = current_at_response(
+        values,
+        Sampling(_start(stimulus), _rate(stimulus, path), len(values)),
+        Sampling(_start(response), _rate(response, path), len(voltage)),
+        timed=timed,
+        where=f"{path}, {stimulus.name!r} and {response.name!r}",
+    )
+    return voltage, current, notes
 
 
 def _order(series: Any) -> tuple[Any, ...]:
     number = series.sweep_number
-    return (0, int(number), series.name) if number is not None else (1, float(series.starting_time or 0.0), series.name)
+    return (0, int(number), series.name) if number is not None else (1, _start(series), series.name)
 
 
 def _match(nwbfile: pynwb.NWBFile, responses: list, stimuli: list, path: Path) -> dict[str, Any]:
@@ -83,7 +127,7 @@ def _match(nwbfile: pynwb.NWBFile, responses: list, stimuli: list, path: Path) -
             found[response.name] = stimulus
         if all(isinstance(found.get(s.name), CurrentClampStimulusSeries) for s in responses):
             return found
-    for key in (lambda s: s.sweep_number, lambda s: s.starting_time):
+    for key in (lambda s: s.sweep_number, _start):
         by_key = {key(s): s for s in stimuli}
         unique = len(by_key) == len(stimuli) and None not in by_key
         if unique and len({key(s) for s in responses}) == len(responses) and all(key(s) in by_key for s in responses):
@@ -96,12 +140,21 @@ def _match(nwbfile: pynwb.NWBFile, responses: list, stimuli: list, path: Path) -
     )
 
 
+def _start(series: Any) -> float:
+    """When a series starts, s, by its starting time or its first timestamp."""
+    if series.rate is not None or not len(series.timestamps):
+        return float(series.starting_time or 0.0)
+    return float(series.timestamps[0])
+
+
 def _rate(series: Any, path: Path) -> float:
-    if series.rate:
+    if series.rate is not None:
+        if not 0 < series.rate < np.inf:
+            raise FileFormatError(f"{path}: {series.name!r} has a sampling rate of {series.rate:g} Hz.")
         return float(series.rate)
     times = np.asarray(series.timestamps[:], np.float64)
     steps = np.diff(times)
-    if len(times) < 2 or steps.min() <= 0 or steps.max() > 1.01 * steps.min():
+    if not len(steps) or not np.isfinite(times).all() or steps.min() <= 0 or steps.max() > 1.01 * steps.min():
         raise InputError(f"{path}: the timestamps of {series.name!r} are not evenly spaced; resample it first.")
     return (len(times) - 1) / (times[-1] - times[0])
 

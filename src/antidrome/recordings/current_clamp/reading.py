@@ -9,7 +9,7 @@ from typing import Any
 import xarray as xr
 
 from antidrome.errors import AntidromeError, FileFormatError
-from antidrome.recordings.current_clamp.sweeps import micro_sign
+from antidrome.recordings.current_clamp.sweeps import find_sweeps, micro_sign
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES, require_file, require_size
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -33,7 +33,9 @@ def read_current_clamp(
     path
         NWB (current-clamp series and their stimuli), ABF (with the extra ``abf``), npz or csv. In npz and csv, names
         tell what an array is and its unit: ``voltage_mV``, ``current_pA`` (or ``command_pA``), ``time_s`` or ``dt_ms``
-        or ``sampling_rate_hz``.
+        or ``sampling_rate_hz``. Numbered columns, ``voltage_mV_1`` and ``current_pA_1``, belong together by their
+        numbers, which label the sweeps. The stimuli of an NWB file are brought to the samples of their responses by
+        their own sampling rates and starting times; ``attrs["notes"]`` tell where that changed anything.
     voltage_unit, current_unit
         For files that do not say; a unit that contradicts the file's is refused.
     sampling_rate_hz
@@ -41,7 +43,8 @@ def read_current_clamp(
     area_cm2
         Area of the membrane, cm², to be kept with the recording.
     sweeps
-        Labels of the sweeps to read; by default all.
+        Labels of the sweeps to read, numbers or their text; by default all. NWB files whose sweeps differ in sampling
+        rate are read so.
     allow_external
         Allow HDF5 files to read from other files.
     max_bytes
@@ -70,8 +73,8 @@ def read_current_clamp(
         if kind == "nwb":
             from antidrome.recordings.current_clamp.nwb_series import read_nwb_sweeps
 
-            found = read_nwb_sweeps(path, asked, area_cm2, allow_external=allow_external, max_bytes=max_bytes)
-        elif kind == "abf":
+            return read_nwb_sweeps(path, asked, area_cm2, sweeps, allow_external=allow_external, max_bytes=max_bytes)
+        if kind == "abf":
             from antidrome.recordings.current_clamp.abf import read_abf_sweeps
 
             found = read_abf_sweeps(path, asked, area_cm2)
@@ -79,11 +82,11 @@ def read_current_clamp(
             from antidrome.recordings.current_clamp.tables import read_table_sweeps
 
             found = read_table_sweeps(path, kind, asked, area_cm2, max_bytes)
+        return found.isel(sweep=find_sweeps(found["sweep"].values.tolist(), sweeps, str(path)))
     except AntidromeError as error:
         if str(path) in str(error):
             raise
         raise type(error)(f"{path}: {error}") from error
-    return found if sweeps is None else _chosen(found, sweeps, path)
 
 
 def holds_voltage(path: str | os.PathLike[str]) -> bool:
@@ -128,11 +131,3 @@ def _format(path: Path) -> str:
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         return "csv"
     raise FileFormatError(f"{path} is no current-clamp recording known here; expected NWB, ABF, npz or csv.")
-
-
-def _chosen(recording: xr.Dataset, sweeps: list[Any], path: Path) -> xr.Dataset:
-    labels = recording["sweep"].values.tolist()
-    absent = [sweep for sweep in sweeps if sweep not in labels]
-    if absent:
-        raise FileFormatError(f"{path} has no sweep {absent[0]!r}; it has {', '.join(map(str, labels))}.")
-    return recording.isel(sweep=[labels.index(sweep) for sweep in sweeps])

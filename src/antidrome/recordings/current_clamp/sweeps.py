@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from antidrome.errors import InputError
+from antidrome.errors import FileFormatError, InputError
 
 VOLTAGE_UNITS = {"V": 1e3, "volts": 1e3, "volt": 1e3, "mV": 1.0, "µV": 1e-3, "uV": 1e-3}
 CURRENT_UNITS = {
@@ -112,6 +112,27 @@ def current_clamp_from_array(
         coords={"sweep": labels, "time": ("time", np.arange(v.shape[1]) / rate, {"units": "s"})},
         attrs=described,
     )
+
+
+def find_sweeps(labels: Sequence[Any], sweeps: Sequence[Any] | None, where: str) -> list[int]:
+    """Positions of the sweeps asked for, by label or by the text of a label; of all sweeps if ``sweeps`` is None.
+
+    Raises
+    ------
+    InputError
+        If no sweep is asked for.
+    FileFormatError
+        If there is no sweep of that label.
+    """
+    if sweeps is None:
+        return list(range(len(labels)))
+    if not len(sweeps):
+        raise InputError("sweeps is empty; name at least one, or leave it out to read all.")
+    texts = [str(label) for label in labels]
+    absent = [sweep for sweep in sweeps if sweep not in labels and str(sweep) not in texts]
+    if absent:
+        raise FileFormatError(f"{where} has no sweep {absent[0]!r}; it has {', '.join(texts)}.")
+    return [labels.index(sweep) if sweep in labels else texts.index(str(sweep)) for sweep in sweeps]
 
 
 def micro_sign(text: str) -> str:
