@@ -156,6 +156,7 @@ def test_columns_are_matched_and_labelled_by_their_numbers(tmp_path: Path) -> No
             "gives one voltage twice: voltage_mV_1 and Vm_mV_1; keep one",
         ),
         ("voltage_mV_1,voltage_mV_2,current_pA,command_pA", "gives one current twice: current_pA and command_pA"),
+        (f"voltage_mV_{'9' * 5000},x,current_pA_1,y", "has no voltage"),
         ("voltage_mV_1,voltage_mV_1,current_pA_1,current_pA_2", "has several columns named 'voltage_mV_1'"),
     ],
 )

@@ -16,10 +16,10 @@ from antidrome.recordings.csv_files import load_table
 from antidrome.recordings.current_clamp.sweeps import current_clamp_from_array, micro_sign
 
 _VOLTAGE = re.compile(
-    r"^(voltage|membrane_potential|vm|v|response)(?:[_ (\[]+(mV|V|uV|µV)[)\]]?)?(?:[_ ]*(\d+))?$", re.I
+    r"^(voltage|membrane_potential|vm|v|response)(?:[_ (\[]+(mV|V|uV|µV)[)\]]?)?(?:[_ ]*(\d{1,9}))?$", re.I
 )
 _CURRENT = re.compile(
-    r"^(current|command|stimulus|i)(?:[_ (\[]+(pA|nA|uA|µA|mA|A|uA[_/]cm2|µA/cm²)[)\]]?)?(?:[_ ]*(\d+))?$", re.I
+    r"^(current|command|stimulus|i)(?:[_ (\[]+(pA|nA|uA|µA|mA|A|uA[_/]cm2|µA/cm²)[)\]]?)?(?:[_ ]*(\d{1,9}))?$", re.I
 )
 _TIME = re.compile(r"^(time|t)(?:[_ (\[]+(s|ms|us|µs)[)\]]?)?$", re.I)
 _STEP = re.compile(r"^(dt|sampling_interval)[_ (\[]+(s|ms|us|µs)[)\]]?$", re.I)
