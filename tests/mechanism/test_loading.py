@@ -85,6 +85,7 @@ def test_measurements_in_every_form(tmp_path) -> None:
         ("feature,value\nrate,0.5\n", {"rate": 0.5}),
         ("Quantity , Value\nrate,0.5\n", {"rate": 0.5}),
         ("rate,\ncv,0.5\n", {"rate": np.nan, "cv": 0.5}),
+        ("rate,null\ncv,NA\nn,3\n", {"rate": np.nan, "cv": np.nan, "n": 3.0}),
         ("rate,0.5\ncv,\n", {"rate": 0.5, "cv": np.nan}),
         ("rate,0.5\ncv,0.6\n", {"rate": 0.5, "cv": 0.6}),
         ("rate,cv\n,0.5\n", {"rate": np.nan, "cv": 0.5}),

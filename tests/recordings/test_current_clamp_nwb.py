@@ -128,6 +128,21 @@ def test_one_stimulus_for_several_responses_starts_with_each(tmp_path: Path) -> 
     assert "do not say when they were given" in recording.attrs["notes"][0]
 
 
+def test_rows_that_name_parts_of_a_series_are_refused(tmp_path: Path) -> None:
+    nwbfile, electrode = empty()
+    common = {"electrode": electrode, "gain": 1.0, "rate": RATE_HZ, "starting_time": 0.0}
+    stimulus = CurrentClampStimulusSeries(name="i", data=CURRENT_A, **common)
+    response = CurrentClampSeries(name="v", data=VOLTAGE_V, **common)
+    nwbfile.add_stimulus(stimulus)
+    nwbfile.add_acquisition(response)
+    part = {"stimulus_start_index": 100, "stimulus_index_count": 50, "response_start_index": 100}
+    nwbfile.add_intracellular_recording(
+        electrode=electrode, stimulus=stimulus, response=response, response_index_count=50, **part
+    )
+    with pytest.raises(InputError, match="names samples 100 to 150 of 'v', and sweeps are read whole"):
+        read_current_clamp(written(nwbfile, tmp_path / "cell.nwb"))
+
+
 @pytest.mark.parametrize(
     ("response", "stimulus", "message"),
     [

@@ -17,6 +17,8 @@ from antidrome.mechanism.priors import Prior, as_prior
 from antidrome.recordings.archives import load_npz
 
 MAX_BYTES = 100 * 2**20
+MISSING = ("", "nan", "na", "n/a", "null", "none")
+"""What may stand in a table for a value that was not measured."""
 
 
 class LoadedModel(NamedTuple):
@@ -129,7 +131,8 @@ def _from_csv(path: Path) -> dict[str, float]:
         raise FileFormatError(
             f"{path}: expected feature names in the first row and values in the second, or two columns, name and value."
         )
-    return _by_feature([(name, _number(value or "nan", path, name)) for name, value in pairs], path)
+    known = [(name, "nan" if value.lower() in MISSING else value) for name, value in pairs]
+    return _by_feature([(name, _number(value, path, name)) for name, value in known], path)
 
 
 def _is_header_over_values(rows: list[list[str]]) -> bool:

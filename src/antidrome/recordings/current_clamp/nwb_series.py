@@ -122,9 +122,8 @@ def _match(nwbfile: pynwb.NWBFile, responses: list, stimuli: list, path: Path) -
     if table is not None:
         found = {}
         for row in range(len(table)):
-            response = table["responses"]["response"][row].timeseries
-            stimulus = table["stimuli"]["stimulus"][row].timeseries
-            found[response.name] = stimulus
+            response = _whole(table["responses"]["response"][row], path)
+            found[response.name] = _whole(table["stimuli"]["stimulus"][row], path)
         if all(isinstance(found.get(s.name), CurrentClampStimulusSeries) for s in responses):
             return found
     for key in (lambda s: s.sweep_number, _start):
@@ -138,6 +137,19 @@ def _match(nwbfile: pynwb.NWBFile, responses: list, stimuli: list, path: Path) -
         f"{path} has {len(responses)} current-clamp series and {len(stimuli)} stimuli that cannot be matched: neither"
         " a table of intracellular recordings, nor sweep numbers, nor starting times pair them."
     )
+
+
+def _whole(reference: Any, path: Path) -> Any:
+    """The series that a row of the table names; a row that names a part of it is refused."""
+    series = reference.timeseries
+    part = reference.idx_start > 0 or 0 <= reference.count < len(series.data)
+    if part and isinstance(series, CurrentClampSeries | CurrentClampStimulusSeries):
+        raise InputError(
+            f"{path}: the table of intracellular recordings names samples {reference.idx_start} to"
+            f" {reference.idx_start + reference.count} of {series.name!r}, and sweeps are read whole. Write each sweep"
+            " as a series of its own."
+        )
+    return series
 
 
 def _start(series: Any) -> float:
