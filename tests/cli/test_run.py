@@ -86,7 +86,7 @@ def test_only_spikes(recording, tmp_path):
 def test_every_command_that_opens_a_recording_takes_its_choices(command, capsys):
     assert main([*command.split(), "--help"]) == 0
     shown = capsys.readouterr().out
-    assert all(option in shown for option in ("--orientation", "--series", "--frame-rate-hz"))
+    assert all(option in shown for option in ("--orientation", "--series", "--frame-rate-hz", "--no-accepted-only"))
 
 
 def test_axes_and_array_are_chosen_and_written_down(wide, tmp_path, capsys):
@@ -107,6 +107,20 @@ def test_what_a_settings_file_switches_on_can_be_said_again_and_switched_off(rec
         assert not (tmp_path / "out").exists()
     assert main(["run", "--config", str(settings), "--no-dry-run", "--stages", "spikes"]) == 0
     assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_rois_that_are_no_cells_are_read_on_request(tmp_path, capsys):
+    plane = tmp_path / "m1" / "plane0"
+    plane.mkdir(parents=True)
+    np.save(plane / "F.npy", 100 + np.random.default_rng(0).standard_normal((4, 300)))
+    np.save(plane / "iscell.npy", np.zeros((4, 2)))
+    command = ["run", str(plane), "--frame-rate-hz", "30", "--stages", "spikes", "--dry-run", "--force"]
+    assert main(command) == 2
+    assert "--no-accepted-only" in " ".join(capsys.readouterr().err.split())
+    assert main([*command, "--no-accepted-only"]) == 0
+    assert "4 neurons, 300 frames" in capsys.readouterr().out
+    (tmp_path / "run.toml").write_text("accepted_only = false\n", "utf-8")
+    assert main([*command, "--config", str(tmp_path / "run.toml")]) == 0
 
 
 def test_an_unknown_suffix_is_refused_before_the_work(recording, tmp_path, capsys):

@@ -97,8 +97,26 @@ def test_no_iscell_takes_all_and_says_so(make_suite2p: Callable[..., Path], trac
 
 
 def test_no_cell_at_all_is_refused(make_suite2p: Callable[..., Path], traces: np.ndarray) -> None:
-    with pytest.raises(InputError, match="accepts none of 6"):
+    with pytest.raises(InputError, match=r"accepts none of 6 .* accepted_only=False \(--no-accepted-only\)"):
         read(make_suite2p(traces.T, None, np.zeros((6, 2)), OPS))
+
+
+def test_a_plane_without_cells_is_left_out(
+    make_suite2p: Callable[..., Path], traces: np.ndarray, iscell: np.ndarray, tmp_path: Path
+) -> None:
+    for plane, accepted in enumerate((iscell, np.zeros((6, 2)), iscell)):
+        make_suite2p(traces.T + plane, traces.T, accepted, OPS, folder=f"m1/plane{plane}")
+    recording, neuropil = read_with_neuropil(tmp_path / "m1")
+    assert np.unique(recording["plane"]).tolist() == [0, 2]
+    assert np.array_equal(recording.values[:, 4:], traces[:, [0, 2, 3, 5]] + 2)
+    assert neuropil is not None
+    assert neuropil.shape == recording.shape
+    assert recording.attrs["notes"][1] == "plane1 is left out: none of its 6 ROIs is accepted (iscell.npy)"
+    assert read(tmp_path / "m1", accepted_only=False).sizes["neuron"] == 18
+    for plane in (0, 2):
+        np.save(tmp_path / "m1" / f"plane{plane}" / "iscell.npy", np.zeros((6, 2)))
+    with pytest.raises(InputError, match="3 planes accept none of 18 ROIs"):
+        read(tmp_path / "m1")
 
 
 def test_files_that_disagree_are_refused(make_suite2p: Callable[..., Path], traces: np.ndarray) -> None:

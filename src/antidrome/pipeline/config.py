@@ -20,6 +20,8 @@ class FileConfig:
     """Meaning of the two axes, for files that do not say; by default the longer one is time."""
     series: str | None = None
     """Which array, for files with several."""
+    accepted_only: bool = True
+    """Leave out ROIs that the file marks as no cells (suite2p, CaImAn, NWB)."""
 
     def choices(self) -> dict[str, Any]:
         """What was decided, as keywords of `antidrome.read`."""

@@ -11,7 +11,7 @@ from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.axes import BY_NUMBER
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.lazy import lazy_hdf5
-from antidrome.recordings.options import ReadOptions
+from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
 from antidrome.recordings.safety import open_hdf5
 
@@ -52,9 +52,7 @@ def read_caiman(path: Path, options: ReadOptions) -> xr.DataArray:
         accepted = _accepted(estimates, n_components, path, notes)
         kept = np.flatnonzero(accepted) if options.accepted_only else np.arange(n_components)
         if kept.size == 0:
-            raise InputError(
-                f"{path}: idx_components accepts none of {n_components} components: pass accepted_only=False"
-            )
+            raise InputError(f"{path}: idx_components accepts none of {n_components} components: {KEEP_ALL}")
         if kept.size < n_components:
             notes.append(f"{n_components - kept.size} of {n_components} components are rejected and left out")
             values = values[kept]

@@ -23,7 +23,7 @@ from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.lazy import lazy_hdf5
 from antidrome.recordings.nwb_results import MARK
 from antidrome.recordings.nwb_rois import RoiTable, roi_table
-from antidrome.recordings.options import ReadOptions
+from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
 from antidrome.recordings.safety import open_hdf5
 
@@ -166,7 +166,7 @@ def _recording(
         rate = settle_frame_rate(options.frame_rate_hz, found_rate, time, where, notes)
     kept = table.kept(options.accepted_only)
     if kept.size == 0:
-        raise InputError(f"{where}: the ROI table accepts none of {len(table)} ROIs: pass accepted_only=False")
+        raise InputError(f"{where}: the ROI table accepts none of {len(table)} ROIs: {KEEP_ALL}")
     if kept.size < len(table):
         notes.append(
             f"{len(table) - kept.size} of {len(table)} ROIs are not accepted in the ROI table and are left out"

@@ -6,6 +6,9 @@ from typing import Any
 
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES
 
+KEEP_ALL = "pass accepted_only=False (--no-accepted-only) to read them all the same"
+"""Advice where a file accepts none of its ROIs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:

@@ -18,7 +18,7 @@ from antidrome.recordings.archives import load_npy
 from antidrome.recordings.axes import BY_NUMBER, positive_rate
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.lazy import lazy_npy
-from antidrome.recordings.options import ReadOptions
+from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.pickles import load_settings
 from antidrome.recordings.recording import from_array
 
@@ -65,12 +65,23 @@ def read_suite2p(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.Dat
     -------
     fluorescence, neuropil
         Raw traces of the ROIs that ``iscell.npy`` accepts (the number left out is in ``notes``), with neuron
-        coordinates ``roi_id``, ``plane``, ``accepted`` and ``cell_probability``; and the neuropil, or None.
+        coordinates ``roi_id``, ``plane``, ``accepted`` and ``cell_probability``; and the neuropil, or None. Planes
+        without an accepted ROI are left out and noted.
+
+    Raises
+    ------
+    InputError
+        If no plane has an accepted ROI, or the planes differ in frames or frame rate.
+    FileFormatError
+        If it is no suite2p folder, or its files contradict one another.
     """
     folders = find_planes(path)
     if not folders:
         raise FileFormatError(f"{path} is no suite2p folder: it has neither F.npy nor plane folders with one")
-    planes = [_read_plane(folder, len(folders), options) for folder in folders]
+    found = [_read_plane(folder, len(folders), options) for folder in folders]
+    planes = [plane for plane in found if plane.labels]
+    if not planes:
+        raise InputError(_none_accepted(path, folders, sum(plane.n_rois for plane in found)))
     lengths = {plane.traces.shape[1] for plane in planes}
     rates = {plane.frame_rate_hz for plane in planes}
     if len(lengths) > 1 or len(rates) > 1:
@@ -78,7 +89,7 @@ def read_suite2p(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.Dat
             f"{path}: the planes differ in frames ({sorted(lengths)}) or frame rate "
             f"({sorted(str(r) for r in rates)}): read each plane folder by itself"
         )
-    notes = [note for plane in planes for note in plane.notes]
+    notes = [note for plane in found for note in plane.notes]
     rate = settle_frame_rate(options.frame_rate_hz, planes[0].frame_rate_hz, None, str(path), notes)
     names = planes[0].columns
     common: dict[str, Any] = {
@@ -102,8 +113,9 @@ def read_suite2p(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.Dat
 
 @dataclass(frozen=True)
 class _Plane:
-    """One plane after the choice of ROIs; traces (ROI, frame)."""
+    """One plane after the choice of ROIs; traces (ROI, frame); `n_rois` before it."""
 
+    n_rois: int
     traces: Any
     neuropil: Any
     labels: list[str]
@@ -119,11 +131,8 @@ def _read_plane(folder: Path, n_planes: int, options: ReadOptions) -> _Plane:
     accepted, probability = _accepted(folder, n_rois, notes)
     kept = np.flatnonzero(accepted) if options.accepted_only else np.arange(n_rois)
     if kept.size == 0:
-        raise InputError(
-            f"{folder / 'iscell.npy'} accepts none of {n_rois} ROIs: "
-            "pass accepted_only=False, or curate them in suite2p"
-        )
-    if kept.size < n_rois:
+        notes.append(f"{folder.name} is left out: none of its {n_rois} ROIs is accepted (iscell.npy)")
+    elif kept.size < n_rois:
         notes.append(
             f"{n_rois - kept.size} of {n_rois} ROIs in {folder.name} are no cells and are left out (iscell.npy)"
         )
@@ -135,6 +144,7 @@ def _read_plane(folder: Path, n_planes: int, options: ReadOptions) -> _Plane:
     number = plane_number(folder)
     labels = roi_labels(number, n_rois, n_planes)
     return _Plane(
+        n_rois=n_rois,
         traces=_pick(traces, kept),
         neuropil=None if neuropil is None else _pick(neuropil, kept),
         labels=[labels[roi] for roi in kept],
@@ -147,6 +157,13 @@ def _read_plane(folder: Path, n_planes: int, options: ReadOptions) -> _Plane:
         frame_rate_hz=None if options.frame_rate_hz is not None else read_frame_rate(folder),
         notes=notes,
     )
+
+
+def _none_accepted(path: Path, folders: list[Path], n_rois: int) -> str:
+    """What is said where nothing is left to read."""
+    place = str(folders[0] / "iscell.npy") if len(folders) == 1 else f"{path}: the iscell.npy of {len(folders)} planes"
+    verb = "accepts" if len(folders) == 1 else "accept"
+    return f"{place} {verb} none of {n_rois} ROIs: curate them in suite2p, or {KEEP_ALL}"
 
 
 def read_frame_rate(folder: Path) -> float | None:
