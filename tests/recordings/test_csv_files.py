@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from antidrome.errors import AntidromeError, FileFormatError, UnsafeFileError
+from antidrome.errors import AntidromeError, FileFormatError, InputError, UnsafeFileError
 from antidrome.recordings import csv_files, read
 
 
@@ -124,3 +125,89 @@ def test_a_wrong_cell_is_named_among_decimal_commas(tmp_path):
     path = save(tmp_path / "a.csv", "time;a\n0,0;1,5\n0,1;oops\n0,2;2,5\n")
     with pytest.raises(FileFormatError, match="line 3, column 'a': 'oops' is not a number"):
         read(path)
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("turned", [True, False])
+def test_pandas_without_names(tmp_path: Path, traces: np.ndarray, index: bool, turned: bool) -> None:
+    pd.DataFrame(traces.T if turned else traces).to_csv(tmp_path / "a.csv", index=index)
+    recording = read(tmp_path / "a.csv", frame_rate_hz=30.0)
+    assert np.array_equal(recording.values.astype("f4"), traces)
+    assert recording["neuron"].values.tolist() == ["0", "1", "2", "3", "4", "5"]
+    notes = " ".join(recording.attrs["notes"])
+    assert "is taken as a header" in notes
+    assert ("counts the rows" in notes) == index
+
+
+def test_pandas_with_some_of_the_columns_and_rows(tmp_path: Path, traces: np.ndarray) -> None:
+    pd.DataFrame(traces).iloc[20:, [1, 4]].to_csv(tmp_path / "a.csv")
+    recording = read(tmp_path / "a.csv", frame_rate_hz=30.0)
+    assert recording["neuron"].values.tolist() == ["1", "4"]
+    assert np.array_equal(recording.values.astype("f4"), traces[20:, [1, 4]])
+
+
+def test_pandas_with_times_as_its_index(tmp_path: Path, traces: np.ndarray) -> None:
+    names = [f"n{i}" for i in range(6)]
+    for columns in (names, None):
+        pd.DataFrame(traces, index=np.arange(120) / 20, columns=columns).to_csv(tmp_path / "a.csv")
+        recording = read(tmp_path / "a.csv")
+        assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)
+        assert np.array_equal(recording.values.astype("f4"), traces)
+        assert "taken as time in seconds" in recording.attrs["notes"][-1]
+    assert recording["neuron"].values.tolist() == [str(i) for i in range(6)]
+    with pytest.raises(InputError, match="run at 20 Hz"):
+        read(tmp_path / "a.csv", frame_rate_hz=30.0)
+
+
+@pytest.mark.parametrize("steps", [[0, 33, 67, 100, 133], [0.0, 0.1, 0.2, 0.9, 1.0], [1, 2, 5, 6, 7]])
+def test_an_unnamed_column_that_may_be_the_time_is_asked_about(tmp_path: Path, steps: list[float]) -> None:
+    text = ",a,b\n" + "".join(f"{step},1.5,2.5\n" for step in steps)
+    with pytest.raises(InputError, match=r"a\.csv: the first column has no name and rises .*call it 'time'"):
+        read(save(tmp_path / "a.csv", text), frame_rate_hz=30.0)
+    timed = ",time,a\n" + "".join(f"{step},{i / 10},1.5\n" for i, step in enumerate(steps))
+    recording = read(save(tmp_path / "b.csv", timed))
+    assert recording["neuron"].values.tolist() == ["a"]
+    assert "rises like an index" in recording.attrs["notes"][0]
+
+
+def test_counters_are_recognised_wherever_they_stand(tmp_path: Path) -> None:
+    rows = "".join(f"{i / 10},{i},{7 + 2 * i},1.5,2.5\n" for i in range(6))
+    recording = read(save(tmp_path / "a.csv", "time,frame,Frame_Number,n1,n2\n" + rows))
+    assert recording["neuron"].values.tolist() == ["n1", "n2"]
+    assert recording.attrs["notes"] == [
+        "column 'frame' counts the rows and is left out",
+        "column 'Frame_Number' numbers the rows, not without gaps, and is left out",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["0,1,2\n3,4,5\n6,7,8\n", "0,1\n0.1,1.5\n0.2,1.7\n", "0\n0.5\n0.7\n", ",7\n3,8\n2,9\n"]
+)
+def test_a_first_frame_of_numbers_stays_one(tmp_path: Path, text: str) -> None:
+    recording = read(save(tmp_path / "a.csv", text), frame_rate_hz=10.0, orientation="time,neuron")
+    assert recording.sizes["time"] == 3
+    assert recording.attrs["notes"] == []
+
+
+def test_a_counter_without_a_header_is_no_time(tmp_path: Path, traces: np.ndarray) -> None:
+    pd.DataFrame(traces).to_csv(tmp_path / "a.csv", header=False)
+    recording = read(tmp_path / "a.csv", frame_rate_hz=30.0)
+    assert np.array_equal(recording.values.astype("f4"), traces)
+    assert "counts the rows" in recording.attrs["notes"][0]
+
+
+@pytest.mark.parametrize("n_whole", [1, 3, 150])
+def test_decimal_commas_may_come_late(tmp_path: Path, n_whole: int) -> None:
+    rows = ["0;0;0"] + ["1;0;0"] * (n_whole - 1) + ["2,03333;0,1;0,2", "3;1;2"]
+    recording = read(save(tmp_path / "a.csv", "time;a.1;b\n" + "\n".join(rows)))
+    assert recording.values[n_whole].tolist() == [0.1, 0.2]
+    assert recording["time"].values[n_whole] == 2.03333
+
+
+def test_points_between_semicolons_stay_points(tmp_path: Path) -> None:
+    recording = read(save(tmp_path / "a.csv", "time;a,1;b\n0;0;0\n0.5;1.25;nan\n"))
+    assert recording.values[1, 0] == 1.25
+    late = save(tmp_path / "b.csv", "time;a\n" + "".join(f"{i};0\n" for i in range(150)) + "150;0.5\n")
+    assert read(late).values[150, 0] == 0.5
+    with pytest.raises(FileFormatError, match=r"line 3, column 'a': '1\.000,5' is not a number"):
+        read(save(tmp_path / "c.csv", "time;a\n0;0\n1;1.000,5\n"))
