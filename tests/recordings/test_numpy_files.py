@@ -62,3 +62,57 @@ def test_npz_without_a_recording(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", fs=30.0, names=np.array(["a", "b"]), time=np.arange(3.0))
     with pytest.raises(FileFormatError, match="no array of frames × neurons"):
         read(tmp_path / "a.npz")
+
+
+@pytest.fixture
+def wide(rng: np.random.Generator) -> np.ndarray:
+    """Thirty frames of a hundred neurons."""
+    return rng.normal(size=(30, 100)).astype(np.float32)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("beside", [("time",), ("neuron",), ("time", "neuron")])
+def test_times_and_labels_settle_the_axes(
+    tmp_path: Path, wide: np.ndarray, turned: bool, beside: tuple[str, ...]
+) -> None:
+    columns = {"time": np.arange(30) / 10, "neuron": (np.arange(100) + 7).astype("U8")}
+    chosen = {name: columns[name] for name in beside}
+    np.savez(tmp_path / "a.npz", dff=wide.T if turned else wide, **chosen)
+    recording = read(tmp_path / "a.npz", frame_rate_hz=10.0)
+    assert np.array_equal(recording.values, wide)
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(10.0)
+    assert recording["time"].values[0] == (0 if "time" in beside else 0.05)
+    assert recording["neuron"].values[0] == ("7" if "neuron" in beside else "0")
+    assert recording.attrs["notes"] == [
+        f"orientation of 'dff' {'100 × 30' if turned else '30 × 100'} taken as "
+        f"{'neuron,time' if turned else 'time,neuron'} ('{beside[0]}' has {columns[beside[0]].size} entries); "
+        "pass orientation= (--orientation) to decide it"
+    ]
+
+
+def test_the_orientation_asked_for_wins_over_what_stands_beside(tmp_path: Path, wide: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", dff=wide, time=np.arange(30) / 10, fs=5.0)
+    recording = read(tmp_path / "a.npz", orientation="neuron,time")
+    assert recording.shape == (100, 30)
+    assert recording.attrs["frame_rate_hz"] == 5.0
+    assert (
+        "'time' has 30 entries, but 'dff' (30 × 100, read as neuron,time) has 100 frames; it is left out"
+        in (recording.attrs["notes"])
+    )
+
+
+def test_times_that_do_not_fit_are_named(tmp_path: Path, wide: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", dff=wide.T, time=np.arange(31) / 10, neuron=np.arange(99))
+    said = r"'time' has 31 entries, but 'dff' \(100 × 30, read as time,neuron\) has 100 frames"
+    with pytest.raises(InputError, match=rf"a\.npz: {said}: correct it, or pass frame_rate_hz"):
+        read(tmp_path / "a.npz")
+    notes = read(tmp_path / "a.npz", frame_rate_hz=10.0, orientation="neuron,time").attrs["notes"]
+    assert notes == [
+        "'time' has 31 entries, but 'dff' (100 × 30, read as neuron,time) has 30 frames; it is left out",
+        "'neuron' has 99 entries, but 'dff' (100 × 30, read as neuron,time) has 100 neurons; it is left out",
+    ]
+
+
+def test_labels_of_frames_are_no_neurons(tmp_path: Path, traces: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", dff=traces, labels=np.arange(120) % 3)
+    assert read(tmp_path / "a.npz", frame_rate_hz=30.0).shape == traces.shape

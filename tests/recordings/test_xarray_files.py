@@ -46,6 +46,13 @@ def test_a_group(tmp_path: Path, traces: np.ndarray, zarr_format: int) -> None:
     assert read(tmp_path / "a.zarr", series="F").shape == (120, 6)
 
 
+def test_times_settle_the_axes_of_a_group(tmp_path: Path, traces: np.ndarray) -> None:
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    group.create_array("dff", data=traces[:4])
+    group.create_array("time", data=np.arange(4) / 10)
+    assert np.array_equal(read(tmp_path / "a.zarr").values, traces[:4])
+
+
 def test_the_rate_as_an_attribute(tmp_path: Path, traces: np.ndarray) -> None:
     array = zarr.create_array(tmp_path / "a.zarr", data=traces)
     array.attrs["frame_rate_hz"] = 7.5

@@ -1,4 +1,4 @@
-"""Which of several arrays in a file is the recording, and where its times and frame rate are."""
+"""Which of several arrays in a file is the recording, and what its frame rate is."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +9,8 @@ from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.axes import median_frame_rate_hz, positive_rate
 
 _RATE_NAMES = ("frame_rate_hz", "frame_rate", "framerate", "fs", "fps", "sampling_rate", "imaging_rate")
-_TIME_NAMES = ("time", "times", "time_s", "t", "timestamps", "timestamp", "frame_times", "frame_time")
-_LABEL_NAMES = ("neuron", "neurons", "labels", "roi_id", "roi_ids", "cell_id", "cell_ids")
+TIME_NAMES = ("time", "times", "time_s", "t", "timestamps", "timestamp", "frame_times", "frame_time")
+LABEL_NAMES = ("neuron", "neurons", "labels", "roi_id", "roi_ids", "cell_id", "cell_ids")
 _OWN_NAMES = ("dff", "fluorescence")
 
 
@@ -24,7 +24,7 @@ def numeric(arrays: Mapping[str, Any], where: str) -> dict[str, Any]:
     """
     found = {str(name): array for name, array in arrays.items() if array.dtype.kind in "iuf"}
     if arrays and not found:
-        kinds = ", ".join(f"{name!r} {_times(array.shape)} of {array.dtype}" for name, array in arrays.items())
+        kinds = ", ".join(f"{name!r} {times_sign(array.shape)} of {array.dtype}" for name, array in arrays.items())
         raise FileFormatError(f"{where} has no array of real numbers; it has {kinds[:400]}")
     return found
 
@@ -54,14 +54,14 @@ def choose_series(shapes: Mapping[str, Sequence[int]], series: str | None, where
     FileFormatError
         If no array could be a recording.
     """
-    described = ", ".join(f"{name!r} {_times(shape)}" for name, shape in shapes.items())
+    described = ", ".join(f"{name!r} {times_sign(shape)}" for name, shape in shapes.items())
     if series is not None:
         if series not in shapes:
             raise InputError(f"{where} has no array {series!r}; it has {described or 'none'}")
         return series
     candidates = [name for name, shape in shapes.items() if len(shape) == 2 and min(shape) > 0 and max(shape) > 1]
     if not candidates:
-        auxiliary = {*_TIME_NAMES, *_LABEL_NAMES}
+        auxiliary = {*TIME_NAMES, *LABEL_NAMES}
         candidates = [
             name for name, shape in shapes.items() if len(shape) == 1 and shape[0] > 1 and name.lower() not in auxiliary
         ]
@@ -73,7 +73,8 @@ def choose_series(shapes: Mapping[str, Sequence[int]], series: str | None, where
     raise InputError(f"{where} has several arrays: {described}; choose one with series= (--series NAME)")
 
 
-def _times(shape: Sequence[int]) -> str:
+def times_sign(shape: Sequence[int]) -> str:
+    """A shape for people: 300 × 1000."""
     return " × ".join(map(str, shape)) if len(shape) else "(one number)"
 
 
@@ -84,26 +85,6 @@ def find_frame_rate(arrays: Mapping[str, Any], where: str, notes: list[str]) -> 
             rate = positive_rate(np.asarray(arrays[name]).ravel()[0])
             notes.append(f"frame rate {rate:g} Hz from {name!r} of {where}")
             return rate
-    return None
-
-
-def find_times(arrays: Mapping[str, Any], n_frames: int) -> np.ndarray | None:
-    """Frame times (s) that a file gives under one of the usual names, if their number fits; else None."""
-    for name in arrays:
-        if name.lower() in _TIME_NAMES:
-            times = np.asarray(arrays[name])
-            if times.size == n_frames and max(times.shape) == n_frames and times.dtype.kind in "iuf":
-                return times.ravel().astype(np.float64)
-    return None
-
-
-def find_labels(arrays: Mapping[str, Any], n_neurons: int) -> np.ndarray | None:
-    """Neuron labels that a file gives under one of the usual names, if their number fits; else None."""
-    for name in arrays:
-        if name.lower() in _LABEL_NAMES:
-            labels = np.asarray(arrays[name])
-            if labels.ndim == 1 and labels.size == n_neurons and labels.dtype.kind in "iuUS":
-                return labels
     return None
 
 

@@ -7,12 +7,12 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from antidrome.recordings.axes import choose_orientation
-from antidrome.recordings.choice import choose_series, find_frame_rate, find_labels, find_times, settle_frame_rate
+from antidrome.recordings.beside import settle_axes, siblings
+from antidrome.recordings.choice import LABEL_NAMES, choose_series
 from antidrome.recordings.lazy import lazy_hdf5
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
-from antidrome.recordings.safety import open_hdf5
+from antidrome.recordings.safety import open_hdf5, require_size
 
 _SMALL_BYTES = 64 * 2**20
 
@@ -40,27 +40,21 @@ def _read(path: Path, options: ReadOptions, source_format: str, *, reverse: bool
         shapes = {name: _shape(dataset, reverse) for name, dataset in datasets.items()}
         name = choose_series(shapes, options.series, str(path))
         dataset, shape = datasets[name], shapes[name]
-        orientation = choose_orientation(shape, options.orientation, notes, repr(name))
+        axes = settle_axes(name, shape, _beside(file, name, datasets), options, path, notes)
         if len(shape) == 1:
             values: Any = dataset[()].ravel()
-            n_frames, n_neurons = shape[0], 1
         else:
-            frames_first = (orientation == "time,neuron") != reverse
+            frames_first = (axes.orientation == "time,neuron") != reverse
             values = lazy_hdf5(dataset, neuron_axis=1 if frames_first else 0, allow_external=options.allow_external)
             values = values.T if reverse else values
-            n_frames, n_neurons = shape if orientation == "time,neuron" else shape[::-1]
-        beside = _beside(file, name, datasets)
-    time = find_times(beside, n_frames)
-    found = None if time is not None else find_frame_rate(beside, path.name, notes)
-    rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
-    own = name.rsplit("/", 1)[-1]
+    own = name.rpartition("/")[2]
     return from_array(
         values,
-        rate,
-        neuron=find_labels(beside, n_neurons),
-        time=time,
+        axes.frame_rate_hz,
+        neuron=axes.neuron,
+        time=axes.time,
         quantity=options.quantity or (own if own in ("dff", "fluorescence") else "unknown"),
-        orientation=orientation,
+        orientation=axes.orientation,
         attrs=options.provenance(path, source_format),
         notes=notes,
     )
@@ -86,14 +80,36 @@ def _shape(dataset: h5py.Dataset, reverse: bool) -> tuple[int, ...]:
 
 def _beside(file: h5py.File, name: str, datasets: dict[str, h5py.Dataset]) -> dict[str, np.ndarray]:
     """Small arrays and attributes in the same group, by their own names."""
-    parent = name.rpartition("/")[0]
-    beside: dict[str, np.ndarray] = {}
-    for other, dataset in datasets.items():
-        if other.rpartition("/")[0] == parent and other != name and dataset.nbytes <= _SMALL_BYTES:
+    beside: dict[str, np.ndarray] = _text_labels(file, name.rpartition("/")[0])
+    for other, dataset in siblings(datasets, name).items():
+        if dataset.nbytes <= _SMALL_BYTES:
             values = np.asarray(dataset[()])
-            beside[other.rsplit("/", 1)[-1]] = values.ravel() if values.size == max(values.shape, default=1) else values
+            beside[other] = values.ravel() if values.size == max(values.shape, default=1) else values
     for attributes in (file.attrs, file[name].parent.attrs, file[name].attrs):
         for key, value in attributes.items():
             if isinstance(value, (int, float, np.number)):
                 beside.setdefault(key, np.asarray(value))
     return beside
+
+
+def _text_labels(file: h5py.File, parent: str) -> dict[str, np.ndarray]:
+    """Labels that are texts, of the group of that name."""
+    found = {}
+    group: Any = file[parent or "/"]
+    for name in group:
+        member: Any = group.get(name) if name.lower() in LABEL_NAMES else None
+        if isinstance(member, h5py.Dataset) and h5py.check_string_dtype(member.dtype) is not None and member.ndim == 1:
+            found[name] = _texts(member, f"{file.filename}: {member.name}")
+    return found
+
+
+def _texts(dataset: Any, where: str) -> np.ndarray:
+    """Texts read one by one, and counted: what they take stands nowhere before they are read."""
+    texts: list[str] = []
+    n_bytes = 0
+    for place in range(dataset.size):
+        text = dataset[place]
+        n_bytes += max(len(text), 1)
+        require_size(n_bytes, _SMALL_BYTES, where)
+        texts.append(text.decode("utf-8", "replace"))
+    return np.array(texts, dtype=np.str_)

@@ -6,15 +6,8 @@ import numpy as np
 import xarray as xr
 
 from antidrome.recordings.archives import load_npy, load_npz
-from antidrome.recordings.axes import choose_orientation
-from antidrome.recordings.choice import (
-    choose_series,
-    find_frame_rate,
-    find_labels,
-    find_times,
-    numeric,
-    settle_frame_rate,
-)
+from antidrome.recordings.beside import settle_axes, siblings
+from antidrome.recordings.choice import choose_series, numeric
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
 
@@ -37,25 +30,16 @@ def from_named_arrays(
     numbers = numeric(arrays, str(path))
     name = choose_series({key: array.shape for key, array in numbers.items()}, options.series, str(path))
     values = numbers[name]
-    orientation = choose_orientation(values.shape, options.orientation, notes, repr(name))
-    n_frames, n_neurons = _lengths(values, orientation)
-    time = find_times(numbers, n_frames)
-    found = None if time is not None else find_frame_rate(numbers, path.name, notes)
-    rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
-    quantity = options.quantity or (name if name in ("dff", "fluorescence") else "unknown")
+    axes = settle_axes(name, values.shape, siblings(arrays, name), options, path, notes)
+    own = name.rpartition("/")[2]
+    quantity = options.quantity or (own if own in ("dff", "fluorescence") else "unknown")
     return from_array(
         values,
-        rate,
-        neuron=find_labels(arrays, n_neurons),
-        time=time,
+        axes.frame_rate_hz,
+        neuron=axes.neuron,
+        time=axes.time,
         quantity=quantity,
-        orientation=orientation,
+        orientation=axes.orientation,
         attrs=options.provenance(path, source_format),
         notes=notes,
     )
-
-
-def _lengths(values: np.ndarray, orientation: str) -> tuple[int, int]:
-    if values.ndim < 2:
-        return values.size, 1
-    return (values.shape[1], values.shape[0]) if orientation == "neuron,time" else (values.shape[0], values.shape[1])

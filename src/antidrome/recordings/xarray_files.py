@@ -12,14 +12,8 @@ import zarr
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes
 from antidrome.recordings.axes import BY_NUMBER, choose_orientation, standard_dims, time_in_seconds
-from antidrome.recordings.choice import (
-    choose_series,
-    find_frame_rate,
-    find_labels,
-    find_times,
-    numeric,
-    settle_frame_rate,
-)
+from antidrome.recordings.beside import settle_axes
+from antidrome.recordings.choice import choose_series, find_frame_rate, numeric, settle_frame_rate
 from antidrome.recordings.lazy import lazy_stored
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
@@ -44,20 +38,15 @@ def _zarr(path: Path, options: ReadOptions) -> xr.DataArray:
     numbers = numeric(arrays, str(path))
     name = choose_series({key: array.shape for key, array in numbers.items()}, options.series, str(path))
     array = numbers[name]
-    orientation = choose_orientation(array.shape, options.orientation, notes, repr(name))
-    shape = array.shape if array.ndim == 2 else (*array.shape, 1)
-    n_frames, n_neurons = shape if orientation == "time,neuron" else shape[::-1]
-    beside = _beside(store, array, arrays, name)
-    time = find_times(beside, n_frames)
-    found = None if time is not None else find_frame_rate(beside, path.name, notes)
-    rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
+    axes = settle_axes(name, array.shape, _beside(store, array, arrays, name), options, path, notes)
+    frames_first = axes.orientation == "time,neuron" and array.ndim == 2
     return from_array(
-        lazy_stored(path, array, neuron_axis=1 if orientation == "time,neuron" and array.ndim == 2 else 0),
-        rate,
-        neuron=find_labels(beside, n_neurons),
-        time=time,
+        lazy_stored(path, array, neuron_axis=1 if frames_first else 0),
+        axes.frame_rate_hz,
+        neuron=axes.neuron,
+        time=axes.time,
         quantity=options.quantity or (name if name in ("dff", "fluorescence") else "unknown"),
-        orientation=orientation,
+        orientation=axes.orientation,
         attrs=options.provenance(path, "zarr"),
         notes=notes,
     )

@@ -1,0 +1,149 @@
+"""What stands beside the traces of a file: times, labels, frame rate; and what it says of the axes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from antidrome.errors import InputError
+from antidrome.recordings.axes import Orientation, choose_orientation
+from antidrome.recordings.choice import LABEL_NAMES, TIME_NAMES, find_frame_rate, settle_frame_rate, times_sign
+from antidrome.recordings.options import ReadOptions
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The two axes of an array: which is which, the frame rate (Hz); times (s) and labels where the file has them."""
+
+    orientation: Orientation
+    frame_rate_hz: float | None
+    time: np.ndarray | None
+    neuron: np.ndarray | None
+
+
+def settle_axes(
+    name: str,
+    shape: Sequence[int],
+    beside: Mapping[str, np.ndarray],
+    options: ReadOptions,
+    path: Path,
+    notes: list[str],
+) -> Axes:
+    """Settle the axes of an array that has no names for them.
+
+    Parameters
+    ----------
+    name, shape
+        The array, as the file calls it; two dimensions, or one for a single neuron.
+    beside
+        Arrays and numbers beside it, by name.
+    options
+        The caller's orientation and frame rate win over all else. Without them, times and labels under the usual names
+        tell the axes that have their lengths; without those, the longer axis is time.
+    path
+        The file.
+    notes
+        Gets a sentence for what was guessed and what does not fit.
+
+    Raises
+    ------
+    InputError
+        If there is no frame rate; where the file has times that do not fit, the message says so.
+    """
+    times = _times_in(beside)
+    labels = _labels_in(beside)
+    orientation = _orientation(name, shape, options.orientation, times, labels, notes)
+    lengths = (*shape, 1)[:2] if orientation == "time,neuron" or len(shape) < 2 else (shape[1], shape[0])
+    time, neuron = _fitting(times, lengths[0]), _fitting(labels, lengths[1])
+    found = None if time is not None else find_frame_rate(_numbers(beside), path.name, notes)
+    read_as = f"{name!r} ({times_sign(shape)}, read as {orientation})"
+    strays = _strays(times, f"{read_as} has {lengths[0]} frames") if time is None else []
+    if strays and found is None and options.frame_rate_hz is None:
+        raise InputError(
+            f"{path}: {strays[0]}: correct it, or pass frame_rate_hz (frames per second) to go on without it"
+        )
+    if neuron is None:
+        strays += _strays(labels, f"{read_as} has {lengths[1]} neurons")
+    notes.extend(f"{stray}; it is left out" for stray in strays)
+    rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
+    return Axes(orientation, rate, time, neuron)
+
+
+def siblings(arrays: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Other arrays of the same group or struct, by their own names."""
+    parent = name.rpartition("/")[0]
+    return {
+        other.rpartition("/")[2]: array
+        for other, array in arrays.items()
+        if other != name and other.rpartition("/")[0] == parent
+    }
+
+
+def _vectors(beside: Mapping[str, np.ndarray], names: Sequence[str], kinds: str) -> dict[str, np.ndarray]:
+    """Arrays of one axis (or one row or column) among them, under the usual names."""
+    return {
+        key: values.ravel()
+        for key, values in beside.items()
+        if key.lower() in names and values.dtype.kind in kinds and values.ndim and values.size == max(values.shape)
+    }
+
+
+def _times_in(beside: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    found = _vectors(beside, TIME_NAMES, "iuf")
+    return {key: values.astype(np.float64) for key, values in found.items()}
+
+
+def _labels_in(beside: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Texts and whole numbers; MATLAB's are doubles."""
+    found = _vectors(beside, LABEL_NAMES, "iuUST")
+    doubles = _vectors(beside, LABEL_NAMES, "f")
+    return found | {key: values.astype(np.int64) for key, values in doubles.items() if _are_whole(values)}
+
+
+def _numbers(beside: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {key: values for key, values in beside.items() if values.dtype.kind in "iuf"}
+
+
+def _are_whole(values: np.ndarray) -> bool:
+    return bool((np.abs(values) < 2**53).all() and (values == np.floor(values)).all())
+
+
+def _orientation(
+    name: str,
+    shape: Sequence[int],
+    asked: str | None,
+    times: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray],
+    notes: list[str],
+) -> Orientation:
+    """What the caller says; else what has as many entries as only one axis is long says; else a guess that is noted."""
+    if asked is None and len(shape) == 2 and shape[0] != shape[1]:
+        unique = {key: values for key, values in labels.items() if np.unique(values).size == values.size}
+        for vectors, first in ((times, "time,neuron"), (unique, "neuron,time")):
+            for key, values in vectors.items():
+                if values.size in shape:
+                    return _told(name, shape, key, values.size, first, notes)
+    return choose_orientation(tuple(shape), asked, notes, repr(name))
+
+
+def _told(name: str, shape: Sequence[int], key: str, size: int, first: str, notes: list[str]) -> Orientation:
+    """The orientation in which an array beside fits; noted where it has fewer frames than neurons."""
+    orientation: Orientation = "time,neuron" if (size == shape[0]) == (first == "time,neuron") else "neuron,time"
+    if (orientation == "time,neuron") == (shape[0] < shape[1]):
+        notes.append(
+            f"orientation of {name!r} {times_sign(shape)} taken as {orientation} ({key!r} has {size} entries); "
+            "pass orientation= (--orientation) to decide it"
+        )
+    return orientation
+
+
+def _fitting(vectors: Mapping[str, np.ndarray], length: int) -> np.ndarray | None:
+    """The first vector of that length, or None."""
+    return next((values for values in vectors.values() if values.size == length), None)
+
+
+def _strays(vectors: Mapping[str, np.ndarray], expected: str) -> list[str]:
+    """What is said of vectors that fit no axis; single numbers are none."""
+    return [f"{key!r} has {values.size} entries, but {expected}" for key, values in vectors.items() if values.size > 1]
