@@ -53,6 +53,14 @@ def mat(path: Path) -> None:
     scipy.io.savemat(path, {"dff": TRACES, "frame_rate": 30.0})
 
 
+def mat_struct(path: Path) -> None:
+    """MATLAB 5, the traces in a struct and the labels in a cell array."""
+    import scipy.io
+
+    labels = np.array(["a", "b", "c"], dtype=object)
+    scipy.io.savemat(path, {"data": {"dff": TRACES, "frame_rate": 30.0, "neuron": labels}})
+
+
 def mat73(path: Path) -> None:
     """MATLAB 7.3: HDF5 behind 512 bytes of MATLAB's own."""
     import h5py
@@ -156,6 +164,7 @@ SEEDS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "csv": (".csv", csv),
     "hdf5": (".h5", hdf5),
     "mat": (".mat", mat),
+    "mat_struct": (".mat", mat_struct),
     "mat73": (".mat", mat73),
     "model": (".safetensors", model),
     "netcdf": (".nc", netcdf),

@@ -46,6 +46,66 @@ def test_a_vector_with_times(tmp_path: Path, traces: np.ndarray) -> None:
     assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_structs_are_looked_into(tmp_path: Path, traces: np.ndarray, compressed: bool) -> None:
+    names = np.array([f"cell {i}" for i in range(6)], dtype=object)
+    inner = {"dff": traces, "fs": 30.0, "neuron": names}
+    for content, name in (({"data": inner}, "data/dff"), ({"a": {"b": {"c": inner}}, "n": 3}, "a/b/c/dff")):
+        scipy.io.savemat(tmp_path / "a.mat", content, do_compression=compressed)
+        for series in (None, name):
+            recording = read(tmp_path / "a.mat", series=series)
+            assert np.array_equal(recording.values, traces)
+            assert recording.attrs["frame_rate_hz"] == 30.0
+            assert recording.attrs["quantity"] == "dff"
+            assert recording["neuron"].values.tolist() == names.tolist()
+
+
+def test_a_matrix_outside_structs_comes_first(tmp_path: Path, traces: np.ndarray) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {"F": traces, "fs": 30.0, "ops": {"fs": 15.0, "mean_image": np.ones((9, 9))}})
+    assert np.array_equal(read(tmp_path / "a.mat").values, traces)
+    assert read(tmp_path / "a.mat", series="ops/mean_image").shape == (9, 9)
+    scipy.io.savemat(tmp_path / "b.mat", {"n": 3.0, "day1": {"F": traces}, "day2": {"F": traces}})
+    with pytest.raises(InputError, match="'day1/F' 120 × 6, 'day2/F' 120 × 6"):
+        read(tmp_path / "b.mat")
+
+
+def test_times_and_labels_settle_the_axes(tmp_path: Path, traces: np.ndarray) -> None:
+    content = {"dff": traces[:4], "time": np.arange(4) / 10, "roi_id": np.arange(6.0) + 3}
+    scipy.io.savemat(tmp_path / "a.mat", content)
+    recording = read(tmp_path / "a.mat")
+    assert np.array_equal(recording.values, traces[:4])
+    assert recording["neuron"].values.tolist() == ["3", "4", "5", "6", "7", "8"]
+
+
+def test_a_matrix_in_a_container_is_named(tmp_path: Path, traces: np.ndarray) -> None:
+    cell, two = np.empty((1, 1), dtype=object), np.empty((1, 2), dtype=object)
+    cell[0, 0], two[0, 0], two[0, 1] = traces, traces, traces
+    structs = np.array([(traces,), (traces,)], dtype=[("dff", object)])
+    for value, said in (
+        (cell, r"'data' is a cell array of 1 × 1 that holds numbers \(120 × 6\): .*x = data\{1\}"),
+        (two, r"'data' is a cell array of 1 × 2 that holds 2 arrays, first 120 × 6"),
+        (structs, r"'data' is an array of 1 × 2 structs: .*x = data\(1\)\.dff"),
+        (scipy.sparse.csc_matrix(traces), r"'data' is a sparse matrix of 120 × 6: .*x = full\(data\)"),
+    ):
+        scipy.io.savemat(tmp_path / "a.mat", {"data": value, "fs": 30.0})
+        with pytest.raises(FileFormatError, match="no array of frames × neurons; .*" + said):
+            read(tmp_path / "a.mat")
+        with pytest.raises(InputError, match=said):
+            read(tmp_path / "a.mat", series="data")
+    scipy.io.savemat(tmp_path / "b.mat", {"data": {"session": cell}})
+    with pytest.raises(FileFormatError, match=r"'data/session' is a cell .*x = data\.session\{1\}"):
+        read(tmp_path / "b.mat")
+
+
+def test_structs_in_structs_end_somewhere(tmp_path: Path, traces: np.ndarray) -> None:
+    content: dict[str, Any] = {"dff": traces}
+    for _ in range(12):
+        content = {"s": content}
+    scipy.io.savemat(tmp_path / "a.mat", content)
+    with pytest.raises(FileFormatError, match="no array of frames × neurons"):
+        read(tmp_path / "a.mat", frame_rate_hz=30.0)
+
+
 @pytest.fixture
 def mat73(tmp_path: Path, traces: np.ndarray) -> Path:
     """A 7.3 file as MATLAB writes it: 512 bytes of text, then HDF5 with the axes reversed."""
@@ -70,6 +130,16 @@ def test_version_73_is_lazy_and_turned_as_matlab_sees_it(mat73: Path, traces: np
     assert recording.attrs["source_format"] == "mat"
     assert "6 × 120 taken as neuron,time" in recording.attrs["notes"][0]
     assert read(mat73, orientation="time,neuron").shape == (6, 120)
+
+
+def test_a_cell_array_of_version_73_is_named(mat73: Path, traces: np.ndarray) -> None:
+    with h5py.File(mat73, "r+") as file:
+        del file["dff"]
+        file["#refs#/y"] = traces
+        file["s/data"] = np.array([[file["#refs#/y"].ref]], dtype=h5py.ref_dtype)
+        file["s/data"].attrs["MATLAB_class"] = np.bytes_("cell")
+    with pytest.raises(FileFormatError, match=r"'s/data' is a cell array of 1 × 1: .*x = s\.data\{1\}"):
+        read(mat73)
 
 
 def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,13 +235,14 @@ def test_files_of_every_version_and_kind_pass() -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
-@given(st.data())
-def test_random_damage_gives_a_sentence_or_a_recording(tmp_path: Path, data: st.DataObject) -> None:
-    scipy.io.savemat(tmp_path / "a.mat", {"dff": np.arange(40.0).reshape(20, 2)}, do_compression=True)
-    content = bytearray((tmp_path / "a.mat").read_bytes())
+@given(st.data(), st.booleans())
+def test_random_damage_gives_a_sentence_or_a_recording(tmp_path: Path, data: st.DataObject, in_struct: bool) -> None:
+    content: dict[str, Any] = {"dff": np.arange(40.0).reshape(20, 2), "neuron": np.array(["a", "b"], dtype=object)}
+    scipy.io.savemat(tmp_path / "a.mat", {"s": content} if in_struct else content, do_compression=not in_struct)
+    raw = bytearray((tmp_path / "a.mat").read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):
-        content[data.draw(st.integers(124, len(content) - 1))] = data.draw(st.integers(0, 255))
-    (tmp_path / "a.mat").write_bytes(bytes(content))
+        raw[data.draw(st.integers(124, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    (tmp_path / "a.mat").write_bytes(bytes(raw))
     try:
         assert read(tmp_path / "a.mat", frame_rate_hz=1.0).ndim == 2
     except AntidromeError as error:

@@ -7,9 +7,11 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from antidrome.errors import FileFormatError
 from antidrome.recordings.beside import settle_axes, siblings
-from antidrome.recordings.choice import LABEL_NAMES, choose_series
+from antidrome.recordings.choice import LABEL_NAMES, choose_series, times_sign
 from antidrome.recordings.lazy import lazy_hdf5
+from antidrome.recordings.mat_variables import advice
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
 from antidrome.recordings.safety import open_hdf5, require_size
@@ -38,7 +40,13 @@ def _read(path: Path, options: ReadOptions, source_format: str, *, reverse: bool
     with open_hdf5(path, allow_external=options.allow_external, max_bytes=options.max_bytes) as file:
         datasets = _numeric_datasets(file, reverse)
         shapes = {name: _shape(dataset, reverse) for name, dataset in datasets.items()}
-        name = choose_series(shapes, options.series, str(path))
+        try:
+            name = choose_series(shapes, options.series, str(path))
+        except FileFormatError as error:
+            cells = _matlab_cells(file) if reverse else []
+            if not cells:
+                raise
+            raise FileFormatError(f"{error}; {cells[0]}") from error
         dataset, shape = datasets[name], shapes[name]
         axes = settle_axes(name, shape, _beside(file, name, datasets), options, path, notes)
         if len(shape) == 1:
@@ -67,6 +75,19 @@ def _numeric_datasets(file: h5py.File, reverse: bool) -> dict[str, h5py.Dataset]
         hidden = reverse and name.startswith("#")
         if isinstance(member, h5py.Dataset) and member.dtype.kind in "iuf" and member.ndim <= 3 and not hidden:
             found[name] = member
+
+    file.visititems(visit)
+    return found
+
+
+def _matlab_cells(file: h5py.File) -> list[str]:
+    """What is said of the cell arrays of a MATLAB 7.3 file, whose members lie elsewhere in the file."""
+    found: list[str] = []
+
+    def visit(name: str, member: Any) -> None:
+        if not name.startswith("#") and member.attrs.get("MATLAB_class") == b"cell":
+            what = f"a cell array of {times_sign(member.shape[::-1])}"
+            found.append(advice(name, what, f"{name.replace('/', '.')}{{1}}"))
 
     file.visititems(visit)
     return found

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import xarray as xr
 
-from antidrome.errors import InputError
-from antidrome.recordings.mat_guard import load_mat, plain_arrays
+from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.mat_guard import load_mat
+from antidrome.recordings.mat_variables import containers, plain_arrays, without_structs
 from antidrome.recordings.numpy_files import from_named_arrays
 from antidrome.recordings.options import ReadOptions
 
@@ -13,10 +14,15 @@ from antidrome.recordings.options import ReadOptions
 def read_mat(path: Path, options: ReadOptions) -> xr.DataArray:
     """Read a matrix from a MATLAB file of version 4 to 7.2 (7.3 is HDF5 and goes through its rules).
 
+    A matrix in a struct is called "struct/field"; without ``series`` it is read if there is none outside.
+
     Raises
     ------
     InputError
-        If the file has the layout of the public ground truth, which holds many recordings.
+        If the file has the layout of the public ground truth, which holds many recordings; or if ``series`` names a
+        cell array, an array of structs or a sparse matrix.
+    FileFormatError
+        If there is no matrix, or only in one of those.
     """
     content = load_mat(path, options.max_bytes)
     if "CAttached" in content:
@@ -24,4 +30,14 @@ def read_mat(path: Path, options: ReadOptions) -> xr.DataArray:
             f"{path} is a ground-truth file with one recording a trial: "
             "read it with antidrome.recordings.read_ground_truth_mat"
         )
-    return from_named_arrays(plain_arrays(content), path, "mat", options)
+    arrays, held = plain_arrays(content), containers(content)
+    if options.series in held:
+        raise InputError(f"{path}: {held[options.series]}")
+    if options.series is None:
+        arrays = without_structs(arrays)
+    try:
+        return from_named_arrays(arrays, path, "mat", options)
+    except FileFormatError as error:
+        if not held:
+            raise
+        raise FileFormatError(f"{error}; {next(iter(held.values()))}") from error

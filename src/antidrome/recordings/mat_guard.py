@@ -181,12 +181,3 @@ def _tag(content: Any, order: str, place: int) -> tuple[int, int, int, int]:
     if kind >> 16:
         return kind & 0xFFFF, kind >> 16, place + 4, place + 8
     return kind, size, place + 8, place + 8 + size + (-size) % 8
-
-
-def plain_arrays(content: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The numeric variables of a MATLAB file, vectors (1 × n, n × 1) as one dimension."""
-    arrays = {}
-    for name, value in content.items():
-        if isinstance(value, np.ndarray) and value.dtype.kind in "iufUS":
-            arrays[name] = value.ravel() if value.ndim == 2 and 1 in value.shape else value
-    return arrays

@@ -1,0 +1,97 @@
+"""The variables of a MATLAB file as arrays by name, and what is said of those that are none."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from antidrome.recordings.choice import times_sign
+
+_MAX_DEPTH = 8
+"""Structs within structs that are looked into."""
+
+
+def plain_arrays(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Numbers and texts of a MATLAB file by name, vectors (1 × n, n × 1) as one dimension.
+
+    Fields of a struct are called "struct/field", as in MATLAB 7.3 files. A cell array of texts is an array of texts.
+    """
+    arrays = {}
+    for name, value in _members(content):
+        texts = _cell_texts(value)
+        if texts is not None:
+            arrays[name] = texts
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "iufUS":
+            arrays[name] = value.ravel() if value.ndim == 2 and 1 in value.shape else value
+    return arrays
+
+
+def without_structs(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays outside structs if a matrix of numbers is among them, else all."""
+    outside = {name: array for name, array in arrays.items() if "/" not in name}
+    has_matrix = any(array.ndim == 2 and array.size and array.dtype.kind in "iuf" for array in outside.values())
+    return outside if has_matrix else arrays
+
+
+def containers(content: Mapping[str, Any]) -> dict[str, str]:
+    """What is said of cell arrays, arrays of structs and sparse matrices, by name: what they are, what to do."""
+    found = {}
+    for name, value in _members(content):
+        matlab_name = name.replace("/", ".")
+        if _cell_texts(value) is not None:
+            continue
+        if scipy.sparse.issparse(value):
+            found[name] = advice(name, f"a sparse matrix of {times_sign(value.shape)}", f"full({matlab_name})")
+        elif _is_cell(value):
+            what = f"a cell array of {times_sign(value.shape)}{_holding(value)}"
+            found[name] = advice(name, what, f"{matlab_name}{{1}}")
+        elif _is_struct(value) and value.size:
+            what = f"an array of {times_sign(value.shape)} structs"
+            found[name] = advice(name, what, f"{matlab_name}(1).{value.dtype.names[0]}")
+    return found
+
+
+def _members(content: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Variables by name; single structs are replaced by their fields, all the way down."""
+    for name, value in content.items():
+        if _is_struct(value) and value.size == 1 and depth < _MAX_DEPTH:
+            record = value.ravel()[0]
+            fields = {f"{name}/{field}": record[field] for field in value.dtype.names}
+            yield from _members(fields, depth + 1)
+        else:
+            yield name, value
+
+
+def _is_struct(value: Any) -> bool:
+    """Whether SciPy gives a struct so; objects and functions have types of their own."""
+    return type(value) is np.ndarray and value.dtype.names is not None
+
+
+def _is_cell(value: Any) -> bool:
+    return type(value) is np.ndarray and value.dtype.kind == "O"
+
+
+def _cell_texts(value: Any) -> np.ndarray | None:
+    """The texts of a row or column of cells, or None if it is none."""
+    if not _is_cell(value) or not value.size or value.size != max(value.shape):
+        return None
+    members = value.ravel().tolist()
+    if not all(isinstance(member, np.ndarray) and member.dtype.kind == "U" and member.size <= 1 for member in members):
+        return None
+    return np.array([str(member.item()) if member.size else "" for member in members])
+
+
+def _holding(cell: np.ndarray) -> str:
+    matrices = [member for member in cell.ravel() if isinstance(member, np.ndarray) and member.dtype.kind in "iuf"]
+    if not matrices:
+        return ""
+    first = times_sign(matrices[0].shape)
+    return (
+        f" that holds numbers ({first})" if len(matrices) == 1 else f" that holds {len(matrices)} arrays, first {first}"
+    )
+
+
+def advice(name: str, what: str, expression: str) -> str:
+    """That a variable is no matrix, and how MATLAB saves the one in it."""
+    return f"{name!r} is {what}: save the matrix by itself (in MATLAB: x = {expression}; save('x.mat', 'x'))"
