@@ -198,6 +198,18 @@ def test_numbers_of_an_unknown_type_never_reach_scipy(tmp_path: Path, traces: np
             read(path, frame_rate_hz=30.0)
 
 
+@pytest.mark.parametrize("in_struct", [False, True])
+def test_texts_without_dimensions_never_reach_scipy(tmp_path: Path, traces: np.ndarray, in_struct: bool) -> None:
+    """SciPy's reader dies (SIGSEGV) of them."""
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"s": {"name": "abcdefgh"}} if in_struct else {"name": "abcdefgh"})
+    dims = struct.pack("<IIii", 5, 8, 1, 8)
+    assert path.read_bytes().count(dims) == 1
+    path.write_bytes(path.read_bytes().replace(dims, struct.pack("<IIii", 5, 0, 1, 8)))
+    with pytest.raises(FileFormatError, match="is damaged"):
+        read(path, frame_rate_hz=30.0)
+
+
 def test_flags_that_are_none_never_reach_scipy(tmp_path: Path, traces: np.ndarray) -> None:
     """SciPy skips their tag unread: whatever it says, the rest is read as if it were sound."""
     path = tmp_path / "a.mat"

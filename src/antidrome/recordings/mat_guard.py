@@ -21,6 +21,8 @@ _NUMBER_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18)
 _COMPLEX = 0x0800
 _FLAGS_TAG = (6, 8)
 """Of the first element of a matrix; SciPy takes it for granted."""
+_LEAST_DIMENSIONS_BYTES = 8
+"""Two dimensions, which everything in MATLAB has; SciPy dies (SIGSEGV) of texts with none."""
 _HEAD_BYTES = 4096
 _MAX_DEPTH = 50
 _SUSPECT_BYTES = 64 * 2**20
@@ -119,6 +121,8 @@ def _is_plain(head: bytes, order: str, where: str) -> bool:
         kind, size, start, place = _tag(head, order, place)
         if start + size > place:
             return False
+        if number == 1 and size < _LEAST_DIMENSIONS_BYTES:
+            return False
         if number == 3:
             _require_numbers(kind, where)
     return True
@@ -137,8 +141,11 @@ def _walk(content: memoryview, order: str, where: str, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise FileFormatError(f"{where}: cells are nested more than {_MAX_DEPTH} deep")
     parts = list(_elements(content, order, where))
+    dimensions = bytes(parts[1][1]) if len(parts) > 1 else b""
+    if kind not in _HOLDERS and (len(dimensions) % 4 or len(dimensions) < _LEAST_DIMENSIONS_BYTES):
+        raise FileFormatError(f"{where} is damaged: {len(dimensions)} bytes are not the dimensions of a variable")
     if kind in _CONTAINERS:
-        _require_members(bytes(parts[1][1]) if len(parts) > 1 else b"", len(content), order, where)
+        _require_members(dimensions, len(content), order, where)
     elif len(parts) - 3 < _n_numbers(content, order, kind):
         raise FileFormatError(f"{where} is damaged: a variable lacks its numbers")
     for number, (element, part) in enumerate(parts):
@@ -149,8 +156,6 @@ def _walk(content: memoryview, order: str, where: str, depth: int) -> None:
 
 
 def _require_members(dimensions: bytes, n_bytes: int, order: str, where: str) -> None:
-    if len(dimensions) % 4:
-        raise FileFormatError(f"{where} is damaged: {len(dimensions)} bytes are not the dimensions of a variable")
     n_members = math.prod(max(int(length), 0) for length in np.frombuffer(dimensions, dtype=f"{order}i4"))
     if n_members > n_bytes:
         raise FileFormatError(f"{where} is damaged: {n_members} members declared in {human_bytes(n_bytes)}")
