@@ -114,23 +114,15 @@ def _beside(file: h5py.File, name: str, datasets: dict[str, h5py.Dataset]) -> di
 
 
 def _text_labels(file: h5py.File, parent: str) -> dict[str, np.ndarray]:
-    """Labels that are texts, of the group of that name."""
+    """Labels that are texts of fixed length, of the group of that name.
+
+    Those of variable length lie in a heap elsewhere in the file, in which HDF5 may search for ever if it is damaged.
+    """
     found = {}
     group: Any = file[parent or "/"]
     for name in group:
         member: Any = group.get(name) if name.lower() in LABEL_NAMES else None
-        if isinstance(member, h5py.Dataset) and h5py.check_string_dtype(member.dtype) is not None and member.ndim == 1:
-            found[name] = _texts(member, f"{file.filename}: {member.name}")
+        if isinstance(member, h5py.Dataset) and member.dtype.kind == "S" and member.ndim == 1:
+            require_size(member.nbytes, _SMALL_BYTES, f"{file.filename}: {member.name}")
+            found[name] = np.char.decode(member[()], "utf-8", "replace")
     return found
-
-
-def _texts(dataset: Any, where: str) -> np.ndarray:
-    """Texts read one by one, and counted: what they take stands nowhere before they are read."""
-    texts: list[str] = []
-    n_bytes = 0
-    for place in range(dataset.size):
-        text = dataset[place]
-        n_bytes += max(len(text), 1)
-        require_size(n_bytes, _SMALL_BYTES, where)
-        texts.append(text.decode("utf-8", "replace"))
-    return np.array(texts, dtype=np.str_)
