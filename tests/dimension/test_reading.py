@@ -1,6 +1,7 @@
 """Points from files."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import zarr
@@ -63,9 +64,17 @@ def test_missing_points_are_dropped_on_request(points, tmp_path) -> None:
     assert notes == ["1 of 12 points have values that are not finite and were left out."]
 
 
+def test_names_and_counters_of_a_pandas_table_are_no_points(tmp_path) -> None:
+    points = np.random.default_rng(0).random((30, 4))
+    pd.DataFrame(points).to_csv(tmp_path / "points.csv")
+    found, notes = read_points(tmp_path / "points.csv")
+    np.testing.assert_array_equal(found, points)
+    assert notes == ["column 1 counts the rows and is left out"]
+
+
 def test_what_cannot_be_read_is_said(tmp_path) -> None:
     (tmp_path / "words.csv").write_text("a,b\n1,2\n3,four\n")
-    with pytest.raises(FileFormatError, match="column 'b' is not of numbers"):
+    with pytest.raises(FileFormatError, match="line 3, column 'b': 'four' is not a number"):
         read_points(tmp_path / "words.csv")
     with pytest.raises(InputError, match="no such file"):
         read_points(tmp_path / "none.npy")

@@ -41,6 +41,8 @@ class Dimension:
     """Block decimation: 1, 2, 4, 8, 16 blocks; the paper's 1 to 20; or none."""
     series: str | None = None
     """Which array, for files with several."""
+    accepted_only: bool = True
+    """Leave out ROIs that a recording marks as no cells (suite2p, CaImAn, NWB)."""
     drop_missing: bool = False
     """Leave out points with values that are not finite."""
     seed: int = 0
@@ -130,7 +132,9 @@ def _of_points(path: Path, config: Dimension) -> tuple[xr.Dataset, list[str]]:
     from antidrome.dimension.estimating import estimate
     from antidrome.dimension.reading import read_points
 
-    points, notes = read_points(path, series=config.series, drop_missing=config.drop_missing)
+    points, notes = read_points(
+        path, series=config.series, accepted_only=config.accepted_only, drop_missing=config.drop_missing
+    )
     with open_executor(cluster=config.cluster) as executor:
         result = estimate(
             points,
@@ -149,6 +153,6 @@ def _of_population(path: Path, config: Dimension) -> tuple[xr.Dataset, list[str]
     from antidrome.dimension.populations import population
     from antidrome.dimension.reading import read_points
 
-    recording, notes = read_points(path, series=config.series)
+    recording, notes = read_points(path, series=config.series, accepted_only=config.accepted_only)
     settings = {"discard_fraction": config.discard_fraction, "bin_frames": config.bin_frames, "seed": config.seed}
     return population(recording, **settings), notes

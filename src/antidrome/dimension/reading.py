@@ -12,13 +12,15 @@ from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.archives import load_npy, load_npz
 from antidrome.recordings.lazy import NamedSource
 from antidrome.recordings.reading import detect_format, read
-from antidrome.recordings.safety import DEFAULT_MAX_BYTES, guard_zarr, open_hdf5, require_file, require_size
-
-MAX_TABLE_BYTES = 4 * 2**30
+from antidrome.recordings.safety import DEFAULT_MAX_BYTES, guard_zarr, open_hdf5, require_file
 
 
 def read_points(
-    path: str | os.PathLike[str], *, series: str | None = None, drop_missing: bool = False
+    path: str | os.PathLike[str],
+    *,
+    series: str | None = None,
+    accepted_only: bool = True,
+    drop_missing: bool = False,
 ) -> tuple[Any, list[str]]:
     """Read points from a file.
 
@@ -26,9 +28,12 @@ def read_points(
     ----------
     path
         ``.npy`` (mapped), ``.npz``, ``.csv`` and other text tables, Zarr, NetCDF: the first axis are the points, the
-        others are flattened. Any other recording (NWB, suite2p, CaImAn, .mat …): its frames are the points.
+        others are flattened; columns of a table that only count its rows are left out. Any other recording (NWB,
+        suite2p, CaImAn, .mat …): its frames are the points.
     series
         Which array, where a file has several.
+    accepted_only
+        Leave out ROIs that a recording marks as no cells.
     drop_missing
         Leave out points with a value that is not finite; they are counted in the notes.
 
@@ -44,14 +49,20 @@ def read_points(
     """
     path = require_file(path)
     kind = detect_format(path)
-    reader = {"npy": _npy, "npz": _npz, "csv": _table, "zarr": _zarr, "netcdf": _netcdf}.get(kind, _recording)
-    points = reader(path, series)
+    notes: list[str] = []
+    if kind == "csv":
+        points = _table(path, notes)
+    elif kind in (readers := {"npy": _npy, "npz": _npz, "zarr": _zarr, "netcdf": _netcdf}):
+        points = readers[kind](path, series)
+    else:
+        points = read(path, series=series, accepted_only=accepted_only).values
     if not drop_missing:
-        return points, []
+        return points, notes
     values = np.asarray(points)
     missing = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    notes = [f"{int(missing.sum())} of {len(values)} points have values that are not finite and were left out."]
-    return values[~missing], notes if missing.any() else []
+    if missing.any():
+        notes.append(f"{int(missing.sum())} of {len(values)} points have values that are not finite and were left out.")
+    return values[~missing], notes
 
 
 def _npy(path: Path, _series: str | None) -> Any:
@@ -63,25 +74,13 @@ def _npz(path: Path, series: str | None) -> Any:
     return _chosen(arrays, series, path)
 
 
-def _table(path: Path, _series: str | None) -> Any:
-    """A text table: one point a line; a first line that is not of numbers is a header."""
-    import pandas as pd
+def _table(path: Path, notes: list[str]) -> np.ndarray:
+    """A text table: one point a line, with or without a header."""
+    from antidrome.recordings.csv_columns import without_counters
+    from antidrome.recordings.csv_files import load_table
 
-    require_size(path.stat().st_size, MAX_TABLE_BYTES, str(path))
-    with open(path, encoding="utf-8-sig", errors="replace") as stream:
-        first = stream.readline(2**24).strip()
-    delimiter = next((mark for mark in ("\t", ";", ",") if mark in first), r"\s+")
-    cells = first.split() if delimiter == r"\s+" else first.split(delimiter)
-    header = None if all(map(_is_number, cells)) else 0
-    try:
-        table = pd.read_csv(path, sep=delimiter, header=header, encoding="utf-8-sig")
-    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise FileFormatError(f"{path} cannot be read as a table: {' '.join(str(error).split())}.") from error
-    texts = [str(name) for name in table.columns if table[name].dtype.kind not in "biuf"]
-    if texts or table.empty:
-        what = f"column {texts[0]!r} is not of numbers" if texts else "it has no rows"
-        raise FileFormatError(f"{path}: {what}; expected one point a line, numbers only.")
-    return table.to_numpy(np.float64)
+    header, values = load_table(path)
+    return values if header is None else values[:, without_counters(header, values, notes)]
 
 
 def _zarr(path: Path, series: str | None) -> Any:
@@ -115,10 +114,6 @@ def _netcdf(path: Path, series: str | None) -> Any:
         raise FileFormatError(f"{path} cannot be read as NetCDF: {error}.") from error
 
 
-def _recording(path: Path, series: str | None) -> Any:
-    return read(path, series=series).values
-
-
 def _chosen(arrays: dict[str, Any], series: str | None, path: Path) -> Any:
     described = ", ".join(f"{name!r} {tuple(array.shape)}" for name, array in arrays.items())
     if not arrays:
@@ -128,11 +123,3 @@ def _chosen(arrays: dict[str, Any], series: str | None, path: Path) -> Any:
     if series is None and len(arrays) > 1:
         raise InputError(f"{path} has several arrays: {described}; choose one with series (--series NAME).")
     return arrays[series if series is not None else next(iter(arrays))]
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell.strip().strip('"') or "nan")
-    except ValueError:
-        return False
-    return True

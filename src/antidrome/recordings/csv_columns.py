@@ -44,7 +44,7 @@ def split_columns(
         return _without_header(values, notes)
     if all(re.fullmatch(r"[-+.,\d]*", name) for name in header):
         notes.append(f"the first line holds numbers ({listing(header, 4)}) and is taken as a header")
-    kept = _without_counters(header, values, notes)
+    kept = without_counters(header, values, notes)
     time, kept = _take_time(header, values, kept, notes)
     labels = [header[i] for i in kept]
     return time, values[:, kept], None if count_from_zero(labels) else labels
@@ -89,7 +89,7 @@ def _without_header(values: np.ndarray, notes: list[str]) -> tuple[np.ndarray | 
     return values[:, 0], values[:, 1:], None
 
 
-def _without_counters(header: list[str], values: np.ndarray, notes: list[str]) -> list[int]:
+def without_counters(header: list[str], values: np.ndarray, notes: list[str]) -> list[int]:
     """Places of the columns that do not number the rows; one at least."""
     kept = list(range(len(header)))
     for place, name in enumerate(header):
