@@ -74,6 +74,7 @@ def test_ids_are_stable():
         "not-dff",
         "periodic-artefact",
         "raw-fluorescence",
+        "rectified-traces",
         "timestamps-decreasing",
         "timestamps-duplicated",
         "timestamps-not-finite",

@@ -122,6 +122,8 @@ def test_a_plane_without_cells_is_left_out(
 def test_files_that_disagree_are_refused(make_suite2p: Callable[..., Path], traces: np.ndarray) -> None:
     with pytest.raises(FileFormatError, match=r"iscell\.npy has shape \(5, 2\)"):
         read(make_suite2p(traces.T, None, np.ones((5, 2)), OPS))
+    with pytest.raises(FileFormatError, match=r"iscell\.npy has shape \(6, 0\)"):
+        read(make_suite2p(traces.T, None, np.ones((6, 0)), OPS, folder="m3/plane0"))
     with pytest.raises(FileFormatError, match="they must agree"):
         read(make_suite2p(traces.T, traces.T[:, 1:], None, OPS, folder="m2/plane0"))
 

@@ -194,7 +194,7 @@ def _accepted(folder: Path, n_rois: int, notes: list[str]) -> tuple[np.ndarray, 
     table = np.asarray(load_npy(path))
     if table.ndim == 1:
         table = table[:, None]
-    if table.ndim != 2 or table.shape[0] != n_rois or table.dtype.kind not in "biuf":
+    if table.ndim != 2 or table.shape[0] != n_rois or not table.shape[1] or table.dtype.kind not in "biuf":
         raise FileFormatError(f"{path} has shape {table.shape}, expected ({n_rois}, 2) as F.npy has {n_rois} ROIs")
     probability = table[:, 1].astype(np.float64) if table.shape[1] > 1 else np.full(n_rois, np.nan)
     return table[:, 0] > 0.5, probability

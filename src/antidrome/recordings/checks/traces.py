@@ -10,6 +10,7 @@ from antidrome.recordings.checks.view import RecordingView
 
 DEAD_SHARE = 0.99
 CEILING_SHARE, CEILING_SAMPLES, CEILING_PILE = 0.001, 10, 4.0
+FLOOR_SHARE = 0.05
 WRAPS = (2.0**16, 2.0**8)
 
 
@@ -47,6 +48,30 @@ def traces_are_clipped(view: RecordingView) -> Problem | None:
         f"exactly at its highest value {high[worst]:g}.",
         fix="Amplitudes are cut off there; lower the detector gain, or store values in a wider type.",
         neurons=view.named(clipped),
+    )
+
+
+@register_check(id="rectified-traces", severity="warning")
+def traces_are_rectified(view: RecordingView) -> Problem | None:
+    """Negative values set to zero hide half of the noise; the rest passes for a clean trace of very many spikes."""
+    if view.is_fluorescence:
+        return None
+    low = view.range[0]
+    at_bottom = (view.values == low).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        above = np.min(view.values, axis=0, where=view.present & (view.values > low), initial=np.inf)
+    at_next = (view.values == above).sum(axis=0)
+    enough = np.maximum(CEILING_SAMPLES, FLOOR_SHARE * view.present.sum(axis=0))
+    cut = (at_bottom >= enough) & (at_bottom > CEILING_PILE * at_next) & ~view.is_flat
+    if not cut.any():
+        return None
+    worst = int(np.where(cut, at_bottom, 0).argmax())
+    share = 100 * at_bottom[worst] / view.present[:, worst].sum()
+    return Problem(
+        message=f"{view.share(cut)} are cut off below: {share:.2g} % of the samples of neuron {view.labels[worst]} sit "
+        f"exactly on its lowest value ({low[worst]:.3g}). Far too many spikes may be found.",
+        fix="Use the traces before negative values were set to zero, and not another method's spikes.",
+        neurons=view.named(cut),
     )
 
 
