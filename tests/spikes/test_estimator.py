@@ -122,6 +122,31 @@ def test_missing_frames_are_bridged_and_dead_neurons_counted(simulated):
     assert any("2 neurons show no variation" in note for note in result.attrs["notes"])
 
 
+def test_planes_that_take_turns_are_read_at_their_own_rate(simulated):
+    """Every other frame missing gives what the frames that are there give by themselves."""
+    dff, rate = simulated["dff"].values, float(simulated["dff"].attrs["frame_rate_hz"])
+    sparse = dff.copy()
+    sparse[1::2] = np.nan
+    sparse[:, 3] = dff[:, 3]
+    found = ad.SpikeVAE().predict(sparse, rate, progress=False)["expected_spikes"]
+    apart = ad.SpikeVAE().predict(dff[::2], rate / 2, progress=False)["expected_spikes"]
+    whole = ad.SpikeVAE().predict(dff, rate, progress=False)["expected_spikes"]
+    others = [0, 1, 2, 4, 5]
+    np.testing.assert_allclose(found.sum("time")[others], apart.sum("time")[others], rtol=0.05, atol=0.5)
+    np.testing.assert_allclose(found[:, 3], whole[:, 3], atol=1e-5)
+
+
+def test_what_no_neuron_fires_is_said(simulated):
+    dff = simulated["dff"].copy(deep=True)
+    dff[700, 0] = 5e3
+    notes = ad.SpikeVAE().predict(dff, progress=False).attrs["notes"]
+    assert any(note.startswith("1 neurons have more spikes than a neuron can fire") for note in notes)
+    rectified = simulated["dff"].clip(min=0, keep_attrs=True)
+    found = [finding.id for finding in ad.check(rectified)]
+    assert "rectified-traces" in found
+    assert "rectified-traces" not in [finding.id for finding in ad.check(simulated["dff"])]
+
+
 def test_dropped_frames_keep_their_place(simulated, result):
     kept = np.setdiff1d(np.arange(1800), np.arange(700, 705))
     partial = ad.SpikeVAE().predict(simulated["dff"].isel(time=kept), progress=False)

@@ -16,14 +16,28 @@ RISE_QUANTILES = (0.01, 0.1, 0.9, 0.99)
 ONSET_S = 0.1
 ONSET_SHARE = 0.01
 OFFSETS_S = (-0.4, -0.2, -0.1, -0.067, -0.033, 0.0, 0.033, 0.067, 0.1, 0.2, 0.4, 0.8, 1.6)
+FEWEST_PAIRS = 0.1
 N_CHANNELS = 4
 N_SUMMARY = len(QUANTILES) + len(LAGS_S) + len(RISES_S) * len(RISE_QUANTILES) + len(OFFSETS_S) + 1 + 3
 
 
 def noise_sd(traces: np.ndarray) -> np.ndarray:
-    """SD of the white noise from frame-to-frame differences, robust to spikes; (neuron, time) with NaN → (neuron,)."""
-    difference = np.abs(np.diff(traces, axis=1))
-    return _nanquantile(difference, (0.5,))[:, 0] / (0.6744898 * np.sqrt(2))
+    """SD of the white noise from frame-to-frame differences, robust to spikes; (neuron, time) with NaN → (neuron,).
+
+    Where hardly any frame is followed by another (planes that take turns), each is compared with the next that is
+    there.
+    """
+    sd = _sd_of_steps(traces)
+    observed = np.isfinite(traces)
+    pairs = (observed[:, 1:] & observed[:, :-1]).sum(axis=1)
+    sparse = np.flatnonzero(pairs < FEWEST_PAIRS * observed.sum(axis=1))
+    first = np.argsort(~observed[sparse], axis=1, kind="stable")
+    sd[sparse] = _sd_of_steps(np.take_along_axis(traces[sparse], first, axis=1))
+    return sd
+
+
+def _sd_of_steps(traces: np.ndarray) -> np.ndarray:
+    return _nanquantile(np.abs(np.diff(traces, axis=1)), (0.5,))[:, 0] / (0.6744898 * np.sqrt(2))
 
 
 def condition(traces: np.ndarray, frame_rate_hz: float) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ from antidrome.spikes.grid import LONGEST_GAP_S, FrameGrid
 from antidrome.spikes.lazy import infer_lazily
 from antidrome.spikes.opening import Bound, infer_in_blocks, open_model, open_recording, open_sessions, over_neurons
 from antidrome.spikes.own import OwnInference
-from antidrome.spikes.results import label
+from antidrome.spikes.results import MOST_HZ, MOST_IN_A_FRAME_HZ, implausible, label
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import Generative
 from antidrome.spikes.storage import save_fitted
@@ -188,8 +188,8 @@ class SpikeVAE(Estimator):
         -------
         Dataset with `expected_spikes` (time, neuron; spikes per frame), `rate_hz` (spikes/s), `spike_probability`,
         `expected_spikes_sd`, optionally `samples` (sample, time, neuron), and per neuron `noise_level`, `amplitude`,
-        `tau_s` and `baseline`. A neuron without any observed variation has NaN and is counted in the notes; attributes
-        hold the checks' findings (JSON), notes and citations.
+        `tau_s` and `baseline`. A neuron without any observed variation has NaN; attributes hold the
+        checks' findings (JSON), notes and citations.
 
         Raises
         ------
@@ -208,6 +208,11 @@ class SpikeVAE(Estimator):
         if n_unusable:
             attrs["notes"].append(
                 f"{n_unusable} neurons show no variation at all (dead or missing); their spikes are NaN."
+            )
+        if n_implausible := int(implausible(values["rate_hz"], rate).sum()):
+            attrs["notes"].append(
+                f"{n_implausible} neurons have more spikes than a neuron can fire (over {MOST_HZ:g} Hz, or"
+                f" {MOST_IN_A_FRAME_HZ:g} Hz in a frame): look for artefacts, traces cut off at zero, and F0 near zero."
             )
         return label(values, recording, attrs)
 
@@ -242,7 +247,8 @@ class SpikeVAE(Estimator):
     def score(self, recording: Any, frame_rate_hz: float | None = None) -> float:
         """Mean over neurons of the bound on log p(fluorescence), nats per frame; higher is better.
 
-        Comparable between models of one recording, not between recordings. Above 64 Hz "shared" averages frames.
+        Comparable between models of one recording, not between recordings, and with one seed: the bound is estimated
+        from draws, which other seeds move by about a nat for short recordings. Above 64 Hz "shared" averages frames.
         """
         recording, rate, grid, _ = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
@@ -259,13 +265,15 @@ class SpikeVAE(Estimator):
         return save_network(Path(path), network, seed=header.seed or 0, card=header.extra.get("card", {}))
 
     @classmethod
-    def load(cls, path: str | Path, *, generative: Generative | None = None, seed: int = 0) -> SpikeVAE:
+    def load(cls, path: str | Path, *, generative: Generative | None = None, seed: int | None = None) -> SpikeVAE:
         """Open a file written by `save`.
 
         Parameters
         ----------
         generative
             The function that built the generative model, where it was your own: files hold numbers, not code.
+        seed
+            By default that of the fit.
 
         Raises
         ------
@@ -275,9 +283,11 @@ class SpikeVAE(Estimator):
             The file needs `generative`.
         """
         inference, header = open_model(path, generative)
-        model = cls(model=str(path), generative=generative, seed=seed)
-        if inference.labels:
-            model.posterior = header.config["settings"]["posterior"]
+        fitted = bool(inference.labels)
+        known = (header.seed or 0) if fitted else 0
+        model = cls(model=str(path), generative=generative, seed=known if seed is None else seed)
+        if fitted:
+            model.posterior, model.superresolution = header.config["settings"]["posterior"], inference.steps
             model._keep(Fitted(inference, **header.extra["report"]))
         return model
 

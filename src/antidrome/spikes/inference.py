@@ -1,8 +1,8 @@
 """Amortised inference over whole recordings: cut into overlapping windows, run through the network, put together again.
 
 Windows have few fixed shapes, so that little is compiled; memory is bounded by the batch, whatever the recording's
-length. Recordings faster than the network was trained for are averaged over groups of frames, once for every phase, so
-that every frame still has its own value.
+length. Recordings faster than the network was trained for, and traces of which frames are missing throughout, are
+averaged over groups of frames, once for every phase, so that every frame still has its own value.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ WINDOW = 4096
 MARGIN = 192
 FRAMES_PER_CALL = 8 * WINDOW
 OWN = 3
+MOSTLY = 0.75
+"""A trace of which more is there is taken as it is."""
 
 
 @eqx.filter_jit
@@ -58,7 +60,8 @@ def infer_counts(
     traces
         (neuron, time) ΔF/F, NaN where missing.
     frame_rate_hz
-        Frames per second, any value; above 64 Hz frames are averaged in groups (see `group_size`).
+        Frames per second, any value; above 64 Hz, and where frames are missing throughout, they are averaged in groups
+        (see `group_size` and `spacing`).
     prior
         What is known of the preparation that the traces come from.
 
@@ -67,12 +70,21 @@ def infer_counts(
     CountPosterior of numpy arrays (neuron, time). With groups of m frames a frame holds one m-th of the expected count
     of the m frames around it.
     """
-    group = group_size(frame_rate_hz)
+    groups = np.maximum(group_size(frame_rate_hz), spacing(traces))
+    logit, extra = np.empty((2, *traces.shape), np.float32)
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        logit[rows], extra[rows] = _infer_grouped(network, traces[rows], frame_rate_hz, int(group), prior)
+    return CountPosterior(logit, extra)
+
+
+def _infer_grouped(
+    network: RecognitionNetwork, traces: np.ndarray, frame_rate_hz: float, group: int, prior: SummaryPrior | None
+) -> CountPosterior:
     if group == 1:
         return _infer_direct(network, traces, frame_rate_hz, prior)
     padded = np.pad(traces, ((0, 0), (group // 2, group)), mode="edge")
-    logit = np.empty(traces.shape, np.float32)
-    extra = np.empty(traces.shape, np.float32)
+    logit, extra = np.empty((2, *traces.shape), np.float32)
     for phase in range(group):
         n = len(range(phase, traces.shape[1], group))
         grouped = _mean_of_observed(padded[:, phase : phase + n * group].reshape(len(traces), n, group))
@@ -84,6 +96,22 @@ def infer_counts(
 def group_size(frame_rate_hz: float) -> int:
     """How many frames are averaged before inference; 1 up to 64 Hz, then the smallest that stays below it."""
     return max(1, int(np.ceil(frame_rate_hz / FASTEST_HZ)))
+
+
+def spacing(traces: np.ndarray) -> np.ndarray:
+    """(neuron,) frames from an observed one to the next, for most of them.
+
+    More than 1 where frames are missing throughout, as where imaging planes take turns on one clock.
+    """
+    observed = np.isfinite(traces)
+    n_observed = observed.sum(axis=1)
+    if (n_observed > MOSTLY * traces.shape[1]).all():
+        return np.ones(len(traces), int)
+    frame = np.where(observed, np.arange(traces.shape[1], dtype=np.float32), np.nan)
+    steps = np.diff(np.sort(frame, axis=1), axis=1)  # NaN sorts last
+    place = (MOSTLY * np.maximum(n_observed - 1, 0)).astype(int)
+    most = np.take_along_axis(np.sort(steps, axis=1), place[:, None].clip(max=max(steps.shape[1] - 1, 0)), axis=1)[:, 0]
+    return np.nan_to_num(most, nan=1.0).clip(1, traces.shape[1]).astype(int)
 
 
 def _mean_of_observed(x: np.ndarray) -> np.ndarray:

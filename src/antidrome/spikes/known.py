@@ -70,12 +70,20 @@ def _binned(
     times_s: Any, label: str, time_s: np.ndarray, grid: FrameGrid, frame_rate_hz: float, steps: int
 ) -> np.ndarray:
     """Counts per step on the regular grid, unknown where no frame was recorded."""
-    times_s = np.asarray(times_s, float)
+    try:
+        times_s = np.asarray(times_s, float)
+    except (TypeError, ValueError):
+        times_s = np.full(1, np.nan)
     if times_s.ndim != 1 or not np.isfinite(times_s).all():
         raise InputError(f"known_spikes of neuron {label!r}: expected a list of finite times in seconds.")
     nearest = np.abs(times_s[:, None] - time_s[None]).argmin(axis=1) if len(time_s) < 2 else _nearest(times_s, time_s)
     offset = (times_s - time_s[nearest]) * frame_rate_hz + 0.5
     inside = (offset >= 0) & (offset < 1)
+    if times_s.size and not inside.any():
+        raise InputError(
+            f"known_spikes of neuron {label!r}: none of its {times_s.size} spikes ({times_s.min():g} to"
+            f" {times_s.max():g}) lies within the recording ({time_s[0]:g} to {time_s[-1]:g} s). Are they in seconds?"
+        )
     step = grid.places[nearest[inside]] * steps + (offset[inside] * steps).astype(int)
     counts = np.bincount(step, minlength=(int(grid.places[-1]) + 1) * steps).astype(float)
     recorded = np.zeros(len(counts), bool)

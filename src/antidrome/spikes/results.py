@@ -23,6 +23,7 @@ VARIABLES = {
     "tau_s": ("neuron", "s", "Decay time constant that explains the trace best (AR(1) response)"),
     "baseline": ("neuron", "ΔF/F", "ΔF/F without spikes (AR(1) response)"),
 }
+MOST_HZ, MOST_IN_A_FRAME_HZ, MOST_IN_A_FRAME = 100.0, 1000.0, 5
 AS_JSON = ("citations", "findings", "model_card")
 DIMENSIONS = {"time": ("time", "neuron"), "sample": ("sample", "time", "neuron"), "neuron": ("neuron",)}
 
@@ -48,6 +49,13 @@ def label(values: dict[str, Any], recording: xr.DataArray, attrs: dict[str, Any]
     }
     plain = {key: json.dumps(value) if key in AS_JSON else value for key, value in attrs.items()}
     return xr.Dataset(data, coords=dict(recording.coords), attrs={**inherited, **plain})
+
+
+def implausible(rate_hz: np.ndarray, frame_rate_hz: float) -> np.ndarray:
+    """(neuron,) True where no neuron spikes so much: of (time, neuron) rates, NaN where nothing was inferred."""
+    highest = np.nan_to_num(rate_hz).max(axis=0)
+    busy = np.nan_to_num(rate_hz).mean(axis=0) > MOST_HZ
+    return busy | (highest > max(MOST_IN_A_FRAME_HZ, MOST_IN_A_FRAME * frame_rate_hz))
 
 
 def unusable(traces: np.ndarray) -> np.ndarray:
