@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dask.array as da
 import h5py
+import numcodecs
 import numpy as np
 import pytest
 import scipy.io
@@ -145,6 +146,16 @@ def test_a_damaged_chunk_is_told_with_its_file(tmp_path: Path) -> None:
     for name in ("plain.zarr", "labelled.zarr", "a.nc"):
         with pytest.raises(FileFormatError, match=rf"{name} is damaged: .*Copy it again, or write it anew"):
             read(tmp_path / name, frame_rate_hz=30.0 if name == "plain.zarr" else None).compute()
+
+
+def test_a_chunk_of_negative_size_is_a_sentence(tmp_path: Path) -> None:
+    """Blosc takes the size of what it unpacks from the chunk, and asks Python for so many bytes."""
+    traces = np.random.default_rng(0).standard_normal((300, 4))
+    options = {"shape": traces.shape, "dtype": "float64", "zarr_format": 2, "compressors": numcodecs.Blosc()}
+    zarr.create_array(tmp_path / "a.zarr", **options)[:] = traces
+    (tmp_path / "a.zarr" / "0.0").write_bytes(b"\x02\x01\x32\x02" + b"\x95" * 56)
+    with pytest.raises(FileFormatError, match=r"a\.zarr is damaged"):
+        read(tmp_path / "a.zarr", frame_rate_hz=30.0).compute()
 
 
 def test_damage_of_every_kind_in_a_classic_file_is_a_sentence(tmp_path, monkeypatch):

@@ -110,12 +110,12 @@ def open_hdf5(
 
 @contextmanager
 def damage_named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what h5py raises on a damaged file into FileFormatError."""
+    """Turn what h5py, Zarr and its codecs raise on a damaged file into FileFormatError."""
     try:
         yield
     except AntidromeError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError, SystemError) as error:
         reason = str(error).rstrip(".")
         raise FileFormatError(f"{path} is damaged: {reason}. Copy it again, or write it anew.") from error
 
