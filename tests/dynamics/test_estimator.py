@@ -47,6 +47,16 @@ def test_pairs_never_recorded_together_are_predicted(model, truth, unseen_correl
     assert model.overlap_.share_never_together == pytest.approx(2 * 14 * 14 / (40 * 39))
 
 
+def test_a_short_session_more_changes_nothing_much(truth, sessions):
+    settings = {**QUICK, "n_components": 2, "seed": 1, "shrinkage": "auto", "zero_lag": "race"}
+    short = (truth.activity[:5, :26], [str(i) for i in range(26)])
+    plain, more = (ad.StitchedLDS(**settings).fit(one, progress=False) for one in (sessions, {**sessions, "x": short}))
+    unseen = np.arange(14), np.arange(26, 40)
+    covariances = [one.predict_covariance(*(place.astype(str) for place in unseen)).values for one in (plain, more)]
+    assert (covariances[1] * covariances[0]).sum() / (covariances[0] ** 2).sum() == pytest.approx(1, abs=0.1)
+    assert more.result_.calibration == pytest.approx(plain.result_.calibration, abs=0.1)
+
+
 def test_lagged_covariances_follow_the_dynamics(model, truth):
     forward = model.predict_covariance(["3", "30"], ["20"], lag=2)
     np.testing.assert_allclose(forward.values.T, model.predict_covariance(["20"], ["3", "30"], lag=-2).values)

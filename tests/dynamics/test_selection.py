@@ -40,11 +40,50 @@ def test_hidden_pairs_are_hidden_and_can_be_predicted(solvers, index):
         else:
             assert not fold.solver.weights[:, fold.first[:, None], fold.second[None, :]].any()
         _, before = solver.measured(fold.first, fold.second)
-        still = fold.solver.seen()
+        still = fold.solver.amount() > 0
         assert (before[fold.known] > 0).all()
         i, j = np.nonzero(fold.known)
         assert still[fold.first[i]].all()
         assert still[fold.second[j]].all()
+
+
+@pytest.fixture
+def with_short_sessions():
+    """Two long sessions, and one short one of the neurons of the first or of all."""
+
+    def make(short):
+        truth = simulate(30, 2, 1000, seed=8)
+        made = {"a": (truth.activity[:490, :20], range(20)), "b": (truth.activity[490:980, 10:], range(10, 30))}
+        rows = range(20) if short == "of the first" else range(30)
+        made["c"] = (truth.activity[980:985, list(rows)], rows)
+        sessions = as_population(made).sessions
+        data = [SessionData(one, np.ones(len(one.rows))).in_memory() for one in sessions]
+        return BlockSolver(tuple(dense_moments(one, LAGS) for one in data), 30, LAGS.weights)
+
+    return make
+
+
+@pytest.mark.parametrize("short", ["of the first", "of all"])
+def test_no_hidden_pair_is_predicted_or_judged_from_a_short_session_alone(with_short_sessions, short):
+    solver = with_short_sessions(short)
+    folds = make_folds(solver, np.arange(30), 20, np.random.default_rng(0))
+    assert len(folds) > 15  # the long sessions take turns, whatever the short one loses
+    for fold in folds:
+        _, together = solver.measured(fold.first, fold.second)
+        assert together[fold.known].min() >= 490
+        i, j = np.nonzero(fold.known)
+        kept = fold.solver.amount()
+        assert min(kept[fold.first[i]].min(), kept[fold.second[j]].min()) >= 490
+
+
+def test_a_single_long_session_is_split_whatever_short_ones_are_beside_it():
+    truth = simulate(12, 2, 303, seed=8)
+    made = {"long": (truth.activity[:300], range(12)), "short": (truth.activity[300:], range(12))}
+    data = [SessionData(one, np.ones(12)).in_memory() for one in as_population(made).sessions]
+    solver = BlockSolver(tuple(dense_moments(one, LAGS) for one in data), 12, LAGS.weights)
+    hidden = solver.without(np.arange(3), np.arange(3, 6), np.random.default_rng(0))
+    assert sorted(one.weight for one in hidden.moments) == [3, 150, 150]
+    assert (hidden.amount() >= 150).all()
 
 
 def test_the_race_is_the_same_twice_and_keeps_the_best_predictions(solvers):

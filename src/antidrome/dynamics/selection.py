@@ -118,7 +118,8 @@ def agreement(predicted: np.ndarray, measured: np.ndarray) -> tuple[float, float
 def make_folds(solver: Solver, seen: np.ndarray, n_folds: int, rng: np.random.Generator) -> list[Fold]:
     """Hide the pairs between random quarters of the neurons (`seen`: places of neurons that have data).
 
-    Neurons that lose all their sessions to the hiding cannot be predicted, and are not asked for.
+    Neurons that lose all their sessions to the hiding, or keep next to nothing, cannot be predicted, and are not asked
+    for; nor are pairs that were recorded together next to never.
     """
     if len(seen) > MOST_NEURONS:
         seen = np.sort(rng.choice(seen, MOST_NEURONS, replace=False))
@@ -131,8 +132,10 @@ def make_folds(solver: Solver, seen: np.ndarray, n_folds: int, rng: np.random.Ge
         left, right = first[:MOST_IN_GROUP], second[:MOST_IN_GROUP]
         measured, count = solver.measured(left, right)
         hidden = solver.without(first, second, rng)
-        still = hidden.seen()
-        known = (count > 0) & still[left][:, None] & still[right][None, :]
+        negligible = solver.negligible()
+        still = hidden.amount() > negligible
+        measurable = count > np.minimum.outer(negligible[left], negligible[right])
+        known = measurable & still[left][:, None] & still[right][None, :]
         folds.append(Fold(hidden, left, right, measured, known))
     return [fold for fold in folds if fold.known.sum() >= 3]
 

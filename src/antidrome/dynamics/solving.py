@@ -26,6 +26,8 @@ from antidrome.dynamics.starts import multi_start, some_neurons_first
 
 MANY_NEURONS = 6_000
 FEW_ITERATIONS = 20
+SHORT = 0.1
+"""Share of the longest session below which a session says almost nothing of its own."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,14 +120,18 @@ class BlockSolver:
         """Hide every pair between two groups of neurons.
 
         Each session loses one group or the other, at random and evenly, so that the pairs are never recorded together,
-        as for real; a single session is taken for two of half the weight, one without each group.
+        as for real; a single session is taken for two of half the weight, one without each group. Short sessions take
+        turns among themselves, so that none of them is all that is left of a group.
         """
-        drop_first = np.arange(len(self.moments)) % 2 == 0
-        rng.shuffle(drop_first)
+        frames = np.array([m.weight for m in self.moments])
+        short = frames < SHORT * frames.max(initial=0)
+        drop_first, alone = np.zeros(len(frames), dtype=bool), ~short & (np.sum(~short) == 1)
+        for turns in (np.flatnonzero(~short), np.flatnonzero(short)):
+            drop_first[turns] = rng.permutation(np.arange(len(turns)) % 2 == 0)
         kept = []
-        for m, flag in zip(self.moments, drop_first, strict=True):
+        for m, flag, single in zip(self.moments, drop_first, alone, strict=True):
             in_first, in_second = np.isin(m.rows, first), np.isin(m.rows, second)
-            choices = ([in_first] if flag else [in_second]) if len(self.moments) > 1 else [in_first, in_second]
+            choices = [in_first, in_second] if single else [in_first] if flag else [in_second]
             kept += [m.restricted(np.flatnonzero(~drop), m.weight / len(choices)) for drop in choices]
         return dataclasses.replace(self, moments=tuple(m for m in kept if len(m.rows) > 1))
 
@@ -140,9 +146,13 @@ class BlockSolver:
         kept = [m.restricted(np.flatnonzero(np.isin(m.rows, neurons)), m.weight) for m in self.moments]
         return dataclasses.replace(self, moments=tuple(m for m in kept if len(m.rows) > 1))
 
-    def seen(self) -> np.ndarray:
-        """(neuron,) whether any session has recorded it beside another."""
-        return np.isin(np.arange(self.n_neurons), np.concatenate([m.rows for m in self.moments] or [[]]))
+    def amount(self) -> np.ndarray:
+        """(neuron,) frames in which it was recorded beside others."""
+        return self._frames().sum(axis=0)
+
+    def negligible(self) -> np.ndarray:
+        """(neuron,) frames that say almost nothing of it: a tenth of the longest session that has recorded it."""
+        return SHORT * self._frames().max(axis=0, initial=0)
 
     def measured(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pooled covariance at lag 0 between two groups, and the frames behind each, (first, second) both."""
@@ -155,6 +165,13 @@ class BlockSolver:
                 total[np.ix_(i, j)] += m.weight * m.pairs(place[first][i], place[second][j])
                 count[np.ix_(i, j)] += m.weight
         return total / np.maximum(count, 1e-300), count
+
+    def _frames(self) -> np.ndarray:
+        """(session, neuron) frames in which a session has recorded a neuron."""
+        table = np.zeros((len(self.moments), self.n_neurons))
+        for row, m in zip(table, self.moments, strict=True):
+            row[m.rows] = m.weight
+        return table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,9 +257,13 @@ class PairSolver:
         keep = np.isin(np.arange(self.n_neurons), neurons)
         return dataclasses.replace(self, weights=self.weights * (keep[:, None] & keep[None, :]))
 
-    def seen(self) -> np.ndarray:
-        """(neuron,) whether any pair of it counts at lag 0."""
-        return self.weights[0].sum(axis=1) > np.diagonal(self.weights[0])
+    def amount(self) -> np.ndarray:
+        """(neuron,) weight of all its pairs at lag 0."""
+        return self.weights[0].sum(axis=1) - np.diagonal(self.weights[0])
+
+    def negligible(self) -> np.ndarray:
+        """(neuron,) weight that says almost nothing of it: none, as hiding pairs costs a neuron no other pairs."""
+        return np.zeros(self.n_neurons)
 
     def measured(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pooled covariance at lag 0 between two groups, and the frames behind each, (first, second) both."""
