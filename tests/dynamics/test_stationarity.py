@@ -8,6 +8,7 @@ from antidrome.dynamics import simulate
 from antidrome.dynamics.lags import lagged_products
 from antidrome.dynamics.stationarity import SessionLatents, drawn_gaps, gaps, latent_runs
 from antidrome.dynamics.system import LinearSystem
+from antidrome.errors import InputError
 
 SETTINGS = {"shrinkage": 0.0, "coupling": 0.03, "zero_lag": "never", "private_noise": "white"}
 SETTINGS |= {"n_starts": 1, "max_iterations": 20, "seed": 0}
@@ -54,6 +55,18 @@ def test_a_remapped_session_deviates():
     found = ad.StitchedLDS(3, **SETTINGS).fit(made, progress=False).stationarity(made, n_draws=99)
     assert bool(found["deviates"].sel(session="s2"))
     assert float(found["p_value"].sel(session="s2")) == pytest.approx(0.01)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(
+    ("n_draws", "message"),
+    [(98, "fewer than 99 draws"), (0, "fewer than 99 draws"), (99.5, "expected a whole number of sessions to draw")],
+)
+def test_too_few_draws_to_ever_flag_a_session_are_refused(n_draws, message):
+    made = parts(simulate(40, 3, 900, seed=2))
+    model = ad.StitchedLDS(1, **{**SETTINGS, "max_iterations": 2}).fit(made, progress=False)
+    with pytest.raises(InputError, match=message):
+        model.stationarity(made, n_draws=n_draws)
 
 
 def test_gaps_are_shares_of_squares_over_pairs(rng):

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from scipy import linalg
 
+from antidrome.core.whole import whole_number
 from antidrome.dynamics.lags import LagSet, joined, pair_counts, stretches
 from antidrome.dynamics.latent_step import hollow_targets, shared_latent
 from antidrome.dynamics.moments import streamed_moments
@@ -22,8 +23,11 @@ from antidrome.dynamics.preparation import rescaled_for_missing
 from antidrome.dynamics.problem import Fit, Problem, own_covariance
 from antidrome.dynamics.results import FittedSystem, MatchedSession, matched
 from antidrome.dynamics.system import LinearSystem, root_of
+from antidrome.errors import InputError
 
 LEVEL = 0.01
+FEWEST_DRAWS = round(1 / LEVEL) - 1
+"""With fewer, even a gap beyond those of all drawn sessions has a p-value above the level."""
 WORTHWHILE = 0.1
 MOST_FRAMES = 20_000
 VALUES_AT_ONCE = 2**22
@@ -53,7 +57,18 @@ class SessionLatents:
 def stationarity(
     system: FittedSystem, population: Population, n_draws: int, rng: np.random.Generator, *, hollow_lags: bool = False
 ) -> xr.Dataset:
-    """Gap of every session, what chance alone makes of it, and how often; see `StitchedLDS.stationarity`."""
+    """Gap of every session, what chance alone makes of it, and how often; see `StitchedLDS.stationarity`.
+
+    Raises
+    ------
+    InputError
+        For so few draws that no session could ever deviate.
+    """
+    if whole_number("n_draws", n_draws, what="sessions to draw") < FEWEST_DRAWS:
+        raise InputError(
+            f"n_draws = {n_draws}, but no p-value from fewer than {FEWEST_DRAWS} draws is as small as {LEVEL}, from"
+            " where on a session deviates. The default is 199."
+        )
     names, rows = [], []
     for session, one in matched(system, split_by_pattern(population)):
         own = session_latents(system, one, hollow_lags)

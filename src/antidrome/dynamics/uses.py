@@ -169,7 +169,7 @@ class Uses:
         recordings, given
             As for `fit`.
         n_draws, seed
-            Sessions drawn for each, and their seed.
+            Sessions drawn for each (at least 99, so that a p-value can be 0.01), and their seed.
 
         Returns
         -------
