@@ -243,3 +243,24 @@ def test_never_a_silent_nan_or_zero(seed, kind) -> None:
     assert np.isfinite(result["dimension"]).all()
     assert (result["dimension"] > 0).all()
     assert np.isfinite(result["standard_error"]).all()
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda points, graph: gride(graph, 2), "ranks is 2; expected several positive whole numbers"),
+        (lambda points, graph: gride(graph, (1.5,)), r"ranks is \(1.5,\)"),
+        (lambda points, graph: gride(graph, (0, 1)), "ranks is"),
+        (lambda points, graph: gride(graph, (1, 8)), "needs 16 neighbours; there are 8"),
+        (lambda points, graph: gride(points), "type ndarray is no neighbour graph"),
+        (lambda points, graph: levina_bickel(points, 10), r"make one of points by nearest_neighbours\(points, k=10\)"),
+        (lambda points, graph: levina_bickel(graph, 1), "k = 1, expected a whole number of neighbours, at least 2"),
+        (lambda points, graph: local_dimension(points), "no neighbour graph"),
+        (lambda points, graph: estimate(points, blocks=3, progress=False), "blocks is 3; expected several"),
+    ],
+)
+def test_arguments_of_a_wrong_kind_are_said_in_a_sentence(rng, use, message) -> None:
+    points = rng.standard_normal((120, 3))
+    with pytest.raises(InputError, match=message):
+        use(points, graph_of(points, 8))

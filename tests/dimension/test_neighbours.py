@@ -246,7 +246,11 @@ def test_precomputed_and_given(rng) -> None:
         (np.zeros((3, 0)), {}, "shape"),
         (np.array([["a", "b"]]), {}, "real numbers"),
         (np.zeros((9, 2), complex), {}, "real numbers"),
-        (np.eye(9), {"k": 0}, "at least one neighbour"),
+        (np.eye(9), {"k": 0}, "k = 0, expected a whole number of neighbours, at least 1"),
+        (np.eye(9), {"k": 2.5}, "k = 2.5, expected a whole number of neighbours"),
+        ((np.eye(9), np.eye(9), np.eye(9)), {}, "A tuple of 3 was given"),
+        (1e-320 * np.arange(39.0).reshape(13, 3), {}, "multiply them by a constant first"),
+        (np.float32(1e-42) * np.arange(39, dtype=np.float32).reshape(13, 3), {}, "within .* of their middle"),
         (np.eye(9), {"metric": "manhattan"}, "metric is 'manhattan'"),
     ],
 )

@@ -280,7 +280,7 @@ def test_a_fit_beyond_memory_is_refused_before_it_starts(sessions):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_components": 0}, "n_components = 0, expected 'auto' or a number of at least 1"),
+        ({"n_components": 0}, "n_components = 0, expected 'auto' or a finite number of at least 1"),
         ({"n_components": 40}, "more neurons than"),
         ({"solver": "magic"}, "solver = 'magic'"),
         ({"shrinkage": -1.0}, "shrinkage"),

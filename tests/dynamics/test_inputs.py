@@ -139,10 +139,10 @@ def test_paths_are_read(parts, tmp_path):
     ("make", "message"),
     [
         (lambda x: x[:, :1], "1 neuron; correlations need"),
-        (lambda x: x[:1], "nothing to fit"),
+        (lambda x: x[:1], "No session has two neighbouring frames"),
         (lambda x: xr.Dataset({"dff": (("time", "neuron"), x)}), "is a Dataset with variables 'dff': pick one"),
         (lambda x: x[:, 0], r"shape \(160,\)"),
-        (lambda x: np.full((50, 4), np.nan), "nothing to fit"),
+        (lambda x: np.full((50, 4), np.nan), "No session has two neighbouring frames"),
         (lambda x: x.astype(complex), "real numbers"),
         (lambda x: x.astype(str), "real numbers"),
         (lambda x: {"a": (x, ["n"] * 16)}, "must be unique"),
@@ -154,6 +154,55 @@ def test_paths_are_read(parts, tmp_path):
 def test_what_cannot_be_fitted_is_said_in_a_sentence(truth, make, message):
     with pytest.raises(InputError, match=message):
         fit(make(truth.activity))
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n": None}, "n_components = None, expected 'auto' or a finite number of at least 1"),
+        ({"shrinkage": None}, "shrinkage = None"),
+        ({"shrinkage": np.inf}, "shrinkage = inf, expected 'auto' or a finite number"),
+        ({"coupling": None}, "coupling = None"),
+        ({"lags": 4}, r"lags = 4, expected several whole numbers of frames, for example lags=range\(6\)"),
+        ({"lags": "abc"}, "lags = 'abc'"),
+        ({"lags": [0, 1.5]}, "lags = "),
+        ({"lags": [0, np.nan]}, "lags = "),
+        ({"lags": [0, 1], "lag_weights": ["x", 1]}, "lag_weights = "),
+        ({"n": "auto", "orders": 3}, "orders = 3, expected different whole numbers"),
+        ({"n": "auto", "orders": "abc"}, "orders = 'abc'"),
+        ({"sketch_rank": "x"}, "sketch_rank = 'x', expected a whole number of columns"),
+        ({"tolerance": "x"}, "tolerance = 'x', expected a number"),
+        ({"tolerance": -1.0}, "tolerance = -1.0"),
+        ({"segments": [(0, 70)]}, "segments is of type list, expected session id"),
+        ({"segments": {"a": (0, 70)}}, r"segments of session 'a' are \(0, 70\), expected session id"),
+        ({"segments": {"a": 70}}, "segments of session 'a' are 70"),
+        ({"segments": {"a": [(0, 70.5)]}}, "segments of session 'a' are"),
+    ],
+)
+def test_settings_of_a_wrong_kind_are_said_in_a_sentence(parts, settings, message):
+    with pytest.raises(InputError, match=message):
+        fit(parts, **settings)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda model, x: model.forecast(x, 1.5), "n_frames = 1.5, expected a whole number of frames, at least 1"),
+        (lambda model, x: model.forecast(x, "x"), "n_frames = 'x'"),
+        (lambda model, x: model.sample(1.5), "n_frames = 1.5"),
+        (lambda model, x: model.sample(0), "n_frames = 0"),
+        (lambda model, x: model.impute(x, neurons=[]), "neurons names no neuron"),
+        (lambda model, x: model.align(3), "got 3, expected a fitted StitchedLDS"),
+        (lambda model, x: model.co_smoothing(x, n_folds=0), "n_folds = 0, expected a whole number, at least 2"),
+        (lambda model, x: model.transform(x["a"][0][:1]), "the least that a fit, or a use of one, can work on"),
+    ],
+)
+def test_uses_of_a_wrong_kind_are_said_in_a_sentence(parts, use, message):
+    model = fit(parts, max_iterations=2)
+    with pytest.raises(InputError, match=message):
+        use(model, parts)
 
 
 @pytest.mark.parametrize("n_neurons", [1, 2, 3])

@@ -28,3 +28,14 @@ def whole_number(name: str, value: Any, least: int | None = None, *, what: str =
         of, bound = f" of {what}" if what else "", "" if least is None else f", at least {least}"
         raise InputError(f"{name} = {value!r}, expected a whole number{of}{bound}.")
     return int(value)
+
+
+def whole_numbers(values: Any) -> list[int] | None:
+    """Return several whole numbers as plain integers (2.0 is 2); None where `values` is anything else."""
+    try:
+        found = [] if isinstance(values, str) else list(values)
+    except TypeError:
+        return None
+    if not found or not all(isinstance(value, numbers.Real) and value % 1 == 0 for value in found):
+        return None
+    return [int(value) for value in found]

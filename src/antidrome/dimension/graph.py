@@ -11,6 +11,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from antidrome.core.progress import progress as show_progress
+from antidrome.core.whole import whole_number
 from antidrome.dimension.approximate import measured_recall
 from antidrome.dimension.copies import copies, with_copies
 from antidrome.dimension.engines import Engine, search
@@ -81,8 +82,7 @@ def nearest_neighbours(
     InputError
         Too few points for k, a number that is not finite, no two distinct points, or equal points with "raise".
     """
-    if k < 1:
-        raise InputError(f"k is {k}; at least one neighbour is needed.")
+    k = whole_number("k", k, 1, what="neighbours")
     one_of("duplicates", duplicates, ("drop", "merge", "raise"))
     one_of("metric", metric, ("euclidean", "cosine", "hamming", "precomputed"))
     one_of("engine", engine, ("auto", "products", "tree", "approximate"))
@@ -110,7 +110,12 @@ def require_enough(n_points: int, k: int) -> None:
 
 
 def require_ranks(graph: xr.Dataset, k: int) -> xr.Dataset:
-    """The graph if it has k ranks, or InputError."""
+    """The graph if it is one of k ranks, or InputError."""
+    if not is_graph(graph):
+        raise InputError(
+            f"An object of type {type(graph).__name__} is no neighbour graph; make one of points by"
+            f" nearest_neighbours(points, k={k})."
+        )
     if graph.sizes["rank"] < k:
         raise InputError(f"The neighbour graph has {graph.sizes['rank']} ranks; {k} are needed: search with k={k}.")
     return graph
@@ -130,6 +135,11 @@ def given_graph(given: tuple, k: int, duplicates: Duplicates = "drop") -> xr.Dat
     InputError
         Wrong shapes, numbers that are no distances, rows that do not rise, or too few ranks.
     """
+    if len(given) not in (1, 2):
+        raise InputError(
+            f"A tuple of {len(given)} was given; expected (distances, indices) of neighbours found elsewhere, or the"
+            " points as one array."
+        )
     given = GivenNeighbours(*given)
     distance = np.asarray(given.distances, np.float64)
     if distance.ndim != 2:

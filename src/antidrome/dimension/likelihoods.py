@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from antidrome.core.whole import whole_number, whole_numbers
+from antidrome.dimension.graph import require_ranks
 from antidrome.dimension.ratios import MIN_RATIOS, ratios
 from antidrome.dimension.uncertainty import neighbour_inflation, uniform_inflation
 from antidrome.errors import InputError
@@ -27,16 +29,18 @@ def gride(graph: xr.Dataset, ranks: tuple[int, ...] | None = None) -> xr.Dataset
         Along `rank`: `dimension`, `standard_error` (Fisher information, inflated for shared neighbours), `distance`
         (mean r_{2n}), `n_used`.
     """
-    available = graph.sizes["rank"]
-    if ranks is None:
-        ranks = tuple(2**i for i in range(available.bit_length()) if 2 ** (i + 1) <= available)
-    if not ranks or max(ranks) * 2 > available:
-        raise InputError(f"Gride at ranks {ranks} needs {2 * max(ranks, default=1)} neighbours; there are {available}.")
-    rows = [_gride_at(graph, rank) for rank in ranks]
+    available = require_ranks(graph, 2).sizes["rank"]
+    powers = [2**i for i in range(available.bit_length()) if 2 ** (i + 1) <= available]
+    inner = powers if ranks is None else whole_numbers(ranks)
+    if inner is None or min(inner) < 1:
+        raise InputError(f"ranks is {ranks!r}; expected several positive whole numbers, such as (1, 2, 4).")
+    if max(inner) * 2 > available:
+        raise InputError(f"Gride at ranks {inner} needs {2 * max(inner)} neighbours; there are {available}.")
+    rows = [_gride_at(graph, rank) for rank in inner]
     names = ("dimension", "standard_error", "distance", "n_used")
     return xr.Dataset(
         {name: ("rank", np.array([row[i] for row in rows])) for i, name in enumerate(names)},
-        coords={"rank": np.array(ranks)},
+        coords={"rank": np.array(inner)},
         attrs={"citations": ["denti2022"]},
     )
 
@@ -98,10 +102,8 @@ def local_dimension(graph: xr.Dataset, k: int = 20) -> xr.Dataset:
         `dimension` and `standard_error` (point), the latter d/√(k − 2). A point with an exact copy, or with all
         neighbours equally far, has none: it is NaN, and counted in the attribute `notes`.
     """
-    if k < 3:
-        raise InputError(f"k is {k}; the dimension around a point needs at least 3 neighbours.")
-    graph = graph if graph.sizes["rank"] >= k else _too_few(graph, k)
-    distance = graph["distance"].values[:, :k]
+    k = whole_number("k", k, 3, what="neighbours")
+    distance = require_ranks(graph, k)["distance"].values[:, :k]
     usable = (distance[:, 0] > 0) & (distance[:, -1] > distance[:, 0])
     out = np.full(len(distance), np.nan)
     inner = distance[usable]
@@ -116,13 +118,7 @@ def local_dimension(graph: xr.Dataset, k: int = 20) -> xr.Dataset:
 
 
 def _log_ratios(graph: xr.Dataset, k: int) -> np.ndarray:
-    if k < 2:
-        raise InputError(f"k is {k}; at least 2 neighbours are needed.")
-    graph = graph if graph.sizes["rank"] >= k else _too_few(graph, k)
-    distance = graph["distance"].values[:, :k]
+    k = whole_number("k", k, 2, what="neighbours")
+    distance = require_ranks(graph, k)["distance"].values[:, :k]
     distance = distance[distance[:, 0] > 0]
     return np.log(distance[:, -1:] / distance[:, :-1])
-
-
-def _too_few(graph: xr.Dataset, k: int) -> xr.Dataset:
-    raise InputError(f"The neighbour graph has {graph.sizes['rank']} ranks; {k} are needed: search with k={k}.")

@@ -50,7 +50,7 @@ def survey(points: Points) -> Frame:
     Raises
     ------
     InputError
-        If a number is NaN or infinite; the first such row is named.
+        If a number is NaN or infinite (the first such row is named), or all are too small to have their digits.
     """
     n = points.n_points
     sample = points.take(np.unique(np.linspace(0, n - 1, min(n, CENTRE_ROWS)).astype(int)))
@@ -78,6 +78,7 @@ def survey(points: Points) -> Frame:
 
     with ThreadPoolExecutor(n_threads()) as pool:
         all_whole = all(list(pool.map(look, points.blocks())))
+    _require_normal(norms, scale, _fast(points.dtype))
     return Frame(centre, scale, norms, whole and all_whole)
 
 
@@ -144,6 +145,15 @@ def _medians(sample: np.ndarray, dtype: np.dtype, whole: bool) -> np.ndarray:
     if whole:
         return np.rint(middle)
     return middle.astype(np.float32).astype(np.float64) if dtype.itemsize <= 4 else middle
+
+
+def _require_normal(norms: np.ndarray, scale: float, dtype: type) -> None:
+    largest = float(np.sqrt(norms.max())) / scale
+    if 0 < largest < np.finfo(dtype).tiny:
+        raise InputError(
+            f"All points lie within {largest:.1e} of their middle, where numbers of their type have few digits left;"
+            " multiply them by a constant first: the dimension does not depend on it."
+        )
 
 
 def _require_finite(block: np.ndarray, rows: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.core.progress import progress as show_progress
+from antidrome.core.whole import whole_numbers
 from antidrome.dimension.decimation import Blocks, over_blocks
 from antidrome.dimension.graph import Duplicates
 from antidrome.dimension.metrics import Metric
@@ -161,9 +162,9 @@ def _choose(blocks: Sequence[int] | str, n: int) -> tuple[list[int], list[int]]:
             raise InputError(f"blocks is {blocks!r}; expected 'octaves', 'paper' or numbers of blocks.")
         wanted = OCTAVES if blocks == "octaves" else PAPER_BLOCKS
     else:
-        wanted = tuple(blocks)
-    if not wanted or any(not isinstance(b, (int, np.integer)) or b < 1 for b in wanted):
-        raise InputError(f"blocks is {blocks!r}; expected positive numbers of blocks.")
+        wanted = whole_numbers(blocks)
+    if wanted is None or min(wanted) < 1:
+        raise InputError(f"blocks is {blocks!r}; expected several positive numbers of blocks, such as (1, 2, 4).")
     chosen = sorted({int(b) for b in wanted if b == 1 or n // int(b) >= MIN_BLOCK})
     return chosen, sorted({int(b) for b in wanted} - set(chosen))
 

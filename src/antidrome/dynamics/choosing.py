@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,9 +69,10 @@ def require_consistent(options: Options, n_lags: int) -> None:
     """
     for name, least in {"n_starts": 1, "max_iterations": 1, "n_folds": 1, "em_iterations": 0}.items():
         whole_number(name, getattr(options, name), least)
-    if options.sketch_rank is not None and options.sketch_rank < (
-        1 if options.n_components == "auto" else int(options.n_components)
-    ):
+    if not (isinstance(options.tolerance, numbers.Real) and 0 <= options.tolerance < np.inf):
+        raise InputError(f"tolerance = {options.tolerance!r}, expected a number of at least 0; the default is 1e-6.")
+    least = 1 if options.n_components == "auto" else int(options.n_components)
+    if options.sketch_rank is not None and whole_number("sketch_rank", options.sketch_rank, what="columns") < least:
         raise InputError(
             f"sketch_rank = {options.sketch_rank!r}, expected at least as many columns as dimensions; the default is 12"
             " for each dimension."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -15,6 +17,7 @@ from antidrome.core.estimator import Estimator
 from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import check_seed
+from antidrome.core.whole import whole_numbers
 from antidrome.dynamics.choosing import Choice, Options, require_consistent
 from antidrome.dynamics.fitting import ORDERS, Result, choose_population, fit_population
 from antidrome.dynamics.lags import LagSet, lag_set, largest_lag
@@ -25,6 +28,7 @@ from antidrome.dynamics.storage import plain
 from antidrome.dynamics.uses import Uses
 from antidrome.errors import InputError
 
+MOST = sys.float_info.max
 CHOICES = {
     "solver": ("auto", "sketch", "als", "lbfgs", "adam"),
     "parametrization": ("free", "linear"),
@@ -262,10 +266,11 @@ class StitchedLDS(Uses, Estimator):
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} = {getattr(self, name)!r}, expected one of {', '.join(map(repr, allowed))}.")
-        for name, least in (("n_components", 1), ("shrinkage", 0), ("coupling", 0)):
+        for name, least, most in (("n_components", 1, MOST), ("shrinkage", 0, MOST), ("coupling", 0, np.inf)):
             value = getattr(self, name)
-            if value != "auto" and (isinstance(value, str) or not value >= least):
-                raise InputError(f"{name} = {value!r}, expected 'auto' or a number of at least {least}.")
+            if value != "auto" and not (isinstance(value, numbers.Real) and least <= float(value) <= most):
+                finite = "" if most == np.inf else "finite "
+                raise InputError(f"{name} = {value!r}, expected 'auto' or a {finite}number of at least {least}.")
         if population.n_neurons < 2:
             raise InputError("The population has 1 neuron; correlations need at least two.")
         n = 4 if self.n_components == "auto" else int(self.n_components)
@@ -314,10 +319,10 @@ def _checked(orders: Sequence[int]) -> list[int]:
     InputError
         If there is none, or one is no whole number of at least 1.
     """
-    found = list(orders)
-    if not found or len(set(found)) < len(found) or any(order != int(order) or order < 1 for order in found):
-        raise InputError(f"orders = {found}, expected different whole numbers of at least 1.")
-    return sorted(int(order) for order in found)
+    found = whole_numbers(orders)
+    if found is None or len(set(found)) < len(found) or min(found) < 1:
+        raise InputError(f"orders = {orders!r}, expected different whole numbers of at least 1, such as (1, 2, 4, 8).")
+    return sorted(found)
 
 
 def order_curve(found: Result | Choice) -> xr.Dataset:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from antidrome.core.whole import whole_numbers
 from antidrome.errors import InputError
 
 MOST_BY_DEFAULT = 9
@@ -65,9 +66,9 @@ def lag_set(
     if lags is None:
         most = min(max(2 * n_components - 1, 1), MOST_BY_DEFAULT)
         lags = range((most if largest is None else min(most, largest)) + 1)
-    given = [int(lag) for lag in lags]
-    if not given or any(lag != value for lag, value in zip(given, lags, strict=True)):
-        raise InputError(f"The lags are {list(lags)}; expected whole numbers of frames, for example lags=range(6).")
+    given = whole_numbers(lags)
+    if given is None:
+        raise InputError(f"lags = {lags!r}, expected several whole numbers of frames, for example lags=range(6).")
     if min(given) < 0 or len(set(given)) != len(given):
         raise InputError(f"The lags are {given}; expected each lag once, none negative.")
     if largest is not None and max(given) > largest:
@@ -75,7 +76,10 @@ def lag_set(
             f"The largest lag is {max(given)} frames, but no uninterrupted stretch of the recordings holds it twice;"
             f" the largest that they have is {largest}."
         )
-    weight = np.ones(len(given)) if weights is None else np.asarray(weights, dtype=float)
+    try:
+        weight = np.ones(len(given)) if weights is None else np.asarray(weights, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"lag_weights = {weights!r}, expected one number for each lag.") from error
     if weight.shape != (len(given),) or not np.isfinite(weight).all() or (weight < 0).any() or not weight.any():
         raise InputError(
             f"lag_weights has shape {weight.shape} for {len(given)} lags; expected one finite weight ≥ 0 for each lag,"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from antidrome.core.whole import whole_numbers
 from antidrome.dynamics.data import column_statistics, is_dask
 from antidrome.dynamics.population import Population, Session
 from antidrome.errors import InputError
@@ -17,6 +18,7 @@ from antidrome.recordings.checks.matching import HOW_TO_NAME
 from antidrome.recordings.segments import median_rate_hz, neighbours
 
 Segments = Mapping[str, Sequence[tuple[int, int]]]
+HOW_TO_SEGMENT = "expected session id → (first, last + 1) frames, for example {'monday': [(0, 700), (700, 1400)]}."
 
 
 def as_population(
@@ -53,6 +55,8 @@ def as_population(
     """
     if isinstance(recordings, Population):
         return recordings
+    if segments is not None and not isinstance(segments, Mapping):
+        raise InputError(f"segments is of type {type(segments).__name__}, {HOW_TO_SEGMENT}")
     entries = _entries(recordings, sessions, neuron)
     if not entries:
         raise InputError("No recording was given; expected a mapping of session id to recording.")
@@ -70,7 +74,10 @@ def as_population(
         raise InputError(f"segments names the session {unknown[0]!r}; the sessions are {listing(entries)}.")
     kept = [session for session in made if session is not None]
     if not kept:
-        raise InputError("No session has two neighbouring frames with an observed, varying neuron: nothing to fit.")
+        raise InputError(
+            "No session has two neighbouring frames with an observed, varying neuron, the least that a fit, or a use of"
+            " one, can work on."
+        )
     return Population(np.array(list(places), dtype=str), tuple(kept), _rate(entries, frame_rate_hz), tuple(notes))
 
 
@@ -231,13 +238,21 @@ def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_
     if wanted is None:
         return segment
     given = np.full(n_frames, -1, dtype=np.int32)
-    for index, (start, stop) in enumerate(wanted):
+    for index, (start, stop) in enumerate(_stretches_of(name, wanted)):
         if not 0 <= start < stop <= n_frames:
             raise InputError(f"Session {name!r}: segment ({start}, {stop}) is not within its {n_frames} frames.")
         if (given[start:stop] >= 0).any():
             raise InputError(f"Session {name!r}: segment ({start}, {stop}) overlaps an earlier one.")
         given[start:stop] = index
     return np.where(given < 0, -1, given * (int(segment[-1]) + 1) + segment).astype(np.int32)
+
+
+def _stretches_of(name: str, wanted: Any) -> list[tuple[int, int]]:
+    """Segments of a session as pairs of whole numbers."""
+    pairs = [whole_numbers(pair) or () for pair in wanted] if isinstance(wanted, Iterable) else [()]
+    if any(len(pair) != 2 for pair in pairs):
+        raise InputError(f"segments of session {name!r} are {wanted!r}, {HOW_TO_SEGMENT}")
+    return [(pair[0], pair[1]) for pair in pairs]
 
 
 def _rate(entries: dict[str, dict[str, Any]], frame_rate_hz: float | None) -> float | None:

@@ -96,6 +96,8 @@ class Uses:
         Session id → Dataset (time, neuron) with `mean` and `sd` in the units of the recording, `recorded` (neuron,).
         """
         places = None if neurons is None else self._system().population.find(neurons)
+        if places is not None and places.size == 0:
+            raise InputError("neurons names no neuron; leave it out for all neurons of the fit.")
         return self._each(recordings, given, lambda system, session: results.imputed(system, session, places))
 
     def forecast(self, recordings: Any, n_frames: int, **given: Any) -> dict[str, xr.Dataset] | xr.Dataset:
@@ -105,14 +107,12 @@ class Uses:
         -------
         Session id → Dataset (time, neuron) with `mean` and `sd`, and `latent` (time, component).
         """
-        if n_frames < 1:
-            raise InputError(f"n_frames is {n_frames}; a forecast needs at least 1.")
+        n_frames = whole_number("n_frames", n_frames, 1, what="frames")
         return self._each(recordings, given, lambda system, session: results.forecast(system, session, n_frames))
 
     def sample(self, n_frames: int, *, seed: int = 0) -> xr.Dataset:
         """A run of the system: `activity` (time, neuron) in the units of the recording, `latent` (time, component)."""
-        if n_frames < 1:
-            raise InputError(f"n_frames is {n_frames}; a sample needs at least 1.")
+        n_frames = whole_number("n_frames", n_frames, 1, what="frames")
         return results.sample(self._system(), n_frames, generator(seed, "dynamics/sample"))
 
     def score(self, recordings: Any, y: Any = None, *, pairs: str = "unseen", **given: Any) -> float:
@@ -140,7 +140,7 @@ class Uses:
 
     def co_smoothing(self, recordings: Any, *, n_folds: int = 5, seed: int = 0, **given: Any) -> xr.DataArray:
         """Share of each neuron's variance that is predicted from all other neurons of its session (R²), (neuron,)."""
-        population = as_population(recordings, **given)
+        population, n_folds = as_population(recordings, **given), whole_number("n_folds", n_folds, 2)
         return reports.co_smoothing(self._system(), population, n_folds, generator(seed, "dynamics/co-smoothing"))
 
     def align(self, other: Any) -> xr.Dataset:
@@ -151,6 +151,8 @@ class Uses:
         Dataset with `change` (component, component_2), which maps the other's latent states to this one's,
         `principal_angles` (component,) in units of π/2, and `residual`, the share of loadings not matched.
         """
+        if not isinstance(other, Uses):
+            raise InputError(f"align() got {other!r}, expected a fitted StitchedLDS.")
         return reports.align(self._system(), other._system())
 
     def dynamics_table(self) -> xr.Dataset:
