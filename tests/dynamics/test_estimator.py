@@ -3,6 +3,7 @@
 import dask.array as da
 import numpy as np
 import pytest
+import scipy.sparse
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -339,9 +340,14 @@ def test_any_overlap_graph_and_lag_set_gives_finite_answers(data):
 def test_dask_statistics_match_numpy(rng):
     values = rng.standard_normal((30, 5))
     values[3, 2] = np.nan
+    values[:, 3:] = np.round(values[:, 3:])
     lazy, plain = (ad.dynamics.as_population({"a": x}).sessions[0] for x in (da.from_array(values, (7, 2)), values))
+    sparse = ad.dynamics.as_population({"a": scipy.sparse.csr_array(np.nan_to_num(values))}).sessions[0]
     np.testing.assert_allclose(lazy.variance, plain.variance)
     np.testing.assert_allclose(lazy.n_observed, plain.n_observed)
+    for one in (lazy, plain, sparse):
+        np.testing.assert_allclose(one.least, np.nanmin(values, axis=0))
+        assert one.whole.tolist() == [False, False, False, True, True]
 
 
 def test_sessions_with_fewer_neurons_than_dimensions():

@@ -29,6 +29,22 @@ def test_spike_counts(rng, unseen_correlation):
         ad.StitchedLDS(2, observation="poisson").fit(parts["a"][0] - 10.0, progress=False)
 
 
+def test_what_cannot_be_counts_is_refused_and_what_is_hardly_is_noted(rng):
+    counts = rng.poisson(3.0, (200, 6)).astype(float)
+    model = ad.StitchedLDS(1, observation="poisson", **QUICK).fit(counts, progress=False)
+    assert not any("whole numbers" in note for note in model.notes_)
+    negative = counts.copy()
+    negative[::3, 2] = -1
+    refused = r"Session '0': neuron '2' has the value -1; spike counts are not negative"
+    with pytest.raises(InputError, match=refused):
+        ad.StitchedLDS(1, observation="poisson").fit(negative, progress=False)
+    with pytest.raises(InputError, match=refused):
+        model.transform(negative)
+    parts = {"a": (counts, range(6)), "b": (counts + 0.1, range(6))}
+    noted = ad.StitchedLDS(1, observation="poisson", **QUICK).fit(parts, progress=False).notes_
+    assert any("The values of 'b' are not all whole numbers" in note for note in noted)
+
+
 def test_sessions_scaled_by_themselves_keep_their_units():
     """A session that is three times as bright has the same latent states, and is imputed in its own units."""
     truth = simulate(40, 2, 600, seed=11)

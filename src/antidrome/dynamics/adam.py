@@ -14,7 +14,6 @@ from antidrome.dynamics.gauge import normalise
 from antidrome.dynamics.lags import LagSet
 from antidrome.dynamics.moments import StreamedMoments, streamed_moments
 from antidrome.dynamics.objective import loss_and_gradient
-from antidrome.dynamics.population import Session
 from antidrome.dynamics.problem import Fit, Problem
 
 
@@ -131,7 +130,8 @@ def _window(one: SessionData, lags: LagSet, n_frames: int, rng: np.random.Genera
     rows, zeros = np.arange(values.shape[1]), np.zeros(values.shape[1])
     segment = session.segment[begin : begin + length]
     count = np.full(values.shape[1], float((segment >= 0).sum()))
-    part = Session(
-        session.name, values, rows, session.rows, segment, zeros, (values**2).sum(axis=0) / np.maximum(count, 1), count
+    variance = (values**2).sum(axis=0) / np.maximum(count, 1)
+    part = dataclasses.replace(
+        session, values=values, columns=rows, segment=segment, mean=zeros, variance=variance, n_observed=count
     )
     return streamed_moments(SessionData(part, np.ones(len(rows)), kept=values), lags)

@@ -170,11 +170,12 @@ def is_dask(values: Any) -> bool:
 
 
 def column_statistics(values: Any, segment: np.ndarray, name: str) -> dict[str, np.ndarray]:
-    """Observed frames, mean, variance and number of infinite entries of every column, in one read.
+    """Observed frames, mean, variance, infinite entries and kind of numbers of every column, in one read.
 
     Returns
     -------
-    "n_observed", "mean", "variance" (divisor n), "n_infinite": (neuron,) each, over frames with ``segment ≥ 0``.
+    "n_observed", "mean", "variance" (divisor n), "n_infinite", "least" (at most 0), "whole" (all numbers are):
+    (neuron,) each, over frames with ``segment ≥ 0``.
 
     Raises
     ------
@@ -188,23 +189,36 @@ def column_statistics(values: Any, segment: np.ndarray, name: str) -> dict[str, 
         return _dask_statistics(values, segment)
     if sparse.is_sparse(values) and (found := sparse.statistics(values, segment)) is not None:
         return found
-    count, mean, m2, n_infinite = np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns)
+    count, mean, m2, n_infinite, least = np.zeros((5, n_columns))
+    whole = np.ones(n_columns, dtype=bool)
     size = max(64, BLOCK_VALUES // max(n_columns, 1))
-    everything = Session(name, values, np.arange(n_columns), np.arange(n_columns), segment, mean, mean, mean)
+    everything = Session(name, values, *[np.arange(n_columns)] * 2, segment, mean, mean, mean, least, whole)
     for start in range(0, n_frames, size):
         block = read_rows(everything, start, min(start + size, n_frames))[segment[start : start + size] >= 0]
-        n, centre, spread, infinite = block_statistics(block)
+        n, centre, spread, infinite, smallest = block_statistics(block)
         shift, total = centre - mean, np.maximum(count + n, 1)
         m2 += spread + shift**2 * count * n / total
         mean += shift * n / total
         count += n
         n_infinite += infinite
+        least = np.minimum(least, smallest)
+        whole[whole] = all_whole(block, whole)
         release(values)
-    return {"n_observed": count, "mean": mean, "variance": m2 / np.maximum(count, 1), "n_infinite": n_infinite}
+    variance = m2 / np.maximum(count, 1)
+    found = {"n_observed": count, "mean": mean, "variance": variance, "n_infinite": n_infinite}
+    return {**found, "least": least, "whole": whole}
 
 
-def block_statistics(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Observed entries, mean, sum of squares about it, and infinite entries of each column of one block."""
+def all_whole(block: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Whether all observed numbers of some columns (flags) are whole: (column,); hardly any work where none is left."""
+    if block.dtype.kind != "f" or not columns.any():
+        return np.ones(int(columns.sum()), dtype=bool)
+    some = block[:, columns]
+    return ((some == np.rint(some)) | np.isnan(some)).all(axis=0)
+
+
+def block_statistics(block: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Observed entries, mean, sum of squares about it, infinite entries and least (at most 0) of a block's columns."""
     finite = np.isfinite(block)
     n = finite.sum(axis=0).astype(float)
     if finite.all():
@@ -216,7 +230,7 @@ def block_statistics(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     mean = filled.sum(axis=0) / np.maximum(n, 1)
     deviation = filled - mean
     deviation *= finite
-    return n, mean, np.einsum("tp,tp->p", deviation, deviation), infinite
+    return n, mean, np.einsum("tp,tp->p", deviation, deviation), infinite, filled.min(axis=0, initial=0)
 
 
 def _dask_statistics(values: Any, segment: np.ndarray) -> dict[str, np.ndarray]:
@@ -228,11 +242,14 @@ def _dask_statistics(values: Any, segment: np.ndarray) -> dict[str, np.ndarray]:
     filled = da.where(finite, used, 0).astype(np.float64)
     count = finite.sum(axis=0)
     mean = filled.sum(axis=0) / da.maximum(count, 1)
-    count, mean, n_infinite = dask.compute(count, mean, da.isinf(used).sum(axis=0))
+    least, whole = da.minimum(filled.min(axis=0), 0), (filled == da.rint(filled)).all(axis=0)
+    count, mean, n_infinite, least, whole = dask.compute(count, mean, da.isinf(used).sum(axis=0), least, whole)
     spread = (((filled - mean) * finite) ** 2).sum(axis=0).compute()
     return {
         "n_observed": count.astype(float),
         "mean": mean,
         "variance": spread / np.maximum(count, 1),
         "n_infinite": n_infinite.astype(float),
+        "least": least,
+        "whole": whole,
     }

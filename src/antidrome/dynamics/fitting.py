@@ -21,7 +21,15 @@ from antidrome.dynamics.lags import LagSet
 from antidrome.dynamics.memory import estimate, require_memory
 from antidrome.dynamics.objective import polish, polish_linear, powers
 from antidrome.dynamics.population import Population
-from antidrome.dynamics.preparation import Units, choose_form, count_noise, prepare, session_data, units_of
+from antidrome.dynamics.preparation import (
+    Units,
+    choose_form,
+    count_noise,
+    notes_on_counts,
+    prepare,
+    session_data,
+    units_of,
+)
 from antidrome.dynamics.problem import Fit
 from antidrome.dynamics.process import process_covariance, stretch_lengths
 from antidrome.dynamics.resuming import Stages, fingerprint
@@ -91,7 +99,7 @@ def fit_population(
     )
     rng = generator(options.seed, "dynamics/solve")
     choice = choose(population, solver, lags, options, orders, report, stages)
-    notes += choice.notes
+    notes += [*choice.notes, *(notes_on_counts(population) if options.observation == "poisson" else ())]
     settings, share, calibration = choice.settings, choice.share_of_lags, choice.calibration
     fit, starts = solve(solver, data, lags, options, settings, rng, report, stages)
     latent = solver.mean_latent(fit)

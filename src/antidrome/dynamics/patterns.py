@@ -66,11 +66,8 @@ def _parts(session: Session) -> list[Session]:
         statistics = column_statistics(session.values, segment, session.name)
         # the mean is the session's: a part of it may be short, and all parts share one baseline
         part = dataclasses.replace(
-            session,
-            columns=session.columns[pattern],
-            rows=session.rows[pattern],
+            session.restricted(pattern),
             segment=segment,
-            mean=session.mean[pattern],
             variance=_about(statistics, session, pattern),
             n_observed=statistics["n_observed"][session.columns[pattern]],
         )

@@ -32,6 +32,8 @@ class Session:
         (neuron,) over the observed frames, in the units of the recording.
     n_observed
         (neuron,) observed frames.
+    least, whole
+        (neuron,) the smallest observed value or 0, whichever is less, and whether all are whole numbers.
     time_s
         (frame,) frame centres in seconds, where known.
     """
@@ -44,6 +46,8 @@ class Session:
     mean: np.ndarray
     variance: np.ndarray
     n_observed: np.ndarray
+    least: np.ndarray
+    whole: np.ndarray
     time_s: np.ndarray | None = None
 
     @property
@@ -60,6 +64,11 @@ class Session:
     def is_complete(self) -> bool:
         """Whether every used neuron was observed in every used frame."""
         return bool((self.n_observed == self.n_used).all())
+
+    def restricted(self, keep: np.ndarray) -> Session:
+        """The same for some of its used columns (places or flags)."""
+        names = ("columns", "rows", "mean", "variance", "n_observed", "least", "whole")
+        return dataclasses.replace(self, **{name: getattr(self, name)[keep] for name in names})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,11 +18,12 @@ from antidrome.dynamics.lags import LagSet
 from antidrome.dynamics.moments import DenseMoments, SessionMoments, SketchedMoments, dense_moments, streamed_moments
 from antidrome.dynamics.pairwise import MOST_VALUES, pair_moments
 from antidrome.dynamics.patterns import split_by_pattern
-from antidrome.dynamics.population import Population
+from antidrome.dynamics.population import Population, Session
 from antidrome.dynamics.resuming import Stages, require_identity
 from antidrome.dynamics.sketch import sketch
 from antidrome.dynamics.solving import BlockSolver, PairSolver, Solver
 from antidrome.errors import InputError
+from antidrome.recordings.axes import listing
 
 KEPT_VALUES = 2**24
 DENSE_VALUES = 3 * 10**7
@@ -50,16 +51,11 @@ def units_of(population: Population, scaling: str, observation: str) -> Units:
     Raises
     ------
     InputError
-        For counts that are negative or whose mean is 0.
+        For counts that are negative.
     """
     if observation == "poisson":
         for session in population.sessions:
-            if (session.mean <= 0).any():
-                label = population.labels[session.rows[np.argmin(session.mean)]]
-                raise InputError(
-                    f"Session {session.name!r}: neuron {label!r} has mean {session.mean.min():g}; spike counts are not"
-                    " negative. Use observation='gaussian' for other signals."
-                )
+            require_counts(session, population.labels, "Use observation='gaussian' for other signals.")
         scale = population.mean
         return Units(scale, tuple(1 / session.mean for session in population.sessions))
     if scaling == "none":
@@ -68,6 +64,27 @@ def units_of(population: Population, scaling: str, observation: str) -> Units:
     if scaling == "session":
         return Units(scale, tuple(1 / np.sqrt(np.maximum(s.variance, 1e-300)) for s in population.sessions))
     return Units(scale, tuple(1 / scale[session.rows] for session in population.sessions))
+
+
+def require_counts(session: Session, labels: np.ndarray, advice: str) -> None:
+    """Raise InputError, with advice, where a value of a session is negative and thus no spike count."""
+    if (session.least < 0).any():
+        label = str(labels[session.rows[np.argmin(session.least)]])
+        raise InputError(
+            f"Session {session.name!r}: neuron {label!r} has the value {session.least.min():g}; spike counts are not"
+            f" negative. {advice}"
+        )
+
+
+def notes_on_counts(population: Population) -> list[str]:
+    """What to know where values are no whole numbers although noise of Poisson counts was asked for."""
+    names = [session.name for session in population.sessions if not session.whole.all()]
+    if not names:
+        return []
+    return [
+        f"The values of {listing(names, 4)} are not all whole numbers: observation='poisson' takes them for spike"
+        " counts, whose variance is at least their mean. Use observation='gaussian' for other signals."
+    ]
 
 
 def session_data(population: Population, units: Units) -> list[SessionData]:

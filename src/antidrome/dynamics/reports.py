@@ -154,13 +154,5 @@ def dynamics_table(system: FittedSystem) -> xr.Dataset:
 
 
 def _columns(data: SessionData, keep: np.ndarray) -> SessionData:
-    session = data.session
-    part = dataclasses.replace(
-        session,
-        columns=session.columns[keep],
-        rows=session.rows[keep],
-        mean=session.mean[keep],
-        variance=session.variance[keep],
-        n_observed=session.n_observed[keep],
-    )
-    return SessionData(part, data.gain[keep], None if data.kept is None else data.kept[:, keep])
+    kept = None if data.kept is None else data.kept[:, keep]
+    return SessionData(data.session.restricted(keep), data.gain[keep], kept)

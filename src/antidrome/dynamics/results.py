@@ -15,7 +15,7 @@ from antidrome.dynamics.inference import infer
 from antidrome.dynamics.kalman import Smoothed
 from antidrome.dynamics.objective import powers
 from antidrome.dynamics.population import Population, Session, find_labels
-from antidrome.dynamics.preparation import count_noise
+from antidrome.dynamics.preparation import count_noise, require_counts
 from antidrome.dynamics.system import LinearSystem, root_of
 from antidrome.errors import InputError
 
@@ -195,18 +195,11 @@ def matched(system: FittedSystem, population: Population) -> Iterator[tuple[Sess
         inside = np.array([label in known for label in labels.tolist()])
         if not inside.any():
             raise InputError(
-                f"Session {session.name!r} has no neuron of the fit (its first is {labels[0]!r}, the fit's first is"
-                f" {system.population.labels[0]!r})."
+                f"Session {session.name!r} has no neuron of the fit (its first is {str(labels[0])!r}, the fit's first"
+                f" is {str(system.population.labels[0])!r})."
             )
         rows = find_labels(system.population.labels, labels[inside])
-        part = dataclasses.replace(
-            session,
-            columns=session.columns[inside],
-            rows=rows,
-            mean=session.mean[inside],
-            variance=session.variance[inside],
-            n_observed=session.n_observed[inside],
-        )
+        part = dataclasses.replace(session.restricted(inside), rows=rows)
         yield session, MatchedSession(SessionData(part, gain_of(system, part)), int((~inside).sum()))
 
 
@@ -216,15 +209,10 @@ def gain_of(system: FittedSystem, session: Session) -> np.ndarray:
     Raises
     ------
     InputError
-        For counts whose mean is not positive.
+        For counts that are negative.
     """
     if system.observation == "poisson":
-        if (session.mean <= 0).any():
-            label = system.population.labels[session.rows[np.argmin(session.mean)]]
-            raise InputError(
-                f"Session {session.name!r}: neuron {label!r} has mean {session.mean.min():g}; the fit is one of spike"
-                " counts, which are not negative."
-            )
+        require_counts(session, system.population.labels, "The fit is one of spike counts.")
         return 1 / session.mean
     if system.scaling == "session":
         return 1 / np.sqrt(np.maximum(session.variance, 1e-300))

@@ -210,17 +210,8 @@ def _session(
         notes.append(f"Session {name!r} has no varying neuron and is left out.")
         return None
     rows = np.array([places.setdefault(labels[i], len(places)) for i in columns])
-    return Session(
-        name,
-        values,
-        columns,
-        rows,
-        segment,
-        statistics["mean"][columns],
-        statistics["variance"][columns],
-        statistics["n_observed"][columns],
-        entry["time"],
-    )
+    kept = {name: statistics[name][columns] for name in ("mean", "variance", "n_observed", "least", "whole")}
+    return Session(name, values, columns, rows, segment, **kept, time_s=entry["time"])
 
 
 def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_rate_hz: float | None) -> np.ndarray:

@@ -43,10 +43,14 @@ def statistics(values: Any, segment: np.ndarray) -> dict[str, np.ndarray] | None
     deviation = centred.data - np.repeat(mean, n_events)
     column = np.repeat(np.arange(used.shape[1]), n_events)
     squares = np.bincount(column, weights=deviation**2, minlength=used.shape[1]) + (n_frames - n_events) * mean**2
+    least = np.zeros(used.shape[1])
+    np.minimum.at(least, column, centred.data)
     count = np.full(used.shape[1], float(n_frames))
     return {
         "n_observed": count,
         "mean": mean,
         "variance": squares / np.maximum(count, 1),
         "n_infinite": np.zeros(used.shape[1]),
+        "least": least,
+        "whole": np.bincount(column, weights=centred.data % 1 != 0, minlength=used.shape[1]) == 0,
     }

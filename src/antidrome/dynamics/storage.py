@@ -119,7 +119,7 @@ def _skeleton(estimator: Any) -> Population:
     """Sessions without data, for the overlap report."""
     empty = np.zeros(0)
     sessions = tuple(
-        Session(name, empty, empty, np.flatnonzero(row), empty, empty, empty, empty)
+        Session(name, empty, empty, np.flatnonzero(row), *[empty] * 6)
         for name, row in zip(estimator.sessions_, estimator.observed_, strict=True)
     )
     return Population(estimator.neurons_, sessions)
