@@ -273,8 +273,19 @@ def test_what_was_not_chosen_or_not_used_is_noted(truth, rng):
     few = fit(truth.activity[:, :6], n="auto", orders=(2, 3))
     assert few.n_components_ == 2
     assert any("6 neurons are too few to hold pairs out" in note for note in few.notes_)
+    larger = fit(truth.activity[:, :5], n="auto", orders=(10, 20))
+    assert larger.n_components_ == 1
+    assert any("No session tells more than 4 dimensions" in note for note in larger.notes_)
     holes = np.where(rng.random(truth.activity.shape) < 0.1, np.nan, truth.activity)
     assert any("coupling = 0.5 was not used" in note for note in fit(holes, coupling=0.5).notes_)
+
+
+def test_neurons_of_hardly_any_frames_are_noted(truth):
+    brief = "Observed in fewer than 20 frames, too few for a covariance to mean anything"
+    assert any(f"{brief}: '0', '1', '2', '3'" in note for note in fit(truth.activity[:2]).notes_)
+    made = {"a": (truth.activity[:150, :10], range(10)), "b": (truth.activity[150:153, 9:11], range(9, 11))}
+    assert any(f"{brief}: '10' (1 of 11 neurons)" in note for note in fit(made).notes_)
+    assert not any(brief in note for note in fit(truth.activity).notes_)
 
 
 def test_neurons_matched_by_number_alone_are_noted(truth, tmp_path):

@@ -142,13 +142,19 @@ def choose(
         return Choice(_settings(options, int(options.n_components), zero_lag=False, hollow_lags=hollow))
     seen = np.flatnonzero(population.observed.any(axis=0))
     top = max(1, min(len(seen) - 1, int(np.median([len(s.rows) for s in population.sessions]))))
-    wanted = [n for n in orders if n <= top] or [1] if options.n_components == "auto" else [int(options.n_components)]
+    possible = [n for n in orders if n <= top] or [1]
+    wanted = possible if options.n_components == "auto" else [int(options.n_components)]
     unseen = _share_unseen(population, solver) > 0
     polished = _is_polished(options)
     shrinkages = SHRINKAGES if unseen and not polished else (0.0,)
     if options.shrinkage != "auto":
         shrinkages = (float(options.shrinkage),)
     couplings, notes = _couplings(options, solver, len(population.sessions))
+    if options.n_components == "auto" and min(orders) > top:
+        notes = (
+            *notes,
+            f"No session tells more than {top} dimensions: n_components = 1, none of the orders, was used.",
+        )
     only_zero = len(lags) == 1 or options.zero_lag == "always"
     kinds = (True,) if only_zero else (False, True) if options.zero_lag == "race" else (False,)
     diagonals = (False,) if only_zero else DIAGONALS[options.private_noise]

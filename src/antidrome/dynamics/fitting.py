@@ -26,6 +26,7 @@ from antidrome.dynamics.preparation import (
     choose_form,
     count_noise,
     notes_on_counts,
+    notes_on_frames,
     prepare,
     session_data,
     units_of,
@@ -99,7 +100,9 @@ def fit_population(
     )
     rng = generator(options.seed, "dynamics/solve")
     choice = choose(population, solver, lags, options, orders, report, stages)
-    notes += [*choice.notes, *(notes_on_counts(population) if options.observation == "poisson" else ())]
+    notes += [*notes_on_frames(population, lags), *choice.notes]
+    if options.observation == "poisson":
+        notes += notes_on_counts(population)
     settings, share, calibration = choice.settings, choice.share_of_lags, choice.calibration
     fit, starts = solve(solver, data, lags, options, settings, rng, report, stages)
     latent = solver.mean_latent(fit)

@@ -27,6 +27,7 @@ from antidrome.recordings.axes import listing
 
 KEPT_VALUES = 2**24
 DENSE_VALUES = 3 * 10**7
+FEW_FRAMES = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,20 @@ def require_counts(session: Session, labels: np.ndarray, advice: str) -> None:
             f"Session {session.name!r}: neuron {label!r} has the value {session.least.min():g}; spike counts are not"
             f" negative. {advice}"
         )
+
+
+def notes_on_frames(population: Population, lags: LagSet) -> list[str]:
+    """What to know where neurons were observed in hardly any frames."""
+    least, frames = max(FEW_FRAMES, lags.largest + FEW_FRAMES // 2), np.zeros(population.n_neurons)
+    for session in population.sessions:
+        frames[session.rows] += session.n_observed
+    few = population.labels[frames < least].tolist()
+    if not few:
+        return []
+    return [
+        f"Observed in fewer than {least} frames, too few for a covariance to mean anything: {listing(few, 4)}"
+        f" ({len(few)} of {population.n_neurons} neurons)."
+    ]
 
 
 def notes_on_counts(population: Population) -> list[str]:
