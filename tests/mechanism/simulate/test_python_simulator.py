@@ -10,6 +10,7 @@ import pytest
 
 from antidrome.errors import InputError
 from antidrome.mechanism.simulate import PythonSimulator
+from antidrome.mechanism.simulate.detection import find_form
 
 THETA = np.random.default_rng(0).random((12, 2))
 
@@ -219,3 +220,20 @@ def test_a_batch_has_the_time_of_one_simulation_and_is_then_done_row_by_row() ->
     assert batch.valid.tolist() == [True, False, True]
     assert batch.failures[0].kind == "timeout"
     assert time.perf_counter() - started < 30
+
+
+def test_a_busy_moment_does_not_decide_whether_batches_are_tried(monkeypatch) -> None:
+    """The first call also starts a process, which takes long on a busy machine."""
+    monkeypatch.setattr("antidrome.mechanism.simulate.detection.SLOW_S", 0.05)
+    calls = []
+
+    def replies(theta: np.ndarray, seeds: np.ndarray, many: bool) -> list[tuple]:
+        calls.append(len(theta))
+        if len(calls) == 1:
+            time.sleep(0.1)
+        values = theta + np.random.default_rng(int(seeds[0])).standard_normal(theta.shape)
+        return [("values", ("x", "y"), ("", ""), values if many else values[0])]
+
+    found = find_form(replies, np.random.default_rng(0).random((40, 2)), None)
+    assert found.batched
+    assert found.seconds < 0.05

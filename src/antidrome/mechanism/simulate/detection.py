@@ -17,6 +17,7 @@ SIZES = (11, 13, 17)
 """Of the batches that are tried: the first that is neither the number of parameters nor that of features, so that
 columns are not taken for rows."""
 SLOW_S = 2.0
+WARM_TRIES = 2
 TRYING_S = 10.0
 Replies = Callable[[np.ndarray, np.ndarray, bool], list[Reply]]
 
@@ -50,7 +51,8 @@ def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: 
             start = time.perf_counter()
             reply = replies(theta[i : i + 1], seeds[i : i + 1], False)[0]
             if reply[0] == "values":
-                single = (reply, i, time.perf_counter() - start)
+                seconds = time.perf_counter() - start
+                single = (reply, i, _warm_seconds(replies, theta[i : i + 1], seeds[i : i + 1], seconds))
                 break
             first_failure = first_failure or reply
             if reply[1] == "timeout" and i >= 2:
@@ -75,6 +77,22 @@ def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: 
         f"The simulator failed at each of the first {min(N_TRIES, len(theta))} parameter sets, so its features are"
         f" not known: {first_failure[2]}. Give feature_names=… if failures are this common.\n{first_failure[3]}"
     )
+
+
+def _warm_seconds(replies: Replies, theta: np.ndarray, seeds: np.ndarray, first: float) -> float:
+    """Seconds of a call, of which the first also started a process and compiled what there was to compile.
+
+    Whether batches are tried hangs on this, and with it the noise of every simulation: a machine that is busy for a
+    moment must not decide it.
+    """
+    seconds = first
+    for _ in range(WARM_TRIES):
+        if not SLOW_S / 10 < seconds < 10 * SLOW_S:
+            break
+        start = time.perf_counter()
+        replies(theta, seeds, False)
+        seconds = min(seconds, time.perf_counter() - start)
+    return seconds
 
 
 def _takes_batches(replies: Replies, theta: np.ndarray, seeds: np.ndarray, single: Reply, seconds: float) -> bool:
