@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from antidrome.spikes.inference import FASTEST_HZ, WINDOW, WindowPlan, group_size, infer_counts
+from antidrome.spikes.inference import FASTEST_HZ, WINDOW, WindowPlan, group_size, infer_counts, spacing
 from antidrome.spikes.recognition import RecognitionConfig, RecognitionNetwork
 
 
@@ -47,3 +47,14 @@ def test_groups_keep_the_expected_number_of_spikes(network, rng):
     grouped = [traces[:, phase : phase + 1998].reshape(1, -1, 2).mean(axis=2) for phase in (0, 1)]
     slow = np.mean([float(np.sum(infer_counts(network, g, FASTEST_HZ).mean)) for g in grouped])
     assert fast == pytest.approx(slow, rel=0.05)
+
+
+def test_the_spacing_of_frames_is_each_traces_own():
+    """77 % of the frames are there: as they are, whoever else is in the batch."""
+    traces = np.zeros((2, 1000), np.float32)
+    traces[0, np.flatnonzero(np.arange(1000) % 13 % 4 == 3)] = np.nan
+    traces[1, :400] = np.nan
+    assert spacing(traces[:1]).tolist() == [1]
+    assert spacing(traces).tolist() == [1, 1]
+    traces[1] = np.where(np.arange(1000) % 3, np.nan, 0)
+    assert spacing(traces).tolist() == [1, 3]

@@ -111,7 +111,8 @@ def spacing(traces: np.ndarray) -> np.ndarray:
     steps = np.diff(np.sort(frame, axis=1), axis=1)  # NaN sorts last
     place = (MOSTLY * np.maximum(n_observed - 1, 0)).astype(int)
     most = np.take_along_axis(np.sort(steps, axis=1), place[:, None].clip(max=max(steps.shape[1] - 1, 0)), axis=1)[:, 0]
-    return np.nan_to_num(most, nan=1.0).clip(1, traces.shape[1]).astype(int)
+    most = np.nan_to_num(most, nan=1.0).clip(1, traces.shape[1]).astype(int)
+    return np.where(n_observed > MOSTLY * traces.shape[1], 1, most)
 
 
 def _mean_of_observed(x: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ from antidrome.core.configuration import did_you_mean
 from antidrome.errors import InputError
 from antidrome.spikes.grid import FrameGrid
 
+FAR = 1.0
+"""Of a recording's length: as far behind it spikes are no longer those of an electrode that ran a little longer."""
+
 
 def known_counts(
     known: Any, recording: xr.DataArray, chosen: np.ndarray, grid: FrameGrid, frame_rate_hz: float, steps: int
@@ -79,10 +82,12 @@ def _binned(
     nearest = np.abs(times_s[:, None] - time_s[None]).argmin(axis=1) if len(time_s) < 2 else _nearest(times_s, time_s)
     offset = (times_s - time_s[nearest]) * frame_rate_hz + 0.5
     inside = (offset >= 0) & (offset < 1)
-    if times_s.size and not inside.any():
+    length = time_s[-1] - time_s[0]
+    if times_s.size > 1 and (times_s > time_s[-1] + FAR * length).all():
         raise InputError(
-            f"known_spikes of neuron {label!r}: none of its {times_s.size} spikes ({times_s.min():g} to"
-            f" {times_s.max():g}) lies within the recording ({time_s[0]:g} to {time_s[-1]:g} s). Are they in seconds?"
+            f"known_spikes of neuron {label!r}: all of its {times_s.size} spikes ({times_s.min():g} to"
+            f" {times_s.max():g}) lie far behind the recording ({time_s[0]:g} to {time_s[-1]:g} s). Are they in"
+            " seconds?"
         )
     step = grid.places[nearest[inside]] * steps + (offset[inside] * steps).astype(int)
     counts = np.bincount(step, minlength=(int(grid.places[-1]) + 1) * steps).astype(float)
