@@ -69,7 +69,8 @@ def test_names_and_counters_of_a_pandas_table_are_no_points(tmp_path) -> None:
     pd.DataFrame(points).to_csv(tmp_path / "points.csv")
     found, notes = read_points(tmp_path / "points.csv")
     np.testing.assert_array_equal(found, points)
-    assert notes == ["column 1 counts the rows and is left out"]
+    assert notes[0].endswith("is taken as a header")
+    assert notes[1] == "column 1 counts the rows and is left out"
 
 
 def test_what_cannot_be_read_is_said(tmp_path) -> None:

@@ -211,3 +211,18 @@ def test_points_between_semicolons_stay_points(tmp_path: Path) -> None:
     assert read(late).values[150, 0] == 0.5
     with pytest.raises(FileFormatError, match=r"line 3, column 'a': '1\.000,5' is not a number"):
         read(save(tmp_path / "c.csv", "time;a\n0;0\n1;1.000,5\n"))
+
+
+def test_a_named_counter_says_that_rows_are_frames(tmp_path: Path) -> None:
+    """Also where there are more neurons than frames, none of which has a name."""
+    traces = np.random.default_rng(0).standard_normal((30, 40))
+    pd.DataFrame(traces).rename_axis("frame").to_csv(tmp_path / "a.csv")
+    np.testing.assert_array_equal(read(tmp_path / "a.csv", frame_rate_hz=30.0).values, traces)
+
+
+def test_a_header_of_words_parted_by_blanks(tmp_path: Path) -> None:
+    traces = np.random.default_rng(0).standard_normal((30, 3))
+    np.savetxt(tmp_path / "a.csv", traces, header="x y z", comments="", fmt="%.17g")
+    recording = read(tmp_path / "a.csv", frame_rate_hz=30.0)
+    assert recording["neuron"].values.tolist() == ["x", "y", "z"]
+    np.testing.assert_array_equal(recording.values, traces)

@@ -334,3 +334,24 @@ def test_ground_truth_of_another_layout(tmp_path: Path, trial: Callable[..., dic
 def test_every_public_file_is_read() -> None:
     for path in sorted(Path(os.environ["ANTIDROME_GROUND_TRUTH"]).rglob("CAttached*.mat")):
         assert read_ground_truth_mat(path)
+
+
+def test_a_single_neuron_beside_a_struct_of_settings_is_not_taken_for_an_image_in_it(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    ops = {"meanImg": draw.standard_normal((64, 48)), "nx": 64.0}
+    trace = draw.standard_normal((1, 500))
+    scipy.io.savemat(tmp_path / "a.mat", {"dff": trace, "fs": 20.0, "ops": ops})
+    np.testing.assert_array_equal(read(tmp_path / "a.mat").values, trace.T)
+    scipy.io.savemat(tmp_path / "b.mat", {"trace": trace, "fs": 20.0, "ops": ops})
+    with pytest.raises(InputError, match="the vector 'trace' and, in a struct, the matrix 'ops/meanImg': choose"):
+        read(tmp_path / "b.mat")
+    assert read(tmp_path / "b.mat", series="trace").shape == (500, 1)
+
+
+def test_labels_that_repeat_are_classes(tmp_path: Path) -> None:
+    traces = np.random.default_rng(0).standard_normal((6, 300))
+    kinds = np.array(["pyr", "int", "pyr", "pyr", "int", "pyr"], dtype=object)
+    scipy.io.savemat(tmp_path / "a.mat", {"dff": traces, "fs": 20.0, "labels": kinds})
+    recording = read(tmp_path / "a.mat")
+    assert recording.shape == (300, 6)
+    assert any("'labels' repeats its values" in note for note in recording.attrs["notes"])

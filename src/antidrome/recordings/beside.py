@@ -53,7 +53,7 @@ def settle_axes(
         If there is no frame rate; where the file has times that do not fit, the message says so.
     """
     times = _times_in(beside)
-    labels = _labels_in(beside)
+    labels = _labels_in(beside, notes)
     orientation = _orientation(name, shape, options.orientation, times, labels, notes)
     lengths = (*shape, 1)[:2] if orientation == "time,neuron" or len(shape) < 2 else (shape[1], shape[0])
     time, neuron = _fitting(times, lengths[0]), _fitting(labels, lengths[1])
@@ -95,11 +95,14 @@ def _times_in(beside: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key: values.astype(np.float64) for key, values in found.items()}
 
 
-def _labels_in(beside: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Texts and whole numbers; MATLAB's are doubles."""
+def _labels_in(beside: Mapping[str, np.ndarray], notes: list[str]) -> dict[str, np.ndarray]:
+    """Texts and whole numbers (MATLAB's are doubles), none of them twice: those that repeat are classes, not names."""
     found = _vectors(beside, LABEL_NAMES, "iuUST")
     doubles = _vectors(beside, LABEL_NAMES, "f")
-    return found | {key: values.astype(np.int64) for key, values in doubles.items() if _are_whole(values)}
+    found |= {key: values.astype(np.int64) for key, values in doubles.items() if _are_whole(values)}
+    unique = {key: values for key, values in found.items() if np.unique(values).size == values.size}
+    notes.extend(f"{key!r} repeats its values, names no neurons and is left out" for key in found if key not in unique)
+    return unique
 
 
 def _numbers(beside: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -120,8 +123,7 @@ def _orientation(
 ) -> Orientation:
     """What the caller says; else what has as many entries as only one axis is long says; else a guess that is noted."""
     if asked is None and len(shape) == 2 and shape[0] != shape[1]:
-        unique = {key: values for key, values in labels.items() if np.unique(values).size == values.size}
-        for vectors, first in ((times, "time,neuron"), (unique, "neuron,time")):
+        for vectors, first in ((times, "time,neuron"), (labels, "neuron,time")):
             for key, values in vectors.items():
                 if values.size in shape:
                     return _told(name, shape, key, values.size, first, notes)

@@ -11,7 +11,7 @@ from antidrome.recordings.axes import median_frame_rate_hz, positive_rate
 _RATE_NAMES = ("frame_rate_hz", "frame_rate", "framerate", "fs", "fps", "sampling_rate", "imaging_rate")
 TIME_NAMES = ("time", "times", "time_s", "t", "timestamps", "timestamp", "frame_times", "frame_time")
 LABEL_NAMES = ("neuron", "neurons", "labels", "roi_id", "roi_ids", "cell_id", "cell_ids")
-_OWN_NAMES = ("dff", "fluorescence")
+OWN_NAMES = ("dff", "fluorescence")
 
 
 def numeric(arrays: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def choose_series(shapes: Mapping[str, Sequence[int]], series: str | None, where
         candidates = [
             name for name, shape in shapes.items() if len(shape) == 1 and shape[0] > 1 and name.lower() not in auxiliary
         ]
-    own = [name for name in _OWN_NAMES if name in candidates]
+    own = [name for name in OWN_NAMES if name in candidates]
     if own or len(candidates) == 1:
         return (own or candidates)[0]
     if not candidates:

@@ -42,12 +42,11 @@ def split_columns(
     """
     if header is None:
         return _without_header(values, notes)
-    if all(re.fullmatch(r"[-+.,\d]*", name) for name in header):
-        notes.append(f"the first line holds numbers ({listing(header, 4)}) and is taken as a header")
     kept = without_counters(header, values, notes)
+    counted = any(_COUNTER_HEADER.match(name) for i, name in enumerate(header) if i not in kept)
     time, kept = _take_time(header, values, kept, notes)
     labels = [header[i] for i in kept]
-    return time, values[:, kept], None if count_from_zero(labels) else labels
+    return time, values[:, kept], None if count_from_zero(labels) and not counted else labels
 
 
 def count_from_zero(names: Sequence[str]) -> bool:
@@ -90,7 +89,9 @@ def _without_header(values: np.ndarray, notes: list[str]) -> tuple[np.ndarray | 
 
 
 def without_counters(header: list[str], values: np.ndarray, notes: list[str]) -> list[int]:
-    """Places of the columns that do not number the rows; one at least."""
+    """Places of the columns that do not number the rows; one at least. A header of numbers is noted."""
+    if all(re.fullmatch(r"[-+.,\d]*", name) for name in header):
+        notes.append(f"the first line holds numbers ({listing(header, 4)}) and is taken as a header")
     kept = list(range(len(header)))
     for place, name in enumerate(header):
         column = values[:, place]

@@ -1,6 +1,7 @@
 """How a text table is written: what stands between cells, the decimal mark, and whether its first line is a header."""
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def find_dialect(path: Path) -> Dialect:
         If the file is not UTF-8 text in lines, or its first line is empty.
     """
     first, below = _head(path)
-    delimiter = _delimiter(first)
+    delimiter = _delimiter(first if re.search(r"[\t;,]", first) or not below else below[0])
     cells = _cells(first, delimiter)
     is_header = _is_header(cells, below, delimiter)
     points = any("." in line for line in (below if is_header else [first, *below]))

@@ -34,7 +34,7 @@ def read_mat(path: Path, options: ReadOptions) -> xr.DataArray:
     if options.series in held:
         raise InputError(f"{path}: {held[options.series]}")
     if options.series is None:
-        arrays = without_structs(arrays)
+        arrays = without_structs(arrays, str(path))
     try:
         return from_named_arrays(arrays, path, "mat", options)
     except FileFormatError as error:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from antidrome.recordings.choice import times_sign
+from antidrome.errors import InputError
+from antidrome.recordings.choice import LABEL_NAMES, OWN_NAMES, TIME_NAMES, times_sign
 
 _MAX_DEPTH = 8
 """Structs within structs that are looked into."""
@@ -27,11 +28,26 @@ def plain_arrays(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def without_structs(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays outside structs if a matrix of numbers is among them, else all."""
+def without_structs(arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+    """The arrays outside structs if a matrix of numbers is among them, or a vector of just the right name; else all.
+
+    Raises
+    ------
+    InputError
+        If there are vectors outside, one of which may be a single neuron, and matrices in structs.
+    """
     outside = {name: array for name, array in arrays.items() if "/" not in name}
-    has_matrix = any(array.ndim == 2 and array.size and array.dtype.kind in "iuf" for array in outside.values())
-    return outside if has_matrix else arrays
+    numbers = {name: array for name, array in arrays.items() if array.size > 1 and array.dtype.kind in "iuf"}
+    matrices = [name for name, array in numbers.items() if array.ndim == 2]
+    if any(name in outside for name in matrices) or any(name in numbers for name in OWN_NAMES):
+        return outside
+    vectors = [name for name in numbers if name in outside and name.lower() not in (*TIME_NAMES, *LABEL_NAMES)]
+    if vectors and matrices:
+        raise InputError(
+            f"{where} has the vector {vectors[0]!r} and, in a struct, the matrix {matrices[0]!r}: choose one with"
+            " series= (--series NAME)"
+        )
+    return arrays
 
 
 def containers(content: Mapping[str, Any]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from antidrome.recordings.checks.view import RecordingView
 
 DEAD_SHARE = 0.99
 CEILING_SHARE, CEILING_SAMPLES, CEILING_PILE = 0.001, 10, 4.0
-FLOOR_SHARE = 0.05
+FLOOR_SHARE, FLOOR_GAP = 0.05, 0.1
 WRAPS = (2.0**16, 2.0**8)
 
 
@@ -56,13 +56,14 @@ def traces_are_rectified(view: RecordingView) -> Problem | None:
     """Negative values set to zero hide half of the noise; the rest passes for a clean trace of very many spikes."""
     if view.is_fluorescence:
         return None
-    low = view.range[0]
+    low, high = view.range
     at_bottom = (view.values == low).sum(axis=0)
     with np.errstate(invalid="ignore"):
         above = np.min(view.values, axis=0, where=view.present & (view.values > low), initial=np.inf)
     at_next = (view.values == above).sum(axis=0)
     enough = np.maximum(CEILING_SAMPLES, FLOOR_SHARE * view.present.sum(axis=0))
     cut = (at_bottom >= enough) & (at_bottom > CEILING_PILE * at_next) & ~view.is_flat
+    cut &= above - low < FLOOR_GAP * (high - low)  # else they are counts, or frames that were blanked
     if not cut.any():
         return None
     worst = int(np.where(cut, at_bottom, 0).argmax())

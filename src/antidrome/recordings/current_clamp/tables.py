@@ -78,7 +78,9 @@ def _columns(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
     if header is None:
         raise FileFormatError(f"{path} has no header; expected columns such as time_ms, voltage_mV, current_pA.")
     names = [name.strip() for name in header]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    named = (_VOLTAGE, _CURRENT, _TIME, _STEP, _RATE, _AREA, _JUNCTION)
+    known = [name for name in names if any(pattern.match(name) for pattern in named)]
+    twice = next((name for name in known if known.count(name) > 1), None)
     if twice is not None:
         raise FileFormatError(f"{path} has several columns named {twice!r}; give each a name of its own.")
     return {name: values[:, i] for i, name in enumerate(names)}
