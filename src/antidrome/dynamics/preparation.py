@@ -28,6 +28,7 @@ from antidrome.recordings.axes import listing
 KEPT_VALUES = 2**24
 DENSE_VALUES = 3 * 10**7
 FEW_FRAMES = 20
+ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ def units_of(population: Population, scaling: str, observation: str) -> Units:
 
 def require_counts(session: Session, labels: np.ndarray, advice: str) -> None:
     """Raise InputError, with advice, where a value of a session is negative and thus no spike count."""
-    if (session.least < 0).any():
+    if (session.least < -ROUNDING * np.abs(session.mean)).any():
         label = str(labels[session.rows[np.argmin(session.least)]])
         raise InputError(
             f"Session {session.name!r}: neuron {label!r} has the value {session.least.min():g}; spike counts are not"

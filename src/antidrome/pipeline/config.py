@@ -76,8 +76,10 @@ class InferenceConfig(ReadingConfig):
 
     def inference_settings(self) -> dict[str, Any]:
         """The settings that change the spikes; a change of any of them makes earlier results stale."""
-        fields = dataclasses.fields(InferenceConfig)
-        return {field.name: getattr(self, field.name) for field in fields if field.name not in ("force", "overwrite")}
+        names = {field.name for field in dataclasses.fields(InferenceConfig)} - {"force", "overwrite"}
+        if self.accepted_only:
+            names.remove("accepted_only")  # results of before there was the choice stay what they are
+        return {name: getattr(self, name) for name in sorted(names)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -82,7 +82,7 @@ def _sums(spikes: "xr.DataArray", traces: "xr.DataArray | None", frames: int, ra
         one.isel(time=frame).drop_vars("time") for one in (spikes, spikes if traces is None else traces)
     )
     observed = of_traces.notnull() & there[:, None]
-    share = observed.coarsen(time=frames, boundary="trim").mean()
+    share = observed.astype("float32").coarsen(time=frames, boundary="trim").mean()
     total = values.where(observed, 0).coarsen(time=frames, boundary="trim").sum() / share.where(share >= FEWEST)
     recorded = there[: len(there) // frames * frames].reshape(-1, frames)
     first = recorded.argmax(axis=1)
