@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from antidrome.spikes import inference
 from antidrome.spikes.inference import FASTEST_HZ, WINDOW, WindowPlan, group_size, infer_counts, spacing
 from antidrome.spikes.recognition import RecognitionConfig, RecognitionNetwork
 
@@ -58,3 +59,16 @@ def test_the_spacing_of_frames_is_each_traces_own():
     assert spacing(traces).tolist() == [1, 1]
     traces[1] = np.where(np.arange(1000) % 3, np.nan, 0)
     assert spacing(traces).tolist() == [1, 3]
+
+
+def test_a_trace_of_hardly_any_frames_is_not_inferred_once_for_each_of_them(network, monkeypatch):
+    """Groups are no longer than the slowest rate allows: two frames, 900 apart, are not 900 phases."""
+    calls = []
+    direct = inference._infer_direct
+    monkeypatch.setattr(inference, "_infer_direct", lambda *a: calls.append(a[2]) or direct(*a))
+    traces = np.full((1, 1000), np.nan, np.float32)
+    traces[0, [50, 950]] = 0.0, 1.0
+    posterior = infer_counts(network, traces, 30.0)
+    assert np.isfinite(np.asarray(posterior.mean)).all()
+    assert set(calls) == {2.0}
+    assert len(calls) == 15

@@ -18,7 +18,7 @@ from antidrome.spikes.conditioning import condition
 from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.recognition import RecognitionNetwork
 
-FASTEST_HZ = 64.0
+FASTEST_HZ, SLOWEST_HZ = 64.0, 2.0
 WINDOW = 4096
 MARGIN = 192
 FRAMES_PER_CALL = 8 * WINDOW
@@ -70,7 +70,8 @@ def infer_counts(
     CountPosterior of numpy arrays (neuron, time). With groups of m frames a frame holds one m-th of the expected count
     of the m frames around it.
     """
-    groups = np.maximum(group_size(frame_rate_hz), spacing(traces))
+    slowest = max(1, int(frame_rate_hz / SLOWEST_HZ))
+    groups = np.maximum(group_size(frame_rate_hz), np.minimum(spacing(traces), slowest))
     logit, extra = np.empty((2, *traces.shape), np.float32)
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
