@@ -83,7 +83,7 @@ def _tell(summary: dict[str, Any], output: Path) -> None:
             console.print(f"[bold]{name}[/bold]: {escape(_found(stage))}")
     for file in summary["files"]:
         console.print(f"  {escape(str(output / file['name']))}  [dim]{escape(file['what'])}[/dim]")
-    for name in summary["kept_files"]:
+    for name in summary.get("kept_files", []):  # summaries of before files were kept have none
         console.print(f"  [dim]{escape(name)} is of an earlier run with the same input and settings, and stays[/dim]")
     for name in summary["removed_files"]:
         console.print(f"  [dim]{escape(name)} was made from other input or settings, and was removed[/dim]")

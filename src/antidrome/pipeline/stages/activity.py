@@ -78,10 +78,9 @@ def _sums(spikes: "xr.DataArray", traces: "xr.DataArray | None", frames: int, ra
         return spikes.coarsen(time=frames, boundary="trim").sum().astype("float32")
     there, frame = np.zeros(grid.places[-1] + 1, bool), np.zeros(grid.places[-1] + 1, int)
     there[grid.places], frame[grid.places] = True, np.arange(len(grid.places))
-    values, of_traces = (
-        one.isel(time=frame).drop_vars("time") for one in (spikes, spikes if traces is None else traces)
-    )
-    observed = of_traces.notnull() & there[:, None]
+    values = spikes.isel(time=frame).drop_vars("time")
+    recorded_values = values if traces is None else traces.isel(time=frame).drop_vars("time")
+    observed = recorded_values.notnull() & there[:, None]
     share = observed.astype("float32").coarsen(time=frames, boundary="trim").mean()
     total = values.where(observed, 0).coarsen(time=frames, boundary="trim").sum() / share.where(share >= FEWEST)
     recorded = there[: len(there) // frames * frames].reshape(-1, frames)
