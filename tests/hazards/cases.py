@@ -80,6 +80,17 @@ def _(folder):
     read(folder / "day1.h5", frame_rate_hz=30.0)
 
 
+@case("Files", "an HDF5 file damaged so that HDF5 reads on for ever")
+def _(folder):
+    with h5py.File(folder / "day1.h5", "w") as file:
+        file["F"] = traces()
+        file.attrs["about"] = "text of variable length"
+    content = bytearray((folder / "day1.h5").read_bytes())
+    struct.pack_into("<H6xQ", content, content.index(b"GCOL") + 16, 0, 0)
+    (folder / "day1.h5").write_bytes(content)
+    read(folder / "day1.h5", frame_rate_hz=30.0)
+
+
 @case("Files", "an HDF5 link into another of your files")
 def _(folder):
     with h5py.File(folder / "other.h5", "w") as file:

@@ -62,11 +62,12 @@ def test_lazy_arrays_travel_to_another_process(tmp_path: Path, traces: np.ndarra
         assert pool.submit(np.asarray, recording.data).result().sum() == pytest.approx(traces.sum())
 
 
-def test_times_and_labels_settle_the_axes(tmp_path: Path, traces: np.ndarray) -> None:
+@pytest.mark.parametrize("text", ["S8", h5py.string_dtype()], ids=["fixed length", "variable length"])
+def test_times_and_labels_settle_the_axes(tmp_path: Path, traces: np.ndarray, text: str | np.dtype) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["s/dff"] = traces[:4]
         file["s/time"] = np.arange(4) / 10
-        file.create_dataset("s/neuron", data=[f"n{i}" for i in range(6)], dtype="S8")
+        file.create_dataset("s/neuron", data=[f"n{i}" for i in range(6)], dtype=text)
     recording = read(tmp_path / "a.h5")
     assert np.array_equal(recording.values, traces[:4])
     assert recording["neuron"].values.tolist() == ["n0", "n1", "n2", "n3", "n4", "n5"]

@@ -140,6 +140,42 @@ def test_flipped_bytes_give_a_sentence_or_a_recording(tmp_path: Path, flips: lis
         assert str(error)
 
 
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """A file with texts of variable length, some of them written over and deleted."""
+    path = tmp_path / "texts.h5"
+    with h5py.File(path, "w") as file:
+        file["F"] = np.ones((60, 3), "f4")
+        file["neuron"] = ["a", "b", "c"]
+        file["notes"] = ["x" * length for length in range(200)]
+        file["notes"][5] = "y" * 99
+        file.attrs["about"] = "z"
+        file.attrs["about"] = ["p", "q" * 3000]
+    return path
+
+
+def test_texts_of_variable_length_are_read(texts: Path) -> None:
+    assert texts.read_bytes().count(b"GCOL") > 1
+    assert read(texts, frame_rate_hz=10.0)["neuron"].values.tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("index", "size"), [(0, 0), (0, 8), (1, 2**64 - 16), (1, 10**6)])
+def test_a_heap_that_would_hold_hdf5_for_ever(texts: Path, index: int, size: int) -> None:
+    content = bytearray(texts.read_bytes())
+    struct.pack_into("<H6xQ", content, content.index(b"GCOL") + 16, index, size)
+    texts.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"texts\.h5 is damaged: the texts in its heap"):
+        read(texts, frame_rate_hz=10.0)
+
+
+def test_a_heap_of_impossible_size_is_left_to_hdf5(texts: Path) -> None:
+    content = bytearray(texts.read_bytes())
+    struct.pack_into("<Q", content, content.index(b"GCOL") + 8, 2**40)
+    texts.write_bytes(content)
+    with pytest.raises(FileFormatError, match="is damaged"):
+        read(texts, frame_rate_hz=10.0)
+
+
 def test_a_zarr_codec_that_unpickles_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     path.mkdir()

@@ -114,15 +114,12 @@ def _beside(file: h5py.File, name: str, datasets: dict[str, h5py.Dataset]) -> di
 
 
 def _text_labels(file: h5py.File, parent: str) -> dict[str, np.ndarray]:
-    """Labels that are texts of fixed length, of the group of that name.
-
-    Those of variable length lie in a heap elsewhere in the file, in which HDF5 may search for ever if it is damaged.
-    """
+    """Labels that are texts, of fixed or variable length, of the group of that name."""
     found = {}
     group: Any = file[parent or "/"]
     for name in group:
         member: Any = group.get(name) if name.lower() in LABEL_NAMES else None
-        if isinstance(member, h5py.Dataset) and member.dtype.kind == "S" and member.ndim == 1:
+        if isinstance(member, h5py.Dataset) and h5py.check_string_dtype(member.dtype) and member.ndim == 1:
             require_size(member.nbytes, _SMALL_BYTES, f"{file.filename}: {member.name}")
-            found[name] = np.char.decode(member[()], "utf-8", "replace")
+            found[name] = member.asstr("utf-8", errors="replace")[()].astype(str)
     return found

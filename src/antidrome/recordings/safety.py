@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError, UnsafeFileError
+from antidrome.recordings.heaps import guard_global_heaps
 
 DEFAULT_MAX_BYTES = 64 * 2**30
 """Largest size, in bytes, that one array of a file may declare."""
@@ -191,9 +192,9 @@ _EXTERNAL_ADVICE = "a recording needs no other file: copy the data in, or pass a
 
 
 def open_unguarded(path: Path) -> h5py.File:
-    """Open an HDF5 file without a look inside: only for reading its root attributes and link names."""
+    """Open an HDF5 file without a look at its links: only for reading its root attributes and link names."""
     try:
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
     except OSError as error:
         reason = str(error)
         if "truncated" in reason:
@@ -201,6 +202,12 @@ def open_unguarded(path: Path) -> h5py.File:
         if "signature" in reason:
             raise FileFormatError(f"{path} is not an HDF5 file, or its beginning is damaged") from error
         raise FileFormatError(f"{path} cannot be opened as HDF5: {reason}") from error
+    try:
+        guard_global_heaps(file)
+    except FileFormatError:
+        file.close()
+        raise
+    return file
 
 
 def _member(group: h5py.Group, name: str, where: str) -> Any:
