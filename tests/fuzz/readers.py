@@ -63,7 +63,9 @@ def main() -> None:
             if not str(error).strip():
                 raise AssertionError("refused without a word") from error
 
-    atheris.Setup([sys.argv[0], *rest, f"-artifact_prefix={folder}{os.sep}", str(folder)], one_input)
+    again = any(not option.startswith("-") for option in rest)
+    where = [] if again else [f"-artifact_prefix={folder}{os.sep}", str(folder)]
+    atheris.Setup([sys.argv[0], *rest, *where], one_input)
     atheris.Fuzz()
 
 
