@@ -2,12 +2,12 @@
 
 import contextlib
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any
 
+from antidrome.core.cores import n_cores
 from antidrome.errors import InputError
 
 
@@ -43,7 +43,7 @@ class SpawnedProcessPool(Executor):
 
 def process_pool(n_workers: int | None = None) -> SpawnedProcessPool:
     """Return a pool of ``n_workers`` spawned processes (by default one for each core); use it in a ``with`` block."""
-    return SpawnedProcessPool(n_workers or os.cpu_count() or 1)
+    return SpawnedProcessPool(n_workers or n_cores())
 
 
 @contextlib.contextmanager
@@ -92,4 +92,4 @@ def n_workers_of(executor: Executor) -> int:
     client = getattr(executor, "_client", None)
     if client is not None:
         return max(1, sum(client.nthreads().values()))
-    return os.cpu_count() or 1
+    return n_cores()

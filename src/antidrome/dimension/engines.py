@@ -9,12 +9,13 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from antidrome.core.cores import n_threads
 from antidrome.core.executor import map_tasks
 from antidrome.dimension.approximate import approximate_neighbours
 from antidrome.dimension.certificate import refine, scan_rows
 from antidrome.dimension.found import Found
 from antidrome.dimension.points import Points
-from antidrome.dimension.preparation import Frame, in_float64, n_threads
+from antidrome.dimension.preparation import Frame, in_float64
 from antidrome.dimension.products import collect_candidates, float64_seconds
 from antidrome.dimension.selection import Candidates
 from antidrome.dimension.squares import Tick, one_thread_each

@@ -6,13 +6,13 @@ differences of the points as given.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
+from antidrome.core.cores import n_threads
 from antidrome.dimension.points import Points
 from antidrome.errors import InputError
 
@@ -80,13 +80,6 @@ def survey(points: Points) -> Frame:
         all_whole = all(list(pool.map(look, points.blocks())))
     _require_normal(norms, scale, _fast(points.dtype))
     return Frame(centre, scale, norms, whole and all_whole)
-
-
-def n_threads() -> int:
-    """Cores this process may use, as OMP_NUM_THREADS has it."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(allowed, int(limit)) if limit.isdigit() and int(limit) else allowed)
 
 
 def _fast(dtype: np.dtype) -> type:

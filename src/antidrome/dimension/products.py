@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from antidrome.core.cores import n_threads
 from antidrome.dimension.boxes import near_candidates
 from antidrome.dimension.points import Points
-from antidrome.dimension.preparation import Frame, n_threads, relative_error
+from antidrome.dimension.preparation import Frame, relative_error
 from antidrome.dimension.scratch import scratch
 from antidrome.dimension.selection import Candidates, Hits, group_minima
 from antidrome.dimension.squares import (

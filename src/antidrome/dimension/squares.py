@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from antidrome.core.cores import n_threads
 from antidrome.dimension.points import Points
-from antidrome.dimension.preparation import FAR, Frame, n_threads
+from antidrome.dimension.preparation import FAR, Frame
 from antidrome.dimension.scratch import scratch
 from antidrome.dimension.selection import GROUP
 

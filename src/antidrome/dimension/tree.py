@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from antidrome.core.cores import n_threads
 from antidrome.dimension.certificate import scan_rows
 from antidrome.dimension.found import Found
 from antidrome.dimension.pairs import pair_distances
 from antidrome.dimension.points import Points
-from antidrome.dimension.preparation import Frame, in_float64, n_threads
+from antidrome.dimension.preparation import Frame, in_float64
 from antidrome.dimension.squares import Tick
 
 TREE_BYTES = 2**30

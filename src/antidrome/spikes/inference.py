@@ -7,6 +7,7 @@ averaged over groups of frames, once for every phase, so that every frame still 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from antidrome.core.cores import n_threads
 from antidrome.spikes.conditioning import condition
 from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.recognition import RecognitionNetwork
@@ -22,6 +24,7 @@ FASTEST_HZ, SLOWEST_HZ = 64.0, 2.0
 WINDOW = 4096
 MARGIN = 192
 FRAMES_PER_CALL = 8 * WINDOW
+MOST_THREADS = 8
 OWN = 3
 MOSTLY = 0.75
 """A trace of which more is there is taken as it is."""
@@ -140,12 +143,16 @@ def _infer_direct(
     plan = WindowPlan.of(n_frames)
     logit, extra = np.empty((2, n_neurons, n_frames), np.float32)
     block = max(1, 4 * FRAMES_PER_CALL // (plan.window * plan.count))
-    for first in range(0, n_neurons, block):
+
+    def infer_rows(first: int) -> None:
         rows = slice(first, first + block)
         channels, summary = condition(traces[rows], frame_rate_hz)
         summary = summary if prior is None else prior.blend(summary)
         posterior = _infer_windows(network, plan.cut(channels), np.repeat(summary, plan.count, axis=0))
         logit[rows], extra[rows] = plan.join(posterior.logit), plan.join(posterior.extra)
+
+    with ThreadPoolExecutor(min(n_threads(), MOST_THREADS)) as pool:  # one prepares while another computes
+        list(pool.map(infer_rows, range(0, n_neurons, block)))
     return CountPosterior(logit, extra)
 
 

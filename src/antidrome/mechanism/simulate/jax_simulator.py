@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from antidrome.core import cores
 from antidrome.core.compilation import enable_compilation_cache
 from antidrome.errors import InputError
 from antidrome.mechanism.simulate.batch import Failure, Missing, SimulationBatch, check_theta, judge, simulation_seeds
@@ -73,7 +73,7 @@ class JaxSimulator:
         if batch < 1:
             raise InputError(f"batch is {batch}; expected at least 1.")
         self.function, self.batched, self.batch, self.missing = function, batched, batch, missing
-        self.n_threads = n_threads or os.cpu_count() or 1
+        self.n_threads = n_threads or cores.n_threads()
         self._arguments = _Arguments.of(function, tuple(parameter_names))
         self._names = None if feature_names is None else tuple(feature_names)
         self._units = None if feature_units is None else tuple(feature_units)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from antidrome.core.cores import n_cores
 from antidrome.errors import InputError
 from antidrome.mechanism.simulate.batch import Missing, SimulationBatch, check_theta, judge, simulation_seeds
 from antidrome.mechanism.simulate.detection import Found, find_form
@@ -88,7 +88,7 @@ class PythonSimulator:
         self.function = function
         self.call = Call(function, features, tuple(parameter_names), factory)
         self.batched, self.missing, self.executor = batched, missing, executor
-        self.n_processes = (os.cpu_count() or 1) if n_processes is None else n_processes
+        self.n_processes = n_cores() if n_processes is None else n_processes
         self.timeout_s, self.memory_bytes = timeout_s, memory_bytes
         self._names = None if feature_names is None else tuple(feature_names)
         self._units = None if feature_units is None else tuple(feature_units)
