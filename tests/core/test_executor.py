@@ -125,6 +125,8 @@ def test_a_pool_that_cannot_replace_workers_says_so() -> None:
 def test_an_empty_pool_is_an_error() -> None:
     with pytest.raises(InputError, match="pool of -1 processes cannot work"):
         process_pool(-1)
+    with pytest.raises(InputError, match="pool of 0 processes"):
+        process_pool(0)
 
 
 @pytest.mark.parametrize("settings", [{"max_attempts": 0}, {"max_in_flight": 0}])

@@ -81,6 +81,8 @@ def test_negative_zero_is_zero() -> None:
 
 def test_byte_order_and_text_width_do_not_count() -> None:
     assert hash_arrays({"a": np.arange(3.0, dtype=">f8")}) == hash_arrays({"a": np.arange(3.0, dtype="<f8")})
+    one = xr.DataArray(np.ones((3, 2), dtype=">f4"), dims=("time", "neuron"))
+    assert hash_recording(one) == hash_recording(one.astype("<f4"))
     assert hash_arrays({"a": np.array(["x"], dtype="U1")}) == hash_arrays({"a": np.array(["x"], dtype="U9")})
     assert hash_arrays({"a": 1.0, "b": 2.0}) == hash_arrays({"b": 2.0, "a": 1.0})
     assert hash_arrays({"a": 1.0, "b": 2.0}) != hash_arrays({"a": 2.0, "b": 1.0})

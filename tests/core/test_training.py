@@ -77,6 +77,22 @@ def test_a_foreign_checkpoint_is_refused(pairs, tmp_path):
         run(Pairs(pairs.x + 1, pairs.y), checkpoint=path)
     with pytest.raises(ResumeError, match="config"):
         run(pairs, steps=200, checkpoint=path)
+    with pytest.raises(ResumeError, match="weights"):
+        run(pairs, weights=np.arange(500.0), checkpoint=path)
+    with pytest.raises(ResumeError, match="settings"):
+        run(pairs, settings={"consistency": 1.0}, checkpoint=path)
+
+
+@pytest.mark.parametrize(
+    ("what", "start_at", "shift"), [("start", 1.0, 0.0), ("held-out data", 0.0, 1.0)], ids=["start", "held-out data"]
+)
+def test_a_checkpoint_of_another_start_or_judged_otherwise_is_refused(pairs, tmp_path, what, start_at, shift):
+    config = TrainingConfig(steps=20, batch=32, evaluate_every=10)
+    options = {"seed": 0, "progress": False, "checkpoint": tmp_path / "run.safetensors"}
+    train(squared, start(), pairs, config, held_out=pairs, **options)
+    other, judge = {"weight": jnp.full(3, start_at)}, Pairs(pairs.x + np.float32(shift), pairs.y)
+    with pytest.raises(ResumeError, match=what):
+        train(squared, other, pairs, config, held_out=judge, **options)
 
 
 def test_it_stops_when_nothing_improves(pairs):

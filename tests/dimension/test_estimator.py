@@ -6,8 +6,10 @@ import sys
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 import antidrome as ad
+from antidrome.core.model_files import load_model, save_model
 from antidrome.errors import InputError, ModelFileError
 
 
@@ -48,11 +50,32 @@ def test_saved_and_loaded(sheet, scale, tmp_path) -> None:
     assert loaded.get_params() == model.get_params()
     assert loaded.to_dataset().identical(model.to_dataset())
     assert loaded.notes_ == model.notes_
-    with pytest.raises(InputError, match="not been fitted"):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
         ad.TwoNN().save(tmp_path / "no.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"PK\x03\x04 something else")
     with pytest.raises(ModelFileError, match="ZIP"):
         ad.TwoNN.load(tmp_path / "bad.safetensors")
+
+
+def test_a_file_of_which_something_is_missing_is_refused(sheet, tmp_path) -> None:
+    path = tmp_path / "model.safetensors"
+    ad.TwoNN().fit(sheet, progress=False).save(path)
+    arrays, header = load_model(path, expected_class="TwoNN")
+    save_model(path, arrays, class_name="TwoNN", config=header.config | {"unknown": 1}, extra=header.extra)
+    with pytest.raises(ModelFileError, match="the file is damaged"):
+        ad.TwoNN.load(path)
+    save_model(path, arrays, class_name="TwoNN", config=header.config, extra={})
+    with pytest.raises(ModelFileError, match="the file is damaged"):
+        ad.TwoNN.load(path)
+
+
+@pytest.mark.parametrize("given", ["distances", "graph"])
+def test_blocks_need_the_points(sheet, given) -> None:
+    distances = np.linalg.norm(sheet[:50, None] - sheet[:50], axis=-1)
+    points = distances if given == "distances" else ad.dimension.nearest_neighbours(sheet, 2, progress=False)
+    metric = "precomputed" if given == "distances" else "euclidean"
+    with pytest.raises(InputError, match="needs the neighbours alone"):
+        ad.TwoNN(scale="blocks", metric=metric).fit(points, progress=False)
 
 
 def test_wrong_settings_are_said(sheet, unchecked_types) -> None:

@@ -225,6 +225,15 @@ def test_scattered_missing_entries(sessions, truth, rng, unseen_correlation):
     assert unseen_correlation(refined, truth) > 0.9
 
 
+def test_stochastic_gradients_allow_for_missing_entries(truth, rng):
+    holes = np.where(rng.random(truth.activity.shape) < 0.5, np.nan, truth.activity)
+    covariances = []
+    for values, solver in ((holes, "adam"), (truth.activity, "als")):
+        found = ad.StitchedLDS(2, seed=1, solver=solver, **{**QUICK, "coupling": np.inf}).fit(values, progress=False)
+        covariances.append(found.predict_covariance(np.arange(40)).values[~np.eye(40, dtype=bool)])
+    assert np.polyfit(covariances[1], covariances[0], 1)[0] == pytest.approx(1, abs=0.25)
+
+
 def test_subpopulations_that_take_turns(truth):
     matrix = truth.activity.copy()
     turn = (np.arange(600) // 20) % 2
@@ -245,7 +254,8 @@ def test_subpopulations_that_take_turns(truth):
 
 @pytest.mark.slow
 def test_held_out_pairs_choose(sessions):
-    curve = ad.StitchedLDS(2, seed=1, n_folds=2, max_iterations=20).select_order(sessions, (1, 2, 5), progress=False)
+    estimator = ad.StitchedLDS(2, seed=1, n_folds=2, max_iterations=20, orders=(1, 2, 5))
+    curve = estimator.select_order(sessions, progress=False)
     assert curve["order"].values.tolist() == [1, 2, 5]
     assert curve.attrs["best"] == 2
     assert float(curve["correlation"].sel(order=2)) > float(curve["correlation"].sel(order=1))

@@ -133,6 +133,14 @@ def test_what_cannot_be_used_is_said(given, message):
         as_population(given)
 
 
+def test_frames_without_a_session_and_neurons_out_of_range(values):
+    with pytest.raises(InputError, match=r"no id for frame 3 \(2 of 20 frames"):
+        as_population(values, sessions=np.where(np.isin(np.arange(20), (3, 7)), np.nan, 1.0))
+    n_neurons = values.shape[1]
+    with pytest.raises(InputError, match=f"Neuron {n_neurons} is out of range"):
+        as_population(values).find([-n_neurons, n_neurons])
+
+
 def test_sessions_of_other_frame_rates_are_refused(values):
     with pytest.raises(InputError, match="10 to 20 Hz"):
         as_population({"a": recording(values, list("abcd")), "b": recording(values, list("abcd"), rate=20.0)})

@@ -50,6 +50,14 @@ def test_missing_entries_are_no_deviation(rng):
     assert not found["deviates"].any()
 
 
+def test_a_session_shorter_than_the_largest_lag_has_no_gap_there():
+    truth = simulate(40, 3, 900, seed=2, eigenvalue_range=(0.8, 0.9))
+    model = ad.StitchedLDS(4, **SETTINGS).fit(parts(truth), progress=False)
+    found = model.stationarity({"brief": (truth.activity[:5], range(40))}, n_draws=99)
+    assert np.isfinite(found["gap"]).all()
+    assert not found["deviates"].any()
+
+
 def test_a_remapped_session_deviates():
     made = parts(simulate(40, 3, 900, seed=2, eigenvalue_range=(0.8, 0.9)), np.random.default_rng(0))
     found = ad.StitchedLDS(3, **SETTINGS).fit(made, progress=False).stationarity(made, n_draws=99)

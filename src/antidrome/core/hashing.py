@@ -32,7 +32,8 @@ def hash_recording(recording: "xarray.DataArray") -> str:
     """
     recording = recording.transpose("time", "neuron")
     digest = _new_digest()
-    _add_text(digest, json.dumps([list(map(str, recording.dims)), list(recording.shape), str(recording.dtype)]))
+    dtype = str(recording.dtype.newbyteorder("="))
+    _add_text(digest, json.dumps([list(map(str, recording.dims)), list(recording.shape), dtype]))
     for name in recording.dims:
         if name in recording.coords:
             _add_array(digest, np.asarray(recording.coords[name].values))

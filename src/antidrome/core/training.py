@@ -7,7 +7,7 @@ so a run that was killed and resumed ends bit for bit where an uninterrupted one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,8 @@ import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from antidrome.core.checkpoint import Checkpoint
+from antidrome.core.configuration import to_dict
+from antidrome.core.hashing import hash_arrays
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import generator, jax_key
 from antidrome.errors import TrainingError
@@ -107,6 +109,7 @@ def train(
     held_out: Sequence[np.ndarray],
     seed: int,
     weights: np.ndarray | None = None,
+    settings: Mapping[str, Any] | None = None,
     checkpoint: Path | None = None,
     progress: bool = True,
     name: str = "training",
@@ -123,15 +126,17 @@ def train(
         Named tuples (or sequences) of arrays with one row a sample.
     weights
         Relative probability of each sample; all equal when not given.
+    settings
+        What else the loss depends on, ready for JSON: a checkpoint is continued only where it is the same.
     checkpoint
         File to which the state is written at every evaluation and from which the run goes on.
 
     Raises
     ------
     ResumeError
-        The checkpoint belongs to another configuration or other data.
+        The checkpoint belongs to another configuration, another loss or start, or other data.
     TrainingError
-        The loss became non-finite; the checkpoint keeps the best state before it.
+        The loss became non-finite; a checkpoint keeps the best state before it.
     """
     arrays, static = eqx.partition(parameters, eqx.is_inexact_array)
     optimiser = _optimiser(config)
@@ -139,8 +144,11 @@ def train(
         arrays, arrays, optimiser.init(arrays), jnp.array(0), arrays, jnp.array(jnp.inf), jnp.array(0)
     )
     history = TrainingHistory()
-    store = Checkpoint(checkpoint, identity=_identity(config, data, seed, name)) if checkpoint else None
-    if store is not None:
+    store = None
+    if checkpoint is not None:
+        identity = {"config": to_dict(config), "settings": dict(settings or {}), "seed": seed, "name": name}
+        identity |= {"data": _hash(data), "held-out data": _hash(held_out), "start": _hash(jax.tree.leaves(arrays))}
+        store = Checkpoint(checkpoint, identity | {"weights": _hash([] if weights is None else [weights])})
         state, history = store.restore(state, history)
     update, evaluate = _compile(loss, static, optimiser, config)
     with show_progress(name, config.steps, unit="steps", enabled=progress) as bar:
@@ -181,8 +189,8 @@ def _advance(
     mean = float(np.mean([float(x) for x in losses]))
     if not np.isfinite(mean):
         raise TrainingError(
-            f"The training loss became {mean} between steps {until - len(losses)} and {until}. The best weights so far"
-            " are kept in the checkpoint. Lower the learning rate or look for extreme values in the data."
+            f"The training loss became {mean} between steps {until - len(losses)} and {until}. Lower the learning"
+            " rate or look for extreme values in the data."
         )
     return state, mean
 
@@ -191,8 +199,8 @@ def _judge(state: TrainingState, held_out_loss: float, training_loss: float, his
     """Record an evaluation; keep the averaged weights if they are the best so far."""
     if not np.isfinite(held_out_loss):
         raise TrainingError(
-            f"The held-out loss became {held_out_loss} at step {int(state.step)}. The best weights so far are kept in"
-            " the checkpoint. Look for extreme values in the held-out data, or lower the learning rate."
+            f"The held-out loss became {held_out_loss} at step {int(state.step)}. Look for extreme values in"
+            " the held-out data, or lower the learning rate."
         )
     history.step.append(int(state.step))
     history.training_loss.append(training_loss)
@@ -245,14 +253,5 @@ def _rows(data: Any, rows: np.ndarray) -> Any:
     return data._make(taken) if hasattr(data, "_make") else tuple(taken)
 
 
-def _identity(config: TrainingConfig, data: Sequence[np.ndarray], seed: int, name: str) -> dict[str, Any]:
-    """What must be the same for a checkpoint to be continued."""
-    from antidrome.core.configuration import to_dict
-    from antidrome.core.hashing import hash_arrays
-
-    return {
-        "config": to_dict(config),
-        "data": hash_arrays({str(i): a for i, a in enumerate(data)}),
-        "seed": seed,
-        "name": name,
-    }
+def _hash(arrays: Sequence[Any]) -> str:
+    return hash_arrays({str(i): a for i, a in enumerate(arrays)})

@@ -43,7 +43,7 @@ class SpawnedProcessPool(Executor):
 
 def process_pool(n_workers: int | None = None) -> SpawnedProcessPool:
     """Return a pool of ``n_workers`` spawned processes (by default one for each core); use it in a ``with`` block."""
-    return SpawnedProcessPool(n_workers or n_cores())
+    return SpawnedProcessPool(n_cores() if n_workers is None else n_workers)
 
 
 @contextlib.contextmanager

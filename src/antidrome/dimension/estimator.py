@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from sklearn.exceptions import NotFittedError
 
 from antidrome.core.estimator import Estimator
 from antidrome.core.model_files import load_model, save_model
@@ -20,7 +21,7 @@ from antidrome.dimension.ratios import ratios
 from antidrome.dimension.scale import attributes, block_analysis, judge, judge_gride
 from antidrome.dimension.two_nn import METHODS, Method, check_discard, estimate_from, goodness_of_fit, line_fit
 from antidrome.dimension.uncertainty import uncertainty
-from antidrome.errors import InputError
+from antidrome.errors import InputError, ModelFileError
 
 CURVE_NEIGHBOURS = 8
 CURVE_NEIGHBOURS_OF_MANY = 4
@@ -127,6 +128,11 @@ class TwoNN(Estimator):
         """
         self._check()
         given = is_graph(points) or isinstance(points, tuple)
+        if self.scale == "blocks" and (given or self.metric == "precomputed"):
+            raise InputError(
+                "scale='blocks' takes parts of the points, but neighbours or distances were given, not points. Give the"
+                " points, or use scale='gride', which needs the neighbours alone."
+            )
         graph = self._graph(points, given, executor, progress)
         found = ratios(graph)
         self.dimension_ = estimate_from(np.sort(np.log(found.mu)), self.method, self.discard_fraction)
@@ -147,7 +153,7 @@ class TwoNN(Estimator):
         self.n_points_, self.n_used_ = graph.sizes["point"], found.mu.size
         self.n_zero_, self.n_ties_, self.n_near_duplicates_ = found.n_zero, found.n_tied, found.n_near_duplicates
         self.notes_ = list(found.notes)
-        self._judge(points, graph, given, progress)
+        self._judge(points, graph, progress)
         return self
 
     @property
@@ -203,20 +209,28 @@ class TwoNN(Estimator):
 
     @classmethod
     def load(cls, path: str | Path) -> TwoNN:
-        """Open a file written by `save`."""
+        """Open a file written by `save`.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is damaged or of another class.
+        """
         arrays, header = load_model(path, expected_class="TwoNN")
-        model = cls(**header.config)
         extra = header.extra
-        for name, value in {**extra["numbers"], **extra["counts"], **extra["words"]}.items():
-            setattr(model, name, value)
-        for name in ARRAYS:
-            setattr(model, name, arrays[name])
-        model.lower_bound_, model.notes_ = extra["lower_bound"], list(extra["notes"])
-        along = extra["scale"]
-        columns = {name.removeprefix("scale/"): values for name, values in arrays.items() if name.startswith("scale/")}
-        model.scale_ = xr.Dataset(
-            {name: (along, values) for name, values in columns.items() if name != along}, coords={along: columns[along]}
-        )
+        try:
+            model = cls(**header.config)
+            for name, value in {**extra["numbers"], **extra["counts"], **extra["words"]}.items():
+                setattr(model, name, value)
+            for name in ARRAYS:
+                setattr(model, name, arrays[name])
+            model.lower_bound_, model.notes_ = extra["lower_bound"], list(extra["notes"])
+            along, start = extra["scale"], "scale/"
+            columns = {name.removeprefix(start): values for name, values in arrays.items() if name.startswith(start)}
+            curves = {name: (along, values) for name, values in columns.items() if name != along}
+            model.scale_ = xr.Dataset(curves, coords={along: columns[along]})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{path}: the file is damaged ({error}).") from error
         return model
 
     def _check(self) -> None:
@@ -228,7 +242,7 @@ class TwoNN(Estimator):
     def _graph(self, points: Any, given: bool, executor: Executor | None, progress: bool) -> xr.Dataset:
         n = 3 if given else as_points(points).n_points
         k = CURVE_NEIGHBOURS_OF_MANY if n >= MANY else max(2, min(CURVE_NEIGHBOURS, n - 1))
-        if self._by_blocks(given):
+        if self.scale == "blocks":
             k = 2
         settings = {"metric": self.metric, "duplicates": self.duplicates, "executor": executor, "progress": progress}
         try:
@@ -238,11 +252,8 @@ class TwoNN(Estimator):
                 raise
             return nearest_neighbours(points, 2, **settings)  # too few distinct points for more ranks
 
-    def _by_blocks(self, given: bool) -> bool:
-        return self.scale == "blocks" and not given and self.metric != "precomputed"
-
-    def _judge(self, points: Any, graph: xr.Dataset, given: bool, progress: bool) -> None:
-        if self._by_blocks(given):
+    def _judge(self, points: Any, graph: xr.Dataset, progress: bool) -> None:
+        if self.scale == "blocks":
             curve = block_analysis(
                 points,
                 metric=self.metric,
@@ -265,4 +276,4 @@ class TwoNN(Estimator):
 
     def _require_fit(self) -> None:
         if not hasattr(self, "dimension_"):
-            raise InputError("This TwoNN has not been fitted; call fit(points) first.")
+            raise NotFittedError("This TwoNN is not fitted yet; call fit(points) first.")

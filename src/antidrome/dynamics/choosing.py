@@ -159,15 +159,13 @@ def choose(
     kinds = (True,) if only_zero else (False, True) if options.zero_lag == "race" else (False,)
     diagonals = (False,) if only_zero else DIAGONALS[options.private_noise]
     n_fits = len(wanted) * len(shrinkages) * len(couplings) * len(kinds) * len(diagonals)
-    base = _settings(options, wanted[0], zero_lag=only_zero, shrinkage=shrinkages[0], hollow_lags=diagonals[-1])
     alone = 0.0 if only_zero else 1.0
-    if n_fits == 1 or len(seen) < FEWEST_NEURONS:
-        notes = (*notes, *_not_chosen(wanted, len(seen)))
-        return Choice(dataclasses.replace(base, coupling=couplings[-1]), (), alone, notes=notes)
     rng = generator(options.seed, "dynamics/held-out pairs")
     thorough = unseen or options.n_components == "auto"
-    folds = make_folds(solver, seen, options.n_folds if thorough else 1, rng)
+    n_folds = 0 if n_fits == 1 or len(seen) < FEWEST_NEURONS else options.n_folds if thorough else 1
+    folds = make_folds(solver, seen, n_folds, rng) if n_folds else []
     if not folds:
+        base = _settings(options, wanted[0], zero_lag=only_zero, shrinkage=shrinkages[0], hollow_lags=diagonals[-1])
         notes = (*notes, *_not_chosen(wanted, len(seen)))
         return Choice(dataclasses.replace(base, coupling=couplings[0]), (), alone, notes=notes)
     with threadpool_limits(1, user_api="blas"):  # of products this small, a second thread only waits for the first
@@ -216,9 +214,11 @@ def _couplings(options: Options, solver: Solver, n_sessions: int) -> tuple[tuple
 def _not_chosen(wanted: Sequence[int], n_neurons: int) -> tuple[str, ...]:
     if len(wanted) == 1:
         return ()
+    few = n_neurons < FEWEST_NEURONS
+    why = f"{n_neurons} neurons are too few" if few else "Too few pairs of neurons were recorded together"
     return (
-        f"{n_neurons} neurons are too few to hold pairs out: n_components = {wanted[0]}, the first of the orders, was"
-        " taken without a choice.",
+        f"{why} to hold pairs out: n_components = {wanted[0]}, the first of the orders, was taken"
+        " without a choice.",
     )
 
 

@@ -227,7 +227,7 @@ class StitchedLDS(Uses, Estimator):
         return self
 
     def select_order(
-        self, recordings: Any, orders: Sequence[int] = ORDERS, *, progress: bool = True, **given: Any
+        self, recordings: Any, orders: Sequence[int] | None = None, *, progress: bool = True, **given: Any
     ) -> xr.Dataset:
         """Held-out correlation over the number of dimensions, for the lagged and the zero-lag model.
 
@@ -236,7 +236,7 @@ class StitchedLDS(Uses, Estimator):
         recordings, given
             As for `fit`.
         orders
-            Numbers of dimensions to try.
+            Numbers of dimensions to try; None: those of the estimator.
         progress
             Show a progress bar.
 
@@ -256,7 +256,7 @@ class StitchedLDS(Uses, Estimator):
                 population,
                 lags,
                 options,
-                orders=_checked(orders),
+                orders=_checked(self.orders if orders is None else orders),
                 report=lambda _stage, figure: bar.advance(figure=figure),
             )
         return order_curve(found)

@@ -28,6 +28,7 @@ from antidrome.dynamics.preparation import (
     notes_on_counts,
     notes_on_frames,
     prepare,
+    rescaled_for_missing,
     session_data,
     units_of,
 )
@@ -251,6 +252,7 @@ def _stream(
 ) -> tuple[Fit, tuple[float, ...]]:
     """Stochastic gradients from random loadings: the data are read in windows alone."""
     descent = AdamSettings(n_steps=20 * options.max_iterations, seed=options.seed)
+    filled = [rescaled_for_missing(one) for one in data]
 
     def work(state: AdamState, keep: Callable[[AdamState], Any]) -> AdamState:
         def on_iteration(now: AdamState) -> None:
@@ -258,7 +260,7 @@ def _stream(
             report("solving", f"loss {np.mean(now.losses[-50:]):.6g}")
 
         hollow = settings.hollow_lags
-        return stochastic_gradient(data, lags, solver.n_neurons, state, descent, on_iteration, hollow)
+        return stochastic_gradient(filled, lags, solver.n_neurons, state, descent, on_iteration, hollow)
 
     begun = AdamState.at(random_start(solver.problem(settings), settings.n_components, rng))
     fit = stages.run("stream", AdamState, lambda: begun, work).fit

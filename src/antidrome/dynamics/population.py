@@ -129,9 +129,10 @@ class Population:
                 raise InputError(f"The mask of neurons has shape {wanted.shape}, expected {self.labels.shape}.")
             return np.flatnonzero(wanted)
         if wanted.dtype.kind in "iu":
-            if wanted.size and (wanted.min() < -self.n_neurons or wanted.max() >= self.n_neurons):
+            outside = wanted[(wanted < -self.n_neurons) | (wanted >= self.n_neurons)]
+            if outside.size:
                 raise InputError(
-                    f"Neuron {wanted[np.argmax(np.abs(wanted))]} is out of range: the population has"
+                    f"Neuron {outside[0]} is out of range: the population has"
                     f" {self.n_neurons} neurons. Give places from 0 to {self.n_neurons - 1}, or labels as text."
                 )
             return wanted % max(self.n_neurons, 1)

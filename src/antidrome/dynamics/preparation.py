@@ -170,7 +170,8 @@ def prepare(
         )
     gains = _gains_of_parts(population, parts, units)
     data = session_data(parts, Units(units.scale, gains))
-    filled = [rescaled_for_missing(one, notes) for one in data]
+    notes.extend(_notes_on_missing(parts))
+    filled = [rescaled_for_missing(one) for one in data]
     if form == "sketch":
         moments: Sequence[SessionMoments] = _sketches(filled, lags, rank, seed, executor, stages or Stages())
     else:
@@ -206,17 +207,22 @@ def _gains_of_parts(population: Population, parts: Population, units: Units) -> 
     return tuple(table[part.name][part.rows] for part in parts.sessions)
 
 
-def rescaled_for_missing(one: SessionData, notes: list[str]) -> SessionData:
+def rescaled_for_missing(one: SessionData) -> SessionData:
     """Scattered missing entries at scale: zeros in their place, columns divided by the share that was observed."""
-    session = one.session
-    if session.is_complete:
-        return one
-    share = session.n_observed / max(session.n_used, 1)
-    notes.append(
-        f"Session {session.name!r}: {100 * (1 - share.mean()):.1f} % of the entries are missing here and there; they"
-        " are taken as missing independently of one another."
-    )
-    return SessionData(session, one.gain / share)
+    return one if one.session.is_complete else SessionData(one.session, one.gain / _share_observed(one.session))
+
+
+def _notes_on_missing(parts: Population) -> list[str]:
+    return [
+        f"Session {session.name!r}: {100 * (1 - _share_observed(session).mean()):.1f} % of the entries are missing here"
+        " and there; they are taken as missing independently of one another."
+        for session in parts.sessions
+        if not session.is_complete
+    ]
+
+
+def _share_observed(session: Session) -> np.ndarray:
+    return session.n_observed / max(session.n_used, 1)
 
 
 def _sketches(

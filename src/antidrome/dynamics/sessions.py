@@ -173,6 +173,9 @@ def _split_matrix(entry: dict[str, Any], sessions: Any) -> dict[str, dict[str, A
     n_frames = entry["values"].shape[0]
     if ids.shape != (n_frames,):
         raise InputError(f"sessions has shape {ids.shape}, expected one id for each of the {n_frames} frames.")
+    missing = np.flatnonzero(ids != ids)  # NaN and NaT alone differ from themselves
+    if missing.size:
+        raise InputError(f"sessions has no id for frame {missing[0]} ({missing.size} of {n_frames} frames have none).")
     result = {}
     for name in dict.fromkeys(ids.tolist()):
         frames = np.flatnonzero(ids == name)

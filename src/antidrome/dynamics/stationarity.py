@@ -94,7 +94,7 @@ def session_latents(system: FittedSystem, one: MatchedSession, hollow_lags: bool
     """X_ks of one session under the loadings of the fit, and what its private noise adds."""
     lags = LagSet(system.lags, np.ones(len(system.lags)))
     loadings = system.lagged.loadings[one.rows]
-    data = rescaled_for_missing(one.data, [])
+    data = rescaled_for_missing(one.data)
     moments = dataclasses.replace(streamed_moments(data, lags), rows=np.arange(len(loadings)))
     problem = Problem.of([moments], len(loadings), lags.weights, hollow_lags=hollow_lags)
     product, _ = moments.products(loadings)
@@ -144,6 +144,9 @@ def drawn_gaps(
         z -= z[:, inside].mean(axis=1, keepdims=True)
         latent = np.empty((n_now, len(lags), n, n))
         for s, (lag, count) in enumerate(zip(lags, counts, strict=True)):
+            if lag >= len(segment):
+                latent[:, s] = 0
+                continue
             early = z[:, : z.shape[1] - lag] * joined(segment, lag)[:, None]
             product = z[:, lag:].transpose(0, 2, 1) @ early / count
             latent[:, s] = inverse @ (product - (own.noise if lag == 0 else 0)) @ inverse

@@ -158,6 +158,20 @@ def test_every_way_to_fail_is_recorded_and_the_rest_goes_on() -> None:
     np.testing.assert_array_equal(batch.features[good], expected.features[good])
 
 
+def test_an_error_of_whoever_keeps_the_results_is_no_crash_of_the_simulator() -> None:
+    with PythonSimulator(lambda theta: theta.sum(), n_processes=1, batched=False) as simulator:
+        simulator.prepare(THETA)
+        kept = []
+
+        def keep(row, reply) -> None:
+            kept.append(row)
+            raise OSError(28, "No space left on device")
+
+        with pytest.raises(OSError, match="No space left"):
+            simulator._runner.pool.run(THETA, np.arange(12, dtype=np.uint64), keep)
+    assert kept == [0]
+
+
 def test_a_leaking_simulator_gets_a_new_process() -> None:
     def leaks(theta, kept=[]):  # noqa: B006
         kept.append(np.ones(15 * 2**20))  # 120 MB each time

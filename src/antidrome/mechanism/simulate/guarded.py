@@ -102,23 +102,22 @@ class WorkerPool:
         """Rows from ``row`` on one worker, as far as it goes; the next row to do."""
         limit = self.settings.timeout_s
         n = 1 if many else len(theta)
-        try:
-            worker.start_clock(limit)
-            worker.send((theta[row:], seeds[row:], many))
-            while row < n:
+        first = row
+        while row < n and worker.is_usable:
+            try:
+                worker.start_clock(limit)
+                if row == first:
+                    worker.send((theta[row:], seeds[row:], many))
                 reply, grown = worker.receive()
-                worker.start_clock(limit if row + 1 < n else None)
-                row += 1
-                on_reply(row - 1, reply)
-                if grown:
-                    self.n_recycled += 1
-                    worker.is_usable = False
-                    break
-        except (EOFError, OSError):
-            worker.is_usable = False
-            if self._closed.is_set():
-                raise InterruptedError("The simulator was closed while it ran.") from None
-            on_reply(row, worker.obituary(limit))
+                worker.start_clock(None)
+                worker.is_usable = not grown
+                self.n_recycled += grown
+            except (EOFError, OSError):
+                worker.is_usable = False
+                if self._closed.is_set():
+                    raise InterruptedError("The simulator was closed while it ran.") from None
+                reply = worker.obituary(limit)
+            on_reply(row, reply)  # outside: an error of whoever keeps the replies is no crash of the simulator
             row += 1
         return row
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from antidrome.core.configuration import to_dict
 from antidrome.core.seeds import generator
 from antidrome.core.training import TrainingConfig, TrainingHistory, train
 from antidrome.errors import InputError
@@ -136,6 +137,7 @@ def _train(
         held_out=judge,
         seed=seed,
         weights=weights,
+        settings=to_dict(config),
         checkpoint=checkpoint and checkpoint / f"adaptation-{stage}.safetensors",
         progress=progress,
         name=f"Adapting to the recording, stage {stage + 1} of {STAGES}",

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from antidrome.core.hashing import hash_configuration
+from antidrome.core.configuration import to_dict
 from antidrome.core.seeds import generator, jax_key
 from antidrome.core.training import TrainingConfig, TrainingHistory, train
 from antidrome.errors import InputError
@@ -121,6 +121,8 @@ def fit(
     problem = Problem.of(start, calibration, frame_rate_hz, config, len(learn_from.cell))
     learned = Learned.start(problem, config, key=jax_key(seed, "spikes/posterior-init"))
     histories = {}
+    model_name = type(start.model).__name__
+    settings = {**to_dict(config), "model": model_name, "drift_s": drift_s, "frame_rate_hz": frame_rate_hz}
     if checkpoint is not None:
         checkpoint.mkdir(parents=True, exist_ok=True)
     for phase in phases(config, problem):
@@ -131,9 +133,10 @@ def fit(
             phase.training,
             held_out=held_out,
             seed=seed,
+            settings=settings,
             checkpoint=None if checkpoint is None else checkpoint / f"{phase.name}.safetensors",
             progress=progress,
-            name=f"{phase.title} [{hash_configuration(config)[:6]}]",
+            name=phase.title,
         )
         learned, histories[phase.name] = result.parameters, result.history
     return finish(learned, problem, config, held_out, calibration, seed, histories)
