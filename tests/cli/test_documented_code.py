@@ -19,6 +19,9 @@ import antidrome as ad
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+if not PAGES[0].exists():
+    pytest.skip("the documentation is not here", allow_module_level=True)
+
 BLOCK = re.compile(r"(<!-- not run by the tests: [^>]+ -->\n+)?^```python\n(.*?)^```", re.M | re.S)
 NEEDED = {"neuron.md": "neuron", "brian2.md": "brian2"}  # what is between `def make` and its end needs these
 WORMS = ["AVAL", "AVAR", "RIML", "RIMR", "AVBL", "AVBR", "AIBL", "AIBR", "RID", "SMDVL", "VB02", "DB01"]

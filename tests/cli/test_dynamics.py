@@ -63,7 +63,7 @@ def test_sessions_whose_names_make_one_file_name_get_one_each(files, tmp_path, c
     assert main(command) == 0
     assert main(["dynamics", "transform", *files, "--model", fit, "-o", str(folder)]) == 0
     assert [path.name for path in sorted(folder.iterdir())] == ["day_1-2.nc", "day_1.nc"]
-    assert read_xarray_result(folder / "day_1-2.nc").attrs["session_id"] == "day:1"
+    assert read_xarray_result(folder / "day_1-2.nc").attrs["session_id"] == "day:1-2"
     capsys.readouterr()
     assert main(["dynamics", "transform", *files, "--model", fit, "-o", str(folder)]) == 2
     assert "exists" in capsys.readouterr().err

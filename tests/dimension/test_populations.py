@@ -21,7 +21,7 @@ def smooth(rng, n_frames: int, n: int, width: int = 1) -> np.ndarray:
 def test_three_latents_behind_many_neurons(rng) -> None:
     latents = smooth(rng, 1200, 3)
     recording = np.tanh(latents @ rng.normal(size=(3, 24)))
-    found = population(recording, exclude_frames=0, **FEW)
+    found = population(recording, exclude_bins=0, **FEW)
     assert float(found["dimension"]) == pytest.approx(3, abs=0.5)
     assert float(found["shuffled_dimension"].mean()) > 8
     assert list(found["n_neurons"].values) == [6, 12, 24]
@@ -49,7 +49,7 @@ def test_noise_that_fills_dimensions_is_said(rng) -> None:
 
 def test_a_slow_trajectory_is_said(rng) -> None:
     recording = smooth(rng, 1000, 6, width=60) @ rng.normal(size=(6, 12))
-    found = population(recording, exclude_frames=5, **FEW)
+    found = population(recording, exclude_bins=5, **FEW)
     assert float(found["temporal_neighbours"]) > 0.9
     assert float(found["dimension_apart"]) > float(found["dimension"])
     assert "right beside them in time" in " ".join(found.attrs["verdict"])

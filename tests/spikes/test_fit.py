@@ -1,5 +1,7 @@
 """`SpikeVAE.fit` in both ways: what it keeps, what it says, saved and loaded, seen and unseen cells, bad input."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -55,6 +57,22 @@ def own(dff):
 def agree(a, b):
     for name in a.data_vars:
         np.testing.assert_allclose(a[name], b[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_what_is_drawn_for_a_neuron_does_not_depend_on_its_neighbours(own, dff):
+    whole = own.predict(dff, samples=3, progress=False)
+    turned = own.predict(dff[:, ::-1], samples=3, progress=False)
+    np.testing.assert_array_equal(turned["samples"][..., ::-1], whole["samples"])
+    agree(turned.isel(neuron=slice(None, None, -1)).drop_vars("samples"), whole.drop_vars("samples"))
+
+
+@pytest.mark.parametrize(
+    ("posterior", "told"), [("factorised", {"kind": "autoregressive"}), ("factorised", {"superresolution": 3})]
+)
+def test_settings_that_contradict_the_estimator_are_refused(dff, posterior, told):
+    config = dataclasses.replace(OWN, posterior=dataclasses.replace(OWN.posterior, **told))
+    with pytest.raises(InputError, match=f"config.posterior.{next(iter(told))} is .*but the estimator says"):
+        ad.SpikeVAE(posterior=posterior, config=config).fit(dff, progress=False)
 
 
 def test_the_adapted_network_is_kept_and_described(adapted, dff):

@@ -158,16 +158,17 @@ def _write_page(model: Any, sessions: dict[str, Any], config: FitDynamics, page:
         versions=package_versions(),
         files=[{"name": config.output.name, "what": "the fit"}, {"name": page.name, "what": "this page"}],
     )
-    write_dynamics_report(page, model, run, model.transform(sessions), stationarity=model.stationarity(sessions))
+    stationarity = model.stationarity(sessions, seed=config.seed)
+    write_dynamics_report(page, model, run, model.transform(sessions), stationarity=stationarity)
 
 
 def _transform(config: TransformDynamics) -> int:
     from antidrome.dynamics import StitchedLDS
-    from antidrome.pipeline.names import slug, unique
+    from antidrome.pipeline.names import slug
     from antidrome.recordings.xarray_writing import write_netcdf
 
     model, sessions = StitchedLDS.load(config.model), _read(config)
-    paths = [config.output / f"{slug(name)}.nc" for name in unique(list(sessions))]
+    paths = [config.output / f"{slug(name)}.nc" for name in sessions]
     for path in paths:
         _refuse_existing(path, config.overwrite)
     for (name, recording), path in zip(sessions.items(), paths, strict=True):
@@ -202,16 +203,14 @@ def _predict(config: PredictDynamics) -> int:
 
 def _read(config: Recordings) -> dict[str, Any]:
     """Sessions by name; equal names are told apart by their number."""
+    from antidrome.pipeline.names import unique
     from antidrome.recordings import read
 
     if not config.paths:
         raise InputError("No recording was given; name at least one file for each session.")
-    sessions: dict[str, Any] = {}
-    for number, path in enumerate(config.paths):
-        recording = read(path, **config.choices())
-        name = str(recording.attrs.get("session_id") or path.stem)
-        sessions[name if name not in sessions else f"{name} ({number})"] = recording
-    return sessions
+    recordings = [read(path, **config.choices()) for path in config.paths]
+    names = [str(one.attrs.get("session_id") or path.stem) for one, path in zip(recordings, config.paths, strict=True)]
+    return dict(zip(unique(names), recordings, strict=True))
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:

@@ -98,7 +98,7 @@ def run_fit(config: Fit) -> int:
         )
     _write(estimator, config)
     _write_page(estimator, config, cell)
-    _show(estimator, config.output)
+    _show(estimator, config)
     return 0
 
 
@@ -193,13 +193,13 @@ def _write(estimator: SNPE, config: Fit) -> None:
         Path(temporary).write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _show(estimator: SNPE, output: Path) -> None:
+def _show(estimator: SNPE, config: Fit) -> None:
     """The parameters' table, notes and verdict."""
     from rich.console import Console
     from rich.table import Table
 
     posterior = estimator.posterior_
-    summary = posterior.summary(seed=0)
+    summary = posterior.summary(seed=config.seed)
     table = Table(box=None)
     for column in ("parameter", "unit", "median", "95 % interval", "prior's 95 %"):
         table.add_column(column)
@@ -219,7 +219,7 @@ def _show(estimator: SNPE, output: Path) -> None:
     if estimator.diagnosis_ is not None:
         for sentence in estimator.diagnosis_.verdict:
             console.print(printable(sentence), markup=False)
-    console.print(printable(f"Written to {output}"), markup=False)
+    console.print(printable(f"Written to {config.output}"), markup=False)
 
 
 def _say(line: str) -> None:

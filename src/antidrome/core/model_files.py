@@ -37,6 +37,7 @@ CLASSES = frozenset(
         "TwoNN",
     }
 )
+LOADERS = {"SpikeVAE": "SpikeVAE", "StitchedLDS": "StitchedLDS", "TwoNN": "TwoNN", "MechanismPosterior": "SNPE"}
 MAX_FILE_BYTES = 4 * 2**30
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_ENTRIES = 10_000
@@ -149,7 +150,7 @@ def load_model(
     if expected_class is not None and header.class_name != expected_class:
         raise ModelFileError(
             f"{path}: this file holds a {header.class_name}, not a {expected_class}."
-            f" Load it with {header.class_name}.load."
+            + (f" Load it with {LOADERS[header.class_name]}.load." if header.class_name in LOADERS else "")
         )
     from safetensors import SafetensorError
     from safetensors.numpy import load_file

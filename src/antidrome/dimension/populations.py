@@ -39,8 +39,8 @@ class PopulationConfig:
         Frames that are averaged to one point; for sparse spikes and slow indicators.
     max_points
         Points that are used at most, spread evenly over the recording; None for all.
-    exclude_frames
-        Neighbours closer in time than this (in bins) are counted, and an estimate is given without them.
+    exclude_bins
+        Neighbours closer in time than so many bins are counted, and an estimate is given without them.
     draws
         Random subsets for each number of neurons and of points.
     n_shuffles
@@ -55,7 +55,7 @@ class PopulationConfig:
 
     bin_frames: int = 1
     max_points: int | None = 4000
-    exclude_frames: int = 5
+    exclude_bins: int = 5
     draws: int = 5
     n_shuffles: int = 5
     standardise: bool = False
@@ -64,7 +64,7 @@ class PopulationConfig:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        for name, least in {"bin_frames": 1, "exclude_frames": 0, "draws": 1, "n_shuffles": 1}.items():
+        for name, least in {"bin_frames": 1, "exclude_bins": 0, "draws": 1, "n_shuffles": 1}.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}; expected {least} or more.")
         if self.max_points is not None and self.max_points < MIN_POINTS:
@@ -93,8 +93,8 @@ def population(
     Returns
     -------
     Dataset with `dimension`, `standard_error`, `pca_dimension`, `participation_ratio`; `dimension_by_neurons`
-    (n_neurons, draw) and `shuffled_by_neurons` (n_neurons); `dimension_by_points` (n_points, draw);
-    `shuffled_dimension` (shuffle); `temporal_neighbours`, the share of points whose nearest neighbour is beside them in
+    (n_neurons, draw) and `shuffled_by_neurons` (n_neurons); `dimension_by_points` (n_points_drawn,
+    draw); `shuffled_dimension` (shuffle); `temporal_neighbours`, the share of points whose nearest neighbour is beside them in
     time, and `dimension_apart` and `shuffled_apart`, the estimates without such neighbours;
     `components_above_shuffled`. The attribute `verdict` says in sentences what can, and what cannot, be concluded.
 
@@ -226,7 +226,7 @@ def _over_points(
 
 def _apart(points: np.ndarray, given: PopulationPoints, config: PopulationConfig) -> tuple[float, float]:
     """Share of points whose nearest neighbour is next to them in time, and the dimension without such neighbours."""
-    reach = config.exclude_frames
+    reach = config.exclude_bins
     if given.kind != "time" or reach == 0:
         return 0.0, np.nan
     from antidrome.dimension.graph import nearest_neighbours

@@ -217,8 +217,7 @@ def _not_chosen(wanted: Sequence[int], n_neurons: int) -> tuple[str, ...]:
     few = n_neurons < FEWEST_NEURONS
     why = f"{n_neurons} neurons are too few" if few else "Too few pairs of neurons were recorded together"
     return (
-        f"{why} to hold pairs out: n_components = {wanted[0]}, the first of the orders, was taken"
-        " without a choice.",
+        f"{why} to hold pairs out: n_components = {wanted[0]}, the first of the orders, was taken without a choice.",
     )
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
-
 import jax
 import numpy as np
 
-from antidrome.core.seeds import fold_in
+from antidrome.core.seeds import jax_key
 from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.inference import SummaryPrior, infer_counts
@@ -69,9 +67,8 @@ def infer_block(
 
 def _draw(posterior: CountPosterior, labels: np.ndarray, samples: int, seed: int) -> np.ndarray:
     """(sample, frame, neuron) int16 counts."""
-    base = jax.random.key(fold_in(seed, "spikes/samples") % 2**31)
     drawn = [
-        CountPosterior(logit, extra).sample(jax.random.fold_in(base, zlib.crc32(str(name).encode())), samples)
+        CountPosterior(logit, extra).sample(jax_key(seed, f"spikes/samples/{name}"), samples)
         for logit, extra, name in zip(posterior.logit, posterior.extra, labels, strict=True)
     ]
     return np.stack([np.asarray(d, np.int16) for d in drawn], axis=-1)

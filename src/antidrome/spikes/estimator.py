@@ -66,7 +66,9 @@ class SpikeVAE(Estimator):
         with "shared".
     config
         Settings of the fit: `antidrome.spikes.adaptation.AdaptationConfig` with "shared", else
-        `antidrome.spikes.variational.FitConfig`. None: defaults.
+        `antidrome.spikes.variational.FitConfig`, whose kind of posterior and superresolution are those given here.
+        None: the defaults of these, but for a FitConfig windows as long in seconds as the paper's, counts up to 3 a
+        step, and a learning rate of 0.002.
     seed
         Seed of the fit and of the posterior samples.
 

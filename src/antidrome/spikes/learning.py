@@ -22,7 +22,7 @@ from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.results import unusable
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import Generative, amplitude_starts, calibration_of, make_model, start_cells
-from antidrome.spikes.variational import FitConfig, Selection, fit_with_restarts
+from antidrome.spikes.variational import FitConfig, PosteriorConfig, Selection, fit_with_restarts
 
 MOST_NEURONS = 256
 BLOCK = 64
@@ -159,9 +159,8 @@ def fit_own(
         checkpoint=checkpoint,
         progress=progress,
     )
-    chosen = max(selection.candidates, key=lambda c: c.bound == selection.chosen.bound)
     # the network was told of scaled amplitudes, and is to be told of the same again
-    factor = chosen.amplitude_factor
+    factor = selection.candidates[selection.place].amplitude_factor
     told = cells._replace(amplitude=cells.amplitude * factor, rate_hz=np.clip(cells.rate_hz / factor, 0.02, 30.0))
     fitted = OwnInference(selection.chosen, tuple(learn.labels), told, generative, network, rate)
     return fitted, selection, learn
@@ -173,7 +172,7 @@ def config_for(posterior: str, config: Any, superresolution: int, rate: float) -
     Raises
     ------
     InputError
-        Settings of the other way of fitting.
+        Settings of the other way of fitting, or that contradict the estimator's.
     """
     if posterior == "shared":
         if config is None:
@@ -183,6 +182,13 @@ def config_for(posterior: str, config: Any, superresolution: int, rate: float) -
         return config
     if config is not None and not isinstance(config, FitConfig):
         raise InputError(f"config is {type(config).__name__}; posterior={posterior!r} expects a FitConfig.")
+    for name, asked in (("kind", posterior), ("superresolution", superresolution)):
+        told = getattr(config.posterior if config else PosteriorConfig(), name)
+        if told not in (getattr(PosteriorConfig(), name), asked):
+            raise InputError(
+                f"config.posterior.{name} is {told!r}, but the estimator says {asked!r}: give"
+                f" SpikeVAE({'posterior' if name == 'kind' else name}={told!r}, …), or leave it out of the config."
+            )
     if config is None:
         scale = float(np.clip(rate / RATE_OF_DEFAULTS_HZ, 0.34, 1.0))
         before, after, centre = (max(8, round(x * scale)) for x in (100, 50, 150))

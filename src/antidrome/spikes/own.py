@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError
 from antidrome.spikes.adaptation import Cells
 from antidrome.spikes.generative import Observation, map_parameters, named_parameters, take_cells
@@ -21,7 +20,7 @@ from antidrome.spikes.results import unusable
 from antidrome.spikes.starts import Generative, calibration_of, make_model, start_cells
 from antidrome.spikes.variational import Fit, infer
 from antidrome.spikes.variational.fit import bounds_of_windows
-from antidrome.spikes.variational.infer import Inferred
+from antidrome.spikes.variational.infer import Inferred, for_new_cells
 from antidrome.spikes.variational.problem import Problem
 from antidrome.spikes.variational.windows import cut_windows
 
@@ -145,14 +144,15 @@ class OwnInference:
 
     def _infer(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int, samples: int) -> Inferred:
         self._check_rate(rate)
-        start = calibration_of(self._start(traces, labels, rate))
-        fields = ("amplitude", "decay_s", "baseline", "noise_sd")
-        values = [jnp.asarray(getattr(start, name), jnp.float32) for name in fields]
-        problem = eqx.tree_at(lambda p: [getattr(p, name) for name in fields], self.fitted.problem, values)
-        fitted = self.fitted._replace(problem=problem)
-        keep = samples > 0
-        name = f"spikes/own/{labels[0]}"
-        return infer(fitted, traces, n_samples=samples or SAMPLES, keep_samples=keep, seed=fold_in(seed, name))
+        fitted = for_new_cells(self.fitted, calibration_of(self._start(traces, labels, rate)))
+        return infer(
+            fitted,
+            traces,
+            n_samples=samples or SAMPLES,
+            keep_samples=samples > 0,
+            seed=seed,
+            names=labels.astype(str).tolist(),
+        )
 
     def _start(self, traces: np.ndarray, labels: np.ndarray, rate: float) -> Cells:
         """What the fitted cells started from, and a description of the others."""

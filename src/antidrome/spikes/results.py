@@ -13,7 +13,7 @@ VARIABLES = {
     "rate_hz": ("time", "spikes/s", "expected_spikes times the frame rate"),
     "spike_probability": ("time", "1", "Posterior probability of at least one spike in the frame"),
     "expected_spikes_sd": ("time", "spikes per frame", "Posterior standard deviation of the number of spikes"),
-    "samples": ("sample", "spikes per frame", "Posterior samples of the number of spikes, independent over frames"),
+    "samples": ("sample", "spikes per frame", "Posterior samples of the number of spikes in each frame"),
     "noise_level": (
         "neuron",
         "% Hz^-1/2",

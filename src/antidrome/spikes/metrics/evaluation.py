@@ -42,7 +42,7 @@ UNITS = {
     "recall": ("1", "Share of true spikes within 0.1 s of a placed one, one to one"),
     "f1": ("1", "Harmonic mean of precision and recall"),
     "synchrony": ("1", "SPIKE-synchrony of placed and true spikes"),
-    "coverage": ("1", "Share of 1 s windows whose true count lies in the 90 % credible interval"),
+    "coverage": ("1", "Share of windows (window_s) whose true count lies in the 90 % credible interval"),
 }
 
 
@@ -170,10 +170,12 @@ def evaluate(
         true = np.stack([_count_per_frame(times, time_s, rate) for times in known.values()], axis=1)
         covered = coverage(chosen["samples"].values, true, max(1, round(window_s * rate)))
         values["coverage"] = ("neuron", covered.share)
+    left_out = result.sizes["neuron"] - len(known)
+    notes = [f"{left_out} neurons have no true spike times and are left out."] if left_out else []
     return xr.Dataset(
         {name: (*v, {"units": UNITS[name][0], "long_name": UNITS[name][1]}) for name, v in values.items()},
         coords={"neuron": list(known), "lag_s": ("lag_s", np.asarray(LAGS) * BIN_S, {"units": "s"})},
-        attrs={"notes": [f"{result.sizes['neuron'] - len(known)} neurons have no true spike times and are left out."]},
+        attrs={"notes": notes, "window_s": window_s},
     )
 
 

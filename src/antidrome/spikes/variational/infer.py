@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -51,6 +52,7 @@ def infer(
     n_samples: int = 16,
     keep_samples: bool = False,
     seed: int = 0,
+    names: Sequence[str] | None = None,
 ) -> Inferred:
     """Expected spikes of every step of every row.
 
@@ -64,6 +66,8 @@ def infer(
         Samples that the autoregressive posterior averages over (the factorised needs none for its mean).
     keep_samples
         Return the samples too; those of the autoregressive posterior are joint over the whole row.
+    names
+        Of the rows: what is drawn for a row depends on the seed and on its name alone. By default their numbers.
     """
     traces, cell = check_rows(traces, cell)
     config, posterior = fitted.config.posterior, fitted.learned.posterior
@@ -73,7 +77,7 @@ def infer(
     exact = isinstance(posterior, FactorisedPosterior)
 
     @jax.jit
-    def one(trace: jax.Array, which: jax.Array, key: jax.Array) -> tuple[jax.Array, ...]:
+    def some_rows(trace: jax.Array, which: jax.Array, key: jax.Array) -> tuple[jax.Array, ...]:
         inputs = network_inputs(fitted.problem, trace, which)
         if exact and not keep_samples:
             logits = posterior.logits(inputs)
@@ -84,10 +88,11 @@ def infer(
         some = jnp.mean(jax.nn.sigmoid(draw.logits[..., 0]), 1)
         return jnp.mean(means, 1), spread, some, draw.spikes if keep_samples else jnp.zeros((0,))
 
+    keys = [jax_key(seed, f"spikes/infer/{name}") for name in (range(len(traces)) if names is None else names)]
     parts = []
     for i in range(0, len(traces), ROWS_PER_CALL):
         rows = np.minimum(np.arange(i, i + ROWS_PER_CALL), len(traces) - 1)
-        out = one(padded[rows], cell[rows].astype(np.int32), jax_key(seed, f"spikes/infer/{i}"))
+        out = some_rows(padded[rows], cell[rows].astype(np.int32), jnp.stack([keys[row] for row in rows]))
         parts.append([np.asarray(x)[..., : len(traces) - i] for x in out])
     kept = slice(0, n_frames * config.superresolution)
     mean, variance, some = (np.concatenate([part[j] for part in parts], axis=-1)[kept].T for j in (0, 1, 2))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, Real
+from jaxtyping import Array, Float, Key, PRNGKeyArray, Real
 
 from antidrome.spikes.recognition import Convolution, Dense
 from antidrome.spikes.variational.config import PosteriorConfig
@@ -42,10 +42,13 @@ class AbstractPosterior(eqx.Module):
         inputs: Float[Array, "batch time channel"],
         n_samples: int,
         *,
-        key: PRNGKeyArray,
+        key: Key[Array, "*one_or_each"],
         temperature: float | None = None,
     ) -> Draw:
-        """Sample spike trains; differentiable in everything but the spikes, and in these too with a temperature."""
+        """Sample spike trains; differentiable in everything but the spikes, and in these too with a temperature.
+
+        The key is one for all, or an array of one for each row of the batch.
+        """
 
     @abstractmethod
     def logits_given(
@@ -96,7 +99,7 @@ class FactorisedPosterior(AbstractPosterior):
         inputs: Float[Array, "batch time channel"],
         n_samples: int,
         *,
-        key: PRNGKeyArray,
+        key: Key[Array, "*one_or_each"],
         temperature: float | None = None,
     ) -> Draw:
         """See `AbstractPosterior.draw`."""
@@ -151,7 +154,7 @@ class AutoregressivePosterior(AbstractPosterior):
         inputs: Float[Array, "batch time channel"],
         n_samples: int,
         *,
-        key: PRNGKeyArray,
+        key: Key[Array, "*one_or_each"],
         temperature: float | None = None,
     ) -> Draw:
         """See `AbstractPosterior.draw`."""

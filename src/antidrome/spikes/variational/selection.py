@@ -24,10 +24,11 @@ class Candidate(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The chosen fit and all candidates, in the order they were tried."""
+    """The chosen fit and all candidates, in the order they were tried; `place` of the chosen one among them."""
 
     chosen: Fit
     candidates: list[Candidate]
+    place: int
 
 
 def fit_with_restarts(
@@ -77,4 +78,4 @@ def fit_with_restarts(
         candidates.append(Candidate(factor, fitted.bound, fitted.sanity.share_suspect))
     sound = [i for i, c in enumerate(candidates) if c.share_suspect <= MOST_SUSPECT] or list(range(len(candidates)))
     best = max(sound, key=lambda i: candidates[i].bound)
-    return Selection(fits[best], candidates)
+    return Selection(fits[best], candidates, best)
