@@ -40,7 +40,7 @@ class PopulationConfig:
     max_points
         Points that are used at most, spread evenly over the recording; None for all.
     exclude_bins
-        Neighbours closer in time than so many bins are counted, and an estimate is given without them.
+        Neighbours at most so many bins away in time are counted, and an estimate is given without them.
     draws
         Random subsets for each number of neurons and of points.
     n_shuffles
@@ -93,9 +93,9 @@ def population(
     Returns
     -------
     Dataset with `dimension`, `standard_error`, `pca_dimension`, `participation_ratio`; `dimension_by_neurons`
-    (n_neurons, draw) and `shuffled_by_neurons` (n_neurons); `dimension_by_points` (n_points_drawn,
-    draw); `shuffled_dimension` (shuffle); `temporal_neighbours`, the share of points whose nearest neighbour is beside them in
-    time, and `dimension_apart` and `shuffled_apart`, the estimates without such neighbours;
+    (n_neurons, draw) and `shuffled_by_neurons` (n_neurons); `dimension_by_points` (n_points_drawn, draw);
+    `shuffled_dimension` (shuffle); `temporal_neighbours`, the share of points whose nearest neighbour is at most
+    `exclude_bins` bins away in time, and `dimension_apart` and `shuffled_apart`, the estimates without such neighbours;
     `components_above_shuffled`. The attribute `verdict` says in sentences what can, and what cannot, be concluded.
 
     Raises
