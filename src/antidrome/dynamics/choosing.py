@@ -190,7 +190,7 @@ def choose(
         with_effort(best.settings, options),
         tuple(dataclasses.replace(one, predictions=()) for one in candidates),
         share,
-        _calibration(slope, best, candidates) if unseen else 1.0,
+        _calibration(slope, best, candidates, solver) if unseen else 1.0,
         held_out_pairs(folds, best, zero, share, rng),
         notes,
     )
@@ -232,19 +232,15 @@ def _settings(options: Options, n_components: int, **given: Any) -> FitSettings:
     return with_effort(FitSettings(n_components=n_components, **given), options)
 
 
-def _calibration(slope: float, best: Candidate, candidates: Sequence[Candidate]) -> float:
+def _calibration(slope: float, best: Candidate, candidates: Sequence[Candidate], solver: Solver) -> float:
     """Factor for predictions of unseen pairs, from the slope of measured on predicted covariances of hidden pairs.
 
-    Hiding pairs costs each of their neurons half of its sessions, so that the folds' loadings are noisier than those of
-    all data. Without shrinkage the slope s₀ = 1/(1 + N) tells this noise N; all data have N/2 instead.
+    Hiding pairs of session blocks costs each of their neurons half of its sessions, so that the folds' loadings are
+    noisier than those of all data. Without shrinkage the slope s₀ = 1/(1 + N) tells this noise N; all data have N/2
+    instead. Pooled pairs are hidden one by one: the folds' loadings are as good as those of all data.
     """
-    settings = best.settings
-    plain = [
-        one.slope
-        for one in candidates
-        if one.settings.shrinkage == 0
-        and (one.settings.n_components, one.settings.zero_lag) == (settings.n_components, settings.zero_lag)
-    ]
+    unshrunk = dataclasses.replace(best.settings, shrinkage=0.0)
+    plain = [one.slope for one in candidates if one.settings == unshrunk and isinstance(solver, BlockSolver)]
     noisy = float(np.clip(min(plain, default=1.0), 0.1, 1.0))
     return float(np.clip(slope * 2 / (1 + noisy), 0.25, 3.0)) if slope > 0 else 1.0
 
