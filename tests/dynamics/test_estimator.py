@@ -225,6 +225,23 @@ def test_scattered_missing_entries(sessions, truth, rng, unseen_correlation):
     assert unseen_correlation(refined, truth) > 0.9
 
 
+@pytest.mark.parametrize("seed", [2, 3])
+def test_one_missing_entry_changes_next_to_nothing(seed):
+    """Pairs are pooled one by one then: another solver, another way to hide pairs, the same answer."""
+    truth, predicted = simulate(30, 2, 1500, seed=seed), []
+    spread = np.sqrt(np.diag(truth.covariance) + truth.noise_variance)
+    expected = (truth.covariance / spread[:, None] / spread)[:10, 20:]
+    for holes in (0, 1):
+        activity = truth.activity.copy()
+        activity[100, 3 : 3 + holes] = np.nan
+        made = {"mon": (activity[:800, :20], range(20)), "tue": (activity[800:, 10:], range(10, 30))}
+        found = ad.StitchedLDS(2, seed=0).fit(made, progress=False)
+        predicted.append(found.predict_correlation(np.arange(10).astype(str), np.arange(20, 30).astype(str)).values)
+    errors = [np.sqrt(np.mean((one - expected) ** 2)) for one in predicted]
+    assert errors[1] < errors[0] + 0.01
+    assert np.sqrt(np.mean((predicted[1] - predicted[0]) ** 2)) < 0.06
+
+
 def test_stochastic_gradients_allow_for_missing_entries(truth, rng):
     holes = np.where(rng.random(truth.activity.shape) < 0.5, np.nan, truth.activity)
     covariances = []

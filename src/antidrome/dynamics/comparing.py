@@ -15,7 +15,7 @@ MOST_NEURONS = 300
 
 @dataclasses.dataclass(frozen=True)
 class ComparedPairs:
-    """Correlations at lag 0.
+    """Correlations at lag 0, predictions between −1 and 1.
 
     Parameters
     ----------
@@ -89,11 +89,16 @@ def compare(
         i, j = i[keep], j[keep]
     spread = np.sqrt(np.maximum(variance, 1e-300))
     of_seen = spread[chosen[i]] * spread[chosen[j]]
-    seen = np.array([predicted[i, j], measured[i, j]]) / of_seen
+    seen = _correlations(predicted[i, j], measured[i, j], of_seen)
     if held_out is None:
         return ComparedPairs(seen, np.zeros((2, 0)))
     of_hidden = spread[held_out.first] * spread[held_out.second]
-    return ComparedPairs(seen, np.array([calibration * held_out.predicted, held_out.measured]) / of_hidden)
+    return ComparedPairs(seen, _correlations(calibration * held_out.predicted, held_out.measured, of_hidden))
+
+
+def _correlations(predicted: np.ndarray, measured: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """(2, pair) from covariances and the products of standard deviations."""
+    return np.array([np.clip(predicted / spread, -1, 1), measured / spread])
 
 
 def some_neurons(observed: np.ndarray, rng: np.random.Generator) -> np.ndarray:

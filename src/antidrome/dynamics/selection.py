@@ -14,7 +14,7 @@ import numpy as np
 
 from antidrome.dynamics.problem import Fit
 from antidrome.dynamics.resuming import Stages
-from antidrome.dynamics.solving import FitSettings, Solver
+from antidrome.dynamics.solving import FitSettings, PairSolver, Solver
 
 MOST_NEURONS = 1500
 MOST_IN_GROUP = 300
@@ -163,6 +163,9 @@ def shrinkage_path(
         predictions, judged = [], []
         for index, fold in enumerate(folds):
             fit, _ = solvers[index].fit(chosen, rng, states[index])
+            if isinstance(fold.solver, PairSolver) and states[index] is not None:
+                afresh, _ = solvers[index].fit(chosen, rng)  # a start is random: one optimum would be handed on to all
+                fit = min(fit, afresh, key=lambda found: found.loss)
             states[index] = fit
             predictions.append(fold.predict(fit.loadings, solvers[index].mean_latent(fit)[0]))
             judged.append(fold.judge(predictions[-1]))
