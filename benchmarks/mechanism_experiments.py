@@ -74,7 +74,7 @@ def _mixture_by_division(rounds: int, simulations: int, seed: int) -> float | No
     for r in range(rounds):
         last = r == rounds - 1
         n = 2 * simulations if last else simulations
-        theta = model.prior.from_unconstrained(proposal.sample(fold_in(seed, f"division/{r}"), n))
+        theta = model.prior.from_unconstrained(proposal.sample(n, seed=fold_in(seed, f"division/{r}")))
         batch = model.simulator.run(theta, fold_in(seed, f"simulate/{r}"))
         done = external_simulations(theta, batch.features, parameter_names=model.prior.names)
         settings = {"density": _mixture_settings(2 if last else 1), "diagnose": False, "seed": seed}
@@ -192,7 +192,7 @@ def hodgkin_huxley(rounds: int, simulations: int, seed: int) -> Row:
     samples = fitted.sample(2000, seed=seed).values
     u, u_true = (model.prior.to_unconstrained(x) for x in (samples, truth[None]))
     low, high = np.quantile(samples, [0.025, 0.975], axis=0)
-    prior = model.prior.sample(seed, 2000)
+    prior = model.prior.sample(2000, seed=seed)
     density = fitted.posterior_.density().density
     predicted = model.simulator.run(samples[:200], seed).features
     before = model.simulator.run(prior[:200], seed).features

@@ -43,7 +43,7 @@ def run_cell(path: Path, budget: int, seed: int) -> dict[str, Any]:
     names = list(model.feature_names)
     error = np.abs(np.median(features, axis=0) - observed)
     count, rest, mean = (names.index(name) for name in ("spike_count", "rest_mean_mv", "mean_mv"))
-    prior = model.run(cell.prior.sample(seed, PREDICTIVE), seed=seed).features
+    prior = model.run(cell.prior.sample(PREDICTIVE, seed=seed), seed=seed).features
     return {
         "cell": path.stem,
         "spikes": float(observed[count]),

@@ -72,7 +72,7 @@ def measure_ours(n: int, seed: int) -> dict[str, Any]:
         seconds.append(time.perf_counter() - started)
     trained = TrainedDensity((result.network,), scaling)
     started = time.perf_counter()
-    trained.at(x[0]).sample(seed, 10_000)
+    trained.at(x[0]).sample(10_000, seed=seed)
     sampling = time.perf_counter() - started
     fresh_theta, fresh_x = two_moons(20_000, seed + 2)
     log_prob = float(trained.log_prob(fresh_theta / spread, fresh_x).mean() - 2 * np.log(spread))

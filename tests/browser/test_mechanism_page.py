@@ -35,7 +35,7 @@ def page(show):
     summary = xr.Dataset({key: ("parameter", [5.0, 5.0]) for key in keys})
     time = np.arange(500) * 0.1
     traces = Traces(time, np.sin(time), np.cos(time)[None])
-    prior = Posterior.prior.sample(0, 4000)
+    prior = Posterior.prior.sample(4000, seed=0)
     view = MechanismView(Posterior(), samples, prior, np.array([5.0, 5.0]), summary, traces=traces)
     return show(page_html(RUN, [mechanism_part(view, RUN)], units=UNITS))
 

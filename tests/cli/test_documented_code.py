@@ -83,7 +83,7 @@ def neuron(folder: pathlib.Path) -> dict:
 
     prior = as_prior({"g_na": Uniform(0.01, 0.3), "g_k": LogUniform(0.001, 0.1), "g_leak": LogUniform(1e-5, 1e-2)})
     names, features = prior.names, ("spike_count", "latency_ms", "rest_mean_mv", "mean_mv", "sd_mv")
-    theta = np.asarray(prior.sample(0, 300))
+    theta = np.asarray(prior.sample(300, seed=0))
     simulator = PythonSimulator(stand_in, parameter_names=names, feature_names=features, batched=False)
     run_simulations(simulator, theta, seed=0, store=folder / "sims", parameter_names=names, progress=False)
     return {"measured": stand_in(*theta[0])}

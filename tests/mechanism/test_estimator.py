@@ -278,7 +278,7 @@ def test_a_kernel_leaves_the_network_good_at_its_own_observation_only() -> None:
 
 def test_recorded_simulations_are_matched_by_the_names_of_their_parameters() -> None:
     prior = Prior({"a": Normal(0, 1), "b": Normal(0, 1)})
-    theta = prior.sample(0, 500)
+    theta = prior.sample(500, seed=0)
     x = theta + 0.1 * np.random.default_rng(1).standard_normal(theta.shape)
     turned = external_simulations(theta[:, ::-1], x, parameter_names=("b", "a"))
     model = SNPE("npe", **QUICK).fit(turned, prior, [1.0, -1.0], progress=False)

@@ -43,21 +43,21 @@ def test_mean_ratio_and_samples_agree_with_the_density(name: str, kind: str) -> 
     """E_prior[p̃/p · f] = E_p̃[f] for f = 1 and for the indicator of a half-plane."""
     prior = PRIORS[name]
     proposal = proposals(prior)[kind]
-    from_prior, own = prior.sample_unconstrained(5, 200_000), proposal.sample(6, 4000)
+    from_prior, own = prior.sample_unconstrained(200_000, seed=5), proposal.sample(4000, seed=6)
     ratio = np.exp(proposal.log_ratio(from_prior))
     assert ratio.mean() == pytest.approx(1.0, abs=0.1)
     share = np.mean(ratio * (from_prior[:, 0] > 0.9)) / ratio.mean()
     assert np.mean(own[:, 0] > 0.9) == pytest.approx(share, abs=0.04)
-    assert np.array_equal(proposal.sample(6, 10), proposal.sample(6, 10))
+    assert np.array_equal(proposal.sample(10, seed=6), proposal.sample(10, seed=6))
     assert np.isfinite(proposal.log_ratio(own)).all()
 
 
 def test_truncated_weights_are_constant_inside() -> None:
     prior = PRIORS["correlated"]
     truncated = Truncated.of(POSTERIOR, prior, seed=1)
-    inside = truncated.log_ratio(truncated.sample(3, 1000))
+    inside = truncated.log_ratio(truncated.sample(1000, seed=3))
     assert np.ptp(inside) == 0
-    assert np.mean(truncated.log_ratio(POSTERIOR.sample(9, 5000)) == inside[0]) > 0.99
+    assert np.mean(truncated.log_ratio(POSTERIOR.sample(5000, seed=9)) == inside[0]) > 0.99
 
 
 @pytest.mark.parametrize("name", PRIORS)
@@ -67,9 +67,9 @@ def test_where_the_threshold_leaves_too_little_the_region_is_the_box(name: str) 
     apart = GaussianMixture.from_covariances([0.5, 0.5], [[-2.0, -2.0], [2.0, 2.0]], [1e-4 * np.eye(2)] * 2)
     region = Truncated.of(apart, prior, seed=0)
     assert region.threshold == -np.inf
-    inside = region.log_ratio(prior.sample_unconstrained(3, 200_000)) > -1e5
+    inside = region.log_ratio(prior.sample_unconstrained(200_000, seed=3)) > -1e5
     assert inside.mean() == pytest.approx(np.exp(region.log_mass), rel=0.05)
-    assert np.mean(region.log_ratio(apart.sample(4, 5000)) > -1e5) > 0.99
+    assert np.mean(region.log_ratio(apart.sample(5000, seed=4)) > -1e5) > 0.99
 
 
 def test_classifier_learns_two_quadrants_and_needs_both_kinds(rng) -> None:
@@ -89,4 +89,4 @@ def test_heavy_tails_reach_further() -> None:
     plain, heavy = FromDensity(POSTERIOR, prior), FromDensity(POSTERIOR.with_heavy_tails(3), prior)
     point = np.array([[3.0, 3.0]])
     assert heavy.log_ratio(point)[0] > plain.log_ratio(point)[0] + 10
-    assert stats.kurtosis(heavy.sample(0, 20_000)[:, 0]) > 1
+    assert stats.kurtosis(heavy.sample(20_000, seed=0)[:, 0]) > 1

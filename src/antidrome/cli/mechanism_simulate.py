@@ -81,7 +81,9 @@ def draw_from_prior(prior: Prior, n: int, seed: int) -> numpy.ndarray:
 
     from antidrome.core.seeds import fold_in
 
-    blocks = [prior.sample(fold_in(seed, f"mechanism/theta-{b}"), THETA_BLOCK) for b in range(-(-n // THETA_BLOCK))]
+    blocks = [
+        prior.sample(THETA_BLOCK, seed=fold_in(seed, f"mechanism/theta-{b}")) for b in range(-(-n // THETA_BLOCK))
+    ]
     return np.concatenate(blocks)[:n]
 
 

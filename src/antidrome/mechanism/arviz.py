@@ -31,7 +31,7 @@ def arviz_groups(
     """
     density = posterior.density()
     theta = density.sample(n, seed=seed).values
-    prior = posterior.prior.sample(fold_in(seed, "prior"), n) if simulated is None else simulated[0]
+    prior = posterior.prior.sample(n, seed=fold_in(seed, "prior")) if simulated is None else simulated[0]
     groups = {
         "posterior": _columns(theta, posterior.names),
         "sample_stats": {"lp": density.log_prob(theta)[None]},

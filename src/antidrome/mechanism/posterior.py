@@ -141,7 +141,7 @@ class Posterior(Drawn):
 
     def summary(self, n: int = 10_000, *, seed: int = 0) -> xr.Dataset:
         """Mean, standard deviation, median and central 95 % interval of each parameter, and the prior's interval."""
-        samples, prior = self.sample(n, seed=seed), self.prior.sample(fold_in(seed, "prior"), n)
+        samples, prior = self.sample(n, seed=seed), self.prior.sample(n, seed=fold_in(seed, "prior"))
         low, median, high = np.quantile(samples.values, [0.025, 0.5, 0.975], axis=0)
         prior_low, prior_high = np.quantile(prior, [0.025, 0.975], axis=0)
         columns = {

@@ -75,7 +75,7 @@ class Prior:
     Examples
     --------
     >>> prior = Prior({"g_na": Uniform(0.5, 80), "tau_max": LogUniform(50, 3000)}, {"tau_max": "ms"})
-    >>> prior.names, prior.sample(seed=1, n=3).shape
+    >>> prior.names, prior.sample(3, seed=1).shape
     (('g_na', 'tau_max'), (3, 2))
     """
 
@@ -124,11 +124,11 @@ class Prior:
         white = self.coordinates.table(white)
         return white if not self._blocks else white @ self._factor.T
 
-    def sample(self, seed: int, n: int) -> np.ndarray:
+    def sample(self, n: int = 1000, *, seed: int = 0) -> np.ndarray:
         """Draw `n` parameter sets, (n, parameter); the same seed gives the same ones."""
-        return self.from_unconstrained(self.sample_unconstrained(seed, n))
+        return self.from_unconstrained(self.sample_unconstrained(n, seed=seed))
 
-    def sample_unconstrained(self, seed: int, n: int) -> np.ndarray:
+    def sample_unconstrained(self, n: int, *, seed: int) -> np.ndarray:
         """Draw `n` points of the prior in unconstrained coordinates, (n, parameter)."""
         return generator(seed, "mechanism/prior").standard_normal((int(n), self.n_parameters)) @ self._factor.T
 

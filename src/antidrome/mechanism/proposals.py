@@ -39,7 +39,7 @@ OUTSIDE = -1e6
 class Proposal(Protocol):
     """Where to simulate."""
 
-    def sample(self, seed: int, n: int) -> np.ndarray:
+    def sample(self, n: int, *, seed: int) -> np.ndarray:
         """Draw (n, D) in unconstrained coordinates."""
 
     def log_ratio(self, u: np.ndarray) -> np.ndarray:
@@ -52,9 +52,9 @@ class FromPrior:
 
     prior: Prior
 
-    def sample(self, seed: int, n: int) -> np.ndarray:
+    def sample(self, n: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
-        return self.prior.sample_unconstrained(seed, n)
+        return self.prior.sample_unconstrained(n, seed=seed)
 
     def log_ratio(self, u: np.ndarray) -> np.ndarray:
         """Zeros."""
@@ -68,9 +68,9 @@ class FromDensity:
     density: Density
     prior: Prior
 
-    def sample(self, seed: int, n: int) -> np.ndarray:
+    def sample(self, n: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
-        return self.density.sample(seed, n)
+        return self.density.sample(n, seed=seed)
 
     def log_ratio(self, u: np.ndarray) -> np.ndarray:
         """log q(u) − log p(u)."""
@@ -114,7 +114,7 @@ class Truncated:
         TrainingError
             The posterior gives no finite samples.
         """
-        samples = density.sample(fold_in(seed, "region"), OUTLINING)
+        samples = density.sample(OUTLINING, seed=fold_in(seed, "region"))
         samples = samples[np.isfinite(samples).all(axis=1)]
         if len(samples) < OUTLINING // 2:
             raise TrainingError(
@@ -138,7 +138,7 @@ class Truncated:
             return dataclasses.replace(region, threshold=-math.inf, log_mass=region._log_box_mass())
         return dataclasses.replace(region, log_mass=region._log_box_mass() + math.log(inside / tried))
 
-    def sample(self, seed: int, n: int) -> np.ndarray:
+    def sample(self, n: int, *, seed: int) -> np.ndarray:
         """Draw (n, D), by rejection."""
         parts: list[np.ndarray] = []
         found = attempt = 0
@@ -184,11 +184,13 @@ class Mixed:
     parts: Sequence[Proposal]
     shares: Sequence[float]
 
-    def sample(self, seed: int, n: int) -> np.ndarray:
+    def sample(self, n: int, *, seed: int) -> np.ndarray:
         """Draw (n, D), in random order."""
         draw = generator(seed, "mechanism/mixed")
         which = draw.choice(len(self.parts), size=n, p=np.asarray(self.shares) / np.sum(self.shares))
-        drawn = [part.sample(fold_in(seed, f"part/{i}"), int((which == i).sum())) for i, part in enumerate(self.parts)]
+        drawn = [
+            part.sample(int((which == i).sum()), seed=fold_in(seed, f"part/{i}")) for i, part in enumerate(self.parts)
+        ]
         return np.concatenate(drawn)[np.argsort(np.argsort(which, kind="stable"), kind="stable")]
 
     def log_ratio(self, u: np.ndarray) -> np.ndarray:
@@ -208,16 +210,16 @@ class Thinned:
     @classmethod
     def of(cls, proposal: Proposal, classifier: FailureClassifier, *, seed: int) -> Thinned:
         """The thinned proposal; the share that is kept is the mean over draws."""
-        u = proposal.sample(fold_in(seed, "kept"), COUNTING)
+        u = proposal.sample(COUNTING, seed=fold_in(seed, "kept"))
         return cls(proposal, classifier, float(logsumexp(classifier.log_keep(u)) - math.log(COUNTING)))
 
-    def sample(self, seed: int, n: int) -> np.ndarray:
+    def sample(self, n: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
         parts: list[np.ndarray] = []
         found = attempt = 0
         while found < n:
             size = max(64, int(1.2 * (n - found) / math.exp(self.log_kept)))
-            u = self.proposal.sample(fold_in(seed, f"thin/{attempt}"), size)
+            u = self.proposal.sample(size, seed=fold_in(seed, f"thin/{attempt}"))
             chance = generator(seed, f"keep/{attempt}").random(size)
             parts.append(u[np.log(chance) < self.classifier.log_keep(u)])
             found, attempt = found + len(parts[-1]), attempt + 1

@@ -130,7 +130,7 @@ class Recorded:
             raise InputError("Recorded simulations serve one round: use method='npe', or give a simulator.")
         return self.simulations.features, self.simulations.valid
 
-    def sample(self, seed: int, n: int) -> np.ndarray:
+    def sample(self, n: int, *, seed: int) -> np.ndarray:
         """The recorded parameter sets (n, D), whatever the seed: the proposal that they came from."""
         return self.u
 
@@ -217,7 +217,7 @@ def opened_simulator(simulator: Any, prior: Prior) -> Iterator[Simulator]:
     prepare = getattr(made, "prepare", None)
     try:
         if prepare is not None:
-            prepare(prior.sample(fold_in(0, "mechanism/prepare"), PREPARING))
+            prepare(prior.sample(PREPARING, seed=fold_in(0, "mechanism/prepare")))
         yield made
     finally:
         close = getattr(made, "close", None)

@@ -115,7 +115,7 @@ def _mix(density: Any, prior: Prior, shares: tuple[float, float], defensive: flo
 def _simulate(problem: Problem, progress: Progress, proposals: list[Proposal], seed: int) -> Progress:
     """Draw from the last of the proposals, simulate, and note every proposal's density at every simulation."""
     r = len(proposals) - 1
-    u = proposals[-1].sample(fold_in(seed, f"round-{r}/propose"), problem.simulations[r])
+    u = proposals[-1].sample(problem.simulations[r], seed=fold_in(seed, f"round-{r}/propose"))
     new = np.stack([proposal.log_ratio(u) for proposal in proposals], axis=1)
     theta = problem.prior.from_unconstrained(u)
     features, valid = problem.run(theta, r, problem.prior.log_prob(theta) + new[:, r])

@@ -61,7 +61,7 @@ class ParameterDensity:
         """
         if n < 0:
             raise InputError(f"n is {n}; expected 0 or more samples.")
-        return self.labelled(self.coordinates.from_unconstrained(self.density.sample(seed, int(n))))
+        return self.labelled(self.coordinates.from_unconstrained(self.density.sample(int(n), seed=seed)))
 
     def log_prob(self, theta: ArrayLike) -> np.ndarray:
         """Log density in the parameters' own units, (n,), of parameter sets (n, parameter); −∞ outside the support."""
@@ -159,7 +159,7 @@ class ParameterDensity:
     def _climb(self) -> np.ndarray:
         """The highest point that is reached from the best samples, by a quasi-Newton ascent with numerical gradients,
         within the box of `INNER`."""
-        u = self.density.sample(fold_in(0, "mechanism/map"), 2000)
+        u = self.density.sample(2000, seed=fold_in(0, "mechanism/map"))
         low, high = np.quantile(u, INNER, axis=0)
         if isinstance(self.density, GaussianMixture):
             u = np.concatenate([u, self.density.means])
@@ -183,7 +183,7 @@ def fitted_mixture(density: Density, components: int = MIXTURE_COMPONENTS) -> Ga
     """A mixture of Gaussians fitted (expectation-maximisation) to samples of a density without closed forms."""
     from sklearn.mixture import GaussianMixture as Fitter
 
-    samples = density.sample(fold_in(0, "mechanism/fitted-mixture"), DRAWS_FOR_MIXTURE)
+    samples = density.sample(DRAWS_FOR_MIXTURE, seed=fold_in(0, "mechanism/fitted-mixture"))
     fit = Fitter(components, reg_covar=1e-8, random_state=0, max_iter=300, tol=1e-4).fit(samples)
     return GaussianMixture.from_covariances(fit.weights_, fit.means_, fit.covariances_)
 

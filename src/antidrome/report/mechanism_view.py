@@ -89,7 +89,7 @@ def mechanism_view(fitted: Any, *, traces: Traces | None = None, seed: int = 0) 
     return MechanismView(
         posterior,
         posterior.sample(SAMPLES, seed=seed).values,
-        posterior.prior.sample(seed, SAMPLES),
+        posterior.prior.sample(SAMPLES, seed=seed),
         posterior.map().values,
         posterior.summary(seed=seed),
         tuple(getattr(fitted, "curves_", ())),

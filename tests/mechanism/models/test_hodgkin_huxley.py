@@ -77,7 +77,7 @@ def test_traces_are_those_of_the_equations(quiet: HodgkinHuxley) -> None:
 def test_online_features_are_those_of_the_trace(quiet: HodgkinHuxley) -> None:
     """All features at once, spiking and silent cells, with noise."""
     prior = twelve_parameter_prior()
-    theta = prior.sample(3, 4)
+    theta = prior.sample(4, seed=3)
     theta[0] = [TWELVE_TRUE_VALUES[name] for name in TWELVE_PARAMETERS]
     theta[1] = theta[0] * np.where(np.array(TWELVE_PARAMETERS) == "g_na", 0.01, 1)
     batch = quiet.run(theta, seed=4)
@@ -92,7 +92,7 @@ def test_online_features_are_those_of_the_trace(quiet: HodgkinHuxley) -> None:
 
 
 def test_same_seed_same_features_whatever_the_batch() -> None:
-    theta = eight_parameter_prior().sample(0, 6)
+    theta = eight_parameter_prior().sample(6, seed=0)
     brief = step_stimulus(4.0, duration_ms=20, on_ms=5, off_ms=18, dt_ms=0.05)
     small, large = (HodgkinHuxley(brief, batch=batch, n_threads=1) for batch in (4, 8))
     first = run_simulations(small, theta, seed=1, progress=False)

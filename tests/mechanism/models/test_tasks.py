@@ -109,7 +109,7 @@ def test_autapse_fails_where_it_is_unstable() -> None:
     assert batch.valid.tolist() == [True, True, False, False, True]
     assert batch.features[0, 0] == pytest.approx(2.0, abs=0.5), "I / (1 - J)"
     assert batch.features[1, 0] == pytest.approx(0.8 * 20, abs=12)
-    many = model.simulator.run(model.prior.sample(0, 2000), seed=0)
+    many = model.simulator.run(model.prior.sample(2000, seed=0), seed=0)
     assert np.mean(~many.valid) == pytest.approx(0.485, abs=0.035)
 
 

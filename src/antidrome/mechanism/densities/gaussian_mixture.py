@@ -80,7 +80,7 @@ class GaussianMixture:
         constant = gammaln((nu + d) / 2) - gammaln(nu / 2) - 0.5 * d * math.log(nu * math.pi)
         return constant + log_determinant - 0.5 * (nu + d) * np.log1p(squared / nu)
 
-    def sample(self, seed: int, n: int) -> np.ndarray:
+    def sample(self, n: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
         draw = generator(seed, "mechanism/mixture")
         which = draw.choice(len(self.log_weights), size=n, p=self.weights / self.weights.sum())

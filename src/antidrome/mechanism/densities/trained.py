@@ -28,7 +28,7 @@ class Density(Protocol):
     def n_dimensions(self) -> int:
         """D."""
 
-    def sample(self, seed: int, n: int) -> np.ndarray:
+    def sample(self, n: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
@@ -80,10 +80,10 @@ class TrainedDensity:
         parts = [_in_chunks(lambda a, b, net=net: _log_prob_of_pairs(net, a, b), u, x) for net in self.networks]
         return logsumexp(parts, axis=0) - np.log(len(parts))
 
-    def sample(self, seed: int, features: np.ndarray, n: int) -> np.ndarray:
+    def sample(self, features: np.ndarray, n: int, *, seed: int) -> np.ndarray:
         """Draw n for each row of features (m, k): (m, n, D)."""
         if self.is_mixture:
-            return np.stack([self.at(row).sample(fold_in(seed, f"row/{i}"), n) for i, row in enumerate(features)])
+            return np.stack([self.at(row).sample(n, seed=fold_in(seed, f"row/{i}")) for i, row in enumerate(features)])
         x = np.repeat(self.scaling.inputs(features), n, axis=0)
         return _sample_rows(self.networks, x, seed).reshape(len(features), n, -1)
 
@@ -100,7 +100,7 @@ class FlowDensity:
         """D."""
         return self.networks[0].n_dimensions
 
-    def sample(self, seed: int, n: int) -> np.ndarray:
+    def sample(self, n: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
         return _sample_rows(self.networks, np.broadcast_to(self.x, (n, self.x.shape[1])), seed)
 

@@ -43,7 +43,7 @@ class Pairs:
         cls, trained: TrainedDensity, u: np.ndarray, features: np.ndarray, weights: np.ndarray, *, draws: int, seed: int
     ) -> Pairs:
         """Draw posterior samples at each simulation."""
-        return cls(u, features, weights, trained.sample(fold_in(seed, "pairs"), features, draws))
+        return cls(u, features, weights, trained.sample(features, draws, seed=fold_in(seed, "pairs")))
 
     @property
     def effective(self) -> float:

@@ -139,7 +139,7 @@ def diagnose(
         found,
         posterior.trained.scaling(visible[usable]),
         posterior.trained.scaling(observed[None])[0],
-        posterior.density().density.sample(fold_in(seed, "local"), 1000),
+        posterior.density().density.sample(1000, seed=fold_in(seed, "local")),
         seed=seed,
     )
     table = _calibration(posterior.names, ranks, coverage, tarp, found.weights)

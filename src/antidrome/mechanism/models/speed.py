@@ -13,7 +13,7 @@ def hodgkin_huxley_speed(n: int = 4096, seed: int = 0, *, batch: int = 1024) -> 
     Compilation is not counted. The best of three runs.
     """
     model = HodgkinHuxley(batch=batch, n_threads=1)
-    theta = eight_parameter_prior().sample(seed, max(n, 1))
+    theta = eight_parameter_prior().sample(max(n, 1), seed=seed)
     model.run(theta[:1], seed)
     best = float("inf")
     for repetition in range(3):

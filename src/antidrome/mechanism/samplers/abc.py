@@ -78,7 +78,7 @@ def rejection_abc(
         If fewer simulations than asked for have the observed features.
     """
     prior = as_prior(prior)
-    theta = prior.sample(fold_in(seed, "mechanism/abc/prior"), n_simulations)
+    theta = prior.sample(n_simulations, seed=fold_in(seed, "mechanism/abc/prior"))
     with opened_simulator(simulator, prior) as made:
         done = run_simulations(made, theta, seed=seed, parameter_names=prior.names, progress=progress)
     observation = as_observation(observation, done.feature_names)
@@ -143,8 +143,8 @@ def _shrinking(
 ) -> AbcResult:
     """Populations at ever smaller tolerances, while the budget lasts."""
     prior, seed = counter.prior, counter.seed
-    first = counter.features(prior.sample(fold_in(seed, "mechanism/abc/prior"), n_particles))
-    u = prior.to_unconstrained(prior.sample(fold_in(seed, "mechanism/abc/prior"), n_particles))
+    first = counter.features(prior.sample(n_particles, seed=fold_in(seed, "mechanism/abc/prior")))
+    u = prior.to_unconstrained(prior.sample(n_particles, seed=fold_in(seed, "mechanism/abc/prior")))
     distances = scaled_distances(first, observation)
     distance = distances(first)
     if not np.isfinite(distance).any():

@@ -104,7 +104,7 @@ def _start(
     log_target: Callable[[np.ndarray], np.ndarray], prior: Prior, n_chains: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Starting points: draws of the prior, resampled by their likelihood."""
-    u = prior.sample_unconstrained(fold_in(seed, "mechanism/metropolis/start"), 100 * n_chains)
+    u = prior.sample_unconstrained(100 * n_chains, seed=fold_in(seed, "mechanism/metropolis/start"))
     at = log_target(u)
     if not np.isfinite(at).any():
         raise InputError(f"The likelihood is zero at all of {len(u)} parameter sets drawn from the prior.")
