@@ -21,6 +21,8 @@ HEAVY_TAILS = 8.0
 SMALLEST_SPREAD = 1e-9
 """Relative to the mean: what varies less is rounding. Whatever the unit (A or pA), a feature that varies counts."""
 FAR = 10.0
+UNREACHED = "lie outside everything that was simulated"
+"""In the note on `outside_simulations`, which the diagnosis repeats."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from antidrome.mechanism.densities.network import DensitySettings
 from antidrome.mechanism.densities.trained import TrainedDensity
 from antidrome.mechanism.diagnostics.diagnose import Diagnosis, diagnose
 from antidrome.mechanism.diagnostics.predictive import predictive_check
-from antidrome.mechanism.features import constant_features, outside_simulations
+from antidrome.mechanism.features import UNREACHED, constant_features, outside_simulations
 from antidrome.mechanism.judgement import keep_for_judgement
 from antidrome.mechanism.model_error import with_error
 from antidrome.mechanism.observations import MissingPolicy, as_observation
@@ -266,8 +266,8 @@ def _notes(problem: Problem, result: Progress, names: tuple[str, ...]) -> list[s
     if outside.size:
         some = ", ".join(names[i] for i in outside[:8])
         notes.append(
-            f"{outside.size} observed features lie outside everything that was simulated ({some}): the model may be"
-            " unable to produce this observation."
+            f"{outside.size} observed features {UNREACHED} ({some}): the model may be unable to produce this"
+            " observation."
         )
     last = result.reports[-1]
     if last.effective < 100:

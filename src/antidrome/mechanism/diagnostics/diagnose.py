@@ -19,6 +19,7 @@ from antidrome.mechanism.diagnostics.calibration import (
     uniformity,
 )
 from antidrome.mechanism.diagnostics.local_c2st import LocalTest, local_c2st
+from antidrome.mechanism.features import UNREACHED
 from antidrome.mechanism.posterior import Posterior
 from antidrome.mechanism.weights import effective_sample_size
 
@@ -143,11 +144,11 @@ def diagnose(
         seed=seed,
     )
     table = _calibration(posterior.names, ranks, coverage, tarp, found.weights)
-    verdict = _verdict(table, local, predictive, posterior, found.effective, held_out)
-    trustworthy = len(verdict) == 1
-    return Diagnosis(
-        ranks, coverage, tarp, found.weights, held_out, table, local, predictive, tuple(verdict), trustworthy
-    )
+    against = _objections(table, local, predictive, posterior, found.effective)
+    basis = "held-out simulations" if held_out else "the simulations that it was trained on"
+    judged = f"judged by {found.effective:.0f} effective {basis}."
+    verdict = (*against, judged.capitalize()) if against else (f"Nothing speaks against this posterior, {judged}",)
+    return Diagnosis(ranks, coverage, tarp, found.weights, held_out, table, local, predictive, verdict, not against)
 
 
 def _calibration(
@@ -169,14 +170,10 @@ def _calibration(
     )
 
 
-def _verdict(
-    table: xr.Dataset,
-    local: LocalTest,
-    predictive: xr.Dataset | None,
-    posterior: Posterior,
-    effective: float,
-    held_out: bool,
+def _objections(
+    table: xr.Dataset, local: LocalTest, predictive: xr.Dataset | None, posterior: Posterior, effective: float
 ) -> list[str]:
+    """What speaks against the posterior, or leaves it untested, in sentences."""
     sentences = []
     few = SUSPICIOUS / table.sizes["parameter"]  # Bonferroni: of many parameters some p is always small
     biased = [str(n) for n, p in zip(table["parameter"].values, table["rank_p"].values, strict=True) if p < few]
@@ -201,13 +198,10 @@ def _verdict(
             f"The importance weights of the last round leave {last.effective:.0f} effective simulations, the largest"
             f" has {100 * last.largest_weight:.0f} %: more simulations, or method='default' or 'tsnpe', would help."
         )
-    sentences += [note for note in posterior.notes if "outside everything" in note]
+    sentences += [note for note in posterior.notes if UNREACHED in note]
     if effective < FEW_PAIRS:
         sentences.append(f"Only {effective:.0f} effective simulations to judge by: calibration is hardly tested.")
-    basis = "held-out simulations" if held_out else "the simulations that it was trained on"
-    if not sentences:
-        return [f"Nothing speaks against this posterior, judged by {effective:.0f} effective {basis}."]
-    return [*sentences, f"Judged by {effective:.0f} effective {basis}."]
+    return sentences
 
 
 def _of_predictive(predictive: xr.Dataset | None) -> list[str]:
