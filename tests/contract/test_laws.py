@@ -15,6 +15,7 @@ import xarray as xr
 from sklearn.base import clone
 
 import antidrome as ad
+from antidrome.core.model_files import load_model
 from antidrome.errors import AntidromeError
 
 RATE_HZ = 30.0
@@ -199,6 +200,18 @@ def test_a_saved_fit_says_the_same_when_loaded(name, tmp_path):
     path = tmp_path / "model.safetensors"
     estimator.save(path)
     assert_equal(answer(name, estimator), answer(name, type(estimator).load(path)))
+
+
+@pytest.mark.parametrize("name", ["StitchedLDS", "TwoNN", "SNPE"])  # SpikeVAE stands here as it is shipped
+def test_a_file_names_the_data_of_the_fit(name, tmp_path):
+    estimator, entry = fitted(name), TABLE[name]
+    hashes = []
+    for one in (estimator, entry.fit(entry.make(0), entry.data() + 0.01)):
+        one.save(tmp_path / "model.safetensors")
+        type(one).load(tmp_path / "model.safetensors").save(tmp_path / "again.safetensors")
+        hashes += [load_model(tmp_path / f"{file}.safetensors")[1].data_hash for file in ("model", "again")]
+    assert hashes[0] == hashes[1] != hashes[2] == hashes[3]
+    assert None not in hashes
 
 
 @EVERY

@@ -138,8 +138,6 @@ def test_impossible_settings_are_refused(settings: dict) -> None:
 def test_open_executor_gives_what_was_asked_for() -> None:
     with open_executor() as executor:
         assert executor is None
-    with open_executor(n_processes=2) as executor:
-        assert executor.n_workers == 2
 
 
 def test_no_scheduler_is_an_error_with_advice() -> None:

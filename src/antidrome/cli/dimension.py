@@ -135,7 +135,7 @@ def _of_points(path: Path, config: Dimension) -> tuple[xr.Dataset, list[str]]:
     points, notes = read_points(
         path, series=config.series, accepted_only=config.accepted_only, drop_missing=config.drop_missing
     )
-    with open_executor(cluster=config.cluster) as executor:
+    with open_executor(config.cluster) as executor:
         result = estimate(
             points,
             metric=config.metric,

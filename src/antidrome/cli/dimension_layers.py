@@ -74,7 +74,7 @@ def run(config: DimensionLayers) -> int:
     data = read_array(config.data, config.key)
     labels = None if config.classes is None else np.asarray(read_array(config.classes, None))
     networks = {name: open_network(path, config.architecture) for name, path in _names(config.network).items()}
-    with open_executor(cluster=config.cluster) as executor:
+    with open_executor(config.cluster) as executor:
         result = layers(
             networks,
             data,

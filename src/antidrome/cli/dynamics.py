@@ -130,7 +130,7 @@ def _fit(config: FitDynamics) -> int:
         refine=config.refine,
         seed=config.seed,
     )
-    with open_executor(cluster=config.cluster) as executor:
+    with open_executor(config.cluster) as executor:
         model.fit(sessions, executor=executor, checkpoint=config.checkpoint)
     model.save(config.output)
     if not config.no_page:

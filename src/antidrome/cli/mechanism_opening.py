@@ -46,7 +46,7 @@ def opened_model(
             if named:
                 raise InputError(f"{', '.join(named)}: only for simulators that are Python functions.")
         else:
-            executor = stack.enter_context(open_executor(cluster=cluster))
+            executor = stack.enter_context(open_executor(cluster))
             changed = simulator.changed(timeout_s=timeout_s, n_processes=processes, executor=executor)
             simulator = stack.enter_context(changed)
         yield LoadedModel(simulator, model.prior)

@@ -46,7 +46,7 @@ def run(config: Run) -> int:
         planned = plan(config.paths, settings, config.output)
         _print_json(planned) if config.json else _tell_plan(planned)
         return 0
-    with open_executor(cluster=config.cluster) as executor:
+    with open_executor(config.cluster) as executor:
         summary = run_job(
             config.paths,
             config.output,

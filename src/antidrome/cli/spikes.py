@@ -32,7 +32,7 @@ def run(config: Spikes) -> int:
     from antidrome.pipeline import deconvolve
 
     settings = part_of(config, InferenceConfig)
-    with open_executor(cluster=config.cluster) as executor:
+    with open_executor(config.cluster) as executor:
         written = deconvolve(config.path, config.output, settings, format=config.format, executor=executor)
     sys.stdout.write(f"{written}\n")
     return 0

@@ -53,6 +53,15 @@ def hash_arrays(arrays: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
+def hash_rows(rows: Iterable[np.ndarray], n_rows: int, dtype: np.dtype) -> str:
+    """Return the content hash of a table given in blocks of whole rows, however many a block: 32 hexadecimal digits."""
+    digest = _new_digest()
+    _add_text(digest, json.dumps([n_rows, str(dtype.newbyteorder("="))]))
+    for block in rows:
+        _add_values(digest, block)
+    return digest.hexdigest()
+
+
 def hash_configuration(configuration: Any) -> str:
     """Return the hash of a configuration (a dataclass or a JSON-ready mapping): 32 hexadecimal digits.
 

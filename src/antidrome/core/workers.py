@@ -69,14 +69,11 @@ def cluster_executor(address: str, *, timeout_s: float = 30.0) -> Iterator[Execu
 
 
 @contextlib.contextmanager
-def open_executor(*, n_processes: int = 1, cluster: str | None = None) -> Iterator[Executor | None]:
-    """Give the executor that a command line asks for: the cluster's, a pool's, or None for this process."""
+def open_executor(cluster: str | None = None) -> Iterator[Executor | None]:
+    """Give the executor that a command line asks for: the cluster's, or None for this process."""
     if cluster is not None:
         with cluster_executor(cluster) as executor:
             yield executor
-    elif n_processes > 1:
-        with process_pool(n_processes) as pool:
-            yield pool
     else:
         yield None
 

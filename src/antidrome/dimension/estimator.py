@@ -11,6 +11,7 @@ import xarray as xr
 from sklearn.exceptions import NotFittedError
 
 from antidrome.core.estimator import Estimator
+from antidrome.core.hashing import hash_arrays
 from antidrome.core.model_files import load_model, save_model
 from antidrome.core.seeds import check_seed
 from antidrome.dimension.graph import Duplicates, is_graph, nearest_neighbours, one_of
@@ -119,7 +120,7 @@ class TwoNN(Estimator):
         TwoNN
             Itself, with `dimension_`, `standard_error_`, `interval_`, `verdict_`, `reason_`, `lower_bound_`, `scale_`,
             `fit_r_`, `ks_distance_`, `mu_`, `r1_`, `r2_`, `n_points_`, `n_used_`, `n_zero_`, `n_ties_`,
-            `n_near_duplicates_`, `notes_`.
+            `n_near_duplicates_`, `data_hash_`, `notes_`.
 
         Raises
         ------
@@ -154,6 +155,8 @@ class TwoNN(Estimator):
         self.n_zero_, self.n_ties_, self.n_near_duplicates_ = found.n_zero, found.n_tied, found.n_near_duplicates
         self.notes_ = list(found.notes)
         self._judge(points, graph, progress)
+        neighbours = {name: graph[name].values for name in ("distance", "neighbour")}
+        self.data_hash_ = hash_arrays(neighbours) if given else as_points(points).content_hash()
         return self
 
     @property
@@ -196,6 +199,7 @@ class TwoNN(Estimator):
             config=self.get_params(),
             units={"r1_": "as the points", "r2_": "as the points", "mu_": "1"},
             seed=self.seed,
+            data_hash=self.data_hash_,
             citations=CITATIONS,
             extra={
                 "numbers": {name: float(getattr(self, name)) for name in NUMBERS},
@@ -224,6 +228,7 @@ class TwoNN(Estimator):
                 setattr(model, name, value)
             for name in ARRAYS:
                 setattr(model, name, arrays[name])
+            model.data_hash_ = header.data_hash
             model.lower_bound_, model.notes_ = extra["lower_bound"], list(extra["notes"])
             along, start = extra["scale"], "scale/"
             columns = {name.removeprefix(start): values for name, values in arrays.items() if name.startswith(start)}

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 import antidrome.recordings.accessor  # noqa: F401  registers .antidrome of labelled results
+from antidrome.core.hashing import hash_rows
 from antidrome.errors import InputError
 
 BLOCK_BYTES = 32 * 2**20
@@ -79,6 +80,10 @@ class Points:
         step = max(1, min(self.n_points, block_bytes // (8 * self.n_dimensions)))
         return [(start, min(start + step, self.n_points)) for start in range(0, self.n_points, step)]
 
+    def content_hash(self) -> str:
+        """Hash of the values, wherever they are kept; read block by block."""
+        return hash_rows((self.rows(*block) for block in self.blocks()), self.n_points, self.dtype)
+
     def __reduce__(self) -> tuple:
         """Sent to another process, a mapped file travels as its name."""
         source = self.source
@@ -105,7 +110,8 @@ def as_points(points: Any) -> Points:
     ----------
     points
         numpy array, memmap, DataArray, Zarr or HDF5 array, dask array, or nested lists; the first axis are the points,
-        all others are flattened. One-dimensional input is N points of one number.
+        all others are flattened; of a recording (time and neuron, in any order) the frames are the points.
+        One-dimensional input is N points of one number.
 
     Raises
     ------
@@ -116,7 +122,7 @@ def as_points(points: Any) -> Points:
         return points
     _refuse_what_is_no_array(points)
     if hasattr(points, "dims") and hasattr(points, "data"):  # xarray
-        points = points.data
+        points = (points.transpose("time", "neuron") if set(points.dims) == {"time", "neuron"} else points).data
     if hasattr(points, "detach") or not all(hasattr(points, name) for name in ("shape", "dtype", "__getitem__")):
         points = _as_array(points)
     if any(length != length for length in points.shape):

@@ -30,13 +30,12 @@ Z90 = 1.645
 
 
 class Judgement(NamedTuple):
-    """Verdict, why, whether the number is only a lower bound, and the change per doubling of N with its error."""
+    """Verdict, why, whether the number is only a lower bound, and the change per doubling of N."""
 
     verdict: Verdict
     reason: str
     lower_bound: bool
     change_per_doubling: float
-    change_error: float
 
 
 def block_analysis(
@@ -116,29 +115,27 @@ def judge(n_points: np.ndarray, dimension: np.ndarray, standard_error: np.ndarra
     top = np.log2(n_points[0] / n_points) <= PLATEAU_OCTAVES
     if top.sum() < 2:
         text = f"{n_points[0]:.0f} points are too few to see how the estimate depends on their number."
-        return Judgement("too few points", text, True, float("nan"), float("nan"))
+        return Judgement("too few points", text, True, float("nan"))
     change, error = _slope(np.log2(n_points[top]), dimension[top] / d, standard_error[top] / d)
     grows = change - Z90 * error > 0
     bound = d > LOWER_BOUND_ABOVE
     described = f"{100 * change:+.1f} ± {100 * error:.1f} % per doubling of N"
     if relative > MAX_RELATIVE_ERROR:
         text = f"The standard error is {100 * relative:.0f} % of the estimate ({n_points[0]:.0f} points)."
-        return Judgement("too few points", text, bound or grows, change, error)
+        return Judgement("too few points", text, bound or grows, change)
     if abs(change) <= FLAT or abs(change) - Z90 * error <= 0:
         if error > FLAT:
-            return Judgement("too few points", f"No plateau can be told: {described}.", bound, change, error)
+            return Judgement("too few points", f"No plateau can be told: {described}.", bound, change)
         text = f"The estimate is on a plateau: {described}."
         if bound:
             text += f" Above {LOWER_BOUND_ABOVE:.0f} any number of points is few: a lower bound."
-        return Judgement("reliable", text, bound, change, error)
+        return Judgement("reliable", text, bound, change)
     cause = (
         "it grows with N, so that it is a lower bound (or noise that shows at small distances)"
         if change > 0
         else "it falls as N grows: at smaller distances the points have fewer dimensions (curvature, or near-copies)"
     )
-    return Judgement(
-        "depends on scale", f"There is no plateau: {described}; {cause}.", bound or change > 0, change, error
-    )
+    return Judgement("depends on scale", f"There is no plateau: {described}; {cause}.", bound or change > 0, change)
 
 
 def judge_gride(curve: xr.Dataset, n_points: int) -> Judgement:

@@ -23,6 +23,7 @@ from antidrome.dynamics.fitting import ORDERS, Result, choose_population, fit_po
 from antidrome.dynamics.lags import LagSet, lag_set, largest_lag
 from antidrome.dynamics.overlap import OverlapReport, report_of
 from antidrome.dynamics.population import Population
+from antidrome.dynamics.resuming import fingerprint
 from antidrome.dynamics.sessions import Segments, as_population
 from antidrome.dynamics.storage import plain
 from antidrome.dynamics.uses import Uses
@@ -224,6 +225,7 @@ class StitchedLDS(Uses, Estimator):
                 report=report,
             )
         self._keep(population, lags, found)
+        self.data_hash_ = fingerprint(population)
         return self
 
     def select_order(

@@ -38,11 +38,6 @@ class LagSet:
         """The largest lag, frames."""
         return self.lags[-1]
 
-    @property
-    def zero_only(self) -> LagSet:
-        """The zero-lag model of the same data: factor analysis by moments."""
-        return LagSet((0,), np.ones(1))
-
 
 def lag_set(
     lags: Sequence[int] | None, weights: Sequence[float] | None, n_components: int, largest: int | None = None

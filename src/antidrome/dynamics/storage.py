@@ -62,6 +62,7 @@ def save(estimator: Any, path: str | Path) -> None:
         config=config,
         units=UNITS,
         seed=int(estimator.seed),
+        data_hash=estimator.data_hash_,
         citations=estimator.citations_,
         extra=extra,
     )
@@ -109,6 +110,7 @@ def load(cls: type, path: str | Path) -> Any:
         estimator.sessions_ = tuple(extra["sessions"])
         estimator.notes_, estimator.citations_ = list(extra["notes"]), list(header.citations)
         estimator.losses_ = arrays["losses"]
+        estimator.data_hash_ = header.data_hash
         estimator.overlap_ = report_of(_skeleton(estimator), estimator.n_components_, found.lagged.loadings)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: the file is damaged ({error}).") from error

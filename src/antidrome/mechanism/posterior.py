@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from antidrome.core.estimator import Drawn
+from antidrome.core.hashing import hash_arrays
 from antidrome.core.model_files import load_model, save_model
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError, ModelFileError
@@ -180,6 +181,7 @@ class Posterior(Drawn):
             },
             units=dict(zip(self.names, self.prior.units, strict=True)),
             seed=self.seed,
+            data_hash=hash_arrays({"observation": self.observation}),
             citations=CITATIONS.get(self.method, ()),
             extra={"reports": [dataclasses.asdict(r) for r in self.reports], "notes": list(self.notes)},
         )

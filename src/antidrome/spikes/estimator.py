@@ -21,7 +21,15 @@ from antidrome.spikes.adaptation import AdaptationConfig
 from antidrome.spikes.fitting import Fitted, fit_estimator
 from antidrome.spikes.grid import LONGEST_GAP_S, FrameGrid
 from antidrome.spikes.lazy import infer_lazily
-from antidrome.spikes.opening import Bound, infer_in_blocks, open_model, open_recording, open_sessions, over_neurons
+from antidrome.spikes.opening import (
+    Bound,
+    hash_sessions,
+    infer_in_blocks,
+    open_model,
+    open_recording,
+    open_sessions,
+    over_neurons,
+)
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.results import MOST_HZ, MOST_IN_A_FRAME_HZ, implausible, label
 from antidrome.spikes.shared import SharedInference
@@ -82,6 +90,8 @@ class SpikeVAE(Estimator):
         What the user should know of the fit.
     frame_rate_hz_
         Of the recording that was fitted.
+    data_hash_
+        Of its contents.
 
     References
     ----------
@@ -157,7 +167,7 @@ class SpikeVAE(Estimator):
         sessions, known = open_sessions(recording, frame_rate_hz, known_spikes)
         enable_compilation_cache()
         fitted = fit_estimator(self, sessions, known, Path(checkpoint) if checkpoint else None, progress)
-        return self._keep(fitted)
+        return self._keep(fitted, hash_sessions(sessions))
 
     def predict(
         self,
@@ -262,7 +272,14 @@ class SpikeVAE(Estimator):
         if hasattr(self, "inference_"):
             settings = {"posterior": self.posterior, "seed": self.seed, "fitted_from": str(self.model)}
             report = {"report": self.report_, "notes": self.notes_, "frame_rate_hz": self.frame_rate_hz_}
-            return save_fitted(Path(path), self.inference_, seed=self.seed, settings=settings, report=report)
+            return save_fitted(
+                Path(path),
+                self.inference_,
+                seed=self.seed,
+                data_hash=self.data_hash_,
+                settings=settings,
+                report=report,
+            )
         network, header = load_network(str(self.model))
         return save_network(Path(path), network, seed=header.seed or 0, card=header.extra.get("card", {}))
 
@@ -290,7 +307,7 @@ class SpikeVAE(Estimator):
         model = cls(model=str(path), generative=generative, seed=known if seed is None else seed)
         if fitted:
             model.posterior, model.superresolution = header.config["settings"]["posterior"], inference.steps
-            model._keep(Fitted(inference, **header.extra["report"]))
+            model._keep(Fitted(inference, **header.extra["report"]), header.data_hash)
         return model
 
     @property
@@ -307,11 +324,12 @@ class SpikeVAE(Estimator):
         inference, header = open_model(self.model, self.generative)
         return inference, header.extra.get("card") or {"fitted": header.extra.get("report", {})}
 
-    def _keep(self, fitted: Fitted) -> SpikeVAE:
+    def _keep(self, fitted: Fitted, data_hash: str | None) -> SpikeVAE:
         self.inference_ = fitted.inference
         self.report_ = fitted.report
         self.notes_ = fitted.notes
         self.frame_rate_hz_ = fitted.frame_rate_hz
+        self.data_hash_ = data_hash
         self.generative_parameters_ = fitted.parameters()
         return self
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.core.executor import map_tasks
+from antidrome.core.hashing import hash_configuration, hash_recording
 from antidrome.core.model_files import ModelHeader, read_header
 from antidrome.core.progress import progress as show_progress
 from antidrome.errors import InputError
@@ -51,7 +52,12 @@ def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tu
         return [open_recording(recording, frame_rate_hz)], [known]
     if not recording:
         raise InputError("No recording was given.")
-    foreign = set(known or {}) - set(recording) if isinstance(known, Mapping) or known is None else {"…"}
+    if known is not None and not isinstance(known, Mapping):
+        raise InputError(
+            f"known_spikes is a {type(known).__name__}; with several sessions give {{session: spikes}}, the spikes of"
+            " each as for one recording."
+        )
+    foreign = set(known or {}) - set(recording)
     if foreign:
         raise InputError(
             f"known_spikes: there is no session {sorted(map(str, foreign))[0]!r}; with several sessions give"
@@ -62,6 +68,12 @@ def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tu
         for name, one in recording.items()
     ]
     return opened, [(known or {}).get(session) for session in recording]
+
+
+def hash_sessions(sessions: Sequence[Opened]) -> str:
+    """Hash of the contents of one or several recordings and of their names."""
+    hashes = {one.session or "": hash_recording(one.recording) for one in sessions}
+    return hash_configuration(hashes)
 
 
 def open_recording(recording: Any, frame_rate_hz: float | None) -> Opened:

@@ -36,7 +36,13 @@ CLASS = "SpikeVAE"
 
 
 def save_fitted(
-    path: Path, inference: SharedInference | OwnInference, *, seed: int, settings: dict[str, Any], report: Any
+    path: Path,
+    inference: SharedInference | OwnInference,
+    *,
+    seed: int,
+    data_hash: str | None,
+    settings: dict[str, Any],
+    report: Any,
 ) -> None:
     """Write a fitted estimator.
 
@@ -76,6 +82,7 @@ def save_fitted(
         config=config,
         units=UNITS | {"expected_spikes": "spikes per frame"},
         seed=seed,
+        data_hash=data_hash,
         citations=("speiser2017",),
         extra={"labels": list(inference.labels), "report": report},
     )

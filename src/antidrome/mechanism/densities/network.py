@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -81,7 +81,6 @@ class FlowSettings:
 
 
 DensitySettings = MixtureSettings | FlowSettings
-Family = Literal["mixture", "flow"]
 
 
 class DensityNetwork(eqx.Module):

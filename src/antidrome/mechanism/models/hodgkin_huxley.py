@@ -146,11 +146,6 @@ class HodgkinHuxley:
         self._traces: dict[int, Callable[..., Any]] = {}
 
     @property
-    def parameter_units(self) -> tuple[str, ...]:
-        """Units of the parameters."""
-        return tuple(PARAMETERS[name].unit for name in self.parameter_names)
-
-    @property
     def defaults(self) -> np.ndarray:
         """(d,) default values of the parameters."""
         return np.array([self.fixed[name] for name in self.parameter_names])

@@ -20,7 +20,6 @@ from antidrome.mechanism.running import opened_simulator
 from antidrome.mechanism.simulate.batch import Simulator
 from antidrome.mechanism.simulate.run import run_simulations
 
-PILOT = 1000
 Distances = Callable[[np.ndarray], np.ndarray]
 
 

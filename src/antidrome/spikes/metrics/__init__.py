@@ -12,7 +12,7 @@ from antidrome.spikes.metrics.agreement import (
     learnt_lags,
     smoothed,
 )
-from antidrome.spikes.metrics.bins import bin_expected, bin_frames, bin_spike_times, frame_edges
+from antidrome.spikes.metrics.bins import bin_expected, bin_frames, bin_spike_times
 from antidrome.spikes.metrics.calibration import Coverage, coverage, interval, probability_integral_transform
 from antidrome.spikes.metrics.evaluation import Scores, evaluate, score
 from antidrome.spikes.metrics.events import Matches, match_spikes, place_spikes, spike_synchrony
@@ -30,7 +30,6 @@ __all__ = [
     "coverage",
     "error_and_bias",
     "evaluate",
-    "frame_edges",
     "information_gain",
     "interval",
     "learnt_lags",

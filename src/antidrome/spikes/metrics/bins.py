@@ -7,13 +7,6 @@ import numpy as np
 from antidrome.errors import InputError
 
 
-def frame_edges(n_frames: int, frame_rate_hz: float, start_s: float | None = None) -> np.ndarray:
-    """Edges of regular frames, seconds, (frame + 1,); frame i is centred at i / rate unless `start_s` is given."""
-    if frame_rate_hz <= 0 or n_frames < 1:
-        raise InputError(f"{n_frames} frames at {frame_rate_hz} Hz; expected at least one frame and a positive rate.")
-    return np.arange(n_frames + 1) / frame_rate_hz + (-0.5 / frame_rate_hz if start_s is None else start_s)
-
-
 def bin_frames(values: np.ndarray, n_frames: int) -> np.ndarray:
     """Sum of each group of `n_frames` frames along the first axis; a last partial group is cut, NaN stays NaN."""
     values = np.asarray(values, float)

@@ -20,10 +20,3 @@ def binomial_count_log_prob(total: Real[Array, "..."], n_steps: int, probability
 def poisson_log_prob(spikes: Real[Array, "..."], expected: Float[Array, "..."]) -> Float[Array, "..."]:
     """Poisson log probability of every step, `expected` spikes each."""
     return spikes * jnp.log(expected) - expected - gammaln(spikes + 1)
-
-
-def log_normal_penalty(
-    log_value: Float[Array, "..."], log_centre: Float[Array, "..."], sd: float
-) -> Float[Array, "..."]:
-    """Minus the log density of a log-normal prior, without its constant."""
-    return 0.5 * ((log_value - log_centre) / sd) ** 2
