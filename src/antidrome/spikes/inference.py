@@ -7,6 +7,7 @@ averaged over groups of frames, once for every phase, so that every frame still 
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -151,7 +152,8 @@ def _infer_direct(
         posterior = _infer_windows(network, plan.cut(channels), np.repeat(summary, plan.count, axis=0))
         logit[rows], extra[rows] = plan.join(posterior.logit), plan.join(posterior.extra)
 
-    with ThreadPoolExecutor(min(n_threads(), MOST_THREADS)) as pool:  # one prepares while another computes
+    alone = threading.current_thread() is threading.main_thread()  # else others work beside it, as under Dask
+    with ThreadPoolExecutor(min(n_threads(), MOST_THREADS) if alone else 1) as pool:
         list(pool.map(infer_rows, range(0, n_neurons, block)))
     return CountPosterior(logit, extra)
 
