@@ -42,7 +42,7 @@ class Dimension:
     series: str | None = None
     """Which array, for files with several."""
     accepted_only: bool = True
-    """Leave out ROIs that a recording marks as no cells (suite2p, CaImAn, NWB)."""
+    """Read accepted ROIs only (suite2p, CaImAn, NWB); --no-accepted-only also takes what the file marks as no cell."""
     drop_missing: bool = False
     """Leave out points with values that are not finite."""
     seed: int = 0
@@ -103,9 +103,10 @@ def _check_use(config: Dimension) -> None:
 
 
 def _check_output(config: Dimension) -> None:
-    for path in (config.output, config.report):
-        if path is not None and path.exists() and not config.overwrite:
-            raise InputError(f"{path} exists; give --overwrite to replace it.")
+    from antidrome.core.files import refuse_existing
+
+    for option, path in (("-o", config.output), ("--report", config.report)):
+        refuse_existing(path, overwrite=config.overwrite, option=option)
         if path is not None and not path.absolute().parent.is_dir():
             raise InputError(f"{path}: the folder {path.absolute().parent} does not exist.")
     if config.output is None:

@@ -62,9 +62,10 @@ class DimensionLayers:
 
 def run(config: DimensionLayers) -> int:
     """Estimate, print a table, write the result; return 0."""
-    for path in (config.output, config.report):
-        if path is not None and path.exists() and not config.overwrite:
-            raise InputError(f"{path} exists; give --overwrite to replace it.")
+    from antidrome.core.files import refuse_existing
+
+    refuse_existing(config.output, overwrite=config.overwrite)
+    refuse_existing(config.report, overwrite=config.overwrite, option="--report")
     accuracy = None if config.accuracy is None else _accuracy(config.accuracy)
     import numpy as np
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json as json_format
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from antidrome.cli.options import command_line
 from antidrome.cli.text import printable
 from antidrome.errors import InputError
 
@@ -107,21 +106,11 @@ def _write_population(console: Any, result: xr.Dataset) -> None:
 
 def write_report(path: Path, found: Any, title: str, lede: str, seed: int, **options: Any) -> None:
     """The page of results; nothing where there is none."""
-    from datetime import datetime
-
-    from antidrome.core.model_files import package_versions
     from antidrome.report import RunInfo, write_dimension_report
 
     if not len(found):
         return
-    run = RunInfo(
-        title=title,
-        lede=lede,
-        created=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")[:16],
-        command=shlex.join(["antidrome", *sys.argv[1:]]) if sys.argv[1:2] == ["dimension"] else "",
-        seed=seed,
-        versions=package_versions(),
-    )
+    run = RunInfo.of(title, lede, command=command_line("dimension"), seed=seed)
     write_dimension_report(path, found, run, **options)
 
 

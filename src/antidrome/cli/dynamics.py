@@ -1,14 +1,13 @@
 """``antidrome dynamics``: one dynamical system from many partial recordings."""
 
 import dataclasses
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from antidrome.cli.options import Options, Paths
+from antidrome.cli.options import Options, Paths, command_line
 from antidrome.cli.text import printable
 from antidrome.errors import InputError
 from antidrome.pipeline.config import FileConfig
@@ -109,6 +108,7 @@ def run(
 
 def _fit(config: FitDynamics) -> int:
     from antidrome.core.executor import open_executor
+    from antidrome.core.files import refuse_existing
     from antidrome.dynamics import StitchedLDS
 
     page = config.output.with_suffix(".html")
@@ -116,7 +116,7 @@ def _fit(config: FitDynamics) -> int:
         raise InputError(f"{config.output}: a fit is written as .safetensors; the page is made beside it.")
     written = [config.output] if config.no_page else [config.output, page]
     for path in written:
-        _refuse_existing(path, config.overwrite)
+        refuse_existing(path, overwrite=config.overwrite)
     sessions = _read(config)
     model = StitchedLDS(
         config.n_components or "auto",
@@ -141,21 +141,13 @@ def _fit(config: FitDynamics) -> int:
 
 def _write_page(model: Any, sessions: dict[str, Any], config: FitDynamics, page: Path) -> None:
     """The page of the fit, with the latent states of its sessions."""
-    from datetime import datetime
-
-    from antidrome.core.model_files import package_versions
     from antidrome.report import RunInfo, write_dynamics_report
 
-    names = list(model.sessions_)
-    run = RunInfo(
-        title=names[0]
-        if len(names) == 1
-        else f"{len(names)} sessions: {', '.join(names[:4])}{' …' if names[4:] else ''}",
-        lede="One linear dynamical system of all sessions, and the pairs of neurons that it predicts.",
-        created=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")[:16],
-        command=shlex.join(["antidrome", *sys.argv[1:]]) if sys.argv[1:2] == ["dynamics"] else "",
+    run = RunInfo.of(
+        list(model.sessions_),
+        "One linear dynamical system of all sessions, and the pairs of neurons that it predicts.",
+        command=command_line("dynamics"),
         seed=config.seed,
-        versions=package_versions(),
         files=[{"name": config.output.name, "what": "the fit"}, {"name": page.name, "what": "this page"}],
     )
     stationarity = model.stationarity(sessions, seed=config.seed)
@@ -163,6 +155,7 @@ def _write_page(model: Any, sessions: dict[str, Any], config: FitDynamics, page:
 
 
 def _transform(config: TransformDynamics) -> int:
+    from antidrome.core.files import refuse_existing
     from antidrome.dynamics import StitchedLDS
     from antidrome.pipeline.names import slug
     from antidrome.recordings.xarray_writing import write_netcdf
@@ -170,7 +163,7 @@ def _transform(config: TransformDynamics) -> int:
     model, sessions = StitchedLDS.load(config.model), _read(config)
     paths = [config.output / f"{slug(name)}.nc" for name in sessions]
     for path in paths:
-        _refuse_existing(path, config.overwrite)
+        refuse_existing(path, overwrite=config.overwrite)
     for (name, recording), path in zip(sessions.items(), paths, strict=True):
         write_netcdf(model.transform({name: recording})[name], path)
         sys.stdout.write(f"{path}\n")
@@ -178,11 +171,10 @@ def _transform(config: TransformDynamics) -> int:
 
 
 def _predict(config: PredictDynamics) -> int:
-    from antidrome.core.files import atomic_write
+    from antidrome.core.files import atomic_write, refuse_existing
     from antidrome.dynamics import StitchedLDS
 
-    if config.output is not None:
-        _refuse_existing(config.output, config.overwrite)
+    refuse_existing(config.output, overwrite=config.overwrite)
     model = StitchedLDS.load(config.model)
     if not config.neurons and len(model.neurons_) > MOST_NEURONS:
         raise InputError(
@@ -211,11 +203,6 @@ def _read(config: Recordings) -> dict[str, Any]:
     recordings = [read(path, **config.choices()) for path in config.paths]
     names = [str(one.attrs.get("session_id") or path.stem) for one, path in zip(recordings, config.paths, strict=True)]
     return dict(zip(unique(names), recordings, strict=True))
-
-
-def _refuse_existing(path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists. Choose another name with -o, or pass --overwrite.")
 
 
 def _tell(model: Any, written: list[Path]) -> None:

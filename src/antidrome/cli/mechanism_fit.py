@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from antidrome.cli.mechanism_opening import opened_model
+from antidrome.cli.options import command_line
 from antidrome.cli.text import printable
 from antidrome.errors import InputError
 
@@ -162,7 +162,7 @@ def _write_page(estimator: SNPE, config: Fit, cell: RecordedCell | None) -> None
         traces=traces,
         model=config.model,
         observed=str(config.observation),
-        command=shlex.join(["antidrome", *sys.argv[1:]]) if sys.argv[1:2] == ["mechanism"] else "",
+        command=command_line("mechanism"),
     )
 
 

@@ -1,5 +1,7 @@
 """What the options of several commands are made of."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,3 +15,8 @@ class Options:
 
     def __post_init__(self) -> None:
         """Leave the checks of the settings' own class for later: tyro would put them into a frame of its own."""
+
+
+def command_line(command: str) -> str:
+    """The line that started this process, for a page; empty if it was not this command of ``antidrome``."""
+    return shlex.join(["antidrome", *sys.argv[1:]]) if sys.argv[1:2] == [command] else ""

@@ -38,12 +38,18 @@ class Simulate:
 
 def run(config: Simulate) -> int:
     """Simulate and write; return 0."""
+    from antidrome.core.files import refuse_existing
     from antidrome.recordings.writing import format_of, write
     from antidrome.spikes import simulate
 
-    if config.output.exists() and not config.overwrite:
-        raise InputError(f"{config.output} exists. Choose another file with -o, or pass --overwrite.")
-    format_of(config.output, config.format)
+    refuse_existing(config.output, overwrite=config.overwrite)
+    try:
+        format_of(config.output, config.format)
+    except InputError as error:  # which offers what only results are written as
+        raise InputError(
+            f"{config.output}: no format for the suffix {config.output.suffix!r}. End the name with .nwb, .zarr or .nc,"
+            " or choose a --format: nwb, zarr or netcdf."
+        ) from error
     dataset = simulate(
         config.n_neurons,
         config.duration_s,

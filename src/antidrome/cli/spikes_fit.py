@@ -47,11 +47,11 @@ class FitSpikes(Options, ReadingConfig):
 def run(config: FitSpikes) -> int:
     """Fit and write; return 0."""
     from antidrome.core.configuration import part_of
+    from antidrome.core.files import refuse_existing
     from antidrome.pipeline.sessions import read_sessions, refuse_errors
     from antidrome.spikes import SpikeVAE
 
-    if config.output.exists() and not config.overwrite:
-        raise InputError(f"{config.output} exists. Choose another name with -o, or pass --overwrite.")
+    refuse_existing(config.output, overwrite=config.overwrite)
     sessions = read_sessions([config.path], part_of(config, ReadingConfig), hashed=False)
     if not config.force:
         refuse_errors(sessions)

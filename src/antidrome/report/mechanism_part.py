@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from antidrome.core.files import atomic_write
-from antidrome.core.model_files import package_versions
 from antidrome.report.charts import panels
 from antidrome.report.citations import citations_part
 from antidrome.report.encode import float_text
@@ -130,10 +128,9 @@ def write_mechanism_report(
 def posterior_run(view: MechanismView, model: str = "", observed: str = "", command: str = "") -> RunInfo:
     """What the page says of the run, from the posterior itself."""
     posterior = view.posterior
-    return RunInfo(
-        title=f"Posterior of {model}" if model else "Posterior of a mechanistic model",
-        lede=f"{len(posterior.names)} parameters, inferred from {np.isfinite(posterior.observation).sum()} features.",
-        created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+    return RunInfo.of(
+        f"Posterior of {model}" if model else "Posterior of a mechanistic model",
+        f"{len(posterior.names)} parameters, inferred from {np.isfinite(posterior.observation).sum()} features.",
         command=command,
         model=model,
         seed=posterior.seed,
@@ -143,7 +140,6 @@ def posterior_run(view: MechanismView, model: str = "", observed: str = "", comm
             "rounds": len(posterior.reports),
             "simulations": sum(report.simulations for report in posterior.reports),
         },
-        versions=package_versions(),
         files=FILES if command else (),
     )
 

@@ -3,11 +3,13 @@
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from antidrome.core.model_files import package_versions
 from antidrome.report.embed import bokeh_script, content_security_policy, figures_json, island, script
 
 if TYPE_CHECKING:
@@ -58,6 +60,26 @@ class RunInfo:
     versions: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     files: Sequence[Mapping[str, str]] = ()
+
+    @classmethod
+    def of(cls, title: str | Sequence[str], lede: str, *, created: str = "", **told: Any) -> "RunInfo":
+        """A run of now, with the versions of now, unless told otherwise.
+
+        Parameters
+        ----------
+        title, lede
+            As above; of sessions their names.
+        created
+            Date and time as ISO 8601 writes it.
+        **told
+            The other attributes.
+        """
+        when = created or datetime.now().astimezone().isoformat(timespec="minutes")
+        if not isinstance(title, str):
+            several = f"{len(title)} sessions: {', '.join(title[:4])}{' …' if title[4:] else ''}"
+            title = title[0] if len(title) == 1 else several
+        settings = {"versions": package_versions(), **told}
+        return cls(title=title, lede=lede, created=when.replace("T", " ")[:16], **settings)
 
 
 @dataclass(frozen=True)
