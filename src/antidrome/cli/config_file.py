@@ -9,6 +9,8 @@ from typing import Any
 def defaults_from_file(config_class: Any, options: Sequence[str]) -> Any | None:
     """The options as the named file sets them; None if the command has no ``--config`` or none was given.
 
+    In a results folder that was moved, its ``run.toml`` means the folder it lies in.
+
     Raises
     ------
     InputError
@@ -20,9 +22,12 @@ def defaults_from_file(config_class: Any, options: Sequence[str]) -> Any | None:
     if path is None:
         return None
     from antidrome.core.configuration import from_dict
-    from antidrome.pipeline.settings_file import read_toml
+    from antidrome.pipeline.settings_file import moved_from, read_toml
 
-    return from_dict(config_class, read_toml(path), where=str(path))  # type: ignore[type-var]
+    settings = read_toml(path)
+    if moved_from(path):
+        settings["output"] = str(path.parent)
+    return from_dict(config_class, settings, where=str(path))  # type: ignore[type-var]
 
 
 def _named(options: Sequence[str]) -> Path | None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from antidrome.cli.options import Options, Paths
+from antidrome.cli.text import printable
 from antidrome.pipeline.config import RunConfig
 
 
@@ -25,7 +26,9 @@ class Run(Options, RunConfig):
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("antidrome-results")
     """Folder for the results."""
     config: Path | None = None
-    """TOML file with any of these settings; what the command line says goes before. Every run leaves a run.toml."""
+    """TOML file with any of these settings; what the command line says goes before. Every run leaves a run.toml.
+    Relative paths in it start at the working directory; the run.toml of a results folder that was moved means that
+    folder."""
     cluster: str | None = None
     """Address of a Dask scheduler: blocks of neurons are inferred there. The same command goes on after a failure."""
     dry_run: bool = False
@@ -40,8 +43,13 @@ def run(config: Run) -> int:
     from antidrome.core.executor import open_executor
     from antidrome.pipeline import plan
     from antidrome.pipeline import run as run_job
+    from antidrome.pipeline.settings_file import moved_from
 
     settings = part_of(config, RunConfig)
+    if config.config is not None and (former := moved_from(config.config)) and config.output == config.config.parent:
+        sys.stderr.write(
+            printable(f"{config.config} names {former}, which is not there: its own folder {config.output} is used.\n")
+        )
     if config.dry_run:
         planned = plan(config.paths, settings, config.output)
         _print_json(planned) if config.json else _tell_plan(planned)
@@ -85,8 +93,12 @@ def _tell(summary: dict[str, Any], output: Path) -> None:
         console.print(f"  {escape(str(output / file['name']))}  [dim]{escape(file['what'])}[/dim]")
     for name in summary.get("kept_files", []):  # summaries of before files were kept have none
         console.print(f"  [dim]{escape(name)} is of an earlier run with the same input and settings, and stays[/dim]")
+    for name in summary.get("rewritten_files", []):
+        console.print(f"  [yellow]{escape(name)} was no longer what had been written, and was written anew[/yellow]")
     for name in summary["removed_files"]:
         console.print(f"  [dim]{escape(name)} was made from other input or settings, and was removed[/dim]")
+    if "passed" in summary:
+        console.print(escape(summary["passed"]))
     console.print(f"Open the page: {escape((output / 'report.html').resolve().as_uri())}")
 
 
@@ -99,7 +111,8 @@ def _tell_plan(planned: dict[str, Any]) -> None:
     times = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in planned["seconds"].items())
     core = f"one core like that of the measurement ({escape(planned['measured_on'])})"
     console.print(f"About {_duration(sum(planned['seconds'].values()))} in all ({times}) on {core},")
-    console.print(f"{planned['memory_gb']:.1f} GB of memory, {planned['disk_gb']:.2g} GB of results. Nothing was done.")
+    console.print(f"{planned['memory_gb']:.1f} GB of memory, {planned['disk_gb']:.2g} GB on disk, half of it in"
+                  " .antidrome, from which a repeated command goes on. Nothing was done.")  # fmt: skip
 
 
 def _tell_session(console: Any, session: dict[str, Any], more: str) -> None:

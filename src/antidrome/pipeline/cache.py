@@ -1,5 +1,6 @@
 """Results that survive an interruption: one NetCDF file a block of neurons, named by what it was computed from."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,32 +38,20 @@ class SessionCache:
         self._known = self.folder / "origin.json"
 
     def prepare(self, *, forget: bool) -> list[str]:
-        """Make the folder fit for this origin; return what changed since the run before (empty: nothing, or no run).
+        """Make the folder fit for this origin alone; see the function of this name."""
+        return prepare([self], forget=forget)[0]
 
-        Blocks of another origin are deleted: they would never be used again.
-        """
-        known = read_json(self._known)
-        before = known.get("origin")
-        if before == self.origin and not forget:
-            return list(known.get("changed", []))
+    def known(self) -> dict[str, Any]:
+        """What the folder says of the blocks that it holds: their origin, and what had changed when they were begun."""
+        return read_json(self._known)
+
+    def begin(self, blocks: Path | None, changed: Sequence[str]) -> None:
+        """Replace what the folder holds: by the contents of another folder, which goes, or by nothing."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
-        if not forget:
-            self._take_over()
-        changed = _differences(before, self.origin) if before and not forget else []
-        write_json(self._known, {"origin": self.origin, "changed": changed})
-        return changed
-
-    def _take_over(self) -> None:
-        """Copy the blocks that a session of another name left here if they are of the same origin."""
-        from antidrome.core.files import atomic_directory
-
-        for known in sorted(self.folder.parent.glob("*/origin.json")):
-            if read_json(known).get("origin") == self.origin:
-                with atomic_directory(self.folder) as copied:
-                    for block in known.parent.glob("block-*.nc"):
-                        shutil.copyfile(block, copied / block.name)
-                return
+        if blocks is not None:
+            os.replace(blocks, self.folder)
+        write_json(self._known, {"origin": self.origin, "changed": list(changed)})
 
     def has(self, block: int) -> bool:
         """Whether the block is finished; one that is cut short, as by a full disk or a broken copy, is not."""
@@ -86,6 +75,54 @@ class SessionCache:
 
     def _path(self, block: int) -> Path:
         return self.folder / f"block-{block:05d}.nc"
+
+
+def prepare(caches: Sequence[SessionCache], *, forget: bool) -> list[list[str]]:
+    """Make the folders of all sessions fit for their origins.
+
+    Blocks that a session of another name left here are taken over if they are of the same origin; all of them are set
+    aside before the first folder is emptied, since sessions may have swapped their names. Blocks of an origin that no
+    session has any more are deleted: they would never be used again.
+
+    Returns
+    -------
+    What changed since the run before, for each session; nothing where there was no run, or blocks could be kept.
+    """
+    known = [{} if forget else cache.known() for cache in caches]
+    stale = [i for i, cache in enumerate(caches) if known[i].get("origin") != cache.origin]
+    aside = {i: None if forget else _set_aside(caches[i]) for i in stale}
+    changes = [list(map(str, one.get("changed", []))) for one in known]
+    for i, blocks in aside.items():
+        before = known[i].get("origin")
+        changes[i] = _differences(before, caches[i].origin) if before and blocks is None else []
+        caches[i].begin(blocks, changes[i])
+    return changes
+
+
+def _set_aside(cache: SessionCache) -> Path | None:
+    """The blocks of the session's origin that lie here under any other name, once more, in a hidden folder."""
+    from antidrome.core.files import atomic_directory
+
+    aside = cache.folder.with_name(f".taken-{cache.folder.name}")
+    for known in sorted(cache.folder.parent.glob("*/origin.json")):
+        if read_json(known).get("origin") != cache.origin:
+            continue
+        if known.parent != aside:  # else an interrupted run set them aside
+            with atomic_directory(aside) as copied:
+                for block in known.parent.glob("block-*.nc"):
+                    _again(block, copied / block.name)
+                write_json(copied / known.name, {"origin": cache.origin, "changed": []})
+        return aside
+    shutil.rmtree(aside, ignore_errors=True)
+    return None
+
+
+def _again(path: Path, place: Path) -> None:
+    """The same file in a second place; blocks are never changed, so where the system can, it is not copied."""
+    try:
+        os.link(path, place)
+    except OSError:
+        shutil.copyfile(path, place)
 
 
 def open_blocks(paths: Sequence[Path]) -> "xr.Dataset":

@@ -14,7 +14,12 @@ from antidrome.pipeline.sessions import Session, read_sessions, refuse_errors
 
 
 def enter(
-    paths: Sequence[str | os.PathLike[str]], output: Path, config: RunConfig, *, hashed: bool = True
+    paths: Sequence[str | os.PathLike[str]],
+    output: Path,
+    config: RunConfig,
+    *,
+    hashed: bool = True,
+    refuse: bool = True,
 ) -> tuple[list[Session], list[str]]:
     """Read and check the recordings, and see to it that the results folder may be written to.
 
@@ -24,6 +29,8 @@ def enter(
         As for `antidrome.pipeline.run`.
     hashed
         Whether to hash the recordings, for which they are read whole.
+    refuse
+        Whether to refuse what a check calls wrong; else that is left to the caller.
 
     Returns
     -------
@@ -33,14 +40,14 @@ def enter(
     Raises
     ------
     InputError
-        If a recording cannot be used, a check finds an error and ``config.force`` is not set, or the folder is a file,
-        holds files of others or may not be written to.
+        If a recording cannot be used, a check finds an error (and neither ``config.force`` is set nor `refuse` unset),
+        or the folder is a file, holds files of others or may not be written to.
     """
     _refuse_unwritable(output)
     sessions = read_sessions(paths, config, hashed=hashed) if paths else demo_sessions(config)
     if "dynamics" in config.stages:
         sessions = _told_of_matching(sessions)
-    if not config.force:
+    if refuse and not config.force:
         refuse_errors(sessions)
     names = [output_name(one.session_id, len(sessions), config.format) for one in sessions]
     known = {one.source: one.source_format for one in sessions} if paths else {}

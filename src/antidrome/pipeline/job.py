@@ -14,13 +14,24 @@ from antidrome.core.configuration import to_dict
 from antidrome.core.files import atomic_write
 from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress as show
-from antidrome.pipeline.cache import SessionCache
+from antidrome.pipeline.cache import SessionCache, prepare
 from antidrome.pipeline.config import RunConfig
 from antidrome.pipeline.entering import enter
-from antidrome.pipeline.folder import PAGES, RECORD, REPORT, SETTINGS, SUMMARY, Manifest, locked, read_json, write_json
+from antidrome.pipeline.folder import (
+    CACHE,
+    PAGES,
+    RECORD,
+    REPORT,
+    SETTINGS,
+    SUMMARY,
+    Manifest,
+    locked,
+    read_json,
+    write_json,
+)
 from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import load_model, model_card, origin_of, with_absolute_model
-from antidrome.pipeline.sessions import Session
+from antidrome.pipeline.sessions import Session, has_errors, refuse_errors
 from antidrome.pipeline.settings_file import to_toml
 from antidrome.pipeline.stages import LATER, StageOutcome, parts_of, run_stages, stage_settings, still_valid
 from antidrome.pipeline.summary import run_info, run_record, run_summary, session_summary
@@ -33,7 +44,7 @@ if TYPE_CHECKING:
 
 WHAT = {
     SETTINGS: "settings; antidrome run --config run.toml repeats the run",
-    RECORD: "versions, seed, and hashes of what was read and written",
+    RECORD: "versions, seed, and hashes of what was read and of every other file that was written",
     SUMMARY: "findings, what was found, and one record a neuron",
     REPORT: "the page",
     "nwb": "spikes, NWB",
@@ -41,6 +52,10 @@ WHAT = {
     "netcdf": "spikes, NetCDF",
     "suite2p": "spikes, suite2p-shaped spks.npy",
 }
+PASSED = (
+    "An earlier run, which was told to go on in spite of the errors that the checks found (--force), left everything"
+    " that this one would; nothing was computed."
+)
 
 
 def run(
@@ -60,7 +75,7 @@ def run(
 
     Finished work is kept in ``OUTPUT/.antidrome``; the same call after an interruption goes on from there and gives
     what an uninterrupted one gives. A changed input or setting is noticed by its hash: what depends on it is computed
-    anew, and the notes of the result say so.
+    anew, and the notes of the result say so. So is a file that is no longer what was written written anew.
 
     Parameters
     ----------
@@ -81,17 +96,20 @@ def run(
     Returns
     -------
     dict
-        The contents of ``summary.json``.
+        The contents of ``summary.json``; of a run that had nothing to do, without what earlier ones removed or wrote
+        anew, and with ``passed``, a sentence, if the checks found errors and ``config.force`` was not set.
 
     Raises
     ------
     InputError
-        If the input cannot be used, a check finds an error and ``config.force`` is not set, the folder holds files of
-        others, or another process works in it.
+        If the input cannot be used, a check finds an error and ``config.force`` is not set (unless everything is done
+        already), the folder holds files of others, or another process works in it.
     """
     config = with_absolute_model(config or RunConfig())
     output = Path(output)
-    sessions, names = enter(paths, output, config)
+    sessions, names = enter(paths, output, config, refuse=False)
+    if not config.force and not (output / CACHE).exists():
+        refuse_errors(sessions)
     with locked(output):
         return _Job(sessions, names, paths, output, config, command, executor, progress).run()
 
@@ -115,9 +133,9 @@ class _Job:
         self.executor, self.show_progress = executor, show_progress
         self.names = list(names)
         self.manifest = Manifest(output)
+        self.changed: list[str] = []
 
     def run(self) -> dict[str, Any]:
-        self.manifest.claim([*self.names, *PAGES], overwrite=self.config.overwrite)
         model = load_model(self.config)
         caches = [SessionCache(self.output, s.session_id, origin_of(s, self.config, model)) for s in self.sessions]
         names = [session.session_id for session in self.sessions]
@@ -126,7 +144,11 @@ class _Job:
         page_key = hash_configuration({"results": key, "stages": stage_settings(LATER, self.config)})
         summary = read_json(self.output / SUMMARY)
         if not self.config.overwrite and self._is_done(summary, key, page_key):
-            return summary
+            return self._passed(summary)
+        if not self.config.force:
+            refuse_errors(self.sessions)
+        self.manifest.claim([*self.names, *PAGES], overwrite=self.config.overwrite)
+        self.changed = self.manifest.changed()
         results, seconds = self._infer(model, caches)
         self._write_results(results, key, seconds)
         named = {session.session_id: result for session, result in zip(self.sessions, results, strict=True)}
@@ -155,18 +177,23 @@ class _Job:
             pages
             and files >= set(self.names)
             and all(self.manifest.is_done(name, key) for name in self.names)
-            and all((self.output / name).exists() for name in files)
+            and all(self.manifest.is_intact(name) for name in files)
         )
+
+    def _passed(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """The summary of the run that did everything, without what happened to files then."""
+        summary = {**summary, "removed_files": [], "rewritten_files": []}
+        return {**summary, "passed": PASSED} if has_errors(self.sessions) and not self.config.force else summary
 
     def _infer(
         self, model: "SpikeVAE", caches: Sequence[SessionCache]
     ) -> tuple[list["xr.Dataset"], list[dict[str, float]]]:
         results, seconds = [], []
+        changes = prepare(caches, forget=self.config.overwrite)
         total = sum(session.recording.sizes["neuron"] for session in self.sessions)
         with show("Inferring spikes", total, unit="neurons", enabled=self.show_progress) as bar:
-            for session, cache in zip(self.sessions, caches, strict=True):
+            for session, cache, changed in zip(self.sessions, caches, changes, strict=True):
                 start = time.perf_counter()
-                changed = cache.prepare(forget=self.config.overwrite)
                 bar.describe(f"Inferring spikes of {session.session_id}")
                 result, n_kept = infer_session(model, session, cache, self.config.samples, bar, self.executor)
                 if changed:
@@ -185,6 +212,7 @@ class _Job:
             for name, result, taken in zip(self.names, results, seconds, strict=True):
                 start = time.perf_counter()
                 if not self.manifest.is_done(name, key):
+                    self.manifest.begin(name)
                     write(result, self.output / name, format=self.config.format)
                     self.manifest.done(name, key)
                 taken["writing"] = time.perf_counter() - start
@@ -206,15 +234,21 @@ class _Job:
         key, page_key = keys
         views = session_views(results)
         summary = self._summary(views, outcomes, model, key, seconds)
-        summary["kept_files"] = kept
         current = [file["name"] for file in summary["files"]]
+        summary["kept_files"] = [name for name in kept if self.manifest.is_intact(name)]
         summary["removed_files"] = self.manifest.remove_stale([*current, *kept], key)
-        self._write_record(summary, page_key)
+        summary["rewritten_files"] = [name for name in current if name in self.changed]
+        for name in PAGES:
+            self.manifest.begin(name)
+        self._write_settings(summary)
         write_json(self.output / SUMMARY, summary)
-        self.manifest.done(SUMMARY, page_key)
         parts = parts_of(LATER, self.output, summary)
         write_page(self.output / REPORT, views, run_info(summary), card=summary["model_card"], parts=parts)
-        self.manifest.done(REPORT, page_key)
+        for name in (SETTINGS, SUMMARY, REPORT):
+            self.manifest.done(name, page_key)
+        others = [name for name in [*current, *summary["kept_files"]] if name != RECORD]
+        write_json(self.output / RECORD, run_record(summary, self.manifest.hashes(others)))
+        self.manifest.done(RECORD, page_key)
         return summary
 
     def _summary(
@@ -242,12 +276,9 @@ class _Job:
             files=[{"name": name, "what": what} for name, what in files.items()],
         )
 
-    def _write_record(self, summary: dict[str, Any], page_key: str) -> None:
-        """``run.toml`` and ``run.json``."""
-        settings = {name: value for name, value in summary["config"].items() if name not in ("force", "overwrite")}
+    def _write_settings(self, summary: dict[str, Any]) -> None:
+        """``run.toml``: everything but --overwrite, which is for once."""
+        settings = {name: value for name, value in summary["config"].items() if name != "overwrite"}
         text = to_toml({"paths": self.paths, "output": str(self.output.resolve()), **settings})
         with atomic_write(self.output / SETTINGS) as temporary:
             temporary.write_text(text, "utf-8")
-        self.manifest.done(SETTINGS, page_key)
-        write_json(self.output / RECORD, run_record(summary))
-        self.manifest.done(RECORD, page_key)

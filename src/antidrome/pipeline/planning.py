@@ -23,6 +23,8 @@ BYTES_HELD = {"dynamics": 12, "dimension": 24}
 they are, without what is missing, standardised)."""
 N_RESULTS = 6
 """Arrays (time, neuron) of a spikes result: trace, three of spikes, their SD and probability."""
+N_COPIES = 2
+"""How often a run keeps the spikes: in the results file, and in blocks that a repeated command goes on from."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,9 @@ def plan(
     -------
     dict
         ``sessions`` (name, neurons, frames, frame rate, findings), ``seconds`` of each stage, ``memory_gb``,
-        ``disk_gb``, and ``measured_on``, the machine whose speed the times are those of. Times are rough, all the more
-        so far outside the measured sizes; dynamics are counted as if their dimensions were chosen, which takes longest.
+        ``disk_gb`` (uncompressed, with what the hidden folder ``.antidrome`` keeps), and ``measured_on``, the machine
+        whose speed the times are those of. Times are rough, all the more so far outside the measured sizes; dynamics
+        are counted as if their dimensions were chosen, which takes longest.
 
     Raises
     ------
@@ -100,7 +103,7 @@ def plan(
         "sessions": [_described(session) for session in sessions],
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "memory_gb": round(max(memory) + 1e-9 * _held_whole(sessions), 2),
-        "disk_gb": round(1e-9 * 4 * N_RESULTS * values, 3),
+        "disk_gb": round(1e-9 * N_COPIES * (4 * N_RESULTS + 2 * config.samples) * values, 3),
         "measured_on": costs["machine"]["processor"],
     }
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 from antidrome.pipeline.cache import cached_blocks, open_blocks
-from antidrome.pipeline.folder import REPORT, SUMMARY, locked, read_json
+from antidrome.pipeline.folder import RECORD, REPORT, SUMMARY, Manifest, locked, read_json, write_json
 from antidrome.pipeline.stages import LATER, parts_of
 from antidrome.pipeline.summary import run_info
+from antidrome.pipeline.written import content_hash
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,7 +51,17 @@ def rebuild_report(folder: str | os.PathLike[str]) -> Path:
         write_spikes_report(
             folder / REPORT, results, run_info(summary), card=summary.get("model_card", {}), parts=parts
         )
+        _tell_record(folder)
     return folder / REPORT
+
+
+def _tell_record(folder: Path) -> None:
+    """Let the manifest and ``run.json`` know the page that now is there."""
+    manifest, record = Manifest(folder), read_json(folder / RECORD)
+    manifest.renew(REPORT)
+    if isinstance(record.get("files"), dict) and REPORT in record["files"]:
+        write_json(folder / RECORD, {**record, "files": {**record["files"], REPORT: content_hash(folder / REPORT)}})
+        manifest.renew(RECORD)
 
 
 def _require(found: Any, wanted: Mapping[str, type], where: Path) -> None:

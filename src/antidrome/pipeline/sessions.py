@@ -128,6 +128,11 @@ def as_dff(recording: "xr.DataArray", neuropil: "xr.DataArray | None", config: R
     return recording
 
 
+def has_errors(sessions: Sequence[Session]) -> bool:
+    """Whether a check found an error in any session."""
+    return any(finding.severity == "error" for session in sessions for finding in session.findings)
+
+
 def refuse_errors(sessions: Sequence[Session]) -> None:
     """Stop before hours of work on input that a check calls wrong.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from antidrome.errors import InputError
+from antidrome.pipeline.folder import SETTINGS, SUMMARY, is_of_a_run, read_json
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
@@ -43,3 +44,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} does not exist; --config needs a TOML file with settings.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}.") from error
+
+
+def moved_from(path: Path) -> str | None:
+    """Where the results folder that a ``run.toml`` lies in was when it was written; None if it still is there.
+
+    Also None for a settings file that lies in no results folder, or is not the one that its run left.
+    """
+    summary = read_json(path.parent / SUMMARY)
+    if path.name != SETTINGS or not is_of_a_run(summary):
+        return None
+    former = read_toml(path).get("output")
+    return former if isinstance(former, str) and former and not Path(former).exists() else None

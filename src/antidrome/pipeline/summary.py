@@ -72,8 +72,16 @@ def run_summary(
     }
 
 
-def run_record(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """``run.json``: what makes the run repeatable, without its results."""
+def run_record(summary: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str, Any]:
+    """``run.json``: what makes the run repeatable, without its results.
+
+    Parameters
+    ----------
+    summary
+        ``summary.json``.
+    hashes
+        SHA-256 of every other file that was written, by name.
+    """
     kept = ("format_version", "created", "command", "config", "versions", "machine")
     return {
         **{name: summary[name] for name in kept},
@@ -84,6 +92,7 @@ def run_record(summary: Mapping[str, Any]) -> dict[str, Any]:
             **{session["result"]["file"]: session["result"]["key"] for session in summary["sessions"]},
             **{name: stage["key"] for name, stage in summary["stages"].items() if "key" in stage},
         },
+        "files": dict(hashes),
         "skipped": {name: stage["skipped"] for name, stage in summary["stages"].items() if "skipped" in stage},
     }
 
@@ -94,12 +103,10 @@ def run_info(summary: Mapping[str, Any]) -> "RunInfo":
 
     sessions = summary["sessions"]
     config = dict(summary["config"])
-    names = [session["session_id"] for session in sessions]
-    title = names[0] if len(names) == 1 else f"{len(names)} sessions: {', '.join(names[:4])}{' …' if names[4:] else ''}"
-    return RunInfo(
-        title=title,
-        lede=_lede([name for name, stage in summary.get("stages", {}).items() if "skipped" not in stage]),
-        created=str(summary["created"]).replace("T", " ")[:16],
+    return RunInfo.of(
+        [session["session_id"] for session in sessions],
+        _lede([name for name, stage in summary.get("stages", {}).items() if "skipped" not in stage]),
+        created=str(summary["created"]),
         command=summary["command"],
         model=str(config.pop("model", "")),
         seed=config.pop("seed", None),

@@ -80,6 +80,8 @@ def run_stages(
             if not all(manifest.is_done(name, own) for name in files):
                 activity = {name: binned_spikes(result, config.bin_s) for name, result in results.items()}
                 scratch = _scratch(output, stage.name, own)
+                for name in files:
+                    manifest.begin(name)
                 stage.compute(activity, config, Workplace(output, scratch, executor, show_progress))
                 for name in files:
                     manifest.done(name, own)
@@ -100,7 +102,7 @@ def still_valid(
     """Files of stages that the configuration leaves out, made by an earlier run from the same input and settings."""
     left_out = [stage for stage in stages if stage.name not in config.stages]
     files = {name: _key(stage, config, key) for stage in left_out for name in stage.files(session_ids)}
-    return [name for name, own in files.items() if manifest.is_done(name, own)]
+    return [name for name, own in files.items() if manifest.made_from(name, own)]
 
 
 def _key(stage: Stage, config: "RunConfig", key: str) -> str:

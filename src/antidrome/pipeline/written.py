@@ -1,0 +1,57 @@
+"""What a written file or folder is known again by: its size, when it was changed, and the hash of its contents."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file; of a folder, that of one line ``HASH  NAME`` for each file in it, in the order of the names.
+
+    It depends on contents and names alone, so that a copy elsewhere has the same.
+    """
+    if not path.is_dir():
+        return _of_file(path)
+    lines = [f"{_of_file(path / name)}  {name}\n" for name in _inside(path)]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def stamp_of(path: Path) -> dict[str, Any]:
+    """What `verified` compares: bytes, the places and times of all files as one hash, and the content's hash."""
+    return {**_looks(path), "hash": content_hash(path)}
+
+
+def verified(path: Path, stamp: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The stamp, brought up to date, if a file or folder is what it was taken of; None if it is not, or is missing.
+
+    Contents are read only where the times differ, as those of a copy do, or where the stamp knows nothing but a hash.
+    """
+    if not path.exists():
+        return None
+    looks = _looks(path)
+    if looks["bytes"] != stamp.get("bytes", looks["bytes"]):
+        return None
+    same = looks["times"] == stamp.get("times") or content_hash(path) == stamp.get("hash")
+    return {**stamp, **looks} if same else None
+
+
+def _looks(path: Path) -> dict[str, Any]:
+    """Bytes and times, without reading anything."""
+    names = _inside(path) if path.is_dir() else [""]
+    found = [(name, os.stat(path / name if name else path)) for name in names]
+    text = "".join(f"{name}\0{at.st_size}\0{at.st_mtime_ns}\n" for name, at in found)
+    times = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return {"bytes": sum(at.st_size for _, at in found), "times": times}
+
+
+def _inside(folder: Path) -> list[str]:
+    """Every file under a folder, by its path in there."""
+    files = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    return sorted(path.relative_to(folder).as_posix() for path in files)
+
+
+def _of_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
