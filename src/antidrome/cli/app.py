@@ -4,8 +4,9 @@ A command is a module ``antidrome.cli.NAME`` with a frozen dataclass (its option
 ``run(config) -> int`` (its exit code); a command of two words is ``antidrome.cli.ONE_TWO``. Only the module of the
 command that was asked for is imported, and its heavy imports happen inside ``run``, so that help is instant.
 
-Exit codes: 0 done; 1 an unexpected error, or what the command says (``check``: findings); 2 a usage or input error;
-130 interrupted (SIGINT), 143 terminated (SIGTERM).
+Exit codes: 0 done; 1 an unexpected error, or what the command found (``check``: a finding of severity error;
+``mechanism diagnose``: something speaks against the posterior, or there are too few simulations to tell); 2 a usage or
+input error; 130 interrupted (SIGINT), 143 terminated (SIGTERM).
 """
 
 import contextlib
@@ -131,6 +132,10 @@ def _guarded(name: str, options: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if not _has_working_directory():
+            gone = "the working directory is gone (deleted or moved). Change to one that is there, and run it again."
+            _report(f"antidrome {name}: {gone}", error)
+            return 2
         where = f"{error.filename}: " if error.filename else ""
         _report(f"antidrome {name}: {where}{error.strerror or error}", error)
         return 2
@@ -165,6 +170,14 @@ def _run(name: str, options: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 2
     return run(config)
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _report(message: str, error: BaseException) -> None:

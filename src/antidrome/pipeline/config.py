@@ -1,7 +1,9 @@
 """Settings of the main job, said once: the command line, Python and the results folder share these dataclasses."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from antidrome.core.seeds import check_seed
 from antidrome.errors import InputError
@@ -16,12 +18,14 @@ class FileConfig:
 
     frame_rate_hz: float | None = None
     """Frames per second, for recordings that do not state it."""
-    orientation: Literal["time,neuron", "neuron,time"] | None = None
+    orientation: Annotated[
+        Literal["time,neuron", "neuron,time"] | None, tyro.conf.arg(metavar="time,neuron | neuron,time")
+    ] = None
     """Meaning of the two axes, for files that do not say; by default the longer one is time."""
     series: str | None = None
     """Which array, for files with several."""
     accepted_only: bool = True
-    """Leave out ROIs that the file marks as no cells (suite2p, CaImAn, NWB)."""
+    """Read accepted ROIs only (suite2p, CaImAn, NWB); --no-accepted-only also takes what the file marks as no cell."""
 
     def choices(self) -> dict[str, Any]:
         """What was decided, as keywords of `antidrome.read`."""
