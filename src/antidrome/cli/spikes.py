@@ -27,12 +27,17 @@ class Spikes(Options, InferenceConfig):
 
 def run(config: Spikes) -> int:
     """Infer and write; return 0."""
+    return infer(config)
+
+
+def infer(config: Spikes, times: Path | None = None) -> int:
+    """Infer and write the spikes, and their times if a file is given for them; return 0."""
     from antidrome.core.configuration import part_of
     from antidrome.core.executor import open_executor
     from antidrome.pipeline import deconvolve
 
     settings = part_of(config, InferenceConfig)
     with open_executor(config.cluster) as executor:
-        written = deconvolve(config.path, config.output, settings, format=config.format, executor=executor)
-    sys.stdout.write(f"{written}\n")
+        written = deconvolve(config.path, config.output, settings, format=config.format, times=times, executor=executor)
+    sys.stdout.write("".join(f"{path}\n" for path in (written, times) if path is not None))
     return 0

@@ -1,18 +1,29 @@
 """Only the spikes: one recording in, one file out; an interrupted call goes on from where it stopped."""
 
+import hashlib
 import os
 import shutil
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from antidrome.core.files import atomic_write, refuse_existing
 from antidrome.core.progress import progress as show
 from antidrome.errors import InputError
 from antidrome.pipeline.cache import SessionCache
 from antidrome.pipeline.config import InferenceConfig
-from antidrome.pipeline.folder import locked, spare_recordings
+from antidrome.pipeline.folder import locked, read_json, spare_recordings, write_json
 from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import load_model, origin_of
 from antidrome.pipeline.sessions import read_sessions, refuse_errors
+from antidrome.pipeline.written import verified
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+TIMES = "--times"
+TOLD_TIMES = "times.json"
+"""In the hidden folder: what the file of spike times was made from, and its hash."""
 
 
 def deconvolve(
@@ -21,12 +32,13 @@ def deconvolve(
     config: InferenceConfig | None = None,
     *,
     format: str | None = None,
+    times: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     progress: bool = True,
 ) -> Path:
     """Infer the spikes of one recording and write them.
 
-    Until the file is complete, finished work is kept beside it in a hidden folder, ``.NAME.antidrome``.
+    Until everything is written, finished work is kept beside the file in a hidden folder, ``.NAME.antidrome``.
 
     Parameters
     ----------
@@ -38,6 +50,8 @@ def deconvolve(
         Settings.
     format
         Format to write; by default told by the ending of `output`.
+    times
+        CSV file for spike times with their 90 % intervals; it is written first.
     executor
         Where blocks of neurons are inferred; None for this process.
     progress
@@ -51,27 +65,57 @@ def deconvolve(
     Raises
     ------
     InputError
-        If the input cannot be used, a check finds an error and ``config.force`` is not set, or the output exists and
-        ``config.overwrite`` is not set.
+        If the input cannot be used, a check finds an error and ``config.force`` is not set, or what is to be written
+        exists (but for times that the same call wrote before it was interrupted) and ``config.overwrite`` is not set.
     """
     from antidrome.recordings.writing import format_of, write
 
     config, output = config or InferenceConfig(), Path(output)
-    if output.exists() and not config.overwrite:
-        raise InputError(f"{output} exists. Choose another file with -o, or replace it with --overwrite.")
+    times, scratch = None if times is None else Path(times), output.parent / f".{output.name}.antidrome"
+    refuse_existing(output, overwrite=config.overwrite)
     written_as = format_of(output, format)
+    if times is not None:
+        _refuse_times(times, output, scratch, overwrite=config.overwrite)
     sessions = read_sessions([path], config)
     if not config.force:
         refuse_errors(sessions)
-    spare_recordings({sessions[0].source: sessions[0].source_format}, [output], written_as)
-    scratch = output.parent / f".{output.name}.antidrome"
+    known = {sessions[0].source: sessions[0].source_format}
+    spare_recordings(known, [output], written_as)
+    spare_recordings(known, [] if times is None else [times], "csv")
     with locked(scratch):
         model = load_model(config)
         cache = SessionCache(scratch, "spikes", origin_of(sessions[0], config, model))
+        if times is not None and not _are_ours(times, scratch, cache.key):
+            refuse_existing(times, overwrite=config.overwrite, option=TIMES)
         cache.prepare(forget=config.overwrite)
         with show("Inferring spikes", sessions[0].recording.sizes["neuron"], unit="neurons", enabled=progress) as bar:
             result, _ = infer_session(model, sessions[0], cache, config.samples, bar, executor)
+        if times is not None and not _are_ours(times, scratch, cache.key):
+            found = model.spike_times(sessions[0].recording, result=result, executor=executor)
+            _write_times(found, times, scratch, cache.key)
         write(result, output, format=written_as)
         result.close()
     shutil.rmtree(scratch, ignore_errors=True)
     return output
+
+
+def _refuse_times(times: Path, output: Path, scratch: Path, *, overwrite: bool) -> None:
+    """Refuse what could not be written, before any work."""
+    if times.absolute() == output.absolute():
+        raise InputError(f"{times} is named by -o and by {TIMES}. Give the spike times another name.")
+    if not (scratch / TOLD_TIMES).exists():
+        refuse_existing(times, overwrite=overwrite, option=TIMES)
+
+
+def _are_ours(times: Path, scratch: Path, key: str) -> bool:
+    """Whether a file of times is what this call wrote before it was interrupted."""
+    told = read_json(scratch / TOLD_TIMES)
+    return told.get("key") == key and verified(times, {"hash": told.get("hash")}) is not None
+
+
+def _write_times(found: "xr.Dataset", times: Path, scratch: Path, key: str) -> None:
+    """Write the times as CSV, after a note of what they will be: so a call that is interrupted knows them again."""
+    text = found.to_dataframe().to_csv(index=False, float_format="%.5f").encode("utf-8")
+    write_json(scratch / TOLD_TIMES, {"key": key, "hash": hashlib.sha256(text).hexdigest()})
+    with atomic_write(times) as temporary:
+        temporary.write_bytes(text)

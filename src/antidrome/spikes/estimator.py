@@ -35,7 +35,7 @@ from antidrome.spikes.results import MOST_HZ, MOST_IN_A_FRAME_HZ, implausible, l
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import Generative
 from antidrome.spikes.storage import save_fitted
-from antidrome.spikes.times import placed
+from antidrome.spikes.times import expected_of, placed
 from antidrome.spikes.variational import FitConfig
 from antidrome.spikes.weights import load_network, save_network
 
@@ -233,8 +233,23 @@ class SpikeVAE(Estimator):
         n_samples = whole_number("n_samples", n_samples, 1)
         return self.predict(recording, frame_rate_hz, samples=n_samples, progress=False)["samples"]
 
-    def spike_times(self, recording: Any, frame_rate_hz: float | None = None) -> xr.Dataset:
+    def spike_times(
+        self,
+        recording: Any,
+        frame_rate_hz: float | None = None,
+        *,
+        result: xr.Dataset | None = None,
+        executor: Executor | None = None,
+    ) -> xr.Dataset:
         """Spike times with uncertainty, not bound to frames.
+
+        Parameters
+        ----------
+        recording, frame_rate_hz, executor
+            As in `predict`.
+        result
+            What `predict` gave for this recording: where it holds all that the times follow from, nothing is inferred
+            again.
 
         Returns
         -------
@@ -243,7 +258,9 @@ class SpikeVAE(Estimator):
         """
         recording, rate, grid, _ = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
-        expected = over_neurons(inference.expected, recording, grid, rate, self.seed)
+        expected = expected_of(result, grid, inference.steps)
+        if expected is None:
+            expected = over_neurons(inference.expected, recording, grid, rate, self.seed, executor)
         return placed(expected, recording, grid, rate, inference.steps)
 
     def reconstruct(self, recording: Any, frame_rate_hz: float | None = None) -> xr.DataArray:

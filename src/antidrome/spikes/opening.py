@@ -151,21 +151,33 @@ def _infer_block(
 
 
 def over_neurons(
-    compute: Callable[..., np.ndarray], recording: xr.DataArray, grid: FrameGrid, rate: float, seed: int
+    compute: Callable[..., np.ndarray],
+    recording: xr.DataArray,
+    grid: FrameGrid,
+    rate: float,
+    seed: int,
+    executor: Executor | None = None,
 ) -> list[np.ndarray]:
     """One row a neuron of what an engine's method gives on the regular grid; NaN where a trace says nothing."""
     labels = recording["neuron"].values.astype(str)
     size = max(1, BLOCK_FRAMES // max(1, recording.sizes["time"]))
-    rows: list[np.ndarray] = []
-    for start in range(0, len(labels), size):
-        block = slice(start, start + size)
-        traces = np.asarray(recording.isel(neuron=block).values, np.float32).T
-        useful = np.flatnonzero(~unusable(traces))
-        found = compute(grid.spread(traces[useful]), labels[block][useful], rate, seed) if len(useful) else None
-        for i in range(len(traces)):
-            at = np.searchsorted(useful, i)
-            known = found is not None and at < len(useful) and useful[at] == i
-            rows.append(np.asarray(found[at]) if known else np.asarray(np.nan))
+    blocks = [slice(start, start + size) for start in range(0, len(labels), size)]
+    tasks = ((np.asarray(recording.isel(neuron=block).values), labels[block]) for block in blocks)
+    of_block = partial(_rows_of_block, compute, grid, rate, seed)
+    return [row for rows in map_tasks(of_block, tasks, executor=executor) for row in rows]
+
+
+def _rows_of_block(
+    compute: Callable[..., np.ndarray], grid: FrameGrid, rate: float, seed: int, block: tuple[np.ndarray, np.ndarray]
+) -> list[np.ndarray]:
+    """The rows of (time, neuron) traces with these labels."""
+    traces, labels = np.asarray(block[0], np.float32).T, block[1]
+    rows = [np.asarray(np.nan)] * len(traces)
+    useful = np.flatnonzero(~unusable(traces))
+    if len(useful):
+        found = compute(grid.spread(traces[useful]), labels[useful], rate, seed)
+        for i, row in zip(useful, found, strict=True):
+            rows[i] = np.asarray(row)
     return rows
 
 

@@ -88,3 +88,14 @@ def placed(
     units = {"time_s": "s", "low_s": "s", "high_s": "s", "probability": "1"}
     data = {name: ("spike", values, {"units": units[name]}) for name, values in columns.items()}
     return xr.Dataset({"neuron": ("spike", names.astype(str)), **data}, attrs={"frame_rate_hz": frame_rate_hz})
+
+
+def expected_of(result: xr.Dataset | None, grid: FrameGrid, steps: int) -> list[np.ndarray] | None:
+    """(frame,) expected spikes of every neuron, as `placed` takes them, if a result holds them all.
+
+    None if it does not: where frames are missing or have steps, inference says more than its result.
+    """
+    if result is None or steps > 1 or grid.n_missing:
+        return None
+    rows = result["expected_spikes"].transpose("neuron", "time").values
+    return [np.asarray(np.nan) if np.isnan(row).all() else row for row in rows]
