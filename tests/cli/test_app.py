@@ -173,3 +173,15 @@ def test_a_full_disk_under_the_output_is_said_once() -> None:
         )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr == "antidrome: what was printed is lost: No space left on device\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="keeps working directories from being deleted")
+def test_a_working_directory_that_is_gone_is_named(tmp_path, monkeypatch, capsys):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    here.rmdir()
+    code = app.main(["run", "--stages", "spikes"])
+    monkeypatch.chdir(tmp_path)
+    assert code == 2
+    assert "the working directory is gone" in capsys.readouterr().err

@@ -87,6 +87,8 @@ def test_every_command_that_opens_a_recording_takes_its_choices(command, capsys)
     assert main([*command.split(), "--help"]) == 0
     shown = capsys.readouterr().out
     assert all(option in shown for option in ("--orientation", "--series", "--frame-rate-hz", "--no-accepted-only"))
+    assert "--orientation time,neuron | neuron,time" in shown
+    assert "Read accepted ROIs only" in shown
 
 
 def test_axes_and_array_are_chosen_and_written_down(wide, tmp_path, capsys):
@@ -145,6 +147,10 @@ def test_an_unknown_suffix_is_refused_before_the_work(recording, tmp_path, capsy
         (["report", "."], "no finished run"),
         (["simulate", "-o", "x", "--format", "suite2p"], "--format"),
         (["simulate", "-o", "x.txt"], "no format for the suffix '.txt'"),
+        (
+            ["simulate", "-o", "x.npz"],
+            "choose a --format: nwb, zarr or netcdf.",
+        ),
         (["simulate", "-o", "x.nc", "--n-neurons", "0"], "n_neurons is 0"),
     ],
 )

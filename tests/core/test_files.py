@@ -15,7 +15,8 @@ import sys
 
 import pytest
 
-from antidrome.core.files import atomic_directory, atomic_write
+from antidrome.core.files import atomic_directory, atomic_write, refuse_existing
+from antidrome.errors import InputError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 
@@ -167,3 +168,12 @@ def test_a_share_that_cannot_sync_folders_is_written_to(tmp_path, monkeypatch, n
     with pytest.raises(OSError, match="of a file"), atomic_write(tmp_path / "a") as temporary:
         temporary.write_bytes(OLD)
     assert (tmp_path / "a").read_bytes() == NEW
+
+
+def test_what_exists_is_refused_with_the_option_that_chooses_another_name(tmp_path):
+    (tmp_path / "a.csv").touch()
+    with pytest.raises(InputError, match=r"a\.csv exists\. Choose another name with --times, or .* with --overwrite\."):
+        refuse_existing(tmp_path / "a.csv", overwrite=False, option="--times")
+    refuse_existing(tmp_path / "a.csv", overwrite=True)
+    refuse_existing(tmp_path / "b.csv", overwrite=False)
+    refuse_existing(None, overwrite=False)

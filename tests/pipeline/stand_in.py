@@ -53,6 +53,12 @@ class Model:
             result["samples"] = (("sample", *dims), np.repeat((rise > 0.1).astype(np.int16)[None], samples, axis=0))
         return result
 
+    def spike_times(self, recording, *, result=None, executor=None):
+        assert result["expected_spikes"].shape == recording.shape
+        found = result["expected_spikes"].stack(spike=("neuron", "time"))
+        found = found[found.values > 0.5]
+        return xr.Dataset({"neuron": ("spike", found["neuron"].values), "time_s": ("spike", found["time"].values)})
+
 
 def stage():
     """A later stage that costs nothing: total spikes of each session; ``stage().calls`` counts."""

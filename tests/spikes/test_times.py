@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import antidrome as ad
 from antidrome.spikes.times import place_with_uncertainty
@@ -50,9 +51,24 @@ def test_isolated_spikes_are_found_within_their_intervals():
     recording = ad.recordings.from_array(dff[:, None], rate, quantity="dff")
     recording = recording.assign_coords(time=(np.arange(1800) + 0.5) / rate)
     times = ad.SpikeVAE().spike_times(recording)
+    spikes = ad.SpikeVAE().predict(recording, progress=False)
+    xr.testing.assert_allclose(ad.SpikeVAE().spike_times(recording, result=spikes), times, rtol=1e-3)
     error = np.abs(times["time_s"].values[:, None] - true).min(axis=0)
     assert np.median(error) < 1 / rate
     near = np.abs(times["time_s"].values[:, None] - true).argmin(axis=0)
     inside = (times["low_s"].values[near] <= true) & (true <= times["high_s"].values[near])
     assert inside.mean() >= 0.6
     assert set(times["neuron"].values) == {str(recording["neuron"].values[0])}
+
+
+def test_a_result_is_enough_where_nothing_is_missing():
+    from antidrome.spikes.grid import FrameGrid
+    from antidrome.spikes.times import expected_of
+
+    counts = np.array([[0.1, np.nan], [0.9, np.nan], [0.0, np.nan]], np.float32)
+    result = xr.Dataset({"expected_spikes": (("time", "neuron"), counts)})
+    whole, gap = FrameGrid.of(np.arange(3) / 30, 30.0), FrameGrid.of(np.array([0, 1, 5]) / 30, 30.0)
+    rows = expected_of(result, whole, 1)
+    np.testing.assert_array_equal(rows[0], counts[:, 0])
+    assert rows[1].ndim == 0
+    assert expected_of(result, gap, 1) is expected_of(result, whole, 2) is expected_of(None, whole, 1) is None

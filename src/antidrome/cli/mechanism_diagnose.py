@@ -14,7 +14,11 @@ from antidrome.cli.text import printable
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Diagnose:
-    """Judge a posterior by its held-out simulations. Exit code 0: nothing speaks against it; 1: something does."""
+    """Judge a posterior by its held-out simulations.
+
+    Exit code: 0 nothing speaks against it, 1 something does, or there are too few simulations to tell, 2 a file could not
+    be used.
+    """
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder that `antidrome mechanism fit` wrote."""
@@ -29,7 +33,7 @@ class Diagnose:
 
 
 def run_diagnose(config: Diagnose) -> int:
-    """Judge and print; return 0 if nothing speaks against the posterior, else 1."""
+    """Judge and print; return 0 if nothing speaks against the posterior, else 1 (also if there is too little)."""
     import json
 
     from antidrome.mechanism.judgement import diagnose_folder
