@@ -16,8 +16,7 @@ from antidrome.cli.text import printable
 class Diagnose:
     """Judge a posterior by its held-out simulations.
 
-    Exit code: 0 nothing speaks against it, 1 something does, or there are too few simulations to tell, 2 a file could not
-    be used.
+    Exit code: 0 nothing speaks against it, 1 something does, or the simulations are too few to tell, 2 a file is bad.
     """
 
     folder: Annotated[Path, tyro.conf.Positional]
