@@ -299,3 +299,54 @@ def test_every_public_method_says_what_it_does(name):
     estimator = type(TABLE[name].make(0))
     public = [key for key in dir(estimator) if not key.startswith("_") and callable(getattr(estimator, key))]
     assert [key for key in public if not (getattr(estimator, key).__doc__ or "").strip()] == []
+
+
+def _graph(metric="euclidean"):
+    return ad.dimension.nearest_neighbours(_points().values, 20, metric=metric, progress=False)
+
+
+RESULTS: dict[str, Callable[[], xr.Dataset | xr.DataArray]] = {
+    "spikes.simulate": lambda: ad.spikes.simulate(2, 20, RATE_HZ, 1),
+    "SpikeVAE.predict": lambda: ad.SpikeVAE().predict(_fluorescence(), samples=2, progress=False),
+    "StitchedLDS.predict_covariance": lambda: fitted("StitchedLDS").predict_covariance("n00", "n01"),
+    "StitchedLDS.predict_correlation": lambda: fitted("StitchedLDS").predict_correlation("n00", "n01"),
+    "StitchedLDS.transform": lambda: next(iter(fitted("StitchedLDS").transform([_activity()]).values())),
+    "StitchedLDS.sample": lambda: fitted("StitchedLDS").sample(10, seed=1),
+    "StitchedLDS.dynamics_table": lambda: fitted("StitchedLDS").dynamics_table(),
+    "nearest_neighbours": _graph,
+    "gride": lambda: ad.dimension.gride(_graph()),
+    "local_dimension": lambda: ad.dimension.local_dimension(_graph()),
+    "linear_dimension": lambda: ad.dimension.linear_dimension(_points(), n_shuffles=2),
+    "block_analysis": lambda: ad.dimension.block_analysis(_points(), progress=False),
+    "estimate": lambda: ad.dimension.estimate(_points(), progress=False),
+    "population": lambda: ad.dimension.population(_points(), draws=1, n_shuffles=1, progress=False),
+    "layers": lambda: ad.dimension.layers({"net": {"layer": _points().values}}, progress=False),
+    "TwoNN.to_dataset": lambda: fitted("TwoNN").to_dataset(),
+    "TwoNN.scale_ by blocks": lambda: ad.TwoNN(scale="blocks").fit(_points(), progress=False).scale_,
+    "SNPE.sample": lambda: fitted("SNPE").sample(5),
+    "SNPE.rounds_": lambda: fitted("SNPE").rounds_,
+    "Posterior.summary": lambda: fitted("SNPE").posterior_.summary(),
+    "Posterior.covariance": lambda: fitted("SNPE").posterior_.covariance(),
+}
+
+
+@pytest.mark.parametrize("name", list(RESULTS))
+def test_every_variable_of_a_result_states_its_unit(name):
+    """By an attribute ``units``, or a coordinate ``unit`` where it differs from parameter to parameter."""
+    result = RESULTS[name]()
+    variables = {"": result} if isinstance(result, xr.DataArray) else dict(result.data_vars)
+    numbers = {key: one for key, one in variables.items() if one.dtype.kind in "biuf"}
+    assert [key for key, one in numbers.items() if "units" not in one.attrs and "unit" not in one.coords] == []
+
+
+def test_the_unit_of_distances_is_that_of_their_metric(tmp_path):
+    """And it is the same after saving and loading."""
+    assert {m: _graph(m)["distance"].attrs["units"] for m in ("euclidean", "cosine")} == {
+        "euclidean": "as the points",
+        "cosine": "rad",
+    }
+    model = ad.TwoNN(metric="cosine").fit(_points(), progress=False)
+    model.save(tmp_path / "m.safetensors")
+    for one in (model, ad.TwoNN.load(tmp_path / "m.safetensors")):
+        assert one.to_dataset()["distance"].attrs["units"] == "rad"
+        assert one.to_dataset()["dimension"].attrs["units"] == "1"

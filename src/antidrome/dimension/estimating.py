@@ -23,6 +23,7 @@ from antidrome.dimension.ratios import ratios
 from antidrome.dimension.scale import LOWER_BOUND_ABOVE, attributes, block_analysis, judge_gride
 from antidrome.dimension.two_nn import METHODS, bayes, check_discard, estimate_from, goodness_of_fit, line_fit
 from antidrome.dimension.uncertainty import paper_error_bar, uncertainty
+from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
 
 NEIGHBOURS = 64
@@ -133,7 +134,7 @@ def estimate(
         data |= _linear(points, notes)
     attrs = {**judged, "notes": [*found.notes, *notes], **_provenance(graph, metric, seed)}
     attrs["lower_bound"] = int(bool(attrs["lower_bound"]) or rows["two_nn"][0] > LOWER_BOUND_ABOVE)
-    return xr.Dataset(data, coords=coords, attrs=attrs)
+    return with_units(xr.Dataset(data, coords=coords, attrs=attrs), gride_distance=curve["distance"].attrs["units"])
 
 
 _BLOCK_NAMES = {

@@ -22,6 +22,7 @@ from antidrome.dimension.ratios import ratios
 from antidrome.dimension.scale import attributes, block_analysis, judge, judge_gride
 from antidrome.dimension.two_nn import METHODS, Method, check_discard, estimate_from, goodness_of_fit, line_fit
 from antidrome.dimension.uncertainty import uncertainty
+from antidrome.dimension.units import distance_units, with_units
 from antidrome.errors import InputError, ModelFileError
 
 CURVE_NEIGHBOURS = 8
@@ -181,23 +182,22 @@ class TwoNN(Estimator):
             "citations": self.citations_,
             **self.get_params(),
         }
-        return (
-            self.scale_.rename(dimension="dimension_at_scale", standard_error="standard_error_at_scale")
-            .assign(numbers)
-            .assign_attrs(attrs)
-        )
+        scale = self.scale_.rename(dimension="dimension_at_scale", standard_error="standard_error_at_scale")
+        return with_units(scale.assign(numbers)).assign_attrs(attrs)
 
     def save(self, path: str | Path) -> None:
         """Write settings and results as one `.safetensors` file."""
         self._require_fit()
         arrays = {name: getattr(self, name) for name in ARRAYS}
         arrays |= {f"scale/{name}": values.values for name, values in self.scale_.variables.items()}
+        curve = self.scale_.get("distance")
+        distances = distance_units(self.metric) if curve is None else curve.attrs["units"]
         save_model(
             path,
             arrays,
             class_name="TwoNN",
             config=self.get_params(),
-            units={"r1_": "as the points", "r2_": "as the points", "mu_": "1"},
+            units={"r1_": distances, "r2_": distances, "mu_": "1"},
             seed=self.seed,
             data_hash=self.data_hash_,
             citations=CITATIONS,
@@ -233,7 +233,8 @@ class TwoNN(Estimator):
             along, start = extra["scale"], "scale/"
             columns = {name.removeprefix(start): values for name, values in arrays.items() if name.startswith(start)}
             curves = {name: (along, values) for name, values in columns.items() if name != along}
-            model.scale_ = xr.Dataset(curves, coords={along: columns[along]})
+            scale = xr.Dataset(curves, coords={along: columns[along]})
+            model.scale_ = with_units(scale, distance=header.units["r1_"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{path}: the file is damaged ({error}).") from error
         return model
@@ -275,7 +276,7 @@ class TwoNN(Estimator):
         else:
             curve = gride(graph)
             judged = attributes(judge_gride(curve, graph.sizes["point"]))
-        self.scale_ = curve.drop_attrs()
+        self.scale_ = curve.drop_attrs(deep=False)
         self.verdict_, self.reason_ = judged["verdict"], judged["reason"]
         self.lower_bound_ = bool(judged["lower_bound"])
 

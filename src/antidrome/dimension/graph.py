@@ -19,6 +19,7 @@ from antidrome.dimension.found import Found
 from antidrome.dimension.metrics import Metric, distance_from_euclidean, embed, nearest_in_matrix
 from antidrome.dimension.points import Points, as_points
 from antidrome.dimension.preparation import survey
+from antidrome.dimension.units import distance_units, with_units
 from antidrome.errors import InputError
 
 Duplicates = Literal["drop", "merge", "raise"]
@@ -215,7 +216,7 @@ def _label(
     point: Int[np.ndarray, " points"] | None = None,
 ) -> xr.Dataset:
     distance: Float[np.ndarray, "points k"] = found.distance
-    return xr.Dataset(
+    graph = xr.Dataset(
         {
             "distance": (("point", "rank"), distance),
             "neighbour": (("point", "rank"), found.neighbour),
@@ -227,3 +228,4 @@ def _label(
         },
         attrs={"engine": found.engine, "n_points": len(distance), "n_rows_in_float64": found.n_float64, **attrs},
     )
+    return with_units(graph, distance=distance_units(attrs["metric"]))

@@ -10,6 +10,7 @@ from antidrome.core.whole import whole_number, whole_numbers
 from antidrome.dimension.graph import require_ranks
 from antidrome.dimension.ratios import MIN_RATIOS, ratios
 from antidrome.dimension.uncertainty import neighbour_inflation, uniform_inflation
+from antidrome.dimension.units import GIVEN, with_units
 from antidrome.errors import InputError
 
 
@@ -38,11 +39,12 @@ def gride(graph: xr.Dataset, ranks: tuple[int, ...] | None = None) -> xr.Dataset
         raise InputError(f"Gride at ranks {inner} needs {2 * max(inner)} neighbours; there are {available}.")
     rows = [_gride_at(graph, rank) for rank in inner]
     names = ("dimension", "standard_error", "distance", "n_used")
-    return xr.Dataset(
+    curve = xr.Dataset(
         {name: ("rank", np.array([row[i] for row in rows])) for i, name in enumerate(names)},
         coords={"rank": np.array(inner)},
         attrs={"citations": ["denti2022"]},
     )
+    return with_units(curve, distance=graph["distance"].attrs.get("units", GIVEN))
 
 
 def _gride_at(graph: xr.Dataset, rank: int) -> tuple[float, float, float, int]:
@@ -110,11 +112,12 @@ def local_dimension(graph: xr.Dataset, k: int = 20) -> xr.Dataset:
     out[usable] = (k - 2) / np.sum(np.log(inner[:, -1:] / inner[:, :-1]), axis=1)
     n_bad = int((~usable).sum())
     notes = [f"{n_bad} points have an exact copy or only equally far neighbours: their dimension is NaN."]
-    return xr.Dataset(
+    found = xr.Dataset(
         {"dimension": ("point", out), "standard_error": ("point", out / np.sqrt(k - 2))},
         coords={"point": graph["point"].values},
         attrs={"k": k, "notes": notes if n_bad else [], "citations": ["levina2004"]},
     )
+    return with_units(found)
 
 
 def _log_ratios(graph: xr.Dataset, k: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from antidrome.core.seeds import generator
 from antidrome.dimension.points import Points, as_points
+from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
 
 MAX_SIDE = 20_000
@@ -75,7 +76,8 @@ def linear_dimension(
         "n_constant_columns": spectrum.n_constant,
         "citations": ["ansuini2019", "himeno2014", *(["horn1965"] if n_shuffles else [])],
     }
-    return xr.Dataset(data, coords={"component": np.arange(1, spectrum.variances.size + 1)}, attrs=attrs)
+    found = xr.Dataset(data, coords={"component": np.arange(1, spectrum.variances.size + 1)}, attrs=attrs)
+    return with_units(found, variance="1" if standardise else "as the points, squared")
 
 
 def components_for(variances: Float[np.ndarray, " components"], share: float) -> int:

@@ -22,6 +22,7 @@ from antidrome.dimension.measurement import MeasurementConfig, measure
 from antidrome.dimension.points import as_points
 from antidrome.dimension.population_data import PopulationPoints, population_points, shifted
 from antidrome.dimension.population_verdict import verdict
+from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
 
 MIN_NEURONS = 3
@@ -177,7 +178,7 @@ def _measured(
             "seed": config.seed,
         },
     )
-    return result.assign_attrs(verdict=verdict(result))
+    return with_units(result).assign_attrs(verdict=verdict(result))
 
 
 def _dimension(points: Any, config: PopulationConfig) -> float:

@@ -15,6 +15,7 @@ from antidrome.dimension.graph import Duplicates
 from antidrome.dimension.metrics import Metric
 from antidrome.dimension.points import as_points
 from antidrome.dimension.two_nn import Method, check_discard
+from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
 
 Verdict = Literal["reliable", "depends on scale", "too few points"]
@@ -100,7 +101,7 @@ def block_analysis(
     judged = judge(result["n_points"].values, mean, error)
     said = f"Blocks {sorted(left_out)} were left out: fewer than {MIN_BLOCK} points each, or too few usable ratios."
     notes = [said] if left_out else []
-    return result.assign_attrs(**attributes(judged), notes=notes, citations=["facco2017", "ansuini2019"])
+    return with_units(result).assign_attrs(**attributes(judged), notes=notes, citations=["facco2017", "ansuini2019"])
 
 
 def judge(n_points: np.ndarray, dimension: np.ndarray, standard_error: np.ndarray) -> Judgement:

@@ -331,5 +331,6 @@ def _table(reports: Sequence[RoundReport]) -> xr.Dataset:
     columns = {}
     for name in names:
         values = [getattr(report, name) for report in reports]
-        columns[name] = ("round", np.array([np.nan if v is None else v for v in values]))
+        units = "s" if name.endswith("_s") else "nats" if name == "loss" else "1"
+        columns[name] = ("round", np.array([np.nan if v is None else v for v in values]), {"units": units})
     return xr.Dataset(columns, {"round": [report.round for report in reports]})

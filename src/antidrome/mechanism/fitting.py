@@ -199,7 +199,9 @@ def _diagnosis(
         predicted = features[valid]
         if result.error is not None:
             features = with_error(features, result.error, fold_in(settings.seed, "mechanism/predictive"))
-        predictive = predictive_check(problem.observation, features, valid, posterior.feature_names)
+        predictive = predictive_check(
+            problem.observation, features, valid, posterior.feature_names, posterior.feature_units
+        )
     simulations = result.simulations
     diagnosis = diagnose(
         posterior,

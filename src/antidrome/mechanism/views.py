@@ -78,7 +78,10 @@ class ParameterDensity:
         return self._moments()[0]
 
     def covariance(self) -> xr.DataArray:
-        """Covariance (parameter, other); exact for mixtures whose parameters have normal priors, else from samples."""
+        """Covariance (parameter, other); exact for mixtures whose parameters have normal priors, else from samples.
+
+        Its unit is the product of the coordinates `unit` and `other_unit`.
+        """
         return self._moments()[1]
 
     def map(self) -> xr.DataArray:
@@ -139,10 +142,11 @@ class ParameterDensity:
         else:
             theta = self.sample(DRAWS_FOR_MOMENTS, seed=fold_in(0, "mechanism/moments")).values
             mean, covariance = theta.mean(axis=0), np.atleast_2d(np.cov(theta.T))
-        names = list(self.names)
+        names, units = list(self.names), list(self.coordinates.units)
+        coordinates = {"parameter": names, "other": names, "unit": ("parameter", units), "other_unit": ("other", units)}
         return (
             self.labelled(mean[None])[0].rename("mean"),
-            xr.DataArray(covariance, dims=("parameter", "other"), coords={"parameter": names, "other": names}),
+            xr.DataArray(covariance, coordinates, ("parameter", "other")),
         )
 
     def _is_affine(self) -> bool:

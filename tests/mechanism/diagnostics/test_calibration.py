@@ -108,7 +108,9 @@ def test_predictive_check_counts_tails_and_gaps(rng) -> None:
     simulated = rng.standard_normal((1000, 3))
     simulated[:250, 1] = np.nan
     valid = np.arange(1000) % 10 != 0
-    found = predictive_check(np.array([0.0, 5.0, np.nan]), simulated, valid, ("a", "b", "c"))
+    found = predictive_check(np.array([0.0, 5.0, np.nan]), simulated, valid, ("a", "b", "c"), ("mV", "", "s"))
+    assert found["median"]["unit"].values.tolist() == ["mV", "", "s"]
+    assert found["tail_probability"].attrs["units"] == found["missing"].attrs["units"] == "1"
     assert found["tail_probability"].values[0] > 0.8
     assert found["tail_probability"].values[1] < 0.01
     assert np.isnan(found["tail_probability"].values[2])

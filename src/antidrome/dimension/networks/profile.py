@@ -18,6 +18,7 @@ from antidrome.dimension.networks.extraction import Reduction
 from antidrome.dimension.networks.saved_estimates import SavedEstimates
 from antidrome.dimension.networks.sources import Source, folder_name, groups_of, named, source_of
 from antidrome.dimension.points import as_points
+from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
 
 
@@ -194,7 +195,7 @@ def _as_dataset(
             columns["verdict"][at], by_points[at] = row.verdict, row.by_points
             for key, value in row.numbers().items():
                 columns[key][at] = value
-    return xr.Dataset(
+    profile = xr.Dataset(
         {key: (("network", "layer", "class"), _tidy(values)) for key, values in columns.items()}
         | {"dimension_by_points": (("network", "layer", "class", "fraction"), by_points)}
         | {key: (("network", "layer"), values) for key, values in _per_layer(sources, layer_names).items()},
@@ -209,6 +210,7 @@ def _as_dataset(
             ),
         },
     )
+    return with_units(profile)
 
 
 def _tidy(values: np.ndarray) -> np.ndarray:

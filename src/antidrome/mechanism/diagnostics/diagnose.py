@@ -51,7 +51,7 @@ class Diagnosis:
     verdict
         Sentences, worst first.
     trustworthy
-        Whether nothing speaks against the posterior.
+        Whether nothing speaks against the posterior, and the simulations are enough to tell.
     """
 
     ranks: np.ndarray
@@ -157,13 +157,14 @@ def _calibration(
     tests = [uniformity(ranks[:, i], weights) for i in range(len(names))]
     curves = np.stack([empirical_curve(ranks[:, i], weights, GRID) for i in range(len(names))])
     (coverage_d, coverage_p), (tarp_d, tarp_p) = uniformity(coverage, weights), uniformity(tarp, weights)
+    plain = {"units": "1"}
     return xr.Dataset(
         {
-            "rank_curve": (("parameter", "level"), curves),
-            "rank_deviation": ("parameter", [d for d, _ in tests]),
-            "rank_p": ("parameter", [p for _, p in tests]),
-            "coverage_curve": ("level", empirical_curve(coverage, weights, GRID)),
-            "tarp_curve": ("level", empirical_curve(tarp, weights, GRID)),
+            "rank_curve": (("parameter", "level"), curves, plain),
+            "rank_deviation": ("parameter", [d for d, _ in tests], plain),
+            "rank_p": ("parameter", [p for _, p in tests], plain),
+            "coverage_curve": ("level", empirical_curve(coverage, weights, GRID), plain),
+            "tarp_curve": ("level", empirical_curve(tarp, weights, GRID), plain),
         },
         {"parameter": list(names), "level": GRID},
         {"coverage_deviation": coverage_d, "coverage_p": coverage_p, "tarp_deviation": tarp_d, "tarp_p": tarp_p},
