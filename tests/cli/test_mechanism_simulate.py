@@ -67,6 +67,12 @@ def test_settings_reach_simulators_that_a_file_has_made(model: pathlib.Path, cap
     done = read_simulations(model.parent / "s")
     assert np.array_equal(done.valid, done.theta[:, 0] >= 0)
     assert "timeout: stopped after 0.3 s" in capsys.readouterr().out
+    model.write_text(model.read_text().replace("sleep(20)", "sleep(1)").replace("n_processes=0", "timeout_s=0.3"))
+    command = ["mechanism", "simulate", str(model), "--simulations", "3", "--processes", "1"]
+    for limit, name in (([], "own"), (["--timeout-s", "inf"], "none")):
+        assert main([*command, "-o", str(model.parent / name), *limit]) == 0
+        found = [failure.kind for failure in read_simulations(model.parent / name).failures]
+        assert set(found) == ({"timeout"} if name == "own" else {"exception"})
     assert main(["mechanism", "simulate", "two_moons", "-o", "s", "--timeout-s", "3"]) == 2
     assert "--timeout-s: only for simulators that are Python functions" in capsys.readouterr().err
 

@@ -44,7 +44,8 @@ class Fit:
     """Folder of simulations of this model by `antidrome mechanism simulate`: they are fitted, nothing is simulated
     (--method npe)."""
     timeout_s: float | None = None
-    """Longest time of one simulation of a Python function, seconds."""
+    """Longest time of one simulation of a Python function in a process of its own, seconds; inf: no limit. By default
+    what the model's own PythonSimulator says, else 300."""
     processes: int | None = None
     """Processes for a Python function; by default one for each core."""
     cluster: str | None = None

@@ -23,7 +23,8 @@ def opened_model(
     where
         A model's name, or FILE.py or package.module (:NAME).
     timeout_s, processes, cluster
-        Longest time of one simulation, processes, address of a Dask scheduler; for Python functions.
+        Longest time of one simulation in seconds (inf: no limit), processes, address of a Dask scheduler; for Python
+        functions. None leaves what the simulator says.
 
     Raises
     ------

@@ -36,7 +36,8 @@ class SimulateModel:
     shard: str | None = None
     """i/n: only the i-th of n parts, counted from 0; for job arrays."""
     timeout_s: float | None = None
-    """Longest time of one simulation of a Python function, seconds."""
+    """Longest time of one simulation of a Python function in a process of its own, seconds; inf: no limit. By default
+    what the model's own PythonSimulator says, else 300."""
     processes: int | None = None
     """Processes for a Python function; by default one for each core."""
     cluster: str | None = None

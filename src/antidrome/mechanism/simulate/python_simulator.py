@@ -43,7 +43,7 @@ class PythonSimulator:
     n_processes
         Processes; by default one for each core; 0: in this process, without protection.
     timeout_s
-        Longest time of one simulation, seconds, in a process of its own; None for no limit.
+        Longest time of one simulation, seconds, in a process of its own; None or infinity for no limit.
     memory_bytes
         Most memory of one process; by default all of them together 80 % of the machine's. A process that has grown to
         half of it (a leak) is replaced after its simulation.
@@ -100,7 +100,10 @@ class PythonSimulator:
     def changed(
         self, *, timeout_s: float | None = None, n_processes: int | None = None, executor: Executor | None = None
     ) -> PythonSimulator:
-        """The same simulator with another time limit, number of processes, or place; None leaves each as it is."""
+        """The same simulator with another time limit, number of processes, or place; None leaves each as it is.
+
+        ``timeout_s=float("inf")`` lifts the limit.
+        """
         wanted = {"timeout_s": timeout_s, "n_processes": n_processes, "executor": executor}
         given = {name: value for name, value in wanted.items() if value is not None}
         return PythonSimulator(self.function, **(self._given | given)) if given else self
