@@ -33,7 +33,7 @@ class FitDynamics(Recordings):
     n_components: int = 10
     """Latent dimensions; 0: chosen on held-out pairs."""
     lags: tuple[int, ...] | None = None
-    """Lags in frames; default 0, 1, …, 2n − 1, at most 9."""
+    """Lags in frames; default 0, 1, …, 2n − 1, at most 9; 0, …, 7 where the dimensions are chosen."""
     solver: Literal["auto", "sketch", "als", "lbfgs", "adam"] = "auto"
     """Solver."""
     observation: Literal["gaussian", "poisson"] = "gaussian"

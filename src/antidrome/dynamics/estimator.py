@@ -54,7 +54,8 @@ class StitchedLDS(Uses, Estimator):
     n_components
         Latent dimensions, or "auto": chosen among `orders` on held-out pairs.
     lags
-        Frames, any non-negative set; default 0, 1, …, 2n − 1, at most 9 and at most what the stretches hold.
+        Frames, any non-negative set; default 0, 1, …, 2n − 1, at most 9 and at most what the stretches hold. With
+        n_components="auto" n is taken as 4 here, whatever is chosen: lags 0 to 7.
     lag_weights
         Weight of each lag; default 1.
     solver
@@ -98,6 +99,34 @@ class StitchedLDS(Uses, Estimator):
         Numbers of dimensions to try with n_components="auto".
     seed
         Of starts, sketches and held-out pairs.
+
+    Attributes
+    ----------
+    n_components_
+        Latent dimensions n.
+    lags_
+        Lags s, frames, ascending; 0 is always among them.
+    loadings_
+        DataArray C (neuron, component), recording units per latent unit.
+    neurons_
+        (neuron,) labels, in the order in which they were met.
+    sessions_
+        Session ids.
+    observed_
+        (session, neuron) True where a session has observed the neuron.
+    offset_
+        (neuron,) mean over all observed frames, recording units.
+    scale_
+        (neuron,) what one unit of the scaled data is, recording units: the standard deviation; the mean count with
+        observation="poisson"; 1 with scaling="none".
+    frame_rate_hz_
+        Frames per second; None where the recordings state none.
+    losses_
+        (iteration,) loss of the solver in scaled units, of the best start.
+    overlap_
+        `antidrome.dynamics.OverlapReport` of the sessions, with the fitted loadings.
+    notes_
+        What was left out, what was chosen on held-out pairs, and warnings, one sentence each.
 
     References
     ----------
