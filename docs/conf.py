@@ -1,8 +1,14 @@
 """Sphinx configuration: MyST pages whose code runs when they are built; a warning is an error."""
 
 import os
+import sys
+from pathlib import Path
 
 import antidrome
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from command_line_help import PLACE, with_help
 
 os.environ["BOKEH_RESOURCES"] = "inline"  # figures show without a network
 
@@ -53,6 +59,14 @@ def skip_member(app, what, name, obj, skip, options):
     return True if name.endswith("_request") or name == "get_metadata_routing" else None
 
 
+def show_help(app, name, content):
+    """Put the help of every command into the page that asks for it."""
+    if PLACE in content[0]:
+        content[0] = with_help(content[0])
+
+
 def setup(app):
-    """Connect the hook above."""
+    """Connect the hooks above."""
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("source-read", show_help)
+    app.connect("env-get-outdated", lambda *_: ["reference/command_line"])  # its source is the code of the commands

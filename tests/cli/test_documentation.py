@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib
+import importlib.util
 import inspect
 import pathlib
 import re
@@ -127,6 +128,20 @@ def test_the_reference_has_the_inherited_methods_of_estimators():
     settings = (ROOT / "docs" / "conf.py").read_text("utf-8")
     defaults = re.search(r"^autodoc_default_options = ({.*?})", settings, re.M | re.S)
     assert "inherited-members" not in ast.literal_eval(defaults[1]), "it would outdo what the page asks for"
+
+
+def test_the_command_line_page_has_every_command_and_variable():
+    page = (ROOT / "docs" / "reference" / "command_line.md").read_text("utf-8")
+    specification = importlib.util.spec_from_file_location("shown_help", ROOT / "docs" / "command_line_help.py")
+    shown = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(shown)
+    assert shown.PLACE in page
+    whole = shown.with_help(page)
+    assert {*COMMANDS, "data get", "dynamics transform", "mechanism diagnose"} <= set(shown.commands())
+    for command in shown.commands():
+        assert f"usage: antidrome {command} [-h]" in whole
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    assert set(re.findall(r"ANTIDROME_[A-Z]+", source)) <= set(re.findall(r"ANTIDROME_[A-Z]+", page))
 
 
 def test_links_of_llms_txt_lead_somewhere():
