@@ -56,7 +56,10 @@ def readme(folder: pathlib.Path) -> dict:
 
 def cluster(folder: pathlib.Path) -> dict:
     recording = ad.spikes.simulate(n_neurons=2, duration_s=20, frame_rate_hz=20, seed=1)["dff"]
-    return {"sessions": dict(enumerate(sessions(2))), "recording": recording}
+    prior = {"drive": ad.mechanism.Uniform(0, 4), "leak": ad.mechanism.Uniform(1, 2)}
+    mechanism = {"neuron": lambda drive, leak: {"rest": drive / leak}, "prior": prior, "measured": {"rest": 1.0}}
+    points = np.random.default_rng(0).standard_normal((300, 3))
+    return {"sessions": dict(enumerate(sessions(2))), "recording": recording, "points": points, **mechanism}
 
 
 def days_of_imaging(folder: pathlib.Path) -> dict:
