@@ -27,13 +27,13 @@ class FitSpikes(Options, ReadingConfig):
     posterior: Literal["shared", "factorised", "autoregressive"] = "shared"
     """Adapt the shipped network, or learn one of the recording's own."""
     generative: Literal["linear", "ar1", "scdf", "physiological", "neural"] | None = None
-    """Generative model; by default linear."""
+    """Generative model; by default linear, with "shared" half of the cells SCDF."""
     superresolution: int = 1
     """Grid steps per frame (not with "shared")."""
     amplitude_factors: tuple[float, ...] | None = None
     """Starts to try (not with "shared"): factors on the initial amplitudes."""
     steps: int | None = None
-    """Gradient steps, instead of the default."""
+    """Gradient steps, instead of the default; with another posterior than "shared" N sleep and N/4 wake steps."""
     known: Path | None = None
     """CSV file of known spikes, a row a spike: neuron,time_s."""
     checkpoint: Path | None = None
