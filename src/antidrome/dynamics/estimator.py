@@ -106,8 +106,6 @@ class StitchedLDS(Uses, Estimator):
         Latent dimensions n.
     lags_
         Lags s, frames, ascending; 0 is always among them.
-    loadings_
-        DataArray C (neuron, component), recording units per latent unit.
     neurons_
         (neuron,) labels, in the order in which they were met.
     sessions_
