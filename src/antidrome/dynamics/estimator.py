@@ -18,11 +18,12 @@ from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import check_seed
 from antidrome.core.whole import whole_numbers
-from antidrome.dynamics.choosing import Choice, Options, require_consistent
+from antidrome.dynamics.choosing import Options, require_consistent
 from antidrome.dynamics.fitting import ORDERS, Result, choose_population, fit_population
 from antidrome.dynamics.lags import LagSet, lag_set, largest_lag
 from antidrome.dynamics.overlap import OverlapReport, report_of
 from antidrome.dynamics.population import Population
+from antidrome.dynamics.reports import notes_on_race, order_curve
 from antidrome.dynamics.resuming import fingerprint
 from antidrome.dynamics.sessions import Segments, as_population
 from antidrome.dynamics.storage import plain
@@ -330,7 +331,7 @@ class StitchedLDS(Uses, Estimator):
         self.sessions_ = tuple(session.name for session in population.sessions)
         scaled = found.lagged.loadings
         self.overlap_: OverlapReport = report_of(population, self.n_components_, scaled)
-        self.notes_ = [*population.notes, *found.notes, *self.overlap_.warnings, *_verdict(found)]
+        self.notes_ = [*population.notes, *found.notes, *self.overlap_.warnings, *notes_on_race(found)]
         self.citations_ = ["nonnenmacher2017"]
         self.losses_ = np.array(found.losses)
 
@@ -352,36 +353,3 @@ def _checked(orders: Sequence[int]) -> list[int]:
     if found is None or len(set(found)) < len(found) or min(found) < 1:
         raise InputError(f"orders = {orders!r}, expected different whole numbers of at least 1, such as (1, 2, 4, 8).")
     return sorted(found)
-
-
-def order_curve(found: Result | Choice) -> xr.Dataset:
-    """The curve of `StitchedLDS.select_order` from the candidates of a fit or of a choice."""
-    orders = sorted({one.settings.n_components for one in found.candidates}) or [found.settings.n_components]
-    rows = []
-    for order in orders:
-        of_order = [one for one in found.candidates if one.settings.n_components == order]
-        lagged = [one for one in of_order if not one.settings.zero_lag] or of_order
-        zero = [one.correlation for one in of_order if one.settings.zero_lag]
-        if not lagged:
-            rows.append((np.nan,) * 4)
-            continue
-        best = max(lagged, key=lambda one: one.correlation)
-        rows.append((best.correlation, max(zero, default=np.nan), best.slope, best.settings.shrinkage))
-    columns = np.array(rows).T
-    names = ("correlation", "correlation_zero_lag", "slope", "shrinkage")
-    data = {name: ("order", column) for name, column in zip(names, columns, strict=True)}
-    return xr.Dataset(data, coords={"order": orders}, attrs={"best": found.settings.n_components})
-
-
-def _verdict(found: Result) -> list[str]:
-    """What the race against the zero-lag model said."""
-    zero = [one for one in found.candidates if one.settings.zero_lag]
-    lagged = [one for one in found.candidates if not one.settings.zero_lag]
-    if not zero or not lagged:
-        return []
-    r_zero, r_lagged = (max(one.correlation for one in kind) for kind in (zero, lagged))
-    who = {1.0: "lags alone", 0.5: "the average of both", 0.0: "the zero-lag model"}[found.share_of_lags]
-    return [
-        f"Held-out pairs: r = {r_lagged:.3f} with time lags, {r_zero:.3f} with lag 0 alone (factor analysis); pairs are"
-        f" predicted by {who}."
-    ]

@@ -1,4 +1,4 @@
-"""How far to trust a fitted system: predicted and measured pairs, co-smoothing, alignment, spectrum."""
+"""How far to trust a fitted system: the orders' race, predicted and measured pairs, co-smoothing, alignment, spectrum."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import dataclasses
 import numpy as np
 import xarray as xr
 
+from antidrome.dynamics.choosing import Choice
 from antidrome.dynamics.data import SessionData
+from antidrome.dynamics.fitting import Result
 from antidrome.dynamics.gauge import principal_angles
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.results import FittedSystem, MatchedSession, activity, correlation, matched, states
@@ -156,3 +158,36 @@ def dynamics_table(system: FittedSystem) -> xr.Dataset:
 def _columns(data: SessionData, keep: np.ndarray) -> SessionData:
     kept = None if data.kept is None else data.kept[:, keep]
     return SessionData(data.session.restricted(keep), data.gain[keep], kept)
+
+
+def order_curve(found: Result | Choice) -> xr.Dataset:
+    """The curve of `StitchedLDS.select_order` from the candidates of a fit or of a choice."""
+    orders = sorted({one.settings.n_components for one in found.candidates}) or [found.settings.n_components]
+    rows = []
+    for order in orders:
+        of_order = [one for one in found.candidates if one.settings.n_components == order]
+        lagged = [one for one in of_order if not one.settings.zero_lag] or of_order
+        zero = [one.correlation for one in of_order if one.settings.zero_lag]
+        if not lagged:
+            rows.append((np.nan,) * 4)
+            continue
+        best = max(lagged, key=lambda one: one.correlation)
+        rows.append((best.correlation, max(zero, default=np.nan), best.slope, best.settings.shrinkage))
+    columns = np.array(rows).T
+    names = ("correlation", "correlation_zero_lag", "slope", "shrinkage")
+    data = {name: ("order", column, {"units": "1"}) for name, column in zip(names, columns, strict=True)}
+    return xr.Dataset(data, coords={"order": orders}, attrs={"best": found.settings.n_components})
+
+
+def notes_on_race(found: Result) -> list[str]:
+    """What the race against the zero-lag model said."""
+    zero = [one for one in found.candidates if one.settings.zero_lag]
+    lagged = [one for one in found.candidates if not one.settings.zero_lag]
+    if not zero or not lagged:
+        return []
+    r_zero, r_lagged = (max(one.correlation for one in kind) for kind in (zero, lagged))
+    who = {1.0: "lags alone", 0.5: "the average of both", 0.0: "the zero-lag model"}[found.share_of_lags]
+    return [
+        f"Held-out pairs: r = {r_lagged:.3f} with time lags, {r_zero:.3f} with lag 0 alone (factor analysis); pairs are"
+        f" predicted by {who}."
+    ]

@@ -108,7 +108,7 @@ def dynamics_view(
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     """
-    from antidrome.dynamics.estimator import order_curve
+    from antidrome.dynamics.reports import order_curve
 
     found, overlap = model._fitted(), model.overlap_
     return DynamicsView(
