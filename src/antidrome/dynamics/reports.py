@@ -1,4 +1,4 @@
-"""How far to trust a fitted system: the orders' race, predicted and measured pairs, co-smoothing, alignment, spectrum."""
+"""How far to trust a fit: the race of the orders, predicted and measured pairs, co-smoothing, alignment, spectrum."""
 
 from __future__ import annotations
 
