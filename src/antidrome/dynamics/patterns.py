@@ -36,18 +36,19 @@ def row_patterns(session: Session) -> tuple[np.ndarray, np.ndarray] | None:
     size = max(64, BLOCK_VALUES // max(len(session.columns), 1))
     for start in range(0, session.n_frames, size):
         stop = min(start + size, session.n_frames)
-        finite = np.isfinite(read_rows(session, start, stop))
-        packed = np.packbits(finite, axis=1)
-        for t in range(stop - start):
-            if session.segment[start + t] < 0:
-                continue
-            key = packed[t].tobytes()
+        inside = start + np.flatnonzero(session.segment[start:stop] >= 0)
+        finite = np.isfinite(read_rows(session, start, stop))[inside - start]
+        rows, first, which = np.unique(np.packbits(finite, axis=1), axis=0, return_index=True, return_inverse=True)
+        numbers = np.empty(len(rows), dtype=int)
+        for k in np.argsort(first):  # in the order in which they come
+            key = rows[k].tobytes()
             if key not in known:
                 known[key] = len(patterns)
-                patterns.append(finite[t])
+                patterns.append(finite[first[k]])
                 if len(patterns) > MOST_PATTERNS:
                     return None
-            of_frame[start + t] = known[key]
+            numbers[k] = known[key]
+        of_frame[inside] = numbers[which.ravel()]
     return np.array(patterns), of_frame
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 import numpy as np
+from scipy.signal import lfilter
 
 from antidrome.core.seeds import generator
 from antidrome.errors import InputError
@@ -91,9 +92,7 @@ def noise_stimulus(
     step = step_stimulus(amplitude_ua_cm2, duration_ms=duration_ms, on_ms=on_ms, off_ms=off_ms, dt_ms=dt_ms)
     target, noise = step.current_ua_cm2, generator(seed, "mechanism/noise-stimulus").normal(size=len(step.time_ms))
     drive = (0.2 * target * dt_ms + 2 * target * np.sqrt(tau_ms * dt_ms) * noise) / tau_ms
-    current = np.zeros_like(target)
-    for i in range(1, len(current)):
-        current[i] = current[i - 1] * (1 - dt_ms / tau_ms) + drive[i - 1]
+    current = lfilter([0.0, 1.0], [1.0, dt_ms / tau_ms - 1], drive)
     return Stimulus(current, dt_ms, on_ms, off_ms)
 
 
