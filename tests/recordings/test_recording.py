@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from antidrome.errors import InputError
-from antidrome.recordings import as_recording, check, from_array
+from antidrome.pipeline.config import ReadingConfig
+from antidrome.pipeline.sessions import as_dff
+from antidrome.recordings import as_recording, check, from_array, noise_level
+from antidrome.spikes.opening import open_recording
 
 
 def test_frames_are_dated_by_their_centres() -> None:
@@ -79,11 +82,11 @@ def test_neither_rate_nor_times_is_refused() -> None:
         from_array(np.zeros((3, 2)))
 
 
-def test_irregular_times_are_kept_and_give_the_median_rate(rng: np.random.Generator) -> None:
+def test_irregular_times_are_kept_and_give_the_rate_of_the_line_through_them(rng: np.random.Generator) -> None:
     time = np.cumsum(rng.uniform(0.09, 0.11, 101))
     recording = from_array(np.zeros((101, 2)), time=time)
     assert np.array_equal(recording["time"].values, time)
-    assert recording.attrs["frame_rate_hz"] == pytest.approx(1 / np.median(np.diff(time)))
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(1 / np.polyfit(np.arange(101), time, 1)[0])
 
 
 def test_a_rate_against_the_times_is_refused() -> None:
@@ -168,8 +171,8 @@ def test_milliseconds_and_dates_become_seconds(traces: np.ndarray) -> None:
     assert as_recording(in_ms).attrs["frame_rate_hz"] == pytest.approx(10.0)
     dates = np.datetime64("2024-01-01", "ns") + np.arange(len(traces)) * np.timedelta64(100, "ms")
     assert as_recording(array.assign_coords(time=dates))["time"].values[10] == pytest.approx(1.0)
-    with pytest.raises(InputError, match="'hours'"):
-        as_recording(array.assign_coords(time=("time", np.arange(len(traces)), {"units": "hours"})))
+    with pytest.raises(InputError, match="'fortnights'"):
+        as_recording(array.assign_coords(time=("time", np.arange(len(traces)), {"units": "fortnights"})))
 
 
 def test_what_is_no_recording_is_refused(traces: np.ndarray) -> None:
@@ -204,3 +207,35 @@ def test_any_array_becomes_a_valid_recording_unchanged(values: np.ndarray, rate:
 def test_what_is_no_array_is_refused_in_words(value: object, said: str) -> None:
     with pytest.raises(InputError, match=said):
         check(value)
+
+
+@pytest.mark.parametrize("units", ["%", "percent", "Percent", " per cent "])
+def test_percent_is_percent_however_it_is_spelled(traces: np.ndarray, units: str) -> None:
+    recording = from_array(traces, 30.0, quantity="dff", units=units)
+    assert (recording.attrs["units"], recording.attrs["notes"]) == ("percent", [])
+    plain = xr.DataArray(
+        traces, dims=("time", "neuron"), attrs={"units": units, "quantity": "dff", "frame_rate_hz": 30.0}
+    )
+    fraction = plain.copy(data=traces / 100).assign_attrs(units="1")
+    np.testing.assert_allclose(noise_level(plain), noise_level(fraction), rtol=1e-5)
+    np.testing.assert_allclose(as_dff(plain, None, ReadingConfig()), traces / 100)
+    np.testing.assert_allclose(open_recording(plain, None).recording, traces / 100)
+
+
+def test_units_that_nobody_knows_are_noted(traces: np.ndarray) -> None:
+    recording = from_array(traces, 30.0, quantity="dff", units="furlongs")
+    assert recording.attrs["units"] == "unknown"
+    assert "'furlongs' are not known" in recording.attrs["notes"][0]
+    assert from_array(traces, 30.0, quantity="dff", units="n.a.").attrs["units"] == "1"
+    assert from_array(traces, 30.0, quantity="fluorescence", units="counts").attrs["units"] == "a.u."
+
+
+@pytest.mark.parametrize(
+    ("units", "per_second"),
+    [("s", 1), ("ms", 1e3), ("us", 1e6), ("µs", 1e6), ("Microseconds", 1e6), ("nanoseconds", 1e9), ("minutes", 1 / 60),
+     ("h", 1 / 3600), ("days", 1 / 86400)],
+)  # fmt: skip
+def test_times_in_every_usual_unit(traces: np.ndarray, units: str, per_second: float) -> None:
+    time = ("time", np.arange(len(traces)) / 20 * per_second, {"units": units})
+    recording = as_recording(xr.DataArray(traces, dims=("time", "neuron"), coords={"time": time}))
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)

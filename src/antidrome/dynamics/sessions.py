@@ -15,7 +15,9 @@ from antidrome.dynamics.population import Population, Session
 from antidrome.errors import InputError
 from antidrome.recordings.axes import listing, named_by_number, neuron_labels, standard_dims, time_in_seconds
 from antidrome.recordings.checks.matching import HOW_TO_NAME
-from antidrome.recordings.segments import median_rate_hz, neighbours
+from antidrome.recordings.clock import clock_rate_hz
+from antidrome.recordings.masked import require_known_shape, unmasked
+from antidrome.recordings.segments import neighbours
 
 Segments = Mapping[str, Sequence[tuple[int, int]]]
 HOW_TO_SEGMENT = "expected session id → (first, last + 1) frames, for example {'monday': [(0, 700), (700, 1400)]}."
@@ -60,7 +62,7 @@ def as_population(
     entries = _entries(recordings, sessions, neuron)
     if not entries:
         raise InputError("No recording was given; expected a mapping of session id to recording.")
-    notes = _matching_notes(entries)
+    notes = _matching_notes(entries) + list(dict.fromkeys(said for e in entries.values() for said in e["masked"]))
     unlabelled = {entry["values"].shape[1] for entry in entries.values() if entry["labels"] is None}
     if len(unlabelled) > 1:
         raise InputError(
@@ -133,6 +135,8 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         values = np.asarray(values)
     if hasattr(values, "tocsr"):
         values = values.tocsr()
+    require_known_shape(values, where)
+    values = unmasked(values, masked := [], f"entries of {where}")
     if np.dtype(values.dtype).kind not in "iufb":
         raise InputError(f"{where} holds values of type {values.dtype}, expected real numbers.")
     if len(values.shape) != 2 or 0 in values.shape:
@@ -142,7 +146,7 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
             labels = neuron_labels(_whole(labels), values.shape[1], values.shape[0])
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-    known = {"session": None, "trial": None, "numbered": labels is None}
+    known = {"session": None, "trial": None, "numbered": labels is None, "masked": masked}
     return {**known, **entry, "values": values, "labels": labels}
 
 
@@ -222,7 +226,7 @@ def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_
     n_frames, time = entry["values"].shape[0], entry["time"]
     cut = np.zeros(n_frames, dtype=bool)
     if time is not None:
-        rate = entry["rate"] or frame_rate_hz or median_rate_hz(time)
+        rate = entry["rate"] or frame_rate_hz or clock_rate_hz(time)
         cut[1:] |= ~neighbours(time, float(rate), n_frames) if rate else False
     for key in ("trial", "stretch"):
         if entry.get(key) is not None:
@@ -252,7 +256,7 @@ def _stretches_of(name: str, wanted: Any) -> list[tuple[int, int]]:
 def _rate(entries: dict[str, dict[str, Any]], frame_rate_hz: float | None) -> float | None:
     rates = {float(entry["rate"]) for entry in entries.values() if entry["rate"]}
     if not rates:
-        rates = {rate for entry in entries.values() if (rate := median_rate_hz(entry["time"])) is not None}
+        rates = {rate for entry in entries.values() if (rate := clock_rate_hz(entry["time"])) is not None}
     if frame_rate_hz is not None:
         rates = {float(frame_rate_hz), *rates}
     if rates and max(rates) > 1.02 * min(rates):

@@ -116,12 +116,13 @@ def _session(
 def as_dff(recording: "xr.DataArray", neuropil: "xr.DataArray | None", config: ReadingConfig) -> "xr.DataArray":
     """ΔF/F as a fraction: computed from raw fluorescence, divided by 100 where the file says percent, else as it is."""
     from antidrome.recordings import delta_f_over_f
+    from antidrome.recordings.units import is_percent
 
     if recording.attrs.get("quantity") == "fluorescence":
         return delta_f_over_f(
             recording, neuropil=neuropil, neuropil_factor=config.neuropil_factor, baseline=config.baseline
         )
-    if recording.attrs.get("units") == "percent":
+    if is_percent(recording.attrs):
         notes = [*recording.attrs.get("notes", []), "The file states ΔF/F in percent: divided by 100."]
         scaled = recording / 100
         return scaled.assign_attrs(recording.attrs | {"units": "1", "notes": notes})

@@ -7,19 +7,22 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.masked import unmasked
 
 Orientation = Literal["time,neuron", "neuron,time"]
 
 _TIME_NAMES = ("time", "times", "frame", "frames", "t", "timestamp", "timestamps")
 _NEURON_NAMES = ("neuron", "neurons", "roi", "rois", "roi_id", "cell", "cells", "cell_id", "unit", "unit_id")
-_SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3}
-
-
-def median_frame_rate_hz(time: np.ndarray) -> float | None:
-    """Frames per second from the median step of ``time`` (s), shape (frames,); None if it cannot be told."""
-    steps = np.diff(time)
-    steps = steps[steps > 0]
-    return float(1.0 / np.median(steps)) if steps.size else None
+_UNITS = {
+    1.0: ("s", "sec", "secs", "second", "seconds"),
+    1e-3: ("ms", "msec", "msecs", "millisecond", "milliseconds", "millis"),
+    1e-6: ("us", "µs", "μs", "usec", "usecs", "microsecond", "microseconds", "micros"),
+    1e-9: ("ns", "nsec", "nsecs", "nanosecond", "nanoseconds", "nanos"),
+    60.0: ("min", "mins", "minute", "minutes"),
+    3600.0: ("h", "hr", "hrs", "hour", "hours"),
+    86400.0: ("d", "day", "days"),
+}
+_SECONDS = {name: seconds for seconds, names in _UNITS.items() for name in names}
 
 
 def even_times(start_s: float, frame_rate_hz: float, n_frames: int) -> np.ndarray:
@@ -29,18 +32,11 @@ def even_times(start_s: float, frame_rate_hz: float, n_frames: int) -> np.ndarra
     return start_s + np.arange(n_frames) / frame_rate_hz
 
 
-def require_agreement(frame_rate_hz: float, time: np.ndarray, where: str = "the recording") -> None:
-    """Raise InputError if a frame rate contradicts the times (s) by more than one per cent."""
-    found = median_frame_rate_hz(time)
-    if found is not None and abs(frame_rate_hz - found) > 0.01 * found:
-        raise InputError(
-            f"frame_rate_hz = {frame_rate_hz:g}, but the times of {where} run at {found:g} Hz: "
-            "leave frame_rate_hz out, or correct the times"
-        )
-
-
 def time_in_seconds(time: xr.DataArray) -> np.ndarray:
-    """Times as float64 seconds, shape (frames,): dates count from the first frame, "ms" is divided by 1000."""
+    """Times as float64 seconds, shape (frames,): dates count from the first frame, "ms" is divided by 1000.
+
+    Units are those of the attribute "units": what CF and xarray call nanoseconds to days, in full or abbreviated.
+    """
     values = np.asarray(time.values)
     if values.dtype.kind == "M":
         return (values - values[:1]) / np.timedelta64(1, "s")
@@ -48,7 +44,7 @@ def time_in_seconds(time: xr.DataArray) -> np.ndarray:
         return values / np.timedelta64(1, "s")
     unit = str(time.attrs.get("units", "s")).strip().lower()
     if unit not in _SECONDS:
-        raise InputError(f"the time coordinate is in {unit!r}, expected seconds or milliseconds")
+        raise InputError(f"the time coordinate is in {unit!r}, expected seconds, or ns, us, ms, minutes, hours, days")
     if values.dtype.kind not in "iuf":
         raise InputError(f"the time coordinate is of type {values.dtype}, expected numbers of seconds")
     return values.astype(np.float64) * _SECONDS[unit]
@@ -115,7 +111,7 @@ def checked_times(time: Any, rate: float | None, n_frames: int, n_neurons: int, 
         if rate is None:
             raise InputError("the recording has neither times nor a frame rate: pass frame_rate_hz")
         return even_times(0.5 / rate, rate, n_frames)
-    times = np.asarray(time, dtype=np.float64)
+    times = np.asarray(unmasked(time, [], "times"), dtype=np.float64)
     if times.shape != (n_frames,):
         hint = _transposed_hint(times.shape == (n_neurons,))
         raise InputError(f"{times.size} times for {n_frames} frames × {n_neurons} neurons{hint}")

@@ -9,7 +9,9 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
-from antidrome.recordings.axes import positive_rate, require_agreement
+from antidrome.recordings.axes import positive_rate
+from antidrome.recordings.clock import require_agreement
+from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.recording import as_recording
 from antidrome.recordings.running_baseline import maximin, running_percentile
 from antidrome.recordings.segments import frame_rate_of, split_at_gaps, times_s
@@ -114,7 +116,8 @@ def delta_f_over_f(
         frame_rate_hz=rate,
     )
     time = _increasing_times(fluorescence, rate)
-    surround = None if neuropil is None else _matching_neuropil(fluorescence, neuropil)
+    masked: list[str] = []
+    surround = None if neuropil is None else _matching_neuropil(fluorescence, neuropil, masked)
     values, counts = _blockwise(fluorescence.data, surround, time, settings)
     if counts.unusable_neurons == fluorescence.sizes["neuron"]:
         raise InputError(
@@ -124,7 +127,8 @@ def delta_f_over_f(
         )
     result = fluorescence.copy(data=values).rename("dff")
     n_stretches = len(split_at_gaps(time, window_s / 2))
-    notes = [*recording.attrs.get("notes", []), *_notes(settings, counts, neuropil is not None, n_stretches)]
+    made = _notes(settings, counts, _name_of(neuropil), n_stretches)
+    notes = [*recording.attrs.get("notes", []), *masked, *made]
     result.attrs = {**recording.attrs, "quantity": "dff", "units": "1", "frame_rate_hz": rate, "notes": notes}
     return result
 
@@ -183,7 +187,15 @@ def _increasing_times(fluorescence: xr.DataArray, rate: float) -> np.ndarray:
     return time
 
 
-def _matching_neuropil(fluorescence: xr.DataArray, neuropil: xr.DataArray | np.ndarray):
+def _name_of(neuropil: xr.DataArray | np.ndarray | None) -> str | None:
+    """What the notes call the neuropil: the series of the file that it was; None without neuropil."""
+    if neuropil is None:
+        return None
+    series = neuropil.attrs.get("series") if isinstance(neuropil, xr.DataArray) else None
+    return f"neuropil ({series})" if series else "neuropil"
+
+
+def _matching_neuropil(fluorescence: xr.DataArray, neuropil: xr.DataArray | np.ndarray, notes: list[str]):
     """The neuropil as an array (time, neuron), checked against the fluorescence."""
     if isinstance(neuropil, xr.DataArray):
         neuropil = neuropil.transpose("time", "neuron")
@@ -194,6 +206,8 @@ def _matching_neuropil(fluorescence: xr.DataArray, neuropil: xr.DataArray | np.n
                     f"Fluorescence and neuropil differ in their {name} coordinate; expected the same {name}s."
                 )
         neuropil = neuropil.data
+    require_known_shape(neuropil, "the neuropil")
+    neuropil = unmasked(neuropil, notes, "samples of the neuropil")
     if neuropil.shape != fluorescence.shape:
         raise InputError(
             f"Neuropil has shape {tuple(neuropil.shape)}, fluorescence {fluorescence.shape} (time, neuron); "
@@ -310,14 +324,14 @@ def _nan_safe(traces: np.ndarray) -> np.ndarray:
     return np.where(empty, np.zeros((), dtype=traces.dtype), traces) if empty.any() else traces
 
 
-def _notes(settings: _Settings, counts: _Counts, has_neuropil: bool, n_stretches: int) -> list[str]:
+def _notes(settings: _Settings, counts: _Counts, neuropil: str | None, n_stretches: int) -> list[str]:
     """What was done and what was masked, one sentence each."""
     if settings.baseline == "percentile":
         how = f"running {settings.percentile:g}th percentile in {settings.window_s:g} s"
     else:
         how = f"maximin in {settings.window_s:g} s after smoothing with SD {settings.smoothing_s:.3g} s"
     corrected = (
-        f"neuropil subtracted with factor {settings.neuropil_factor:g}" if has_neuropil else "no neuropil subtracted"
+        f"{neuropil} subtracted with factor {settings.neuropil_factor:g}" if neuropil else "no neuropil subtracted"
     )
     notes = [f"dF/F = (F - F0) / F0; F0: {how}; {corrected}."]
     if n_stretches > 1:

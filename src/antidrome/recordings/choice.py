@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.recordings.axes import median_frame_rate_hz, positive_rate
+from antidrome.recordings.axes import positive_rate
+from antidrome.recordings.clock import clock_rate_hz, rate_agrees
 
 _RATE_NAMES = ("frame_rate_hz", "frame_rate", "framerate", "fs", "fps", "sampling_rate", "imaging_rate")
 TIME_NAMES = ("time", "times", "time_s", "t", "timestamps", "timestamp", "frame_times", "frame_time")
 LABEL_NAMES = ("neuron", "neurons", "labels", "roi_id", "roi_ids", "cell_id", "cell_ids")
+_FASTEST_HZ = 2000.0
 OWN_NAMES = ("dff", "fluorescence")
 
 
@@ -88,6 +90,38 @@ def find_frame_rate(arrays: Mapping[str, Any], where: str, notes: list[str]) -> 
     return None
 
 
+def reconciled(
+    time: np.ndarray | None, rate: float | None, where: str, notes: list[str]
+) -> tuple[np.ndarray | None, float | None]:
+    """Times (s) and frame rate (Hz) of a file that gives both; the times may count frames, ms or µs.
+
+    Returns
+    -------
+    time, rate
+        Times in seconds. The rate is None where that of the times is at least as good.
+
+    Raises
+    ------
+    InputError
+        If the times and the rate contradict each other in every unit.
+    """
+    if rate is None or time is None or not np.isfinite(time).all() or (found := clock_rate_hz(time)) is None:
+        return time, rate
+    if rate_agrees(rate, time):
+        return time, None if abs(rate - found) <= 0.01 * found else rate
+    units = {1 / rate: "numbers of frames", 1e-3: "milliseconds", 1e-6: "microseconds"}
+    for seconds, unit in units.items():
+        if rate <= _FASTEST_HZ and rate_agrees(rate, time * seconds):
+            notes.append(f"times taken for {unit}, as the frame rate of {rate:g} Hz beside them says")
+            if seconds == 1 / rate and time[0] in (0, 1):  # counted from the first frame, whose centre is half of it
+                return (time - time[0] + 0.5) * seconds, None
+            return time * seconds, None
+    raise InputError(
+        f"{where}: the frame rate is given as {rate:g} Hz, but the times beside it run at {found:g} Hz (neither frame "
+        "numbers, ms nor µs agree with it): correct one of them, or pass the frame_rate_hz of the times"
+    )
+
+
 def settle_frame_rate(
     asked: float | None, found: float | None, time: np.ndarray | None, where: str, notes: list[str]
 ) -> float | None:
@@ -107,7 +141,7 @@ def settle_frame_rate(
         return positive_rate(found)
     if time is None:
         raise InputError(f"{where} has neither times nor a frame rate: pass frame_rate_hz (frames per second)")
-    if median_frame_rate_hz(time) is None:
+    if clock_rate_hz(time) is None:
         raise InputError(
             f"{where} has times that never increase, and so no frame rate: correct them, or remove them and pass "
             "frame_rate_hz (frames per second)"

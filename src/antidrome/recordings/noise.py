@@ -7,6 +7,7 @@ import xarray as xr
 
 from antidrome.errors import InputError
 from antidrome.recordings.segments import frame_rate_of, neighbours, times_s
+from antidrome.recordings.units import is_percent
 
 BLOCK_VALUES = 16_000_000
 """Samples read at once; bounds the memory that a dask-backed recording needs."""
@@ -44,7 +45,7 @@ def noise_level(recording: xr.DataArray) -> xr.DataArray:
     rate = frame_rate_of(recording)
     traces = recording.transpose("time", "neuron")
     adjacent = neighbours(times_s(traces), rate, traces.sizes["time"])
-    to_percent = 1.0 if recording.attrs.get("units") == "percent" else 100.0
+    to_percent = 1.0 if is_percent(recording.attrs) else 100.0
     level = np.full(traces.sizes["neuron"], np.nan)
     per_block = max(1, BLOCK_VALUES // max(1, traces.sizes["time"]))
     for start in range(0, level.size, per_block):

@@ -49,7 +49,7 @@ def read(
         NWB, suite2p folder, CaImAn HDF5, ``.npy``, ``.npz``, ``.csv``, ``.mat``, HDF5, Zarr or NetCDF; told by content.
     frame_rate_hz
         Frames per second, for files that do not say it or say it wrong. Where a file has a time for every frame, it
-        must agree with them within one per cent.
+        must agree with them within one per cent, or as well as rounded times let anyone tell.
     quantity
         "dff", "fluorescence" or "unknown", where the file does not say it.
     orientation

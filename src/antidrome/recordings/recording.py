@@ -18,18 +18,18 @@ from antidrome.recordings.axes import (
     Orientation,
     checked_times,
     listing,
-    median_frame_rate_hz,
     neuron_labels,
     one_of,
     positive_rate,
-    require_agreement,
     standard_dims,
     time_in_seconds,
 )
+from antidrome.recordings.clock import clock_rate_hz, require_agreement, rounding_note
+from antidrome.recordings.masked import require_known_shape, unmasked
+from antidrome.recordings.units import known_units
 
 Quantity = Literal["dff", "fluorescence", "unknown"]
 
-DEFAULT_UNITS = {"dff": "1", "fluorescence": "a.u.", "unknown": "unknown"}
 NAMES = {"dff": "dff", "fluorescence": "fluorescence", "unknown": "fluorescence"}
 
 
@@ -53,7 +53,7 @@ def from_array(
     values
         numpy or dask array, shape (frames, neurons), or (neurons, frames) with ``orientation="neuron,time"``; one
         dimension means one neuron. Integers and half floats become float32 (32-bit and longer integers: float64),
-        foreign byte orders the machine's own. Infinite samples become NaN and are counted in ``notes``.
+        foreign byte orders the machine's own. Masked and infinite samples become NaN and are counted in ``notes``.
     frame_rate_hz
         Frames per second. May be left out when ``time`` is given.
     neuron
@@ -66,7 +66,7 @@ def from_array(
     orientation
         Meaning of the two axes of ``values``: "time,neuron" or "neuron,time".
     units
-        "1" (fraction), "percent", "a.u." or "unknown"; default by ``quantity``.
+        "1" (fraction), "percent" ("%"), "a.u." or "unknown"; default by ``quantity``. Others are noted, and unknown.
     coords
         Further values per neuron (ROI metadata), each of one dimension.
     attrs
@@ -94,7 +94,7 @@ def from_array(
     one_of("quantity", quantity, get_args(Quantity))
     one_of("orientation", orientation, get_args(Orientation))
     notes = list(notes)
-    array = _two_dimensional(values, orientation)
+    array = _two_dimensional(values, orientation, notes)
     array = _as_float(array, notes)
     n_frames, n_neurons = array.shape
     rate = None if frame_rate_hz is None else positive_rate(frame_rate_hz)
@@ -103,10 +103,12 @@ def from_array(
         require_agreement(rate, times)
     labels = neuron_labels(neuron, n_neurons, n_frames)
     if rate is None and n_frames > 1:
-        rate = median_frame_rate_hz(times)
+        rate = clock_rate_hz(times)
+    if time is not None and (rounded := rounding_note(times, rate)) and rounded not in notes:
+        notes.append(rounded)
     all_attrs: dict[str, Any] = {
         "quantity": quantity,
-        "units": units or DEFAULT_UNITS[quantity],
+        "units": known_units(units, quantity, notes),
         "source": "",
         "source_format": "array",
         "session_id": "",
@@ -139,7 +141,7 @@ def as_recording(recording: Any, frame_rate_hz: float | None = None) -> xr.DataA
         and "roi" are renamed and noted), or a numpy or dask array of shape (frames, neurons).
     frame_rate_hz
         Needed for plain arrays and for a ``DataArray`` without a time coordinate. With a time coordinate it must
-        agree with it within one per cent.
+        agree with it within one per cent, or as well as rounded times let anyone tell.
 
     Returns
     -------
@@ -199,8 +201,10 @@ def refuse_paths(values: Any) -> None:
         )
 
 
-def _two_dimensional(values: Any, orientation: str) -> Any:
+def _two_dimensional(values: Any, orientation: str, notes: list[str]) -> Any:
+    require_known_shape(values)
     array = values if hasattr(values, "dtype") and hasattr(values, "ndim") else np.asarray(values)
+    array = array if array.dtype.kind == "b" else unmasked(array, notes)
     if array.ndim == 1:
         array = array[:, None]
     elif array.ndim == 2 and orientation == "neuron,time":

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, minimum_filter1d
 
+from antidrome.recordings.clock import whole_frames
 from antidrome.recordings.segments import split_at_gaps
 
 STEPS_PER_WINDOW = 10
@@ -53,7 +54,7 @@ def maximin(
     window = max(1, round(window_s * frame_rate_hz))
     baseline = np.empty_like(values)
     for stretch in split_at_gaps(time, window_s / 2):
-        grid = np.rint((time[stretch] - time[stretch.start]) * frame_rate_hz).astype(np.int64)
+        grid = np.r_[0, np.cumsum(whole_frames(time[stretch], frame_rate_hz))]
         traces = np.full((grid[-1] + 1, values.shape[1]), np.nan, dtype=values.dtype)
         traces[grid] = values[stretch]
         smooth = _smooth_present(traces, smoothing_s * frame_rate_hz)

@@ -1,4 +1,4 @@
-"""Where a recording is continuous: frame rate from timestamps, gaps, and the stretches between them."""
+"""Where a recording is continuous: gaps, and the stretches between them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
-
-GAP_FRAMES = 1.5
-"""Two frames are neighbours when their times are at most this many frame periods apart."""
+from antidrome.recordings.clock import clock_rate_hz, longest_step_s
 
 
 def times_s(recording: xr.DataArray) -> np.ndarray | None:
@@ -20,17 +18,8 @@ def times_s(recording: xr.DataArray) -> np.ndarray | None:
     return np.asarray(recording.coords["time"].values, dtype=np.float64)
 
 
-def median_rate_hz(time: np.ndarray | None) -> float | None:
-    """Median of 1/diff(time) in hertz over the increasing steps; None when there is no such step."""
-    if time is None or time.size < 2:
-        return None
-    steps = np.diff(time)
-    steps = steps[np.isfinite(steps) & (steps > 0)]
-    return float(1.0 / np.median(steps)) if steps.size else None
-
-
 def frame_rate_of(recording: xr.DataArray) -> float:
-    """Frame rate in hertz: the attribute `frame_rate_hz`, else the median of 1/diff(time).
+    """Frame rate in hertz: the attribute `frame_rate_hz`, else that of its times.
 
     Raises
     ------
@@ -38,7 +27,7 @@ def frame_rate_of(recording: xr.DataArray) -> float:
         If the recording has neither, or the attribute is not a positive number.
     """
     declared = recording.attrs.get("frame_rate_hz")
-    rate = median_rate_hz(times_s(recording)) if declared is None else float(declared)
+    rate = clock_rate_hz(times_s(recording)) if declared is None else float(declared)
     if rate is None or not np.isfinite(rate) or rate <= 0:
         raise InputError(
             f"The frame rate of the recording is {'missing' if rate is None else rate}, expected a positive number of "
@@ -53,7 +42,7 @@ def neighbours(time: np.ndarray | None, frame_rate_hz: float, n_frames: int) -> 
     if time is None:
         return np.ones(max(n_frames - 1, 0), dtype=bool)
     steps = np.diff(time)
-    return (steps > 0) & (steps <= GAP_FRAMES / frame_rate_hz)
+    return (steps > 0) & (steps <= longest_step_s(time, frame_rate_hz))
 
 
 def split_at_gaps(time: np.ndarray, max_gap_s: float) -> list[slice]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from antidrome.recordings.clock import whole_frames
+
 LONGEST_GAP_S = 5.0
 
 
@@ -30,9 +32,8 @@ class FrameGrid:
     @classmethod
     def of(cls, time_s: np.ndarray, frame_rate_hz: float) -> FrameGrid:
         """Round every interval to whole frames, at least one; jitter does not add up."""
-        steps = np.diff(time_s) * frame_rate_hz
         longest = max(1, round(LONGEST_GAP_S * frame_rate_hz))
-        whole = np.where(steps <= 1.5, 1, np.maximum(np.rint(steps), 1)).astype(int)
+        whole = whole_frames(time_s, frame_rate_hz)
         places = np.r_[0, np.cumsum(np.minimum(whole, longest))]
         return cls(places, int(places[-1] + 1 - len(places)), int(np.maximum(whole - longest, 0).sum()))
 

@@ -18,6 +18,7 @@ from antidrome.core.model_files import ModelHeader, read_header
 from antidrome.core.progress import progress as show_progress
 from antidrome.errors import InputError
 from antidrome.recordings import as_recording
+from antidrome.recordings.units import is_percent
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.inference import group_size
 from antidrome.spikes.lazy import infer_with_noise
@@ -188,7 +189,7 @@ def _require_dff(recording: xr.DataArray) -> xr.DataArray:
             "The recording holds raw fluorescence, and spikes are inferred from ΔF/F. Use"
             " antidrome.delta_f_over_f(recording, neuropil=…) first."
         )
-    if recording.attrs.get("units") != "percent":
+    if not is_percent(recording.attrs):
         return recording
     with xr.set_options(keep_attrs=True):
         converted = recording / 100

@@ -13,6 +13,7 @@ from antidrome.recordings.checks import layout, missing, noise, periodic, timing
 from antidrome.recordings.checks.finding import SEVERITIES, Finding
 from antidrome.recordings.checks.registry import Check, registered_checks
 from antidrome.recordings.checks.view import view_of
+from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.recording import refuse_paths
 
 
@@ -46,7 +47,8 @@ def check(recording: xr.DataArray | np.ndarray, *, checks: Sequence[str] | None 
             raise InputError(f"Expected a recording or an array (time, neuron), got a {type(recording).__name__}.")
         if recording.ndim != 2:
             raise InputError(f"Expected an array (time, neuron), got shape {recording.shape}.")
-        recording = xr.DataArray(recording, dims=("time", "neuron"))
+        recording = xr.DataArray(unmasked(recording, []), dims=("time", "neuron"))
+    require_known_shape(recording)
     if set(recording.dims) != {"time", "neuron"} or 0 in recording.shape:
         raise InputError(f"Expected non-empty dims (time, neuron), got {dict(recording.sizes)}.")
     if recording.dtype.kind not in "fiu":

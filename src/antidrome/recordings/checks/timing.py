@@ -7,7 +7,7 @@ import numpy as np
 from antidrome.recordings.checks.finding import Problem
 from antidrome.recordings.checks.registry import register_check
 from antidrome.recordings.checks.view import RecordingView
-from antidrome.recordings.segments import GAP_FRAMES, median_rate_hz
+from antidrome.recordings.clock import GAP_FRAMES, clock_rate_hz, longest_step_s, rate_agrees
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 3.0, 150.0
 """The network that ships is trained at 3 to 64 Hz; faster recordings are averaged in groups of frames."""
@@ -56,11 +56,11 @@ def frame_rate_is_outside_range(view: RecordingView) -> Problem | None:
 @register_check(id="frame-rate-disagrees", severity="error")
 def frame_rate_disagrees(view: RecordingView) -> Problem | None:
     """A frame rate that contradicts the timestamps shifts every spike; one of the two is wrong."""
-    from_times = median_rate_hz(view.all_time_s)
+    from_times = clock_rate_hz(view.all_time_s)
     declared = view.attrs.get("frame_rate_hz")
     if declared is None or from_times is None or not view.frame_rate_hz:
         return None
-    if abs(np.log(from_times / view.frame_rate_hz)) < 0.05:
+    if abs(np.log(from_times / view.frame_rate_hz)) < 0.05 or rate_agrees(view.frame_rate_hz, view.all_time_s):
         return None
     return Problem(
         message=f"The frame rate is declared as {view.frame_rate_hz:g} Hz but timestamps advance at {from_times:g} Hz.",
@@ -111,7 +111,7 @@ def _steps_problem(view: RecordingView, is_wrong, what: str) -> Problem | None:
 def frames_were_dropped(view: RecordingView) -> Problem | None:
     """Missed frames are allowed and are handled, but a user should know how many and how long the gaps are."""
     steps = _steps_in_frames(view)
-    if steps is None or not (gaps := steps > GAP_FRAMES).any():
+    if steps is None or not (gaps := steps > _longest_step(view)).any():
         return None
     lost = int(np.rint(steps[gaps] - 1).sum())
     longest = steps[gaps].max() / view.frame_rate_hz
@@ -130,7 +130,7 @@ def timestamps_are_irregular(view: RecordingView) -> Problem | None:
     steps = _steps_in_frames(view)
     if steps is None:
         return None
-    short = (steps > 0) & (steps <= GAP_FRAMES)
+    short = (steps > 0) & (steps <= _longest_step(view))
     jitter = short & (np.abs(steps - 1) > JITTER_FRAMES)
     if jitter.sum() <= 0.01 * steps.size:
         return None
@@ -142,11 +142,17 @@ def timestamps_are_irregular(view: RecordingView) -> Problem | None:
 
 
 def _steps_in_frames(view: RecordingView) -> np.ndarray | None:
-    """Steps between timestamps in units of their median, or None where times or rate are missing."""
-    rate = median_rate_hz(view.all_time_s)
+    """Steps between timestamps in frame periods of their clock, or None where times or rate are missing."""
+    rate = clock_rate_hz(view.all_time_s)
     if rate is None or view.frame_rate_hz is None:
         return None
     return np.nan_to_num(np.diff(view.all_time_s) * rate)
+
+
+def _longest_step(view: RecordingView) -> float:
+    """The longest step between frames that follow one another, in frame periods."""
+    rate = clock_rate_hz(view.all_time_s)
+    return GAP_FRAMES if rate is None else longest_step_s(view.all_time_s, rate) * rate
 
 
 @register_check(id="too-short", severity="warning")

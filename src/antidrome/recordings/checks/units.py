@@ -8,6 +8,7 @@ from antidrome.recordings.checks.finding import Problem
 from antidrome.recordings.checks.registry import register_check
 from antidrome.recordings.checks.timing import IN_MILLISECONDS_HZ
 from antidrome.recordings.checks.view import RecordingView
+from antidrome.recordings.units import is_percent
 
 PERCENT_NOISE = 15.0
 PERCENT_PEAK = 30.0
@@ -28,7 +29,7 @@ def seems_raw(view: RecordingView) -> bool:
 
 def seems_percent(view: RecordingView) -> bool:
     """Whether most traces, taken as fractions, have an impossible noise level or transients over 3000 %."""
-    if view.is_fluorescence or view.attrs.get("units") == "percent" or seems_raw(view):
+    if view.is_fluorescence or is_percent(view.attrs) or seems_raw(view):
         return False
     p99 = view.quantiles((99.0,))[0]
     clock_wrong = view.frame_rate_hz is not None and view.frame_rate_hz <= IN_MILLISECONDS_HZ

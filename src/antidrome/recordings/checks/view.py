@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from antidrome.recordings.clock import clock_rate_hz
 from antidrome.recordings.noise import median_absolute_step, nan_median
-from antidrome.recordings.segments import median_rate_hz, neighbours, times_s
+from antidrome.recordings.segments import neighbours, times_s
+from antidrome.recordings.units import is_percent
 
 MAX_VALUES = 16_000_000
 """Samples that are looked at; a larger recording is sampled so that memory stays bounded (about 0.25 GB in all)."""
@@ -72,7 +74,7 @@ class RecordingView:
         """Declared frame rate, else that of the timestamps; None when unknown."""
         declared = self.attrs.get("frame_rate_hz")
         try:
-            rate = median_rate_hz(self.all_time_s) if declared is None else float(declared)
+            rate = clock_rate_hz(self.all_time_s) if declared is None else float(declared)
         except (TypeError, ValueError):
             return None
         return rate if rate is not None and np.isfinite(rate) and rate > 0 else None
@@ -104,7 +106,7 @@ class RecordingView:
     @cached_property
     def dff(self) -> np.ndarray:
         """The samples as a fraction: percent divided by 100, declared raw fluorescence over its 8th percentile."""
-        if self.attrs.get("units") == "percent":
+        if is_percent(self.attrs):
             return self.values / 100
         if not self.is_fluorescence:
             return self.values

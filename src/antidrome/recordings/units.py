@@ -1,0 +1,53 @@
+"""What files and people call the units of a trace: a fraction, percent, arbitrary units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+FRACTION = ("", "1", "n.a.", "na", "n/a", "none", "ratio", "fraction", "dimensionless", "df/f", "dff", "a.u.", "au")
+PERCENT = ("percent", "%", "per cent")
+_ARBITRARY = ("a.u.", "au", "arbitrary", "arbitrary units")
+
+DEFAULT_UNITS = {"dff": "1", "fluorescence": "a.u.", "unknown": "unknown"}
+
+
+def is_percent(attrs: Mapping[Any, Any]) -> bool:
+    """Whether the attribute "units" of a recording says percent, however it is spelled."""
+    return _spelling(attrs.get("units", "")) in PERCENT
+
+
+def known_units(units: Any, quantity: str, notes: list[str]) -> str:
+    """Units in the package's own words: "1", "percent", "a.u." or "unknown"; what has no such word is noted.
+
+    Parameters
+    ----------
+    units
+        As given, or None for what the quantity has by default.
+    quantity
+        "dff", "fluorescence" or "unknown".
+    notes
+        Gets a sentence for units that are not known.
+    """
+    if units is None or (isinstance(units, str) and units == ""):
+        return DEFAULT_UNITS[quantity]
+    text = _spelling(units)
+    if text in PERCENT:
+        return "percent"
+    if text == "unknown":
+        return "unknown"
+    if quantity == "dff" and text in FRACTION:
+        return "1"
+    if text in _ARBITRARY:
+        return "a.u."
+    if text in FRACTION:
+        return "1"
+    taken = "a.u." if quantity == "fluorescence" else "unknown"
+    said = f"units {str(units)!r} are not known (expected '1', 'percent' or 'a.u.') and are taken for {taken!r}"
+    if said not in notes:
+        notes.append(said)
+    return taken
+
+
+def _spelling(units: Any) -> str:
+    return str(units).strip().lower()
