@@ -49,6 +49,45 @@ def test_npz_uses_what_stands_beside(tmp_path: Path, traces: np.ndarray) -> None
     assert read(tmp_path / "b.npz")["time"].values[0] == 2.0
 
 
+@pytest.mark.parametrize(
+    ("time", "said", "first_s"),
+    [
+        (np.arange(120), "numbers of frames", 0.5 / 30),
+        (np.arange(1, 121), "numbers of frames", 0.5 / 30),
+        (np.arange(50, 170), "numbers of frames", 50 / 30),
+        (1000 * (2 + np.arange(120) / 30), "milliseconds", 2.0),
+        (np.round(1e6 * (2 + np.arange(120) / 30)), "microseconds", 2.0),
+    ],
+)
+def test_the_frame_rate_of_a_file_says_what_its_times_are(
+    tmp_path: Path, traces: np.ndarray, time: np.ndarray, said: str, first_s: float
+) -> None:
+    np.savez(tmp_path / "a.npz", dff=traces, time=time, fs=30.0)
+    np.savez(tmp_path / "b.npz", dff=traces, time=time)
+    for recording in (read(tmp_path / "a.npz"), read(tmp_path / "b.npz", frame_rate_hz=30.0)):
+        assert recording.attrs["frame_rate_hz"] == pytest.approx(30, rel=1e-3)
+        assert recording["time"].values[0] == pytest.approx(first_s)
+        assert recording["time"].values[-1] == pytest.approx(first_s + 119 / 30)
+        assert f"times taken for {said}" in recording.attrs["notes"][0]
+
+
+@pytest.mark.parametrize("fs", [20.0, 30_000.0])
+def test_a_frame_rate_against_the_times_is_refused_with_both(tmp_path: Path, traces: np.ndarray, fs: float) -> None:
+    np.savez(tmp_path / "a.npz", dff=traces, time=np.arange(120) / 30 + 0.7, fs=fs)
+    with pytest.raises(InputError, match=rf"a\.npz: the frame rate is given as {fs:g} Hz, .* run at 30 Hz"):
+        read(tmp_path / "a.npz")
+    recording = read(tmp_path / "a.npz", frame_rate_hz=30.0)
+    assert recording.attrs["frame_rate_hz"] == 30.0
+    assert recording["time"].values[0] == 0.7
+
+
+def test_a_frame_rate_that_agrees_with_the_times_adds_nothing(tmp_path: Path, traces: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", dff=traces, time=np.arange(120) / 29.97, fs=30.0)
+    recording = read(tmp_path / "a.npz")
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(29.97)
+    assert recording.attrs["notes"] == []
+
+
 def test_npz_with_several_arrays_lists_them(tmp_path: Path, traces: np.ndarray) -> None:
     np.savez(tmp_path / "a.npz", F=traces, Fneu=traces * 2, fs=30.0)
     with pytest.raises(InputError, match="'F' 120 × 6, 'Fneu' 120 × 6"):

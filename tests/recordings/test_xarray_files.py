@@ -94,6 +94,41 @@ def test_dates_as_times(tmp_path: Path, traces: np.ndarray) -> None:
     assert recording.attrs["quantity"] == "dff"
 
 
+@pytest.mark.parametrize("name", ["a.zarr", "a.nc"])
+@pytest.mark.parametrize("units", [None, "nanoseconds", "microseconds", "milliseconds", "seconds", "minutes"])
+def test_time_differences_as_times(tmp_path: Path, traces: np.ndarray, name: str, units: str | None) -> None:
+    time = np.arange(120) * np.timedelta64(50, "ms").astype("timedelta64[ns]")
+    dataset = xr.Dataset({"dff": (("time", "neuron"), traces)}, coords={"time": time})
+    encoding = {"time": {"units": units, "dtype": "float64"}} if units else {}
+    if name.endswith("nc"):
+        dataset.to_netcdf(tmp_path / name, engine="h5netcdf", encoding=encoding)
+    else:
+        dataset.to_zarr(tmp_path / name, encoding=encoding, consolidated=False)
+    recording = read(tmp_path / name)
+    np.testing.assert_allclose(recording["time"], np.arange(120) / 20, atol=1e-12)
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.nc"])
+def test_percent_by_its_sign(tmp_path: Path, traces: np.ndarray, name: str) -> None:
+    attrs = {"units": "%", "quantity": "dff", "frame_rate_hz": 30.0}
+    dataset = xr.Dataset({"dff": (("time", "neuron"), traces, attrs)})
+    dataset.to_netcdf(tmp_path / name, engine="h5netcdf") if name.endswith("nc") else dataset.to_zarr(
+        tmp_path / name, consolidated=False
+    )
+    assert read(tmp_path / name).attrs["units"] == "percent"
+
+
+def test_frame_numbers_beside_a_frame_rate(tmp_path: Path, traces: np.ndarray) -> None:
+    dataset = xr.Dataset(
+        {"dff": (("time", "neuron"), traces)}, coords={"time": np.arange(120)}, attrs={"frame_rate_hz": 30.0}
+    )
+    dataset.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    recording = read(tmp_path / "a.nc")
+    np.testing.assert_allclose(recording["time"], (np.arange(120) + 0.5) / 30)
+    assert "numbers of frames" in recording.attrs["notes"][0]
+
+
 def test_foreign_dimension_names(tmp_path: Path, traces: np.ndarray) -> None:
     xr.Dataset({"F": (("x", "y"), traces.T)}).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
     recording = read(tmp_path / "a.nc", frame_rate_hz=30.0)

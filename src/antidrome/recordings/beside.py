@@ -8,8 +8,15 @@ from typing import Any
 import numpy as np
 
 from antidrome.errors import InputError
-from antidrome.recordings.axes import Orientation, choose_orientation
-from antidrome.recordings.choice import LABEL_NAMES, TIME_NAMES, find_frame_rate, settle_frame_rate, times_sign
+from antidrome.recordings.axes import Orientation, choose_orientation, positive_rate
+from antidrome.recordings.choice import (
+    LABEL_NAMES,
+    TIME_NAMES,
+    find_frame_rate,
+    reconciled,
+    settle_frame_rate,
+    times_sign,
+)
 from antidrome.recordings.options import ReadOptions
 
 
@@ -57,7 +64,11 @@ def settle_axes(
     orientation = _orientation(name, shape, options.orientation, times, labels, notes)
     lengths = (*shape, 1)[:2] if orientation == "time,neuron" or len(shape) < 2 else (shape[1], shape[0])
     time, neuron = _fitting(times, lengths[0]), _fitting(labels, lengths[1])
-    found = None if time is not None else find_frame_rate(_numbers(beside), path.name, notes)
+    found = find_frame_rate(_numbers(beside), path.name, notes if time is None else [])
+    if options.frame_rate_hz is None:
+        time, found = reconciled(time, found, str(path), notes)
+    else:
+        time, _ = reconciled(time, positive_rate(options.frame_rate_hz), str(path), notes)
     read_as = f"{name!r} ({times_sign(shape)}, read as {orientation})"
     strays = _strays(times, f"{read_as} has {lengths[0]} frames") if time is None else []
     if strays and found is None and options.frame_rate_hz is None:

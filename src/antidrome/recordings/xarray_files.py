@@ -13,7 +13,7 @@ from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes
 from antidrome.recordings.axes import BY_NUMBER, choose_orientation, standard_dims, time_in_seconds
 from antidrome.recordings.beside import settle_axes
-from antidrome.recordings.choice import choose_series, find_frame_rate, numeric, settle_frame_rate
+from antidrome.recordings.choice import choose_series, find_frame_rate, numeric, reconciled, settle_frame_rate
 from antidrome.recordings.lazy import lazy_stored
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
@@ -113,7 +113,10 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
         read_as |= {"orientation": orientation} if orientation == "neuron,time" else {}
     time = time_in_seconds(variable["time"]) if "time" in variable.coords else None
     beside = {key: np.asarray(value) for key, value in attrs.items() if isinstance(value, (int, float, np.number))}
-    rate = settle_frame_rate(options.frame_rate_hz, find_frame_rate(beside, path.name, []), time, str(path), notes)
+    found = find_frame_rate(beside, path.name, [])
+    if options.frame_rate_hz is None:
+        time, _ = reconciled(time, found, str(path), notes)
+    rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
     columns = {str(key): c.values for key, c in variable.coords.items() if c.dims == ("neuron",) and key != "neuron"}
     quantity = options.quantity or attrs.get("quantity") or (name if name in ("dff", "fluorescence") else "unknown")
     same = attrs.get("quantity") == quantity
@@ -123,7 +126,7 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
         neuron=variable["neuron"].values if "neuron" in variable.coords else None,
         time=time,
         quantity=quantity,
-        units=_known_units(attrs.get("units")) if same or options.quantity is None else None,
+        units=attrs.get("units") if same or options.quantity is None else None,
         coords=columns,
         attrs={**options.provenance(path, source_format, attrs.get("session_id") or None), **read_as},
         notes=[*notes, *renamed],
@@ -135,10 +138,6 @@ def read_notes(value: Any) -> list[str]:
     if value is None:
         return []
     return [value] if isinstance(value, str) else [str(note) for note in np.ravel(value)]
-
-
-def _known_units(units: Any) -> str | None:
-    return units if units in ("1", "percent", "a.u.", "unknown") else None
 
 
 def _guessed_dims(variable: xr.DataArray, options: ReadOptions, path: Path) -> tuple[xr.DataArray, list[str], str]:
