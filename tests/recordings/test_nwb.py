@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
-from antidrome.recordings import as_recording, read, read_with_neuropil
+from antidrome.recordings import as_recording, delta_f_over_f, read, read_with_neuropil
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pynwb", "ignore::UserWarning:hdmf")
 
@@ -36,6 +36,32 @@ def test_fluorescence_comes_with_its_neuropil(make_nwb: Callable[..., Path], tra
     assert neuropil.name == "neuropil"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Fluorescence/NeuropilCorrected", "Neuropil/corrected", "Neuropil/F_subtracted", "FminusNeuropil/plane0"],
+)
+def test_what_was_corrected_for_neuropil_is_no_neuropil(
+    make_nwb: Callable[..., Path], traces: np.ndarray, name: str
+) -> None:
+    series = {"Fluorescence/raw": traces * 100, name: traces * 70}
+    _, neuropil = read_with_neuropil(make_nwb(series), series="raw")
+    assert neuropil is None
+    recording, neuropil = read_with_neuropil(
+        make_nwb({**series, "Corrected/Neuropil": traces * 3}, name="b.nwb"), series="raw"
+    )
+    assert neuropil is not None
+    assert np.array_equal(neuropil.values, traces * 3)
+    dff = delta_f_over_f(recording, neuropil=neuropil)
+    assert "neuropil (ophys/Corrected/Neuropil) subtracted with factor 0.7" in dff.attrs["notes"][-1]
+
+
+@pytest.mark.parametrize("name", ["Fluorescence/Baseline", "Baseline/plane0", "Fluorescence/F_baseline"])
+def test_a_baseline_is_no_trace(make_nwb: Callable[..., Path], traces: np.ndarray, name: str) -> None:
+    assert np.array_equal(read(make_nwb({"Fluorescence/raw": traces, name: traces * 2})).values, traces)
+    corrected = {"Fluorescence/baseline_corrected": traces, name: traces * 2}
+    assert np.array_equal(read(make_nwb(corrected, name="b.nwb")).values, traces)
+
+
 @pytest.mark.filterwarnings("ignore:.*(transposed|orientation).*")
 def test_the_roi_table_decides_the_orientation(make_nwb: Callable[..., Path], traces: np.ndarray) -> None:
     recording = read(make_nwb({"DfOverF/dff": traces.T}))
@@ -58,7 +84,7 @@ def test_timestamps(make_nwb: Callable[..., Path], traces: np.ndarray, rng: np.r
     path = make_nwb({"DfOverF/dff": traces}, timestamps=time)
     recording = read(path)
     assert np.array_equal(recording["time"].values, time)
-    assert recording.attrs["frame_rate_hz"] == pytest.approx(1 / np.median(np.diff(time)))
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(1 / np.polyfit(np.arange(len(time)), time, 1)[0])
     with pytest.raises(InputError, match="leave frame_rate_hz out"):
         read(path, frame_rate_hz=20.0)
 

@@ -26,10 +26,10 @@ from antidrome.recordings.nwb_rois import RoiTable, roi_table
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
 from antidrome.recordings.safety import open_hdf5
+from antidrome.recordings.units import FRACTION, PERCENT
 
 _NOT_TRACES = ("neuropil", "deconv", "denoised", "background", "spike")
-_FRACTION = ("", "1", "n.a.", "na", "n/a", "none", "ratio", "fraction", "dimensionless", "df/f", "dff", "a.u.", "au")
-_PERCENT = ("percent", "%", "per cent")
+_CORRECTED = ("correct", "subtract", "minus", "demix")
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,25 @@ class Series:
 
     @property
     def is_trace(self) -> bool:
-        """False for neuropil, deconvolved traces, and results of spike inference."""
+        """False for neuropil, baselines, deconvolved traces, and results of spike inference."""
         words = self.path.lower()
-        return not any(word in words for word in _NOT_TRACES) and "spike" not in str(self.series.unit).lower()
+        if any(word in words for word in _NOT_TRACES) or "spike" in str(self.series.unit).lower():
+            return False
+        own = "/".join(words.split("/")[-2:])
+        return "baseline" not in own or _is_corrected_for("baseline", own)
+
+    @property
+    def is_neuropil(self) -> bool:
+        """True for neuropil itself, False for traces that were corrected for it ("NeuropilCorrected")."""
+        words = self.path.lower()
+        return "neuropil" in words and not _is_corrected_for("neuropil", words)
+
+
+def _is_corrected_for(what: str, path: str) -> bool:
+    """Whether the names of a path, from the last that says what it is of, say that it was taken away."""
+    names = path.split("/")
+    last = max(place for place, name in enumerate(names) if what in name)
+    return any(word in name for name in names[last:] for word in _CORRECTED)
 
 
 @contextmanager
@@ -237,7 +253,7 @@ def _neuropil(
     same = [
         s
         for s in found
-        if "neuropil" in s.path.lower() and s is not chosen and np.shape(s.series.data) == np.shape(chosen.series.data)
+        if s.is_neuropil and s is not chosen and np.shape(s.series.data) == np.shape(chosen.series.data)
     ]
     if len(same) > 1:
         same = [s for s in same if s.series.name == chosen.series.name]
@@ -249,5 +265,5 @@ def _neuropil(
 def _units(unit: str, quantity: str) -> str:
     text = unit.strip().lower()
     if quantity == "dff":
-        return "percent" if text in _PERCENT else "1" if text in _FRACTION else "unknown"
+        return "percent" if text in PERCENT else "1" if text in FRACTION else "unknown"
     return "unknown" if quantity == "unknown" else "a.u."
