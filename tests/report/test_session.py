@@ -1,12 +1,16 @@
 """What the page says of a session agrees with the result, in one pass, whatever its size."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from antidrome.errors import InputError
 from antidrome.report import session as module
+from antidrome.report.page import RunInfo
 from antidrome.report.session import session_view
+from antidrome.report.spikes_part import spikes_part
 
 
 def test_the_table_holds_the_results_own_numbers(fake_spikes):
@@ -72,6 +76,29 @@ def test_the_heat_map_keeps_a_gap_in_time_empty(fake_spikes):
     assert (codes[0, :74] < 255).all()
     assert (codes[0, 76:224] == 255).all()
     assert (codes[0, 226:] < 255).all()
+
+
+def test_a_pause_was_not_recorded(fake_spikes):
+    result = fake_spikes(2, 1800)
+    time = result["time"].values.copy()
+    time[900:] += 60
+    view = session_view(result.assign_coords(time=time))
+    assert view.recorded_s == pytest.approx(60)
+    assert view.duration_s == pytest.approx(120)
+    run = RunInfo(title="", lede="", created="", command="", model="default", seed=0, config={}, versions={})
+    page = spikes_part([view], run, {}).sections["run"]
+    assert "1 min within 2 min" in page
+    whole = spikes_part([session_view(result)], run, {}).sections["run"]
+    assert "1 min within" not in whole
+    for said in (page, whole):
+        assert re.search(r"1 min\s*</[^>]*>\s*<[^>]*>\s*recorded at 30 Hz", said)
+
+
+def test_rates_are_those_of_a_rounded_clock(fake_spikes):
+    result = fake_spikes(2, 1800)
+    rounded = session_view(result.assign_coords(time=np.round(result["time"].values, 2)))
+    np.testing.assert_allclose(rounded.table["mean_rate_hz"], session_view(result).table["mean_rate_hz"])
+    assert rounded.recorded_s == pytest.approx(60)
 
 
 def test_simulated_spikes_give_a_measured_correlation(fake_spikes):

@@ -8,6 +8,8 @@ posterior is independent between frames their variances are summed too.
 import numpy as np
 from numpy.typing import NDArray
 
+from antidrome.recordings.clock import clock_rate_hz
+
 Floats = NDArray[np.floating]
 
 
@@ -66,7 +68,7 @@ def max_bins(values: Floats, factor: int) -> Floats:
 def bin_times(time_s: Floats, factor: int) -> tuple[Floats, Floats]:
     """Centre and duration of each bin in seconds.
 
-    A frame lasts one median interval, whatever gaps lie between frames; a bin lasts as many as it has frames.
+    A frame lasts one period of the clock, whatever gaps lie between frames; a bin lasts as many as it has frames.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ def bin_times(time_s: Floats, factor: int) -> tuple[Floats, Floats]:
         Frames a bin.
     """
     time_s = np.asarray(time_s, dtype=np.float64)
-    interval = float(np.median(np.diff(time_s))) if time_s.size > 1 else 1.0
+    interval = 1.0 / (clock_rate_hz(time_s) or 1.0)
     starts = np.arange(0, time_s.size, factor)
     ends = np.minimum(starts + factor, time_s.size) - 1
     return (time_s[starts] + time_s[ends]) / 2, interval * (ends - starts + 1)

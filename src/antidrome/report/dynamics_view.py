@@ -8,6 +8,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from antidrome.recordings.clock import clock_rate_hz, longest_step_s
+
 if TYPE_CHECKING:
     from antidrome.dynamics import StitchedLDS
 
@@ -174,7 +176,8 @@ def _trajectories(latents: Mapping[str, xr.Dataset] | xr.Dataset | None) -> list
         states = one["latent"].transpose("time", "component").values.astype(np.float64)
         time = one["time"].values.astype(np.float64)
         step = max(1, -(-len(time) * len(chosen) // MAX_POINTS))
-        gap = np.flatnonzero(np.diff(time) > 1.5 * np.median(np.diff(time))) + 1 if len(time) > 2 else np.zeros(0, int)
+        rate = clock_rate_hz(time)
+        gap = np.flatnonzero(np.diff(time) > longest_step_s(time, rate)) + 1 if rate else np.zeros(0, int)
         states[gap] = np.nan
         keep = np.unique(np.concatenate([np.arange(0, len(time), step), gap]))
         result.append(Trajectory(str(name), time[keep], states[keep], step))

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from antidrome.errors import InputError
+from antidrome.recordings.clock import clock_rate_hz
 from antidrome.report.decimate import bin_factor, bin_times, max_bins, min_max, sum_bins
 from antidrome.report.encode import Channel, append_rows, new_channels
 from antidrome.report.heatmap import HeatMap, empty_heat_map
@@ -41,6 +42,8 @@ class SessionView:
     ----------
     neurons
         Labels of all neurons.
+    recorded_s, duration_s
+        Seconds that the frames last, and from the beginning of the first to the end of the last, pauses included.
     shown
         Indices of the neurons whose traces are in the page.
     factor
@@ -57,6 +60,7 @@ class SessionView:
     neurons: list[str]
     n_frames: int
     frame_rate_hz: float
+    recorded_s: float
     duration_s: float
     shown: NDArray[np.int64]
     factor: int
@@ -93,7 +97,7 @@ def session_view(result: xr.Dataset, *, max_neurons: int = MAX_NEURONS, max_bins
     _require(result)
     time_s = result["time"].values.astype(np.float64)
     n_frames, n_neurons = result.sizes["time"], result.sizes["neuron"]
-    interval = float(np.median(np.diff(time_s))) if n_frames > 1 else 1.0
+    interval = 1.0 / (float(result.attrs.get("frame_rate_hz") or 0) or clock_rate_hz(time_s) or 1.0)
     shown = np.unique(np.linspace(0, n_neurons - 1, min(n_neurons, max(1, max_neurons))).round().astype(np.int64))
     factor = bin_factor(n_frames, max(200, max_bins_total // shown.size))
     channels = new_channels(_channels_of(result), -(-n_frames // factor))
@@ -113,7 +117,8 @@ def session_view(result: xr.Dataset, *, max_neurons: int = MAX_NEURONS, max_bins
         session_id=str(result.attrs.get("session_id") or "session"),
         neurons=[str(label) for label in result["neuron"].values],
         n_frames=n_frames,
-        frame_rate_hz=float(result.attrs.get("frame_rate_hz", 1.0 / interval)),
+        frame_rate_hz=1.0 / interval,
+        recorded_s=n_frames * interval,
         duration_s=float(time_s[-1] - time_s[0] + interval),
         shown=shown,
         factor=factor,

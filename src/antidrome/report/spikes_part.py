@@ -169,11 +169,17 @@ def _session_context(view: SessionView, run: RunInfo) -> dict[str, Any]:
         "format": source.get("format") or view.attrs.get("source_format", "–"),
         "n_neurons": len(view.neurons),
         "n_frames": view.n_frames,
-        "duration": duration(view.duration_s),
+        "duration": _length(view),
         "frame_rate": f"{view.frame_rate_hz:.4g} Hz",
         "notes": view.notes,
         "findings": [_finding(finding) for finding in sorted(view.findings, key=_worst_first)],
     }  # fmt: skip
+
+
+def _length(view: SessionView) -> str:
+    """What was recorded, and the time from the first to the last frame where pauses or lost frames make it longer."""
+    recorded, span = duration(view.recorded_s), duration(view.duration_s)
+    return recorded if view.duration_s <= 1.01 * view.recorded_s or span == recorded else f"{recorded} within {span}"
 
 
 def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,7 +205,7 @@ def _cards(views: Sequence[SessionView]) -> list[dict[str, str]]:
     of_sessions = f"neurons in {len(views)} sessions" if len(views) > 1 else "neurons"
     return [
         {"number": f"{neurons:,}", "label": of_sessions},
-        {"number": duration(sum(view.duration_s for view in views)), "label": f"recorded at {rate}"},
+        {"number": duration(sum(view.recorded_s for view in views)), "label": f"recorded at {rate}"},
         {"number": shown(median("mean_rate_hz"), 2), "label": "spikes/s, median neuron"},
         {"number": shown(median("noise_level"), 2), "label": "% Hz⁻¹ᐟ² noise, median neuron"},
         {"number": str(findings), "label": "warning from the checks" if findings == 1 else "warnings from the checks"},
