@@ -56,6 +56,13 @@ def test_frames_that_an_exact_clock_lost_are_no_rounding(rng):
     assert clock_rate_hz(every_tenth) == pytest.approx(30), "no clock is rounded to thirtieths of a second"
 
 
+@pytest.mark.parametrize("rate", [10.0, 30.0])
+@pytest.mark.parametrize("declared", [0.992, 1.0, 1.008])
+def test_lost_frames_are_found_with_a_rate_that_is_a_little_off(rate, declared):
+    time = np.delete(FRAMES / rate, [100, 101, 700, 1200])
+    assert np.flatnonzero(whole_frames(time, declared * rate) > 1).tolist() == [99, 697, 1196]
+
+
 def test_what_nobody_can_tell_is_said_and_left_to_the_user():
     time = np.round(FRAMES / 9, 1)  # or 10 Hz without every tenth frame
     unsaid = from_array(np.zeros((len(time), 1)), time=time)

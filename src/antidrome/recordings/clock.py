@@ -16,6 +16,9 @@ GAP_FRAMES = 1.5
 WORTH_SAYING = 1e-3
 """Rounding to less than this part of a frame period is not worth a word."""
 
+_NEARLY = 0.02
+"""A frame period this close to a quantum is one: declared rates are allowed to be a little off."""
+
 _ROUNDS = 8
 _FEWEST_LONG_STEPS = 5
 _MOST_VALUES = 64
@@ -73,9 +76,9 @@ def quantum_s(time: np.ndarray | None) -> float:
 def longest_step_s(time: np.ndarray | None, frame_rate_hz: float) -> float:
     """The longest step (s) between two frames that follow one another, with what rounding adds to a frame period."""
     longest, period, quantum = GAP_FRAMES / frame_rate_hz, 1.0 / frame_rate_hz, quantum_s(time)
-    if quantum <= 0.5 * period:
+    if quantum <= 0.5 * period or not _is_round(quantum):
         return longest
-    return max(longest, (np.ceil(period / quantum - 1e-3) + 0.25) * quantum)
+    return max(longest, (np.ceil(period / quantum - _NEARLY) + 0.25) * quantum)
 
 
 def whole_frames(time: np.ndarray, frame_rate_hz: float) -> np.ndarray:
