@@ -7,13 +7,11 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.recordings.axes import listing
+from antidrome.recordings.csv_names import names_counter, says_unit, time_unit_s
+from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, are_whole, climb, count, even_out, rise
 
-_TIME_HEADER = re.compile(
-    r"^\s*(time|times|t|timestamps?|seconds|frame_times?)\s*[_\s(\[]*(s|sec|seconds|ms)?[)\]]*\s*$", re.I
-)
 _UNNAMED = re.compile(r"^\s*(unnamed.*)?$", re.I)
-_COUNTER_HEADER = re.compile(r"^\s*(index|frames?|frame_?(no|nr|number|index|id)|samples?)\s*$", re.I)
-_FEWEST_ROWS = 8
+_ADVICE = "call it 'time' (s), 'time_ms' or 'frame', or remove it"
 
 
 def split_columns(
@@ -38,13 +36,15 @@ def split_columns(
     Raises
     ------
     InputError
-        If the first column has no name and rises, but is neither a counter nor even seconds.
+        If the first column rises at every step, as no neuron does, but is neither a counter nor surely the time.
     """
     if header is None:
         return _without_header(values, notes)
     kept = without_counters(header, values, notes)
-    counted = any(_COUNTER_HEADER.match(name) for i, name in enumerate(header) if i not in kept)
-    time, kept = _take_time(header, values, kept, notes)
+    counted = any(names_counter(name) for i, name in enumerate(header) if i not in kept)
+    time, kept = _named_time(header, values, kept, notes)
+    while (found := _rising_first(header, values, kept, time, notes)) is not None:
+        time, counted, kept = found[0], counted or found[1], kept[1:]
     labels = [header[i] for i in kept]
     return time, values[:, kept], None if count_from_zero(labels) and not counted else labels
 
@@ -54,40 +54,6 @@ def count_from_zero(names: Sequence[str]) -> bool:
     return list(names) == [str(i) for i in range(len(names))]
 
 
-def are_even(column: np.ndarray) -> bool:
-    """Whether the numbers rise in steps that differ by less than a tenth."""
-    steps = np.diff(column)
-    median = np.median(steps) if steps.size else 0.0
-    return bool(np.isfinite(steps).all() and median > 0 and np.abs(steps - median).max() < 0.1 * median)
-
-
-def rise(column: np.ndarray) -> bool:
-    """Whether the numbers (three and more) rise at every step, as traces never do."""
-    return bool(column.size > 2 and np.isfinite(column).all() and (np.diff(column) > 0).all())
-
-
-def _count(column: np.ndarray) -> bool:
-    """Whether the numbers are whole and each is one more than the one before."""
-    if column.size < 2:
-        return column.tolist() in ([0], [1])
-    return _are_whole(column) and bool((np.diff(column) == 1).all())
-
-
-def _are_whole(column: np.ndarray) -> bool:
-    return bool((column == np.floor(column)).all())
-
-
-def _without_header(values: np.ndarray, notes: list[str]) -> tuple[np.ndarray | None, np.ndarray, None]:
-    n_rows, n_columns = values.shape
-    if not (n_rows >= _FEWEST_ROWS and 2 <= n_columns <= n_rows and are_even(values[:, 0])):
-        return None, values, None
-    if _count(values[:, 0]):
-        notes.append("the first column counts the rows and is left out")
-        return None, values[:, 1:], None
-    notes.append("the first column rises in even steps and is taken as time in seconds")
-    return values[:, 0], values[:, 1:], None
-
-
 def without_counters(header: list[str], values: np.ndarray, notes: list[str]) -> list[int]:
     """Places of the columns that do not number the rows; one at least. A header of numbers is noted."""
     if all(re.fullmatch(r"[-+.,\d]*", name) for name in header):
@@ -95,44 +61,83 @@ def without_counters(header: list[str], values: np.ndarray, notes: list[str]) ->
     kept = list(range(len(header)))
     for place, name in enumerate(header):
         column = values[:, place]
-        named = bool(_COUNTER_HEADER.match(name))
+        named = names_counter(name)
         if len(kept) == 1 or not (named or _UNNAMED.match(name)):
             continue
-        if _count(column):
-            notes.append(f"column {name or place + 1!r} counts the rows and is left out")
+        if count(column):
+            notes.append(_counts(name, place))
             kept.remove(place)
-        elif named and rise(column) and _are_whole(column):
+        elif named and rise(column) and are_whole(column):
             notes.append(f"column {name!r} numbers the rows, not without gaps, and is left out")
             kept.remove(place)
     return kept
 
 
-def _take_time(
+def _counts(name: str, place: int) -> str:
+    return f"column {name or place + 1!r} counts the rows and is left out"
+
+
+def _without_header(values: np.ndarray, notes: list[str]) -> tuple[np.ndarray | None, np.ndarray, None]:
+    n_rows, n_columns = values.shape
+    column = values[:, 0]
+    if not (n_rows >= FEWEST_ROWS and 2 <= n_columns <= n_rows and rise(column)):
+        return None, values, None
+    if count(column):
+        notes.append("the first column counts the rows and is left out")
+        return None, values[:, 1:], None
+    return _nameless_time(column, notes), values[:, 1:], None
+
+
+def _named_time(
     header: list[str], values: np.ndarray, kept: list[int], notes: list[str]
 ) -> tuple[np.ndarray | None, list[int]]:
-    """Times (s) from the column that is called so, else from a first one without a name; the columns left."""
-    if len(kept) == 1:
+    """Times (s) from the first column that is called so; the columns left."""
+    units = {place: unit for place in kept if (unit := time_unit_s(header[place])) is not None}
+    if not units or len(kept) == 1:
         return None, kept
-    timed = [place for place in kept if _TIME_HEADER.match(header[place])]
-    time = None
-    if timed:
-        time = values[:, timed[0]] * (1e-3 if "ms" in header[timed[0]].lower() else 1.0)
-        kept = [place for place in kept if place != timed[0]]
-    if kept[0] != 0 or len(kept) == 1 or not _UNNAMED.match(header[0]) or not rise(values[:, 0]):
-        return time, kept
-    if time is None:
-        time = _unnamed_time(values[:, 0], notes)
-    else:
-        notes.append("the first column has no name, rises like an index and is left out")
-    return time, kept[1:]
+    place, unit = next(iter(units.items()))
+    time = even_out(values[:, place], unit, f"column {header[place]!r}", notes)
+    return time, [other for other in kept if other != place]
 
 
-def _unnamed_time(column: np.ndarray, notes: list[str]) -> np.ndarray:
+def _rising_first(
+    header: list[str], values: np.ndarray, kept: list[int], time: np.ndarray | None, notes: list[str]
+) -> tuple[np.ndarray | None, bool] | None:
+    """Times (s) so far, and whether the first column left is a counter; None if it may be a neuron."""
+    name, column = header[kept[0]], values[:, kept[0]]
+    unnamed = bool(_UNNAMED.match(name))
+    unit = None if unnamed else time_unit_s(name, loosely=True)
+    rises = climb(column) if unit else rise(column) and (unnamed or column.size >= FEWEST_ROWS)
+    if len(kept) == 1 or not rises:
+        return None
+    if time is not None:
+        called = "has no name," if unnamed else repr(name)
+        notes.append(f"the first column {called} rises like an index and is left out")
+        return time, False
+    if unit and (says_unit(name) or not are_whole(column)):
+        notes.append(f"column {name!r} is taken as time, 1 in it as {unit:g} s")
+        return even_out(column, unit, f"column {name!r}", notes), False
+    if count(column):
+        notes.append(_counts(name, kept[0]))
+        return None, True
+    if unnamed:
+        return _nameless_time(column, notes), False
+    raise InputError(
+        f"the first column {name!r} rises at every step ({_beginning(column)}), as no neuron does, but it neither "
+        f"counts the frames nor says that it is the time, and in which unit: {_ADVICE}"
+    )
+
+
+def _nameless_time(column: np.ndarray, notes: list[str]) -> np.ndarray:
     """A first column without a name that rises, as seconds, if it can be nothing else."""
-    if _are_whole(column) or not are_even(column):
+    if are_whole(column) or not are_even(column):
         raise InputError(
-            f"the first column has no name and rises ({', '.join(f'{value:g}' for value in column[:3])}, …), but is "
-            "neither a counter nor even times in seconds: call it 'time' (s), 'time_ms' or 'frame', or remove it"
+            f"the first column has no name and rises ({_beginning(column)}), but is "
+            f"neither a counter nor even times in seconds: {_ADVICE}"
         )
     notes.append("the first column has no name, rises in even steps and is taken as time in seconds")
-    return column
+    return even_out(column, 1.0, "the first column", notes)
+
+
+def _beginning(column: np.ndarray) -> str:
+    return ", ".join(f"{value:g}" for value in column[:3]) + ", …"

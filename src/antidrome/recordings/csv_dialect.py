@@ -1,6 +1,7 @@
 """How a text table is written: what stands between cells, the decimal mark, and whether its first line is a header."""
 
 import csv
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from antidrome.errors import FileFormatError
-from antidrome.recordings.csv_columns import are_even, count_from_zero, rise
+from antidrome.recordings.csv_columns import count_from_zero
+from antidrome.recordings.csv_text import open_text
+from antidrome.recordings.csv_times import are_even, rise
 
 MISSING = ("", "nan", "na", "n/a", "null", "none", "inf", "-inf")
 """Cells (in small letters) that stand for no number."""
 
+CLOCK = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?.*)?|(\d+ days? )?\d{1,3}:\d\d:\d\d([.,]\d*)?")
+"""A date (ISO 8601), a time of day, or a time that has passed."""
+
+_STATUS = ("accepted", "rejected", "undecided")
 _MAX_LINE_BYTES = 64 * 2**20
 _HEAD_LINES = 100
 _HEAD_BYTES = 2**20
@@ -20,66 +27,126 @@ _HEAD_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a table is written; `header` is None where there is none."""
+    """How a table is written.
+
+    Attributes
+    ----------
+    delimiter, decimal
+        What stands between cells (a blank: any number of them), and between whole numbers and decimals.
+    header
+        Names of the columns, or None.
+    status
+        Of the columns but the first, what a second line says of each: "accepted", "rejected", "undecided"; or None.
+    n_comments, n_skipped
+        Lines that begin with # before the table; all lines before its first row.
+    """
 
     delimiter: str
     decimal: str
     header: list[str] | None
+    status: list[str] | None
+    n_comments: int
+    n_skipped: int
 
 
-def find_dialect(path: Path) -> Dialect:
+def find_dialect(path: Path, max_bytes: int) -> Dialect:
     """How the table is written, from its first hundred lines (fewer, if they are long).
 
-    A point below the header means decimal points; cells parted by semicolons have decimal commas otherwise, which
-    serves for whole numbers as well. A first line of numbers is a header if it counts the columns (0, 1, 2, …), as
-    pandas writes where nobody named them, or leaves the cell above an index empty.
+    A point below the header means decimal points; cells parted by semicolons or tabs have decimal commas otherwise,
+    which serves for whole numbers as well. A first line of numbers is a header if it counts the columns (0, 1, 2, …),
+    as pandas writes where nobody named them, or leaves the cell above an index empty. Of lines before the table that
+    begin with #, the last is its header if it has as many cells as the first row, and the first row is all numbers.
 
     Raises
     ------
     FileFormatError
-        If the file is not UTF-8 text in lines, or its first line is empty.
+        If the file is not text in lines, or its first line is empty.
     """
-    first, below = _head(path)
+    try:
+        with open_text(path, max_bytes) as text:
+            comments, (first, *below) = _head(text, path)
+    except UnicodeError as error:
+        raise FileFormatError(f"{path} is not UTF-8 text, save it so: {error}") from error
     delimiter = _delimiter(first if re.search(r"[\t;,]", first) or not below else below[0])
     cells = _cells(first, delimiter)
-    is_header = _is_header(cells, below, delimiter)
-    points = any("." in line for line in (below if is_header else [first, *below]))
-    return Dialect(delimiter, "," if delimiter == ";" and not points else ".", cells if is_header else None)
+    header = cells if _is_header(cells, below, delimiter) else None
+    rows = below if header else [first, *below]
+    status = _status(header, rows, delimiter)
+    if status:
+        cells, rows = _cells(rows[0], delimiter), rows[1:]
+        header = [cells[0].partition("/")[0], *(header or [])[1:]]
+    n_skipped = len(comments) + (header is not None) + (status is not None)
+    if header is None and comments:
+        header = _commented_header(comments[-1], cells, delimiter)
+    n_comments = sum(bool(comment) for comment in comments)
+    return Dialect(delimiter, _decimal(rows, delimiter), header, status, n_comments, n_skipped)
 
 
-def _head(path: Path) -> tuple[str, list[str]]:
-    """The first line and some below it, if the file is text with lines of a sensible length."""
-    lines = _raw_lines(path)
-    if max(map(len, lines)) > _MAX_LINE_BYTES:
+def _head(text: io.TextIOWrapper, path: Path) -> tuple[list[str], list[str]]:
+    """Comments (and blank lines below one), and what follows: two lines at least, up to a hundred or a mebibyte."""
+    comments: list[str] = []
+    lines: list[str] = []
+    n_read = 0
+    while len(lines) < 2 or (len(lines) < _HEAD_LINES and n_read < _HEAD_BYTES):
+        line = text.readline(_MAX_LINE_BYTES + 1)
+        if not line:
+            break
+        n_read += len(line)
+        _require_sound(line, path)
+        if not lines and (_is_comment(line) or (comments and not line.strip())):
+            comments.append(line.strip())
+        elif line.strip() or not lines:
+            lines.append(line)
+        if len(comments) > _HEAD_LINES * _HEAD_LINES or n_read > 4 * _MAX_LINE_BYTES:
+            raise FileFormatError(f"{path} begins with {len(comments)} comments: remove the lines that begin with #")
+    if not lines or not lines[0].strip():
+        raise FileFormatError(f"{path} is empty, or its first line is")
+    return comments, lines
+
+
+def _require_sound(line: str, path: Path) -> None:
+    if len(line) > _MAX_LINE_BYTES:
         raise FileFormatError(f"{path} has a line of more than {_MAX_LINE_BYTES} bytes, expected one row a frame")
-    if any(b"\0" in line for line in lines):
+    if "\0" in line:
         raise FileFormatError(f"{path} is not text (it holds zero bytes): save it as UTF-8 text")
-    if b"\r" in lines[0].rstrip(b"\r\n"):
+    if "\r" in line.rstrip("\r\n"):
         raise FileFormatError(
             f"{path} ends its lines with carriage returns alone, as old Macintosh programs do: save it with line feeds"
         )
-    try:
-        first, *below = [line.decode("utf-8-sig" if number == 0 else "utf-8") for number, line in enumerate(lines)]
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path} is not UTF-8 text, save it so: {error}") from error
-    if not first.strip():
-        raise FileFormatError(f"{path} is empty, or its first line is")
-    return first, [line for line in below if line.strip()]
 
 
-def _raw_lines(path: Path) -> list[bytes]:
-    """At least two lines where there are two, then more up to a hundred or a mebibyte."""
-    lines: list[bytes] = []
-    with open(path, "rb") as stream:
-        while len(lines) < 2 or (len(lines) < _HEAD_LINES and stream.tell() < _HEAD_BYTES):
-            lines.append(stream.readline(_MAX_LINE_BYTES + 1))
-            if not lines[-1]:
-                break
-    return lines
+def _is_comment(line: str) -> bool:
+    """Whether a line begins with #, and not with the first of several names that do."""
+    return line.startswith("#") and not re.search(r"[\t;,]\s*\"?#", line)
+
+
+def _commented_header(comment: str, first_row: list[str], delimiter: str) -> list[str] | None:
+    cells = _cells(comment.lstrip("#").strip(), delimiter)
+    named = len(cells) == len(first_row) and not all(_is_number(cell, delimiter) for cell in cells)
+    return cells if named else None
+
+
+def _status(header: list[str] | None, rows: list[str], delimiter: str) -> list[str] | None:
+    """What the line below the header says of each cell, as Inscopix writes it."""
+    if header is None or not rows:
+        return None
+    status = [cell.lower() for cell in _cells(rows[0], delimiter)[1:]]
+    return status if len(status) == len(header) - 1 > 0 and set(status) <= set(_STATUS) else None
+
+
+def _decimal(rows: list[str], delimiter: str) -> str:
+    if delimiter not in (";", "\t") or any(re.search(r"(?<!\d:\d\d)\.", row) for row in rows):
+        return "."
+    commas = [cell for row in rows for cell in _cells(row, delimiter) if "," in cell] if delimiter == "\t" else []
+    grouped = bool(commas) and all(re.fullmatch(r"[-+]?[1-9]\d{0,2}(,\d{3})+", cell) for cell in commas)
+    return "." if grouped else ","
 
 
 def _is_header(cells: list[str], below: list[str], delimiter: str) -> bool:
     """Whether the first line names columns; of numbers, what stands below decides."""
+    if CLOCK.fullmatch(cells[0]) and len(cells) > 1:
+        cells = cells[1:]
+        return not all(_is_number(cell, delimiter) for cell in cells)
     if not all(_is_number(cell, delimiter) for cell in cells):
         return True
     if len(cells) < 2:
@@ -117,9 +184,9 @@ def _is_number(cell: str, delimiter: str) -> bool:
 
 
 def _number(cell: str, delimiter: str) -> float:
-    """A cell as a number, NaN if it is none; between semicolons both decimal marks will do."""
+    """A cell as a number, NaN if it is none; between semicolons and tabs both decimal marks will do."""
     text = cell.strip('"')
     try:
-        return float(text.replace(",", ".") if delimiter == ";" else text)
+        return float(text.replace(",", ".") if delimiter in (";", "\t") else text)
     except ValueError:
         return np.nan

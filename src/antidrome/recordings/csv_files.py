@@ -1,5 +1,6 @@
-"""Recordings in text tables (``.csv``, ``.tsv``, ``.txt``), with or without a header and a time column."""
+"""Recordings in text tables (``.csv``, ``.tsv``, ``.txt``, packed by gzip or not), with or without header and times."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,56 +9,70 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from antidrome.errors import FileFormatError
+from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.recordings.axes import choose_orientation
 from antidrome.recordings.choice import settle_frame_rate
+from antidrome.recordings.csv_cells import clock_column, drop_comments, numbers
 from antidrome.recordings.csv_columns import split_columns
-from antidrome.recordings.csv_dialect import MISSING, find_dialect
-from antidrome.recordings.options import ReadOptions
+from antidrome.recordings.csv_dialect import MISSING, Dialect, find_dialect
+from antidrome.recordings.csv_text import open_text
+from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
-from antidrome.recordings.safety import require_size
 
 MAX_CSV_BYTES = 4 * 2**30
-"""Largest text table that is read; larger recordings belong in a binary format."""
+"""Largest text table that is read, and largest size that gzip may expand to; larger ones belong in a binary format."""
 
 _EXACT: dict[str, Any] = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
 
 
 @dataclass(frozen=True)
 class _Table:
-    """A text table: header or None, values (rows, columns)."""
+    """A text table: header or None, values (rows, columns), what a second line says of the columns but the first."""
 
     header: list[str] | None
     values: np.ndarray
+    status: list[str] | None
+    notes: list[str]
 
 
 def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     """Read a text table.
 
-    Delimiter (comma, semicolon, tab, blank), decimal comma (with semicolons) and header are told from the first
-    lines. A column headed "time" (or "time_ms") gives the times; else a first column without a name that rises in even
-    steps does. Columns that only count the rows ("frame", "index", or a first one without a name) are left out. Named
-    columns are neurons; without names, or with the names 0, 1, 2, …, the longer axis is time unless ``orientation``
-    says otherwise. Empty cells and "nan" are missing samples.
+    Encoding (UTF-8, UTF-16), delimiter (comma, semicolon, tab, blank), decimal comma (with semicolons and tabs) and
+    header are told from the first lines; lines that begin with # are left out, unless the last of them is a header. A
+    column headed "time" (or "time_ms", "Zeit (s)", …), or of dates (ISO 8601) or clock times, gives the times. A first
+    column that rises at every step is no neuron: it is time if its name says so or ends in a unit of time, or if it
+    has no name and rises in even steps. Columns that only count the rows ("frame", "Slice", or a first one of any
+    name) are left out. Times that are even but for their rounding are taken as even. Named columns are neurons;
+    without names, or with the names 0, 1, 2, …, the longer axis is time unless ``orientation`` says otherwise. Empty
+    cells and "nan" are missing samples. A second line of "accepted", "rejected" and "undecided", as Inscopix writes
+    it, tells which neurons are accepted.
 
     Raises
     ------
     FileFormatError
         If a cell is not a number; the message names the row and column.
     InputError
-        If a first column without a name may be the time, but not surely.
+        If a first column may be the time, but not surely; or there is no frame rate; or no neuron is accepted.
     UnsafeFileError
         If the file is larger than the cap.
     """
-    require_size(path.stat().st_size, min(MAX_CSV_BYTES, options.max_bytes), str(path))
-    notes: list[str] = []
-    table = _load(path)
+    table = _load(path, options.max_bytes)
+    notes = list(table.notes)
     time, values, labels = split_columns(table.header, table.values, notes)
     if options.orientation is None and (time is not None or labels is not None):
         orientation = "time,neuron"
     else:
         orientation = choose_orientation(values.shape, options.orientation, notes, path.name)
+    if time is None and options.frame_rate_hz is None:
+        raise InputError(_no_rate(path, table.header))
     rate = settle_frame_rate(options.frame_rate_hz, None, time, str(path), notes)
+    coords: dict[str, np.ndarray] = {}
+    if table.status is not None:
+        labels = labels or [str(i) for i in range(values.shape[1])]
+        accepted = _accepted(table, labels, notes)
+        kept = _kept(accepted, options, path, notes)
+        values, labels, coords = values[:, kept], [labels[i] for i in kept], {"accepted": accepted[kept]}
     return from_array(
         values,
         rate,
@@ -65,6 +80,7 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
         time=time,
         quantity=options.quantity or "unknown",
         orientation=orientation,
+        coords=coords,
         attrs=options.provenance(path, "csv"),
         notes=notes,
     )
@@ -80,49 +96,81 @@ def load_table(path: Path, max_bytes: int = MAX_CSV_BYTES) -> tuple[list[str] | 
     UnsafeFileError
         If it is larger than the cap.
     """
-    require_size(path.stat().st_size, min(MAX_CSV_BYTES, max_bytes), str(path))
-    table = _load(path)
+    table = _load(path, max_bytes)
     return table.header, table.values
 
 
-def _load(path: Path) -> _Table:
-    dialect = find_dialect(path)
+def _load(path: Path, max_bytes: int) -> _Table:
+    max_bytes = min(MAX_CSV_BYTES, max_bytes)
+    dialect = find_dialect(path, max_bytes)
+    frame = _frame(path, dialect, max_bytes)
     header = dialect.header
-    try:
-        frame = pd.read_csv(
-            path,
-            sep=r"\s+" if dialect.delimiter == " " else dialect.delimiter,
-            header=None,
-            skiprows=0 if header is None else 1,
-            decimal=dialect.decimal,
-            encoding="utf-8-sig",
-            na_values=list(MISSING[:6]),
-            skipinitialspace=True,
-            low_memory=False,
-            **_EXACT,
-        )
-    except pd.errors.EmptyDataError:
-        raise FileFormatError(f"{path} has a header but no rows") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OverflowError) as error:
-        raise FileFormatError(f"{path} is not a table of equal rows: {error}") from error
     if header is not None and len(header) != frame.shape[1]:
         raise FileFormatError(f"{path} has {len(header)} names in its header and {frame.shape[1]} columns below it")
-    return _Table(header, _numbers(frame, header, dialect.decimal, path))
-
-
-def _numbers(frame: pd.DataFrame, header: list[str] | None, decimal: str, path: Path) -> np.ndarray:
     if frame.shape[1] == 0:
         raise FileFormatError(f"{path} has no columns")
-    columns = []
-    for position, column in enumerate(frame.columns):
-        numbers: Any = pd.to_numeric(frame[column], errors="coerce")
-        if decimal != "." and numbers.isna().any():  # a column with a word in it is text to pandas, with its commas
-            numbers = pd.to_numeric(frame[column].astype(str).str.replace(decimal, "."), errors="coerce")
-        wrong = np.flatnonzero(numbers.isna() & frame[column].notna())
-        if wrong.size:
-            name = header[position] if header else str(position)
-            line = int(wrong[0]) + 1 + (header is not None)
-            cell = str(frame[column].iloc[wrong[0]])[:40]
-            raise FileFormatError(f"{path}, line {line}, column {name!r}: {cell!r} is not a number")
-        columns.append(numbers.to_numpy(dtype=np.float64))
-    return np.stack(columns, axis=1)
+    rows = drop_comments(frame)
+    n_comments = dialect.n_comments + len(frame) - len(rows)
+    notes = [f"{n_comments} lines that begin with # are left out"] if n_comments else []
+    clock = clock_column(rows, dialect, path)
+    columns = [] if clock is None else [clock]
+    columns += [numbers(rows, place, dialect, path) for place in range(len(columns), rows.shape[1])]
+    if clock is not None:
+        notes.append("the first column holds dates or clock times and is taken as time")
+        header = ["time", *(header[1:] if header else map(str, range(rows.shape[1] - 1)))]
+    return _Table(header, np.stack(columns, axis=1), dialect.status, notes)
+
+
+def _frame(path: Path, dialect: Dialect, max_bytes: int) -> pd.DataFrame:
+    try:
+        with open_text(path, max_bytes) as text:
+            return pd.read_csv(
+                text,
+                sep=r"\s+" if dialect.delimiter == " " else dialect.delimiter,
+                header=None,
+                skiprows=dialect.n_skipped,
+                decimal=dialect.decimal,
+                na_values=list(MISSING[:6]),
+                skipinitialspace=True,
+                low_memory=False,
+                **_EXACT,
+            )
+    except AntidromeError:
+        raise
+    except pd.errors.EmptyDataError:
+        raise FileFormatError(f"{path} has a header but no rows") from None
+    except (pd.errors.ParserError, UnicodeError, ValueError, OverflowError) as error:
+        raise FileFormatError(f"{path} is not a table of equal rows: {error}") from error
+
+
+def _accepted(table: _Table, labels: Sequence[str], notes: list[str]) -> np.ndarray:
+    """Which neurons are accepted; those not decided on count where not one is accepted."""
+    status = dict(zip((table.header or [])[1:], table.status or [], strict=True))
+    accepted = np.array([status[label] == "accepted" for label in labels])
+    undecided = np.array([status[label] == "undecided" for label in labels])
+    if accepted.any() or not undecided.any():
+        return accepted
+    notes.append(f"no neuron is accepted yet: the {int(undecided.sum())} undecided ones are taken as accepted")
+    return undecided
+
+
+def _kept(accepted: np.ndarray, options: ReadOptions, path: Path, notes: list[str]) -> np.ndarray:
+    """Places of the neurons to read."""
+    if not options.accepted_only:
+        return np.arange(accepted.size)
+    kept = np.flatnonzero(accepted)
+    if kept.size == 0:
+        raise InputError(f"{path} accepts none of {accepted.size} neurons: {KEEP_ALL}")
+    if kept.size < accepted.size:
+        notes.append(f"{accepted.size - kept.size} of {accepted.size} neurons are not accepted and are left out")
+    return kept
+
+
+def _no_rate(path: Path, header: list[str] | None) -> str:
+    names = ", ".join(repr(name) for name in (header or [])[:8])
+    more = f" and {len(header) - 8} more" if header and len(header) > 8 else ""
+    seen = f"its headings are {names}{more}" if header else "it has no headings"
+    return (
+        f"{path} has neither times nor a frame rate ({seen}): call the column of times 'time' (s) or 'time_ms', "
+        "or pass frame_rate_hz (frames per second)"
+    )

@@ -161,8 +161,11 @@ def _file_format(path: Path) -> str:
         return "mat"
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         raise UnsafeFileError(f"{path} is a Python pickle, which can run code when read; save plain arrays instead")
-    if path.suffix.lower() in _TEXT_SUFFIXES:
+    packed = head.startswith(b"\x1f\x8b")
+    if (Path(path.stem) if packed else path).suffix.lower() in _TEXT_SUFFIXES:
         return "csv"
+    if packed:
+        raise FileFormatError(f"{path} is packed by gzip, which is read of text tables only (.csv.gz): unpack it first")
     raise FileFormatError(f"{path} is of no known format; known: {_KNOWN}")
 
 
