@@ -21,6 +21,7 @@ from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.recordings.axes import BY_NUMBER, even_times
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.lazy import lazy_hdf5
+from antidrome.recordings.nwb_planes import join_planes
 from antidrome.recordings.nwb_results import MARK
 from antidrome.recordings.nwb_rois import RoiTable, roi_table
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
@@ -107,27 +108,48 @@ def find_series(nwbfile: pynwb.NWBFile) -> list[Series]:
 def pick_series(found: list[Series], wanted: str | None, where: str) -> Series:
     """The series asked for by name or end of path; else the only trace in ``DfOverF``, else in ``Fluorescence``.
 
-    A trace that this package added to the file is taken only where there is no other.
+    A trace that this package added to the file is taken only where there is no other. Of several that a name fits,
+    neuropil and deconvolved traces are passed over in the same way.
     """
     listed = ", ".join(f"{s.path!r} {' × '.join(map(str, np.shape(s.series.data)))}" for s in found)
     if not found:
         raise FileFormatError(f"{where} has no RoiResponseSeries, expected one in processing/ophys")
+    matching = found if wanted is None else _matching(found, wanted)
+    best = matching if len(matching) == 1 else _preferred(matching)
+    if len(best) == 1:
+        return best[0]
     if wanted is not None:
-        matching = [s for s in found if s.path == wanted] or [s for s in found if f"/{s.path}".endswith(f"/{wanted}")]
-        if not matching:
-            matching = [s for s in found if wanted in s.path.split("/")]
-        if len(matching) != 1:
-            raise InputError(f"{where}: series = {wanted!r} fits {len(matching)} series, the file has {listed}")
-        return matching[0]
+        raise InputError(f"{where}: series = {wanted!r} fits {len(best)} series, the file has {listed}")
+    raise InputError(
+        f"{where}: choose a series with series= (--series NAME), or several planes, which are joined, with commas "
+        f"(--series NAME,NAME); the file has {listed}"
+    )
+
+
+def pick_planes(found: list[Series], wanted: str | None, where: str) -> list[Series]:
+    """The series asked for; several where ``wanted`` names several, parted by commas."""
+    names = [] if wanted is None or _matching(found, wanted) else [name.strip() for name in wanted.split(",")]
+    if len(names) < 2:
+        return [pick_series(found, wanted, where)]
+    planes = [pick_series(found, name, where) for name in names]
+    if len({plane.path for plane in planes}) < len(planes):
+        raise InputError(f"{where}: series = {wanted!r} names a series twice")
+    return planes
+
+
+def _matching(found: list[Series], wanted: str) -> list[Series]:
+    matching = [s for s in found if s.path == wanted] or [s for s in found if f"/{s.path}".endswith(f"/{wanted}")]
+    return matching or [s for s in found if wanted in s.path.split("/")]
+
+
+def _preferred(found: list[Series]) -> list[Series]:
+    """Traces of others than this package, if there are; of these the first kind that there is."""
     traces = [s for s in found if s.is_trace]
     traces = [s for s in traces if not str(s.series.comments).startswith(MARK)] or traces
     for kind in ("DfOverF", "Fluorescence", ""):
-        candidates = [s for s in traces if s.kind == kind]
-        if len(candidates) == 1:
-            return candidates[0]
-        if candidates:
-            break
-    raise InputError(f"{where}: choose a series with series=; the file has {listed}")
+        if candidates := [s for s in traces if s.kind == kind]:
+            return candidates
+    return found
 
 
 def read_nwb(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.DataArray | None]:
@@ -138,21 +160,26 @@ def read_nwb(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.DataArr
     path
         NWB file (HDF5).
     options
-        ``series`` names the series ("plane0", "DfOverF/plane0", or its whole path); ``accepted_only=False`` keeps
-        ROIs that a column "accepted" or "iscell" of the ROI table rejects.
+        ``series`` names the series ("plane0", "DfOverF/plane0", or its whole path), or several planes of one clock
+        ("plane0,plane1"), which are joined; ``accepted_only=False`` keeps ROIs that a column "accepted" or "iscell" of
+        the ROI table rejects.
 
     Returns
     -------
     recording, neuropil
-        Dask-backed; the scalar columns of the ROI table are neuron coordinates; labels are the ROI table's ids.
+        Dask-backed; the scalar columns of the ROI table are neuron coordinates; labels are the ROI table's ids, with
+        the name of the series before them where several are joined.
     """
     with open_nwb(path, options) as nwbfile:
         found = find_series(nwbfile)
-        chosen = pick_series(found, options.series, str(path))
-        table = roi_table(chosen.series, f"{path}: {chosen.path}")
-        recording = _recording(chosen, table, path, options, nwbfile)
-        neuropil = _neuropil(found, chosen, table, path, options, nwbfile)
-    return recording, neuropil
+        recordings, neuropils = [], []
+        for chosen in pick_planes(found, options.series, str(path)):
+            table = roi_table(chosen.series, f"{path}: {chosen.path}")
+            recordings.append(_recording(chosen, table, path, options, nwbfile))
+            neuropils.append(_neuropil(found, chosen, table, path, options, nwbfile))
+    names = [recording.attrs["series"] for recording in recordings]
+    neuropil = None if any(one is None for one in neuropils) else join_planes(neuropils, names, str(path))
+    return join_planes(recordings, names, str(path)), neuropil
 
 
 def frame_times(series: RoiResponseSeries, n_frames: int, where: str) -> tuple[np.ndarray | None, float | None]:

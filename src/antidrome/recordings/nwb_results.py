@@ -14,6 +14,7 @@ from antidrome.recordings.axes import even_times
 from antidrome.recordings.safety import open_hdf5
 
 NEURON_TABLE = "antidrome_neurons"
+ROI_TABLE = "antidrome_rois"
 RECORD = "antidrome_record"
 WHOLE = "result"
 MARK = "Written by Antidrome"
@@ -79,6 +80,7 @@ def read_nwb_result(path: Path, max_bytes: int) -> xr.Dataset:
         ophys = file.get("processing/ophys")
         groups = result_groups(ophys) if isinstance(ophys, h5py.Group) else {}
         table, record = groups.pop(NEURON_TABLE, None), file.get(f"scratch/{RECORD}")
+        groups.pop(ROI_TABLE, None)
         if table is None or not isinstance(record, h5py.Dataset) or not groups:
             raise FileFormatError(f"{path} holds no spikes written by Antidrome in processing/ophys")
         try:

@@ -21,8 +21,16 @@ from pynwb.ophys import DfOverF, Fluorescence, ImageSegmentation, OpticalChannel
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.files import atomic_write
-from antidrome.recordings.nwb import find_series, pick_series
-from antidrome.recordings.nwb_results import MARK, NEURON_TABLE, RECORD, description_of, record_of, result_groups
+from antidrome.recordings.nwb import find_series, pick_planes
+from antidrome.recordings.nwb_results import (
+    MARK,
+    NEURON_TABLE,
+    RECORD,
+    ROI_TABLE,
+    description_of,
+    record_of,
+    result_groups,
+)
 from antidrome.recordings.nwb_rois import RoiTable, roi_table
 from antidrome.recordings.nwb_values import stored_values
 from antidrome.recordings.safety import open_hdf5
@@ -192,7 +200,9 @@ def _source_rois(nwbfile: pynwb.NWBFile, result: xr.Dataset, source: Path) -> An
     labels = [str(label) for label in result["neuron"].values]
     found = find_series(nwbfile)
     wanted = result.attrs.get("series")
-    order = [pick_series(found, wanted, str(source))] if wanted else [s for s in found if s.is_trace]
+    order = pick_planes(found, wanted, str(source)) if wanted else [s for s in found if s.is_trace]
+    if wanted and len(order) > 1:
+        return _rois_of_planes(nwbfile, order[0].series.rois.table.imaging_plane, labels)
     for chosen in order:
         table = roi_table(chosen.series, str(source))
         rows = _rows(table, labels)
@@ -203,6 +213,22 @@ def _source_rois(nwbfile: pynwb.NWBFile, result: xr.Dataset, source: Path) -> An
             )
     raise InputError(
         f"{source}: no ROI table has all {len(labels)} neurons of the result (first: {labels[0]!r}): another recording?"
+    )
+
+
+def _rois_of_planes(nwbfile: pynwb.NWBFile, plane: Any, labels: list[str]) -> Any:
+    """A maker of regions of a new ROI table: a series points at one table only, and each plane has its own."""
+    segmentation = PlaneSegmentation(
+        name=ROI_TABLE,
+        description=f"{MARK}: neurons of several planes; the label names the series and the region in its ROI table.",
+        imaging_plane=plane,
+        columns=_roi_columns(labels),
+    )
+    nwbfile.processing["ophys"].add(
+        ImageSegmentation(name=f"{ROI_TABLE}_of_planes", plane_segmentations=[segmentation])
+    )
+    return lambda: segmentation.create_roi_table_region(
+        region=list(range(len(labels))), description="the regions of interest whose spikes were inferred"
     )
 
 
