@@ -1,6 +1,7 @@
 """Plain HDF5."""
 
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import h5py
@@ -30,6 +31,27 @@ def test_the_rate_may_be_an_attribute(tmp_path: Path, traces: np.ndarray) -> Non
         file["F"] = traces
         file["F"].attrs["fs"] = 12.5
     assert read(tmp_path / "a.h5").attrs["frame_rate_hz"] == 12.5
+
+
+@pytest.mark.parametrize(
+    "said",
+    [np.array([12.5]), np.array([[12.5]]), "12.5", "12.5 Hz", b"12.5", np.float32(12.5), np.array(["12.5"], "S")],
+)
+def test_the_rate_may_be_written_oddly(tmp_path: Path, traces: np.ndarray, said: Any) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["F"] = traces
+        file.attrs["fs"] = said
+        file.attrs["t"] = "yesterday"
+    assert read(tmp_path / "a.h5").attrs["frame_rate_hz"] == 12.5
+
+
+@pytest.mark.parametrize("said", [np.array([12.5, 13.0]), "fast", np.array([], "f8"), h5py.Empty("f8"), True])
+def test_what_is_no_rate_is_none(tmp_path: Path, traces: np.ndarray, said: Any) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["F"] = traces
+        file.attrs["fs"] = said
+    with pytest.raises(InputError, match="neither times nor a frame rate"):
+        read(tmp_path / "a.h5")
 
 
 def test_several_are_listed_by_path(tmp_path: Path, traces: np.ndarray) -> None:

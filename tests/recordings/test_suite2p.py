@@ -142,3 +142,8 @@ def test_large_folders_stay_on_disk(
 def test_a_folder_of_nothing_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"no F\.npy"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("rate", [np.array(15.0), np.array([15.0]), np.array([[15]]), "15.0", [15.0]])
+def test_the_rate_may_be_an_array_of_one(make_suite2p: Callable[..., Path], traces: np.ndarray, rate: object) -> None:
+    assert read(make_suite2p(traces.T, ops={"fs": rate})).attrs["frame_rate_hz"] == 15.0

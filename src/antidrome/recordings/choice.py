@@ -1,5 +1,6 @@
 """Which of several arrays in a file is the recording, and what its frame rate is."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from antidrome.recordings.axes import positive_rate
 from antidrome.recordings.clock import clock_rate_hz, rate_agrees
 
 _RATE_NAMES = ("frame_rate_hz", "frame_rate", "framerate", "fs", "fps", "sampling_rate", "imaging_rate")
+_NUMBER = re.compile(r"([-+]?\d+\.?\d*(?:e[-+]?\d+)?)\s*(?:hz|fps|1/s|/s|frames/s|frames per second)?", re.I)
 TIME_NAMES = ("time", "times", "time_s", "t", "timestamps", "timestamp", "frame_times", "frame_time")
 LABEL_NAMES = ("neuron", "neurons", "labels", "roi_id", "roi_ids", "cell_id", "cell_ids")
 _FASTEST_HZ = 2000.0
@@ -120,6 +122,34 @@ def reconciled(
         f"{where}: the frame rate is given as {rate:g} Hz, but the times beside it run at {found:g} Hz (neither frame "
         "numbers, ms nor µs agree with it): correct one of them, or pass the frame_rate_hz of the times"
     )
+
+
+def single_number(value: Any) -> float | None:
+    """The number that an attribute or setting holds, be it in an array of one element or a text ("30.0", "30 Hz")."""
+    if isinstance(value, np.ndarray):
+        value = value.ravel().tolist()
+    while isinstance(value, (list, tuple)):
+        if len(value) != 1:
+            return None
+        value = value[0]
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        found = _NUMBER.fullmatch(value.strip())
+        return float(found[1]) if found else None
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return float(value) if is_number else None
+
+
+def said_numbers(attributes: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Numbers among attributes by name; those with the name of a frame rate also where they are texts."""
+    found = {}
+    for name, value in attributes.items():
+        plain = isinstance(value, (int, float, np.number))
+        number = single_number(value) if plain or str(name).lower() in _RATE_NAMES else None
+        if number is not None:
+            found[str(name)] = np.asarray(number)
+    return found
 
 
 def settle_frame_rate(

@@ -9,7 +9,7 @@ import xarray as xr
 
 from antidrome.errors import FileFormatError
 from antidrome.recordings.beside import settle_axes, siblings
-from antidrome.recordings.choice import LABEL_NAMES, choose_series, times_sign
+from antidrome.recordings.choice import LABEL_NAMES, choose_series, said_numbers, times_sign
 from antidrome.recordings.lazy import lazy_hdf5
 from antidrome.recordings.mat_variables import advice
 from antidrome.recordings.options import ReadOptions
@@ -107,9 +107,8 @@ def _beside(file: h5py.File, name: str, datasets: dict[str, h5py.Dataset]) -> di
             values = np.asarray(dataset[()])
             beside[other] = values.ravel() if values.size == max(values.shape, default=1) else values
     for attributes in (file.attrs, file[name].parent.attrs, file[name].attrs):
-        for key, value in attributes.items():
-            if isinstance(value, (int, float, np.number)):
-                beside.setdefault(key, np.asarray(value))
+        for key, value in said_numbers(attributes).items():
+            beside.setdefault(key, value)
     return beside
 
 

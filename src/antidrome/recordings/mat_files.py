@@ -5,16 +5,18 @@ from pathlib import Path
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.mat_fall import is_fall, read_fall
 from antidrome.recordings.mat_guard import load_mat
 from antidrome.recordings.mat_variables import containers, plain_arrays, without_structs
 from antidrome.recordings.numpy_files import from_named_arrays
 from antidrome.recordings.options import ReadOptions
 
 
-def read_mat(path: Path, options: ReadOptions) -> xr.DataArray:
+def read_mat(path: Path, options: ReadOptions) -> xr.DataArray | tuple[xr.DataArray, xr.DataArray | None]:
     """Read a matrix from a MATLAB file of version 4 to 7.2 (7.3 is HDF5 and goes through its rules).
 
-    A matrix in a struct is called "struct/field"; without ``series`` it is read if there is none outside.
+    A matrix in a struct is called "struct/field"; without ``series`` it is read if there is none outside. The
+    ``Fall.mat`` of suite2p is read as its folder is, with the neuropil.
 
     Raises
     ------
@@ -33,6 +35,8 @@ def read_mat(path: Path, options: ReadOptions) -> xr.DataArray:
     arrays, held = plain_arrays(content), containers(content)
     if options.series in held:
         raise InputError(f"{path}: {held[options.series]}")
+    if is_fall(arrays, options.series):
+        return read_fall(arrays, path, options)
     if options.series is None:
         arrays = without_structs(arrays, str(path))
     try:

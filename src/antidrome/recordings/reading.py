@@ -55,8 +55,8 @@ def read(
     orientation
         "time,neuron" or "neuron,time" for plain arrays; default: the longer axis is time, and ``notes`` says so.
     series
-        Which object, where a file has several: an NWB series, an array of an ``.npz``, ``.mat``, HDF5 or Zarr file, a
-        NetCDF variable.
+        Which object, where a file has several: an NWB series (several planes of one clock, parted by commas, are
+        joined), an array of an ``.npz``, ``.mat``, HDF5 or Zarr file, a NetCDF variable ("group/name" in a group).
     accepted_only
         Leave out ROIs that the file marks as no cells (suite2p, CaImAn, NWB); their number goes into ``notes``.
     session_id

@@ -16,7 +16,7 @@ import xarray as xr
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.archives import load_npy
 from antidrome.recordings.axes import BY_NUMBER, positive_rate
-from antidrome.recordings.choice import settle_frame_rate
+from antidrome.recordings.choice import settle_frame_rate, single_number
 from antidrome.recordings.lazy import lazy_npy
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.pickles import load_settings
@@ -96,7 +96,7 @@ def read_suite2p(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.Dat
         "neuron": [label for plane in planes for label in plane.labels],
         "orientation": "neuron,time",
         "coords": {name: np.concatenate([plane.columns[name] for plane in planes]) for name in names},
-        "attrs": options.provenance(path, "suite2p", _session_name(path)) | BY_NUMBER,
+        "attrs": options.provenance(path, "suite2p", session_name(path)) | BY_NUMBER,
     }
     traces = from_array(
         _stack([plane.traces for plane in planes]),
@@ -173,8 +173,8 @@ def read_frame_rate(folder: Path) -> float | None:
             if not (place / name).is_file():
                 continue
             settings = load_settings(place / name)
-            rate = settings.get("fs")
-            if isinstance(rate, (int, float, np.integer, np.floating)):
+            rate = single_number(settings.get("fs"))
+            if rate is not None:
                 return positive_rate(rate)
     return None
 
@@ -191,11 +191,15 @@ def _accepted(folder: Path, n_rois: int, notes: list[str]) -> tuple[np.ndarray, 
     if not path.is_file():
         notes.append(f"{folder.name} has no iscell.npy: all {n_rois} ROIs are taken as cells")
         return np.ones(n_rois, bool), np.full(n_rois, np.nan)
-    table = np.asarray(load_npy(path))
+    return accepted_rois(np.asarray(load_npy(path)), n_rois, str(path))
+
+
+def accepted_rois(table: np.ndarray, n_rois: int, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Which ROIs are cells, and how probable that is (NaN where it is not said), from the array ``iscell``."""
     if table.ndim == 1:
         table = table[:, None]
     if table.ndim != 2 or table.shape[0] != n_rois or not table.shape[1] or table.dtype.kind not in "biuf":
-        raise FileFormatError(f"{path} has shape {table.shape}, expected ({n_rois}, 2) as F.npy has {n_rois} ROIs")
+        raise FileFormatError(f"{where} has shape {table.shape}, expected ({n_rois}, 2) as F has {n_rois} ROIs")
     probability = table[:, 1].astype(np.float64) if table.shape[1] > 1 else np.full(n_rois, np.nan)
     return table[:, 0] > 0.5, probability
 
@@ -212,7 +216,7 @@ def _stack(parts: list[Any]) -> Any:
     return da.concatenate(parts) if any(isinstance(part, da.Array) for part in parts) else np.concatenate(parts)
 
 
-def _session_name(path: Path) -> str:
+def session_name(path: Path) -> str:
     """The folder that a person named: the first one above ``plane0`` and ``suite2p``."""
     resolved = path.resolve()
     for folder in (resolved, *resolved.parents):

@@ -13,7 +13,14 @@ from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes
 from antidrome.recordings.axes import BY_NUMBER, choose_orientation, standard_dims, time_in_seconds
 from antidrome.recordings.beside import settle_axes
-from antidrome.recordings.choice import choose_series, find_frame_rate, numeric, reconciled, settle_frame_rate
+from antidrome.recordings.choice import (
+    choose_series,
+    find_frame_rate,
+    numeric,
+    reconciled,
+    said_numbers,
+    settle_frame_rate,
+)
 from antidrome.recordings.lazy import lazy_stored
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
@@ -112,8 +119,7 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
         variable, renamed, orientation = _guessed_dims(variable, options, path)
         read_as |= {"orientation": orientation} if orientation == "neuron,time" else {}
     time = time_in_seconds(variable["time"]) if "time" in variable.coords else None
-    beside = {key: np.asarray(value) for key, value in attrs.items() if isinstance(value, (int, float, np.number))}
-    found = find_frame_rate(beside, path.name, [])
+    found = find_frame_rate(said_numbers(attrs), path.name, [])
     if options.frame_rate_hz is None:
         time, _ = reconciled(time, found, str(path), notes)
     rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
@@ -172,7 +178,6 @@ def _beside(store: Any, array: Any, arrays: dict[str, Any], name: str) -> dict[s
         if key != name and other.nbytes <= _SMALL_BYTES and other.ndim <= 1
     }
     for attributes in (store.attrs, array.attrs):
-        for key, value in dict(attributes).items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                small.setdefault(key, np.asarray(value))
+        for key, value in said_numbers(dict(attributes)).items():
+            small.setdefault(key, value)
     return small
