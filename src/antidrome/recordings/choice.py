@@ -67,7 +67,9 @@ def choose_series(shapes: Mapping[str, Sequence[int]], series: str | None, where
     if not candidates:
         auxiliary = {*TIME_NAMES, *LABEL_NAMES}
         candidates = [
-            name for name, shape in shapes.items() if len(shape) == 1 and shape[0] > 1 and name.lower() not in auxiliary
+            name
+            for name, shape in shapes.items()
+            if len(shape) == 1 and shape[0] > 1 and name.rpartition("/")[2].lower() not in auxiliary
         ]
     own = [name for name in OWN_NAMES if name in candidates]
     if own or len(candidates) == 1:

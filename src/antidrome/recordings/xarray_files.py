@@ -25,6 +25,7 @@ from antidrome.recordings.lazy import lazy_stored
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
 from antidrome.recordings.safety import damage_named, guard_zarr, open_hdf5
+from antidrome.recordings.xarray_groups import find_group, inherit, netcdf_arrays, open_netcdf_group, zarr_arrays
 
 _SMALL_BYTES = 64 * 2**20
 
@@ -37,15 +38,20 @@ def read_zarr(path: Path, options: ReadOptions) -> xr.DataArray:
 
 
 def _zarr(path: Path, options: ReadOptions) -> xr.DataArray:
-    store = open_zarr(path)
-    if isinstance(store, zarr.Group) and _written_by_xarray(store):
-        return from_dataset(open_xarray_zarr(path), path, "zarr", options)
+    store, outer = open_zarr(path), {}
+    if isinstance(store, zarr.Group):
+        group, options = find_group(arrays_of(store), zarr_arrays(store), options, path)
+        whole = open_xarray_zarr(path) if _written_by_xarray(store) else xr.Dataset(attrs=dict(store.attrs))
+        outer, store = dict(store.attrs) if group else {}, _within(store, group)
+        if _written_by_xarray(store):
+            dataset = inherit(open_xarray_zarr(path, group), whole) if group else whole
+            return from_dataset(dataset, path, "zarr", options)
     notes: list[str] = []
     arrays = {path.name.split(".")[0]: store} if isinstance(store, zarr.Array) else arrays_of(store)
     numbers = numeric(arrays, str(path))
     name = choose_series({key: array.shape for key, array in numbers.items()}, options.series, str(path))
     array = numbers[name]
-    axes = settle_axes(name, array.shape, _beside(store, array, arrays, name), options, path, notes)
+    axes = settle_axes(name, array.shape, _beside(store, array, arrays, name, outer), options, path, notes)
     frames_first = axes.orientation == "time,neuron" and array.ndim == 2
     return from_array(
         lazy_stored(path, array, neuron_axis=1 if frames_first else 0),
@@ -71,6 +77,9 @@ def read_netcdf(path: Path, options: ReadOptions) -> xr.DataArray:
     except Exception as error:  # SciPy and h5netcdf answer damage with errors of every kind, SyntaxError among them
         raise FileFormatError(f"{path} cannot be read as NetCDF: {error}") from error
     with damage_named(path):
+        if not classic:
+            group, options = find_group(dict(dataset.data_vars), netcdf_arrays(path, options), options, path)
+            dataset = open_netcdf_group(path, group, dataset) if group else dataset
         return from_dataset(dataset, path, "netcdf", options)
 
 
@@ -82,10 +91,12 @@ def open_zarr(path: Path) -> zarr.Array | zarr.Group:
         raise FileFormatError(f"{path} cannot be read as Zarr: {type(error).__name__}: {error}") from error
 
 
-def open_xarray_zarr(path: Path) -> xr.Dataset:
-    """Open a guarded Zarr store that xarray wrote, lazily; consolidated metadata are used where they are there."""
+def open_xarray_zarr(path: Path, group: str = "") -> xr.Dataset:
+    """Open (a group of) a guarded Zarr store that xarray wrote, lazily; with its consolidated metadata if there."""
     try:
-        return xr.open_zarr(path, chunks=None, decode_timedelta=False, consolidated=_is_consolidated(path))
+        return xr.open_zarr(
+            path, group=group or None, chunks=None, decode_timedelta=False, consolidated=_is_consolidated(path)
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileFormatError(f"{path} cannot be read as Zarr: {type(error).__name__}: {error}") from error
 
@@ -170,14 +181,22 @@ def _written_by_xarray(group: zarr.Group) -> bool:
     return False
 
 
-def _beside(store: Any, array: Any, arrays: dict[str, Any], name: str) -> dict[str, np.ndarray]:
+def _within(store: zarr.Group, group: str) -> zarr.Group:
+    """The group of that name; "" is the store itself."""
+    found = store[group] if group else store
+    if not isinstance(found, zarr.Group):
+        raise InputError(f"{store.store_path}: {group!r} is no group")
+    return found
+
+
+def _beside(store: Any, array: Any, arrays: dict[str, Any], name: str, outer: dict[str, Any]) -> dict[str, np.ndarray]:
     """Small arrays and attributes that may hold times, labels or the frame rate."""
     small = {
         key: np.asarray(other[...])
         for key, other in arrays.items()
         if key != name and other.nbytes <= _SMALL_BYTES and other.ndim <= 1
     }
-    for attributes in (store.attrs, array.attrs):
+    for attributes in (store.attrs, array.attrs, outer):
         for key, value in said_numbers(dict(attributes)).items():
             small.setdefault(key, value)
     return small
