@@ -189,9 +189,9 @@ def frame_times(series: RoiResponseSeries, n_frames: int, where: str) -> tuple[n
         if time.shape != (n_frames,):
             raise FileFormatError(f"{where} has {time.size} timestamps for {n_frames} frames")
         return time, None
-    if series.rate is None or not np.isfinite(series.rate) or series.rate <= 0:
+    rate = np.nan if series.rate is None else float(series.rate)  # before it is judged: a long double may be less
+    if not np.isfinite(rate) or rate <= 0:
         return None, None
-    rate = float(series.rate)
     return even_times(float(series.starting_time or 0.0), rate, n_frames), rate
 
 
