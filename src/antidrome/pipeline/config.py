@@ -23,7 +23,7 @@ class FileConfig:
     ] = None
     """Meaning of the two axes, for files that do not say; by default the longer one is time."""
     series: str | None = None
-    """Which array, for files with several."""
+    """Which array, for files with several; planes of an NWB file, parted by commas, are joined."""
     accepted_only: bool = True
     """Read accepted ROIs only (suite2p, CaImAn, NWB); --no-accepted-only also takes what the file marks as no cell."""
 

@@ -115,7 +115,7 @@ def _rising_first(
         notes.append(f"the first column {called} rises like an index and is left out")
         return time, False
     if unit and (says_unit(name) or not are_whole(column)):
-        notes.append(f"column {name!r} is taken as time, 1 in it as {unit:g} s")
+        notes.append(f"column {name!r} is taken as time (its unit is {unit:g} s)")
         return even_out(column, unit, f"column {name!r}", notes), False
     if count(column):
         notes.append(_counts(name, kept[0]))
