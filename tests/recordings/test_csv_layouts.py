@@ -75,8 +75,8 @@ def test_times_that_were_rounded_are_even(tmp_path: Path, traces: np.ndarray, na
     recording = read(table(tmp_path / "a.csv", [f"{i / 30:.2f}" for i in range(120)], names, traces))
     assert recording.shape == (120, 6)
     assert recording.attrs["frame_rate_hz"] == pytest.approx(30.0, rel=1e-3)
-    np.testing.assert_allclose(recording["time"].values, np.arange(120) / 30, atol=0.005)
-    assert "is rounded to 0.01 s" in " ".join(recording.attrs["notes"])
+    np.testing.assert_allclose(recording["time"].values, np.arange(120) / 30, atol=0.0051)
+    assert "the times are rounded to steps of 0.01 s" in " ".join(recording.attrs["notes"])
 
 
 def test_times_with_a_gap_or_without_need_are_kept(tmp_path: Path, traces: np.ndarray) -> None:

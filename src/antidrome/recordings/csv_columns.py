@@ -8,7 +8,7 @@ import numpy as np
 from antidrome.errors import InputError
 from antidrome.recordings.axes import listing
 from antidrome.recordings.csv_names import names_counter, says_unit, time_unit_s
-from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, are_whole, climb, count, even_out, rise
+from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, are_whole, climb, count, rise
 
 _UNNAMED = re.compile(r"^\s*(unnamed.*)?$", re.I)
 _ADVICE = "call it 'time' (s), 'time_ms' or 'frame', or remove it"
@@ -42,7 +42,7 @@ def split_columns(
         return _without_header(values, notes)
     kept = without_counters(header, values, notes)
     counted = any(names_counter(name) for i, name in enumerate(header) if i not in kept)
-    time, kept = _named_time(header, values, kept, notes)
+    time, kept = _named_time(header, values, kept)
     while (found := _rising_first(header, values, kept, time, notes)) is not None:
         time, counted, kept = found[0], counted or found[1], kept[1:]
     labels = [header[i] for i in kept]
@@ -88,16 +88,13 @@ def _without_header(values: np.ndarray, notes: list[str]) -> tuple[np.ndarray | 
     return _nameless_time(column, notes), values[:, 1:], None
 
 
-def _named_time(
-    header: list[str], values: np.ndarray, kept: list[int], notes: list[str]
-) -> tuple[np.ndarray | None, list[int]]:
+def _named_time(header: list[str], values: np.ndarray, kept: list[int]) -> tuple[np.ndarray | None, list[int]]:
     """Times (s) from the first column that is called so; the columns left."""
     units = {place: unit for place in kept if (unit := time_unit_s(header[place])) is not None}
     if not units or len(kept) == 1:
         return None, kept
     place, unit = next(iter(units.items()))
-    time = even_out(values[:, place], unit, f"column {header[place]!r}", notes)
-    return time, [other for other in kept if other != place]
+    return values[:, place] * unit, [other for other in kept if other != place]
 
 
 def _rising_first(
@@ -116,7 +113,7 @@ def _rising_first(
         return time, False
     if unit and (says_unit(name) or not are_whole(column)):
         notes.append(f"column {name!r} is taken as time (its unit is {unit:g} s)")
-        return even_out(column, unit, f"column {name!r}", notes), False
+        return column * unit, False
     if count(column):
         notes.append(_counts(name, kept[0]))
         return None, True
@@ -136,7 +133,7 @@ def _nameless_time(column: np.ndarray, notes: list[str]) -> np.ndarray:
             f"neither a counter nor even times in seconds: {_ADVICE}"
         )
     notes.append("the first column has no name, rises in even steps and is taken as time in seconds")
-    return even_out(column, 1.0, "the first column", notes)
+    return column
 
 
 def _beginning(column: np.ndarray) -> str:
