@@ -56,7 +56,7 @@ def test_a_cluster_searches(folder, monkeypatch) -> None:
     asked = []
 
     @contextmanager
-    def opened(*, cluster):
+    def opened(cluster):
         asked.append(cluster)
         with ThreadPoolExecutor(1) as pool:
             yield pool
