@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError, UnsafeFileError
-from antidrome.recordings import mat_guard, read, read_ground_truth_mat, read_with_neuropil
+from antidrome.recordings import mat_guard, read, read_ground_truth_mat
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -355,50 +355,3 @@ def test_labels_that_repeat_are_classes(tmp_path: Path) -> None:
     recording = read(tmp_path / "a.mat")
     assert recording.shape == (300, 6)
     assert any("'labels' repeats its values" in note for note in recording.attrs["notes"])
-
-
-@pytest.fixture
-def fall(tmp_path: Path, traces: np.ndarray) -> dict[str, Any]:
-    """What suite2p puts into Fall.mat."""
-    return {
-        "F": traces.T, "Fneu": traces.T * 2, "spks": traces.T * 3, "ops": {"fs": 15.0, "meanImg": np.ones((9, 9))},
-        "iscell": np.c_[[1, 0, 1, 1, 0, 1], np.linspace(0, 1, 6)], "stat": {"npix": np.arange(6.0)},
-    }  # fmt: skip
-
-
-def test_fall_of_suite2p_is_read_as_its_folder_is(tmp_path: Path, traces: np.ndarray, fall: dict[str, Any]) -> None:
-    path = tmp_path / "m7" / "suite2p" / "plane0" / "Fall.mat"
-    path.parent.mkdir(parents=True)
-    scipy.io.savemat(path, fall)
-    recording, neuropil = read_with_neuropil(path)
-    cells = [0, 2, 3, 5]
-    assert np.array_equal(recording.values, traces[:, cells])
-    assert neuropil is not None
-    assert np.array_equal(neuropil.values, traces[:, cells] * 2)
-    assert recording["neuron"].values.tolist() == ["0", "2", "3", "5"]
-    assert (recording.attrs["quantity"], recording.attrs["frame_rate_hz"]) == ("fluorescence", 15.0)
-    assert recording.attrs["session_id"] == "m7"
-    assert recording.attrs["notes"] == [
-        "2 of 6 ROIs are no cells and are left out (iscell)",
-        "frame rate 15 Hz from the settings (ops.fs) of Fall.mat",
-    ]
-    named, none = read_with_neuropil(path, series="F")
-    assert none is None
-    assert np.array_equal(named.values, recording.values)
-    assert np.array_equal(read(path, series="spks").values, traces[:, cells] * 3)
-    assert read(path, accepted_only=False, frame_rate_hz=30.0)["accepted"].values.sum() == 4
-    assert read(path, series="ops/meanImg", frame_rate_hz=1.0).shape == (9, 9)
-
-
-def test_fall_that_contradicts_itself_or_accepts_nothing(tmp_path: Path, fall: dict[str, Any]) -> None:
-    scipy.io.savemat(tmp_path / "a.mat", fall | {"iscell": np.zeros((6, 2))})
-    with pytest.raises(InputError, match=r"iscell accepts none of 6 ROIs.*--no-accepted-only"):
-        read(tmp_path / "a.mat")
-    scipy.io.savemat(tmp_path / "b.mat", fall | {"iscell": np.ones((5, 2))})
-    with pytest.raises(FileFormatError, match=r"iscell has shape \(5, 2\), expected \(6, 2\)"):
-        read(tmp_path / "b.mat", series="F")
-    one = {name: fall[name][:1] for name in ("F", "Fneu", "iscell")}
-    scipy.io.savemat(tmp_path / "c.mat", one)
-    with pytest.raises(InputError, match="neither times nor a frame rate"):
-        read(tmp_path / "c.mat")
-    assert read(tmp_path / "c.mat", frame_rate_hz=30.0).shape == (120, 1)
