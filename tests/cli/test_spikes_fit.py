@@ -41,7 +41,7 @@ def test_a_cluster_predicts(recording, tmp_path, monkeypatch):
     asked = []
 
     @contextlib.contextmanager
-    def opened(*, cluster):
+    def opened(cluster):
         asked.append(cluster)
         with ThreadPoolExecutor(2) as executor:
             yield executor
