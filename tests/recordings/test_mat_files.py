@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError, UnsafeFileError
-from antidrome.recordings import mat_guard, read, read_ground_truth_mat
+from antidrome.recordings import mat_guard, mat_variables, read, read_ground_truth_mat
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -95,6 +95,10 @@ def test_a_matrix_in_a_container_is_named(tmp_path: Path, traces: np.ndarray) ->
     scipy.io.savemat(tmp_path / "b.mat", {"data": {"session": cell}})
     with pytest.raises(FileFormatError, match=r"'data/session' is a cell .*x = data\.session\{1\}"):
         read(tmp_path / "b.mat")
+
+
+def test_an_array_of_structs_without_fields_holds_nothing() -> None:
+    assert mat_variables.containers({"settings": np.zeros((1, 3), dtype=[])}) == {}
 
 
 def test_structs_in_structs_end_somewhere(tmp_path: Path, traces: np.ndarray) -> None:

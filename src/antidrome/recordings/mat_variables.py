@@ -62,7 +62,7 @@ def containers(content: Mapping[str, Any]) -> dict[str, str]:
         elif _is_cell(value):
             what = f"a cell array of {times_sign(value.shape)}{_holding(value)}"
             found[name] = advice(name, what, f"{matlab_name}{{1}}")
-        elif _is_struct(value) and value.size:
+        elif _is_struct(value) and value.size and value.dtype.names:
             what = f"an array of {times_sign(value.shape)} structs"
             found[name] = advice(name, what, f"{matlab_name}(1).{value.dtype.names[0]}")
     return found
