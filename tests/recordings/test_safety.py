@@ -168,6 +168,29 @@ def test_a_heap_that_would_hold_hdf5_for_ever(texts: Path, index: int, size: int
         read(texts, frame_rate_hz=10.0)
 
 
+@pytest.mark.parametrize("where", ["of the file", "of a group", "of a dataset", "of a member", "the values"])
+def test_values_of_variable_length_that_are_no_lists_and_no_texts(tmp_path: Path, where: str) -> None:
+    """HDF5 ends the process that reads them."""
+    path, lists, values = tmp_path / "a.h5", h5py.vlen_dtype(np.int32), np.empty(1, object)
+    values[0] = np.arange(3, dtype=np.int32)
+    with h5py.File(path, "w") as file:
+        file["g/F"] = np.ones((60, 3), "f4")
+        things = {"of the file": file, "of a group": file["g"]}
+        if where == "the values":
+            file.create_dataset("g/odd", (2,), lists)[0] = np.arange(3)
+        elif where == "of a member":
+            kind = np.dtype([("n", "i4"), ("odd", lists)])
+            file["g/F"].attrs.create("odd", np.array([(1, np.arange(3, dtype="i4"))], dtype=kind), dtype=kind)
+        else:
+            things.get(where, file["g/F"]).attrs.create("odd", values, dtype=lists)
+    read(path, frame_rate_hz=10.0)
+    content = path.read_bytes()
+    assert content.count(b"\x19\x00\x00\x00\x10\x00\x00\x00") == 1
+    path.write_bytes(content.replace(b"\x19\x00\x00\x00\x10\x00\x00\x00", b"\x19\x08\x00\x00\x10\x00\x00\x00"))
+    with pytest.raises(FileFormatError, match=r"a\.h5.*damaged, these values are neither lists nor texts"):
+        read(path, frame_rate_hz=10.0)
+
+
 def test_a_heap_of_impossible_size_is_left_to_hdf5(texts: Path) -> None:
     content = bytearray(texts.read_bytes())
     struct.pack_into("<Q", content, content.index(b"GCOL") + 8, 2**40)

@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError, UnsafeFileError
+from antidrome.recordings.hdf5_types import require_sound_types
 from antidrome.recordings.heaps import guard_global_heaps
 
 DEFAULT_MAX_BYTES = 64 * 2**30
@@ -132,6 +133,7 @@ def guard_hdf5(
         if group.id in seen:
             continue
         seen.add(group.id)
+        require_sound_types(group, f"{file.filename}: {group.name}")
         for name in group:
             where = f"{file.filename}: {group.name.rstrip('/')}/{name}"
             link = group.get(name, getlink=True)
@@ -145,6 +147,7 @@ def guard_hdf5(
             if isinstance(member, h5py.Group):
                 groups.append(member)
             elif isinstance(member, h5py.Dataset):
+                require_sound_types(member, where)
                 sized = every_size or member.ndim < 3
                 guard_dataset(member, where, allow_external=allow_external, max_bytes=max_bytes if sized else None)
 
@@ -204,7 +207,8 @@ def open_unguarded(path: Path) -> h5py.File:
         raise FileFormatError(f"{path} cannot be opened as HDF5: {reason}") from error
     try:
         guard_global_heaps(file)
-    except FileFormatError:
+        require_sound_types(file["/"], str(path))
+    except BaseException:
         file.close()
         raise
     return file
