@@ -11,8 +11,9 @@ from antidrome.dynamics.gauge import normalise
 from antidrome.dynamics.lags import LagSet
 from antidrome.dynamics.latent_step import shared_latent
 from antidrome.dynamics.moments import DenseMoments, dense_moments
-from antidrome.dynamics.objective import linear_gradient, linear_latent, loss_and_gradient, polish, polish_linear
+from antidrome.dynamics.objective import loss_and_gradient, polish, polish_linear
 from antidrome.dynamics.pairwise import PairMoments, PairProblem, pair_iterate, pair_loss_and_gradient, pair_moments
+from antidrome.dynamics.powers import linear_gradient, linear_latent
 from antidrome.dynamics.problem import Fit, Problem
 from antidrome.dynamics.starts import multi_start, random_start
 
@@ -133,13 +134,14 @@ def test_what_no_session_tells_of_the_latent_covariances_stays(rng):
 
 
 @pytest.mark.parametrize("n", [1, 3])
-def test_pair_steps_are_exact(rng, n):
+def test_pair_steps_are_exact(rng, n, monkeypatch):
     """The gradient of the pairwise loss vanishes in X after its step, and in C at an undamped step's end."""
     weights, target = rng.random((3, 7, 7)), rng.standard_normal((3, 7, 7))
     weights[0], target[0] = weights[0] + weights[0].T, target[0] + target[0].T
     moments, start = PairMoments(target, np.full((3, 7, 7), 9.0)), rng.standard_normal((7, n))
     begun = Fit(start, np.tile(np.eye(n), (1, 3, 1, 1)))
-    found = pair_iterate(PairProblem.of(moments, weights, LAGS.weights), begun, proximal=1e-12)
+    monkeypatch.setattr("antidrome.dynamics.pairwise.PROXIMAL", 1e-12)
+    found = pair_iterate(PairProblem.of(moments, weights, LAGS.weights), begun)
     loadings, _ = normalise(start, begun.latent[0])
     loss, _, d_latent = pair_loss_and_gradient(moments, weights, LAGS.weights, loadings, found.latent[0])
     np.testing.assert_allclose(d_latent, 0, atol=1e-7)
@@ -189,7 +191,7 @@ def test_exact_covariances_are_recovered(rng, coupling):
         np.fill_diagonal(covariance[0], 0)
         made.append(DenseMoments(rows, 100.0, np.ones(3, bool), variance + 1, covariance))
     problem = Problem.of(made, 30, LAGS.weights, coupling)
-    fit, _ = multi_start(problem, 2, rng, n_iterations=300, tolerance=1e-12)
+    fit, _ = multi_start(problem, 2, rng, n_starts=3, n_iterations=300, tolerance=1e-12)
     found = fit.mean_latent(problem.weights)
     np.testing.assert_allclose(
         fit.loadings[:5] @ found[0] @ fit.loadings[25:].T, truth[:5] @ latent[0] @ truth[25:].T, atol=0.02

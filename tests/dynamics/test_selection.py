@@ -127,6 +127,10 @@ def test_candidates_survive_as_json():
     again = Candidate.from_dict(json.loads(json.dumps(one.to_dict())))
     assert (again.correlation, again.slope) == (0.375, 0.75)
     assert (again.settings.coupling, again.settings.hollow_lags) == (np.inf, True)
+    assert one.to_dict()["coupling"] == "inf"
+    assert (
+        Candidate.from_dict({**one.to_dict(), "coupling": None}).settings.coupling == np.inf
+    )  # as early files have it
 
 
 def test_agreement():

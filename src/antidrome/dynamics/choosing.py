@@ -19,7 +19,6 @@ from antidrome.dynamics.population import Population
 from antidrome.dynamics.resuming import Stages
 from antidrome.dynamics.selection import (
     COUPLINGS,
-    N_ITERATIONS,
     SHRINKAGES,
     Candidate,
     best_of,
@@ -178,7 +177,7 @@ def choose(
             diagonals,
             rng,
             lambda: report("choosing on held-out pairs", ""),
-            *((N_ITERATIONS, 2) if thorough else (15, 1)),
+            *(() if thorough else (15, 1)),
             stages=stages,
         )
     best = best_of(candidates, zero_lag=None if only_zero else False)

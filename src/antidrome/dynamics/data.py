@@ -76,9 +76,7 @@ class SessionData:
     def blocks(self, halo: int = 0) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Blocks of frames with up to `halo` further frames on both sides: (frames, their place in block, block)."""
         n_frames, n_neurons = self.shape
-        size = (
-            n_frames if self.kept is not None else max(4 * halo + 1, FEWEST_FRAMES, BLOCK_VALUES // max(n_neurons, 1))
-        )
+        size = n_frames if self.kept is not None else max(4 * halo + 1, frames_at_once(n_neurons))
         for start in range(0, n_frames, size):
             stop = min(start + size, n_frames)
             low, high = max(0, start - halo), min(n_frames, stop + halo)
@@ -144,6 +142,11 @@ class SessionData:
         return da.where(keep, block, self.dtype.type(0))
 
 
+def frames_at_once(n_columns: int) -> int:
+    """Frames of a block that is read."""
+    return max(FEWEST_FRAMES, BLOCK_VALUES // max(n_columns, 1))
+
+
 def read_rows(session: Session, start: int, stop: int) -> np.ndarray:
     """Raw frames ``start ≤ t < stop`` of the used columns, (frame, neuron)."""
     rows = session.values[start:stop]
@@ -191,7 +194,7 @@ def column_statistics(values: Any, segment: np.ndarray, name: str) -> dict[str, 
         return found
     count, mean, m2, n_infinite, least = np.zeros((5, n_columns))
     whole = np.ones(n_columns, dtype=bool)
-    size = max(64, BLOCK_VALUES // max(n_columns, 1))
+    size = frames_at_once(n_columns)
     everything = Session(name, values, *[np.arange(n_columns)] * 2, segment, mean, mean, mean, least, whole)
     for start in range(0, n_frames, size):
         block = read_rows(everything, start, min(start + size, n_frames))[segment[start : start + size] >= 0]

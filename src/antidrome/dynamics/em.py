@@ -16,11 +16,10 @@ import numpy as np
 from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.inference import infer, masks
 from antidrome.dynamics.kalman import Smoothed
-from antidrome.dynamics.problem import observation_patterns
+from antidrome.dynamics.problem import ROWS_AT_ONCE, observation_patterns
 from antidrome.dynamics.system import positive_part
 
 NOISE_FLOOR = 1e-4
-ROWS_AT_ONCE = 4096
 
 
 @dataclasses.dataclass(frozen=True)

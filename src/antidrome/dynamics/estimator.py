@@ -22,11 +22,12 @@ from antidrome.dynamics.choosing import Options, require_consistent
 from antidrome.dynamics.fitting import ORDERS, Result, choose_population, fit_population
 from antidrome.dynamics.lags import LagSet, lag_set, largest_lag
 from antidrome.dynamics.overlap import OverlapReport, report_of
+from antidrome.dynamics.plain import plain
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.reports import notes_on_race, order_curve
 from antidrome.dynamics.resuming import fingerprint
 from antidrome.dynamics.sessions import Segments, as_population
-from antidrome.dynamics.storage import plain
+from antidrome.dynamics.solving import FitSettings
 from antidrome.dynamics.uses import Uses
 from antidrome.errors import InputError
 
@@ -158,9 +159,9 @@ class StitchedLDS(Uses, Estimator):
         private_noise: str = "auto",
         zero_lag: str = "race",
         refine: str | None = None,
-        n_starts: int = 4,
-        max_iterations: int = 100,
-        tolerance: float = 1e-6,
+        n_starts: int = FitSettings.n_starts,
+        max_iterations: int = FitSettings.n_iterations,
+        tolerance: float = FitSettings.tolerance,
         sketch_rank: int | None = None,
         em_iterations: int = 50,
         n_folds: int = 3,

@@ -19,8 +19,9 @@ from antidrome.dynamics.em import EMState, expectation_maximisation
 from antidrome.dynamics.gauge import canonical, normalise
 from antidrome.dynamics.lags import LagSet
 from antidrome.dynamics.memory import estimate, require_memory
-from antidrome.dynamics.objective import polish, polish_linear, powers
+from antidrome.dynamics.objective import polish, polish_linear
 from antidrome.dynamics.population import Population
+from antidrome.dynamics.powers import powers
 from antidrome.dynamics.preparation import (
     Units,
     choose_form,
@@ -254,16 +255,14 @@ def _stream(
     descent = AdamSettings(n_steps=20 * options.max_iterations, seed=options.seed)
     filled = [rescaled_for_missing(one) for one in data]
 
-    def work(state: AdamState, keep: Callable[[AdamState], Any]) -> AdamState:
-        def on_iteration(now: AdamState) -> None:
-            keep(now)
-            report("solving", f"loss {np.mean(now.losses[-50:]):.6g}")
+    def work(state: AdamState, tell: Callable[[AdamState], Any]) -> AdamState:
+        return stochastic_gradient(filled, lags, solver.n_neurons, state, descent, tell, settings.hollow_lags)
 
-        hollow = settings.hollow_lags
-        return stochastic_gradient(filled, lags, solver.n_neurons, state, descent, on_iteration, hollow)
+    def on_iteration(now: AdamState) -> None:
+        report("solving", f"loss {np.mean(now.losses[-50:]):.6g}")
 
     begun = AdamState.at(random_start(solver.problem(settings), settings.n_components, rng))
-    fit = stages.run("stream", AdamState, lambda: begun, work).fit
+    fit = stages.run("stream", AdamState, lambda: begun, work, on_iteration).fit
     return _tied(solver, fit, lags, options, settings), ()
 
 
@@ -288,11 +287,8 @@ def _scaled_variance(population: Population, units: Units, observation: str) -> 
     if observation == "poisson":
         mean = units.scale
         return np.log1p(np.maximum(population.variance / mean**2 - 1 / mean, 0.01 / mean))
-    total, count = np.zeros(population.n_neurons), np.zeros(population.n_neurons)
-    for session, gain in zip(population.sessions, units.gains, strict=True):
-        total[session.rows] += session.variance * gain**2 * session.n_observed
-        count[session.rows] += session.n_observed
-    return total / np.maximum(count, 1)
+    sessions = zip(population.sessions, units.gains, strict=True)
+    return population.pooled([session.variance * gain**2 for session, gain in sessions])
 
 
 def _system(
@@ -328,16 +324,15 @@ def _refine(
     `beyond` (neuron,) is the variance of the data that the system does not speak of: Poisson noise of counts.
     """
 
-    def work(state: EMState, keep: Callable[[EMState], Any]) -> EMState:
-        def on_iteration(now: EMState) -> None:
-            keep(now)
-            report("refining by EM", f"log-likelihood {now.log_likelihoods[-1]:.6g}")
+    def work(state: EMState, tell: Callable[[EMState], Any]) -> EMState:
+        return expectation_maximisation(data, state, options.em_iterations, on_iteration=tell)
 
-        return expectation_maximisation(data, state, options.em_iterations, 1e-6, on_iteration)
+    def on_iteration(now: EMState) -> None:
+        report("refining by EM", f"log-likelihood {now.log_likelihoods[-1]:.6g}")
 
     noise = np.maximum(system.noise_variance, 1e-3) + beyond
     start = EMState(system.dynamics, system.innovation, system.stationary, system.loadings, noise, system.stationary)
-    state = stages.run("em", EMState, lambda: start, work)
+    state = stages.run("em", EMState, lambda: start, work, on_iteration)
     loadings, latent, change = canonical(state.loadings, state.second[None])
     inverse = np.linalg.inv(change)
     dynamics = change @ state.dynamics @ inverse

@@ -11,6 +11,8 @@ from antidrome.dynamics.kalman import Smoothed, smooth
 from antidrome.dynamics.patterns import row_patterns
 from antidrome.dynamics.population import Session
 
+FRAMES_AT_ONCE = 4096
+
 
 @dataclasses.dataclass(frozen=True)
 class Observation:
@@ -62,11 +64,11 @@ def infer(
     return smooth(seen.information, seen.precisions, seen.pattern, data.session.segment, dynamics, innovation, initial)
 
 
-def masks(session: Session, n_rows: int = 4096) -> list[tuple[slice, np.ndarray]]:
+def masks(session: Session) -> list[tuple[slice, np.ndarray]]:
     """Blocks of (frames, 1.0 where an entry was observed) of an incomplete session."""
     result = []
-    for start in range(0, session.n_frames, n_rows):
-        stop = min(start + n_rows, session.n_frames)
+    for start in range(0, session.n_frames, FRAMES_AT_ONCE):
+        stop = min(start + FRAMES_AT_ONCE, session.n_frames)
         seen = np.isfinite(read_rows(session, start, stop)) & (session.segment[start:stop] >= 0)[:, None]
         result.append((slice(start, stop), seen.astype(np.float64)))
     return result

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import linalg
 
 from antidrome.dynamics.lags import stretches
+from antidrome.dynamics.system import root_of
 
 FROZEN = 1e-10
 
@@ -75,7 +76,7 @@ def smooth(
     sums = {name: np.zeros((n, n)) for name in ("second", "lagged", "early", "late", "initial")}
     n_initial = n_pairs = 0
     log_likelihood = 0.0
-    roots = [_root(j) for j in precisions]
+    roots = [root_of(j) for j in precisions]
     for start, stop in stretches(segment):
         frames = slice(start, stop)
         forward = _forward(information[frames], precisions, roots, pattern[frames], dynamics, innovation, initial)
@@ -182,12 +183,6 @@ def _update(p: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, float]:
     gain = linalg.cho_solve((factor, True), root.T @ p).T
     rest = np.eye(len(p)) - gain @ root.T
     return rest @ p @ rest.T + gain @ gain.T, 2 * float(np.log(np.diag(factor)).sum())
-
-
-def _root(precision: np.ndarray) -> np.ndarray:
-    """L with L Lᵀ = J."""
-    values, vectors = linalg.eigh((precision + precision.T) / 2)
-    return vectors * np.sqrt(np.maximum(values, 0))
 
 
 def _is_same(values: np.ndarray, t: int) -> bool:

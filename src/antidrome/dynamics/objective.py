@@ -14,7 +14,9 @@ from scipy import linalg, optimize
 
 from antidrome.dynamics.als import curvatures, loss_of
 from antidrome.dynamics.gauge import normalise
+from antidrome.dynamics.powers import linear_gradient, linear_latent
 from antidrome.dynamics.problem import Fit, Problem, left_out, own_covariance, pull_of_diagonals, weighted_grams
+from antidrome.dynamics.system import dynamics_of
 
 Evaluate = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray, np.ndarray]]
 
@@ -40,36 +42,6 @@ def loss_and_gradient(
         d_loadings[m.rows] += share * step
         d_latent += share * weights * inner
     return loss_of(shared, fit, grams, products), d_loadings, d_latent
-
-
-def powers(dynamics: np.ndarray, lags: tuple[int, ...]) -> np.ndarray:
-    """Aˢ for ascending lags, (lag, latent, latent)."""
-    result, current, at = [], np.eye(len(dynamics)), 0
-    for lag in lags:
-        current = np.linalg.matrix_power(dynamics, lag - at) @ current
-        at = lag
-        result.append(current)
-    return np.array(result)
-
-
-def linear_latent(dynamics: np.ndarray, factor: np.ndarray, lags: tuple[int, ...]) -> np.ndarray:
-    """X_s = Aˢ B Bᵀ, (lag, latent, latent)."""
-    return powers(dynamics, lags) @ (factor @ factor.T)
-
-
-def linear_gradient(
-    dynamics: np.ndarray, factor: np.ndarray, lags: tuple[int, ...], d_latent: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Gradients in A and B from those in X_s = Aˢ B Bᵀ."""
-    stationary = factor @ factor.T
-    d_dynamics, d_stationary = np.zeros_like(dynamics), np.zeros_like(dynamics)
-    ladder = powers(dynamics, tuple(range(max(lags) + 1)))
-    for lag, gradient in zip(lags, d_latent, strict=True):
-        d_stationary += ladder[lag].T @ gradient
-        inner = gradient @ stationary
-        for q in range(lag):
-            d_dynamics += ladder[q].T @ inner @ ladder[lag - 1 - q].T
-    return d_dynamics, (d_stationary + d_stationary.T) @ factor
 
 
 def polish(problem: Problem, fit: Fit, n_iterations: int = 50) -> Fit:
@@ -108,8 +80,6 @@ def polish_linear(
     -------
     fit, dynamics A
     """
-    from antidrome.dynamics.system import dynamics_of
-
     loadings, latent = normalise(loadings, latent)
     values, vectors = linalg.eigh((latent[0] + latent[0].T) / 2)
     values = np.maximum(values, 1e-3 * max(values[-1], 1e-12))

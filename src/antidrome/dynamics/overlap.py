@@ -12,6 +12,8 @@ from scipy.sparse.csgraph import connected_components
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.sessions import as_population
 
+PATTERNS_AT_ONCE = 2048
+
 
 @dataclasses.dataclass(frozen=True)
 class OverlapReport:
@@ -76,10 +78,8 @@ class OverlapReport:
         return "\n".join(lines)
 
 
-def overlap_report(
-    recordings: Any, n_components: int = 10, *, loadings: np.ndarray | None = None, **options: Any
-) -> OverlapReport:
-    """Look at what sessions share, before (or, with `loadings`, after) a fit.
+def overlap_report(recordings: Any, n_components: int = 10, **options: Any) -> OverlapReport:
+    """Look at what sessions share before a fit; after it, `StitchedLDS.overlap_` knows the loadings too.
 
     Parameters
     ----------
@@ -87,15 +87,12 @@ def overlap_report(
         As for `StitchedLDS.fit`.
     n_components
         Latent dimensions that are to be tied.
-    loadings
-        (neuron, latent) of a fit, for ranks on the shared neurons.
     """
-    population = as_population(recordings, **options)
-    return report_of(population, n_components, loadings)
+    return report_of(as_population(recordings, **options), n_components)
 
 
 def report_of(population: Population, n_components: int, loadings: np.ndarray | None = None) -> OverlapReport:
-    """The report of a population; see `overlap_report`."""
+    """The report of a population; with the loadings of a fit (neuron, latent), ranks are theirs."""
     observed = population.observed
     shared = observed.astype(float) @ observed.T.astype(float)
     if loadings is None:
@@ -122,7 +119,7 @@ def report_of(population: Population, n_components: int, loadings: np.ndarray | 
     )
 
 
-def share_never_together(observed: np.ndarray, chunk: int = 2048) -> float:
+def share_never_together(observed: np.ndarray) -> float:
     """Share of pairs of distinct neurons that no session has seen together, from (session, neuron) flags.
 
     Counted between the distinct observation patterns, so that it costs nothing for many neurons of few patterns.
@@ -132,9 +129,10 @@ def share_never_together(observed: np.ndarray, chunk: int = 2048) -> float:
         return 0.0
     patterns, counts = np.unique(observed.T, axis=0, return_counts=True)
     together = 0.0
-    for start in range(0, len(patterns), chunk):
-        meet = patterns[start : start + chunk].astype(np.float32) @ patterns.T.astype(np.float32) > 0
-        together += float(counts[start : start + chunk] @ meet @ counts)
+    for start in range(0, len(patterns), PATTERNS_AT_ONCE):
+        some = slice(start, start + PATTERNS_AT_ONCE)
+        meet = patterns[some].astype(np.float32) @ patterns.T.astype(np.float32) > 0
+        together += float(counts[some] @ meet @ counts)
     return float(max(0.0, 1 - (together - n) / (n * (n - 1.0))))
 
 

@@ -20,6 +20,8 @@ from antidrome.dynamics.latent_step import solve_positive
 from antidrome.dynamics.problem import Fit
 
 MOST_VALUES = 3e8
+PROXIMAL = 1e-6
+"""How strongly latent covariances are held where they were, relative to the mean curvature."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,10 +120,10 @@ def pair_loss_and_gradient(
     return total, d_loadings, d_latent
 
 
-def pair_iterate(problem: PairProblem, fit: Fit, shrinkage: float = 0.0, proximal: float = 1e-6) -> Fit:
+def pair_iterate(problem: PairProblem, fit: Fit, shrinkage: float = 0.0) -> Fit:
     """One exact X step and one damped C step of the pairwise-weighted loss; `fit.latent` is (1, lag, …)."""
     loadings, latent = normalise(fit.loadings, fit.latent[0])
-    latent, loss = _latent_step(problem, loadings, latent, proximal)
+    latent, loss = _latent_step(problem, loadings, latent)
     n_neurons, n = loadings.shape
     normal, rhs = np.zeros((n_neurons, n * (n + 1) // 2)), np.zeros((n_neurons, n))
     for s, weight in enumerate(problem.lag_weights):
@@ -139,9 +141,7 @@ def pair_iterate(problem: PairProblem, fit: Fit, shrinkage: float = 0.0, proxima
     return Fit(np.ascontiguousarray(0.5 * (loadings + solved)), latent[None], (*fit.losses, loss))
 
 
-def _latent_step(
-    problem: PairProblem, loadings: np.ndarray, before: np.ndarray, proximal: float
-) -> tuple[np.ndarray, float]:
+def _latent_step(problem: PairProblem, loadings: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, float]:
     """X_s that minimise the loss for these loadings, one n² × n² system a lag, and the loss there."""
     n = loadings.shape[1]
     squares, places = _squares(loadings), _triangle(n)[2]
@@ -152,7 +152,7 @@ def _latent_step(
     for s, weight in enumerate(problem.lag_weights):
         normal = (squares.T @ (problem.weights[s] @ squares)).take(expanded)
         right = (loadings.T @ problem.target[s] @ loadings).ravel()
-        pull = proximal * max(np.trace(normal), 1e-300) / n**2
+        pull = PROXIMAL * max(np.trace(normal), 1e-300) / n**2
         normal[np.diag_indices(n * n)] += pull
         x = solve_positive(normal, right + pull * before[s].ravel()).reshape(n, n)
         result[s] = (x + x.T) / 2 if s == 0 else x

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from antidrome.dynamics.data import BLOCK_VALUES, column_statistics, read_rows
+from antidrome.dynamics.data import column_statistics, frames_at_once, read_rows
 from antidrome.dynamics.population import Population, Session
 
 MOST_PATTERNS = 24
@@ -33,7 +33,7 @@ def row_patterns(session: Session) -> tuple[np.ndarray, np.ndarray] | None:
     known: dict[bytes, int] = {}
     patterns: list[np.ndarray] = []
     of_frame = np.full(session.n_frames, -1)
-    size = max(64, BLOCK_VALUES // max(len(session.columns), 1))
+    size = frames_at_once(len(session.columns))
     for start in range(0, session.n_frames, size):
         stop = min(start + size, session.n_frames)
         inside = start + np.flatnonzero(session.segment[start:stop] >= 0)

@@ -108,12 +108,12 @@ class Population:
     @property
     def mean(self) -> np.ndarray:
         """(neuron,) mean over all observed frames."""
-        return self._pooled([session.mean for session in self.sessions])
+        return self.pooled([session.mean for session in self.sessions])
 
     @property
     def variance(self) -> np.ndarray:
         """(neuron,) variance about the session means, over all observed frames."""
-        return self._pooled([session.variance for session in self.sessions])
+        return self.pooled([session.variance for session in self.sessions])
 
     def find(self, neuron: Any) -> np.ndarray:
         """Place of neurons given by label (or an array of labels); integers are places already.
@@ -138,7 +138,8 @@ class Population:
             return wanted % max(self.n_neurons, 1)
         return find_labels(self.labels, wanted.astype(str))
 
-    def _pooled(self, values: Sequence[np.ndarray]) -> np.ndarray:
+    def pooled(self, values: Sequence[np.ndarray]) -> np.ndarray:
+        """(neuron,) mean over all observed frames of what each session has for its own neurons."""
         total, count = np.zeros(self.n_neurons), np.zeros(self.n_neurons)
         for session, column in zip(self.sessions, values, strict=True):
             total[session.rows] += column * session.n_observed

@@ -8,20 +8,14 @@ import numpy as np
 import xarray as xr
 
 from antidrome.dynamics.choosing import Choice
-from antidrome.dynamics.data import SessionData
+from antidrome.dynamics.data import SessionData, read_rows
 from antidrome.dynamics.fitting import Result
 from antidrome.dynamics.gauge import principal_angles
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.results import FittedSystem, MatchedSession, activity, correlation, matched, states
-from antidrome.dynamics.selection import agreement
 from antidrome.errors import InputError
 
 MOST_IN_BLOCK = 1000
-
-
-def correlation_of(predicted: np.ndarray, measured: np.ndarray) -> float:
-    """Pearson correlation of two lists of pairs."""
-    return agreement(predicted, measured)[0]
 
 
 def compare_pairs(
@@ -67,8 +61,6 @@ def compare_pairs(
 
 def session_correlation(one: MatchedSession, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Correlations between some columns of one session over jointly observed frames, and where there are any."""
-    from antidrome.dynamics.data import read_rows
-
     session = one.data.session
     part = dataclasses.replace(session, columns=session.columns[columns], rows=session.rows[columns])
     values = read_rows(part, 0, session.n_frames).astype(np.float64)

@@ -13,8 +13,8 @@ from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.fitting import PairPredictor, Result
 from antidrome.dynamics.inference import infer
 from antidrome.dynamics.kalman import Smoothed
-from antidrome.dynamics.objective import powers
 from antidrome.dynamics.population import Population, Session, find_labels
+from antidrome.dynamics.powers import powers
 from antidrome.dynamics.preparation import count_noise, require_counts
 from antidrome.dynamics.system import LinearSystem, root_of
 from antidrome.errors import InputError

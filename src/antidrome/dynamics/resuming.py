@@ -52,6 +52,7 @@ class Stages:
         kind: type[State],
         begin: Callable[[], State],
         work: Callable[[State, Callable[[State], Any]], State],
+        on_iteration: Callable[[State], Any] | None = None,
     ) -> State:
         """The result of a stage: what was kept where it was finished, else what `work` makes of its state.
 
@@ -64,13 +65,20 @@ class Stages:
         begin
             Makes the state to start from.
         work
-            ``work(state, keep)`` goes on from a state, and calls ``keep(state)`` as it goes.
+            ``work(state, tell)`` goes on from a state, and calls ``tell(state)`` after each iteration.
+        on_iteration
+            Called with these states too.
         """
         found = self.load(name)
         if found is not None and found[1]["done"]:
             return decoded(kind, found[0])
-        state = begin() if found is None else decoded(kind, found[0])
-        result = work(state, lambda now: self._keep(name, now))
+
+        def tell(now: State) -> None:
+            self._keep(name, now)
+            if on_iteration is not None:
+                on_iteration(now)
+
+        result = work(begin() if found is None else decoded(kind, found[0]), tell)
         self.save(name, encoded(result), {"done": True})
         return result
 

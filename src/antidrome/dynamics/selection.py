@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from antidrome.dynamics.plain import plain, restored
 from antidrome.dynamics.problem import Fit
 from antidrome.dynamics.resuming import Stages
 from antidrome.dynamics.solving import FitSettings, PairSolver, Solver
@@ -21,7 +22,7 @@ MOST_IN_GROUP = 300
 SHRINKAGES = (0.0, 0.1, 0.3, 1.0)
 STRONGER = (3.0, 10.0)
 COUPLINGS = (np.inf, 0.03)
-N_ITERATIONS = 30
+N_ITERATIONS, N_STARTS = 30, 2
 TOLERANCE = 1e-4
 WORTHWHILE = 0.001
 AS_GOOD = 0.005
@@ -67,7 +68,7 @@ class Candidate:
         return {
             "n_components": settings.n_components,
             "shrinkage": settings.shrinkage,
-            "coupling": settings.coupling if np.isfinite(settings.coupling) else None,
+            "coupling": plain(settings.coupling),
             "zero_lag": settings.zero_lag,
             "hollow_lags": settings.hollow_lags,
             "correlation": self.correlation,
@@ -78,10 +79,10 @@ class Candidate:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Candidate:
-        """From `to_dict`, without predictions."""
+        """From `to_dict`, without predictions; the infinity of early files is None."""
         names = ("n_components", "shrinkage", "zero_lag", "hollow_lags", "n_iterations", "n_starts")
         settings = {name: values[name] for name in names if name in values}
-        coupling = np.inf if values["coupling"] is None else float(values["coupling"])
+        coupling = np.inf if values["coupling"] is None else float(restored(values["coupling"]))
         return cls(FitSettings(coupling=coupling, **settings), tuple(values["correlations"]), tuple(values["slopes"]))
 
 
@@ -157,7 +158,7 @@ def shrinkage_path(
             settings,
             shrinkage=shrinkage,
             n_iterations=n_iterations,
-            n_starts=min(2, settings.n_starts),
+            n_starts=min(N_STARTS, settings.n_starts),
             tolerance=TOLERANCE,
         )
         predictions, judged = [], []
@@ -186,7 +187,7 @@ def race(
     rng: np.random.Generator,
     on_fit: Callable[[], Any] | None = None,
     n_iterations: int = N_ITERATIONS,
-    n_starts: int = 2,
+    n_starts: int = N_STARTS,
     stages: Stages | None = None,
 ) -> list[Candidate]:
     """All candidates; diagonals and coupling other than the first only at the best shrinkage of each order.

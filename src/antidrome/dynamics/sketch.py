@@ -9,9 +9,11 @@ from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.lags import LagSet, lagged_mixture, lagged_products, pair_counts
 from antidrome.dynamics.moments import SketchedMoments
 
+N_POWERS = 1
 
-def sketch(data: SessionData, lags: LagSet, rank: int, rng: np.random.Generator, n_powers: int = 1) -> SketchedMoments:
-    """Λ_s ≈ B M_s Bᵀ of one session in ``2 + n_powers`` reads of row-wise data (Halko et al. 2011).
+
+def sketch(data: SessionData, lags: LagSet, rank: int, rng: np.random.Generator) -> SketchedMoments:
+    """Λ_s ≈ B M_s Bᵀ of one session in three reads of row-wise data, with a power iteration (Halko et al. 2011).
 
     Parameters
     ----------
@@ -21,8 +23,6 @@ def sketch(data: SessionData, lags: LagSet, rank: int, rng: np.random.Generator,
         Columns of B; 10 to 12 for each latent dimension keep what real recordings hold.
     rng
         Of the random test matrix.
-    n_powers
-        Power iterations.
     """
     session = data.session
     n_neurons = data.shape[1]
@@ -37,7 +37,7 @@ def sketch(data: SessionData, lags: LagSet, rank: int, rng: np.random.Generator,
         return lagged_mixture(z, segment, lags.lags, (weights / divisor)[:, None, None] * np.eye(z.shape[1]))
 
     basis = rng.standard_normal((n_neurons, rank))
-    for _ in range(1 + n_powers):
+    for _ in range(1 + N_POWERS):
         basis = orthonormal(data.project_and_back(basis, mix, lags.largest))
     z = data.project(basis)
     core = lagged_products(z, session.segment, lags.lags) / divisor[:, None, None]

@@ -22,7 +22,7 @@ from antidrome.dynamics.pairwise import (
 )
 from antidrome.dynamics.problem import Fit, Problem
 from antidrome.dynamics.resuming import Stages
-from antidrome.dynamics.starts import multi_start, some_neurons_first
+from antidrome.dynamics.starts import N_TRIAL, multi_start, some_neurons_first
 
 MANY_NEURONS = 6_000
 FEW_ITERATIONS = 20
@@ -53,7 +53,7 @@ class FitSettings:
     coupling: float = np.inf
     zero_lag: bool = False
     hollow_lags: bool = False
-    n_starts: int = 3
+    n_starts: int = 4
     n_iterations: int = 100
     tolerance: float = 1e-6
 
@@ -93,15 +93,10 @@ class BlockSolver:
             n_iterations = min(n_iterations, FEW_ITERATIONS)
         fresh = dataclasses.replace(start, losses=(), converged=False)
 
-        def work(fit: Fit, keep: Callable[[Fit], Any]) -> Fit:
-            def tell(now: Fit) -> None:
-                keep(now)
-                if on_iteration is not None:
-                    on_iteration(now)
-
+        def work(fit: Fit, tell: Callable[[Fit], Any]) -> Fit:
             return alternate(problem, fit, n_iterations, settings.tolerance, tell)
 
-        return stages.run("solution", Fit, lambda: fresh, work), losses
+        return stages.run("solution", Fit, lambda: fresh, work, on_iteration), losses
 
     @property
     def available(self) -> np.ndarray:
@@ -203,18 +198,13 @@ class PairSolver:
             loadings, latent = normalise(found.loadings, found.latent)
             return dataclasses.replace(found, loadings=loadings, latent=latent), ()
         stages = stages or Stages()
-        n_trial, trials = min(15, settings.n_iterations), []
+        n_trial, trials = min(N_TRIAL, settings.n_iterations), []
 
         def solve(name: str, begin: Callable[[], Fit], n: int) -> Fit:
-            def work(fit: Fit, keep: Callable[[Fit], Any]) -> Fit:
-                def tell(now: Fit) -> None:
-                    keep(now)
-                    if on_iteration is not None:
-                        on_iteration(now)
-
+            def work(fit: Fit, tell: Callable[[Fit], Any]) -> Fit:
                 return self._run(fit, weights, settings, n, tell)
 
-            return stages.run(name, Fit, begin, work)
+            return stages.run(name, Fit, begin, work, on_iteration)
 
         identity = np.tile(np.eye(settings.n_components), (1, len(weights), 1, 1))
         for index, child in enumerate(rng.spawn(max(settings.n_starts, 1))):

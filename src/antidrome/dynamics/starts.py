@@ -15,6 +15,8 @@ from antidrome.dynamics.problem import Fit, Problem
 from antidrome.dynamics.resuming import Stages
 
 SOME_NEURONS = 5000
+N_POWERS, N_ALONE, N_TRIAL = 6, 10, 15
+"""Power iterations of a spectral start, iterations of a session alone, and iterations of every start."""
 
 
 def random_start(problem: Problem, n_components: int, rng: np.random.Generator) -> Fit:
@@ -22,11 +24,11 @@ def random_start(problem: Problem, n_components: int, rng: np.random.Generator) 
     return _with_identity(problem, rng.standard_normal((problem.n_neurons, n_components)))
 
 
-def spectral_start(problem: Problem, n_components: int, rng: np.random.Generator, n_powers: int = 6) -> Fit:
+def spectral_start(problem: Problem, n_components: int, rng: np.random.Generator) -> Fit:
     """Leading subspace of Σ_k T_k Σ_s (Λ_ks + Λ_ksᵀ) with zeros for pairs never recorded together."""
     n = min(n_components, problem.n_neurons)
     basis = linalg.qr(rng.standard_normal((problem.n_neurons, n)), mode="economic")[0]
-    for _ in range(n_powers):
+    for _ in range(N_POWERS):
         moved = np.zeros_like(basis)
         for m, weights in zip(problem.moments, problem.weights_of_lags, strict=True):
             _, cache = m.products(basis[m.rows])
@@ -35,7 +37,7 @@ def spectral_start(problem: Problem, n_components: int, rng: np.random.Generator
     return _with_identity(problem, basis)
 
 
-def aligned_start(problem: Problem, n_components: int, rng: np.random.Generator, n_alone: int = 10) -> Fit:
+def aligned_start(problem: Problem, n_components: int, rng: np.random.Generator) -> Fit:
     """Every session fitted alone, then turned onto the others by the neurons they share, most shared first.
 
     Where sessions share few neurons the loss hardly feels how they are turned against one another, so that iterations
@@ -45,7 +47,7 @@ def aligned_start(problem: Problem, n_components: int, rng: np.random.Generator,
     for m, child in zip(problem.moments, rng.spawn(len(problem.moments)), strict=True):
         inner = dataclasses.replace(m, rows=np.arange(len(m.rows)))
         own = Problem.of([inner], len(m.rows), problem.lag_weights, hollow_lags=problem.hollow_lags)
-        found = alternate(own, spectral_start(own, n_components, child), n_alone).loadings
+        found = alternate(own, spectral_start(own, n_components, child), N_ALONE).loadings
         alone.append(_widened(found, n_components, child))
     loadings, placed = np.zeros((problem.n_neurons, n_components)), np.zeros(problem.n_neurons, dtype=bool)
     left = set(range(len(alone)))
@@ -76,14 +78,13 @@ def multi_start(
     n_components: int,
     rng: np.random.Generator,
     *,
-    n_starts: int = 3,
-    n_iterations: int = 100,
-    n_trial: int = 15,
-    tolerance: float = 1e-6,
+    n_starts: int,
+    n_iterations: int,
+    tolerance: float,
     on_iteration: Callable[[Fit], Any] | None = None,
     stages: Stages | None = None,
 ) -> tuple[Fit, tuple[float, ...]]:
-    """Try a spectral, an aligned and further random starts for `n_trial` iterations, go on with the one of lowest loss.
+    """Try a spectral, an aligned and further random starts briefly, go on with the one of lowest loss.
 
     Until then all sessions share their latent covariances, which keeps them aligned; then they are let loose as far as
     the problem's coupling allows.
@@ -92,8 +93,6 @@ def multi_start(
     ----------
     problem, n_components, rng, n_starts, n_iterations, tolerance
         As for `FitSettings`.
-    n_trial
-        Iterations of every start.
     on_iteration
         Called with the state after each iteration.
     stages
@@ -107,21 +106,13 @@ def multi_start(
     shared, trials = dataclasses.replace(problem, coupling=np.inf), []
 
     def solve(name: str, of: Problem, begin: Callable[[], Fit], n: int) -> Fit:
-        def work(fit: Fit, keep: Callable[[Fit], Any]) -> Fit:
-            def tell(now: Fit) -> None:
-                keep(now)
-                if on_iteration is not None:
-                    on_iteration(now)
-
-            return alternate(of, fit, n, tolerance, tell)
-
-        return stages.run(name, Fit, begin, work)
+        return stages.run(name, Fit, begin, lambda fit, tell: alternate(of, fit, n, tolerance, tell), on_iteration)
 
     makers = (spectral_start, aligned_start) if len(problem.moments) > 1 else (spectral_start,)
     for index, child in enumerate(rng.spawn(max(n_starts, 1))):
         make = makers[index] if index < len(makers) else random_start
         begin = functools.partial(make, shared, n_components, child)
-        trials.append(solve(f"start-{index}", shared, begin, min(n_trial, n_iterations)))
+        trials.append(solve(f"start-{index}", shared, begin, min(N_TRIAL, n_iterations)))
     best = min(trials, key=lambda fit: fit.loss)
     losses = tuple(trial.loss for trial in trials)
     left = n_iterations - len(best.losses)
@@ -137,7 +128,6 @@ def some_neurons_first(
     n_components: int,
     rng: np.random.Generator,
     *,
-    n_some: int | None = None,
     on_iteration: Callable[[Fit], Any] | None = None,
     stages: Stages | None = None,
     **effort: Any,
@@ -150,14 +140,12 @@ def some_neurons_first(
     ----------
     problem, n_components, rng, on_iteration, stages, effort
         As for `multi_start`.
-    n_some
-        About so many neurons; default 5000.
 
     Returns
     -------
     fit with loadings of zero for all other neurons, losses of the starts
     """
-    chosen = representatives(problem.pattern_of, n_some or SOME_NEURONS, 20 * n_components, rng.spawn(1)[0])
+    chosen = representatives(problem.pattern_of, SOME_NEURONS, 20 * n_components, rng.spawn(1)[0])
     place = np.full(problem.n_neurons, -1)
     place[chosen] = np.arange(len(chosen))
     moments = []

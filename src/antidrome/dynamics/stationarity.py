@@ -55,7 +55,7 @@ class SessionLatents:
 
 
 def stationarity(
-    system: FittedSystem, population: Population, n_draws: int, rng: np.random.Generator, *, hollow_lags: bool = False
+    system: FittedSystem, population: Population, n_draws: int, rng: np.random.Generator, hollow_lags: bool
 ) -> xr.Dataset:
     """Gap of every session, what chance alone makes of it, and how often; see `StitchedLDS.stationarity`.
 

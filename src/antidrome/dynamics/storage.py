@@ -12,6 +12,7 @@ from antidrome.core.model_files import load_model, save_model
 from antidrome.dynamics.comparing import ComparedPairs
 from antidrome.dynamics.fitting import PairPredictor, Result
 from antidrome.dynamics.overlap import report_of
+from antidrome.dynamics.plain import plain, restored
 from antidrome.dynamics.population import Population, Session
 from antidrome.dynamics.preparation import Units
 from antidrome.dynamics.selection import Candidate
@@ -79,7 +80,7 @@ def load(cls: type, path: str | Path) -> Any:
     arrays, header = load_model(path, expected_class="StitchedLDS")
     extra = header.extra
     try:
-        estimator = cls(**{key: _infinite(value) for key, value in header.config.items()})
+        estimator = cls(**{key: restored(value) for key, value in header.config.items()})
         system = LinearSystem(**{f.name: arrays[f"system/{f.name}"] for f in dataclasses.fields(LinearSystem)})
         zero = PairPredictor(arrays["zero/loadings"], arrays["zero/latent"]) if "zero/loadings" in arrays else None
         found = Result(
@@ -88,7 +89,7 @@ def load(cls: type, path: str | Path) -> Any:
             float(extra["share_of_lags"]),
             float(extra["calibration"]),
             system,
-            FitSettings(**{key: _infinite(value) for key, value in extra["settings"].items()}),
+            FitSettings(**{key: restored(value) for key, value in extra["settings"].items()}),
             tuple(Candidate.from_dict(one) for one in extra["candidates"]),
             tuple(arrays["losses"].tolist()),
             tuple(extra["start_losses"]),
@@ -139,22 +140,3 @@ def _decode_labels(arrays: dict[str, np.ndarray]) -> np.ndarray:
     text, stops = arrays["labels/text"].tobytes(), np.cumsum(arrays["labels/length"])
     starts = stops - arrays["labels/length"]
     return np.array([text[a:b].decode() for a, b in zip(starts.tolist(), stops.tolist(), strict=True)], dtype=str)
-
-
-def plain(value: Any) -> Any:
-    """Hyperparameters as JSON can hold them."""
-    if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and np.isinf(value):
-        return "inf"
-    if value is None or isinstance(value, int | float | str):
-        return value
-    return [plain(one) for one in value]
-
-
-def _infinite(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    return np.inf if value == "inf" else value

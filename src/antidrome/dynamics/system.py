@@ -13,11 +13,12 @@ import dataclasses
 import numpy as np
 from scipy import linalg, optimize
 
-from antidrome.dynamics.objective import linear_gradient, powers
+from antidrome.dynamics.powers import linear_gradient, powers
 from antidrome.errors import InputError
 
 LARGEST_GAIN = 1 - 1e-6
 LARGEST_NORM = 1.3
+MAX_ITERATIONS = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +58,7 @@ def root_of(covariance: np.ndarray) -> np.ndarray:
     return vectors * np.sqrt(np.maximum(values, 0))
 
 
-def dynamics_of(
-    latent: np.ndarray, lags: tuple[int, ...], stationary: np.ndarray, n_iterations: int = 200
-) -> np.ndarray:
+def dynamics_of(latent: np.ndarray, lags: tuple[int, ...], stationary: np.ndarray) -> np.ndarray:
     """A that fits X_s ≈ Aˢ Π over all lags, with ‖Π^−½ A Π^½‖ < 1, whatever the gaps between the lags.
 
     Directions whose lagged covariances are more than Π allows are noise (dimensions beyond those of the population have
@@ -87,7 +86,7 @@ def dynamics_of(
     whitened = np.array([inverse.T @ x @ inverse for lag, x in zip(lags, latent, strict=True) if lag > 0])
     kept = _supported(whitened)
     result = np.diag(_alone(np.diagonal(whitened[0]), positive[0]))
-    result[np.ix_(kept, kept)] = _contracting(whitened[:, kept[:, None], kept], positive, n_iterations)
+    result[np.ix_(kept, kept)] = _contracting(whitened[:, kept[:, None], kept], positive)
     return root @ result @ inverse.T
 
 
@@ -106,7 +105,7 @@ def _alone(correlation: np.ndarray, lag: int) -> np.ndarray:
     return np.clip(np.sign(correlation) * np.abs(correlation) ** (1 / lag), -0.9, 0.9)
 
 
-def _contracting(whitened: np.ndarray, positive: tuple[int, ...], n_iterations: int) -> np.ndarray:
+def _contracting(whitened: np.ndarray, positive: tuple[int, ...]) -> np.ndarray:
     """The contraction whose powers fit whitened covariances (lag, latent, latent) best."""
     start = _first_guess(whitened, positive)
     identity = np.eye(whitened.shape[-1])
@@ -120,7 +119,7 @@ def _contracting(whitened: np.ndarray, positive: tuple[int, ...], n_iterations: 
     best = _contraction(start)
     for _ in range(3):
         found = optimize.minimize(
-            function, best.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": n_iterations}
+            function, best.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS}
         )
         candidate = _contraction(found.x.reshape(identity.shape))
         if not function(candidate.ravel())[0] < function(best.ravel())[0] - 1e-12:

@@ -14,6 +14,7 @@ from antidrome.core.whole import whole_number
 from antidrome.dynamics import reports, results
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.results import FittedSystem
+from antidrome.dynamics.selection import agreement
 from antidrome.dynamics.sessions import as_population
 from antidrome.dynamics.stationarity import stationarity as test_of_stationarity
 from antidrome.errors import InputError
@@ -127,8 +128,7 @@ class Uses:
         pairs
             "unseen" (never recorded together at the fit), "seen" or "all".
         """
-        predicted, measured = self.compare_pairs(recordings, pairs=pairs, **given)
-        return reports.correlation_of(predicted, measured)
+        return agreement(*self.compare_pairs(recordings, pairs=pairs, **given))[0]
 
     def compare_pairs(
         self, recordings: Any, *, pairs: str = "unseen", max_pairs: int = 100_000, seed: int = 0, **given: Any
@@ -181,7 +181,7 @@ class Uses:
         """
         population, rng = as_population(recordings, **given), generator(seed, "dynamics/stationarity")
         hollow = self._fitted().settings.hollow_lags
-        return test_of_stationarity(self._system(), population, n_draws, rng, hollow_lags=hollow)
+        return test_of_stationarity(self._system(), population, n_draws, rng, hollow)
 
     def save(self, path: str | Path) -> None:
         """Write the fit as one `.safetensors` file."""
