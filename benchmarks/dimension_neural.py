@@ -161,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark."""
     given = options(__doc__).parse_args(arguments)
     started = time.time()
-    size = {"draws": 2, "n_shuffles": 2, "max_points": 1000} if given.quick else {"draws": 5, "n_shuffles": 5}
+    size = {"n_draws": 2, "n_shuffles": 2, "max_points": 1000} if given.quick else {"n_draws": 5, "n_shuffles": 5}
     rows = []
     for name, kind, recording, settings in recordings(data_folder() / "dynamics", given.quick):
         found = population(recording, seed=given.seed, progress=False, **size, **settings)

@@ -195,10 +195,10 @@ def accuracies(folder: Path, quick: bool, seed: int) -> dict[str, Any]:
         "correlation": {
             "r": found.r,
             "interval": [found.lower, found.upper],
-            "confidence": found.confidence,
+            "confidence": found.level,
             "spearman": found.spearman,
             "p_value": found.p_value,
-            "n_networks": found.n,
+            "n_networks": found.n_networks,
             "r_with_error": -found.r,
             "paper_r_with_error": PAPER_R,
         },

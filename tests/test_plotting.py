@@ -41,7 +41,7 @@ def test_a_fit_of_two_nn_shows_its_line():
 
 
 def test_a_population_is_shown_beside_its_control():
-    found = ad.dimension.population(recording(8, 400), draws=1, n_shuffles=1, progress=False)
+    found = ad.dimension.population(recording(8, 400), n_draws=1, n_shuffles=1, progress=False)
     assert [series.name for series in picture_of(found).series] == ["recorded", "shifted against one another"]
 
 

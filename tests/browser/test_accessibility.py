@@ -26,7 +26,7 @@ def whole_page(fake_spikes_of_a_population):
     activity = {result.attrs["session_id"]: binned_spikes(result, 0.1) for result in results}
     system = ad.StitchedLDS(2, n_starts=1).fit(activity, progress=False)
     found = {
-        name: ad.dimension.population(one, draws=1, n_shuffles=1, progress=False) for name, one in activity.items()
+        name: ad.dimension.population(one, n_draws=1, n_shuffles=1, progress=False) for name, one in activity.items()
     }
     parts = [part_of(dynamics_view(system, system.transform(activity))), population_part(found)]
     return spikes_report(results, RUN, parts=parts)

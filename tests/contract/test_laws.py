@@ -320,7 +320,7 @@ RESULTS: dict[str, Callable[[], xr.Dataset | xr.DataArray]] = {
     "linear_dimension": lambda: ad.dimension.linear_dimension(_points(), n_shuffles=2),
     "block_analysis": lambda: ad.dimension.block_analysis(_points(), progress=False),
     "estimate": lambda: ad.dimension.estimate(_points(), progress=False),
-    "population": lambda: ad.dimension.population(_points(), draws=1, n_shuffles=1, progress=False),
+    "population": lambda: ad.dimension.population(_points(), n_draws=1, n_shuffles=1, progress=False),
     "layers": lambda: ad.dimension.layers({"net": {"layer": _points().values}}, progress=False),
     "TwoNN.to_dataset": lambda: fitted("TwoNN").to_dataset(),
     "TwoNN.scale_ by blocks": lambda: ad.TwoNN(scale="blocks").fit(_points(), progress=False).scale_,

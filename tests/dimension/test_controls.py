@@ -114,6 +114,9 @@ def test_the_correlation_and_its_interval(rng) -> None:
     assert found.upper == pytest.approx(np.tanh(np.arctanh(found.r) + reach))
     assert found.p_value == pytest.approx(stats.pearsonr(x, y).pvalue, abs=0.02)
     assert "n = 14" in str(found)
+    other = dimension_against_accuracy(x, y, level=0.5, n_permutations=99)
+    assert found.lower < other.lower < other.r < other.upper < found.upper
+    assert 100 * other.p_value == pytest.approx(round(100 * other.p_value))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +183,7 @@ def test_an_untrained_equinox_twin() -> None:
 def test_other_things_have_no_twin() -> None:
     with pytest.raises(InputError, match="untrained twin of a dict"):
         untrained({})
-    with pytest.raises(InputError, match='expected "covariance"'):
+    with pytest.raises(InputError, match="expected one of 'covariance'"):
         gaussian_twin(np.eye(5), spectrum="other")
     with pytest.raises(InputError, match="do not vary"):
         gaussian_twin(np.ones((5, 2)))

@@ -80,9 +80,9 @@ def test_blocks_need_the_points(sheet, given) -> None:
 
 def test_wrong_settings_are_said(sheet, unchecked_types) -> None:
     for settings, message in (
-        ({"method": "linear"}, "method is 'linear'"),
+        ({"method": "linear"}, "method = 'linear'"),
         ({"discard_fraction": 1.0}, "discard_fraction is 1.0"),
-        ({"scale": "all"}, "scale is 'all'"),
+        ({"scale": "all"}, "scale = 'all'"),
         ({"seed": -1}, "seed"),
         ({"level": 90}, "level is 90"),
         ({"n_bootstrap": 2}, "at least 20"),

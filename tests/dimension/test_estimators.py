@@ -20,7 +20,6 @@ from antidrome.dimension.likelihoods import gride_likelihood
 from antidrome.dimension.ratios import ratios
 from antidrome.dimension.two_nn import (
     bayes,
-    censored_likelihood,
     estimate_from,
     goodness_of_fit,
     line_fit,
@@ -60,10 +59,10 @@ def test_likelihoods_are_their_closed_forms(rng) -> None:
     mu = np.exp(log_mu)
     assert maximum_likelihood(mu) == pytest.approx(199 / log_mu.sum())
     total = log_mu[:180].sum() + 20 * log_mu[179]
-    assert censored_likelihood(mu, 0.1) == pytest.approx(179 / total)
-    assert censored_likelihood(mu, 0.0) == pytest.approx(maximum_likelihood(mu))
-    posterior = bayes(mu, 2.0, 1.0)
-    assert posterior.mean == pytest.approx(202 / (1 + log_mu.sum()))
+    assert estimate_from(log_mu, "censored", 0.1) == pytest.approx(179 / total)
+    assert estimate_from(log_mu, "censored", 0.0) == pytest.approx(maximum_likelihood(mu))
+    posterior = bayes(mu)
+    assert posterior.mean == pytest.approx((1e-3 + 200) / (1e-3 + log_mu.sum()), rel=1e-12)
     low, high = posterior.interval(0.9)
     assert low < posterior.mean < high
     assert gride_likelihood(log_mu, 1, 2) == pytest.approx(200 / log_mu.sum())
@@ -107,7 +106,7 @@ def test_adaptive_neighbourhoods_end_where_density_changes(rng) -> None:
     assert even.converged
     assert even.share_at_limit == 1.0
     adapted = adaptive_dimension(graph_of(uneven, 64))
-    assert adapted.neighbours < 0.9 * even.neighbours
+    assert adapted.n_neighbours < 0.9 * even.n_neighbours
     assert adapted.dimension == pytest.approx(3, rel=0.1)
 
 
@@ -220,6 +219,9 @@ def test_all_at_once(rng) -> None:
     assert "block_dimension" not in given_
     again = estimate(points, n_neighbours=20, progress=False)
     assert again.identical(result)
+    wide = estimate(points, n_neighbours=20, level=0.99, blocks=None, linear=False, progress=False)
+    assert (wide["low"] < result["low"]).all()
+    assert (wide["high"] > result["high"]).all()
 
 
 @settings(max_examples=30)

@@ -251,7 +251,7 @@ def test_precomputed_and_given(rng) -> None:
         ((np.eye(9), np.eye(9), np.eye(9)), {}, "A tuple of 3 was given"),
         (1e-320 * np.arange(39.0).reshape(13, 3), {}, "multiply them by a constant first"),
         (np.float32(1e-42) * np.arange(39, dtype=np.float32).reshape(13, 3), {}, "within .* of their middle"),
-        (np.eye(9), {"metric": "manhattan"}, "metric is 'manhattan'"),
+        (np.eye(9), {"metric": "manhattan"}, "metric = 'manhattan'"),
     ],
 )
 def test_what_cannot_be_used_is_said(points, options, message, unchecked_types) -> None:

@@ -8,7 +8,7 @@ from antidrome.dimension.population_data import population_points, shifted
 from antidrome.dimension.populations import PopulationConfig, population
 from antidrome.errors import InputError
 
-FEW = {"draws": 2, "n_shuffles": 2, "progress": False}
+FEW = {"n_draws": 2, "n_shuffles": 2, "progress": False}
 
 
 def smooth(rng, n_frames: int, n: int, width: int = 1) -> np.ndarray:
@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same(rng) -> None:
         (np.full((60, 3), np.inf), {}, "infinite value"),
         (np.ones((100, 5)), {"bin_frames": 200}, "no whole bin"),
         (np.ones((100, 5)), {"bin_frames": 0}, "bin_frames is 0"),
-        (np.ones((100, 5)), {"draws": 0}, "draws is 0"),
+        (np.ones((100, 5)), {"n_draws": 0}, "n_draws is 0"),
         (np.ones((100, 5)), {"max_points": 3}, "max_points is 3"),
         (np.ones((100, 5)), {"discard_fraction": 1.0}, "discard_fraction is 1"),
     ],

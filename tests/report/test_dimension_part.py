@@ -46,7 +46,7 @@ def populations():
     rng = np.random.default_rng(2)
     traces = np.cumsum(rng.standard_normal((300, 3)), axis=0) @ rng.standard_normal((3, 12))
     traces += rng.standard_normal(traces.shape)
-    return {"mon": ad.dimension.population(traces, draws=2, n_shuffles=2, progress=False)}
+    return {"mon": ad.dimension.population(traces, n_draws=2, n_shuffles=2, progress=False)}
 
 
 def test_layers_are_drawn_with_their_own_numbers(layered) -> None:

@@ -17,6 +17,7 @@ LIKELIHOOD_RATIO = 23.928
 BEST_SHARE = 0.2032
 """Expected share of neighbours within the inner radius that makes the binomial estimate most precise."""
 MIN_RANKS = 8
+MAX_ROUNDS, TOLERANCE = 50, 1e-4
 
 
 class Adaptive(NamedTuple):
@@ -24,13 +25,13 @@ class Adaptive(NamedTuple):
 
     dimension: float
     standard_error: float
-    neighbours: float
+    n_neighbours: float
     distance: float
     share_at_limit: float
     converged: bool
 
 
-def adaptive_dimension(graph: xr.Dataset, *, max_rounds: int = 50, tolerance: float = 1e-4) -> Adaptive:
+def adaptive_dimension(graph: xr.Dataset) -> Adaptive:
     """Dimension and neighbourhoods made consistent with each other.
 
     For each point the number k* of neighbours is as large as a likelihood-ratio test allows the density at the point
@@ -50,10 +51,10 @@ def adaptive_dimension(graph: xr.Dataset, *, max_rounds: int = 50, tolerance: fl
     distance, neighbour = _usable(graph)
     d = maximum_likelihood(ratios(graph).mu)
     converged, before = False, (0.0, 0.0)
-    for _ in range(max_rounds):
+    for _ in range(MAX_ROUNDS):
         k = _neighbourhoods(distance, neighbour, d)
         new, p, radius = _binomial(distance, k, d)
-        converged = abs(new - d) < tolerance * d or abs(new - before[0]) < tolerance * d
+        converged = abs(new - d) < TOLERANCE * d or abs(new - before[0]) < TOLERANCE * d
         before, d = (d, before[0]), new
         if converged:
             break

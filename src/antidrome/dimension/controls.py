@@ -19,6 +19,7 @@ from antidrome.dimension.linear import principal_variances
 from antidrome.dimension.points import as_points
 from antidrome.dimension.untrained import untrained
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import one_of
 
 MIN_NETWORKS = 4
 
@@ -77,8 +78,7 @@ def gaussian_twin(
     """
     points = as_points(points)
     n = points.n_points
-    if spectrum not in ("covariance", "published"):
-        raise InputError(f'spectrum is {spectrum!r}; expected "covariance" or "published".')
+    one_of("spectrum", spectrum, ("covariance", "published"))
     variances = principal_variances(points, standardise=standardise).variances
     variances = variances[variances > variances[0] * n * np.finfo(float).eps]
     deviations = np.sqrt(variances) if spectrum == "covariance" else (variances * (n - 1)) ** 0.25
@@ -171,10 +171,10 @@ class Correlation:
         Rank correlation.
     p_value
         Two-sided, of permutations.
-    n
-        How many pairs.
-    confidence
-        Level of the interval.
+    n_networks
+        How many networks.
+    level
+        Of the interval.
     """
 
     r: float
@@ -182,18 +182,18 @@ class Correlation:
     upper: float
     spearman: float
     p_value: float
-    n: int
-    confidence: float
+    n_networks: int
+    level: float
 
     def __str__(self) -> str:
         return (
-            f"r = {self.r:.2f}, {self.confidence:.0%} interval {self.lower:.2f} … {self.upper:.2f}, Spearman"
-            f" {self.spearman:.2f}, p = {self.p_value:.3g}, n = {self.n}"
+            f"r = {self.r:.2f}, {self.level:.0%} interval {self.lower:.2f} … {self.upper:.2f}, Spearman"
+            f" {self.spearman:.2f}, p = {self.p_value:.3g}, n = {self.n_networks}"
         )
 
 
 def dimension_against_accuracy(
-    dimension: Any, accuracy: Any, *, confidence: float = 0.95, n_permutations: int = 9999, seed: int = 0
+    dimension: Any, accuracy: Any, *, level: float = 0.95, n_permutations: int = 9999, seed: int = 0
 ) -> Correlation:
     """Correlation of the dimension of the last hidden layer with accuracy (or error) over networks.
 
@@ -204,8 +204,8 @@ def dimension_against_accuracy(
     ----------
     dimension, accuracy
         One number for each network.
-    confidence
-        Level of the interval.
+    level
+        Of the interval.
     n_permutations
         Permutations of the test.
     seed
@@ -223,14 +223,14 @@ def dimension_against_accuracy(
         )
     if x.size < MIN_NETWORKS:
         raise InputError(f"{x.size} networks are too few for an interval of a correlation; at least {MIN_NETWORKS}.")
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence is {confidence}; expected a share such as 0.95.")
+    if not 0 < level < 1:
+        raise InputError(f"level is {level}; expected a share such as 0.95.")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise InputError("Dimension or accuracy has NaN or infinite values; drop these networks first.")
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         raise InputError("Dimension or accuracy has one value for all networks; a correlation is not defined.")
     pearson = stats.pearsonr(x, y)
-    interval = pearson.confidence_interval(confidence)
+    interval = pearson.confidence_interval(level)
     draw = generator(seed, "dimension/controls/accuracy")
     centred = y - y.mean()
     null = np.array([abs((x - x.mean()) @ draw.permutation(centred)) for _ in range(n_permutations)])
@@ -241,8 +241,8 @@ def dimension_against_accuracy(
         upper=float(interval.high),
         spearman=float(stats.spearmanr(x, y).statistic),
         p_value=float((1 + np.sum(null >= observed * (1 - 1e-12))) / (1 + n_permutations)),
-        n=x.size,
-        confidence=confidence,
+        n_networks=x.size,
+        level=level,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
+from antidrome.core.seeds import generator
 from antidrome.dimension.found import Found
 from antidrome.dimension.points import Points
 from antidrome.errors import InputError
@@ -97,7 +98,7 @@ def _with_equal_sums(
     points: Points, rows: Int[np.ndarray, " m"]
 ) -> tuple[Int[np.ndarray, " few"], Int[np.ndarray, " few"]]:
     """Rows of which another has the same sum of bits times random weights, modulo 2⁶⁴, and the first such row."""
-    weights = np.random.default_rng(0).integers(0, 2**64, points.n_dimensions, np.uint64) | np.uint64(1)
+    weights = generator(0, "dimension/copies").integers(0, 2**64, points.n_dimensions, np.uint64) | np.uint64(1)
     sums = np.empty(rows.size, np.uint64)
     done = 0
     for some, block in _canonical(points, rows):

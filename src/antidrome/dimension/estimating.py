@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
@@ -14,12 +13,12 @@ from antidrome import __version__
 from antidrome.core.seeds import check_seed
 from antidrome.core.whole import whole_number
 from antidrome.dimension.adaptive import adaptive_dimension
-from antidrome.dimension.graph import Duplicates, is_graph, nearest_neighbours
+from antidrome.dimension.graph import Duplicates, graph_of, is_graph
 from antidrome.dimension.likelihoods import gride, levina_bickel
-from antidrome.dimension.linear import linear_dimension
+from antidrome.dimension.linear import companions
 from antidrome.dimension.metrics import Metric
 from antidrome.dimension.points import as_points
-from antidrome.dimension.ratios import ratios
+from antidrome.dimension.ratios import Ratios, ratios
 from antidrome.dimension.scale import LOWER_BOUND_ABOVE, attributes, block_analysis, judge_gride
 from antidrome.dimension.two_nn import METHODS, bayes, check_discard, estimate_from, goodness_of_fit, line_fit
 from antidrome.dimension.uncertainty import paper_error_bar, uncertainty
@@ -30,6 +29,19 @@ NEIGHBOURS = 64
 LEVINA_BICKEL_NEIGHBOURS = 10
 PAPER_BAR_RANKS = 12
 CITATIONS = ("facco2017", "ansuini2019", "denti2022", "levina2004", "mackay2005", "dinoia2024")
+RANK_NAMES = {
+    "rank": "scale_rank",
+    "dimension": "gride",
+    "standard_error": "gride_standard_error",
+    "distance": "gride_distance",
+}
+BLOCK_NAMES = {
+    "n_blocks": "n_blocks",
+    "dimension": "block_dimension",
+    "standard_error": "block_standard_error",
+    "sd_over_blocks": "block_sd",
+    "n_points": "block_points",
+}
 Row = tuple[float, float, float, float]
 
 
@@ -89,28 +101,11 @@ def estimate(
     check_seed(seed)
     whole_number("n_neighbours", n_neighbours, 2)
     given = is_graph(points) or isinstance(points, tuple)
-    graph = _graph(points, given, n_neighbours, metric, duplicates, executor, progress)
-    found = ratios(graph)
-    rows, notes = _estimators(graph, discard_fraction, level, seed)
-    line = line_fit(found.mu, discard_fraction)
-    curve = gride(graph)
-    data: dict[str, Any] = {
-        name: ("estimator", np.array([row[i] for row in rows.values()]))
-        for i, name in enumerate(("dimension", "standard_error", "low", "high"))
-    }
-    data |= {
-        "gride": ("scale_rank", curve["dimension"].values),
-        "gride_standard_error": ("scale_rank", curve["standard_error"].values),
-        "gride_distance": ("scale_rank", curve["distance"].values),
-        "fit_r": line.pearson_r,
-        "ks_distance": goodness_of_fit(found.mu, rows["mle"][0]),
-        "n_points": graph.sizes["point"],
-        "n_used": found.mu.size,
-        "n_zero": found.n_zero,
-        "n_ties": found.n_tied,
-        "n_near_duplicates": found.n_near_duplicates,
-    }
-    coords: dict[str, Any] = {"estimator": list(rows), "scale_rank": curve["rank"].values}
+    k = 2 if given else max(2, min(n_neighbours, as_points(points).n_points - 1))
+    graph = graph_of(points, k, metric=metric, duplicates=duplicates, executor=executor, progress=progress)
+    found, curve = ratios(graph), gride(graph)
+    rows, notes = _estimators(graph, found, discard_fraction, level, seed)
+    data = _along_estimators(rows) | _along_ranks(curve) | _of_ratios(graph, found, discard_fraction, rows["mle"][0])
     data |= _paper_bar(graph, discard_fraction, seed)
     judged = attributes(judge_gride(curve, graph.sizes["point"]))
     measurable = not given and metric != "precomputed"
@@ -125,52 +120,24 @@ def estimate(
             whole=graph,
             progress=progress,
         )
-        for name in ("dimension", "standard_error", "sd_over_blocks", "n_points"):
-            data[_BLOCK_NAMES[name]] = ("n_blocks", scale[name].values)
-        coords["n_blocks"] = scale["n_blocks"].values
+        data |= {ours: ("n_blocks", scale[theirs].values) for theirs, ours in BLOCK_NAMES.items()}
         judged = {key: scale.attrs[key] for key in judged}
         notes += scale.attrs["notes"]
     if measurable and linear and metric == "euclidean":
-        data |= _linear(points, notes)
+        for one in companions(points, notes, (True,)):
+            data |= {name: one[name].item() for name in ("pca_dimension", "participation_ratio")}
+    judged["lower_bound"] = int(bool(judged["lower_bound"]) or rows["two_nn"][0] > LOWER_BOUND_ABOVE)
     attrs = {**judged, "notes": [*found.notes, *notes], **_provenance(graph, metric, seed)}
-    attrs["lower_bound"] = int(bool(attrs["lower_bound"]) or rows["two_nn"][0] > LOWER_BOUND_ABOVE)
-    return with_units(xr.Dataset(data, coords=coords, attrs=attrs), gride_distance=curve["distance"].attrs["units"])
-
-
-_BLOCK_NAMES = {
-    "dimension": "block_dimension",
-    "standard_error": "block_standard_error",
-    "sd_over_blocks": "block_sd",
-    "n_points": "block_points",
-}
-
-
-def _graph(
-    points: Any,
-    given: bool,
-    n_neighbours: int,
-    metric: Metric,
-    duplicates: Duplicates,
-    executor: Executor | None,
-    progress: bool,
-) -> xr.Dataset:
-    k = 2 if given else max(2, min(n_neighbours, as_points(points).n_points - 1))
-    settings = {"metric": metric, "duplicates": duplicates, "executor": executor, "progress": progress}
-    try:
-        return nearest_neighbours(points, k, **settings)
-    except InputError:
-        if k == 2:
-            raise
-        return nearest_neighbours(points, 2, **settings)  # copies leave too few distinct points for more ranks
+    return with_units(xr.Dataset(data, attrs=attrs), gride_distance=curve["distance"].attrs["units"])
 
 
 def _estimators(
-    graph: xr.Dataset, discard_fraction: float, level: float, seed: int
+    graph: xr.Dataset, found: Ratios, discard_fraction: float, level: float, seed: int
 ) -> tuple[dict[str, Row], list[str]]:
     """Every estimator's value, standard error and interval; and what could not be estimated, in words."""
     from scipy.stats import norm
 
-    found, rows, notes = ratios(graph), {}, []
+    rows, notes = {}, []
     reach = float(norm.ppf((1 + level) / 2))
     x = np.sort(np.log(found.mu))
     for method in METHODS:
@@ -197,6 +164,27 @@ def _estimators(
     return rows, notes
 
 
+def _along_estimators(rows: dict[str, Row]) -> dict[str, Any]:
+    columns = dict(zip(("dimension", "standard_error", "low", "high"), np.array(list(rows.values())).T, strict=True))
+    return {"estimator": list(rows)} | {name: ("estimator", column) for name, column in columns.items()}
+
+
+def _along_ranks(curve: xr.Dataset) -> dict[str, Any]:
+    return {ours: ("scale_rank", curve[theirs].values) for theirs, ours in RANK_NAMES.items()}
+
+
+def _of_ratios(graph: xr.Dataset, found: Ratios, discard_fraction: float, mle: float) -> dict[str, float]:
+    return {
+        "fit_r": line_fit(found.mu, discard_fraction).pearson_r,
+        "ks_distance": goodness_of_fit(found.mu, mle),
+        "n_points": graph.sizes["point"],
+        "n_used": found.mu.size,
+        "n_zero": found.n_zero,
+        "n_ties": found.n_tied,
+        "n_near_duplicates": found.n_near_duplicates,
+    }
+
+
 def _paper_bar(graph: xr.Dataset, discard_fraction: float, seed: int) -> dict[str, float]:
     """The paper's mean and bar over 90 % subsamples, where the graph has ranks enough for it."""
     if graph.sizes["rank"] < PAPER_BAR_RANKS or (graph["neighbour"].values < 0).any():
@@ -205,21 +193,12 @@ def _paper_bar(graph: xr.Dataset, discard_fraction: float, seed: int) -> dict[st
     return {"paper_mean": mean, "paper_sd": sd}
 
 
-def _linear(points: Any, notes: list[str]) -> dict[str, float]:
-    try:
-        found = linear_dimension(points)
-    except InputError as problem:
-        notes.append(f"No linear companions: {problem}")
-        return {}
-    return {name: found[name].item() for name in ("pca_dimension", "participation_ratio")}
-
-
 def _provenance(graph: xr.Dataset, metric: str, seed: int) -> dict[str, Any]:
     return {
         "metric": graph.attrs.get("metric", metric),
         "engine": graph.attrs.get("engine", "given"),
         "n_dimensions": graph.attrs.get("n_dimensions", -1),
         "seed": seed,
-        "citations": json.dumps(list(CITATIONS)),
+        "citations": list(CITATIONS),
         "antidrome_version": __version__,
     }

@@ -14,7 +14,7 @@ from antidrome.core.estimator import Estimator
 from antidrome.core.hashing import hash_arrays
 from antidrome.core.model_files import load_model, save_model
 from antidrome.core.seeds import check_seed
-from antidrome.dimension.graph import Duplicates, is_graph, nearest_neighbours, one_of
+from antidrome.dimension.graph import Duplicates, graph_of, is_graph
 from antidrome.dimension.likelihoods import gride
 from antidrome.dimension.metrics import Metric
 from antidrome.dimension.points import as_points
@@ -24,6 +24,7 @@ from antidrome.dimension.two_nn import METHODS, Method, check_discard, estimate_
 from antidrome.dimension.uncertainty import uncertainty
 from antidrome.dimension.units import distance_units, with_units
 from antidrome.errors import InputError, ModelFileError
+from antidrome.recordings.arguments import one_of
 
 CURVE_NEIGHBOURS = 8
 CURVE_NEIGHBOURS_OF_MANY = 4
@@ -251,12 +252,7 @@ class TwoNN(Estimator):
         if self.scale == "blocks":
             k = 2
         settings = {"metric": self.metric, "duplicates": self.duplicates, "executor": executor, "progress": progress}
-        try:
-            return nearest_neighbours(points, k, **settings)
-        except InputError:
-            if k == 2:
-                raise
-            return nearest_neighbours(points, 2, **settings)  # too few distinct points for more ranks
+        return graph_of(points, k, **settings)
 
     def _judge(self, points: Any, graph: xr.Dataset, progress: bool) -> None:
         if self.scale == "blocks":

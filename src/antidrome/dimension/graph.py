@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import xarray as xr
@@ -21,6 +21,7 @@ from antidrome.dimension.points import Points, as_points
 from antidrome.dimension.preparation import survey
 from antidrome.dimension.units import distance_units, with_units
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import one_of
 
 Duplicates = Literal["drop", "merge", "raise"]
 
@@ -84,9 +85,9 @@ def nearest_neighbours(
         Too few points for k, a number that is not finite, no two distinct points, or equal points with "raise".
     """
     k = whole_number("k", k, 1, what="neighbours")
-    one_of("duplicates", duplicates, ("drop", "merge", "raise"))
-    one_of("metric", metric, ("euclidean", "cosine", "hamming", "precomputed"))
-    one_of("engine", engine, ("auto", "products", "tree", "approximate"))
+    one_of("duplicates", duplicates, get_args(Duplicates))
+    one_of("metric", metric, get_args(Metric))
+    one_of("engine", engine, get_args(Engine))
     if is_graph(points):
         return require_ranks(points, k)
     if isinstance(points, tuple):
@@ -97,6 +98,16 @@ def nearest_neighbours(
     require_enough(original.n_points, k)
     with show_progress("Finding neighbours", total=original.n_points, unit="points", enabled=progress) as bar:
         return _searched(original, k, metric, duplicates, engine, executor, lambda x: bar.advance(x * bar.total))
+
+
+def graph_of(points: Any, k: int, **settings: Any) -> xr.Dataset:
+    """`nearest_neighbours`; of the nearest two alone, where copies leave too few distinct points for k."""
+    try:
+        return nearest_neighbours(points, k, **settings)
+    except InputError:
+        if k == 2:
+            raise
+        return nearest_neighbours(points, 2, **settings)
 
 
 def is_graph(points: Any) -> bool:
@@ -120,12 +131,6 @@ def require_ranks(graph: xr.Dataset, k: int) -> xr.Dataset:
     if graph.sizes["rank"] < k:
         raise InputError(f"The neighbour graph has {graph.sizes['rank']} ranks; {k} are needed: search with k={k}.")
     return graph
-
-
-def one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
-    """Raise InputError unless a word is one of those known."""
-    if value not in known:
-        raise InputError(f"{name} is {value!r}; expected one of {', '.join(map(repr, known))}.")
 
 
 def given_graph(given: tuple, k: int, duplicates: Duplicates = "drop") -> xr.Dataset:
@@ -205,7 +210,9 @@ def _searched(
 
 
 def _precomputed(matrix: Any, k: int, duplicates: Duplicates) -> xr.Dataset:
-    distance, neighbour = nearest_in_matrix(as_points(matrix), k)
+    points = as_points(matrix)
+    require_enough(points.n_points, k)
+    distance, neighbour = nearest_in_matrix(points, k)
     return given_graph((distance, neighbour), k, duplicates).assign_attrs(metric="precomputed")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +79,15 @@ def linear_dimension(
     }
     found = xr.Dataset(data, coords={"component": np.arange(1, spectrum.variances.size + 1)}, attrs=attrs)
     return with_units(found, variance="1" if standardise else "as the points, squared")
+
+
+def companions(points: Any, notes: list[str], standardise: Sequence[bool]) -> list[xr.Dataset]:
+    """`linear_dimension` of columns as they are, or standardised, as wanted; nothing, and a note, where it fails."""
+    try:
+        return [linear_dimension(points, standardise=one) for one in standardise]
+    except InputError as problem:
+        notes.append(f"No linear companions: {problem}")
+        return []
 
 
 def components_for(variances: Float[np.ndarray, " components"], share: float) -> int:

@@ -12,9 +12,8 @@ import numpy as np
 from antidrome.core.seeds import check_seed
 from antidrome.dimension.estimator import TwoNN
 from antidrome.dimension.graph import Duplicates, is_graph
-from antidrome.dimension.linear import linear_dimension
+from antidrome.dimension.linear import companions
 from antidrome.dimension.two_nn import check_discard
-from antidrome.errors import InputError
 
 FRACTIONS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """Shares of the points at which the dependence on their number is measured."""
@@ -137,15 +136,16 @@ def measure(
         seed=config.seed,
     ).fit(points, executor=executor, progress=progress)
     notes = list(model.notes_)
-    linear = _linear(points, notes) if config.linear and not given else [math.nan] * 3
+    found = companions(points, notes, (False, True)) if config.linear and not given else []
+    plain, standardised = found or [{}, {}]
     return Measurement(
         dimension=model.dimension_,
         standard_error=model.standard_error_,
         low=model.low_,
         high=model.high_,
-        pca_dimension=linear[0],
-        pca_dimension_standardised=linear[1],
-        participation_ratio=linear[2],
+        pca_dimension=float(plain.get("pca_dimension", math.nan)),
+        pca_dimension_standardised=float(standardised.get("pca_dimension", math.nan)),
+        participation_ratio=float(plain.get("participation_ratio", math.nan)),
         n_points=int(model.n_points_),
         n_used=int(model.n_used_),
         n_zero=model.n_zero_,
@@ -156,17 +156,6 @@ def measure(
         notes=tuple(notes),
         by_points=_by_points(model),
     )
-
-
-def _linear(points: Any, notes: list[str]) -> list[float]:
-    """Components for 90 % of the variance, of standardised columns too, and the participation ratio."""
-    try:
-        plain, standardised = (linear_dimension(points, standardise=standardise) for standardise in (False, True))
-    except InputError as problem:
-        notes.append(f"No linear companions: {problem}")
-        return [math.nan] * 3
-    found = plain["pca_dimension"], standardised["pca_dimension"], plain["participation_ratio"]
-    return [float(value) for value in found]
 
 
 def _by_points(model: TwoNN) -> tuple[float, ...]:

@@ -50,8 +50,6 @@ def nearest_in_matrix(matrix: Points, k: int) -> tuple[Float[np.ndarray, "n k"],
     n = matrix.n_points
     if matrix.n_dimensions != n:
         raise InputError(f"A distance matrix is square; this one is {n} × {matrix.n_dimensions}.")
-    if n < k + 1:
-        raise InputError(f"{n} points are too few: {k} neighbours of each need at least {k + 1} points.")
     distance, neighbour = np.empty((n, k)), np.empty((n, k), np.int64)
     for start, stop in matrix.blocks():
         block = matrix.rows(start, stop).astype(np.float64)

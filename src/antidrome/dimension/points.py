@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 
 import antidrome.recordings.accessor  # noqa: F401  registers .antidrome of labelled results
 from antidrome.core.hashing import hash_rows
@@ -136,6 +136,11 @@ def as_points(points: Any) -> Points:
     if np.dtype(points.dtype).itemsize > 8:
         raise InputError(f"The points are of type {points.dtype}; convert them to float64.")
     return Points(points)
+
+
+def evenly_spread(n: int, at_most: int) -> Int[np.ndarray, " rows"]:
+    """Rows spread evenly over n, from the first to the last; all of them, if they are not more."""
+    return np.unique(np.linspace(0, n - 1, min(n, at_most)).astype(int))
 
 
 def _refuse_what_is_no_array(points: Any) -> None:

@@ -17,11 +17,13 @@ from jaxtyping import Float
 from antidrome.core.progress import ProgressBar
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import check_seed, generator
+from antidrome.dimension.graph import nearest_neighbours
 from antidrome.dimension.linear import principal_variances
 from antidrome.dimension.measurement import MeasurementConfig, measure
 from antidrome.dimension.points import as_points
 from antidrome.dimension.population_data import PopulationPoints, population_points, shifted
 from antidrome.dimension.population_verdict import verdict
+from antidrome.dimension.two_nn import check_discard
 from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
 
@@ -42,7 +44,7 @@ class PopulationConfig:
         Points that are used at most, spread evenly over the recording; None for all.
     exclude_bins
         Neighbours at most so many bins away in time are counted, and an estimate is given without them.
-    draws
+    n_draws
         Random subsets for each number of neurons and of points.
     n_shuffles
         Recordings with circularly shifted neurons.
@@ -57,7 +59,7 @@ class PopulationConfig:
     bin_frames: int = 1
     max_points: int | None = 4000
     exclude_bins: int = 5
-    draws: int = 5
+    n_draws: int = 5
     n_shuffles: int = 5
     standardise: bool = False
     discard_fraction: float = 0.1
@@ -65,15 +67,14 @@ class PopulationConfig:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        for name, least in {"bin_frames": 1, "exclude_bins": 0, "draws": 1, "n_shuffles": 1}.items():
+        for name, least in {"bin_frames": 1, "exclude_bins": 0, "n_draws": 1, "n_shuffles": 1}.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}; expected {least} or more.")
         if self.max_points is not None and self.max_points < MIN_POINTS:
             raise InputError(
                 f"max_points is {self.max_points}; at least {MIN_POINTS} points are needed, or None for all."
             )
-        if not 0 <= self.discard_fraction < 1:
-            raise InputError(f"discard_fraction is {self.discard_fraction}; expected a share below 1.")
+        check_discard(self.discard_fraction)
 
 
 def population(
@@ -118,11 +119,9 @@ def population(
             f"{given.values.shape[0]} points × {given.values.shape[1]} neurons are left; at least {MIN_POINTS} points"
             f" and {MIN_NEURONS} neurons are needed. {' '.join(given.notes)}".rstrip()
         )
-    neuron_counts, point_counts = (
-        _halvings(given.values.shape[1], SMALLEST_DRAW),
-        _halvings(given.n_used, 2 * MIN_POINTS),
-    )
-    total = 2 + (config.draws + 1) * len(neuron_counts) + config.draws * len(point_counts) + config.n_shuffles
+    neuron_counts = _halvings(given.values.shape[1], SMALLEST_DRAW)
+    point_counts = _halvings(given.n_used, 2 * MIN_POINTS)
+    total = 2 + (config.n_draws + 1) * len(neuron_counts) + config.n_draws * len(point_counts) + config.n_shuffles
     with show_progress("Measuring the population", total, unit="estimates", enabled=progress) as bar:
         return _measured(given, config, neuron_counts, point_counts, bar)
 
@@ -198,10 +197,10 @@ def _over_neurons(
 ) -> tuple[Float[np.ndarray, "counts draws"], Float[np.ndarray, " counts"]]:
     """Estimates from random subsets of neurons, and from one subset of the shifted recording."""
     n_neurons = points.shape[1]
-    out, control = np.full((len(counts), config.draws), np.nan), np.full(len(counts), np.nan)
+    out, control = np.full((len(counts), config.n_draws), np.nan), np.full(len(counts), np.nan)
     for i, count in enumerate(counts):
         draw = generator(config.seed, f"dimension/population/neurons-{count}")
-        for j in range(config.draws):
+        for j in range(config.n_draws):
             chosen = np.sort(draw.choice(n_neurons, count, replace=False))
             out[i, j] = _dimension(points[:, chosen], config)
             if j == 0:
@@ -215,10 +214,10 @@ def _over_points(
     points: np.ndarray, config: PopulationConfig, counts: list[int], bar: ProgressBar
 ) -> Float[np.ndarray, "counts draws"]:
     """Estimates from random subsets of points."""
-    out = np.full((len(counts), config.draws), np.nan)
+    out = np.full((len(counts), config.n_draws), np.nan)
     for i, count in enumerate(counts):
         draw = generator(config.seed, f"dimension/population/points-{count}")
-        for j in range(config.draws):
+        for j in range(config.n_draws):
             chosen = np.sort(draw.choice(len(points), count, replace=False))
             out[i, j] = _dimension(points[chosen], config)
             bar.advance(figure=f"{count} points: {out[i, j]:.1f}")
@@ -230,8 +229,6 @@ def _apart(points: np.ndarray, given: PopulationPoints, config: PopulationConfig
     reach = config.exclude_bins
     if given.kind != "time" or reach == 0:
         return 0.0, np.nan
-    from antidrome.dimension.graph import nearest_neighbours
-
     k = min(len(points) - 1, 2 + 2 * reach)
     graph = nearest_neighbours(points, k, progress=False)
     gap = np.abs(given.frame[graph["neighbour"].values] - given.frame[:, None])
@@ -263,7 +260,7 @@ def _spectrum(points: np.ndarray) -> Float[np.ndarray, " components"]:
     return principal_variances(as_points(points)).variances
 
 
-def _halvings(largest: int, smallest: int) -> Any:
+def _halvings(largest: int, smallest: int) -> list[int]:
     """largest, largest/2, … down to smallest, rising."""
     counts: list[int] = []
     while largest >= smallest:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from antidrome.core.cores import n_threads
-from antidrome.dimension.points import Points
+from antidrome.dimension.points import Points, evenly_spread
 from antidrome.errors import InputError
 
 CENTRE_ROWS = 31
@@ -53,8 +53,9 @@ def survey(points: Points) -> Frame:
         If a number is NaN or infinite (the first such row is named), or all are too small to have their digits.
     """
     n = points.n_points
-    sample = points.take(np.unique(np.linspace(0, n - 1, min(n, CENTRE_ROWS)).astype(int)))
-    _require_finite(sample, np.unique(np.linspace(0, n - 1, min(n, CENTRE_ROWS)).astype(int)))
+    rows = evenly_spread(n, CENTRE_ROWS)
+    sample = points.take(rows)
+    _require_finite(sample, rows)
     whole = points.dtype.kind in "biu" or bool(np.all(sample == np.rint(sample)))
     centre = _medians(sample, points.dtype, whole)
     with np.errstate(over="ignore", under="ignore"):

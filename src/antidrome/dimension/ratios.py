@@ -26,7 +26,7 @@ class Ratios(NamedTuple):
     notes: tuple[str, ...]
 
 
-def ratios(graph: xr.Dataset, near: int = 1, far: int = 2, *, keep_ties: bool = False) -> Ratios:
+def ratios(graph: xr.Dataset, near: int = 1, far: int = 2) -> Ratios:
     """Ratios of the distances to the neighbours of rank `far` and `near`.
 
     Points with an equal one among their `near` neighbours (distance 0), and points with both distances equal, are left
@@ -38,8 +38,6 @@ def ratios(graph: xr.Dataset, near: int = 1, far: int = 2, *, keep_ties: bool = 
         As `nearest_neighbours` gives it.
     near, far
         Ranks, 1 being the nearest.
-    keep_ties
-        Keep ratios of 1.
 
     Raises
     ------
@@ -50,7 +48,7 @@ def ratios(graph: xr.Dataset, near: int = 1, far: int = 2, *, keep_ties: bool = 
     if not 1 <= near < far <= distance.shape[1]:
         raise InputError(f"Ranks {near} and {far} need to rise and to be in the graph, which has {distance.shape[1]}.")
     inner, outer = distance[:, near - 1], distance[:, far - 1]
-    mu, used = usable_ratios(inner, outer, keep_ties=keep_ties)
+    mu, used = usable_ratios(inner, outer)
     zero = inner == 0
     tied = ~zero & (inner == outer)
     positive = inner[~zero]
@@ -61,10 +59,10 @@ def ratios(graph: xr.Dataset, near: int = 1, far: int = 2, *, keep_ties: bool = 
 
 
 def usable_ratios(
-    inner: Float[np.ndarray, " points"], outer: Float[np.ndarray, " points"], *, keep_ties: bool = False
+    inner: Float[np.ndarray, " points"], outer: Float[np.ndarray, " points"]
 ) -> tuple[Float[np.ndarray, " used"], Bool[np.ndarray, " points"]]:
     """The ratios of two columns of distances, and which points have one; InputError if fewer than ten have."""
-    used = (inner > 0) if keep_ties else (inner > 0) & (outer > inner)
+    used = (inner > 0) & (outer > inner)
     if used.sum() < MIN_RATIOS:
         n_zero = int(np.sum(inner == 0))
         raise InputError(

@@ -5,7 +5,7 @@ With locally constant density, log mu of the ratio mu = r₂/r₁ is exponential
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +13,8 @@ from jaxtyping import Float
 from antidrome.errors import InputError
 
 Method = Literal["fit", "mle", "censored", "bayes"]
-METHODS = ("fit", "mle", "censored", "bayes")
+METHODS: tuple[Method, ...] = get_args(Method)
+PRIOR_SHAPE, PRIOR_RATE = 1e-3, 1e-3
 
 
 class LineFit(NamedTuple):
@@ -40,11 +41,6 @@ def maximum_likelihood(mu: Float[np.ndarray, " n"]) -> float:
     return (mu.size - 1) / float(np.sum(np.log(mu)))
 
 
-def censored_likelihood(mu: Float[np.ndarray, " n"], discard_fraction: float = 0.1) -> float:
-    """Maximum likelihood where the largest ratios are only known to be large (type-II censoring), made unbiased."""
-    return _censored(np.sort(np.log(mu)), discard_fraction)
-
-
 class Posterior(NamedTuple):
     """A gamma posterior of the dimension."""
 
@@ -69,11 +65,9 @@ class Posterior(NamedTuple):
         return float(low), float(high)
 
 
-def bayes(mu: Float[np.ndarray, " n"], prior_shape: float = 1e-3, prior_rate: float = 1e-3) -> Posterior:
-    """Posterior of d under a gamma prior: Gamma(a + N, b + Σ log mu) (Denti et al. 2022, sec. 2)."""
-    if prior_shape <= 0 or prior_rate <= 0:
-        raise InputError(f"The gamma prior ({prior_shape}, {prior_rate}) needs a positive shape and rate.")
-    return Posterior(prior_shape + mu.size, prior_rate + float(np.sum(np.log(mu))))
+def bayes(mu: Float[np.ndarray, " n"]) -> Posterior:
+    """Posterior of d under a vague gamma prior: Gamma(a + N, b + Σ log mu) (Denti et al. 2022, sec. 2)."""
+    return Posterior(PRIOR_SHAPE + mu.size, PRIOR_RATE + float(np.sum(np.log(mu))))
 
 
 def estimate_from(sorted_log_mu: Float[np.ndarray, " n"], method: Method, discard_fraction: float) -> float:
@@ -118,6 +112,7 @@ def _slope(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _censored(sorted_log_mu: np.ndarray, discard_fraction: float) -> float:
+    """Maximum likelihood where the largest ratios are only known to be large (type-II censoring), made unbiased."""
     n = sorted_log_mu.size
     kept = n if discard_fraction == 0 else n_kept(n, discard_fraction)
     total = sorted_log_mu[:kept].sum() + (n - kept) * sorted_log_mu[kept - 1]

@@ -23,6 +23,7 @@ from antidrome.errors import InputError
 PRIOR_POINTS = 900
 """Points at which the data and that value count the same: both are then uncertain by 15 %."""
 MIN_BOOTSTRAP = 20
+SUBSAMPLE = 0.9
 
 
 def uniform_inflation(dimension: float) -> float:
@@ -143,17 +144,28 @@ def _inflation(effect: np.ndarray, used: np.ndarray, neighbour: np.ndarray) -> f
 
 
 def paper_error_bar(
-    graph: xr.Dataset, *, fraction: float = 0.9, n_repeats: int = 20, discard_fraction: float = 0.1, seed: int = 0
+    graph: xr.Dataset, *, n_repeats: int = 20, discard_fraction: float = 0.1, seed: int = 0
 ) -> tuple[float, float]:
-    """Mean and standard deviation over random subsamples of the points, as Ansuini et al. (2019) plot them.
+    """Mean and standard deviation over random subsamples of 90 % of the points, as Ansuini et al. (2019) plot them.
 
-    This is not a standard error: subsamples of 90 % share nearly all points, and their spread is 1.5 to 2 times too
+    This is not a standard error: the subsamples share nearly all points, and their spread is 1.5 to 2 times too
     small. The neighbours within a subsample are the first two of each point's list that are in it.
+
+    Parameters
+    ----------
+    graph
+        As `nearest_neighbours` gives it, with indices.
+    n_repeats
+        Subsamples.
+    discard_fraction
+        As for `TwoNN`.
+    seed
+        Of the subsamples.
 
     Raises
     ------
     InputError
-        If the graph has too few ranks for that (12 are enough for 90 %).
+        If the graph has too few ranks for that (12 are enough).
     """
     distance, neighbour = graph["distance"].values, neighbours_of(graph)
     n = len(distance)
@@ -163,12 +175,12 @@ def paper_error_bar(
     values = []
     for _ in range(n_repeats):
         inside = np.zeros(n, bool)
-        inside[rng.permutation(n)[: int(fraction * n)]] = True
+        inside[rng.permutation(n)[: int(SUBSAMPLE * n)]] = True
         here = inside[neighbour[inside]]
         if (here.sum(axis=1) < 2).any():
             raise InputError(
-                f"{distance.shape[1]} ranks are too few to find two neighbours in a subsample of {fraction:.0%}:"
-                " search with more neighbours (k=12 for 90 %)."
+                f"{distance.shape[1]} ranks are too few to find two neighbours in a subsample of {SUBSAMPLE:.0%}:"
+                " search with more neighbours (k=12)."
             )
         order = np.argsort(~here, axis=1, kind="stable")[:, :2]
         two = np.take_along_axis(distance[inside], order, 1)

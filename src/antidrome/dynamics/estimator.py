@@ -30,6 +30,7 @@ from antidrome.dynamics.sessions import Segments, as_population
 from antidrome.dynamics.solving import FitSettings
 from antidrome.dynamics.uses import Uses
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import one_of
 
 MOST = sys.float_info.max
 CHOICES = {
@@ -295,8 +296,7 @@ class StitchedLDS(Uses, Estimator):
     def _options(self, population: Population) -> tuple[Options, LagSet]:
         """Hyperparameters, checked against the population."""
         for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name} = {getattr(self, name)!r}, expected one of {', '.join(map(repr, allowed))}.")
+            one_of(name, getattr(self, name), allowed)
         for name, least, most in (("n_components", 1, MOST), ("shrinkage", 0, MOST), ("coupling", 0, np.inf)):
             value = getattr(self, name)
             if value != "auto" and not (isinstance(value, numbers.Real) and least <= float(value) <= most):

@@ -23,7 +23,7 @@ from antidrome.dynamics.resuming import Stages, require_identity
 from antidrome.dynamics.sketch import sketch
 from antidrome.dynamics.solving import BlockSolver, PairSolver, Solver
 from antidrome.errors import InputError
-from antidrome.recordings.axes import listing
+from antidrome.recordings.arguments import listing
 
 KEPT_VALUES = 2**24
 DENSE_VALUES = 3 * 10**7

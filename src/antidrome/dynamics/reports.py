@@ -14,6 +14,7 @@ from antidrome.dynamics.gauge import principal_angles
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.results import FittedSystem, MatchedSession, activity, correlation, matched, states
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import one_of
 
 MOST_IN_BLOCK = 1000
 
@@ -30,8 +31,7 @@ def compare_pairs(
     InputError
         If `pairs` is none of the words, or there is no such pair.
     """
-    if pairs not in ("unseen", "seen", "all"):
-        raise InputError(f"pairs = {pairs!r}, expected 'unseen', 'seen' or 'all'.")
+    one_of("pairs", pairs, ("unseen", "seen", "all"))
     n = len(system.scale)
     chosen = np.arange(n) if n <= MOST_IN_BLOCK else np.sort(rng.choice(n, MOST_IN_BLOCK, replace=False))
     total, count = np.zeros((len(chosen), len(chosen))), np.zeros((len(chosen), len(chosen)))

@@ -13,7 +13,8 @@ from antidrome.core.whole import whole_numbers
 from antidrome.dynamics.data import column_statistics, is_dask
 from antidrome.dynamics.population import Population, Session
 from antidrome.errors import InputError
-from antidrome.recordings.axes import listing, named_by_number, neuron_labels, standard_dims, time_in_seconds
+from antidrome.recordings.arguments import listing
+from antidrome.recordings.axes import named_by_number, neuron_labels, standard_dims, time_in_seconds
 from antidrome.recordings.checks.matching import HOW_TO_NAME
 from antidrome.recordings.clock import clock_rate_hz
 from antidrome.recordings.masked import require_known_shape, unmasked

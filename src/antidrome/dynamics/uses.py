@@ -18,6 +18,7 @@ from antidrome.dynamics.selection import agreement
 from antidrome.dynamics.sessions import as_population
 from antidrome.dynamics.stationarity import stationarity as test_of_stationarity
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import one_of
 
 if TYPE_CHECKING:
     from antidrome.dynamics.fitting import Result
@@ -215,8 +216,7 @@ class Uses:
         )
 
     def _predictor(self, of: str) -> FittedSystem:
-        if of not in ("recordings", "process"):
-            raise InputError(f"of = {of!r}, expected 'recordings' or 'process'.")
+        one_of("of", of, ("recordings", "process"))
         return self._system() if of == "recordings" else self._system().of_process()
 
     def _system(self) -> FittedSystem:

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import listing, one_of
 from antidrome.recordings.masked import unmasked
 
 Orientation = Literal["time,neuron", "neuron,time"]
@@ -156,18 +157,6 @@ def _rename(array: xr.DataArray, dim: Any, standard: str) -> xr.DataArray:
     if str(dim).lower() in ("frame", "frames") and dim in array.coords:
         array = array.drop_vars(dim)
     return array.rename({dim: standard})
-
-
-def one_of(argument: str, value: Any, allowed: Sequence[str]) -> None:
-    """Raise InputError unless ``value`` is one of the allowed words."""
-    if value not in allowed:
-        raise InputError(f"{argument} = {value!r}, expected one of {listing(allowed)}")
-
-
-def listing(names: Any, most: int = 8) -> str:
-    """Names in quotes for a message, the first eight of them."""
-    names = [repr(str(name)) for name in names]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _transposed_hint(transposed: bool) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from antidrome.errors import InputError
-from antidrome.recordings.axes import listing
+from antidrome.recordings.arguments import listing
 from antidrome.recordings.csv_names import names_counter, says_unit, time_unit_s
 from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, are_whole, climb, count, rise
 

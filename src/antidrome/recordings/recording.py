@@ -13,13 +13,12 @@ import xarray as xr
 
 import antidrome.recordings.accessor  # noqa: F401  registers recording.antidrome
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import listing, one_of
 from antidrome.recordings.axes import (
     BY_NUMBER,
     Orientation,
     checked_times,
-    listing,
     neuron_labels,
-    one_of,
     positive_rate,
     standard_dims,
     time_in_seconds,

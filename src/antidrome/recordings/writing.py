@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.recordings.axes import one_of
+from antidrome.recordings.arguments import one_of
 from antidrome.recordings.reading import detect_format
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES, require_file
 

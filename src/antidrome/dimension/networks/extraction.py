@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from antidrome.dimension.networks.rows import Rows, as_rows
 from antidrome.dimension.networks.steps import Batch, Network
 from antidrome.dimension.networks.store import Activations, Writer
 from antidrome.errors import InputError, ResumeError
+from antidrome.recordings.arguments import one_of
 
 Reduction = Literal["flatten", "mean", "first"]
 DTYPES = ("float32", "float64", "float16")
@@ -106,8 +107,7 @@ def record(
     ResumeError
         The folder belongs to another network, other data or settings.
     """
-    if dtype not in DTYPES:
-        raise InputError(f"dtype is {dtype!r}; expected one of {', '.join(map(repr, DTYPES))}.")
+    one_of("dtype", dtype, DTYPES)
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; expected at least 1.")
     net, rows = as_network(network), as_rows(data)
@@ -180,8 +180,7 @@ def _from_path(path: Path) -> Network:
 
 
 def _reduced_shape(shape: tuple[int, ...], reduce: Reduction) -> tuple[int, ...]:
-    if reduce not in ("flatten", "mean", "first"):
-        raise InputError(f'reduce is {reduce!r}; expected "flatten", "mean" or "first".')
+    one_of("reduce", reduce, get_args(Reduction))
     return shape if reduce == "flatten" else reduced(np.zeros((1, *shape), np.float32), reduce).shape[1:]
 
 
