@@ -46,7 +46,7 @@ def test_missing_entries_are_no_deviation(rng):
     turns = truth.activity[:600].copy()
     turns[:300, :15] = turns[300:, 25:] = np.nan
     found = model.stationarity({"turns": (turns, range(40))}, n_draws=99)
-    assert found["session"].values.tolist() == ["turns", "turns (1)"]
+    assert found["session"].values.tolist() == ["turns", "turns-2"]
     assert not found["deviates"].any()
 
 

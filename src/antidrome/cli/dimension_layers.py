@@ -90,7 +90,9 @@ def run(config: DimensionLayers) -> int:
         )
     _write_table(result)
     if config.output is not None:
-        _write_netcdf(result, config.output)
+        from antidrome.recordings.xarray_writing import write_netcdf
+
+        write_netcdf(result, config.output)
         sys.stdout.write(f"{config.output}\n")
     if config.report is not None:
         lede = "How many numbers describe what each layer represents."
@@ -241,11 +243,3 @@ def _cells(row: xr.Dataset) -> list[str]:
     points = number("n_points", 0) if estimated else "—"
     judged = str(row["verdict"].item()) or str(row["reason"].item())
     return [number("relative_depth", 2), str(int(row["width"])), found, pca, points, printable(judged)]
-
-
-def _write_netcdf(result: xr.Dataset, path: Path) -> None:
-    from antidrome.core.files import atomic_write
-
-    plain = result.assign_attrs({k: int(v) if isinstance(v, bool) else v for k, v in result.attrs.items() if v != []})
-    with atomic_write(path) as temporary:
-        plain.to_netcdf(temporary, engine="h5netcdf")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,18 +39,16 @@ def plain(path: Path, result: xr.Dataset | str) -> dict[str, Any]:
 
 def write(output: Path, document: list[dict[str, Any]], results: list[xr.Dataset | str]) -> None:
     """Write JSON, or one result as NetCDF."""
-    from antidrome.core.files import atomic_write
+    from antidrome.core.files import write_json
+    from antidrome.recordings.xarray_writing import write_netcdf
 
-    with atomic_write(output) as temporary:
-        if output.suffix == ".json":
-            Path(temporary).write_text(json_format.dumps(document, indent=1) + "\n", encoding="utf-8")
-            return
-        result = results[0]
-        if isinstance(result, str):
-            raise InputError(f"Nothing was written to {output}: {result}")
-        lists = {key: json_format.dumps(value) for key, value in result.attrs.items() if isinstance(value, list)}
-        storable = result.assign_attrs(lists)
-        storable.to_netcdf(temporary, engine="h5netcdf")
+    if output.suffix == ".json":
+        write_json(output, document)
+        return
+    result = results[0]
+    if isinstance(result, str):
+        raise InputError(f"Nothing was written to {output}: {result}")
+    write_netcdf(result, output)
 
 
 def write_table(path: Path, result: xr.Dataset | str) -> None:

@@ -156,8 +156,8 @@ def _write_page(model: Any, sessions: dict[str, Any], config: FitDynamics, page:
 
 def _transform(config: TransformDynamics) -> int:
     from antidrome.core.files import refuse_existing
+    from antidrome.core.names import slug
     from antidrome.dynamics import StitchedLDS
-    from antidrome.pipeline.names import slug
     from antidrome.recordings.xarray_writing import write_netcdf
 
     model, sessions = StitchedLDS.load(config.model), _read(config)
@@ -195,7 +195,7 @@ def _predict(config: PredictDynamics) -> int:
 
 def _read(config: Recordings) -> dict[str, Any]:
     """Sessions by name; equal names are told apart by their number."""
-    from antidrome.pipeline.names import unique
+    from antidrome.core.names import unique
     from antidrome.recordings import read
 
     if not config.paths:

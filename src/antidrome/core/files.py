@@ -1,14 +1,17 @@
-"""Atomic writes: the old file or the new one, never half of one.
+"""Atomic writes: the old file or the new one, never half of one; JSON.
 
-The helpers live with the recordings, which write files too; everything above imports them from here.
+The helpers of atomic writes live with the recordings, which write files too; everything above imports them from here.
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from antidrome.errors import InputError
 from antidrome.recordings.files import atomic_directory, atomic_write
 
-__all__ = ["atomic_directory", "atomic_write", "refuse_existing"]
+__all__ = ["atomic_directory", "atomic_write", "read_json", "refuse_existing", "write_json"]
 
 
 def refuse_existing(path: Path | None, *, overwrite: bool, option: str = "-o") -> None:
@@ -30,3 +33,19 @@ def refuse_existing(path: Path | None, *, overwrite: bool, option: str = "-o") -
     """
     if path is not None and path.exists() and not overwrite:
         raise InputError(f"{path} exists. Choose another name with {option}, or replace it with --overwrite.")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's object; empty if there is no file or it is damaged."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_json(path: Path, value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Write strict JSON, atomically."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, "utf-8")

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from scipy import linalg
 
+from antidrome.core.names import unique
 from antidrome.core.whole import whole_number
 from antidrome.dynamics.lags import LagSet, joined, pair_counts, stretches
 from antidrome.dynamics.latent_step import hollow_targets, shared_latent
@@ -75,7 +76,7 @@ def stationarity(
         shared, segment = system.lagged.latent, one.data.session.segment
         gap = float(gaps(own.latent[None], shared, own.gram, own.available)[0])
         null = drawn_gaps(system.system, system.lags, shared, own, segment, n_draws, rng)
-        names.append(session.name if session.name not in names else f"{session.name} ({len(names)})")
+        names.append(session.name)
         rows.append((gap, float(np.median(null)), (1 + (null >= gap).sum()) / (1 + len(null))))
     gap, expected, p_value = np.array(rows).T
     return xr.Dataset(
@@ -85,7 +86,7 @@ def stationarity(
             "p_value": ("session", p_value, {"units": "1"}),
             "deviates": ("session", (p_value <= LEVEL) & (gap - expected > WORTHWHILE)),
         },
-        coords={"session": names},
+        coords={"session": unique(names, key=str)},
         attrs={"n_draws": n_draws, "citations": ["nonnenmacher2017"]},
     )
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from antidrome.core.files import read_json, write_json
 from antidrome.core.hashing import hash_configuration
+from antidrome.core.names import slug
 from antidrome.errors import FileFormatError
-from antidrome.pipeline.folder import CACHE, read_json, write_json
-from antidrome.pipeline.names import slug
+from antidrome.pipeline.folder import CACHE
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -1,13 +1,12 @@
 """The results folder: who may write into it, and what of it this job wrote."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from antidrome.core.files import atomic_write
+from antidrome.core.files import read_json, write_json
 from antidrome.core.locks import try_lock
 from antidrome.errors import InputError
 from antidrome.pipeline.written import content_hash, stamp_of, verified
@@ -23,22 +22,6 @@ PAGES = (SETTINGS, RECORD, SUMMARY, REPORT)
 """What a run leaves besides its results."""
 TOLD = "told by summary.json"
 """Key of a file that only the pages of an earlier run call the job's own."""
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file's object; empty if there is no file or it is damaged."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write strict JSON, atomically."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, "utf-8")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from antidrome.core.configuration import to_dict
-from antidrome.core.files import atomic_write
+from antidrome.core.files import atomic_write, read_json, write_json
 from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress as show
 from antidrome.pipeline.cache import SessionCache, prepare
@@ -26,8 +26,6 @@ from antidrome.pipeline.folder import (
     SUMMARY,
     Manifest,
     locked,
-    read_json,
-    write_json,
 )
 from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import load_model, model_card, origin_of, with_absolute_model

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from antidrome.core.files import read_json, write_json
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 from antidrome.pipeline.cache import cached_blocks, open_blocks
-from antidrome.pipeline.folder import RECORD, REPORT, SUMMARY, Manifest, locked, read_json, write_json
+from antidrome.pipeline.folder import RECORD, REPORT, SUMMARY, Manifest, locked
 from antidrome.pipeline.stages import LATER, parts_of
 from antidrome.pipeline.summary import run_info
 from antidrome.pipeline.written import content_hash

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from antidrome.core.names import unique
 from antidrome.errors import InputError
 from antidrome.pipeline.config import ReadingConfig
-from antidrome.pipeline.names import unique
 
 if TYPE_CHECKING:
     import xarray as xr

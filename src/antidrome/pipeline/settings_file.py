@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from antidrome.core.files import read_json
 from antidrome.errors import InputError
-from antidrome.pipeline.folder import SETTINGS, SUMMARY, is_of_a_run, read_json
+from antidrome.pipeline.folder import SETTINGS, SUMMARY, is_of_a_run
 
 
 def to_toml(values: Mapping[str, Any]) -> str:

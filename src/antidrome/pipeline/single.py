@@ -7,12 +7,12 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from antidrome.core.files import atomic_write, refuse_existing
+from antidrome.core.files import atomic_write, read_json, refuse_existing, write_json
 from antidrome.core.progress import progress as show
 from antidrome.errors import InputError
 from antidrome.pipeline.cache import SessionCache
 from antidrome.pipeline.config import InferenceConfig
-from antidrome.pipeline.folder import locked, read_json, spare_recordings, write_json
+from antidrome.pipeline.folder import locked, spare_recordings
 from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import load_model, origin_of
 from antidrome.pipeline.sessions import read_sessions, refuse_errors

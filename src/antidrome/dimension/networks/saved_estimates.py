@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from antidrome.core.files import atomic_write
+from antidrome.core.files import read_json, write_json
 from antidrome.core.hashing import hash_configuration
 from antidrome.dimension.measurement import Measurement, MeasurementConfig
 from antidrome.dimension.networks.sources import Source, folder_name
@@ -24,13 +24,8 @@ class SavedEstimates:
         if folder is not None and source.identity:
             self.path = folder / folder_name(name, n_networks) / "estimates.json"
         self.key = hash_configuration({"source": source.identity, "config": config.to_dict()})
-        self.rows: dict[str, Any] = {}
-        if self.path is not None and self.path.exists():
-            try:
-                content = json.loads(self.path.read_text(encoding="utf-8"))
-                self.rows = content["rows"] if content["key"] == self.key else {}
-            except (ValueError, KeyError, TypeError):
-                self.rows = {}  # estimates are made again; nothing is lost but time
+        known = {} if self.path is None else read_json(self.path)  # of a damaged file all are made again
+        self.rows: dict[str, Any] = known.get("rows", {}) if known.get("key") == self.key else {}
 
     def get(self, layer: str, group: str, index: np.ndarray | None) -> Measurement | str | None:
         row = self.rows.get(_key(layer, group, index))
@@ -40,8 +35,7 @@ class SavedEstimates:
         if self.path is None:
             return
         self.rows[_key(layer, group, index)] = row if isinstance(row, str) else row.to_dict()
-        with atomic_write(self.path) as temporary:
-            temporary.write_text(json.dumps({"key": self.key, "rows": self.rows}), encoding="utf-8")
+        write_json(self.path, {"key": self.key, "rows": self.rows})
 
 
 def _key(layer: str, group: str, index: np.ndarray | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.core.hashing import hash_configuration
+from antidrome.core.names import slug
 from antidrome.dimension.networks.extraction import as_network, chosen_rows, record
 from antidrome.dimension.networks.store import Activations
 from antidrome.dimension.points import as_points
@@ -106,5 +107,5 @@ def groups_of(source: Source, classes: Any, max_points: int | None, seed: int) -
 
 def folder_name(name: str, n_networks: int) -> str:
     """Name of a network's folder in a store."""
-    safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in name).strip(".") or "network"
+    safe = slug(name, empty=DEFAULT_NETWORK)
     return safe if n_networks == 1 or safe == name else f"{safe}-{hash_configuration({'name': name})[:8]}"

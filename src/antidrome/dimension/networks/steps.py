@@ -75,13 +75,18 @@ def digest_of(values: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()
 
 
+def nth_call(name: str, n: int) -> str:
+    """Name of the n-th call of a layer: "relu", "relu#2", …"""
+    return name if n == 1 else f"{name}#{n}"
+
+
 def numbered(names: Iterable[str]) -> list[str]:
     """Names made unique in their order: the second "relu" becomes "relu#2"."""
     seen: dict[str, int] = {}
     unique = []
     for name in names:
         seen[name] = seen.get(name, 0) + 1
-        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+        unique.append(nth_call(name, seen[name]))
     return unique
 
 

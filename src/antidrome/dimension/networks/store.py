@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from antidrome.core.files import atomic_write
+from antidrome.core.files import write_json
+from antidrome.core.names import slug
 from antidrome.dimension.networks.steps import Step
 from antidrome.errors import FileFormatError, InputError, ResumeError
 
@@ -124,7 +124,7 @@ class Writer:
         self.layers = [
             StoredLayer(
                 step.name,
-                f"{number:03d}-{_slug(step.name)}.npy",
+                f"{slug(f'{number:03d}-{step.name}')}.npy",
                 shapes[step.name],
                 int(np.prod(shapes[step.name], dtype=np.int64)),
                 depth,
@@ -156,8 +156,8 @@ class Writer:
             self._take_up()
         else:
             _require_space(self.folder, self.bytes_needed)
-            _write_json(self.folder / "progress.json", {"rows_done": 0, "digests": []})
-            _write_json(self.folder / "index.json", self.index)
+            write_json(self.folder / "progress.json", {"rows_done": 0, "digests": []})
+            write_json(self.folder / "index.json", self.index)
         if self.rows_done < self.n_rows:
             for layer in self.layers:
                 self._open[layer.name] = self._prepared(layer)
@@ -196,7 +196,7 @@ class Writer:
             os.fsync(stream.fileno())
         self.rows_done += n_rows
         self.digests.extend(digests)
-        _write_json(self.folder / "progress.json", {"rows_done": self.rows_done, "digests": self.digests})
+        write_json(self.folder / "progress.json", {"rows_done": self.rows_done, "digests": self.digests})
 
     def finish(self) -> Activations:
         """Give the files their final names."""
@@ -265,19 +265,10 @@ def _require_space(folder: Path, needed: int) -> None:
         )
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:80]
-
-
 def _safe(file: str) -> str:
     if Path(file).name != file or not file.endswith(".npy"):
         raise FileFormatError(f"The index of the activations names the file {file!r}, which lies elsewhere; refused.")
     return file
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

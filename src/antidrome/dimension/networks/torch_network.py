@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from antidrome.dimension.networks.steps import Batch, Kind, Sink, Step, as_activations, digest_of
+from antidrome.dimension.networks.steps import Batch, Kind, Sink, Step, as_activations, digest_of, nth_call
 from antidrome.errors import InputError
 
 SIDE_BRANCHES = frozenset({"downsample", "shortcut"})
@@ -183,7 +183,7 @@ def _label(name: str) -> str:
 
 
 def _numbered(name: str, n_calls: int) -> str:
-    return _label(name) if n_calls == 1 else f"{_label(name)}#{n_calls}"
+    return nth_call(_label(name), n_calls)
 
 
 def _kinds(root: Any) -> dict[str, tuple[Kind, bool]]:

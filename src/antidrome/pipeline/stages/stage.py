@@ -70,6 +70,6 @@ class Stage:
 
 def file_of(stem: str, session_id: str, session_ids: Sequence[str]) -> str:
     """``STEM.nc`` for a single session, ``STEM-SESSION.nc`` for each of several."""
-    from antidrome.pipeline.names import slug
+    from antidrome.core.names import slug
 
     return f"{stem}.nc" if len(session_ids) == 1 else f"{stem}-{slug(session_id)}.nc"
