@@ -35,7 +35,7 @@ class GivenNeighbours(NamedTuple):
 
 def nearest_neighbours(
     points: Any,
-    k: int = 2,
+    n_neighbours: int = 2,
     *,
     metric: Metric = "euclidean",
     duplicates: Duplicates = "drop",
@@ -43,12 +43,12 @@ def nearest_neighbours(
     executor: Executor | None = None,
     progress: bool = True,
 ) -> xr.Dataset:
-    """Find the exact k nearest neighbours of every point, each row certified.
+    """Find the exact nearest neighbours of every point, each row certified.
 
     Candidates come from blocked float32 matrix products (each pair once) or a k-d tree; distances from float64
     differences of the points as given; a row whose candidates rounding could have spoilt is searched again in float64.
     Memory, besides the points: a float32 copy if that is below 640 MiB (else they are read in column chunks), up to
-    400 MB of blocks, and 24 (k + 2) bytes a point.
+    400 MB of blocks, and 24 (n_neighbours + 2) bytes a point.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def nearest_neighbours(
         (points, …): numpy array, memmap, Zarr, HDF5 or dask array, DataArray; trailing axes are flattened. With
         `metric="precomputed"` a matrix (points, points). A tuple `(distances, indices)` or a graph is checked and
         passed on.
-    k
+    n_neighbours
         Neighbours per point; the point itself is none of them.
     metric
         "euclidean"; "cosine": the angle between points, in radians (not 1 − cos, whose dimension is half as large);
@@ -82,9 +82,9 @@ def nearest_neighbours(
     Raises
     ------
     InputError
-        Too few points for k, a number that is not finite, no two distinct points, or equal points with "raise".
+        Too few points, a number that is not finite, no two distinct points, or equal points with "raise".
     """
-    k = whole_number("k", k, 1, what="neighbours")
+    k = whole_number("n_neighbours", n_neighbours, 1)
     one_of("duplicates", duplicates, get_args(Duplicates))
     one_of("metric", metric, get_args(Metric))
     one_of("engine", engine, get_args(Engine))
@@ -100,12 +100,12 @@ def nearest_neighbours(
         return _searched(original, k, metric, duplicates, engine, executor, lambda x: bar.advance(x * bar.total))
 
 
-def graph_of(points: Any, k: int, **settings: Any) -> xr.Dataset:
-    """`nearest_neighbours`; of the nearest two alone, where copies leave too few distinct points for k."""
+def graph_of(points: Any, n_neighbours: int, **settings: Any) -> xr.Dataset:
+    """`nearest_neighbours`; of the nearest two alone, where copies leave too few distinct points for more."""
     try:
-        return nearest_neighbours(points, k, **settings)
+        return nearest_neighbours(points, n_neighbours, **settings)
     except InputError:
-        if k == 2:
+        if n_neighbours == 2:
             raise
         return nearest_neighbours(points, 2, **settings)
 
@@ -126,10 +126,12 @@ def require_ranks(graph: xr.Dataset, k: int) -> xr.Dataset:
     if not is_graph(graph):
         raise InputError(
             f"An object of type {type(graph).__name__} is no neighbour graph; make one of points by"
-            f" nearest_neighbours(points, k={k})."
+            f" nearest_neighbours(points, {k})."
         )
     if graph.sizes["rank"] < k:
-        raise InputError(f"The neighbour graph has {graph.sizes['rank']} ranks; {k} are needed: search with k={k}.")
+        raise InputError(
+            f"The neighbour graph has {graph.sizes['rank']} ranks; {k} are needed: search with n_neighbours={k}."
+        )
     return graph
 
 

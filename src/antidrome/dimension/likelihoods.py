@@ -79,24 +79,28 @@ def gride_likelihood(log_mu: Float[np.ndarray, " n"], near: int, far: int) -> fl
     return float(brentq(score, low, high, rtol=1e-12, xtol=1e-300)) if low < high else low
 
 
-def levina_bickel(graph: xr.Dataset, k: int = 10) -> tuple[float, float]:
-    """Maximum likelihood from the k nearest neighbours, with MacKay and Ghahramani's harmonic mean; standard error.
+def levina_bickel(graph: xr.Dataset, n_neighbours: int = 10) -> tuple[float, float]:
+    """Maximum likelihood from the k = n_neighbours nearest, with MacKay and Ghahramani's harmonic mean; its error.
 
     d = (N (k − 1) − 1) / Σᵢ Σⱼ log(r_k/r_j), Levina & Bickel (2004), eq. 8 averaged as it should be: the inverse.
     Points with an exact copy are left out.
     """
-    logs = _log_ratios(graph, k)
+    logs = _log_ratios(graph, n_neighbours)
     if len(logs) < MIN_RATIOS:
         raise InputError(f"Only {len(logs)} points have no exact copy; at least {MIN_RATIOS} are needed.")
     total = float(logs.sum())
     if total <= 0:
-        raise InputError(f"All {k} neighbours of each point are equally far: there is no dimension to estimate.")
+        raise InputError(
+            f"All {n_neighbours} neighbours of each point are equally far: there is no dimension to estimate."
+        )
     d = (logs.size - 1) / total
     return d, d * float(np.sqrt(uniform_inflation(d) / len(logs)))
 
 
-def local_dimension(graph: xr.Dataset, k: int = 20) -> xr.Dataset:
-    """Dimension around each point by Levina and Bickel's estimator from its k neighbours, d = (k − 2)/Σ log(r_k/r_j).
+def local_dimension(graph: xr.Dataset, n_neighbours: int = 20) -> xr.Dataset:
+    """Dimension around each point by Levina and Bickel's estimator from its k = n_neighbours nearest.
+
+    d = (k − 2)/Σ log(r_k/r_j).
 
     Returns
     -------
@@ -104,7 +108,7 @@ def local_dimension(graph: xr.Dataset, k: int = 20) -> xr.Dataset:
         `dimension` and `standard_error` (point), the latter d/√(k − 2). A point with an exact copy, or with all
         neighbours equally far, has none: it is NaN, and counted in the attribute `notes`.
     """
-    k = whole_number("k", k, 3, what="neighbours")
+    k = whole_number("n_neighbours", n_neighbours, 3)
     distance = require_ranks(graph, k)["distance"].values[:, :k]
     usable = (distance[:, 0] > 0) & (distance[:, -1] > distance[:, 0])
     out = np.full(len(distance), np.nan)
@@ -115,13 +119,13 @@ def local_dimension(graph: xr.Dataset, k: int = 20) -> xr.Dataset:
     found = xr.Dataset(
         {"dimension": ("point", out), "standard_error": ("point", out / np.sqrt(k - 2))},
         coords={"point": graph["point"].values},
-        attrs={"k": k, "notes": notes if n_bad else [], "citations": ["levina2004"]},
+        attrs={"n_neighbours": k, "notes": notes if n_bad else [], "citations": ["levina2004"]},
     )
     return with_units(found)
 
 
-def _log_ratios(graph: xr.Dataset, k: int) -> np.ndarray:
-    k = whole_number("k", k, 2, what="neighbours")
+def _log_ratios(graph: xr.Dataset, n_neighbours: int) -> np.ndarray:
+    k = whole_number("n_neighbours", n_neighbours, 2)
     distance = require_ranks(graph, k)["distance"].values[:, :k]
     distance = distance[distance[:, 0] > 0]
     return np.log(distance[:, -1:] / distance[:, :-1])

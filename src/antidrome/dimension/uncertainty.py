@@ -180,7 +180,7 @@ def paper_error_bar(
         if (here.sum(axis=1) < 2).any():
             raise InputError(
                 f"{distance.shape[1]} ranks are too few to find two neighbours in a subsample of {SUBSAMPLE:.0%}:"
-                " search with more neighbours (k=12)."
+                " search with more neighbours (n_neighbours=12)."
             )
         order = np.argsort(~here, axis=1, kind="stable")[:, :2]
         two = np.take_along_axis(distance[inside], order, 1)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.core.seeds import fold_in, generator
+from antidrome.dimension.networks.steps import framework_of
 from antidrome.errors import InputError
 
 
@@ -38,10 +39,10 @@ def untrained(network: Any, *, seed: int = 0, initialise: Callable[[Any], None] 
     -----
     Two untrained twins differ as two seeds do; use several.
     """
-    bases = {f"{base.__module__}.{base.__qualname__}" for base in type(network).__mro__}
-    if "torch.nn.modules.module.Module" in bases:
+    framework = framework_of(network)
+    if framework == "torch":
         return _untrained_torch(network, seed, initialise)
-    if any(base.startswith("equinox._module") for base in bases):
+    if framework == "equinox":
         return _untrained_equinox(network, seed)
     raise InputError(
         f"An untrained twin of a {type(network).__name__} cannot be made; give a torch.nn.Module or an equinox.Module."

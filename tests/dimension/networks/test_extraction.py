@@ -24,7 +24,7 @@ def contents(folder) -> dict[str, str]:
 class Failing:
     """A network that is interrupted in its n-th pass."""
 
-    framework, rows_per_pass = "torch", None
+    framework = "torch"
 
     def __init__(self, module, n_passes: int) -> None:
         self.inner, self.left = TorchNetwork(module), n_passes

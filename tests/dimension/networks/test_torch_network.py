@@ -1,5 +1,7 @@
 """PyTorch networks: what hooks see, and that nothing is left behind."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -39,7 +41,7 @@ def test_the_paper_s_checkpoints_of_a_plain_network(convolutional, images) -> No
 def test_the_paper_s_checkpoints_of_a_residual_network(residual, images) -> None:
     chosen = choose(TorchNetwork(residual).steps(images[:2]), "auto")
     assert [step.name for step in chosen] == ["input", "layer1", "layer2", "fc:input", "fc"]
-    assert [step.width for step in chosen] == [192, 256, 256, 4, 10]
+    assert [math.prod(step.shape) for step in chosen] == [192, 256, 256, 4, 10]
 
 
 def test_layers_inside_blocks_are_no_checkpoints(torch) -> None:

@@ -26,7 +26,6 @@ class EquinoxNetwork:
     """
 
     framework = "equinox"
-    rows_per_pass: int | None = None
 
     def __init__(self, module: Any) -> None:
         import equinox as eqx

@@ -14,7 +14,7 @@ from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import generator
 from antidrome.dimension.networks.checkpoints import choose, last_hidden, relative_depth
 from antidrome.dimension.networks.rows import Rows, as_rows
-from antidrome.dimension.networks.steps import Batch, Network
+from antidrome.dimension.networks.steps import Batch, Network, framework_of
 from antidrome.dimension.networks.store import Activations, Writer
 from antidrome.errors import InputError, ResumeError
 from antidrome.recordings.arguments import one_of
@@ -42,12 +42,12 @@ def as_network(network: Any) -> Network:
         return network
     if isinstance(network, str | Path):
         return _from_path(Path(network))
-    bases = {f"{base.__module__}.{base.__qualname__}" for base in type(network).__mro__}
-    if "torch.nn.modules.module.Module" in bases:
+    framework = framework_of(network)
+    if framework == "torch":
         from antidrome.dimension.networks.torch_network import TorchNetwork
 
         return TorchNetwork(network)
-    if "equinox._module._module.Module" in bases or any(base.startswith("equinox._module") for base in bases):
+    if framework == "equinox":
         from antidrome.dimension.networks.equinox_network import EquinoxNetwork
 
         return EquinoxNetwork(network)

@@ -20,16 +20,12 @@ class Rows:
     ----------
     n_rows
         How many there are.
-    read
-        Gives the rows of an index, and their labels where the data have them.
+    batch
+        Gives the rows with some numbers.
     """
 
     n_rows: int
-    read: Callable[[np.ndarray], tuple[Batch, np.ndarray | None]]
-
-    def batch(self, index: np.ndarray) -> Batch:
-        """The rows with these numbers, without labels."""
-        return self.read(index)[0]
+    batch: Callable[[np.ndarray], Batch]
 
 
 def as_rows(data: Any) -> Rows:
@@ -68,10 +64,7 @@ def _from_array(array: Any) -> Rows:
     if len(array.shape) < 1 or array.shape[0] == 0:
         raise InputError(f"The data have the shape {tuple(array.shape)}; expected (rows, …) with at least one row.")
 
-    def read(index: np.ndarray) -> tuple[Batch, None]:
-        return _numeric(_take(array, index)), None
-
-    return Rows(int(array.shape[0]), read)
+    return Rows(int(array.shape[0]), lambda index: _numeric(_take(array, index)))
 
 
 def _from_mapping(data: Mapping[str, Any]) -> Rows:
@@ -80,10 +73,10 @@ def _from_mapping(data: Mapping[str, Any]) -> Rows:
     if not lengths or len(set(lengths.values())) > 1:
         raise InputError(f"Inputs of a network need the same number of rows; got {lengths}.")
 
-    def read(index: np.ndarray) -> tuple[Batch, None]:
-        return {name: rows.batch(index) for name, rows in columns.items()}, None
+    def batch(index: np.ndarray) -> Batch:
+        return {name: rows.batch(index) for name, rows in columns.items()}
 
-    return Rows(next(iter(lengths.values())), read)
+    return Rows(next(iter(lengths.values())), batch)
 
 
 def _from_loader(loader: Any) -> Rows:
@@ -102,11 +95,11 @@ def _from_dataset(dataset: Any, collate: Callable | None) -> Rows:
     if len(dataset) == 0:
         raise InputError("The dataset is empty.")
 
-    def read(index: np.ndarray) -> tuple[Batch, np.ndarray | None]:
+    def batch(index: np.ndarray) -> Batch:
         items = [dataset[int(i)] for i in index]
-        return _split(collate(items) if collate is not None else _collate(items))
+        return _inputs(collate(items) if collate is not None else _collate(items))
 
-    return Rows(len(dataset), read)
+    return Rows(len(dataset), batch)
 
 
 def _collate(items: Sequence[Any]) -> Any:
@@ -122,17 +115,13 @@ def _collate(items: Sequence[Any]) -> Any:
     return np.stack(arrays)
 
 
-def _split(batch: Any) -> tuple[Batch, np.ndarray | None]:
-    """Inputs and labels of a batch: (x, y, …), a mapping, or inputs alone."""
-    if isinstance(batch, Mapping):
-        return {str(name): _numeric(_as_numpy(value)) for name, value in batch.items()}, None
+def _inputs(batch: Any) -> Batch:
+    """Inputs of a batch: of (x, y, …) the first, a mapping, or inputs alone."""
     if isinstance(batch, list | tuple):
-        labels = _as_numpy(batch[1]) if len(batch) > 1 else None
-        inputs = batch[0]
-        if isinstance(inputs, Mapping):
-            return _split(inputs)[0], labels
-        return _numeric(_as_numpy(inputs)), labels if labels is not None and labels.ndim == 1 else None
-    return _numeric(_as_numpy(batch)), None
+        batch = batch[0]
+    if isinstance(batch, Mapping):
+        return {str(name): _numeric(_as_numpy(value)) for name, value in batch.items()}
+    return _numeric(_as_numpy(batch))
 
 
 def _take(array: Any, index: np.ndarray) -> np.ndarray:

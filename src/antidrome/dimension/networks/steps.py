@@ -44,18 +44,12 @@ class Step:
     digest: str
     inside_block: bool = False
 
-    @property
-    def width(self) -> int:
-        """Number of units."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
 
 @runtime_checkable
 class Network(Protocol):
     """A network of any framework, as the extraction sees it."""
 
     framework: str
-    rows_per_pass: int | None
 
     def steps(self, batch: Batch) -> list[Step]:
         """The places that can be read, found by running `batch` once."""
@@ -68,6 +62,14 @@ class Network(Protocol):
     def fingerprint(self) -> str:
         """Hash of structure and weights."""
         ...
+
+
+def framework_of(network: Any) -> str | None:
+    """The framework of a network ("torch", "equinox"), told without importing either; None: another one."""
+    bases = {f"{base.__module__}.{base.__qualname__}" for base in type(network).__mro__}
+    if "torch.nn.modules.module.Module" in bases:
+        return "torch"
+    return "equinox" if any(base.startswith("equinox._module") for base in bases) else None
 
 
 def digest_of(values: np.ndarray) -> str:

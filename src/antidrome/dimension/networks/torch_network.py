@@ -29,7 +29,6 @@ class TorchNetwork:
     """
 
     framework = "torch"
-    rows_per_pass: int | None = None
 
     def __init__(self, module: Any) -> None:
         self.module = _plain(module)
