@@ -94,8 +94,8 @@ def row_of(name: str, kind: str, found: xr.Dataset) -> dict[str, Any]:
         "shuffled_by_neurons": [float(value) for value in found["shuffled_by_neurons"].values],
         "by_points": _curve(found, "n_points_drawn", "dimension_by_points"),
         "lower_bound": bool(found["lower_bound"]),
-        "reliability": found.attrs["reliability"],
-        "verdict": list(found.attrs["verdict"]),
+        "reliability": found.attrs["verdict"],
+        "verdict": list(found.attrs["conclusions"]),
         "notes": list(found.attrs["notes"]),
     }
 

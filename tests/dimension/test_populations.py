@@ -28,12 +28,12 @@ def test_three_latents_behind_many_neurons(rng) -> None:
     assert found["dimension_by_neurons"].shape == (3, 2)
     assert found["dimension_by_points"].sizes["n_points_drawn"] == 4
     assert int(found["components_above_shuffled"]) >= 3
-    assert not any("shared structure cannot" in s for s in found.attrs["verdict"])
+    assert not any("shared structure cannot" in s for s in found.attrs["conclusions"])
 
 
 def test_independent_neurons_are_told_apart_from_structure(rng) -> None:
     found = population(rng.normal(size=(700, 16)), **FEW)
-    said = " ".join(found.attrs["verdict"])
+    said = " ".join(found.attrs["conclusions"])
     assert "shared structure cannot be concluded" in said
     assert "grows by" in said, "independent neurons: each adds its own dimension"
     assert float(found["dimension"]) == pytest.approx(float(found["shuffled_dimension"].mean()), rel=0.15)
@@ -44,7 +44,7 @@ def test_noise_that_fills_dimensions_is_said(rng) -> None:
     clean = latents @ rng.normal(size=(2, 30))
     found = population(clean + 0.5 * rng.normal(size=clean.shape), **FEW)
     assert float(found["dimension"]) > 4
-    assert "noise of single neurons" in " ".join(found.attrs["verdict"])
+    assert "noise of single neurons" in " ".join(found.attrs["conclusions"])
 
 
 def test_a_slow_trajectory_is_said(rng) -> None:
@@ -52,7 +52,7 @@ def test_a_slow_trajectory_is_said(rng) -> None:
     found = population(recording, exclude_bins=5, **FEW)
     assert float(found["temporal_neighbours"]) > 0.9
     assert float(found["dimension_apart"]) > float(found["dimension"])
-    assert "right beside them in time" in " ".join(found.attrs["verdict"])
+    assert "right beside them in time" in " ".join(found.attrs["conclusions"])
     trials = population(xr.DataArray(recording, dims=("trial", "neuron")), **FEW)
     assert float(trials["temporal_neighbours"]) == 0
 
@@ -95,7 +95,7 @@ def test_bins_are_means_and_the_rest_is_counted(rng) -> None:
 def test_sparse_events_are_said(rng) -> None:
     events = (rng.random((600, 8)) < 0.15) * rng.exponential(size=(600, 8))
     found = population(events, **FEW)
-    assert "were left out, being equal to others" in " ".join(found.attrs["verdict"])
+    assert "were left out, being equal to others" in " ".join(found.attrs["conclusions"])
 
 
 def test_the_same_seed_gives_the_same(rng) -> None:

@@ -110,7 +110,7 @@ def test_populations_and_their_control(populations) -> None:
     np.testing.assert_allclose(drawn["dimension"], one["dimension_by_neurons"].mean("draw"))
     control = data_of(part, "dimension-population-neurons", "mon, neurons shifted")
     np.testing.assert_allclose(control["dimension"], one["shuffled_by_neurons"])
-    for sentence in one.attrs["verdict"]:
+    for sentence in one.attrs["conclusions"]:
         assert sentence in part.sections["trust"].unescape()
 
 

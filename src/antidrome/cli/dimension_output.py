@@ -90,7 +90,7 @@ def write_table(path: Path, result: xr.Dataset | str) -> None:
 def _write_population(console: Any, result: xr.Dataset) -> None:
     from rich.text import Text
 
-    first, *others = (printable(str(sentence)) for sentence in result.attrs["verdict"])
+    first, *others = (printable(str(sentence)) for sentence in result.attrs["conclusions"])
     console.print(Text(f"  {first}", style="bold"))
     for sentence in others:
         console.print(Text(f"  {sentence}", style="yellow"))

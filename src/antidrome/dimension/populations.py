@@ -17,12 +17,12 @@ from jaxtyping import Float
 from antidrome.core.progress import ProgressBar
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import check_seed, generator
+from antidrome.dimension.conclusions import conclusions
 from antidrome.dimension.graph import nearest_neighbours
 from antidrome.dimension.linear import principal_variances
 from antidrome.dimension.measurement import MeasurementConfig, measure
 from antidrome.dimension.points import as_points
 from antidrome.dimension.population_data import PopulationPoints, population_points, shifted
-from antidrome.dimension.population_verdict import verdict
 from antidrome.dimension.two_nn import check_discard
 from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
@@ -98,7 +98,8 @@ def population(
     (n_neurons, draw) and `shuffled_by_neurons` (n_neurons); `dimension_by_points` (n_points_drawn, draw);
     `shuffled_dimension` (shuffle); `temporal_neighbours`, the share of points whose nearest neighbour is at most
     `exclude_bins` bins away in time, and `dimension_apart` and `shuffled_apart`, the estimates without such neighbours;
-    `components_above_shuffled`. The attribute `verdict` says in sentences what can, and what cannot, be concluded.
+    `components_above_shuffled`. The attribute `conclusions` says in sentences what can, and what cannot, be concluded;
+    `verdict` and `reason` are as `TwoNN` has them.
 
     Raises
     ------
@@ -169,7 +170,7 @@ def _measured(
         attrs={
             "n_neurons": given.values.shape[1],
             "n_points": given.n_used,
-            "reliability": whole.verdict,
+            "verdict": whole.verdict,
             "reason": whole.reason,
             "notes": notes,
             "citations": ["ansuini2019", "facco2017", "altan2021"],
@@ -177,7 +178,7 @@ def _measured(
             "seed": config.seed,
         },
     )
-    return with_units(result).assign_attrs(verdict=verdict(result))
+    return with_units(result).assign_attrs(conclusions=conclusions(result))
 
 
 def _dimension(points: Any, config: PopulationConfig) -> float:

@@ -146,7 +146,7 @@ def _correlation(dimension: list[float], accuracy: list[float]) -> str:
         found = dimension_against_accuracy(dimension, accuracy)
     except InputError as problem:
         return str(problem)
-    interval = f"{found.confidence:.0%} interval {found.lower:.2f} to {found.upper:.2f}"
+    interval = f"{found.level:.0%} interval {found.lower:.2f} to {found.upper:.2f}"
     return f"Correlation {found.r:.2f} ({interval}, p = {found.p_value:.2g} by permutation)."
 
 

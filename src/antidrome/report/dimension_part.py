@@ -42,7 +42,7 @@ def population_part(found: "Mapping[str, xr.Dataset]") -> Part:
         Session id to what `antidrome.dimension.population` returned.
     """
     statements = [
-        _statement("fact", f"{name}: {' '.join(_texts(one.attrs['verdict']))}") for name, one in found.items()
+        _statement("fact", f"{name}: {' '.join(_texts(one.attrs['conclusions']))}") for name, one in found.items()
     ]
     rows = [
         [

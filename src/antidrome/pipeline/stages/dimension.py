@@ -45,7 +45,7 @@ def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:
                 "session_id": session_id,
                 "dimension": float(f"{float(one['dimension']):.6g}"),
                 "standard_error": float(f"{float(one['standard_error']):.6g}"),
-                "verdict": one.attrs["verdict"],
+                "verdict": one.attrs["conclusions"],
                 "notes": [str(note) for note in one.attrs["notes"]],
             }
             for session_id, one in found.items()
@@ -63,7 +63,11 @@ def _part(output: Path, session_ids: Sequence[str]) -> "Part":
 def _open(output: Path, session_ids: Sequence[str]) -> "dict[str, xr.Dataset]":
     from antidrome.recordings.xarray_writing import read_xarray_result
 
-    return {one: read_xarray_result(output / _name(one, session_ids)) for one in session_ids}
+    found = {one: read_xarray_result(output / _name(one, session_ids)) for one in session_ids}
+    for one in found.values():
+        if "reliability" in one.attrs:  # early files call the conclusions a verdict, and the verdict reliability
+            one.attrs |= {"conclusions": one.attrs["verdict"], "verdict": one.attrs.pop("reliability")}
+    return found
 
 
 DIMENSION = Stage("dimension", "Measuring dimensions", _files, _settings, _compute, _summarise, _part)

@@ -12,7 +12,7 @@ LOWER_BOUND = 20.0
 MANY_DUPLICATES = 0.01
 
 
-def verdict(result: xr.Dataset) -> list[str]:
+def conclusions(result: xr.Dataset) -> list[str]:
     """Judge an estimate by its controls.
 
     Parameters
