@@ -15,13 +15,11 @@ from antidrome.dynamics.adam import AdamSettings, AdamState, stochastic_gradient
 from antidrome.dynamics.choosing import Choice, Options, choose, with_effort
 from antidrome.dynamics.comparing import ComparedPairs, compare, some_neurons
 from antidrome.dynamics.data import SessionData
-from antidrome.dynamics.em import EMState, expectation_maximisation
 from antidrome.dynamics.gauge import canonical, normalise
 from antidrome.dynamics.lags import LagSet
 from antidrome.dynamics.memory import estimate, require_memory
 from antidrome.dynamics.objective import polish, polish_linear
 from antidrome.dynamics.population import Population
-from antidrome.dynamics.powers import powers
 from antidrome.dynamics.preparation import (
     Units,
     choose_form,
@@ -35,18 +33,12 @@ from antidrome.dynamics.preparation import (
 )
 from antidrome.dynamics.problem import Fit
 from antidrome.dynamics.process import process_covariance, stretch_lengths
+from antidrome.dynamics.refinement import refine
 from antidrome.dynamics.resuming import Stages, fingerprint
 from antidrome.dynamics.selection import Candidate, best_of
 from antidrome.dynamics.solving import BlockSolver, FitSettings, Solver
 from antidrome.dynamics.starts import random_start
-from antidrome.dynamics.system import (
-    LinearSystem,
-    dynamics_of,
-    innovation_of,
-    positive_part,
-    stable_system,
-    stationary_of,
-)
+from antidrome.dynamics.system import LinearSystem, positive_part, stable_system
 
 ORDERS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 
@@ -117,7 +109,7 @@ def fit_population(
         beyond = count_noise(variance, units.scale) if options.observation == "poisson" else np.zeros(len(variance))
         # whole sessions: the states go on where the observed neurons change
         whole = data if len(data) == len(population.sessions) else session_data(population, units)
-        system, latent, log_likelihoods = _refine(system, beyond, lags, whole, options, report, stages)
+        system, latent, log_likelihoods = refine(system, beyond, lags, whole, options, report, stages)
         loadings = system.loadings
         if zero is not None:
             notes.append("Pairs are predicted by the system that EM refined, not by the zero-lag model.")
@@ -308,42 +300,3 @@ def _system(
     absent = ", ".join(str(lag) for lag in lags.lags if lag not in present)
     notes.append(f"No neurons were recorded {absent} frames apart without a break; covariances at such lags follow A.")
     return system, np.where(available[:, None, None], latent, system.latent_covariances(lags.lags))
-
-
-def _refine(
-    system: LinearSystem,
-    beyond: np.ndarray,
-    lags: LagSet,
-    data: Sequence[SessionData],
-    options: Options,
-    report: Callable[[str, str], Any],
-    stages: Stages,
-) -> tuple[LinearSystem, np.ndarray, tuple[float, ...]]:
-    """EM from the moments' solution: the system in the fixed gauge, and its X_s = Aˢ X_0 with the smoothed X_0.
-
-    `beyond` (neuron,) is the variance of the data that the system does not speak of: Poisson noise of counts.
-    """
-
-    def work(state: EMState, tell: Callable[[EMState], Any]) -> EMState:
-        return expectation_maximisation(data, state, options.em_iterations, on_iteration=tell)
-
-    def on_iteration(now: EMState) -> None:
-        report("refining by EM", f"log-likelihood {now.log_likelihoods[-1]:.6g}")
-
-    noise = np.maximum(system.noise_variance, 1e-3) + beyond
-    start = EMState(system.dynamics, system.innovation, system.stationary, system.loadings, noise, system.stationary)
-    state = stages.run("em", EMState, lambda: start, work, on_iteration)
-    loadings, latent, change = canonical(state.loadings, state.second[None])
-    inverse = np.linalg.inv(change)
-    dynamics = change @ state.dynamics @ inverse
-    innovation = change @ state.innovation @ change.T
-    second = positive_part(latent[0])
-    if np.abs(np.linalg.eigvals(dynamics)).max() < 1 - 1e-9:
-        stationary = stationary_of(dynamics, innovation)
-    else:
-        lagged = powers(dynamics, (0, 1)) @ second
-        dynamics, stationary = dynamics_of(lagged, (0, 1), second), second
-        innovation = innovation_of(dynamics, stationary)
-    noise = np.maximum(state.noise_variance - beyond, 1e-3) if beyond.any() else state.noise_variance
-    refined = LinearSystem(dynamics, innovation, stationary, loadings, system.offset, noise)
-    return refined, powers(dynamics, lags.lags) @ second, state.log_likelihoods

@@ -9,10 +9,11 @@ import xarray as xr
 
 from antidrome.dynamics.choosing import Choice
 from antidrome.dynamics.data import SessionData, read_rows
+from antidrome.dynamics.fitted import FittedSystem, correlation
 from antidrome.dynamics.fitting import Result
 from antidrome.dynamics.gauge import principal_angles
 from antidrome.dynamics.population import Population
-from antidrome.dynamics.results import FittedSystem, MatchedSession, activity, correlation, matched, states
+from antidrome.dynamics.results import MatchedSession, activity, matched, states
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import one_of
 

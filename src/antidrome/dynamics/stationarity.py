@@ -15,6 +15,7 @@ from scipy import linalg
 
 from antidrome.core.names import unique
 from antidrome.core.whole import whole_number
+from antidrome.dynamics.fitted import FittedSystem
 from antidrome.dynamics.lags import LagSet, joined, pair_counts, stretches
 from antidrome.dynamics.latent_step import hollow_targets, shared_latent
 from antidrome.dynamics.moments import streamed_moments
@@ -22,7 +23,7 @@ from antidrome.dynamics.patterns import split_by_pattern
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.preparation import rescaled_for_missing
 from antidrome.dynamics.problem import Fit, Problem, own_covariance
-from antidrome.dynamics.results import FittedSystem, MatchedSession, matched
+from antidrome.dynamics.results import MatchedSession, matched
 from antidrome.dynamics.system import LinearSystem, root_of
 from antidrome.errors import InputError
 

@@ -11,9 +11,9 @@ import xarray as xr
 
 from antidrome.core.seeds import generator
 from antidrome.core.whole import whole_number
-from antidrome.dynamics import reports, results
+from antidrome.dynamics import fitted, reports, results
+from antidrome.dynamics.fitted import FittedSystem
 from antidrome.dynamics.population import Population
-from antidrome.dynamics.results import FittedSystem
 from antidrome.dynamics.selection import agreement
 from antidrome.dynamics.sessions import as_population
 from antidrome.dynamics.stationarity import stationarity as test_of_stationarity
@@ -53,10 +53,8 @@ class Uses:
         system, lag = self._predictor(of), whole_number("lag", lag, what="frames")
         i = system.population.find(first)
         j = i if second is None else system.population.find(second)
-        values = results.covariance(system, i, j, lag)
-        return results.label_pairs(
-            values, system, i, j, f"Predicted covariance at lag {lag}", "squared recording units"
-        )
+        values = fitted.covariance(system, i, j, lag)
+        return fitted.label_pairs(values, system, i, j, f"Predicted covariance at lag {lag}", "squared recording units")
 
     def predict_correlation(
         self, first: Any, second: Any = None, lag: int = 0, *, of: str = "recordings"
@@ -65,8 +63,8 @@ class Uses:
         system, lag = self._predictor(of), whole_number("lag", lag, what="frames")
         i = system.population.find(first)
         j = i if second is None else system.population.find(second)
-        values = results.correlation(system, i, j, lag)
-        return results.label_pairs(values, system, i, j, f"Predicted correlation at lag {lag}", "1")
+        values = fitted.correlation(system, i, j, lag)
+        return fitted.label_pairs(values, system, i, j, f"Predicted correlation at lag {lag}", "1")
 
     def transform(self, recordings: Any, **given: Any) -> dict[str, xr.Dataset] | xr.Dataset:
         """Smoothed latent states of sessions, with their covariances.
@@ -220,8 +218,7 @@ class Uses:
         return self._system() if of == "recordings" else self._system().of_process()
 
     def _system(self) -> FittedSystem:
-        fitted = self._fitted()
-        return FittedSystem.of(self, fitted)
+        return FittedSystem.of(self, self._fitted())
 
     def _fitted(self) -> Result:
         return self.result_
