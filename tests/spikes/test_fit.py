@@ -1,5 +1,6 @@
 """`SpikeVAE.fit` in both ways: what it keeps, what it says, saved and loaded, seen and unseen cells, bad input."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -8,6 +9,7 @@ import xarray as xr
 from sklearn.base import clone
 
 import antidrome as ad
+from antidrome.core.model_files import load_model, save_model
 from antidrome.errors import InputError, ModelFileError
 from antidrome.spikes.adaptation import AdaptationConfig
 from antidrome.spikes.generative import AbstractGenerativeModel, decay_filter, parameter
@@ -108,10 +110,27 @@ def test_a_fit_is_saved_and_loaded_and_named_as_a_model(adapted, dff, tmp_path):
     agree(ad.SpikeVAE(path, seed=4).predict(dff, samples=2, progress=False), expected)
     xr.testing.assert_allclose(loaded.generative_parameters_, adapted.generative_parameters_)
     assert loaded.notes_ == adapted.notes_
+    assert loaded.get_params() == {**adapted.get_params(), "model": str(path)}
     assert not hasattr(clone(loaded), "inference_")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ModelFileError):
         ad.SpikeVAE.load(path)
+
+
+def test_settings_come_back_from_a_file_and_older_files_have_the_defaults(adapted, tmp_path):
+    told = {"generative": "scdf", "drift_s": 7.0, "amplitude_factors": (1.0, 0.5), "config": SHORT}
+    path = tmp_path / "fit.safetensors"
+    copy.copy(adapted).set_params(**told).save(path)
+    found = ad.SpikeVAE.load(path)
+    assert {name: value for name, value in found.get_params().items() if name in told} == told
+    assert clone(found).get_params() == found.get_params()
+    arrays, header = load_model(path)
+    settings = {name: header.config["settings"][name] for name in ("posterior", "seed", "fitted_from")}
+    rest = {name: getattr(header, name) for name in ("class_name", "seed", "extra")}
+    save_model(path, arrays, config={**header.config, "settings": settings}, **rest)
+    assert ad.SpikeVAE.load(path).get_params() == ad.SpikeVAE(str(path), seed=4).get_params()
+    copy.copy(adapted).set_params(generative=lambda start: start).save(path)
+    assert ad.SpikeVAE.load(path).generative is None
 
 
 @pytest.mark.slow
@@ -147,7 +166,9 @@ def test_a_network_of_its_own(own, dff, others, tmp_path):
     assert np.isfinite(result["expected_spikes"].values[:, [0, 1, 3]]).all()
     assert (result["spike_probability"].fillna(0) <= 1).all()
     own.save(tmp_path / "own.safetensors")
-    agree(ad.SpikeVAE.load(tmp_path / "own.safetensors").predict(dff, samples=3, progress=False), result)
+    loaded = ad.SpikeVAE.load(tmp_path / "own.safetensors")
+    assert loaded.get_params() == {**own.get_params(), "model": str(tmp_path / "own.safetensors")}
+    agree(loaded.predict(dff, samples=3, progress=False), result)
     agree(own.predict(dff.chunk(neuron=2), samples=3, progress=False).compute(), result)
     assert np.isfinite(own.predict(others, progress=False)["expected_spikes"]).all()
     assert np.isfinite(own.score(others))

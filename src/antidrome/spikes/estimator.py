@@ -12,6 +12,7 @@ import xarray as xr
 
 from antidrome import __version__
 from antidrome.core.compilation import enable_compilation_cache
+from antidrome.core.configuration import from_dict
 from antidrome.core.estimator import Estimator
 from antidrome.core.seeds import check_seed
 from antidrome.core.whole import whole_number
@@ -34,7 +35,7 @@ from antidrome.spikes.own import OwnInference
 from antidrome.spikes.results import MOST_HZ, MOST_IN_A_FRAME_HZ, implausible, label
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import Generative
-from antidrome.spikes.storage import save_fitted
+from antidrome.spikes.storage import Settings, save_fitted
 from antidrome.spikes.times import expected_of, placed
 from antidrome.spikes.variational import FitConfig
 from antidrome.spikes.weights import load_network, save_network
@@ -285,24 +286,30 @@ class SpikeVAE(Estimator):
         return float(np.nanmean([float(row) for row in rows]))
 
     def save(self, path: str | Path) -> None:
-        """Write the model as one `.safetensors` file: the fit, or the network that was named."""
+        """Write the model as one `.safetensors` file: the fit and its settings, or before `fit` the network alone.
+
+        A generative model of your own is code, which files do not hold; `load` takes it again.
+        """
         if hasattr(self, "inference_"):
-            settings = {"posterior": self.posterior, "seed": self.seed, "fitted_from": str(self.model)}
-            report = {"report": self.report_, "notes": self.notes_, "frame_rate_hz": self.frame_rate_hz_}
-            return save_fitted(
-                Path(path),
-                self.inference_,
-                seed=self.seed,
-                data_hash=self.data_hash_,
-                settings=settings,
-                report=report,
+            factors = self.amplitude_factors
+            settings = Settings(
+                posterior=self.posterior,
+                seed=int(self.seed),
+                fitted_from=str(self.model),
+                generative=self.generative if isinstance(self.generative, str) else None,
+                drift_s=float(self.drift_s),
+                amplitude_factors=None if factors is None else tuple(map(float, factors)),
+                config=self.config,
             )
+            report = {"report": self.report_, "notes": self.notes_, "frame_rate_hz": self.frame_rate_hz_}
+            save_fitted(Path(path), self.inference_, settings=settings, data_hash=self.data_hash_, report=report)
+            return
         network, header = load_network(str(self.model))
-        return save_network(Path(path), network, seed=header.seed or 0, card=header.extra.get("card", {}))
+        save_network(Path(path), network, seed=header.seed or 0, card=header.extra.get("card", {}))
 
     @classmethod
     def load(cls, path: str | Path, *, generative: Generative | None = None, seed: int | None = None) -> SpikeVAE:
-        """Open a file written by `save`.
+        """Open a file written by `save`: the fit with its settings (`model` is the file), or a network.
 
         Parameters
         ----------
@@ -319,13 +326,20 @@ class SpikeVAE(Estimator):
             The file needs `generative`.
         """
         inference, header = open_model(path, generative)
-        fitted = bool(inference.labels)
-        known = (header.seed or 0) if fitted else 0
-        model = cls(model=str(path), generative=generative, seed=known if seed is None else seed)
-        if fitted:
-            model.posterior, model.superresolution = header.config["settings"]["posterior"], inference.steps
-            model._keep(Fitted(inference, **header.extra["report"]), header.data_hash)
-        return model
+        if not inference.labels:
+            return cls(str(path), generative=generative, seed=0 if seed is None else seed)
+        settings = from_dict(Settings, header.config["settings"], where=str(path))
+        model = cls(
+            str(path),
+            posterior=settings.posterior,
+            generative=settings.generative if generative is None else generative,
+            superresolution=inference.steps,
+            drift_s=settings.drift_s,
+            amplitude_factors=settings.amplitude_factors,
+            config=settings.config,
+            seed=(header.seed or 0) if seed is None else seed,
+        )
+        return model._keep(Fitted(inference, **header.extra["report"]), header.data_hash)
 
     @property
     def model_card(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from antidrome.core.configuration import from_dict, to_dict
 from antidrome.core.model_files import ModelHeader, load_model, save_model
 from antidrome.errors import InputError, ModelFileError
-from antidrome.spikes.adaptation import Cells
+from antidrome.spikes.adaptation import AdaptationConfig, Cells
 from antidrome.spikes.generative import Observation
 from antidrome.spikes.inference import SummaryPrior
 from antidrome.spikes.own import OwnInference
@@ -35,28 +36,35 @@ UNITS = {
 CLASS = "SpikeVAE"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Constructor arguments of a fitted estimator as its file holds them; the defaults are what older files lack.
+
+    `generative` is the name of a built-in model, None where it was a function: files hold no code.
+    """
+
+    posterior: str
+    seed: int
+    fitted_from: str
+    generative: str | None = None
+    drift_s: float = 20.0
+    amplitude_factors: tuple[float, ...] | None = None
+    config: AdaptationConfig | FitConfig | None = None
+
+
 def save_fitted(
     path: Path,
     inference: SharedInference | OwnInference,
     *,
-    seed: int,
+    settings: Settings,
     data_hash: str | None,
-    settings: dict[str, Any],
     report: Any,
 ) -> None:
-    """Write a fitted estimator.
-
-    Parameters
-    ----------
-    settings
-        Constructor arguments that can be written as JSON.
-    report
-        What the fit said of itself, JSON-ready.
-    """
+    """Write a fitted estimator; `report` is what the fit said of itself, JSON-ready."""
     arrays = _pack("network", inference.network) if inference.network is not None else {}
     cells = inference.cells._asdict() if inference.cells is not None else {}
     arrays |= {f"cells/{name}": np.asarray(values, float) for name, values in cells.items()}
-    config: dict[str, Any] = {"settings": settings, "cold": inference.network is None}
+    config: dict[str, Any] = {"settings": to_dict(settings), "cold": inference.network is None}
     if inference.network is not None:
         config["network"] = to_dict(inference.network.config)
     if isinstance(inference, SharedInference) and inference.prior is not None:
@@ -81,7 +89,7 @@ def save_fitted(
         class_name=CLASS,
         config=config,
         units=UNITS | {"expected_spikes": "spikes per frame"},
-        seed=seed,
+        seed=settings.seed,
         data_hash=data_hash,
         citations=("speiser2017",),
         extra={"labels": list(inference.labels), "report": report},
