@@ -17,6 +17,8 @@ ONSET_S = 0.1
 ONSET_SHARE = 0.01
 OFFSETS_S = (-0.4, -0.2, -0.1, -0.067, -0.033, 0.0, 0.033, 0.067, 0.1, 0.2, 0.4, 0.8, 1.6)
 FEWEST_PAIRS = 0.1
+MEDIAN_STEP = 0.6744898 * np.sqrt(2)
+"""Median absolute difference of two independent normal values of SD 1."""
 N_CHANNELS = 4
 N_SUMMARY = len(QUANTILES) + len(LAGS_S) + len(RISES_S) * len(RISE_QUANTILES) + len(OFFSETS_S) + 1 + 3
 
@@ -37,7 +39,7 @@ def noise_sd(traces: np.ndarray) -> np.ndarray:
 
 
 def _sd_of_steps(traces: np.ndarray) -> np.ndarray:
-    return _nanquantile(np.abs(np.diff(traces, axis=1)), (0.5,))[:, 0] / (0.6744898 * np.sqrt(2))
+    return _nanquantile(np.abs(np.diff(traces, axis=1)), (0.5,))[:, 0] / MEDIAN_STEP
 
 
 def condition(traces: np.ndarray, frame_rate_hz: float) -> tuple[np.ndarray, np.ndarray]:

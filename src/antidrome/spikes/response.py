@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 from scipy.signal import lfilter
 
+from antidrome.spikes.drift import drift_frames, without_drift
+
 DECAYS_S = np.geomspace(0.06, 3.0, 10)
-DRIFT_S = 30.0
 
 
 class Response(NamedTuple):
@@ -40,8 +40,8 @@ def fit_response(traces: np.ndarray, expected_spikes: np.ndarray, frame_rate_hz:
     observed = np.isfinite(traces)
     count = np.maximum(observed.sum(axis=1, keepdims=True), 1)
     filled = np.where(observed, traces, np.where(observed, traces, 0).sum(axis=1, keepdims=True) / count)
-    width = max(3, round(DRIFT_S * frame_rate_hz))
-    target = np.where(observed, _without_drift(filled, width), 0)
+    width = drift_frames(frame_rate_hz)
+    target = np.where(observed, without_drift(filled, width), 0)
     fits = [
         _fit(filled, target, observed, expected_spikes, np.exp(-1 / (decay * frame_rate_hz)), width)
         for decay in DECAYS_S
@@ -64,14 +64,10 @@ def _fit(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Explained sum of squares, slope and baseline of every cell for one decay."""
     calcium = lfilter([1.0], [1.0, -factor], spikes, axis=1).astype(np.float32)
-    regressor = np.where(observed, _without_drift(calcium, width), 0)
+    regressor = np.where(observed, without_drift(calcium, width), 0)
     power = np.einsum("nt,nt->n", regressor, regressor)
     product = np.einsum("nt,nt->n", regressor, target)
     slope = np.where(power > 0, product / np.maximum(power, 1e-20), 0)
     residual = np.where(observed, filled - slope[:, None] * calcium, np.nan)
     baseline = np.nan_to_num(residual).sum(axis=1) / np.maximum(observed.sum(axis=1), 1)
     return np.where(product > 0, slope * product, 0), slope, baseline
-
-
-def _without_drift(x: np.ndarray, width: int) -> np.ndarray:
-    return x - uniform_filter1d(x, width, axis=1, mode="nearest")

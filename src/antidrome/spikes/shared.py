@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from antidrome.spikes.adaptation import (
     Cells,
@@ -16,10 +15,10 @@ from antidrome.spikes.adaptation import (
     working_rate,
 )
 from antidrome.spikes.blocks import infer_block
+from antidrome.spikes.drift import drift_frames, slow_part
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.inference import SummaryPrior, infer_counts
 from antidrome.spikes.recognition import RecognitionNetwork
-from antidrome.spikes.response import DRIFT_S
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +57,10 @@ class SharedInference:
         cells = self.describe(traces, expected, labels, rate)
         frames = reconstruct(cells, expected, rate)
         observed = np.isfinite(traces)
-        width = max(3, round(DRIFT_S * rate))
+        width = drift_frames(rate)
         left = np.where(observed, traces - frames, 0)
-        share = uniform_filter1d(observed.astype(float), width, axis=1, mode="nearest")
-        return frames + uniform_filter1d(left, width, axis=1, mode="nearest") / np.maximum(share, 1e-3)
+        share = slow_part(observed.astype(float), width)
+        return frames + slow_part(left, width) / np.maximum(share, 1e-3)
 
     def bound(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
         """(neuron,) evidence lower bound, nats per frame; frames averaged above 64 Hz."""

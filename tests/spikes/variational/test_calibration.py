@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import lfilter
 
 from antidrome.errors import InputError
-from antidrome.spikes.variational import autocalibrate, calibrate_on_spikes
+from antidrome.spikes.variational import autocalibrate
 
 RATE_HZ = 30.0
 
@@ -46,14 +46,6 @@ def test_pure_noise_is_marked_as_a_guess(rng):
     assert found.guessed.sum() >= 3
     assert np.isfinite(np.array(found[:5])).all()
     assert (found.amplitude >= found.noise_sd).all()
-
-
-def test_spikes_of_another_method_sharpen_the_values(rng):
-    traces, spikes, amplitude, decay, _ = recording(rng)
-    found = calibrate_on_spikes(traces, spikes, RATE_HZ)
-    np.testing.assert_allclose(found.amplitude, amplitude, rtol=0.25)
-    assert np.median(np.abs(np.log(found.decay_s / decay))) < 0.3
-    np.testing.assert_allclose(found.rate_hz, spikes.mean(axis=1) * RATE_HZ, rtol=1e-6)
 
 
 def test_unusable_rows_are_named(rng):

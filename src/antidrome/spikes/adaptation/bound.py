@@ -5,12 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from antidrome.core.seeds import jax_key
 from antidrome.spikes.adaptation.cells import Cells, respond
 from antidrome.spikes.counts import CountPosterior
-from antidrome.spikes.response import DRIFT_S
+from antidrome.spikes.drift import drift_frames, without_drift
 from antidrome.spikes.variational.priors import poisson_log_prob
 
 SAMPLES = 8
@@ -33,7 +32,7 @@ def evidence_bound(
     """
     observed = np.isfinite(traces)
     n_observed = np.maximum(observed.sum(axis=1), 1)
-    width = max(3, round(DRIFT_S * frame_rate_hz))
+    width = drift_frames(frame_rate_hz)
     posterior = CountPosterior(jnp.asarray(posterior.logit), jnp.asarray(posterior.extra))
     expected = jnp.asarray(np.maximum(cells.rate_hz / frame_rate_hz, 1e-6), jnp.float32)[:, None]
     total = np.zeros(len(traces))
@@ -42,8 +41,7 @@ def evidence_bound(
         ratio = np.where(observed, poisson_log_prob(spikes, expected) - posterior.log_prob(spikes), 0).sum(axis=1)
         calcium = respond(np.asarray(spikes, float), cells.decay_s, cells.rise_s, frame_rate_hz)
         residual = np.where(observed, traces - cells.amplitude[:, None] * calcium - cells.baseline[:, None], 0)
-        slow = uniform_filter1d(residual, width, axis=1, mode="nearest")
-        square = np.where(observed, residual * (residual - slow), 0).sum(axis=1) / cells.noise_sd**2
+        square = np.where(observed, residual * without_drift(residual, width), 0).sum(axis=1) / cells.noise_sd**2
         total += ratio - 0.5 * square
     return total / SAMPLES / n_observed - np.log(cells.noise_sd) - 0.5 * np.log(2 * np.pi)
 

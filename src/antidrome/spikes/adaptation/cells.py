@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 from scipy.signal import lfilter
 
 from antidrome.spikes.conditioning import noise_sd as white_noise_sd
-from antidrome.spikes.response import DECAYS_S, DRIFT_S
+from antidrome.spikes.drift import drift_frames, without_drift
+from antidrome.spikes.response import DECAYS_S
 
 RISES_S = (0.0, 0.02, 0.05, 0.1, 0.18, 0.3)
 POOLING = 3.0
@@ -55,14 +55,14 @@ def describe_cells(traces: np.ndarray, expected: np.ndarray, frame_rate_hz: floa
     n_observed = np.maximum(observed.sum(axis=1), 1)
     centre = np.where(observed, traces, 0).sum(axis=1, keepdims=True) / n_observed[:, None]
     filled = np.where(observed, traces, centre)
-    width = max(3, round(DRIFT_S * frame_rate_hz))
-    target = np.where(observed, _without_drift(filled, width), 0)
+    width = drift_frames(frame_rate_hz)
+    target = np.where(observed, without_drift(filled, width), 0)
     power = np.maximum(np.einsum("nt,nt->n", target, target), 1e-20)
     shapes = [(rise, decay) for rise in RISES_S for decay in DECAYS_S if rise < 0.7 * decay]
     gains, slopes = np.empty((2, len(shapes), len(traces)))
     for i, (rise, decay) in enumerate(shapes):
         calcium = respond(expected, np.full(len(traces), decay), np.full(len(traces), rise), frame_rate_hz)
-        regressor = np.where(observed, _without_drift(calcium, width), 0)
+        regressor = np.where(observed, without_drift(calcium, width), 0)
         own = np.einsum("nt,nt->n", regressor, regressor)
         slopes[i] = np.where(own > 0, np.einsum("nt,nt->n", regressor, target) / np.maximum(own, 1e-20), 0)
         gains[i] = np.where(slopes[i] > 0, slopes[i] ** 2 * own / power, 0)
@@ -95,7 +95,3 @@ def reconstruct(cells: Cells, spikes: np.ndarray, frame_rate_hz: float) -> np.nd
     """(neuron, time) noiseless ΔF/F; the baseline alone where a cell's response is not known."""
     calcium = respond(spikes, cells.decay_s, cells.rise_s, frame_rate_hz)
     return np.nan_to_num(cells.amplitude)[:, None] * calcium + cells.baseline[:, None]
-
-
-def _without_drift(x: np.ndarray, width: int) -> np.ndarray:
-    return x - uniform_filter1d(x, width, axis=1, mode="nearest")

@@ -4,7 +4,7 @@ A recognition network shared by all cells, generative models with parameters of 
 with gradients through discrete spikes. Everything is a pure function of arrays; `ad.SpikeVAE` is the face.
 """
 
-from antidrome.spikes.variational.calibration import Calibration, autocalibrate, calibrate_on_spikes
+from antidrome.spikes.variational.calibration import Calibration, autocalibrate
 from antidrome.spikes.variational.config import FitConfig, PosteriorConfig
 from antidrome.spikes.variational.fit import Fit, fit, held_out_bound, linear_model
 from antidrome.spikes.variational.infer import Inferred, for_new_cells, infer
@@ -19,7 +19,6 @@ __all__ = [
     "PosteriorConfig",
     "Selection",
     "autocalibrate",
-    "calibrate_on_spikes",
     "fit",
     "fit_with_restarts",
     "for_new_cells",

@@ -11,13 +11,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from antidrome.errors import InputError
-from antidrome.spikes.response import fit_response
+from antidrome.spikes.conditioning import MEDIAN_STEP
+from antidrome.spikes.drift import drift_frames, slow_part
 
 SUM_S = 0.15
-DRIFT_S = 30.0
 LONGEST_LAG_S = 1.5
 DECAYS_S = (0.03, 5.0)
 RATES_HZ = (0.02, 30.0)
@@ -56,33 +55,9 @@ def autocalibrate(
         A cell without at least ten observed frames, or without any variation.
     """
     traces, cell = check_rows(traces, cell)
-    width = max(3, round(DRIFT_S * frame_rate_hz))
-    flat = _without_drift(traces, width) if drift else traces
+    flat = _flattened(traces, drift_frames(frame_rate_hz)) if drift else traces
     values = [_one_cell(traces[cell == i], flat[cell == i], frame_rate_hz) for i in range(int(cell.max()) + 1)]
     return Calibration(*(np.array(column) for column in zip(*values, strict=True)))
-
-
-def calibrate_on_spikes(
-    traces: np.ndarray, expected_spikes: np.ndarray, frame_rate_hz: float, cell: np.ndarray | None = None
-) -> Calibration:
-    """Initial values from another method's expected spikes, such as the shipped network's (same shape as `traces`).
-
-    Amplitude, decay and baseline are least squares; cells where these fail are calibrated without the spikes.
-    """
-    alone = autocalibrate(traces, frame_rate_hz, cell)
-    traces, cell = check_rows(traces, cell)
-    response = fit_response(traces, expected_spikes, frame_rate_hz)
-    out = [np.array(values, float) for values in alone[:5]]
-    observed = np.isfinite(traces)
-    for i in range(len(alone.amplitude)):
-        rows = np.flatnonzero((cell == i) & np.isfinite(response.amplitude))
-        if len(rows):
-            found = response.amplitude[rows].mean(), response.decay_s[rows].mean(), response.baseline[rows].mean()
-            out[0][i] = max(found[0], SMALLEST_AMPLITUDE * out[3][i])
-            out[1][i], out[2][i] = found[1:]
-            seconds = observed[rows].sum() / frame_rate_hz
-            out[4][i] = np.clip(np.where(observed[rows], expected_spikes[rows], 0).sum() / seconds, *RATES_HZ)
-    return Calibration(*out, alone.guessed)
 
 
 def check_rows(traces: np.ndarray, cell: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -163,7 +138,7 @@ def _decay(rows: np.ndarray, rate: float) -> float:
 
 def _noise_sd(rows: np.ndarray) -> float:
     difference = np.abs(np.diff(rows, axis=1))
-    sd = float(np.nanmedian(difference)) / (0.6744898 * np.sqrt(2))
+    sd = float(np.nanmedian(difference)) / MEDIAN_STEP
     return max(sd, 1e-3 * float(np.nanmax(rows) - np.nanmin(rows)), 1e-9)
 
 
@@ -175,9 +150,10 @@ def _moving_sum(rows: np.ndarray, width: int) -> np.ndarray:
     return np.where(missing[:, width:] == missing[:, :-width], summed, np.nan)
 
 
-def _without_drift(rows: np.ndarray, width: int) -> np.ndarray:
+def _flattened(rows: np.ndarray, width: int) -> np.ndarray:
+    """Rows less the moving average of what was observed, at their common mean."""
     observed = np.isfinite(rows)
     size = min(width, rows.shape[1])
-    share = uniform_filter1d(observed.astype(float), size, axis=1, mode="nearest")
-    slow = uniform_filter1d(np.where(observed, rows, 0.0), size, axis=1, mode="nearest") / np.maximum(share, 1e-6)
+    share = slow_part(observed.astype(float), size)
+    slow = slow_part(np.where(observed, rows, 0.0), size) / np.maximum(share, 1e-6)
     return rows - slow + np.nanmean(rows)
