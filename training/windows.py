@@ -14,11 +14,13 @@ import numpy as np
 from antidrome.spikes.conditioning import condition, noise_sd
 from antidrome.spikes.generative import AbstractGenerativeModel, LinearModel
 from antidrome.spikes.observation import (
+    LEAD_S,
     IndicatorRanges,
     add_contamination,
     add_noise,
     draw_linear,
     draw_scdf,
+    fine_grid,
     frame_average,
     simulate_fluorescence,
 )
@@ -27,7 +29,6 @@ from training.ground_truth import Recording
 
 FRAMES = 512
 SLOWEST_HZ, FASTEST_HZ = 3.0, 64.0
-GRID_HZ = 240.0
 LONGEST_DELAY_S = 0.08
 FAST_SPIKING_AMPLITUDE = (0.08, 0.6)
 
@@ -58,10 +59,9 @@ def simulated_windows(generator: np.random.Generator, n_groups: int, n_neurons: 
 
 def _simulated_group(generator: np.random.Generator, n_neurons: int) -> Windows:
     rate = 30.0 if generator.random() < 0.3 else float(log_uniform(generator, (SLOWEST_HZ, FASTEST_HZ), 1)[0])
-    per_frame = max(2, round(GRID_HZ / rate))
-    step_s = 1 / (rate * per_frame)
+    per_frame, step_s = fine_grid(rate)
     n_frames = int(generator.choice([FRAMES, 2 * FRAMES]))
-    lead = round(4 * rate)
+    lead = round(LEAD_S * rate)
     ranges, spike_ranges = IndicatorRanges(), SpikeTrainRanges()
     fast = generator.random(n_neurons) < spike_ranges.fast_share
     spikes = random_spike_trains(generator, (n_frames + lead) * per_frame, fast, step_s, spike_ranges)

@@ -18,7 +18,8 @@ from antidrome.dynamics.preparation import count_noise, require_counts
 from antidrome.dynamics.system import root_of
 from antidrome.errors import InputError
 
-NOISE_FLOOR = 1e-3
+STATES_NOISE_FLOOR = 1e-3
+"""Least private variance with which states are inferred; `em` learns with a lower one, and both are in scaled units."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +86,7 @@ def gain_of(system: FittedSystem, session: Session) -> np.ndarray:
 
 def noise_of(system: FittedSystem, places: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """(neuron,) private variance of the scaled data: for counts over their mean, Poisson noise is part of it."""
-    noise = np.maximum(system.system.noise_variance[places], NOISE_FLOOR)
+    noise = np.maximum(system.system.noise_variance[places], STATES_NOISE_FLOOR)
     return noise + count_noise(system.variance[places], mean) if system.observation == "poisson" else noise
 
 

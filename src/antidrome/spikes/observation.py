@@ -15,6 +15,10 @@ from scipy.signal import lfilter
 from antidrome.spikes.generative import AbstractGenerativeModel, LinearModel, SCDFModel
 from antidrome.spikes.spike_trains import log_uniform
 
+GRID_HZ = 240.0
+LEAD_S = 4.0
+"""What is simulated before the first frame, so that recordings begin in the middle of things."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class IndicatorRanges:
@@ -79,6 +83,12 @@ def simulate_fluorescence(model: AbstractGenerativeModel, spikes: np.ndarray, st
     grain = max(256, 1 << max(0, n.bit_length() - 3))
     padded = np.pad(spikes, ((0, -n % grain), (0, 0)))
     return np.asarray(model.fluorescence(jnp.asarray(padded, jnp.float32), step_s))[:n]
+
+
+def fine_grid(frame_rate_hz: float) -> tuple[int, float]:
+    """Steps per frame of the grid that is simulated on, two at least, and the length of a step in seconds."""
+    per_frame = max(2, round(GRID_HZ / frame_rate_hz))
+    return per_frame, 1 / (frame_rate_hz * per_frame)
 
 
 def frame_average(x: np.ndarray, steps_per_frame: int) -> np.ndarray:

@@ -12,18 +12,17 @@ from antidrome.core.seeds import check_seed, generator
 from antidrome.errors import InputError
 from antidrome.spikes.generative import LinearModel, SCDFModel
 from antidrome.spikes.observation import (
+    LEAD_S,
     IndicatorRanges,
     add_contamination,
     add_noise,
     draw_linear,
     draw_scdf,
+    fine_grid,
     frame_average,
     simulate_fluorescence,
 )
 from antidrome.spikes.spike_trains import SpikeTrainRanges, log_uniform, random_spike_trains, shared_gain
-
-GRID_HZ = 240.0
-LEAD_S = 4.0
 
 Indicator = Literal["fast", "slow", "red", "dye", "any"]
 INDICATORS: dict[str, IndicatorRanges] = {
@@ -107,8 +106,7 @@ def simulate(
         model=model,
         n_factors=n_factors,
     )
-    per_frame = max(2, round(GRID_HZ / frame_rate_hz))
-    step_s = 1 / (frame_rate_hz * per_frame)
+    per_frame, step_s = fine_grid(frame_rate_hz)
     lead = round(LEAD_S * frame_rate_hz)
     n_frames = int(duration_s * frame_rate_hz)
     ranges, draw_cells = INDICATORS[indicator], generator(seed, "spikes/simulate/cells")

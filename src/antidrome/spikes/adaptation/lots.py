@@ -14,7 +14,8 @@ from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.inference import SummaryPrior, group_size, infer_counts
 from antidrome.spikes.recognition import RecognitionNetwork
 
-LONGEST_FRAMES = 8192
+RECORDED_FRAMES = 8192
+"""Of a recording, from its beginning, at most; what is simulated is shorter (`matched.SIMULATED_FRAMES`)."""
 LARGEST_LAG = 8
 FEWEST_CELLS = 4
 CHUNK = 32
@@ -77,8 +78,8 @@ class Lot(NamedTuple):
     ) -> Lot:
         """Describe the cells of a recording with the network as it is."""
         rate = recorded.frame_rate_hz
-        traces = np.asarray(recorded.traces[:, :LONGEST_FRAMES], np.float32)
-        known = np.full(traces.shape, np.nan) if recorded.known is None else recorded.known[:, :LONGEST_FRAMES]
+        traces = np.asarray(recorded.traces[:, :RECORDED_FRAMES], np.float32)
+        known = np.full(traces.shape, np.nan) if recorded.known is None else recorded.known[:, :RECORDED_FRAMES]
         expected = np.asarray(infer_counts(network, traces, rate).mean)
         spikes = np.where(np.isfinite(known), known, expected)
         cells = describe_cells(traces, spikes, rate)

@@ -12,15 +12,13 @@ from antidrome.spikes.adaptation.cells import Cells
 from antidrome.spikes.conditioning import condition
 from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.generative import AbstractGenerativeModel, LinearModel, SCDFModel
-from antidrome.spikes.observation import frame_average, simulate_fluorescence
+from antidrome.spikes.observation import LEAD_S, fine_grid, frame_average, simulate_fluorescence
 from antidrome.spikes.simulate import simulate
 from antidrome.spikes.spike_trains import SpikeTrainRanges, random_spike_trains
 
 FRAMES = 512
-GRID_HZ = 240.0
-LEAD_S = 4.0
 JITTER = {"amplitude": 0.25, "decay_s": 0.2, "rise_s": 0.3}
-LONGEST_FRAMES = 2048
+SIMULATED_FRAMES = 2048
 MakeModel = Callable[[Cells], AbstractGenerativeModel]
 
 
@@ -103,9 +101,8 @@ def matched_traces(
         others.
     """
     which = generator.choice(np.flatnonzero(cells.known), n)
-    n_frames = min(max(residuals.shape[1], 2), LONGEST_FRAMES)
-    per_frame = max(2, round(GRID_HZ / frame_rate_hz))
-    step_s, lead = 1 / (frame_rate_hz * per_frame), round(LEAD_S * frame_rate_hz)
+    n_frames = min(max(residuals.shape[1], 2), SIMULATED_FRAMES)
+    (per_frame, step_s), lead = fine_grid(frame_rate_hz), round(LEAD_S * frame_rate_hz)
     drawn = _jittered(generator, Cells(*(values[which] for values in cells)))
     spikes = _spikes(generator, drawn.rate_hz, (n_frames + lead) * per_frame, step_s)
     models = [make(drawn)] if make else [_linear(drawn), _scdf(generator, drawn)]
@@ -123,7 +120,7 @@ def matched_traces(
 def wide_traces(seed: int, frame_rate_hz: float, n: int, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
     """Cells drawn from the wide ranges of the first training: traces (n, time) and true counts."""
     half = max(1, n // 2)
-    n_frames = min(max(n_frames, FRAMES), LONGEST_FRAMES)
+    n_frames = min(max(n_frames, FRAMES), SIMULATED_FRAMES)
     seconds = (n_frames + 0.5) / frame_rate_hz
     parts = [
         simulate(k, seconds, frame_rate_hz, seed + i, indicator="any", model=model)
