@@ -307,7 +307,7 @@ def _graph(metric="euclidean"):
 
 RESULTS: dict[str, Callable[[], xr.Dataset | xr.DataArray]] = {
     "spikes.simulate": lambda: ad.spikes.simulate(2, 20, RATE_HZ, 1),
-    "SpikeVAE.predict": lambda: ad.SpikeVAE().predict(_fluorescence(), samples=2, progress=False),
+    "SpikeVAE.predict": lambda: ad.SpikeVAE().predict(_fluorescence(), n_samples=2, progress=False),
     "StitchedLDS.predict_covariance": lambda: fitted("StitchedLDS").predict_covariance("n00", "n01"),
     "StitchedLDS.predict_correlation": lambda: fitted("StitchedLDS").predict_correlation("n00", "n01"),
     "StitchedLDS.transform": lambda: next(iter(fitted("StitchedLDS").transform([_activity()]).values())),

@@ -27,7 +27,7 @@ class Model:
     def __init__(self):
         self.calls = 0
 
-    def predict(self, recording, *, samples=0, progress=True):
+    def predict(self, recording, *, n_samples=0, progress=True):
         self.calls += 1
         trace = recording.values
         rise = np.clip(np.nan_to_num(np.diff(trace, axis=0, prepend=trace[:1])), 0, None).astype(np.float32)
@@ -49,8 +49,8 @@ class Model:
                 "model": self.model,
             },
         )
-        if samples:
-            result["samples"] = (("sample", *dims), np.repeat((rise > 0.1).astype(np.int16)[None], samples, axis=0))
+        if n_samples:
+            result["samples"] = (("sample", *dims), np.repeat((rise > 0.1).astype(np.int16)[None], n_samples, axis=0))
         return result
 
     def spike_times(self, recording, *, result=None, executor=None):

@@ -25,7 +25,7 @@ def simulated():
 
 @pytest.fixture(scope="module")
 def result(simulated):
-    return ad.SpikeVAE(seed=2).predict(simulated["dff"], samples=20, progress=False)
+    return ad.SpikeVAE(seed=2).predict(simulated["dff"], n_samples=20, progress=False)
 
 
 def test_every_variable_is_labelled_and_finite(simulated, result):
@@ -71,15 +71,15 @@ def test_a_single_spike_peaks_at_its_own_frame(frame_rate_hz):
 
 
 def test_equal_seeds_give_equal_results_and_others_do_not(simulated, result):
-    again = ad.SpikeVAE(seed=2).predict(simulated["dff"], samples=20, progress=False)
+    again = ad.SpikeVAE(seed=2).predict(simulated["dff"], n_samples=20, progress=False)
     xr.testing.assert_identical(result, again)
-    other = ad.SpikeVAE(seed=3).predict(simulated["dff"], samples=20, progress=False)
+    other = ad.SpikeVAE(seed=3).predict(simulated["dff"], n_samples=20, progress=False)
     assert not other["samples"].equals(result["samples"])
 
 
 def test_permuted_neurons_permute_the_result(simulated, result):
     order = [3, 1, 5, 0, 4, 2]
-    permuted = ad.SpikeVAE(seed=2).predict(simulated["dff"].isel(neuron=order), samples=20, progress=False)
+    permuted = ad.SpikeVAE(seed=2).predict(simulated["dff"].isel(neuron=order), n_samples=20, progress=False)
     for name in result.data_vars:
         np.testing.assert_allclose(permuted[name], result[name].isel(neuron=order), rtol=1e-3, atol=1e-5)
 
@@ -88,7 +88,7 @@ def test_numpy_and_dask_agree_with_xarray(simulated, result):
     model = ad.SpikeVAE(seed=2)
     plain = model.predict(simulated["dff"].values, 30.0, progress=False)
     np.testing.assert_allclose(plain["expected_spikes"], result["expected_spikes"], atol=1e-6)
-    lazy = model.predict(simulated["dff"].chunk(neuron=2), samples=20, progress=False)
+    lazy = model.predict(simulated["dff"].chunk(neuron=2), n_samples=20, progress=False)
     assert lazy["expected_spikes"].chunks is not None
     for name in result.data_vars:
         np.testing.assert_allclose(lazy[name].compute(), result[name], rtol=1e-3, atol=1e-5, err_msg=name)
@@ -97,7 +97,7 @@ def test_numpy_and_dask_agree_with_xarray(simulated, result):
 def test_blocks_are_the_same_wherever_they_are_inferred(simulated, monkeypatch):
     monkeypatch.setattr(opening, "BLOCK_FRAMES", 2 * simulated.sizes["time"])
     model = ad.SpikeVAE(seed=2)
-    here = model.predict(simulated["dff"], samples=3, progress=False)
+    here = model.predict(simulated["dff"], n_samples=3, progress=False)
     sent = []
 
     class Elsewhere(ThreadPoolExecutor):
@@ -107,7 +107,7 @@ def test_blocks_are_the_same_wherever_they_are_inferred(simulated, monkeypatch):
 
     with Elsewhere(2) as executor:
         for recording in (simulated["dff"], simulated["dff"].chunk(neuron=3)):
-            xr.testing.assert_identical(model.predict(recording, samples=3, executor=executor, progress=False), here)
+            xr.testing.assert_identical(model.predict(recording, n_samples=3, executor=executor, progress=False), here)
     assert len(sent) == 6
 
 
@@ -174,8 +174,8 @@ def test_what_cannot_be_used_is_refused(simulated):
         ad.SpikeVAE().predict(raw)
     with pytest.raises(InputError, match="frame_rate_hz"):
         ad.SpikeVAE().predict(simulated["dff"].values)
-    with pytest.raises(InputError, match="samples"):
-        ad.SpikeVAE().predict(simulated["dff"], samples=-1)
+    with pytest.raises(InputError, match="n_samples = -1"):
+        ad.SpikeVAE().predict(simulated["dff"], n_samples=-1)
     with pytest.raises(InputError, match="The recording has 1 frame; expected at least 2"):
         ad.SpikeVAE().predict(simulated["dff"][:1])
     with pytest.raises(InputError, match="is the frame rate right"):
@@ -186,8 +186,8 @@ def test_what_cannot_be_used_is_refused(simulated):
 
 @pytest.mark.usefixtures("unchecked_types")
 def test_half_a_sample_is_refused(simulated):
-    with pytest.raises(InputError, match=r"samples = 2\.5, expected a whole number, at least 0"):
-        ad.SpikeVAE().predict(simulated["dff"], samples=2.5)
+    with pytest.raises(InputError, match=r"n_samples = 2\.5, expected a whole number, at least 0"):
+        ad.SpikeVAE().predict(simulated["dff"], n_samples=2.5)
     with pytest.raises(InputError, match=r"n_samples = 1\.5"):
         ad.SpikeVAE().sample(simulated["dff"], n_samples=1.5)
 
@@ -195,7 +195,7 @@ def test_half_a_sample_is_refused(simulated):
 def test_saved_and_loaded_predicts_the_same(simulated, result, tmp_path):
     path = tmp_path / "model.safetensors"
     ad.SpikeVAE(seed=2).save(path)
-    loaded = ad.SpikeVAE.load(path, seed=2).predict(simulated["dff"], samples=20, progress=False)
+    loaded = ad.SpikeVAE.load(path, seed=2).predict(simulated["dff"], n_samples=20, progress=False)
     xr.testing.assert_equal(loaded, result)
 
 

@@ -62,8 +62,8 @@ def agree(a, b):
 
 
 def test_what_is_drawn_for_a_neuron_does_not_depend_on_its_neighbours(own, dff):
-    whole = own.predict(dff, samples=3, progress=False)
-    turned = own.predict(dff[:, ::-1], samples=3, progress=False)
+    whole = own.predict(dff, n_samples=3, progress=False)
+    turned = own.predict(dff[:, ::-1], n_samples=3, progress=False)
     np.testing.assert_array_equal(turned["samples"][..., ::-1], whole["samples"])
     agree(turned.isel(neuron=slice(None, None, -1)).drop_vars("samples"), whole.drop_vars("samples"))
 
@@ -91,7 +91,7 @@ def test_the_adapted_network_is_kept_and_described(adapted, dff):
 
 def test_uses_of_a_fit(adapted, dff, others):
     for recording in (dff, others):
-        result = adapted.predict(recording, samples=3, progress=False)
+        result = adapted.predict(recording, n_samples=3, progress=False)
         assert result["samples"].dims == ("sample", "time", "neuron")
         explained = adapted.reconstruct(recording)
         assert explained.dims == ("time", "neuron")
@@ -104,10 +104,10 @@ def test_uses_of_a_fit(adapted, dff, others):
 def test_a_fit_is_saved_and_loaded_and_named_as_a_model(adapted, dff, tmp_path):
     path = tmp_path / "fit.safetensors"
     adapted.save(path)
-    expected = adapted.predict(dff, samples=2, progress=False)
+    expected = adapted.predict(dff, n_samples=2, progress=False)
     loaded = ad.SpikeVAE.load(path)
-    agree(loaded.predict(dff, samples=2, progress=False), expected)
-    agree(ad.SpikeVAE(path, seed=4).predict(dff, samples=2, progress=False), expected)
+    agree(loaded.predict(dff, n_samples=2, progress=False), expected)
+    agree(ad.SpikeVAE(path, seed=4).predict(dff, n_samples=2, progress=False), expected)
     xr.testing.assert_allclose(loaded.generative_parameters_, adapted.generative_parameters_)
     assert loaded.notes_ == adapted.notes_
     assert loaded.get_params() == {**adapted.get_params(), "model": str(path)}
@@ -160,7 +160,7 @@ def test_several_sessions_and_chunks(dff, others):
 @pytest.mark.slow
 def test_a_network_of_its_own(own, dff, others, tmp_path):
     assert list(own.generative_parameters_["neuron"].values) == ["neuron-000", "neuron-001", "neuron-003"]
-    result = own.predict(dff, samples=3, progress=False)
+    result = own.predict(dff, n_samples=3, progress=False)
     assert result["samples"].shape == (3, 800, 4)
     assert np.isnan(result["expected_spikes"].values[:, 2]).all()
     assert np.isfinite(result["expected_spikes"].values[:, [0, 1, 3]]).all()
@@ -168,8 +168,8 @@ def test_a_network_of_its_own(own, dff, others, tmp_path):
     own.save(tmp_path / "own.safetensors")
     loaded = ad.SpikeVAE.load(tmp_path / "own.safetensors")
     assert loaded.get_params() == {**own.get_params(), "model": str(tmp_path / "own.safetensors")}
-    agree(loaded.predict(dff, samples=3, progress=False), result)
-    agree(own.predict(dff.chunk(neuron=2), samples=3, progress=False).compute(), result)
+    agree(loaded.predict(dff, n_samples=3, progress=False), result)
+    agree(own.predict(dff.chunk(neuron=2), n_samples=3, progress=False).compute(), result)
     assert np.isfinite(own.predict(others, progress=False)["expected_spikes"]).all()
     assert np.isfinite(own.score(others))
     assert own.reconstruct(others).shape == others.shape

@@ -29,7 +29,7 @@ def infer_session(
     model: "SpikeVAE",
     session: Session,
     cache: SessionCache,
-    samples: int,
+    n_samples: int,
     bar: ProgressBar,
     executor: Executor | None = None,
 ) -> tuple["xr.Dataset", int]:
@@ -59,9 +59,9 @@ def infer_session(
         bar.advance(blocks[number].stop - blocks[number].start)
 
     infer = (
-        partial(_infer_here, model, samples)
+        partial(_infer_here, model, n_samples)
         if executor is None
-        else partial(_infer_there, str(model.model), int(model.seed), samples)
+        else partial(_infer_there, str(model.model), int(model.seed), n_samples)
     )
     parts = (recording.isel(neuron=blocks[number]).load() for number in wanted)
     for _ in map_tasks(infer, parts, executor=executor, on_result=keep):
@@ -69,13 +69,15 @@ def infer_session(
     return _complete(cache.open(len(blocks)), session, cache), len(kept)
 
 
-def _infer_here(model: "SpikeVAE", samples: int, part: "xr.DataArray") -> "tuple[xr.Dataset, xr.DataArray | None]":
-    return model.predict(part, samples=samples, progress=False), part
+def _infer_here(model: "SpikeVAE", n_samples: int, part: "xr.DataArray") -> "tuple[xr.Dataset, xr.DataArray | None]":
+    return model.predict(part, n_samples=n_samples, progress=False), part
 
 
-def _infer_there(model: str, seed: int, samples: int, part: "xr.DataArray") -> "tuple[xr.Dataset, xr.DataArray | None]":
+def _infer_there(
+    model: str, seed: int, n_samples: int, part: "xr.DataArray"
+) -> "tuple[xr.Dataset, xr.DataArray | None]":
     """One block in another process, where the model is loaded (once) from its name or its file; the trace stays."""
-    return _loaded(model, seed).predict(part, samples=samples, progress=False), None
+    return _loaded(model, seed).predict(part, n_samples=n_samples, progress=False), None
 
 
 @lru_cache(maxsize=1)

@@ -20,7 +20,7 @@ def infer_block(
     labels: np.ndarray,
     frame_rate_hz: float,
     grid: FrameGrid,
-    samples: int,
+    n_samples: int,
     seed: int,
     prior: SummaryPrior | None = None,
 ) -> dict[str, np.ndarray]:
@@ -34,7 +34,7 @@ def infer_block(
         (neuron,) names; each neuron's samples depend on the seed and its own name only.
     grid
         Where the frames lie on the regular grid.
-    samples
+    n_samples
         Posterior samples to draw.
     prior
         What is known of the preparation.
@@ -59,16 +59,16 @@ def infer_block(
         "tau_s": np.where(useless, np.nan, response.decay_s),
         "baseline": np.where(useless, np.nan, response.baseline),
     }
-    if samples:
+    if n_samples:
         recorded = CountPosterior(grid.gather(posterior.logit), grid.gather(posterior.extra))
-        out["samples"] = _draw(recorded, labels, samples, seed)
+        out["samples"] = _draw(recorded, labels, n_samples, seed)
     return out
 
 
-def _draw(posterior: CountPosterior, labels: np.ndarray, samples: int, seed: int) -> np.ndarray:
+def _draw(posterior: CountPosterior, labels: np.ndarray, n_samples: int, seed: int) -> np.ndarray:
     """(sample, frame, neuron) int16 counts."""
     drawn = [
-        CountPosterior(logit, extra).sample(jax_key(seed, f"spikes/samples/{name}"), samples)
+        CountPosterior(logit, extra).sample(jax_key(seed, f"spikes/samples/{name}"), n_samples)
         for logit, extra, name in zip(posterior.logit, posterior.extra, labels, strict=True)
     ]
     return np.stack([np.asarray(d, np.int16) for d in drawn], axis=-1)

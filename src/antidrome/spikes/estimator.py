@@ -175,7 +175,7 @@ class SpikeVAE(Estimator):
         recording: Any,
         frame_rate_hz: float | None = None,
         *,
-        samples: int = 0,
+        n_samples: int = 0,
         executor: Executor | None = None,
         progress: bool = True,
     ) -> xr.Dataset:
@@ -188,7 +188,7 @@ class SpikeVAE(Estimator):
             frames. A dask-backed recording gives a dask-backed result, computed block by block when it is written.
         frame_rate_hz
             Frames per second; needed for plain arrays.
-        samples
+        n_samples
             Posterior samples to draw; joint over frames with an autoregressive posterior.
         executor
             Where blocks of neurons are inferred: a pool of processes, a Dask cluster, any executor (see
@@ -210,13 +210,13 @@ class SpikeVAE(Estimator):
             No frame rate, raw fluorescence instead of ΔF/F, or an array that is not a recording.
         """
         recording, rate, grid, _ = open_recording(recording, frame_rate_hz)
-        samples = whole_number("samples", samples, 0)
+        n_samples = whole_number("n_samples", n_samples, 0)
         enable_compilation_cache()
         inference, card = self._engine()
         attrs = self._provenance(recording, grid, card)
-        infer = Bound(inference, rate, grid, samples, check_seed(self.seed))
+        infer = Bound(inference, rate, grid, n_samples, check_seed(self.seed))
         if recording.chunks is not None and executor is None:
-            return label(infer_lazily(infer, recording, samples), recording, attrs)
+            return label(infer_lazily(infer, recording, n_samples), recording, attrs)
         values, n_unusable = infer_in_blocks(infer, recording, progress, executor)
         if n_unusable:
             attrs["notes"].append(
@@ -232,7 +232,7 @@ class SpikeVAE(Estimator):
     def sample(self, recording: Any, frame_rate_hz: float | None = None, *, n_samples: int = 100) -> xr.DataArray:
         """Posterior spike trains, (sample, time, neuron) spikes per frame; see `predict`."""
         n_samples = whole_number("n_samples", n_samples, 1)
-        return self.predict(recording, frame_rate_hz, samples=n_samples, progress=False)["samples"]
+        return self.predict(recording, frame_rate_hz, n_samples=n_samples, progress=False)["samples"]
 
     def spike_times(
         self,

@@ -13,7 +13,9 @@ BLOCK_FRAMES = 1_000_000
 PER_NEURON = ("amplitude", "tau_s", "baseline", "noise_level")
 
 
-def infer_lazily(infer: Callable[..., dict[str, np.ndarray]], recording: xr.DataArray, samples: int) -> dict[str, Any]:
+def infer_lazily(
+    infer: Callable[..., dict[str, np.ndarray]], recording: xr.DataArray, n_samples: int
+) -> dict[str, Any]:
     """Dask arrays of every result variable; a block of neurons is read and inferred once for all of them.
 
     Parameters
@@ -22,7 +24,7 @@ def infer_lazily(infer: Callable[..., dict[str, np.ndarray]], recording: xr.Data
         (traces (neuron, time), labels) → arrays of the result with the neuron axis last.
     recording
         Dask-backed (time, neuron).
-    samples
+    n_samples
         Number of posterior samples.
     """
     import dask
@@ -39,7 +41,7 @@ def infer_lazily(infer: Callable[..., dict[str, np.ndarray]], recording: xr.Data
         block = slice(start, min(start + size, recording.sizes["neuron"]))
         n = block.stop - block.start
         part = one_block(recording.data[:, block], labels[block])
-        for name, shape, dtype in _shapes(n_frames, n, samples):
+        for name, shape, dtype in _shapes(n_frames, n, n_samples):
             columns.setdefault(name, []).append(da.from_delayed(part[name], shape, dtype))
     return {name: da.concatenate(parts, axis=-1) for name, parts in columns.items()}
 
@@ -55,10 +57,10 @@ def infer_with_noise(
     return {**infer(values.T, labels), "noise_level": noise_level(block).values}
 
 
-def _shapes(n_frames: int, n_neurons: int, samples: int) -> list[tuple[str, tuple[int, ...], type]]:
+def _shapes(n_frames: int, n_neurons: int, n_samples: int) -> list[tuple[str, tuple[int, ...], type]]:
     frames = ("expected_spikes", "rate_hz", "spike_probability", "expected_spikes_sd")
     shapes: list[tuple[str, tuple[int, ...], type]] = [(name, (n_frames, n_neurons), np.float32) for name in frames]
     shapes += [(name, (n_neurons,), np.float64) for name in PER_NEURON]
-    if samples:
-        shapes.append(("samples", (samples, n_frames, n_neurons), np.int16))
+    if n_samples:
+        shapes.append(("samples", (n_samples, n_frames, n_neurons), np.int16))
     return shapes

@@ -40,11 +40,11 @@ class Bound:
     inference: SharedInference | OwnInference
     frame_rate_hz: float
     grid: FrameGrid
-    samples: int
+    n_samples: int
     seed: int
 
     def __call__(self, traces: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-        return self.inference.infer(traces, labels, self.frame_rate_hz, self.grid, self.samples, self.seed)
+        return self.inference.infer(traces, labels, self.frame_rate_hz, self.grid, self.n_samples, self.seed)
 
 
 def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tuple[list[Opened], list[Any]]:

@@ -58,7 +58,7 @@ class OwnInference:
         return self.fitted.config.posterior.superresolution
 
     def infer(
-        self, traces: np.ndarray, labels: np.ndarray, rate: float, grid: FrameGrid, samples: int, seed: int
+        self, traces: np.ndarray, labels: np.ndarray, rate: float, grid: FrameGrid, n_samples: int, seed: int
     ) -> dict[str, np.ndarray]:
         """Arrays of the result for one block of neurons, the neuron axis last."""
         traces = np.asarray(traces, np.float32)
@@ -66,18 +66,18 @@ class OwnInference:
         spread = grid.spread(traces)
         n_places = spread.shape[1]
         mean, sd, probability = np.full((3, *spread.shape), np.nan, np.float32)
-        drawn = np.zeros((samples, *spread.shape), np.int16)
+        drawn = np.zeros((n_samples, *spread.shape), np.int16)
         response = np.full((3, len(traces)), np.nan)
         if not useless.all():
             kept = np.flatnonzero(~useless)
-            found = self._infer(spread[kept], labels[kept], rate, seed, samples)
+            found = self._infer(spread[kept], labels[kept], rate, seed, n_samples)
             mean[kept] = _per_frame(found.mean, self.steps)
             sd[kept] = np.sqrt(_per_frame(found.sd**2, self.steps))
             silent = (1 - found.probability).reshape(len(kept), n_places, self.steps)
             probability[kept] = 1 - silent.prod(axis=2)
             response[:, kept] = fit_response(spread[kept], mean[kept], rate)
-            if samples:
-                drawn[:, kept] = found.samples.reshape(samples, len(kept), n_places, self.steps).sum(axis=3)
+            if n_samples:
+                drawn[:, kept] = found.samples.reshape(n_samples, len(kept), n_places, self.steps).sum(axis=3)
         expected = grid.gather(mean).T
         out = {
             "expected_spikes": expected,
@@ -88,7 +88,7 @@ class OwnInference:
             "tau_s": response[1],
             "baseline": response[2],
         }
-        if samples:
+        if n_samples:
             kept_frames = drawn if grid.n_missing == 0 else drawn[:, :, grid.places]
             out["samples"] = np.moveaxis(kept_frames, 1, 2)
         return out
@@ -142,14 +142,14 @@ class OwnInference:
         """What a file has to hold of the fit."""
         return self.fitted.learned
 
-    def _infer(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int, samples: int) -> Inferred:
+    def _infer(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int, n_samples: int) -> Inferred:
         self._check_rate(rate)
         fitted = for_new_cells(self.fitted, calibration_of(self._start(traces, labels, rate)))
         return infer(
             fitted,
             traces,
-            n_samples=samples or SAMPLES,
-            keep_samples=samples > 0,
+            n_samples=n_samples or SAMPLES,
+            keep_samples=n_samples > 0,
             seed=seed,
             names=labels.astype(str).tolist(),
         )

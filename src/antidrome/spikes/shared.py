@@ -42,10 +42,10 @@ class SharedInference:
     steps: int = 1
 
     def infer(
-        self, traces: np.ndarray, labels: np.ndarray, rate: float, grid: FrameGrid, samples: int, seed: int
+        self, traces: np.ndarray, labels: np.ndarray, rate: float, grid: FrameGrid, n_samples: int, seed: int
     ) -> dict[str, np.ndarray]:
         """Arrays of the result for one block of neurons; see `infer_block`."""
-        return infer_block(self.network, traces, labels, rate, grid, samples, seed, self.prior)
+        return infer_block(self.network, traces, labels, rate, grid, n_samples, seed, self.prior)
 
     def expected(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
         """(neuron, place) expected spikes of traces on a regular grid."""
