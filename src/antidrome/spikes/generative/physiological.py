@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Real
 
 from antidrome.spikes.generative.base import AbstractGenerativeModel, parameter
-from antidrome.spikes.generative.response import scale_to_one_spike
-
-UNROLL = 4
+from antidrome.spikes.generative.dye import Bind, dye_per_spike
 
 
 class PhysiologicalModel(AbstractGenerativeModel):
@@ -51,12 +48,10 @@ class PhysiologicalModel(AbstractGenerativeModel):
         self, spikes: Real[Array, "time *samples neuron"], step_s: float
     ) -> Float[Array, "time *samples neuron"]:
         """See `AbstractGenerativeModel.fluorescence`."""
-        dye = self._bound_dye(spikes.astype(self.amplitude.dtype), step_s)
-        return self.amplitude * scale_to_one_spike(self._bound_dye, dye, step_s) + self.baseline
+        dye = dye_per_spike(self._binding(step_s), spikes.astype(self.amplitude.dtype), step_s)
+        return self.amplitude * dye + self.baseline
 
-    def _bound_dye(
-        self, spikes: Float[Array, "time *samples neuron"], step_s: float
-    ) -> Float[Array, "time *samples neuron"]:
+    def _binding(self, step_s: float) -> Bind:
         factor = jnp.exp(-step_s / self.decay_s)
         at_rest = self.resting_calcium**self.hill
         speed = step_s / self.binding_s
@@ -70,4 +65,4 @@ class PhysiologicalModel(AbstractGenerativeModel):
             dye = jnp.minimum(state[1] + share * (target - state[1]), ceiling)
             return jnp.stack([calcium, dye]), dye
 
-        return jax.lax.scan(step, jnp.zeros((2, *spikes.shape[1:]), spikes.dtype), spikes, unroll=UNROLL)[1]
+        return step

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Real
 
 from antidrome.spikes.generative.base import AbstractGenerativeModel, parameter
-from antidrome.spikes.generative.response import scale_to_one_spike
-
-UNROLL = 4
+from antidrome.spikes.generative.dye import Bind, dye_per_spike
 
 
 class SCDFModel(AbstractGenerativeModel):
@@ -49,12 +46,10 @@ class SCDFModel(AbstractGenerativeModel):
         self, spikes: Real[Array, "time *samples neuron"], step_s: float
     ) -> Float[Array, "time *samples neuron"]:
         """See `AbstractGenerativeModel.fluorescence`."""
-        dye = self._bound_dye(spikes.astype(self.amplitude.dtype), step_s)
-        return self.amplitude * scale_to_one_spike(self._bound_dye, dye, step_s) + self.baseline
+        dye = dye_per_spike(self._binding(step_s), spikes.astype(self.amplitude.dtype), step_s)
+        return self.amplitude * dye + self.baseline
 
-    def _bound_dye(
-        self, spikes: Float[Array, "time *samples neuron"], step_s: float
-    ) -> Float[Array, "time *samples neuron"]:
+    def _binding(self, step_s: float) -> Bind:
         calcium_factor = jnp.exp(-step_s / self.calcium_decay_s)
         dye_factor = jnp.exp(-step_s / self.dye_decay_s)
 
@@ -66,4 +61,4 @@ class SCDFModel(AbstractGenerativeModel):
             dye = binding * (self.saturation - dye) + dye_factor * dye
             return jnp.stack([calcium, dye]), dye
 
-        return jax.lax.scan(step, jnp.zeros((2, *spikes.shape[1:]), spikes.dtype), spikes, unroll=UNROLL)[1]
+        return step
