@@ -11,13 +11,9 @@ Mnih and Rezende (2016), Variational inference for Monte Carlo objectives, ICML;
 
 from __future__ import annotations
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-
-Baseline = Literal["arithmetic", "geometric"]
 
 
 def importance_weighted_bound(log_weight: Float[Array, "sample *batch"]) -> Float[Array, "*batch"]:
@@ -25,26 +21,18 @@ def importance_weighted_bound(log_weight: Float[Array, "sample *batch"]) -> Floa
     return jax.nn.logsumexp(log_weight, axis=0) - jnp.log(log_weight.shape[0])
 
 
-def left_out_bound(
-    log_weight: Float[Array, "sample *batch"], baseline: Baseline = "arithmetic"
-) -> Float[Array, "sample *batch"]:
-    """The bound as seen without each sample: mean of the others' weights.
+def left_out_bound(log_weight: Float[Array, "sample *batch"]) -> Float[Array, "sample *batch"]:
+    """The bound as seen without each sample: mean of the others' weights (as the code of Speiser et al. has it).
 
-    "arithmetic" leaves the sample out (as the paper's code does); "geometric" puts the geometric mean of the others in
-    its place (Mnih and Rezende 2016).
+    Mnih and Rezende (2016) put the geometric mean of the others in the sample's place instead.
     """
     n = log_weight.shape[0]
     others = jnp.broadcast_to(log_weight[None], (n, *log_weight.shape))
     own = jnp.eye(n, dtype=bool).reshape(n, n, *(1,) * (log_weight.ndim - 1))
-    if baseline == "geometric":
-        mean = (jnp.sum(log_weight, axis=0) - log_weight) / (n - 1)
-        return jax.nn.logsumexp(jnp.where(own, mean[:, None], others), axis=1) - jnp.log(n)
     return jax.nn.logsumexp(jnp.where(own, -jnp.inf, others), axis=1) - jnp.log(n - 1)
 
 
-def vimco_loss(
-    log_weight: Float[Array, "sample batch"], log_q: Float[Array, "sample batch"], baseline: Baseline = "arithmetic"
-) -> Float[Array, ""]:
+def vimco_loss(log_weight: Float[Array, "sample batch"], log_q: Float[Array, "sample batch"]) -> Float[Array, ""]:
     """Minus the importance-weighted bound, with the VIMCO gradient.
 
     Parameters
@@ -55,16 +43,8 @@ def vimco_loss(
         log q(s|f) of the same samples.
     """
     bound = importance_weighted_bound(log_weight)
-    signal = jax.lax.stop_gradient(bound - left_out_bound(log_weight, baseline))
+    signal = jax.lax.stop_gradient(bound - left_out_bound(log_weight))
     share = jax.lax.stop_gradient(jax.nn.softmax(log_weight, axis=0))
-    return _with_value(-bound, -jnp.sum(share * log_weight + signal * log_q, axis=0))
-
-
-def reinforce_loss(log_weight: Float[Array, "sample batch"], log_q: Float[Array, "sample batch"]) -> Float[Array, ""]:
-    """Minus the importance-weighted bound, with the score-function gradient and no baseline: the plain truth."""
-    bound = importance_weighted_bound(log_weight)
-    share = jax.lax.stop_gradient(jax.nn.softmax(log_weight, axis=0))
-    signal = jax.lax.stop_gradient(bound)
     return _with_value(-bound, -jnp.sum(share * log_weight + signal * log_q, axis=0))
 
 
