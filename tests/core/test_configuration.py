@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import json
 import pathlib
 from typing import Literal
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antidrome.core.configuration import did_you_mean, from_dict, from_json, to_dict, to_json
+from antidrome.core.configuration import did_you_mean, from_dict, to_dict
 from antidrome.errors import InputError
 
 
@@ -51,12 +52,9 @@ class Outer:
     )
 )
 def test_json_and_back_is_the_same(configuration: Outer) -> None:
-    assert from_json(Outer, to_json(configuration)) == configuration
-    assert from_dict(Outer, to_dict(configuration)) == configuration
-
-
-def test_json_is_canonical() -> None:
-    assert to_json(Inner()) == '{"order":1,"tau_s":0.4}'
+    values = to_dict(configuration)
+    assert from_dict(Outer, values) == configuration
+    assert from_dict(Outer, json.loads(json.dumps(values, allow_nan=False))) == configuration
 
 
 @pytest.mark.parametrize(
@@ -82,11 +80,10 @@ def test_what_does_not_fit_is_refused(values: dict, message: str) -> None:
         from_dict(Outer, values, where="run.json")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000])
 @pytest.mark.usefixtures("unchecked_types")
-def test_damaged_json_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match=r"not JSON|expected a table"):
-        from_json(Inner, text)
+def test_what_is_no_table_is_refused() -> None:
+    with pytest.raises(InputError, match="expected a table"):
+        from_dict(Inner, [1])
 
 
 def test_values_that_json_cannot_hold_are_refused() -> None:

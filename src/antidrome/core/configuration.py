@@ -8,7 +8,6 @@ was misspelt, is never ignored.
 import dataclasses
 import difflib
 import enum
-import json
 import pathlib
 import types
 import typing
@@ -86,20 +85,6 @@ def from_dict(cls: type[Configuration], values: Mapping[str, Any], *, where: str
 def part_of(configuration: Any, cls: type[Configuration]) -> Configuration:
     """The settings that ``cls`` has, taken from a configuration that has more (an instance of a subclass)."""
     return cls(**{field.name: getattr(configuration, field.name) for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
-
-
-def to_json(configuration: Any) -> str:
-    """Return the canonical JSON text of a configuration: sorted keys, no spaces, the same bytes for the same values."""
-    return json.dumps(to_dict(configuration), sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def from_json(cls: type[Configuration], text: str, *, where: str = "configuration") -> Configuration:
-    """Build the dataclass ``cls`` from JSON text; see :func:`from_dict`."""
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: this is not JSON ({error}).") from error
-    return from_dict(cls, values, where=where)
 
 
 def _required(field: dataclasses.Field) -> bool:
