@@ -129,6 +129,7 @@ def test_an_exact_posterior_is_calibrated(rng):
     place = metrics.probability_integral_transform(samples, true, 1, rng)
     np.testing.assert_allclose(np.quantile(place, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.03)
     assert 0.9 <= metrics.coverage(samples, true, 10).share[0] < 0.97
+    assert 0.5 <= metrics.coverage(samples, true, 10, level=0.5).share[0] < 0.6
     assert metrics.coverage(samples + 4, true, 10).share[0] < 0.1
 
 

@@ -9,6 +9,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, Real
 from antidrome.spikes.generative.base import AbstractGenerativeModel, parameter
 from antidrome.spikes.generative.linear import LinearModel
 
+N_UNITS = 6
+
 
 class NeuralModel(AbstractGenerativeModel):
     r"""AR(2) calcium in units of one spike, passed through a monotone network shared by all cells.
@@ -31,14 +33,14 @@ class NeuralModel(AbstractGenerativeModel):
     threshold: Float[Array, " unit"] = parameter(shared=True)
 
     @classmethod
-    def around(cls, calcium: LinearModel, n_units: int = 6, *, key: PRNGKeyArray) -> NeuralModel:
+    def around(cls, calcium: LinearModel, *, key: PRNGKeyArray) -> NeuralModel:
         """Start close to the linear model."""
         dtype = calcium.amplitude.dtype
         return cls(
             calcium,
-            jnp.full(n_units, -3.0, dtype) + 0.1 * jax.random.normal(key, (n_units,), dtype),
-            jnp.linspace(-1.5, 1.0, n_units).astype(dtype),
-            jnp.where(jnp.arange(n_units) % 2 == 0, 0.0, 1.5).astype(dtype),
+            jnp.full(N_UNITS, -3.0, dtype) + 0.1 * jax.random.normal(key, (N_UNITS,), dtype),
+            jnp.linspace(-1.5, 1.0, N_UNITS).astype(dtype),
+            jnp.where(jnp.arange(N_UNITS) % 2 == 0, 0.0, 1.5).astype(dtype),
         )
 
     def fluorescence(

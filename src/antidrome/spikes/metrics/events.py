@@ -53,16 +53,11 @@ def match_spikes(inferred_s: np.ndarray, true_s: np.ndarray, tolerance_s: float 
     return Matches(matched, len(inferred), len(true))
 
 
-def spike_synchrony(inferred_s: np.ndarray, true_s: np.ndarray, longest_s: float = np.inf) -> float:
+def spike_synchrony(inferred_s: np.ndarray, true_s: np.ndarray) -> float:
     """SPIKE-synchrony: share of spikes with a coincident partner, by an adaptive window without any parameter.
 
     Two spikes coincide when they are nearer than half of the shortest of the four intervals around them (Kreuz,
     Mulansky and Bozanic 2015, J Neurophysiol 113). From 0 to 1; NaN when neither train has a spike.
-
-    Parameters
-    ----------
-    longest_s
-        Upper bound of the window, seconds.
     """
     inferred, true = _sorted(inferred_s, "inferred"), _sorted(true_s, "true")
     total = len(inferred) + len(true)
@@ -71,7 +66,7 @@ def spike_synchrony(inferred_s: np.ndarray, true_s: np.ndarray, longest_s: float
     if not len(inferred) or not len(true):
         return 0.0
     gaps = _shortest_interval(inferred), _shortest_interval(true)
-    coincident = _coincident(inferred, true, *gaps, longest_s) + _coincident(true, inferred, *gaps[::-1], longest_s)
+    coincident = _coincident(inferred, true, *gaps) + _coincident(true, inferred, *gaps[::-1])
     return coincident / total
 
 
@@ -112,12 +107,12 @@ def _shortest_interval(times: np.ndarray) -> np.ndarray:
     return np.minimum(interval[:-1], interval[1:])
 
 
-def _coincident(a: np.ndarray, b: np.ndarray, gap_a: np.ndarray, gap_b: np.ndarray, longest_s: float) -> int:
+def _coincident(a: np.ndarray, b: np.ndarray, gap_a: np.ndarray, gap_b: np.ndarray) -> int:
     """How many spikes of `a` have a coincident one in `b`; only the two neighbours in time can be."""
     after = np.searchsorted(b, a)
     hit = np.zeros(len(a), bool)
     for neighbour in (np.clip(after - 1, 0, len(b) - 1), np.clip(after, 0, len(b) - 1)):
-        window = np.minimum(np.minimum(gap_a, gap_b[neighbour]) / 2, longest_s)
+        window = np.minimum(gap_a, gap_b[neighbour]) / 2
         distance = np.abs(a - b[neighbour])
         hit |= (distance < window) | (distance == 0)
     return int(hit.sum())
