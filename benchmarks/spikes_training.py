@@ -56,7 +56,7 @@ def ours(name: str, config: FitConfig, n: int) -> tuple[float, float]:
     data = (linear_cells if name == "ex1" else scdf_cells)(0, N_CELLS, N_FRAMES)
     calibration = autocalibrate(data.traces, FRAME_RATE_HZ, data.cell, drift=False)
     model = (linear_model if name == "ex1" else paper_start)(calibration)
-    windows, _ = cut_windows(data.traces, config, data.cell)
+    windows = cut_windows(data.traces, config, data.cell)
     start = Observation(model, jax.numpy.asarray(calibration.noise_sd, jax.numpy.float32))
     problem = Problem.of(start, calibration, FRAME_RATE_HZ, config, len(windows.cell))
     learned = Learned.start(problem, config, key=jax.random.key(0))

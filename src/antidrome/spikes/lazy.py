@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-BLOCK_FRAMES = 1_000_000
+CHUNK_FRAMES = 1_000_000
 PER_NEURON = ("amplitude", "tau_s", "baseline", "noise_level")
 
 
@@ -31,7 +31,7 @@ def infer_lazily(
     import dask.array as da
 
     n_frames = recording.sizes["time"]
-    size = max(1, BLOCK_FRAMES // max(1, n_frames))
+    size = max(1, CHUNK_FRAMES // max(1, n_frames))
     labels = recording["neuron"].values.astype(str)
     # what all blocks share is bound once: dask would walk through and hash it for each of them
     shared = partial(infer_with_noise, infer, recording.attrs, recording["time"].values)

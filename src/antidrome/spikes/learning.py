@@ -22,7 +22,8 @@ from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.results import unusable
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import Generative, amplitude_starts, calibration_of, make_model, start_cells
-from antidrome.spikes.variational import FitConfig, PosteriorConfig, Selection, fit_with_restarts
+from antidrome.spikes.variational import Calibration, FitConfig, PosteriorConfig, Selection, fit_with_restarts
+from antidrome.spikes.variational.calibration import rescaled
 
 MOST_NEURONS = 256
 BLOCK = 64
@@ -142,9 +143,9 @@ def fit_own(
     learn = lesson(recording, grid, rate, known, config.posterior.superresolution, seed)
     cells = start_cells(network, learn.traces, rate)
 
-    def model(calibration: Any) -> Any:
+    def started(calibration: Calibration) -> Cells:
         names = ("amplitude", "decay_s", "baseline", "noise_sd", "rate_hz")
-        return make_model(generative, cells._replace(**{name: getattr(calibration, name) for name in names}))
+        return cells._replace(**{name: getattr(calibration, name) for name in names})
 
     selection = fit_with_restarts(
         learn.traces,
@@ -152,7 +153,7 @@ def fit_own(
         config,
         amplitude_factors=amplitude_factors or amplitude_starts(cells, learn.traces, rate),
         calibration=calibration_of(cells),
-        model=model,
+        model=lambda calibration: make_model(generative, started(calibration)),
         drift_s=drift_s,
         known=learn.known,
         seed=seed,
@@ -161,7 +162,7 @@ def fit_own(
     )
     # the network was told of scaled amplitudes, and is to be told of the same again
     factor = selection.candidates[selection.place].amplitude_factor
-    told = cells._replace(amplitude=cells.amplitude * factor, rate_hz=np.clip(cells.rate_hz / factor, 0.02, 30.0))
+    told = started(rescaled(calibration_of(cells), factor))
     fitted = OwnInference(selection.chosen, tuple(learn.labels), told, generative, network, rate)
     return fitted, selection, learn
 

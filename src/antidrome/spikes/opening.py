@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -131,15 +131,13 @@ def infer_in_blocks(
     -------
     Arrays as in the result, and how many neurons could not be used.
     """
-    labels = recording["neuron"].values.astype(str)
-    size = max(1, BLOCK_FRAMES // max(1, recording.sizes["time"]))
-    blocks = [slice(start, start + size) for start in range(0, len(labels), size)]
     one_block = partial(_infer_block, infer, recording.attrs, recording["time"].values)
-    tasks = ((np.asarray(recording.isel(neuron=block).values), labels[block]) for block in blocks)
-    with show_progress("Inferring spikes", len(labels), unit="neurons", enabled=progress) as bar:
-        parts = list(
-            map_tasks(one_block, tasks, executor=executor, on_result=lambda i, _: bar.advance(len(labels[blocks[i]])))
-        )
+    with show_progress("Inferring spikes", recording.sizes["neuron"], unit="neurons", enabled=progress) as bar:
+
+        def tick(_: int, part: dict[str, np.ndarray]) -> None:
+            bar.advance(len(part["baseline"]))
+
+        parts = list(map_tasks(one_block, _blocks(recording), executor=executor, on_result=tick))
     joined = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
     return joined, int(np.isnan(joined["expected_spikes"][0]).sum())
 
@@ -160,12 +158,17 @@ def over_neurons(
     executor: Executor | None = None,
 ) -> list[np.ndarray]:
     """One row a neuron of what an engine's method gives on the regular grid; NaN where a trace says nothing."""
+    of_block = partial(_rows_of_block, compute, grid, rate, seed)
+    return [row for rows in map_tasks(of_block, _blocks(recording), executor=executor) for row in rows]
+
+
+def _blocks(recording: xr.DataArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(time, neuron) traces and labels, a block of neurons at a time, each read when it is needed."""
     labels = recording["neuron"].values.astype(str)
     size = max(1, BLOCK_FRAMES // max(1, recording.sizes["time"]))
-    blocks = [slice(start, start + size) for start in range(0, len(labels), size)]
-    tasks = ((np.asarray(recording.isel(neuron=block).values), labels[block]) for block in blocks)
-    of_block = partial(_rows_of_block, compute, grid, rate, seed)
-    return [row for rows in map_tasks(of_block, tasks, executor=executor) for row in rows]
+    for start in range(0, len(labels), size):
+        block = slice(start, start + size)
+        yield np.asarray(recording.isel(neuron=block).values), labels[block]
 
 
 def _rows_of_block(

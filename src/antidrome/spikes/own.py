@@ -12,6 +12,7 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.spikes.adaptation import Cells
+from antidrome.spikes.adaptation.cells import places_of
 from antidrome.spikes.generative import Observation, map_parameters, named_parameters, take_cells
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.recognition import RecognitionNetwork
@@ -116,7 +117,7 @@ class OwnInference:
         learned = eqx.tree_at(
             lambda x: (x.offset, x.log_rate), learned, (_zeros(problem.start), jnp.zeros(len(traces), jnp.float32))
         )
-        windows, _ = cut_windows(traces, config)
+        windows = cut_windows(traces, config)
         values = bounds_of_windows(learned, windows, problem, config, seed)
         counted = np.maximum(np.bincount(windows.cell, minlength=len(traces)), 1e-9)
         sums = np.bincount(windows.cell, values, minlength=len(traces))
@@ -126,7 +127,7 @@ class OwnInference:
         self, traces: np.ndarray, labels: np.ndarray, rate: float, start: Cells | None = None
     ) -> Observation:
         """Generative parameters of these cells: fitted where there are, else their start."""
-        place = self._places(labels)
+        place = places_of(labels, self.labels)
         if (place >= 0).all():
             return take_cells(self.fitted.observation, jnp.asarray(place))
         start = start or self._start(traces, labels, rate)
@@ -137,10 +138,6 @@ class OwnInference:
     def parameters(self) -> dict[str, tuple[np.ndarray, bool]]:
         """Fitted generative parameters by name, and whether each is shared by all cells."""
         return named_parameters(self.fitted.observation)
-
-    def leaves(self) -> Any:
-        """What a file has to hold of the fit."""
-        return self.fitted.learned
 
     def _infer(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int, n_samples: int) -> Inferred:
         self._check_rate(rate)
@@ -157,15 +154,10 @@ class OwnInference:
     def _start(self, traces: np.ndarray, labels: np.ndarray, rate: float) -> Cells:
         """What the fitted cells started from, and a description of the others."""
         self._check_rate(rate)
-        place = self._places(labels)
+        place = places_of(labels, self.labels)
         if (place >= 0).all():
             return Cells(*(values[place] for values in self.cells))
-        found = start_cells(self.network, traces, rate)
-        return Cells(*(np.where(place >= 0, own[place], new) for own, new in zip(self.cells, found, strict=True)))
-
-    def _places(self, labels: np.ndarray) -> np.ndarray:
-        place = {label: i for i, label in enumerate(self.labels)}
-        return np.array([place.get(str(label), -1) for label in labels])
+        return self.cells.at(place, start_cells(self.network, traces, rate))
 
     def _check_rate(self, rate: float) -> None:
         if abs(rate / self.frame_rate_hz - 1) > 0.05:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from antidrome.spikes.adaptation import (
     reconstruct,
     working_rate,
 )
+from antidrome.spikes.adaptation.cells import places_of
 from antidrome.spikes.blocks import infer_block
 from antidrome.spikes.drift import drift_frames, slow_part
 from antidrome.spikes.grid import FrameGrid
@@ -72,16 +72,8 @@ class SharedInference:
     def describe(self, traces: np.ndarray, expected: np.ndarray, labels: np.ndarray, rate: float) -> Cells:
         """Parameters of the cells: fitted ones where there are, else read off the trace and its spikes."""
         found = describe_cells(traces, expected, rate)
-        if self.cells is None:
-            return found
-        place = {label: i for i, label in enumerate(self.labels)}
-        fitted = np.array([place.get(str(label), -1) for label in labels])
-        return Cells(*(np.where(fitted >= 0, own[fitted], new) for own, new in zip(self.cells, found, strict=True)))
+        return found if self.cells is None else self.cells.at(places_of(labels, self.labels), found)
 
     def parameters(self) -> dict[str, tuple[np.ndarray, bool]]:
         """Fitted generative parameters by name, and whether each is shared by all cells."""
         return {} if self.cells is None else {name: (v, False) for name, v in self.cells._asdict().items()}
-
-    def leaves(self) -> Any:
-        """What a file has to hold of the network."""
-        return self.network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +35,16 @@ class Cells(NamedTuple):
     def known(self) -> np.ndarray:
         """(neuron,) where a response was found."""
         return np.isfinite(self.amplitude)
+
+    def at(self, places: np.ndarray, others: Cells) -> Cells:
+        """The cells at these places, and the others' values where the place is -1."""
+        return Cells(*(np.where(places >= 0, own[places], new) for own, new in zip(self, others, strict=True)))
+
+
+def places_of(labels: np.ndarray, described: Sequence[str]) -> np.ndarray:
+    """(label,) where each stands among the cells that are described, -1 where it does not."""
+    place = {label: i for i, label in enumerate(described)}
+    return np.array([place.get(str(label), -1) for label in labels])
 
 
 def describe_cells(traces: np.ndarray, expected: np.ndarray, frame_rate_hz: float) -> Cells:

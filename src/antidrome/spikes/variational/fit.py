@@ -111,7 +111,7 @@ def fit(
     """
     if known is None:
         config = dataclasses.replace(config, supervised=0.0)
-    windows, _ = cut_windows(traces, config, cell, known)
+    windows = cut_windows(traces, config, cell, known)
     learn_from, held_out = split_windows(windows, config.held_out, generator(seed, "spikes/held-out"))
     if calibration is None:
         calibration = autocalibrate(traces, frame_rate_hz, cell, drift=bool(drift_s))

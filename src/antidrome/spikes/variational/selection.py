@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from antidrome.spikes.variational.calibration import Calibration, autocalibrate
+from antidrome.spikes.variational.calibration import Calibration, autocalibrate, rescaled
 from antidrome.spikes.variational.config import FitConfig
 from antidrome.spikes.variational.fit import Fit, fit
 
@@ -60,15 +60,12 @@ def fit_with_restarts(
         calibration = autocalibrate(traces, frame_rate_hz, cell, drift=bool(drift_s))
     fits, candidates = [], []
     for factor in amplitude_factors:
-        scaled = calibration._replace(
-            amplitude=calibration.amplitude * factor, rate_hz=np.clip(calibration.rate_hz / factor, 0.02, 30.0)
-        )
         where = None if checkpoint is None else checkpoint / f"amplitude-{factor:g}"
         fitted = fit(
             traces,
             frame_rate_hz,
             config,
-            calibration=scaled,
+            calibration=rescaled(calibration, factor),
             cell=cell,
             drift_s=drift_s,
             checkpoint=where,

@@ -27,8 +27,10 @@ class Windows(NamedTuple):
 
 def cut_windows(
     traces: np.ndarray, config: FitConfig, cell: np.ndarray | None = None, known: np.ndarray | None = None
-) -> tuple[Windows, int]:
+) -> Windows:
     """Cut traces so that every frame lies in the centre of one window; missing frames pad the ends.
+
+    Windows of whose centre less than half was observed are left out.
 
     Parameters
     ----------
@@ -38,10 +40,6 @@ def cut_windows(
         (row,) cell of each row.
     known
         (row, time · superresolution) true spikes per step, NaN where unknown.
-
-    Returns
-    -------
-    windows, and how many were left out because less than half of their centre was observed.
     """
     traces, cell = check_rows(traces, cell)
     steps = config.posterior.superresolution
@@ -68,7 +66,7 @@ def cut_windows(
     inside = np.isfinite(trace[:, config.buffer_before : config.window_frames - config.buffer_after])
     kept = inside.mean(axis=1) >= SMALLEST_OBSERVED
     windows = Windows(trace, np.repeat(cell, per_row).astype(np.int32), cut(known, steps))
-    return windows.take(np.flatnonzero(kept)), int((~kept).sum())
+    return windows.take(np.flatnonzero(kept))
 
 
 def batches(n_windows: int, size: int) -> list[np.ndarray]:
