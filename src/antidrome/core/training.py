@@ -156,7 +156,7 @@ def train(
         while int(state.step) < config.steps and not (config.patience and int(state.waited) >= config.patience):
             until = min(config.steps, int(state.step) + config.evaluate_every)
             state, training_loss = _advance(state, update, data, weights, config, seed, until, bar.advance)
-            state = _judge(state, evaluate(state.average, held_out, config.batch), training_loss, history)
+            state = _judge(state, evaluate(state.average, held_out), training_loss, history)
             bar.advance(0, figure=f"loss {history.held_out_loss[-1]:.4f}")
             if store is not None:
                 store.save(state, history)
@@ -226,9 +226,9 @@ def _compile(loss: Loss, static: PyTree, optimiser: optax.GradientTransformation
 
     score = jax.jit(lambda p, batch: loss(eqx.combine(p, static), batch, jax.random.key(0)))
 
-    def evaluate(arrays: PyTree, held_out: Sequence[np.ndarray], batch: int) -> float:
-        n = max(1, len(held_out[0]) // batch)
-        size = min(batch, len(held_out[0]))
+    def evaluate(arrays: PyTree, held_out: Sequence[np.ndarray]) -> float:
+        n = max(1, len(held_out[0]) // config.batch)
+        size = min(config.batch, len(held_out[0]))
         return float(
             np.mean([float(score(arrays, _rows(held_out, np.arange(i * size, (i + 1) * size)))) for i in range(n)])
         )

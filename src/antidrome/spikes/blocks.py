@@ -22,7 +22,7 @@ def infer_block(
     grid: FrameGrid,
     n_samples: int,
     seed: int,
-    prior: SummaryPrior | None = None,
+    prior: SummaryPrior | None,
 ) -> dict[str, np.ndarray]:
     """Arrays of the result for one block, the neuron axis last.
 

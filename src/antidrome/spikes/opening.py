@@ -104,9 +104,7 @@ def _require_frames(n_frames: int, rate: float) -> None:
         )
 
 
-def open_model(
-    model: str | Path, generative: Generative | None = None
-) -> tuple[SharedInference | OwnInference, ModelHeader]:
+def open_model(model: str | Path, generative: Generative | None) -> tuple[SharedInference | OwnInference, ModelHeader]:
     """A shipped network, a network of one's own, or a fitted estimator.
 
     Raises
@@ -121,7 +119,7 @@ def open_model(
 
 
 def infer_in_blocks(
-    infer: Bound, recording: xr.DataArray, progress: bool, executor: Executor | None = None
+    infer: Bound, recording: xr.DataArray, progress: bool, executor: Executor | None
 ) -> tuple[dict[str, Any], int]:
     """All neurons of a recording, block by block, wherever the executor runs.
 

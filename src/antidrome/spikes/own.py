@@ -22,7 +22,7 @@ from antidrome.spikes.starts import Generative, calibration_of, make_model, star
 from antidrome.spikes.variational import Fit, infer
 from antidrome.spikes.variational.fit import bounds_of_windows
 from antidrome.spikes.variational.infer import Inferred, for_new_cells
-from antidrome.spikes.variational.problem import Problem
+from antidrome.spikes.variational.problem import Problem, in_frames
 from antidrome.spikes.variational.windows import cut_windows
 
 SAMPLES = 16
@@ -131,9 +131,8 @@ class OwnInference:
         if (place >= 0).all():
             return take_cells(self.fitted.observation, jnp.asarray(place))
         start = start or self._start(traces, labels, rate)
-        noise, fitted = jnp.asarray(start.noise_sd, jnp.float32), self.fitted.observation
-        new = Observation(make_model(self.generative, start), noise, self.steps, fitted.drift_s, fitted.exposure)
-        return _with_fitted(new, fitted, place)
+        model, fitted = make_model(self.generative, start), self.fitted.observation
+        return _with_fitted(in_frames(model, start.noise_sd, self.fitted.config, fitted.drift_s), fitted, place)
 
     def parameters(self) -> dict[str, tuple[np.ndarray, bool]]:
         """Fitted generative parameters by name, and whether each is shared by all cells."""

@@ -47,7 +47,7 @@ def start_cells(network: RecognitionNetwork | None, traces: np.ndarray, frame_ra
     slower, rate = working_rate(traces, frame_rate_hz)
     expected = np.asarray(infer_counts(network, slower, rate).mean)
     warm = describe_cells(slower, expected, rate)
-    strong = warm.known & (np.nan_to_num(warm.amplitude) > 0.5 * alone.noise_sd)
+    strong = warm.responding & (np.nan_to_num(warm.amplitude) > 0.5 * alone.noise_sd)
     chosen = [np.where(strong, a, b) for a, b in zip(warm, cold, strict=True)]
     return Cells(*chosen)._replace(noise_sd=alone.noise_sd)
 

@@ -15,14 +15,13 @@ from antidrome.core.configuration import from_dict, to_dict
 from antidrome.core.model_files import ModelHeader, load_model, save_model
 from antidrome.errors import InputError, ModelFileError
 from antidrome.spikes.adaptation import AdaptationConfig, Cells
-from antidrome.spikes.generative import Observation
 from antidrome.spikes.inference import SummaryPrior
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.recognition import RecognitionConfig, RecognitionNetwork
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import STARTS, Generative, calibration_of, make_model
 from antidrome.spikes.variational import Fit, FitConfig
-from antidrome.spikes.variational.problem import Learned, Problem, generative, rates
+from antidrome.spikes.variational.problem import Learned, Problem, generative, in_frames, rates
 from antidrome.spikes.variational.sanity import Sanity
 
 UNITS = {
@@ -151,9 +150,7 @@ def _own(
             " built it: SpikeVAE.load(path, generative=…)."
         )
     settings = from_dict(FitConfig, config["fit"], where=str(path))
-    noise = jnp.asarray(cells.noise_sd, jnp.float32)
-    steps, drift_s = settings.posterior.superresolution, float(config["drift_s"])
-    start = Observation(make_model(chosen, cells), noise, steps, drift_s, settings.exposure)
+    start = in_frames(make_model(chosen, cells), cells.noise_sd, settings, float(config["drift_s"]))
     problem = Problem.of(start, calibration_of(cells), config["frame_rate_hz"], settings, int(config["n_windows"]))
     template = Learned.start(problem, settings, key=jax.random.key(0))
     learned = _unpack("learned", arrays, template, path)

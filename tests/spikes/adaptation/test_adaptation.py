@@ -62,7 +62,7 @@ def test_a_cell_without_spikes_or_frames_is_not_known():
     spikes = np.zeros((3, 300))
     spikes[2, ::30] = 1
     cells = describe_cells(traces, spikes, RATE_HZ)
-    assert not cells.known[:2].any()
+    assert not cells.responding[:2].any()
     assert np.isfinite(reconstruct(cells, spikes, RATE_HZ)).all()
 
 

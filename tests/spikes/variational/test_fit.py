@@ -214,7 +214,8 @@ def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(rng, tmp_path):
 def test_restarts_choose_by_the_held_out_bound(rng):
     traces, _ = recording(rng)
     config = dataclasses.replace(SMALL, sleep_steps=60, wake_steps=0)
-    selection = fit_with_restarts(traces, RATE_HZ, config, amplitude_factors=(1.0, 0.05), progress=False)
+    start = autocalibrate(traces, RATE_HZ, drift=False)
+    selection = fit_with_restarts(traces, RATE_HZ, config, start, amplitude_factors=(1.0, 0.05), progress=False)
     assert [c.amplitude_factor for c in selection.candidates] == [1.0, 0.05]
     assert selection.candidates[1].share_suspect == 1
     assert selection.chosen.bound == selection.candidates[0].bound

@@ -92,7 +92,7 @@ def adapt(
     """
     describe = generator(seed, "spikes/adaptation/describe")
     lots = [Lot.of(network, recorded, make, describe) for recorded in recordings]
-    lots = [lot for lot in lots if lot.cells.known.any()]
+    lots = [lot for lot in lots if lot.cells.responding.any()]
     if not lots:
         raise InputError(
             f"None of the {sum(len(r.traces) for r in recordings)} neurons shows a response to its inferred spikes, so"

@@ -32,7 +32,7 @@ class Cells(NamedTuple):
     rate_hz: np.ndarray
 
     @property
-    def known(self) -> np.ndarray:
+    def responding(self) -> np.ndarray:
         """(neuron,) where a response was found."""
         return np.isfinite(self.amplitude)
 

@@ -85,7 +85,7 @@ class Lot(NamedTuple):
         cells = describe_cells(traces, spikes, rate)
         residuals = traces - reconstruct(cells._replace(baseline=np.zeros(len(traces))), spikes, rate)
         lot = cls(traces, known, rate, cells, residuals, network, make)
-        if not cells.known.any():
+        if not cells.responding.any():
             return lot
         simulated, counts = lot.matched(draw, CHUNK)
         found = np.asarray(infer_counts(network, simulated, rate).mean)
@@ -131,7 +131,7 @@ class Lot(NamedTuple):
 
 def shared_summary(lots: list[Lot], share: float) -> SummaryPrior | None:
     """The mean summary of all cells with a response; None for fewer than four."""
-    summaries = [condition(lot.traces[lot.cells.known], lot.frame_rate_hz)[1] for lot in lots]
+    summaries = [condition(lot.traces[lot.cells.responding], lot.frame_rate_hz)[1] for lot in lots]
     joined = np.concatenate(summaries)
     return SummaryPrior(joined.mean(axis=0), share) if len(joined) >= FEWEST_CELLS and share else None
 

@@ -85,8 +85,8 @@ def matched_traces(
     residuals: np.ndarray,
     frame_rate_hz: float,
     n: int,
-    make: MakeModel | None = None,
-    delay_s: float = 0.0,
+    make: MakeModel | None,
+    delay_s: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Simulate `n` cells like those described: traces (n, time) with NaN where the residual has it, and true counts.
 
@@ -100,7 +100,7 @@ def matched_traces(
         Generative model of the cells; by default a linear indicator for some, SCDF (facilitation, saturation) for the
         others.
     """
-    which = generator.choice(np.flatnonzero(cells.known), n)
+    which = generator.choice(np.flatnonzero(cells.responding), n)
     n_frames = min(max(residuals.shape[1], 2), SIMULATED_FRAMES)
     (per_frame, step_s), lead = fine_grid(frame_rate_hz), round(LEAD_S * frame_rate_hz)
     drawn = _jittered(generator, Cells(*(values[which] for values in cells)))

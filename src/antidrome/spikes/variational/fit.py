@@ -23,7 +23,7 @@ from antidrome.errors import InputError
 from antidrome.spikes.generative import AbstractGenerativeModel, LinearModel, Observation, named_parameters
 from antidrome.spikes.variational.calibration import Calibration, autocalibrate
 from antidrome.spikes.variational.config import FitConfig
-from antidrome.spikes.variational.problem import Learned, Problem, generative, rates
+from antidrome.spikes.variational.problem import Learned, Problem, generative, in_frames, rates
 from antidrome.spikes.variational.sanity import Sanity, judge
 from antidrome.spikes.variational.sleep import sleep_loss
 from antidrome.spikes.variational.wake import wake_loss, window_bounds
@@ -115,9 +115,8 @@ def fit(
     learn_from, held_out = split_windows(windows, config.held_out, generator(seed, "spikes/held-out"))
     if calibration is None:
         calibration = autocalibrate(traces, frame_rate_hz, cell, drift=bool(drift_s))
-    noise = jnp.asarray(calibration.noise_sd, jnp.float32)
-    start = Observation(model(calibration), noise, config.posterior.superresolution, drift_s, config.exposure)
-    _check_cells(start, len(noise))
+    start = in_frames(model(calibration), calibration.noise_sd, config, drift_s)
+    _check_cells(start, len(calibration.noise_sd))
     problem = Problem.of(start, calibration, frame_rate_hz, config, len(learn_from.cell))
     learned = Learned.start(problem, config, key=jax_key(seed, "spikes/posterior-init"))
     histories = {}

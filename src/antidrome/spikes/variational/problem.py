@@ -8,9 +8,16 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from antidrome.spikes.generative import Observation, from_unconstrained, map_parameters, to_unconstrained
+from antidrome.spikes.generative import (
+    AbstractGenerativeModel,
+    Observation,
+    from_unconstrained,
+    map_parameters,
+    to_unconstrained,
+)
 from antidrome.spikes.generative.filters import two_sided_average
 from antidrome.spikes.variational.amplitude import AmplitudePosterior
 from antidrome.spikes.variational.calibration import Calibration
@@ -83,6 +90,12 @@ class Problem(eqx.Module):
             float(frame_rate_hz),
             int(n_windows),
         )
+
+
+def in_frames(model: AbstractGenerativeModel, noise_sd: np.ndarray, config: FitConfig, drift_s: float) -> Observation:
+    """A generative model as the fit records it: in frames, with the cells' noise."""
+    noise = jnp.asarray(noise_sd, jnp.float32)
+    return Observation(model, noise, config.posterior.superresolution, drift_s, config.exposure)
 
 
 class Learned(eqx.Module):

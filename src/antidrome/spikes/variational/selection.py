@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from antidrome.spikes.variational.calibration import Calibration, autocalibrate, rescaled
+from antidrome.spikes.variational.calibration import Calibration, rescaled
 from antidrome.spikes.variational.config import FitConfig
 from antidrome.spikes.variational.fit import Fit, fit
 
-FACTORS = (1.0, 0.6, 1.6)
 MOST_SUSPECT = 0.25
 
 
@@ -35,11 +35,9 @@ def fit_with_restarts(
     traces: np.ndarray,
     frame_rate_hz: float,
     config: FitConfig,
+    calibration: Calibration,
     *,
-    amplitude_factors: tuple[float, ...] = FACTORS,
-    calibration: Calibration | None = None,
-    cell: np.ndarray | None = None,
-    drift_s: float = 0.0,
+    amplitude_factors: Sequence[float],
     checkpoint: Path | None = None,
     **arguments: Any,
 ) -> Selection:
@@ -56,8 +54,6 @@ def fit_with_restarts(
     -------
     Selection. A fit with more than a quarter of its cells suspect (see `Sanity`) is chosen only if all are.
     """
-    if calibration is None:
-        calibration = autocalibrate(traces, frame_rate_hz, cell, drift=bool(drift_s))
     fits, candidates = [], []
     for factor in amplitude_factors:
         where = None if checkpoint is None else checkpoint / f"amplitude-{factor:g}"
@@ -66,8 +62,6 @@ def fit_with_restarts(
             frame_rate_hz,
             config,
             calibration=rescaled(calibration, factor),
-            cell=cell,
-            drift_s=drift_s,
             checkpoint=where,
             **arguments,
         )
