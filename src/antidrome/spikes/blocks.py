@@ -10,8 +10,8 @@ from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.inference import SummaryPrior, infer_counts
 from antidrome.spikes.recognition import RecognitionNetwork
-from antidrome.spikes.response import fit_response
-from antidrome.spikes.results import unusable
+from antidrome.spikes.response import Response, fit_response
+from antidrome.spikes.results import arrays_of_block, unusable
 
 
 def infer_block(
@@ -45,20 +45,13 @@ def infer_block(
     posterior = infer_counts(network, spread, frame_rate_hz, prior)
     mean = np.asarray(posterior.mean)
     response = fit_response(spread, mean, frame_rate_hz)
+    response = Response(*(np.where(useless, np.nan, values) for values in response))
 
     def frames(values: jax.Array | np.ndarray) -> np.ndarray:
         return np.where(useless[:, None], np.nan, grid.gather(np.asarray(values))).astype(np.float32).T
 
-    expected = frames(mean)
-    out = {
-        "expected_spikes": expected,
-        "rate_hz": expected * np.float32(frame_rate_hz),
-        "spike_probability": frames(posterior.probability),
-        "expected_spikes_sd": frames(np.sqrt(posterior.variance)),
-        "amplitude": np.where(useless, np.nan, response.amplitude),
-        "tau_s": np.where(useless, np.nan, response.decay_s),
-        "baseline": np.where(useless, np.nan, response.baseline),
-    }
+    sd = np.sqrt(posterior.variance)
+    out = arrays_of_block(frames(mean), frames(sd), frames(posterior.probability), response, frame_rate_hz)
     if n_samples:
         recorded = CountPosterior(grid.gather(posterior.logit), grid.gather(posterior.extra))
         out["samples"] = _draw(recorded, labels, n_samples, seed)

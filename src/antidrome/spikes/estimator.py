@@ -257,18 +257,19 @@ class SpikeVAE(Estimator):
         Dataset over `spike`, ordered by neuron and time: `neuron`, `time_s`, the 90 % interval `low_s` to `high_s`, and
         `probability` that there is a spike. The attribute `frame_rate_hz` tells the recording's.
         """
-        recording, rate, grid, _ = open_recording(recording, frame_rate_hz)
+        opened = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
-        expected = expected_of(result, grid, inference.steps)
+        expected = expected_of(result, opened.grid, inference.steps)
         if expected is None:
-            expected = over_neurons(inference.expected, recording, grid, rate, self.seed, executor)
-        return placed(expected, recording, grid, rate, inference.steps)
+            expected = over_neurons(inference.expected, opened, self.seed, executor)
+        return placed(expected, opened.recording, opened.grid, opened.frame_rate_hz, inference.steps)
 
     def reconstruct(self, recording: Any, frame_rate_hz: float | None = None) -> xr.DataArray:
         """ΔF/F that the inferred spikes explain, (time, neuron), with the slow drift of the baseline."""
-        recording, rate, grid, _ = open_recording(recording, frame_rate_hz)
+        opened = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
-        rows = over_neurons(inference.reconstruct, recording, grid, rate, self.seed)
+        rows = over_neurons(inference.reconstruct, opened, self.seed)
+        recording, rate, grid, _ = opened
         values = [np.full(recording.sizes["time"], np.nan) if row.ndim == 0 else row[grid.places] for row in rows]
         attrs = {"units": "1", "long_name": "ΔF/F explained by the inferred spikes", "frame_rate_hz": rate}
         coords = {"time": recording["time"], "neuron": recording["neuron"]}
@@ -280,9 +281,9 @@ class SpikeVAE(Estimator):
         Comparable between models of one recording, not between recordings, and with one seed: the bound is estimated
         from draws, which other seeds move by about a nat for short recordings. Above 64 Hz "shared" averages frames.
         """
-        recording, rate, grid, _ = open_recording(recording, frame_rate_hz)
+        opened = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
-        rows = over_neurons(inference.bound, recording, grid, rate, self.seed)
+        rows = over_neurons(inference.bound, opened, self.seed)
         return float(np.nanmean([float(row) for row in rows]))
 
     def save(self, path: str | Path) -> None:

@@ -30,6 +30,15 @@ BLOCK = 64
 RATE_OF_DEFAULTS_HZ = 60.0
 
 
+class Opened(NamedTuple):
+    """A recording of ΔF/F, its frame rate, and where its frames lie; the session's name where there are several."""
+
+    recording: xr.DataArray
+    frame_rate_hz: float
+    grid: FrameGrid
+    session: str | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Lesson:
     """The neurons that are learned from, in memory.
@@ -52,8 +61,9 @@ class Lesson:
     n_unusable: int
 
 
-def lesson(recording: xr.DataArray, grid: FrameGrid, rate: float, known: Any, steps: int, seed: int) -> Lesson:
+def lesson(opened: Opened, known: Any, steps: int, seed: int) -> Lesson:
     """At most 256 neurons, drawn at random, those with known spikes first; read in blocks from a chunked recording."""
+    recording, frame_rate_hz, grid, _ = opened
     n = recording.sizes["neuron"]
     labels = recording["neuron"].values.astype(str)
     order = generator(seed, "spikes/fit-neurons").permutation(n)
@@ -69,17 +79,8 @@ def lesson(recording: xr.DataArray, grid: FrameGrid, rate: float, known: Any, st
     if not usable.any():
         raise InputError(f"None of the {n} neurons shows any variation; there is nothing to learn from.")
     kept = chosen[usable]
-    counts = known_counts(known, recording, kept, grid, rate, steps)
+    counts = known_counts(known, recording, kept, grid, frame_rate_hz, steps)
     return Lesson(grid.spread(traces[usable]), labels[kept], counts, int((~usable).sum()))
-
-
-class Opened(NamedTuple):
-    """A recording of ΔF/F, its frame rate, and where its frames lie; the session's name where there are several."""
-
-    recording: xr.DataArray
-    frame_rate_hz: float
-    grid: FrameGrid
-    session: str | None = None
 
 
 def fit_shared(
@@ -94,10 +95,10 @@ def fit_shared(
 ) -> tuple[SharedInference, Adaptation, list[Lesson]]:
     """Adapt the network, then describe every cell with what it has become, block by block."""
     lessons, recorded = [], []
-    for (recording, rate, grid, _), own in zip(sessions, known, strict=True):
-        learn = lesson(recording, grid, rate, own, 1, seed)
-        traces, slow_rate = working_rate(learn.traces, rate)
-        counts = None if learn.known is None else sum_groups(learn.known, group_size(rate))
+    for opened, own in zip(sessions, known, strict=True):
+        learn = lesson(opened, own, 1, seed)
+        traces, slow_rate = working_rate(learn.traces, opened.frame_rate_hz)
+        counts = None if learn.known is None else sum_groups(learn.known, group_size(opened.frame_rate_hz))
         recorded.append(Recorded(traces, slow_rate, counts))
         lessons.append(learn)
     make = None if generative is None else lambda cells: make_model(generative, cells)
@@ -139,8 +140,8 @@ def fit_own(
     progress: bool,
 ) -> tuple[OwnInference, Selection, Lesson]:
     """Learn a network and generative models from the recording, from one or several starts."""
-    recording, rate, grid, _ = opened
-    learn = lesson(recording, grid, rate, known, config.posterior.superresolution, seed)
+    rate = opened.frame_rate_hz
+    learn = lesson(opened, known, config.posterior.superresolution, seed)
     cells = start_cells(network, learn.traces, rate)
 
     def started(calibration: Calibration) -> Cells:
@@ -167,7 +168,7 @@ def fit_own(
     return fitted, selection, learn
 
 
-def config_for(posterior: str, config: Any, superresolution: int, rate: float) -> Any:
+def config_for(posterior: str, config: Any, superresolution: int, frame_rate_hz: float) -> Any:
     """The settings of a fit: the user's, or defaults with windows as long in seconds as the paper's.
 
     Raises
@@ -191,7 +192,7 @@ def config_for(posterior: str, config: Any, superresolution: int, rate: float) -
                 f" SpikeVAE({'posterior' if name == 'kind' else name}={told!r}, …), or leave it out of the config."
             )
     if config is None:
-        scale = float(np.clip(rate / RATE_OF_DEFAULTS_HZ, 0.34, 1.0))
+        scale = float(np.clip(frame_rate_hz / RATE_OF_DEFAULTS_HZ, 0.34, 1.0))
         before, after, centre = (max(8, round(x * scale)) for x in (100, 50, 150))
         config = FitConfig(
             window_frames=before + after + centre, buffer_before=before, buffer_after=after, learning_rate=2e-3

@@ -149,15 +149,13 @@ def _infer_block(
 
 def over_neurons(
     compute: Callable[..., np.ndarray],
-    recording: xr.DataArray,
-    grid: FrameGrid,
-    rate: float,
+    opened: Opened,
     seed: int,
     executor: Executor | None = None,
 ) -> list[np.ndarray]:
     """One row a neuron of what an engine's method gives on the regular grid; NaN where a trace says nothing."""
-    of_block = partial(_rows_of_block, compute, grid, rate, seed)
-    return [row for rows in map_tasks(of_block, _blocks(recording), executor=executor) for row in rows]
+    of_block = partial(_rows_of_block, compute, opened.grid, opened.frame_rate_hz, seed)
+    return [row for rows in map_tasks(of_block, _blocks(opened.recording), executor=executor) for row in rows]
 
 
 def _blocks(recording: xr.DataArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -170,14 +168,18 @@ def _blocks(recording: xr.DataArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _rows_of_block(
-    compute: Callable[..., np.ndarray], grid: FrameGrid, rate: float, seed: int, block: tuple[np.ndarray, np.ndarray]
+    compute: Callable[..., np.ndarray],
+    grid: FrameGrid,
+    frame_rate_hz: float,
+    seed: int,
+    block: tuple[np.ndarray, np.ndarray],
 ) -> list[np.ndarray]:
     """The rows of (time, neuron) traces with these labels."""
     traces, labels = np.asarray(block[0], np.float32).T, block[1]
     rows = [np.asarray(np.nan)] * len(traces)
     useful = np.flatnonzero(~unusable(traces))
     if len(useful):
-        found = compute(grid.spread(traces[useful]), labels[useful], rate, seed)
+        found = compute(grid.spread(traces[useful]), labels[useful], frame_rate_hz, seed)
         for i, row in zip(useful, found, strict=True):
             rows[i] = np.asarray(row)
     return rows

@@ -16,8 +16,8 @@ from antidrome.spikes.adaptation.cells import places_of
 from antidrome.spikes.generative import Observation, map_parameters, named_parameters, take_cells
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.recognition import RecognitionNetwork
-from antidrome.spikes.response import fit_response
-from antidrome.spikes.results import unusable
+from antidrome.spikes.response import Response, fit_response
+from antidrome.spikes.results import arrays_of_block, unusable
 from antidrome.spikes.starts import Generative, calibration_of, make_model, start_cells
 from antidrome.spikes.variational import Fit, infer
 from antidrome.spikes.variational.fit import bounds_of_windows
@@ -59,7 +59,7 @@ class OwnInference:
         return self.fitted.config.posterior.superresolution
 
     def infer(
-        self, traces: np.ndarray, labels: np.ndarray, rate: float, grid: FrameGrid, n_samples: int, seed: int
+        self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float, grid: FrameGrid, n_samples: int, seed: int
     ) -> dict[str, np.ndarray]:
         """Arrays of the result for one block of neurons, the neuron axis last."""
         traces = np.asarray(traces, np.float32)
@@ -71,48 +71,40 @@ class OwnInference:
         response = np.full((3, len(traces)), np.nan)
         if not useless.all():
             kept = np.flatnonzero(~useless)
-            found = self._infer(spread[kept], labels[kept], rate, seed, n_samples)
+            found = self._infer(spread[kept], labels[kept], frame_rate_hz, seed, n_samples)
             mean[kept] = _per_frame(found.mean, self.steps)
             sd[kept] = np.sqrt(_per_frame(found.sd**2, self.steps))
             silent = (1 - found.probability).reshape(len(kept), n_places, self.steps)
             probability[kept] = 1 - silent.prod(axis=2)
-            response[:, kept] = fit_response(spread[kept], mean[kept], rate)
+            response[:, kept] = fit_response(spread[kept], mean[kept], frame_rate_hz)
             if n_samples:
                 drawn[:, kept] = found.samples.reshape(n_samples, len(kept), n_places, self.steps).sum(axis=3)
-        expected = grid.gather(mean).T
-        out = {
-            "expected_spikes": expected,
-            "rate_hz": expected * np.float32(rate),
-            "spike_probability": grid.gather(probability).T,
-            "expected_spikes_sd": grid.gather(sd).T,
-            "amplitude": response[0],
-            "tau_s": response[1],
-            "baseline": response[2],
-        }
+        posterior = (grid.gather(values).T for values in (mean, sd, probability))
+        out = arrays_of_block(*posterior, Response(*response), frame_rate_hz)
         if n_samples:
             kept_frames = drawn if grid.n_missing == 0 else drawn[:, :, grid.places]
             out["samples"] = np.moveaxis(kept_frames, 1, 2)
         return out
 
-    def expected(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    def expected(self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float, seed: int) -> np.ndarray:
         """(neuron, step) expected spikes of traces on a regular grid."""
-        return self._infer(traces, labels, rate, seed, 0).mean
+        return self._infer(traces, labels, frame_rate_hz, seed, 0).mean
 
-    def reconstruct(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    def reconstruct(self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float, seed: int) -> np.ndarray:
         """(neuron, place) ΔF/F that posterior samples explain on average, with the drift of the baseline."""
-        samples = self._infer(traces, labels, rate, seed, SAMPLES).samples
-        observation = self.observation(traces, labels, rate)
+        samples = self._infer(traces, labels, frame_rate_hz, seed, SAMPLES).samples
+        observation = self.observation(traces, labels, frame_rate_hz)
         spikes = jnp.asarray(np.moveaxis(samples, 1, 2).swapaxes(0, 1), jnp.float32)
-        frames = observation.frames(spikes, rate)
+        frames = observation.frames(spikes, frame_rate_hz)
         observed = jnp.isfinite(jnp.asarray(traces.T))
-        drift = observation.baseline(jnp.asarray(traces.T, jnp.float32), frames, observed, rate)
+        drift = observation.baseline(jnp.asarray(traces.T, jnp.float32), frames, observed, frame_rate_hz)
         return np.asarray(jnp.mean(frames + drift, axis=1)).T
 
-    def bound(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    def bound(self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float, seed: int) -> np.ndarray:
         """(neuron,) importance-weighted bound, nats per frame."""
-        start, config = self._start(traces, labels, rate), self.fitted.config
-        own = self.observation(traces, labels, rate, start)
-        problem = Problem.of(own, calibration_of(start), rate, config, 1)
+        start, config = self._start(traces, labels, frame_rate_hz), self.fitted.config
+        own = self.observation(traces, labels, frame_rate_hz, start)
+        problem = Problem.of(own, calibration_of(start), frame_rate_hz, config, 1)
         learned = self.fitted.learned
         learned = eqx.tree_at(
             lambda x: (x.offset, x.log_rate), learned, (_zeros(problem.start), jnp.zeros(len(traces), jnp.float32))
@@ -124,13 +116,13 @@ class OwnInference:
         return np.where(counted >= 1, sums / counted, np.nan)
 
     def observation(
-        self, traces: np.ndarray, labels: np.ndarray, rate: float, start: Cells | None = None
+        self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float, start: Cells | None = None
     ) -> Observation:
         """Generative parameters of these cells: fitted where there are, else their start."""
         place = places_of(labels, self.labels)
         if (place >= 0).all():
             return take_cells(self.fitted.observation, jnp.asarray(place))
-        start = start or self._start(traces, labels, rate)
+        start = start or self._start(traces, labels, frame_rate_hz)
         model, fitted = make_model(self.generative, start), self.fitted.observation
         return _with_fitted(in_frames(model, start.noise_sd, self.fitted.config, fitted.drift_s), fitted, place)
 
@@ -138,9 +130,10 @@ class OwnInference:
         """Fitted generative parameters by name, and whether each is shared by all cells."""
         return named_parameters(self.fitted.observation)
 
-    def _infer(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int, n_samples: int) -> Inferred:
-        self._check_rate(rate)
-        fitted = for_new_cells(self.fitted, calibration_of(self._start(traces, labels, rate)))
+    def _infer(
+        self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float, seed: int, n_samples: int
+    ) -> Inferred:
+        fitted = for_new_cells(self.fitted, calibration_of(self._start(traces, labels, frame_rate_hz)))
         return infer(
             fitted,
             traces,
@@ -150,19 +143,20 @@ class OwnInference:
             names=labels.astype(str).tolist(),
         )
 
-    def _start(self, traces: np.ndarray, labels: np.ndarray, rate: float) -> Cells:
+    def _start(self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float) -> Cells:
         """What the fitted cells started from, and a description of the others."""
-        self._check_rate(rate)
+        self._check_rate(frame_rate_hz)
         place = places_of(labels, self.labels)
         if (place >= 0).all():
             return Cells(*(values[place] for values in self.cells))
-        return self.cells.at(place, start_cells(self.network, traces, rate))
+        return self.cells.at(place, start_cells(self.network, traces, frame_rate_hz))
 
-    def _check_rate(self, rate: float) -> None:
-        if abs(rate / self.frame_rate_hz - 1) > 0.05:
+    def _check_rate(self, frame_rate_hz: float) -> None:
+        if abs(frame_rate_hz / self.frame_rate_hz - 1) > 0.05:
             raise InputError(
-                f"The recording has {rate:g} frames per second, and this model was fitted at {self.frame_rate_hz:g};"
-                " its network knows no other rate. Fit it anew, or use posterior='shared', which serves all rates."
+                f"The recording has {frame_rate_hz:g} frames per second, and this model was fitted at"
+                f" {self.frame_rate_hz:g}; its network knows no other rate. Fit it anew, or use posterior='shared',"
+                " which serves all rates."
             )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from antidrome.spikes.response import Response
+
 VARIABLES = {
     "expected_spikes": ("time", "spikes per frame", "Posterior mean of the number of spikes in each frame"),
     "rate_hz": ("time", "spikes/s", "expected_spikes times the frame rate"),
@@ -26,6 +28,21 @@ VARIABLES = {
 MOST_HZ, MOST_IN_A_FRAME_HZ, MOST_IN_A_FRAME = 100.0, 1000.0, 5
 AS_JSON = ("citations", "findings", "model_card")
 DIMENSIONS = {"time": ("time", "neuron"), "sample": ("sample", "time", "neuron"), "neuron": ("neuron",)}
+
+
+def arrays_of_block(
+    expected: np.ndarray, sd: np.ndarray, probability: np.ndarray, response: Response, frame_rate_hz: float
+) -> dict[str, np.ndarray]:
+    """The arrays of a result by name, (frame, neuron) and (neuron,); the decay of the response is its `tau_s`."""
+    return {
+        "expected_spikes": expected,
+        "rate_hz": expected * np.float32(frame_rate_hz),
+        "spike_probability": probability,
+        "expected_spikes_sd": sd,
+        "amplitude": response.amplitude,
+        "tau_s": response.decay_s,
+        "baseline": response.baseline,
+    }
 
 
 def label(values: dict[str, Any], recording: xr.DataArray, attrs: dict[str, Any]) -> xr.Dataset:

@@ -42,36 +42,36 @@ class SharedInference:
     steps: int = 1
 
     def infer(
-        self, traces: np.ndarray, labels: np.ndarray, rate: float, grid: FrameGrid, n_samples: int, seed: int
+        self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float, grid: FrameGrid, n_samples: int, seed: int
     ) -> dict[str, np.ndarray]:
         """Arrays of the result for one block of neurons; see `infer_block`."""
-        return infer_block(self.network, traces, labels, rate, grid, n_samples, seed, self.prior)
+        return infer_block(self.network, traces, labels, frame_rate_hz, grid, n_samples, seed, self.prior)
 
-    def expected(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    def expected(self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float, seed: int) -> np.ndarray:
         """(neuron, place) expected spikes of traces on a regular grid."""
-        return np.asarray(infer_counts(self.network, traces, rate, self.prior).mean)
+        return np.asarray(infer_counts(self.network, traces, frame_rate_hz, self.prior).mean)
 
-    def reconstruct(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    def reconstruct(self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float, seed: int) -> np.ndarray:
         """(neuron, place) ΔF/F that the expected spikes explain, with the slow drift of the baseline."""
-        expected = self.expected(traces, labels, rate, seed)
-        cells = self.describe(traces, expected, labels, rate)
-        frames = reconstruct(cells, expected, rate)
+        expected = self.expected(traces, labels, frame_rate_hz, seed)
+        cells = self.describe(traces, expected, labels, frame_rate_hz)
+        frames = reconstruct(cells, expected, frame_rate_hz)
         observed = np.isfinite(traces)
-        width = drift_frames(rate)
+        width = drift_frames(frame_rate_hz)
         left = np.where(observed, traces - frames, 0)
         share = slow_part(observed.astype(float), width)
         return frames + slow_part(left, width) / np.maximum(share, 1e-3)
 
-    def bound(self, traces: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    def bound(self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float, seed: int) -> np.ndarray:
         """(neuron,) evidence lower bound, nats per frame; frames averaged above 64 Hz."""
-        slower, slow_rate = working_rate(traces, rate)
+        slower, slow_rate = working_rate(traces, frame_rate_hz)
         posterior = infer_counts(self.network, slower, slow_rate, self.prior)
         cells = self.describe(slower, np.asarray(posterior.mean), labels, slow_rate)
         return evidence_bound(posterior, slower, cells, slow_rate, seed)
 
-    def describe(self, traces: np.ndarray, expected: np.ndarray, labels: np.ndarray, rate: float) -> Cells:
+    def describe(self, traces: np.ndarray, expected: np.ndarray, labels: np.ndarray, frame_rate_hz: float) -> Cells:
         """Parameters of the cells: fitted ones where there are, else read off the trace and its spikes."""
-        found = describe_cells(traces, expected, rate)
+        found = describe_cells(traces, expected, frame_rate_hz)
         return found if self.cells is None else self.cells.at(places_of(labels, self.labels), found)
 
     def parameters(self) -> dict[str, tuple[np.ndarray, bool]]:
