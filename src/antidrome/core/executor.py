@@ -16,7 +16,12 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from typing import Any, TypeVar
 
 from antidrome.core.workers import SpawnedProcessPool, cluster_executor, n_workers_of, open_executor, process_pool
-from antidrome.errors import InputError, LostWorkerError
+from antidrome.errors import LostWorkerError
+
+TASKS_PER_WORKER = 4
+"""Submitted, or finished but not yet yielded, at most."""
+MAX_ATTEMPTS = 3
+"""How often a task that loses its worker is tried in all."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -29,8 +34,6 @@ def map_tasks(
     tasks: Iterable[Task],
     *,
     executor: Executor | None = None,
-    max_in_flight: int | None = None,
-    max_attempts: int = 3,
     on_result: Callable[[int, Result], None] | None = None,
 ) -> Iterator[Result]:
     """Yield ``function(task)`` for each task, in the order of the tasks.
@@ -40,13 +43,9 @@ def map_tasks(
     function
         A function of one argument; for other processes it must be importable (defined at the top of a module).
     tasks
-        Read as they are needed: memory does not grow with their number.
+        Read as they are needed, four for every worker in advance: memory does not grow with their number.
     executor
         Where to run: None for this process, :func:`process_pool`, :func:`cluster_executor`, or any executor.
-    max_in_flight
-        How many tasks may be submitted or finished but not yet yielded, at most; by default four for every worker.
-    max_attempts
-        How often a task that loses its worker is tried in all.
     on_result
         Called with the task's index and result as soon as it is finished, in the order of finishing: the place to
         write a result to disk and to tick a progress bar.
@@ -54,16 +53,13 @@ def map_tasks(
     Raises
     ------
     LostWorkerError
-        If a task loses its worker ``max_attempts`` times, or the executor cannot replace its workers.
+        If a task loses its worker three times, or the executor cannot replace its workers.
     Exception
         What ``function`` raised, unchanged, with a note that names the task.
     """
-    if max_attempts < 1 or (max_in_flight is not None and max_in_flight < 1):
-        raise InputError(f"max_attempts={max_attempts} and max_in_flight={max_in_flight} need to be at least 1.")
     if executor is None:
         return _map_here(function, tasks, on_result or _ignore)
-    window = max_in_flight or 4 * n_workers_of(executor)
-    return _Run(function, executor, window, max_attempts, on_result or _ignore).results(iter(tasks))
+    return _Run(function, executor, on_result or _ignore).results(iter(tasks))
 
 
 @dataclasses.dataclass
@@ -86,12 +82,10 @@ class _Run:
         self,
         function: Callable[[Any], Any],
         executor: Executor,
-        window: int,
-        max_attempts: int,
         on_result: Callable[[int, Any], None],
     ) -> None:
-        self.function, self.executor = function, executor
-        self.window, self.max_attempts, self.on_result = window, max_attempts, on_result
+        self.function, self.executor, self.on_result = function, executor, on_result
+        self.window = TASKS_PER_WORKER * n_workers_of(executor)
         self.running: dict[Future, _Job] = {}
         self.finished: dict[int, Any] = {}
         self.suspects: collections.deque[_Job] = collections.deque()
@@ -166,7 +160,7 @@ class _Run:
         alone = len(lost) == 1 and not self.running
         for job in lost:
             job.n_lost += 1
-        if alone and lost[0].n_lost >= self.max_attempts:
+        if alone and lost[0].n_lost >= MAX_ATTEMPTS:
             raise LostWorkerError(
                 f"Task {lost[0].index} lost its worker {lost[0].n_lost} times, the last time running alone: it was"
                 " killed, probably for want of memory, or crashed. Results finished before are kept. Use smaller"
