@@ -176,27 +176,29 @@ def _choose(
     matched = [lot.matched(draw, per_lot) for lot in lots]
     wide = [lot.wide(draw, per_lot) for lot in lots]
     networks = {0.0: start} | {m: mix(start, adapted, m) for m in config.mixtures}
-    report = []
-    for mixture, network in networks.items():
-        bounds, shifts, spikes = [], [], 0.0
-        for lot in lots:
-            posterior = infer_counts(network, lot.traces, lot.frame_rate_hz)
-            bounds.append(evidence_bound(posterior, lot.traces, lot.cells, lot.frame_rate_hz, seed))
-            shifts.append(abs(lot.shift_of(posterior)) / lot.frame_rate_hz)
-            spikes += float(np.asarray(posterior.mean)[np.isfinite(lot.traces)].sum())
-        report.append(
-            {
-                "mixture": mixture,
-                "matched_r": _agreement(network, matched, lots),
-                "wide_r": _agreement(network, wide, lots),
-                "bound": float(np.nanmedian(np.concatenate(bounds))),
-                "shift_s": float(max(shifts)),
-                "spikes": spikes,
-            }
-        )
+    report = [
+        {
+            "mixture": mixture,
+            "matched_r": _agreement(network, matched, lots),
+            "wide_r": _agreement(network, wide, lots),
+            **_on_real_traces(network, lots, seed),
+        }
+        for mixture, network in networks.items()
+    ]
     fit = [row for row in report[1:] if acceptable(row, report[0], config.gain)]
     best = max(fit, key=lambda row: row["matched_r"]) if fit else report[0]
     return Adaptation(networks[best["mixture"]], best["mixture"], report, history)
+
+
+def _on_real_traces(network: RecognitionNetwork, lots: list[Lot], seed: int) -> dict[str, float]:
+    """The criteria that need no simulation: median bound, how far spikes moved in time, how many there are."""
+    bounds, shifts, spikes = [], [], 0.0
+    for lot in lots:
+        posterior = infer_counts(network, lot.traces, lot.frame_rate_hz)
+        bounds.append(evidence_bound(posterior, lot.traces, lot.cells, lot.frame_rate_hz, seed))
+        shifts.append(abs(lot.shift_of(posterior)) / lot.frame_rate_hz)
+        spikes += float(np.asarray(posterior.mean)[np.isfinite(lot.traces)].sum())
+    return {"bound": float(np.nanmedian(np.concatenate(bounds))), "shift_s": float(max(shifts)), "spikes": spikes}
 
 
 def acceptable(row: dict[str, float], start: dict[str, float], gain: float) -> bool:

@@ -103,12 +103,10 @@ def score(
     edge = round(EDGE_S / BIN_S)
     enough = len(true) > 2 * edge + 44
     by_lag = correlation_at_lags(binned, true, LAGS, edge) if enough else np.full(len(LAGS), np.nan)
-    fine, fine_edges = bin_expected(expected, time_s, frame_rate_hz, FINE_S, start_s)
-    fine_true = bin_spike_times(spike_times_s, fine_edges)
-    both = [_smoothed_where_observed(x, np.isfinite(fine)) for x in (fine, fine_true)]
-    inner = slice(round(EDGE_S / FINE_S), len(fine) - round(EDGE_S / FINE_S))
-    r_smooth = float(correlation(both[0][inner], both[1][inner])) if enough else float("nan")
-    error, bias = error_and_bias(*both)
+    smooth = _smoothed_rates(expected, spike_times_s, frame_rate_hz, time_s, start_s)
+    edge = round(EDGE_S / FINE_S)
+    r_smooth = float(correlation(*(x[edge : len(x) - edge] for x in smooth))) if enough else float("nan")
+    error, bias = error_and_bias(*smooth)
     inside = np.asarray(spike_times_s, float)
     inside = inside[(inside >= edges[0]) & (inside <= time_s[-1] + 0.5 / frame_rate_hz)]
     placed = place_spikes(expected, time_s, frame_rate_hz)
@@ -179,8 +177,14 @@ def evaluate(
     )
 
 
-def _smoothed_where_observed(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    return np.where(observed, smoothed(np.where(observed, values, 0), FINE_S, SMOOTHING_S), np.nan)
+def _smoothed_rates(
+    expected: np.ndarray, spike_times_s: np.ndarray, frame_rate_hz: float, time_s: np.ndarray, start_s: float | None
+) -> list[np.ndarray]:
+    """Expected and true spikes in fine bins, smoothed alike; NaN where nothing was inferred."""
+    fine, edges = bin_expected(expected, time_s, frame_rate_hz, FINE_S, start_s)
+    observed = np.isfinite(fine)
+    both = (fine, bin_spike_times(spike_times_s, edges))
+    return [np.where(observed, smoothed(np.where(observed, x, 0), FINE_S, SMOOTHING_S), np.nan) for x in both]
 
 
 def _count_per_frame(spike_times_s: np.ndarray, time_s: np.ndarray, frame_rate_hz: float) -> np.ndarray:
