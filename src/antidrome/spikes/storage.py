@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from antidrome.core.configuration import from_dict, to_dict
@@ -17,12 +15,13 @@ from antidrome.errors import InputError, ModelFileError
 from antidrome.spikes.adaptation import AdaptationConfig, Cells
 from antidrome.spikes.inference import SummaryPrior
 from antidrome.spikes.own import OwnInference
-from antidrome.spikes.recognition import RecognitionConfig, RecognitionNetwork
+from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import STARTS, Generative, calibration_of, make_model
 from antidrome.spikes.variational import Fit, FitConfig
 from antidrome.spikes.variational.problem import Learned, Problem, generative, in_frames, rates
 from antidrome.spikes.variational.sanity import Sanity
+from antidrome.spikes.weights import pack, unpack, unpack_network
 
 UNITS = {
     "amplitude": "ΔF/F per spike",
@@ -60,7 +59,7 @@ def save_fitted(
     report: Any,
 ) -> None:
     """Write a fitted estimator; `report` is what the fit said of itself, JSON-ready."""
-    arrays = _pack("network", inference.network) if inference.network is not None else {}
+    arrays = pack("network", inference.network) if inference.network is not None else {}
     cells = inference.cells._asdict() if inference.cells is not None else {}
     arrays |= {f"cells/{name}": np.asarray(values, float) for name, values in cells.items()}
     config: dict[str, Any] = {"settings": to_dict(settings), "cold": inference.network is None}
@@ -71,7 +70,7 @@ def save_fitted(
         config["prior_share"] = inference.prior.share
     if isinstance(inference, OwnInference):
         fitted = inference.fitted
-        arrays |= _pack("learned", fitted.learned)
+        arrays |= pack("learned", fitted.learned)
         arrays |= {f"sanity/{name}": np.asarray(v, float) for name, v in fitted.sanity._asdict().items()}
         named = inference.generative if isinstance(inference.generative, str) else None
         config |= {
@@ -117,9 +116,7 @@ def load_fitted(
     try:
         network = None
         if not config["cold"]:
-            sizes = from_dict(RecognitionConfig, config["network"], where=str(path))
-            shape = eqx.filter_eval_shape(lambda: RecognitionNetwork(sizes, key=jax.random.key(0)))
-            network = _unpack("network", arrays, shape, path)
+            network = unpack_network("network", arrays, config["network"], path)
         cells = Cells(*(arrays[f"cells/{name}"] for name in Cells._fields)) if "cells/amplitude" in arrays else None
         if "fit" not in config:
             if network is None:
@@ -153,7 +150,7 @@ def _own(
     start = in_frames(make_model(chosen, cells), cells.noise_sd, settings, float(config["drift_s"]))
     problem = Problem.of(start, calibration_of(cells), config["frame_rate_hz"], settings, int(config["n_windows"]))
     template = Learned.start(problem, settings, key=jax.random.key(0))
-    learned = _unpack("learned", arrays, template, path)
+    learned = unpack("learned", arrays, template, path)
     sanity = Sanity(*(arrays[f"sanity/{field}"] for field in Sanity._fields))
     fitted = Fit(
         learned,
@@ -166,16 +163,3 @@ def _own(
         {},
     )
     return OwnInference(fitted, labels, cells, chosen, network, float(config["frame_rate_hz"]))
-
-
-def _pack(prefix: str, tree: Any) -> dict[str, np.ndarray]:
-    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_array))
-    return {f"{prefix}/{i:03d}": np.asarray(leaf, np.float32) for i, leaf in enumerate(leaves)}
-
-
-def _unpack(prefix: str, arrays: dict[str, np.ndarray], template: Any, path: str | Path) -> Any:
-    leaves, structure = jax.tree.flatten(template)
-    stored = [arrays[name] for name in sorted(arrays) if name.startswith(prefix + "/")]
-    if [leaf.shape for leaf in leaves] != [a.shape for a in stored]:
-        raise ModelFileError(f"{path}: the arrays do not have the sizes that the settings say; the file is damaged.")
-    return jax.tree.unflatten(structure, [jnp.asarray(a) for a in stored])
