@@ -81,11 +81,7 @@ class Convolution(eqx.Module):
 
 
 class BidirectionalGRU(eqx.Module):
-    """Two gated recurrent units, forward and backward in time.
-
-    The gates use x/(1+|x|) in place of the logistic function and the hyperbolic tangent: on a CPU these two took two
-    thirds of the unit's time.
-    """
+    """Two gated recurrent units, forward and backward in time."""
 
     input_map: Dense
     recurrent: Float[Array, "2 unit gates"]
@@ -106,17 +102,27 @@ class BidirectionalGRU(eqx.Module):
 def _recur(
     drive: Float[Array, "time batch gates"], weight: Float[Array, "unit gates"]
 ) -> Float[Array, "time batch unit"]:
-    units = weight.shape[0]
-
     def step(state: Array, now: Array) -> tuple[Array, Array]:
-        inner = state @ weight
-        switch = 0.5 + 0.5 * jax.nn.soft_sign(now[:, : 2 * units] + inner[:, : 2 * units])
-        reset, update = switch[:, :units], switch[:, units:]
-        candidate = jax.nn.soft_sign(now[:, 2 * units :] + reset * inner[:, 2 * units :])
-        state = update * state + (1 - update) * candidate
+        state = gated_step(state, now, weight)
         return state, state
 
-    return jax.lax.scan(step, jnp.zeros((drive.shape[1], units), drive.dtype), drive)[1]
+    return jax.lax.scan(step, jnp.zeros((drive.shape[1], weight.shape[0]), drive.dtype), drive)[1]
+
+
+def gated_step(
+    state: Float[Array, "*lanes unit"], drive: Float[Array, "*lanes gates"], weight: Float[Array, "unit gates"]
+) -> Float[Array, "*lanes unit"]:
+    """The next state of a gated recurrent unit.
+
+    The gates use x/(1+|x|) in place of the logistic function and the hyperbolic tangent: on a CPU these two took two
+    thirds of the unit's time.
+    """
+    units = state.shape[-1]
+    inner = state @ weight
+    switch = 0.5 + 0.5 * jax.nn.soft_sign(drive[..., : 2 * units] + inner[..., : 2 * units])
+    reset, update = switch[..., :units], switch[..., units:]
+    candidate = jax.nn.soft_sign(drive[..., 2 * units :] + reset * inner[..., 2 * units :])
+    return update * state + (1 - update) * candidate
 
 
 class RecognitionNetwork(eqx.Module):

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from antidrome.spikes.recognition import Dense
+from antidrome.spikes.recognition import Dense, gated_step
 from antidrome.spikes.variational.levels import clip_logits
 
 
 class GatedUnit(eqx.Module):
-    """Gated recurrent unit with x/(1+|x|) in its gates (fast on a CPU); its input is mapped for all steps at once."""
+    """Gated recurrent unit whose input is mapped for all steps at once."""
 
     input_map: Dense
     recurrent: Float[Array, "unit gates"]
@@ -28,12 +28,7 @@ class GatedUnit(eqx.Module):
         self, state: Float[Array, "*lanes unit"], drive: Float[Array, "*lanes gates"]
     ) -> Float[Array, "*lanes unit"]:
         """The next state."""
-        units = state.shape[-1]
-        inner = state @ self.recurrent
-        switch = 0.5 + 0.5 * jax.nn.soft_sign(drive[..., : 2 * units] + inner[..., : 2 * units])
-        reset, update = switch[..., :units], switch[..., units:]
-        candidate = jax.nn.soft_sign(drive[..., 2 * units :] + reset * inner[..., 2 * units :])
-        return update * state + (1 - update) * candidate
+        return gated_step(state, drive, self.recurrent)
 
 
 def run(
