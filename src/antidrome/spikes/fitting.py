@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
-from antidrome.spikes.adaptation import Adaptation
+from antidrome.spikes.adaptation import Adaptation, Cells
 from antidrome.spikes.learning import Lesson, Opened, config_for, fit_own, fit_shared
 from antidrome.spikes.opening import open_model
 from antidrome.spikes.own import OwnInference
@@ -113,9 +113,7 @@ def _check(model: SpikeVAE) -> None:
         make_model(model.generative, _one_cell())
 
 
-def _one_cell() -> Any:
-    from antidrome.spikes.adaptation import Cells
-
+def _one_cell() -> Cells:
     one = np.ones(1)
     return Cells(one, one, 0.1 * one, one, one, one)
 

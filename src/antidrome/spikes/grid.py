@@ -48,3 +48,8 @@ class FrameGrid:
     def gather(self, values: np.ndarray) -> np.ndarray:
         """(neuron, place) → (neuron, frame)."""
         return values if self.n_missing == 0 else values[:, self.places]
+
+
+def nearest_frames(times_s: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+    """Index of the frame, of those at `time_s`, that is nearest to each time."""
+    return np.searchsorted((time_s[1:] + time_s[:-1]) / 2, times_s)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from antidrome.core.configuration import did_you_mean
 from antidrome.errors import InputError
-from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.grid import FrameGrid, nearest_frames
 
 FAR = 1.0
 """Of a recording's length: as far behind it spikes are no longer those of an electrode that ran a little longer."""
@@ -79,7 +79,7 @@ def _binned(
         times_s = np.full(1, np.nan)
     if times_s.ndim != 1 or not np.isfinite(times_s).all():
         raise InputError(f"known_spikes of neuron {label!r}: expected a list of finite times in seconds.")
-    nearest = np.abs(times_s[:, None] - time_s[None]).argmin(axis=1) if len(time_s) < 2 else _nearest(times_s, time_s)
+    nearest = nearest_frames(times_s, time_s)
     offset = (times_s - time_s[nearest]) * frame_rate_hz + 0.5
     inside = (offset >= 0) & (offset < 1)
     length = time_s[-1] - time_s[0]
@@ -94,7 +94,3 @@ def _binned(
     recorded = np.zeros(len(counts), bool)
     recorded[(grid.places[:, None] * steps + np.arange(steps)).ravel()] = True
     return np.where(recorded, counts, np.nan)
-
-
-def _nearest(times_s: np.ndarray, time_s: np.ndarray) -> np.ndarray:
-    return np.searchsorted((time_s[1:] + time_s[:-1]) / 2, times_s)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from antidrome.core.configuration import did_you_mean
 from antidrome.errors import InputError
+from antidrome.spikes.grid import nearest_frames
 from antidrome.spikes.metrics.agreement import (
     correlation,
     correlation_at_lags,
@@ -189,7 +190,7 @@ def _smoothed_rates(
 
 def _count_per_frame(spike_times_s: np.ndarray, time_s: np.ndarray, frame_rate_hz: float) -> np.ndarray:
     """(time,) spikes within half a period of each frame's centre; those in gaps between frames belong to none."""
-    nearest = np.searchsorted((time_s[1:] + time_s[:-1]) / 2, spike_times_s)
+    nearest = nearest_frames(spike_times_s, time_s)
     inside = np.abs(spike_times_s - time_s[nearest]) <= 0.5 / frame_rate_hz * 1.01
     return np.bincount(nearest[inside], minlength=len(time_s)).astype(float)
 
