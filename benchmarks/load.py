@@ -6,9 +6,9 @@ finished is kept in the folder, and so is the time that unfinished stages took: 
 interruption.
 
     python -m benchmarks.load [--quick] [--json FILE] [--seed N] [--folder FOLDER] [--sizes 1000x10000 …]
-                              [--n-components N] [--costs FILE]
+                              [--components N] [--costs FILE]
 
-The latent dimensions are the true ones (as in `--n-components 5`); 0 has them chosen, which is what a user gets who
+The latent dimensions are the true ones (as in `--components 5`); 0 has them chosen, which is what a user gets who
 says nothing. `--costs src/antidrome/pipeline/costs.json` writes what a frame was found to cost into the package, from
 where `antidrome run --dry-run` reads it. Core seconds are seconds that a core was busy: they hardly depend on what else
 the machine does.
@@ -44,7 +44,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--sizes", nargs="+", help=f"NEURONSxFRAMES; default {' '.join(FULL)}")
     parser.add_argument("--folder", type=Path, help="where recordings, results and what is finished are kept")
-    parser.add_argument("--n-components", type=int, default=N_FACTORS, help="of the dynamics; 0: chosen")
+    parser.add_argument("--components", type=int, default=N_FACTORS, help="of the dynamics; 0: chosen")
     parser.add_argument("--costs", type=Path, help="write the costs for --dry-run here; needs two sizes")
     arguments, started = parser.parse_args(), time.time()
     sizes = [one.split("x") for one in arguments.sizes or (QUICK if arguments.quick else FULL)]
@@ -60,7 +60,7 @@ def main() -> None:
 
 def measured(folder: Path, neurons: int, frames: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """One row for the single pass and one for each stage."""
-    seed, n_components = arguments.seed, arguments.n_components
+    seed, n_components = arguments.seed, arguments.components
     place = folder / f"{neurons}x{frames}-{seed}-{n_components}"
     place.mkdir(parents=True, exist_ok=True)
     recording, ledger = place / "recording.zarr", Ledger(place / "measured.json")

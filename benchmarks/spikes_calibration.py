@@ -91,7 +91,7 @@ def simulated(quick: bool, seed: int) -> dict[str, dict[str, float]]:
     for rate in RATES_HZ[1:3] if quick else RATES_HZ:
         rows = []
         for i, model in enumerate(("linear", "scdf")):
-            recording = simulate(8 if quick else 48, 60, rate, seed + i, indicator="any", model=model)
+            recording = simulate(8 if quick else 48, 60, rate, seed + i, indicator="any", generative=model)
             posterior = infer_counts(network, recording["dff"].values.T, rate)
             draw = generator(seed, f"calibration/{rate}/{model}")
             for j, counts in enumerate(recording["spike_count"].values.T):

@@ -74,6 +74,15 @@ def fail(error: BaseException) -> Callable[[Options], int]:
     return run
 
 
+@pytest.mark.parametrize("former", app.FORMER)
+def test_an_option_of_a_former_name_is_told_the_one_of_now(former: str, capsys: pytest.CaptureFixture) -> None:
+    *words, option = former.split()
+    assert app.main([*words, f"{option}=1"]) == 2
+    assert f"{option} is called {app.FORMER[former]} now." in capsys.readouterr().err
+    assert app.main([*words, "--help"]) == 0
+    assert app.FORMER[former] in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [

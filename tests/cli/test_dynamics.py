@@ -27,14 +27,14 @@ def files(tmp_path):
 
 def test_fit_transform_predict(files, tmp_path, capsys):
     fit = str(tmp_path / "fit.safetensors")
-    assert main(["dynamics", "fit", *files, "-o", fit, "--n-components", "2", "--solver", "sketch"]) == 0
+    assert main(["dynamics", "fit", *files, "-o", fit, "--components", "2", "--solver", "sketch"]) == 0
     assert "2 sessions, 20 neurons" in capsys.readouterr().out
     assert "data-chart=" in (tmp_path / "fit.html").read_text("utf-8")
-    assert main(["dynamics", "fit", *files, "-o", fit, "--n-components", "2"]) == 2
+    assert main(["dynamics", "fit", *files, "-o", fit, "--components", "2"]) == 2
     assert "exists" in capsys.readouterr().err
     (tmp_path / "fit.html").rename(tmp_path / "moved.html")
     (tmp_path / "fit.safetensors").rename(tmp_path / "moved.safetensors")
-    assert main(["dynamics", "fit", *files, "-o", fit, "--n-components", "2", "--solver", "sketch", "--no-page"]) == 0
+    assert main(["dynamics", "fit", *files, "-o", fit, "--components", "2", "--solver", "sketch", "--no-report"]) == 0
     assert not (tmp_path / "fit.html").exists()
     folder = tmp_path / "latents"
     assert main(["dynamics", "transform", *files, "--model", fit, "-o", str(folder)]) == 0
@@ -59,7 +59,7 @@ def test_sessions_whose_names_make_one_file_name_get_one_each(files, tmp_path, c
         with xr.load_dataarray(path, engine="h5netcdf") as recording:
             recording.assign_attrs(session_id=name).to_netcdf(path, engine="h5netcdf")
     fit, folder = str(tmp_path / "fit.safetensors"), tmp_path / "latents"
-    command = ["dynamics", "fit", *files, "-o", fit, "--n-components", "2", "--max-iterations", "3", "--no-page"]
+    command = ["dynamics", "fit", *files, "-o", fit, "--components", "2", "--max-iterations", "3", "--no-report"]
     assert main(command) == 0
     assert main(["dynamics", "transform", *files, "--model", fit, "-o", str(folder)]) == 0
     assert [path.name for path in sorted(folder.iterdir())] == ["day_1-2.nc", "day_1.nc"]
@@ -71,7 +71,7 @@ def test_sessions_whose_names_make_one_file_name_get_one_each(files, tmp_path, c
 
 def test_a_table_of_too_many_pairs_is_refused(files, tmp_path, capsys, monkeypatch):
     fit = str(tmp_path / "fit.safetensors")
-    command = ["dynamics", "fit", *files, "-o", fit, "--n-components", "2", "--max-iterations", "3", "--no-page"]
+    command = ["dynamics", "fit", *files, "-o", fit, "--components", "2", "--max-iterations", "3", "--no-report"]
     assert main(command) == 0
     monkeypatch.setattr("antidrome.cli.dynamics.MOST_NEURONS", 19)
     capsys.readouterr()

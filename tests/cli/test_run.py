@@ -27,7 +27,7 @@ def wide(tmp_path):
 def recording(tmp_path):
     """A simulated recording on disk, made by the command."""
     path = tmp_path / "made.nc"
-    assert main(["simulate", "-o", str(path), "--n-neurons", "2", "--duration-s", "20", "--seed", "3"]) == 0
+    assert main(["simulate", "-o", str(path), "--neurons", "2", "--duration-s", "20", "--seed", "3"]) == 0
     return path
 
 
@@ -44,7 +44,7 @@ def test_help_lists_the_options(name, capsys):
 @pytest.mark.parametrize("suffix", [".nc", ".zarr", ".nwb"])
 def test_simulated_recordings_hold_their_true_spikes(tmp_path, suffix):
     path = tmp_path / f"made{suffix}"
-    assert main(["simulate", "-o", str(path), "--n-neurons", "3", "--duration-s", "10"]) == 0
+    assert main(["simulate", "-o", str(path), "--neurons", "3", "--duration-s", "10"]) == 0
     truth = read_spikes(path)["spike_count"]
     assert dict(truth.sizes) == {"time": 300, "neuron": 3}
     trace = read(path, series="dff")
@@ -53,7 +53,7 @@ def test_simulated_recordings_hold_their_true_spikes(tmp_path, suffix):
 
 def test_simulate_is_repeatable_and_keeps_what_is_there(recording, tmp_path, capsys):
     again = tmp_path / "again.nc"
-    assert main(["simulate", "-o", str(again), "--n-neurons", "2", "--duration-s", "20", "--seed", "3"]) == 0
+    assert main(["simulate", "-o", str(again), "--neurons", "2", "--duration-s", "20", "--seed", "3"]) == 0
     assert read_spikes(again).identical(read_spikes(recording))
     assert main(["simulate", "-o", str(again)]) == 2
     assert "exists" in capsys.readouterr().err
@@ -151,7 +151,7 @@ def test_an_unknown_suffix_is_refused_before_the_work(recording, tmp_path, capsy
             ["simulate", "-o", "x.npz"],
             "choose a --format: nwb, zarr or netcdf.",
         ),
-        (["simulate", "-o", "x.nc", "--n-neurons", "0"], "n_neurons is 0"),
+        (["simulate", "-o", "x.nc", "--neurons", "0"], "n_neurons is 0"),
     ],
 )
 def test_bad_input_is_a_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys, arguments, said):

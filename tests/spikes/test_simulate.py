@@ -15,10 +15,10 @@ def test_equal_seeds_give_equal_recordings():
     assert not a["dff"].equals(c["dff"])
 
 
-@pytest.mark.parametrize("model", ["linear", "scdf"])
+@pytest.mark.parametrize("generative", ["linear", "scdf"])
 @pytest.mark.parametrize("indicator", ["fast", "slow", "red", "dye", "any"])
-def test_every_indicator_gives_a_recording(model, indicator):
-    simulated = ad.spikes.simulate(4, 20, 15, 3, indicator=indicator, model=model)
+def test_every_indicator_gives_a_recording(generative, indicator):
+    simulated = ad.spikes.simulate(4, 20, 15, 3, indicator=indicator, generative=generative)
     assert simulated["dff"].shape == (300, 4)
     assert np.isfinite(simulated["dff"].values).all()
     assert simulated["dff"].attrs["frame_rate_hz"] == 15

@@ -39,7 +39,13 @@ COMMANDS = {
     "dimension layers": "intrinsic dimension of every layer of a network",
     "data": "list and fetch public recordings and references",
 }
-
+FORMER = {
+    "dimension layers --key": "--series",
+    "dynamics fit --no-page": "--no-report",
+    "mechanism diagnose --draws": "--samples",
+    "simulate --model": "--generative",
+}
+"""Options that once had another name, which is too unlike for tyro to suggest the one of now."""
 
 NO_DEVICE = "Unable to initialize backend"
 
@@ -168,8 +174,18 @@ def _run(name: str, options: list[str]) -> int:
             config=(*flags, tyro.conf.OmitArgPrefixes),
         )
     except SystemExit as end:
+        _tell_former([*name.split(), *options])
         return end.code if isinstance(end.code, int) else 2
     return run(config)
+
+
+def _tell_former(words: list[str]) -> None:
+    """Say what an option of a former name is called now."""
+    typed = {word.split("=")[0] for word in words}
+    for former, now in FORMER.items():
+        *command, option = former.split()
+        if words[: len(command)] == command and option in typed:
+            _complain(f"{option} is called {now} now.")
 
 
 def _has_working_directory() -> bool:

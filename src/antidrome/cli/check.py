@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json as json_format
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import tyro
-
-from antidrome.cli.options import Options
-from antidrome.cli.text import printable
+from antidrome.cli.options import Options, Paths
+from antidrome.cli.text import printable, say_json
 from antidrome.errors import AntidromeError, InputError
 from antidrome.pipeline.config import FileConfig
 
@@ -32,13 +29,12 @@ class Check(Options, FileConfig):
     Exit code: 0 nothing worse than warnings, 1 at least one error found, 2 a file could not be read.
     """
 
-    paths: tyro.conf.Positional[tuple[Path, ...]]
-    """Recordings: NWB, suite2p folder, CaImAn HDF5, npy, npz, csv, mat, Zarr, NetCDF.
-    Exit code: 0 nothing worse than warnings, 1 at least one error found, 2 a file could not be read."""
+    paths: Paths
+    """Recordings: NWB, suite2p folder, CaImAn, npy, npz, csv, mat, Zarr, NetCDF."""
     json: bool = False
     """Print findings as JSON on standard output instead of a table."""
     quantity: Literal["dff", "fluorescence", "unknown"] | None = None
-    """What the values are, for files that do not say."""
+    """What the traces are, where the file does not say: ΔF/F, raw fluorescence, or not known."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +98,11 @@ def _exit_code(looked: list[_Looked]) -> int:
 
 
 def _write_json(looked: list[_Looked], code: int) -> None:
-    import sys
-
     def plain(one: _Looked) -> dict[str, Any]:
         fields = {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
         return fields | {"notes": list(one.notes), "findings": [finding.to_dict() for finding in one.findings]}
 
-    document = {"exit_code": code, "files": [plain(one) for one in looked]}
-    sys.stdout.write(json_format.dumps(document, indent=2) + "\n")
+    say_json({"exit_code": code, "files": [plain(one) for one in looked]})
 
 
 def _write_tables(looked: list[_Looked]) -> None:

@@ -1,13 +1,12 @@
 """``antidrome data``: public recordings and references by name, fetched and checked, never bundled."""
 
 import dataclasses
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from antidrome.cli.text import say, say_json
 from antidrome.errors import InputError
 
 
@@ -45,13 +44,12 @@ def _list(config: List) -> int:
     from antidrome.data import datasets
 
     if config.json:
-        found = {name: dataclasses.asdict(dataset) for name, dataset in datasets().items()}
-        sys.stdout.write(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        say_json({name: dataclasses.asdict(dataset) for name, dataset in datasets().items()})
         return 0
     for dataset in datasets().values():
-        sys.stdout.write(
+        say(
             f"{dataset.name}  ({dataset.size / 1e6:.1f} MB, {len(dataset.files)} files)\n  {dataset.title}\n"
-            f"  from {dataset.origin}\n  licence: {dataset.licence}\n  cite: {dataset.cite}\n"
+            f"  from {dataset.origin}\n  licence: {dataset.licence}\n  cite: {dataset.cite}"
         )
     return 0
 
@@ -62,5 +60,5 @@ def _get(config: Get) -> int:
     if not config.names:
         raise InputError("No data set was named. `antidrome data list` shows their names: antidrome data get NAME…")
     for name in config.names:
-        sys.stdout.write(f"{get(name, mirror=config.mirror, folder=config.output)}\n")
+        say(get(name, mirror=config.mirror, folder=config.output))
     return 0

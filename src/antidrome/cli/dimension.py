@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json as json_format
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from antidrome.cli.options import Paths, given
+from antidrome.cli.text import say, say_json
 from antidrome.errors import AntidromeError, InputError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Dimension:
     Exit code: 0 done, 2 a file could not be used. The layers of a network: antidrome dimension layers --help.
     """
 
-    paths: tyro.conf.Positional[tuple[Path, ...]]
+    paths: Paths
     """Points: npy, npz, csv, Zarr, NetCDF (first axis: points), or a recording (its frames are the points)."""
     metric: Literal["euclidean", "cosine", "hamming", "precomputed"] = "euclidean"
     """Distance; "precomputed": the files are distance matrices."""
@@ -74,7 +74,7 @@ def run(config: Dimension) -> int:
     results = [_estimated(path, config) for path in config.paths]
     document = [written.plain(path, result) for path, result in zip(config.paths, results, strict=True)]
     if config.json:
-        sys.stdout.write(json_format.dumps(document, indent=2) + "\n")
+        say_json(document)
     else:
         for path, result in zip(config.paths, results, strict=True):
             written.write_table(path, result)
@@ -87,7 +87,7 @@ def run(config: Dimension) -> int:
         named = dict(zip(written.names_of([Path(one.attrs["source"]) for one in found]), found, strict=True))
         written.write_report(config.report, named, title, lede, config.seed)
         if found and not config.json:
-            sys.stdout.write(f"{config.report}\n")
+            say(config.report)
     return 2 if any(isinstance(result, str) for result in results) else 0
 
 
@@ -96,10 +96,8 @@ def _check_use(config: Dimension) -> None:
     here, there = (
         ("--population", OF_POINTS) if config.population else ("points (without --population)", OF_POPULATIONS)
     )
-    default = {field.name: field.default for field in dataclasses.fields(config)}
-    given = [f"--{name.replace('_', '-')}" for name in there if getattr(config, name) != default[name]]
-    if given:
-        raise InputError(f"{', '.join(given)}: no option for {here}; leave it out.")
+    if named := given(config, *there):
+        raise InputError(f"{named}: no option for {here}; leave it out.")
 
 
 def _check_output(config: Dimension) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from antidrome.cli.dimension_output import names_of, write_report
-from antidrome.cli.text import printable
+from antidrome.cli.text import printable, say
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 
 if TYPE_CHECKING:
@@ -32,8 +31,8 @@ class DimensionLayers:
     """What the networks are shown: .npy, .npz or .zarr of shape (points, …), preprocessed as for training."""
     architecture: str | None = None
     """For .safetensors: what makes the network, as PACKAGE.MODULE:FUNCTION; it is imported and called."""
-    key: str | None = None
-    """Name of the array, for .npz files and Zarr groups with several."""
+    series: str | None = None
+    """Which array, for .npz files and Zarr groups with several."""
     classes: Path | None = None
     """Labels of the data points (.npy): each class is estimated too."""
     at: tuple[str, ...] = ("auto",)
@@ -72,7 +71,7 @@ def run(config: DimensionLayers) -> int:
     from antidrome.core.executor import open_executor
     from antidrome.dimension.networks.profile import layers
 
-    data = read_array(config.data, config.key)
+    data = read_array(config.data, config.series)
     labels = None if config.classes is None else np.asarray(read_array(config.classes, None))
     networks = {name: open_network(path, config.architecture) for name, path in _names(config.network).items()}
     with open_executor(config.cluster) as executor:
@@ -93,11 +92,11 @@ def run(config: DimensionLayers) -> int:
         from antidrome.recordings.xarray_writing import write_netcdf
 
         write_netcdf(result, config.output)
-        sys.stdout.write(f"{config.output}\n")
+        say(config.output)
     if config.report is not None:
         lede = "How many numbers describe what each layer represents."
         write_report(config.report, result, "Dimension across layers", lede, config.seed, accuracy=accuracy)
-        sys.stdout.write(f"{config.report}\n")
+        say(config.report)
     return 0
 
 
@@ -138,7 +137,7 @@ def open_network(path: Path, architecture: str | None) -> Any:
     return _with_weights(_made(architecture), path)
 
 
-def read_array(path: Path, key: str | None) -> Any:
+def read_array(path: Path, series: str | None) -> Any:
     """An array of a .npy (mapped), .npz or Zarr file.
 
     Raises
@@ -146,7 +145,7 @@ def read_array(path: Path, key: str | None) -> Any:
     FileFormatError
         Missing, damaged, of another format, or with objects instead of numbers.
     InputError
-        Several arrays and no key.
+        Several arrays, and none was chosen.
     """
     import numpy as np
 
@@ -157,12 +156,12 @@ def read_array(path: Path, key: str | None) -> Any:
             return np.load(path, mmap_mode="r", allow_pickle=False)
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as content:
-                return content[_chosen(path, list(content), key)]
+                return content[_chosen(path, list(content), series)]
         if path.suffix == ".zarr":
             import zarr
 
             opened = zarr.open(path, mode="r")
-            return opened if hasattr(opened, "dtype") else opened[_chosen(path, list(opened.array_keys()), key)]
+            return opened if hasattr(opened, "dtype") else opened[_chosen(path, list(opened.array_keys()), series)]
     except InputError:
         raise
     except (OSError, ValueError, KeyError, EOFError) as error:
@@ -170,12 +169,12 @@ def read_array(path: Path, key: str | None) -> Any:
     raise FileFormatError(f"{path}: arrays are read from .npy, .npz and .zarr.")
 
 
-def _chosen(path: Path, names: list[str], key: str | None) -> str:
-    if key is None and len(names) == 1:
+def _chosen(path: Path, names: list[str], series: str | None) -> str:
+    if series is None and len(names) == 1:
         return names[0]
-    if key not in names:
-        raise InputError(f"{path}: choose one of its arrays with --key: {', '.join(names)}.")
-    return key
+    if series not in names:
+        raise InputError(f"{path}: choose one of its arrays with --series: {', '.join(names)}.")
+    return series
 
 
 def _names(paths: tuple[Path, ...]) -> dict[str, Path]:

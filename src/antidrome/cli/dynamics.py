@@ -1,14 +1,13 @@
 """``antidrome dynamics``: one dynamical system from many partial recordings."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from antidrome.cli.options import Options, Paths, command_line
-from antidrome.cli.text import printable
+from antidrome.cli.text import say, unmarked
 from antidrome.errors import InputError
 from antidrome.pipeline.config import FileConfig
 
@@ -30,7 +29,7 @@ class FitDynamics(Recordings):
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """File to write (.safetensors); the page is written beside it (.html)."""
-    n_components: int = 10
+    components: int = 10
     """Latent dimensions; 0: chosen on held-out pairs."""
     lags: tuple[int, ...] | None = None
     """Lags in frames; default 0, 1, …, 2n − 1, at most 9; 0, …, 7 where the dimensions are chosen."""
@@ -49,8 +48,8 @@ class FitDynamics(Recordings):
     """Unit variance for every neuron, for every neuron in every session, or not at all."""
     max_iterations: int = 100
     """Of the solver."""
-    no_page: bool = False
-    """Write the fit alone, without its page."""
+    report: bool = True
+    """Also write the page; --no-report writes the fit alone."""
     checkpoint: Path | None = None
     """Folder for finished work, so that the same command goes on after an interruption, to the same result."""
     cluster: str | None = None
@@ -114,12 +113,12 @@ def _fit(config: FitDynamics) -> int:
     page = config.output.with_suffix(".html")
     if config.output == page:
         raise InputError(f"{config.output}: a fit is written as .safetensors; the page is made beside it.")
-    written = [config.output] if config.no_page else [config.output, page]
+    written = [config.output, page] if config.report else [config.output]
     for path in written:
         refuse_existing(path, overwrite=config.overwrite)
     sessions = _read(config)
     model = StitchedLDS(
-        config.n_components or "auto",
+        config.components or "auto",
         lags=config.lags,
         solver=config.solver,
         observation=config.observation,
@@ -133,7 +132,7 @@ def _fit(config: FitDynamics) -> int:
     with open_executor(config.cluster) as executor:
         model.fit(sessions, executor=executor, checkpoint=config.checkpoint)
     model.save(config.output)
-    if not config.no_page:
+    if config.report:
         _write_page(model, sessions, config, page)
     _tell(model, written)
     return 0
@@ -166,7 +165,7 @@ def _transform(config: TransformDynamics) -> int:
         refuse_existing(path, overwrite=config.overwrite)
     for (name, recording), path in zip(sessions.items(), paths, strict=True):
         write_netcdf(model.transform({name: recording})[name], path)
-        sys.stdout.write(f"{path}\n")
+        say(path)
     return 0
 
 
@@ -185,11 +184,11 @@ def _predict(config: PredictDynamics) -> int:
     found = predict(list(config.neurons) or list(map(str, model.neurons_)), lag=config.lag)
     text = found.to_pandas().to_csv(float_format="%.6g")
     if config.output is None:
-        sys.stdout.write(printable(text))
+        say(text.rstrip("\n"))
         return 0
     with atomic_write(config.output) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    sys.stdout.write(f"{config.output}\n")
+    say(config.output)
     return 0
 
 
@@ -208,15 +207,14 @@ def _read(config: Recordings) -> dict[str, Any]:
 def _tell(model: Any, written: list[Path]) -> None:
     """What was fitted and how far to trust it, in a few lines."""
     from rich.console import Console
-    from rich.markup import escape
 
     console = Console(highlight=False, soft_wrap=True)
-    console.print(escape(printable(str(model.overlap_).splitlines()[0])))
+    console.print(unmarked(str(model.overlap_).splitlines()[0]))
     table = model.dynamics_table()
     unit = "s" if "time_constant_s" in table else "frames"
     slowest = ", ".join(f"{value:.3g}" for value in table[f"time_constant_{unit}"].values[:4])
     console.print(f"{model.n_components_} dimensions; slowest time constants {slowest} {unit}")
     for note in model.notes_:
-        console.print(f"  [dim]{escape(printable(note))}[/dim]")
+        console.print(f"  [dim]{unmarked(note)}[/dim]")
     for path in written:
-        console.print(escape(str(path)))
+        console.print(unmarked(path))

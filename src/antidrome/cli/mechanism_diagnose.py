@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from antidrome.cli.text import printable
+from antidrome.cli.text import say, say_json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,8 +21,8 @@ class Diagnose:
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder that `antidrome mechanism fit` wrote."""
     pairs: int = 500
-    """Simulations to judge by, at most."""
-    draws: int = 200
+    """Pairs of parameters and simulation to judge by, at most."""
+    samples: int = 200
     """Posterior samples at each."""
     json: bool = False
     """Print the figures as JSON."""
@@ -33,14 +32,12 @@ class Diagnose:
 
 def run_diagnose(config: Diagnose) -> int:
     """Judge and print; return 0 if nothing speaks against the posterior, else 1 (also if there is too little)."""
-    import json
-
     from antidrome.mechanism.judgement import diagnose_folder
 
-    found = diagnose_folder(config.folder, pairs=config.pairs, draws=config.draws, seed=config.seed)
+    found = diagnose_folder(config.folder, pairs=config.pairs, draws=config.samples, seed=config.seed)
     if config.json:
-        sys.stdout.write(json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        say_json(found.to_dict())
     else:
         for sentence in found.verdict:
-            sys.stdout.write(printable(sentence) + "\n")
+            say(sentence)
     return 0 if found.trustworthy else 1

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from antidrome.cli.mechanism_opening import opened_model
-from antidrome.cli.options import command_line
-from antidrome.cli.text import printable
+from antidrome.cli.mechanism_opening import OfModel, opened_model
+from antidrome.cli.options import command_line, given
+from antidrome.cli.text import printable, say
 from antidrome.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,12 +22,9 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Fit:
+class Fit(OfModel):
     """Infer a model's parameters from a measurement. Interrupted, the same command goes on where it was."""
 
-    model: Annotated[str, tyro.conf.Positional]
-    """A model by name (two_moons, hodgkin_huxley_8, …), or FILE.py or package.module that defines simulator and prior;
-    either with :NAME."""
     observation: Path
     """Measured features: JSON or CSV with feature names, npz, or npy; NaN or null where missing. For hodgkin_huxley_8
     also a current-clamp recording: NWB, ABF, npz or csv with voltage and current."""
@@ -43,13 +39,6 @@ class Fit:
     recorded: Path | None = None
     """Folder of simulations of this model by `antidrome mechanism simulate`: they are fitted, nothing is simulated
     (--method npe)."""
-    timeout_s: float | None = None
-    """Longest time of one simulation of a Python function in a process of its own, seconds; inf: no limit. By default
-    what the model's own PythonSimulator says, else 300."""
-    processes: int | None = None
-    """Processes for a Python function; by default one for each core."""
-    cluster: str | None = None
-    """Address of a Dask scheduler to simulate on (Python functions)."""
     density: Literal["flow", "mixture"] | None = None
     """Density estimator; by default the method's."""
     networks: int | None = None
@@ -89,13 +78,13 @@ def run_fit(config: Fit) -> int:
             seed=config.seed,
         )
         for note in cell.notes if cell else ():
-            _say(f"note: {note}")
+            say(f"note: {note}")
         estimator.fit(
             model.simulator,
             model.prior,
             observation,
             checkpoint=config.output,
-            on_round=lambda line: _say(line),
+            on_round=say,
         )
     _write(estimator, config)
     _write_page(estimator, config, cell)
@@ -115,25 +104,18 @@ def _opened(config: Fit) -> Iterator[tuple[LoadedModel, Any, RecordedCell | None
     from antidrome.mechanism.loading import LoadedModel, read_observation
     from antidrome.mechanism.simulate.store import read_simulations
 
-    given = {"sweep": config.sweep, "area-cm2": config.area_cm2, "junction-potential-mv": config.junction_potential_mv}
     if config.observation.is_file() and config.model.startswith("hodgkin_huxley"):
         from antidrome.recordings.current_clamp import holds_voltage
 
         if holds_voltage(config.observation):
-            if any(x is not None for x in (config.recorded, config.timeout_s, config.processes, config.cluster)):
-                raise InputError(
-                    "--recorded, --timeout-s, --processes and --cluster: not for a current-clamp recording, whose own"
-                    " stimulus is simulated here."
-                )
+            if named := given(config, "recorded", "timeout_s", "processes", "cluster"):
+                raise InputError(f"{named}: not for a current-clamp recording, whose own stimulus is simulated here.")
             cell = _recorded(config)
             yield LoadedModel(cell.simulator, cell.prior), cell.observation, cell
             return
-    named = [f"--{name}" for name, value in given.items() if value is not None]
-    if named:
-        raise InputError(f"{', '.join(named)}: only for current-clamp recordings and hodgkin_huxley_8.")
-    with opened_model(
-        config.model, timeout_s=config.timeout_s, processes=config.processes, cluster=config.cluster
-    ) as model:
+    if named := given(config, "sweep", "area_cm2", "junction_potential_mv"):
+        raise InputError(f"{named}: only for current-clamp recordings and hodgkin_huxley_8.")
+    with opened_model(config) as model:
         found = model if config.recorded is None else LoadedModel(read_simulations(config.recorded), model.prior)
         yield found, read_observation(config.observation), None
 
@@ -221,8 +203,3 @@ def _show(estimator: SNPE, config: Fit) -> None:
         for sentence in estimator.diagnosis_.verdict:
             console.print(printable(sentence), markup=False)
     console.print(printable(f"Written to {config.output}"), markup=False)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(printable(line) + "\n")
-    sys.stdout.flush()

@@ -3,51 +3,58 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import tyro
+
+from antidrome.cli.options import given
 from antidrome.errors import InputError
 
 if TYPE_CHECKING:
     from antidrome.mechanism.loading import LoadedModel
 
 
-@contextlib.contextmanager
-def opened_model(
-    where: str, *, timeout_s: float | None = None, processes: int | None = None, cluster: str | None = None
-) -> Iterator[LoadedModel]:
-    """Simulator and prior of ``where``; processes that run the simulator end with the block.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OfModel:
+    """Options of every command that simulates."""
 
-    Parameters
-    ----------
-    where
-        A model's name, or FILE.py or package.module (:NAME).
-    timeout_s, processes, cluster
-        Longest time of one simulation in seconds (inf: no limit), processes, address of a Dask scheduler; for Python
-        functions. None leaves what the simulator says.
+    model: Annotated[str, tyro.conf.Positional]
+    """A model by name (two_moons, hodgkin_huxley_8, …), or FILE.py or package.module that defines simulator and prior;
+    either with :NAME."""
+    timeout_s: float | None = None
+    """Longest time of one simulation of a Python function in a process of its own, seconds; inf: no limit. By default
+    what the model's own PythonSimulator says, else 300."""
+    processes: int | None = None
+    """Processes for a Python function; by default one for each core."""
+    cluster: str | None = None
+    """Address of a Dask scheduler to simulate on (Python functions)."""
+
+
+@contextlib.contextmanager
+def opened_model(config: OfModel) -> Iterator[LoadedModel]:
+    """Simulator and prior of the model; processes that run the simulator end with the block.
 
     Raises
     ------
     InputError
-        There is no such model, or it is no Python function but one of these was given.
+        There is no such model, or it is no Python function but an option for these was given.
     """
-    if processes is not None and processes < 0:
-        raise InputError(f"--processes is {processes}; expected 0 (this process) or more.")
+    if config.processes is not None and config.processes < 0:
+        raise InputError(f"--processes is {config.processes}; expected 0 (this process) or more.")
     from antidrome.core.executor import open_executor
     from antidrome.mechanism.loading import LoadedModel, load_model
     from antidrome.mechanism.simulate.adapt import as_simulator
     from antidrome.mechanism.simulate.python_simulator import PythonSimulator
 
-    model = load_model(where)
+    model = load_model(config.model)
     simulator = as_simulator(model.simulator, parameter_names=model.prior.names)
     with contextlib.ExitStack() as stack:
-        if not isinstance(simulator, PythonSimulator):
-            given = {"--timeout-s": timeout_s, "--processes": processes, "--cluster": cluster}
-            named = [name for name, value in given.items() if value is not None]
-            if named:
-                raise InputError(f"{', '.join(named)}: only for simulators that are Python functions.")
-        else:
-            executor = stack.enter_context(open_executor(cluster))
-            changed = simulator.changed(timeout_s=timeout_s, n_processes=processes, executor=executor)
+        if isinstance(simulator, PythonSimulator):
+            executor = stack.enter_context(open_executor(config.cluster))
+            changed = simulator.changed(timeout_s=config.timeout_s, n_processes=config.processes, executor=executor)
             simulator = stack.enter_context(changed)
+        elif named := given(config, "timeout_s", "processes", "cluster"):
+            raise InputError(f"{named}: only for simulators that are Python functions.")
         yield LoadedModel(simulator, model.prior)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from antidrome.cli.mechanism_opening import opened_model
-from antidrome.cli.text import printable
+from antidrome.cli.mechanism_opening import OfModel, opened_model
+from antidrome.cli.text import say
 from antidrome.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,25 +22,15 @@ THETA_BLOCK = 1024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SimulateModel:
+class SimulateModel(OfModel):
     """Simulate at draws of the prior. Interrupted, the same command goes on; more simulations may be added later."""
 
-    model: Annotated[str, tyro.conf.Positional]
-    """A model of the package (two_moons, hodgkin_huxley_8, …), or FILE.py or package.module (:NAME) with simulator and
-    prior."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder of the simulations; the jobs of an array share it."""
     simulations: int = 1000
     """Simulations in all shards together."""
     shard: str | None = None
     """i/n: only the i-th of n parts, counted from 0; for job arrays."""
-    timeout_s: float | None = None
-    """Longest time of one simulation of a Python function in a process of its own, seconds; inf: no limit. By default
-    what the model's own PythonSimulator says, else 300."""
-    processes: int | None = None
-    """Processes for a Python function; by default one for each core."""
-    cluster: str | None = None
-    """Address of a Dask scheduler to simulate on (Python functions)."""
     seed: int = 0
     """Seed of parameters and simulations."""
 
@@ -53,10 +42,7 @@ def run_simulate(config: SimulateModel) -> int:
     if config.simulations < 1:
         raise InputError(f"simulations is {config.simulations}; expected at least 1.")
     shard = _shard(config.shard)
-    with opened_model(config.model, timeout_s=config.timeout_s, processes=config.processes, cluster=config.cluster) as (
-        simulator,
-        prior,
-    ):
+    with opened_model(config) as (simulator, prior):
         theta = draw_from_prior(prior, config.simulations, config.seed)
         done = run_simulations(
             simulator,
@@ -68,11 +54,10 @@ def run_simulate(config: SimulateModel) -> int:
             identity={"model": _identity(config.model), "prior": prior.to_dict()},
         )
     failed = int((~done.valid).sum())
-    text = f"{len(done):,} of {config.simulations:,} simulations in {config.output}, {failed:,} of them failed\n"
-    sys.stdout.write(printable(text.rstrip("\n")) + "\n")
+    say(f"{len(done):,} of {config.simulations:,} simulations in {config.output}, {failed:,} of them failed")
     kinds = sorted({f"{failure.kind}: {failure.message}" for failure in done.failures})
     for kind in kinds[:5]:
-        sys.stdout.write(printable(f"  {kind}") + "\n")
+        say(f"  {kind}")
     return 0
 
 

@@ -1,11 +1,12 @@
 """``antidrome report``: the page of a results folder, again."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+
+from antidrome.cli.text import say
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,5 +21,5 @@ def run(config: Report) -> int:
     """Write the page; return 0."""
     from antidrome.pipeline import rebuild_report
 
-    sys.stdout.write(f"{rebuild_report(config.folder)}\n")
+    say(rebuild_report(config.folder))
     return 0

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from antidrome.cli.options import Options, Paths
-from antidrome.cli.text import printable
+from antidrome.cli.text import printable, say_json, unmarked
 from antidrome.pipeline.config import RunConfig
 
 
@@ -52,7 +52,7 @@ def run(config: Run) -> int:
         )
     if config.dry_run:
         planned = plan(config.paths, settings, config.output)
-        _print_json(planned) if config.json else _tell_plan(planned)
+        say_json(planned) if config.json else _tell_plan(planned)
         return 0
     with open_executor(config.cluster) as executor:
         summary = run_job(
@@ -63,67 +63,55 @@ def run(config: Run) -> int:
             executor=executor,
             progress=not config.json,
         )
-    _print_json(summary) if config.json else _tell(summary, config.output)
+    say_json(summary) if config.json else _tell(summary, config.output)
     return 0
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    import json
-
-    sys.stdout.write(json.dumps(document, indent=1) + "\n")
 
 
 def _tell(summary: dict[str, Any], output: Path) -> None:
     """What was done and where the page is, in a few lines."""
-    from rich.markup import escape
-
     console = _console()
     for session in summary["sessions"]:
         rates = sorted(n["mean_rate_hz"] for n in session["neurons"] if n["mean_rate_hz"] is not None)
         median = f", median rate {rates[len(rates) // 2]:.2f} spikes/s" if rates else ""
         _tell_session(console, session, median)
         for note in session["notes"]:
-            console.print(f"  [dim]{escape(note)}[/dim]")
+            console.print(f"  [dim]{unmarked(note)}[/dim]")
     for name, stage in summary["stages"].items():
         if "skipped" in stage:
-            console.print(f"[yellow]no {name}[/yellow]: {escape(stage['skipped'])}")
+            console.print(f"[yellow]no {name}[/yellow]: {unmarked(stage['skipped'])}")
         else:
-            console.print(f"[bold]{name}[/bold]: {escape(_found(stage))}")
+            console.print(f"[bold]{name}[/bold]: {unmarked(_found(stage))}")
     for file in summary["files"]:
-        console.print(f"  {escape(str(output / file['name']))}  [dim]{escape(file['what'])}[/dim]")
+        console.print(f"  {unmarked(output / file['name'])}  [dim]{unmarked(file['what'])}[/dim]")
     for name in summary.get("kept_files", []):  # summaries of before files were kept have none
-        console.print(f"  [dim]{escape(name)} is of an earlier run with the same input and settings, and stays[/dim]")
+        console.print(f"  [dim]{unmarked(name)} is of an earlier run with the same input and settings, and stays[/dim]")
     for name in summary.get("rewritten_files", []):
-        console.print(f"  [yellow]{escape(name)} was no longer what had been written, and was written anew[/yellow]")
+        console.print(f"  [yellow]{unmarked(name)} was no longer what had been written, and was written anew[/yellow]")
     for name in summary["removed_files"]:
-        console.print(f"  [dim]{escape(name)} was made from other input or settings, and was removed[/dim]")
+        console.print(f"  [dim]{unmarked(name)} was made from other input or settings, and was removed[/dim]")
     if "passed" in summary:
-        console.print(escape(summary["passed"]))
-    console.print(f"Open the page: {escape((output / 'report.html').resolve().as_uri())}")
+        console.print(unmarked(summary["passed"]))
+    console.print(f"Open the page: {unmarked((output / 'report.html').resolve().as_uri())}")
 
 
 def _tell_plan(planned: dict[str, Any]) -> None:
-    from rich.markup import escape
-
     console = _console()
     for session in planned["sessions"]:
         _tell_session(console, session, "")
     times = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in planned["seconds"].items())
-    core = f"one core like that of the measurement ({escape(planned['measured_on'])})"
+    core = f"one core like that of the measurement ({unmarked(planned['measured_on'])})"
     console.print(f"About {_duration(sum(planned['seconds'].values()))} in all ({times}) on {core},")
     console.print(f"{planned['memory_gb']:.1f} GB of memory, {planned['disk_gb']:.2g} GB on disk, half of it in"
                   " .antidrome, from which a repeated command goes on. Nothing was done.")  # fmt: skip
 
 
 def _tell_session(console: Any, session: dict[str, Any], more: str) -> None:
-    from rich.markup import escape
-
-    console.print(f"[bold]{escape(session['session_id'])}[/bold]: {session['n_neurons']:,} neurons, "
+    console.print(f"[bold]{unmarked(session['session_id'])}[/bold]: {session['n_neurons']:,} neurons, "
                   f"{session['n_frames']:,} frames at {session['frame_rate_hz']:.4g} Hz{more}")  # fmt: skip
     for finding in session["findings"]:
         colour = {"error": "red", "warning": "yellow"}.get(finding["severity"], "blue")
-        console.print(f"  [{colour}]{finding['severity']}[/{colour}] {escape(finding['message'])}")
-        console.print(f"    [dim]{escape(finding['fix'])}[/dim]")
+        console.print(f"  [{colour}]{finding['severity']}[/{colour}] {unmarked(finding['message'])}")
+        console.print(f"    [dim]{unmarked(finding['fix'])}[/dim]")
 
 
 def _found(stage: dict[str, Any]) -> str:

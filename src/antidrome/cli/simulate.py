@@ -1,12 +1,12 @@
 """``antidrome simulate``: a recording whose spikes are known."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from antidrome.cli.text import say
 from antidrome.errors import InputError
 
 
@@ -18,7 +18,7 @@ class Simulate:
     """File (.nwb, .nc) or, for Zarr, folder to write."""
     format: Literal["nwb", "zarr", "netcdf"] | None = None
     """Format to write; by default told by the file's ending."""
-    n_neurons: int = 20
+    neurons: int = 20
     """Neurons."""
     duration_s: float = 120.0
     """Seconds."""
@@ -26,9 +26,9 @@ class Simulate:
     """Frames per second."""
     indicator: Literal["fast", "slow", "red", "dye", "any"] = "fast"
     """Indicator: fast (like GCaMP6f/8), slow (like GCaMP6s), red (like R-CaMP), dye (like OGB-1), or any."""
-    model: Literal["linear", "scdf"] = "linear"
+    generative: Literal["linear", "scdf"] = "linear"
     """Generative model: linear (AR(2)), or scdf (facilitation and saturation)."""
-    n_factors: int = 0
+    factors: int = 0
     """Latent dimensions of what the neurons share; 0: independent neurons."""
     seed: int = 0
     """Seed: the same seed, the same recording."""
@@ -51,14 +51,13 @@ def run(config: Simulate) -> int:
             " or choose a --format: nwb, zarr or netcdf."
         ) from error
     dataset = simulate(
-        config.n_neurons,
+        config.neurons,
         config.duration_s,
         config.frame_rate_hz,
         config.seed,
         indicator=config.indicator,
-        model=config.model,
-        n_factors=config.n_factors,
+        generative=config.generative,
+        n_factors=config.factors,
     )
-    written = write(dataset, config.output, format=config.format)
-    sys.stdout.write(f"{written}\n")
+    say(write(dataset, config.output, format=config.format))
     return 0

@@ -1,13 +1,13 @@
 """``antidrome spikes``: only deconvolve; one recording in, one file out."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from antidrome.cli.options import Options
+from antidrome.cli.text import say
 from antidrome.pipeline.config import Format, InferenceConfig
 
 
@@ -39,5 +39,7 @@ def infer(config: Spikes, times: Path | None = None) -> int:
     settings = part_of(config, InferenceConfig)
     with open_executor(config.cluster) as executor:
         written = deconvolve(config.path, config.output, settings, format=config.format, times=times, executor=executor)
-    sys.stdout.write("".join(f"{path}\n" for path in (written, times) if path is not None))
+    for path in (written, times):
+        if path is not None:
+            say(path)
     return 0

@@ -1,7 +1,6 @@
 """``antidrome spikes fit``: learn from an unlabelled recording, and write the model."""
 
 import dataclasses
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from antidrome.cli.options import Options
-from antidrome.cli.text import printable
+from antidrome.cli.text import say
 from antidrome.errors import InputError
 from antidrome.pipeline.config import ReadingConfig
 
@@ -69,8 +68,8 @@ def run(config: FitSpikes) -> int:
     model.fit(recording, known_spikes=known, checkpoint=config.checkpoint)
     model.save(config.output)
     for note in model.notes_:
-        sys.stdout.write(printable(note) + "\n")
-    sys.stdout.write(f"{config.output}\n")
+        say(note)
+    say(config.output)
     return 0
 
 

@@ -96,8 +96,8 @@ class RunConfig(InferenceConfig):
     """What is computed: spikes always; one linear dynamical system of all sessions; each population's dimension."""
     bin_s: float = 0.1
     """Width in seconds of the bins in which dynamics and dimension see the spikes."""
-    n_components: int = 0
-    """Latent dimensions of the dynamics; 0: chosen on held-out pairs."""
+    n_components: Annotated[int, tyro.conf.arg(name="components")] = 0
+    """Latent dimensions of the dynamics (n_components in a TOML file); 0: chosen on held-out pairs."""
 
     def __post_init__(self) -> None:
         """Refuse impossible settings at once."""

@@ -45,7 +45,7 @@ class Simulation:
         Size and seed of the recording.
     indicator
         "fast" (like GCaMP6f/8), "slow" (like GCaMP6s), "red" (like R-CaMP), "dye" (like OGB-1), or "any".
-    model
+    generative
         Generative model, "linear" (AR(2)) or "scdf" (facilitation and saturation).
     n_factors
         Latent dimensions of what the neurons share; 0 for independent neurons.
@@ -56,7 +56,7 @@ class Simulation:
     frame_rate_hz: float = 30.0
     seed: int = 0
     indicator: Indicator = "fast"
-    model: Literal["linear", "scdf"] = "linear"
+    generative: Literal["linear", "scdf"] = "linear"
     n_factors: int = 0
 
     def __post_init__(self) -> None:
@@ -69,8 +69,8 @@ class Simulation:
             raise InputError(f"duration_s is {self.duration_s}; expected at least two frames.")
         if self.indicator not in INDICATORS:
             raise InputError(f"indicator is {self.indicator!r}; expected one of {', '.join(INDICATORS)}.")
-        if self.model not in ("linear", "scdf"):
-            raise InputError(f"model is {self.model!r}; expected 'linear' or 'scdf'.")
+        if self.generative not in ("linear", "scdf"):
+            raise InputError(f"generative is {self.generative!r}; expected 'linear' or 'scdf'.")
         if self.n_factors < 0:
             raise InputError(f"n_factors is {self.n_factors}; expected 0 (independent neurons) or more.")
 
@@ -82,7 +82,7 @@ def simulate(
     seed: int = 0,
     *,
     indicator: Indicator = "fast",
-    model: Literal["linear", "scdf"] = "linear",
+    generative: Literal["linear", "scdf"] = "linear",
     n_factors: int = 0,
 ) -> xr.Dataset:
     """Simulate a recording; the arguments are those of `Simulation`.
@@ -95,7 +95,7 @@ def simulate(
     Raises
     ------
     InputError
-        Impossible sizes or an unknown indicator or model.
+        Impossible sizes or an unknown indicator or generative model.
     """
     wanted = Simulation(
         n_neurons=n_neurons,
@@ -103,14 +103,14 @@ def simulate(
         frame_rate_hz=frame_rate_hz,
         seed=seed,
         indicator=indicator,
-        model=model,
+        generative=generative,
         n_factors=n_factors,
     )
     per_frame, step_s = fine_grid(frame_rate_hz)
     lead = round(LEAD_S * frame_rate_hz)
     n_frames = int(duration_s * frame_rate_hz)
     ranges, draw_cells = INDICATORS[indicator], generator(seed, "spikes/simulate/cells")
-    cells = (draw_linear if model == "linear" else draw_scdf)(draw_cells, n_neurons, ranges)
+    cells = (draw_linear if generative == "linear" else draw_scdf)(draw_cells, n_neurons, ranges)
     amplitude = np.asarray(cells.amplitude)
     noise_sd = log_uniform(draw_cells, ranges.noise_ratio, n_neurons) * amplitude
     draw_spikes, n_steps = generator(seed, "spikes/simulate/spikes"), (n_frames + lead) * per_frame
@@ -141,7 +141,7 @@ def _labelled(
     frames, cells = ("time", "neuron"), ("neuron",)
     common = {"frame_rate_hz": float(wanted.frame_rate_hz), "source": "simulation", "source_format": "array"}
     described = (
-        f"Simulated: {wanted.model} model, indicator '{wanted.indicator}', {wanted.n_neurons} neurons,"
+        f"Simulated: {wanted.generative} model, indicator '{wanted.indicator}', {wanted.n_neurons} neurons,"
         f" {wanted.duration_s:g} s at {wanted.frame_rate_hz:g} Hz, seed {wanted.seed}."
     )
     session = f"simulated-{wanted.indicator}-{wanted.seed}"

@@ -123,8 +123,8 @@ def wide_traces(seed: int, frame_rate_hz: float, n: int, n_frames: int) -> tuple
     n_frames = min(max(n_frames, FRAMES), SIMULATED_FRAMES)
     seconds = (n_frames + 0.5) / frame_rate_hz
     parts = [
-        simulate(k, seconds, frame_rate_hz, seed + i, indicator="any", model=model)
-        for i, (k, model) in enumerate(((half, "linear"), (max(1, n - half), "scdf")))
+        simulate(k, seconds, frame_rate_hz, seed + i, indicator="any", generative=generative)
+        for i, (k, generative) in enumerate(((half, "linear"), (max(1, n - half), "scdf")))
     ]
     traces = np.concatenate([part["dff"].values.T for part in parts])
     return traces[:, :n_frames], np.concatenate([part["spike_count"].values.T for part in parts])[:, :n_frames]
