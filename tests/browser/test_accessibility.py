@@ -11,8 +11,7 @@ import antidrome as ad
 from antidrome.pipeline.stages.activity import binned_spikes
 from antidrome.report import RunInfo, spikes_report
 from antidrome.report.dimension_part import population_part
-from antidrome.report.dynamics_part import part_of
-from antidrome.report.dynamics_view import dynamics_view
+from antidrome.report.dynamics_part import dynamics_part
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +27,7 @@ def whole_page(fake_spikes_of_a_population):
     found = {
         name: ad.dimension.population(one, n_draws=1, n_shuffles=1, progress=False) for name, one in activity.items()
     }
-    parts = [part_of(dynamics_view(system, system.transform(activity))), population_part(found)]
+    parts = [dynamics_part(system, system.transform(activity)), population_part(found)]
     return spikes_report(results, RUN, parts=parts)
 
 

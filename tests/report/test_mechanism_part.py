@@ -13,7 +13,8 @@ from antidrome.mechanism.densities.network import MixtureSettings
 from antidrome.mechanism.simulate.batch import judge
 from antidrome.mechanism.training import TrainingSettings
 from antidrome.report import mechanism_report, write_mechanism_report
-from antidrome.report.mechanism_view import Traces, predicted_traces, thinned
+from antidrome.report.decimate import thinned
+from antidrome.report.mechanism_view import Traces, predicted_traces
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 PRIOR = Prior({"a": Uniform(-2, 2), HOSTILE: Uniform(0, 1)}, {"a": "mV"})

@@ -16,6 +16,10 @@ BLUE, ORANGE, GREY, GREEN = "#0072B2", "#D55E00", "#59636e", "#009E73"
 """Okabe and Ito's colour-blind-safe palette; the page's script exchanges them for lighter ones in the dark."""
 INKS = {"blue": BLUE, "orange": ORANGE, "grey": GREY, "green": GREEN}
 Ink = Literal["blue", "orange", "grey", "green"]
+COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00", "#7A7A7A", "#8C6BB1")
+"""One a series, where there are many; the page's script leaves them as they are."""
+MAX_NAME = 28
+"""Characters of a name in a legend."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,11 @@ def draw(
     if legend:
         plot.legend.update(background_fill_alpha=0, border_line_alpha=0, label_text_font_size="11px")
     return renderer
+
+
+def short(name: str) -> str:
+    """A name as a legend has room for it."""
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
 def _plain(values: Any) -> list[Any]:

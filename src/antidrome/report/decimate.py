@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 from antidrome.recordings.clock import clock_rate_hz
 
 Floats = NDArray[np.floating]
+MAX_POINTS = 4000
+"""Points of a single trace; longer ones are drawn by the extremes of bins."""
+
+
+def evenly_spread(n: int, most: int) -> NDArray[np.int64]:
+    """Places of at most so many of `n` things, from the first to the last."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
 
 
 def bin_factor(n_frames: int, max_bins: int) -> int:
@@ -82,3 +89,17 @@ def bin_times(time_s: Floats, factor: int) -> tuple[Floats, Floats]:
     starts = np.arange(0, time_s.size, factor)
     ends = np.minimum(starts + factor, time_s.size) - 1
     return (time_s[starts] + time_s[ends]) / 2, interval * (ends - starts + 1)
+
+
+def thinned(time: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """A trace by the extremes of bins, in their order, so that no spike is lost; short ones as they are."""
+    n = len(values)
+    if n <= MAX_POINTS:
+        return time, values
+    width = -(-2 * n // MAX_POINTS)
+    whole = n // width * width
+    blocks = values[:whole].reshape(-1, width)
+    first = np.arange(len(blocks)) * width
+    lowest, highest = first + blocks.argmin(axis=1), first + blocks.argmax(axis=1)
+    rows = np.unique(np.concatenate([lowest, highest, np.arange(whole, n)]))
+    return time[rows], values[rows]

@@ -1,22 +1,21 @@
 """The page's figures of intrinsic dimensions: across layers, classes and scales, of points and of populations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from antidrome.dimension.controls import dimension_against_accuracy
 from antidrome.errors import InputError
-from antidrome.report.charts import Chart, draw, frame
+from antidrome.report.charts import COLOURS, Chart, draw, frame, short
+from antidrome.report.decimate import evenly_spread
 
 if TYPE_CHECKING:
     import xarray as xr
     from bokeh.plotting import figure as Figure  # noqa: N812
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A7A7A", "#8C6BB1")
-MAX_SERIES = 8
+MAX_SERIES = len(COLOURS)
 """Lines in one figure; more are left to the tables."""
-MAX_NAME = 28
 TOOLS = "pan,box_zoom,reset,save"
 HEIGHT = 320
 LOG = "log"
@@ -43,9 +42,9 @@ def layers_chart(found: "xr.Dataset") -> Chart:
             for key in ("relative_depth", "dimension", "low", "high", "pca_dimension")
         }
         data["layer"] = [str(layer) for layer in one["layer"].values[known][order]]
-        _curve(plot, data, f"{_short(name)}: ID", COLOURS[index], x="relative_depth", y="dimension")
+        _curve(plot, data, f"{short(name)}: ID", COLOURS[index], x="relative_depth", y="dimension")
         if np.isfinite(data["pca_dimension"]).any():
-            _dashed(plot, data, f"{_short(name)}: PCA, 90 %", COLOURS[index], x="relative_depth", y="pca_dimension")
+            _dashed(plot, data, f"{short(name)}: PCA, 90 %", COLOURS[index], x="relative_depth", y="pca_dimension")
     _legend_beside(plot)
     caption = (
         "TwoNN with its 90 % interval, and principal components for 90 % of the variance (dashed), of all points. "
@@ -63,7 +62,7 @@ def layer_scale_charts(found: "xr.Dataset") -> list[Chart]:
         known = np.flatnonzero(np.isfinite(one["dimension_by_points"].values).sum(axis=1) > 1)
         if known.size == 0:
             continue
-        shown = known[np.unique(np.linspace(0, known.size - 1, min(MAX_SERIES, known.size)).round().astype(int))]
+        shown = known[evenly_spread(known.size, MAX_SERIES)]
         key = f"dimension-layers-scale-{index + 1}"
         plot = frame(key, HEIGHT, x_label="points", y_label="dimension", x_axis_type=LOG, tools=TOOLS)
         for colour, place in zip(COLOURS, shown, strict=False):
@@ -72,13 +71,13 @@ def layer_scale_charts(found: "xr.Dataset") -> list[Chart]:
                 "points": float(layer["n_points"]) * found["fraction"].values,
                 "dimension": layer["dimension_by_points"].values,
             }
-            _dots(plot, data, _short(str(layer["layer"].item())), colour, x="points", y="dimension")
+            _dots(plot, data, short(str(layer["layer"].item())), colour, x="points", y="dimension")
         _legend_beside(plot)
         caption = (
             "Means over disjoint blocks of the points. A curve that still rises at its right end is a lower bound; one"
             f" that is flat can be trusted.{_left_out(known.size, 'layers, evenly spread')}"
         )
-        charts.append(Chart(key, f"Dependence on the number of points: {_short(str(name))}", caption, plot))
+        charts.append(Chart(key, f"Dependence on the number of points: {short(str(name))}", caption, plot))
     return charts
 
 
@@ -110,7 +109,7 @@ def classes_charts(found: "xr.Dataset") -> list[Chart]:
         data = {"relative_depth": depth, "dimension": mean, "low": mean - sd, "high": mean + sd}
         _curve(plot, data, "mean over classes ± SD", COLOURS[0], x="relative_depth", y="dimension")
         caption = f"{found.sizes['class'] - 1} classes, each estimated from its own points."
-        charts.append(Chart(key, f"Class by class: {_short(str(name))}", caption, plot))
+        charts.append(Chart(key, f"Class by class: {short(str(name))}", caption, plot))
     return charts
 
 
@@ -164,11 +163,11 @@ def estimators_chart(found: "Mapping[str, xr.Dataset]") -> Chart:
         data = {key: one[key].values for key in ("dimension", "low", "high")}
         data |= {"place": np.array(where) + shift, "estimator": [str(label) for label in one["estimator"].values]}
         draw(
-            plot, "segment", data, series=f"{_short(name)} (90 % interval)", color=COLOURS[index], x0="place",
+            plot, "segment", data, series=f"{short(name)} (90 % interval)", color=COLOURS[index], x0="place",
             x1="place", y0="low", y1="high", line_width=1.6,
         )  # fmt: skip
         draw(
-            plot, "scatter", data, series=_short(name), color=COLOURS[index], legend=many, size=8, x="place",
+            plot, "scatter", data, series=short(name), color=COLOURS[index], legend=many, size=8, x="place",
             y="dimension",
         )  # fmt: skip
     plot.xaxis.ticker = list(range(1, len(labels) + 1))
@@ -187,7 +186,7 @@ def points_scale_charts(found: "Mapping[str, xr.Dataset]") -> list[Chart]:
         )  # fmt: skip
         for colour, (name, one) in zip(COLOURS, blocks.items(), strict=False):
             data = {"points": one["block_points"].values, "dimension": one["block_dimension"].values}
-            _with_errors(plot, data, one["block_standard_error"].values, _short(name), colour, x="points")
+            _with_errors(plot, data, one["block_standard_error"].values, short(name), colour, x="points")
         caption = "Means over disjoint blocks ± standard error. Flat: a plateau. Rising to the right: a lower bound."
         charts.append(Chart("dimension-blocks", "Dependence on the number of points", caption, plot))
     plot = frame(
@@ -196,7 +195,7 @@ def points_scale_charts(found: "Mapping[str, xr.Dataset]") -> list[Chart]:
     for colour, (name, one) in zip(COLOURS, found.items(), strict=False):
         data = {"distance": one["gride_distance"].values, "dimension": one["gride"].values}
         data["rank"] = one["scale_rank"].values
-        _with_errors(plot, data, one["gride_standard_error"].values, _short(name), colour, x="distance")
+        _with_errors(plot, data, one["gride_standard_error"].values, short(name), colour, x="distance")
     caption = "Gride, from the ratios of the distances to neighbours n and 2n, n = 1, 2, 4 …; ± standard error."
     return [*charts, Chart("dimension-gride", "Dependence on distance", caption, plot)]
 
@@ -217,10 +216,10 @@ def population_charts(found: "Mapping[str, xr.Dataset]") -> list[Chart]:
             draws = np.isfinite(table).sum(axis=1)
             mean = np.where(draws > 0, np.nansum(table, axis=1) / np.maximum(draws, 1), np.nan)
             data = {key: one[along].values, "dimension": mean}
-            _dots(plot, data, _short(session), colour, x=key, y="dimension")
+            _dots(plot, data, short(session), colour, x=key, y="dimension")
             if key == "neurons":
                 control = {key: one[along].values, "dimension": one["shuffled_by_neurons"].values}
-                _dashed(plot, control, f"{_short(session)}, neurons shifted", colour, x=key, y="dimension")
+                _dashed(plot, control, f"{short(session)}, neurons shifted", colour, x=key, y="dimension")
         _legend_beside(plot)
         caption = f"Means over random subsets of {key}."
         if key == "neurons":
@@ -261,20 +260,5 @@ def _legend_beside(plot: "Figure") -> None:
         plot.add_layout(plot.legend[0], "right")
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
-
-
 def _left_out(n: int, what: str) -> str:
     return f" {MAX_SERIES} of {n} {what}; the tables have all." if n > MAX_SERIES else ""
-
-
-__all__: Sequence[str] = (
-    "accuracy_chart",
-    "classes_charts",
-    "estimators_chart",
-    "layer_scale_charts",
-    "layers_chart",
-    "points_scale_charts",
-    "population_charts",
-)

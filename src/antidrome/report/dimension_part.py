@@ -1,12 +1,10 @@
 """What the intrinsic dimension contributes to each section of the page."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from antidrome.report.attributes import listed
 from antidrome.report.charts import Chart, panels
 from antidrome.report.dimension_charts import (
     accuracy_chart,
@@ -18,6 +16,8 @@ from antidrome.report.dimension_charts import (
     population_charts,
 )
 from antidrome.report.page import Part, render
+from antidrome.report.statement import Statement
+from antidrome.report.table import shown
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,7 +30,6 @@ CAVEATS = (
     "Estimates can rise from one layer to the next although the dimension of the set of points cannot (Schulte and"
     " Rügamer 2026): they describe the points at the scale of their neighbours.",
 )
-LEVELS = {"good": ("✓", "good"), "care": ("!", "care"), "fact": ("i", "fact")}
 
 
 def population_part(found: "Mapping[str, xr.Dataset]") -> Part:
@@ -42,18 +41,18 @@ def population_part(found: "Mapping[str, xr.Dataset]") -> Part:
         Session id to what `antidrome.dimension.population` returned.
     """
     statements = [
-        _statement("fact", f"{name}: {' '.join(_texts(one.attrs['conclusions']))}") for name, one in found.items()
+        Statement("fact", f"{name}: {' '.join(listed(one.attrs['conclusions']))}") for name, one in found.items()
     ]
     rows = [
         [
             name,
-            _number(one.attrs["n_neurons"], 0),
-            _number(one.attrs["n_points"], 0),
+            shown(one.attrs["n_neurons"], 0),
+            shown(one.attrs["n_points"], 0),
             _plus_minus(one),
-            _number(one["shuffled_dimension"].mean(), 1),
-            _number(one["dimension_apart"], 1),
-            _number(one["pca_dimension"], 0),
-            _number(one["participation_ratio"], 1),
+            shown(one["shuffled_dimension"].mean(), 1),
+            shown(one["dimension_apart"], 1),
+            shown(one["pca_dimension"], 0),
+            shown(one["participation_ratio"], 1),
         ]
         for name, one in found.items()
     ]
@@ -75,17 +74,17 @@ def points_part(found: "Mapping[str, xr.Dataset]") -> Part:
         reliable = one.attrs["verdict"] == "reliable" and not int(one.attrs["lower_bound"])
         bound = " A lower bound." if int(one.attrs["lower_bound"]) else ""
         text = f"{name}: {one.attrs['verdict']}. {one.attrs['reason']}{bound}"
-        statements.append(_statement("good" if reliable else "care", text))
-        statements += [_statement("fact", f"{name}: {note}") for note in _texts(one.attrs["notes"])]
+        statements.append(Statement("good" if reliable else "care", text))
+        statements += [Statement("fact", f"{name}: {note}") for note in listed(one.attrs["notes"])]
     rows = [
         [
             name,
             str(row["estimator"].item()).replace("_", " "),
-            _number(row["dimension"], 2),
-            _number(row["standard_error"], 2),
-            f"{_number(row['low'], 2)} – {_number(row['high'], 2)}",
-            _number(one["n_points"], 0),
-            _number(one["n_used"], 0),
+            shown(row["dimension"], 2),
+            shown(row["standard_error"], 2),
+            f"{shown(row['low'], 2)} – {shown(row['high'], 2)}",
+            shown(one["n_points"], 0),
+            shown(one["n_used"], 0),
         ]
         for name, one in found.items()
         for row in (one.sel(estimator=label) for label in one["estimator"].values)
@@ -119,16 +118,16 @@ def layers_part(found: "xr.Dataset", accuracy: Mapping[str, float] | None = None
                 [
                     str(name),
                     str(layer),
-                    _number(one["relative_depth"], 2),
-                    _number(one["width"], 0),
+                    shown(one["relative_depth"], 2),
+                    shown(one["width"], 0),
                     _plus_minus(one),
-                    _number(one["pca_dimension"], 0),
-                    _number(one["n_points"], 0),
+                    shown(one["pca_dimension"], 0),
+                    shown(one["n_points"], 0),
                     str(one["verdict"].item()) or str(one["reason"].item()),
                 ]
             )
-    statements = [_statement("care" if bounds else "good", f"{bounds} of {total} estimates are lower bounds.")]
-    statements += [_statement("fact", note) for note in _texts(found.attrs["notes"])]
+    statements = [Statement("care" if bounds else "good", f"{bounds} of {total} estimates are lower bounds.")]
+    statements += [Statement("fact", note) for note in listed(found.attrs["notes"])]
     columns = ["network", "layer", "relative depth", "width", "dimension ± SE", "PCA, 90 %", "N", "verdict"]
     return _part("Dimension across layers", charts, statements, columns, rows, [found])
 
@@ -136,15 +135,15 @@ def layers_part(found: "xr.Dataset", accuracy: Mapping[str, float] | None = None
 def _part(
     title: str,
     charts: Sequence[Chart],
-    statements: list[dict[str, str]],
+    statements: list[Statement],
     columns: list[str],
     rows: list[list[str]],
     results: "Iterable[xr.Dataset]",
 ) -> Part:
     html, figures = panels(charts)
-    everything = [*statements, *(_statement("fact", text) for text in CAVEATS)]
+    everything = [*statements, *(Statement("fact", text) for text in CAVEATS)]
     table = {"columns": columns, "rows": rows[:MAX_ROWS], "n_left_out": max(0, len(rows) - MAX_ROWS)}
-    keys = {key for one in results for key in _texts(one.attrs["citations"])}
+    keys = {key for one in results for key in listed(one.attrs["citations"])}
     return Part(
         sections={
             "results": render("dimension_results", title=title, charts=html),
@@ -156,26 +155,7 @@ def _part(
     )
 
 
-def _statement(level: str, text: str) -> dict[str, str]:
-    sign, word = LEVELS[level]
-    return {"level": level, "sign": sign, "word": word, "text": text}
-
-
-def _texts(value: Any) -> list[str]:
-    """Sentences of an attribute: a list, an array, one text, or JSON of a list (as files keep them)."""
-    if isinstance(value, str):
-        if value.startswith("["):
-            return [str(one) for one in json.loads(value)]
-        return [value] if value else []
-    return [str(one) for one in np.atleast_1d(value).tolist()]
-
-
-def _number(value: Any, digits: int) -> str:
-    number = float(value)
-    return f"{number:,.{digits}f}" if math.isfinite(number) else "–"
-
-
 def _plus_minus(one: "xr.Dataset") -> str:
     if not math.isfinite(float(one["dimension"])):
         return "–"
-    return f"{_number(one['dimension'], 1)} ± {_number(one['standard_error'], 2)}"
+    return f"{shown(one['dimension'], 1)} ± {shown(one['standard_error'], 2)}"

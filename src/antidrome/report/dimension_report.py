@@ -5,11 +5,10 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from antidrome.core.files import atomic_write
 from antidrome.errors import InputError
 from antidrome.report.citations import citations_part
 from antidrome.report.dimension_part import UNITS, layers_part, points_part, population_part
-from antidrome.report.page import RunInfo, page_html
+from antidrome.report.page import RunInfo, page_html, write_html
 
 
 def dimension_report(
@@ -59,9 +58,7 @@ def write_dimension_report(
     accuracy: Mapping[str, float] | None = None,
 ) -> None:
     """Write the page of `dimension_report` to a file, atomically."""
-    html = dimension_report(found, run, accuracy=accuracy)
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write(html)
+    write_html(path, dimension_report(found, run, accuracy=accuracy))
 
 
 def _kind(one: xr.Dataset) -> str:

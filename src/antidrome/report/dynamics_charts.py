@@ -4,10 +4,9 @@ from itertools import combinations
 
 import numpy as np
 
-from antidrome.report.charts import Chart, Ink, draw, frame
+from antidrome.report.charts import COLOURS, Chart, Ink, draw, frame, short
 from antidrome.report.dynamics_view import DynamicsView
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A7A7A", "#8C6BB1")
 TOOLS = "pan,box_zoom,wheel_zoom,reset,save"
 SAVE = "save"
 
@@ -125,9 +124,8 @@ def _trajectory(view: DynamicsView, first: int | None, second: int, title: str) 
         data = {"time_s": one.time_s, "y": one.states[:, second]}
         data["x"] = one.time_s if first is None else one.states[:, first]
         colour = COLOURS[index % len(COLOURS)]
-        series = one.session_id if len(one.session_id) <= 24 else f"{one.session_id[:23]}…"
         draw(
-            plot, "line", data, series=series, legend=few, color=colour, line_width=1, line_alpha=0.75,
+            plot, "line", data, series=short(one.session_id), legend=few, color=colour, line_width=1, line_alpha=0.75,
             x="x", y="y", muted_alpha=0.06,
         )  # fmt: skip
     if few:

@@ -20,7 +20,7 @@ from antidrome.report.dynamics_charts import (
 )
 from antidrome.report.dynamics_view import DynamicsView, dynamics_view
 from antidrome.report.page import Part, render
-from antidrome.report.trust import Statement
+from antidrome.report.statement import Statement
 
 if TYPE_CHECKING:
     from bokeh.model import Model
@@ -54,11 +54,7 @@ def dynamics_part(
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     """
-    return part_of(dynamics_view(model, latents, stationarity=stationarity))
-
-
-def part_of(view: DynamicsView) -> Part:
-    """The part of what was gathered by `dynamics_view`."""
+    view = dynamics_view(model, latents, stationarity=stationarity)
     figures: dict[str, Model] = {}
 
     def laid_out(*charts: Chart | None) -> Any:

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from antidrome.core.files import atomic_write
 from antidrome.report.citations import citations_part
-from antidrome.report.dynamics_part import UNITS, part_of
-from antidrome.report.dynamics_view import dynamics_view
-from antidrome.report.page import RunInfo, page_html
+from antidrome.report.dynamics_part import UNITS, dynamics_part
+from antidrome.report.page import RunInfo, page_html, write_html
 
 if TYPE_CHECKING:
     from antidrome.dynamics import StitchedLDS
@@ -44,8 +42,8 @@ def dynamics_report(
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     """
-    view = dynamics_view(model, latents, stationarity=stationarity)
-    return page_html(run, [part_of(view), citations_part(view.citations)], units=UNITS)
+    part = dynamics_part(model, latents, stationarity=stationarity)
+    return page_html(run, [part, citations_part(part.citations)], units=UNITS)
 
 
 def write_dynamics_report(
@@ -57,6 +55,4 @@ def write_dynamics_report(
     stationarity: xr.Dataset | None = None,
 ) -> None:
     """Write the page of `dynamics_report` to a file, atomically."""
-    html = dynamics_report(model, run, latents, stationarity=stationarity)
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write(html)
+    write_html(path, dynamics_report(model, run, latents, stationarity=stationarity))

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from antidrome.report.decimate import evenly_spread
+
 MAX_COLUMNS = 1200
 MAX_ROWS = 1000
 
@@ -58,5 +60,5 @@ def empty_heat_map(time_s: NDArray[np.float64], n_neurons: int, interval_s: floa
     start, end = float(time_s[0] - interval_s / 2), float(time_s[-1] + interval_s / 2)
     n_columns = int(min(MAX_COLUMNS, time_s.size))
     cell = np.clip(((time_s - start) / (end - start) * n_columns).astype(np.int64), 0, n_columns - 1)
-    rows = np.unique(np.linspace(0, n_neurons - 1, min(n_neurons, MAX_ROWS)).round().astype(np.int64))
+    rows = evenly_spread(n_neurons, MAX_ROWS)
     return HeatMap(rows, cell, n_columns, interval_s, start, end)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from antidrome.report.charts import Chart, Ink, draw, frame
-from antidrome.report.mechanism_view import MechanismView, Traces, thinned
+from antidrome.report.decimate import thinned
+from antidrome.report.mechanism_view import MechanismView, Traces
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure  # noqa: N812

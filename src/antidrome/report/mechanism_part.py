@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from antidrome.core.files import atomic_write
 from antidrome.report.charts import panels
 from antidrome.report.citations import citations_part
 from antidrome.report.encode import float_text
 from antidrome.report.mechanism_charts import calibration_charts, result_charts
 from antidrome.report.mechanism_view import MechanismView, Traces, mechanism_view
-from antidrome.report.page import Part, RunInfo, page_html, render
+from antidrome.report.page import Part, RunInfo, page_html, render, write_html
+from antidrome.report.statement import Statement
 from antidrome.report.table import shown
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def mechanism_part(view: MechanismView, run: RunInfo) -> Part:
     }
     return Part(
         sections={
-            "run": render("mechanism_run", cards=_cards(view), run=run, facts=_facts(run)),
+            "run": render("mechanism_run", cards=_cards(view), run=run),
             "results": render(
                 "mechanism_results", names=names[:drawn], units=units, left_out=len(names) - drawn,
                 samples=len(view.samples), charts=results,
@@ -120,9 +120,7 @@ def write_mechanism_report(
         Name of the model, file of the observation, and the command line, for "What was run".
     """
     view = mechanism_view(fitted, traces=traces)
-    html = mechanism_report(fitted, posterior_run(view, model, observed, command), traces=traces)
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write(html)
+    write_html(path, mechanism_report(fitted, posterior_run(view, model, observed, command), traces=traces))
 
 
 def posterior_run(view: MechanismView, model: str = "", observed: str = "", command: str = "") -> RunInfo:
@@ -162,24 +160,15 @@ def _cards(view: MechanismView) -> list[dict[str, str]]:
     ]
 
 
-def _facts(run: RunInfo) -> list[tuple[str, str]]:
-    pairs = [("model", run.model or "–"), ("seed", "–" if run.seed is None else str(run.seed))]
-    pairs += [(key, str(value)) for key, value in run.config.items()]
-    return pairs + [(f"{package} version", version) for package, version in run.versions.items()]
-
-
-def _statements(view: MechanismView) -> list[dict[str, str]]:
-    """The verdict, then notes: a sign, its name for those who cannot see it, and the sentence."""
-    signs = {"good": ("✓", "Good"), "care": ("!", "Take care"), "fact": ("i", "Note")}
+def _statements(view: MechanismView) -> list[Statement]:
+    """The verdict, then notes."""
     if view.diagnosis is None:
-        found = [("care", "This posterior was not judged: nothing is known of its calibration.")]
+        found = [Statement("care", "This posterior was not judged: nothing is known of its calibration.")]
     else:
         level = "good" if view.diagnosis.trustworthy else "care"
-        found = [(level, sentence) for sentence in view.diagnosis.verdict]
-        found = [("fact" if text.startswith("Judged by") else kind, text) for kind, text in found]
-    said = {text for _, text in found}
-    found += [("fact", note) for note in view.posterior.notes if note not in said]
-    return [{"level": kind, "sign": signs[kind][0], "word": signs[kind][1], "text": text} for kind, text in found]
+        found = [Statement("fact" if text.startswith("Judged by") else level, text) for text in view.diagnosis.verdict]
+    said = {one.text for one in found}
+    return found + [Statement("fact", note) for note in view.posterior.notes if note not in said]
 
 
 def _predictive(view: MechanismView) -> list[dict[str, str]]:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 SAMPLES = 4000
 """Posterior samples in the page."""
-POINTS = 4000
-"""Points of a drawn trace; longer ones are drawn by the extremes of bins."""
 PREDICTED = 6
 
 
@@ -73,7 +71,7 @@ class MechanismView:
     traces: Traces | None = None
 
 
-def mechanism_view(fitted: Any, *, traces: Traces | None = None, seed: int = 0) -> MechanismView:
+def mechanism_view(fitted: Any, *, traces: Traces | None = None) -> MechanismView:
     """Gather what the page shows of a fitted `SNPE`, or of a `Posterior` alone.
 
     Raises
@@ -88,19 +86,17 @@ def mechanism_view(fitted: Any, *, traces: Traces | None = None, seed: int = 0) 
         raise InputError("The page needs a fitted SNPE, or a Posterior.")
     return MechanismView(
         posterior,
-        posterior.sample(SAMPLES, seed=seed).values,
-        posterior.prior.sample(SAMPLES, seed=seed),
+        posterior.sample(SAMPLES, seed=0).values,
+        posterior.prior.sample(SAMPLES, seed=0),
         posterior.map().values,
-        posterior.summary(seed=seed),
+        posterior.summary(seed=0),
         tuple(getattr(fitted, "curves_", ())),
         getattr(fitted, "diagnosis_", None),
         traces,
     )
 
 
-def predicted_traces(
-    simulator: Any, posterior: Posterior, measured_mv: xr.DataArray, *, n: int = PREDICTED, seed: int = 0
-) -> Traces:
+def predicted_traces(simulator: Any, posterior: Posterior, measured_mv: xr.DataArray, *, n: int = PREDICTED) -> Traces:
     """Voltage simulated at posterior samples, beside the measured one.
 
     Parameters
@@ -112,23 +108,9 @@ def predicted_traces(
     n
         Traces.
     """
-    simulated = simulator.voltage(posterior.sample(n, seed=seed).values, seed=seed)
+    simulated = simulator.voltage(posterior.sample(n, seed=0).values, seed=0)
     at, measured = measured_mv["time"].values, measured_mv.values
     own = simulated["time"].values
     at, measured = at[at <= own[-1]], measured[at <= own[-1]]
     predicted = np.stack([np.interp(at, own, trace) for trace in simulated.values])
     return Traces(at, measured, predicted)
-
-
-def thinned(time: np.ndarray, values: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """A trace by the extremes of bins, in their order, so that no spike is lost; short ones as they are."""
-    n = len(values)
-    if n <= points:
-        return time, values
-    width = -(-2 * n // points)
-    whole = n // width * width
-    blocks = values[:whole].reshape(-1, width)
-    first = np.arange(len(blocks)) * width
-    lowest, highest = first + blocks.argmin(axis=1), first + blocks.argmax(axis=1)
-    rows = np.unique(np.concatenate([lowest, highest, np.arange(whole, n)]))
-    return time[rows], values[rows]

@@ -1,6 +1,7 @@
 """The page: one self-contained HTML file, its sections filled by the parts of a run."""
 
 import functools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from antidrome.core.files import atomic_write
 from antidrome.core.model_files import package_versions
 from antidrome.report.embed import bokeh_script, content_security_policy, figures_json, island, script
 
@@ -81,6 +83,13 @@ class RunInfo:
         settings = {"versions": package_versions(), **told}
         return cls(title=title, lede=lede, created=when.replace("T", " ")[:16], **settings)
 
+    def facts(self) -> list[tuple[str, str]]:
+        """Model, seed, settings and versions, as the page lists them."""
+        known = {"model": self.model or None, "seed": self.seed, **self.config}
+        versions = {f"{package} version": version for package, version in self.versions.items()}
+        told = {**known, **versions}
+        return [(key.replace("_", " "), "–" if value is None else str(value)) for key, value in told.items()]
+
 
 @dataclass(frozen=True)
 class Part:
@@ -140,6 +149,12 @@ def page_html(run: RunInfo, parts: Sequence[Part], *, units: str) -> str:
         bokeh=scripts[0],
         code=scripts[1],
     )
+
+
+def write_html(path: str | os.PathLike[str], html: str) -> None:
+    """Write a page to a file, atomically."""
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(html)
 
 
 def render(template: str, **context: Any) -> Markup:

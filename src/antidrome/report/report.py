@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from antidrome.core.files import atomic_write
 from antidrome.core.works import FORMATS
 from antidrome.errors import InputError
+from antidrome.report.attributes import listed
 from antidrome.report.citations import citations_part
-from antidrome.report.page import Part, RunInfo, page_html
+from antidrome.report.page import Part, RunInfo, page_html, write_html
 from antidrome.report.session import MAX_BINS, MAX_NEURONS, SessionView, session_view
 from antidrome.report.spikes_part import UNITS, spikes_part
 
@@ -89,9 +89,7 @@ def write_page(
     parts: Sequence[Part] = (),
 ) -> None:
     """Write the page of `page` to a file, atomically."""
-    html = page(views, run, card=card, parts=parts)
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write(html)
+    write_html(path, page(views, run, card=card, parts=parts))
 
 
 def write_spikes_report(
@@ -112,12 +110,9 @@ def _share(dataset: xr.Dataset, total: int, max_neurons: int) -> int:
 
 
 def _citation_keys(views: Iterable[SessionView]) -> list[str]:
-    import json
-
     keys: list[str] = []
     for view in views:
-        named = view.attrs.get("citations", "[]")
-        keys += json.loads(named) if isinstance(named, str) else list(named)
+        keys += listed(view.attrs.get("citations"))
         source_format = view.attrs.get("source_format")
         keys += [FORMATS[source_format]] if source_format in FORMATS else []
     return [str(key) for key in keys]

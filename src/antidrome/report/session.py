@@ -1,6 +1,5 @@
 """What the page needs of one session, gathered in one pass over blocks of neurons."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 
 from antidrome.errors import InputError
 from antidrome.recordings.clock import clock_rate_hz
-from antidrome.report.decimate import bin_factor, bin_times, max_bins, min_max, sum_bins
+from antidrome.report.attributes import listed
+from antidrome.report.decimate import bin_factor, bin_times, evenly_spread, max_bins, min_max, sum_bins
 from antidrome.report.encode import Channel, append_rows, new_channels
 from antidrome.report.heatmap import HeatMap, empty_heat_map
 from antidrome.report.histogram import Histogram, histogram
@@ -98,7 +98,7 @@ def session_view(result: xr.Dataset, *, max_neurons: int = MAX_NEURONS, max_bins
     time_s = result["time"].values.astype(np.float64)
     n_frames, n_neurons = result.sizes["time"], result.sizes["neuron"]
     interval = 1.0 / (float(result.attrs.get("frame_rate_hz") or 0) or clock_rate_hz(time_s) or 1.0)
-    shown = np.unique(np.linspace(0, n_neurons - 1, min(n_neurons, max(1, max_neurons))).round().astype(np.int64))
+    shown = evenly_spread(n_neurons, max(1, max_neurons))
     factor = bin_factor(n_frames, max(200, max_bins_total // shown.size))
     channels = new_channels(_channels_of(result), -(-n_frames // factor))
     heat_map = empty_heat_map(time_s, n_neurons, interval)
@@ -128,8 +128,8 @@ def session_view(result: xr.Dataset, *, max_neurons: int = MAX_NEURONS, max_bins
         table=table,
         heat_map=heat_map,
         histograms={name: histogram(table[key]) for name, key in HISTOGRAMS.items()},
-        findings=_json_list(result.attrs.get("findings")),
-        notes=[str(note) for note in _json_list(result.attrs.get("notes"))],
+        findings=listed(result.attrs.get("findings")),
+        notes=[str(note) for note in listed(result.attrs.get("notes"))],
         attrs=dict(result.attrs),
         agreement=_summary(agreement),
     )
@@ -196,15 +196,3 @@ def _agreement(block: xr.Dataset) -> list[float]:
 
 def _summary(values: Sequence[float]) -> dict[str, float]:
     return {"mean_r_lag0": float(np.mean(values)), "n_neurons": len(values)} if values else {}
-
-
-def _json_list(value: object) -> list[Any]:
-    if value is None or isinstance(value, (list, tuple)):
-        return list(value or [])
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    try:
-        parsed = json.loads(str(value))
-    except json.JSONDecodeError:
-        return [str(value)]
-    return parsed if isinstance(parsed, list) else [parsed]

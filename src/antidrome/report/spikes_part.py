@@ -51,7 +51,7 @@ def spikes_part(views: Sequence[SessionView], run: RunInfo, card: Mapping[str, A
     data, blocks = _data(views)
     return Part(
         sections={
-            "run": render("spikes_run", **common, run=run, cards=_cards(views), parameters=_parameters(run)),
+            "run": render("spikes_run", **common, run=run, cards=_cards(views)),
             "checks": render("spikes_checks", **common),
             "results": render("spikes_results", **common, has=has, histograms=_histogram_titles()),
             "trust": render("spikes_trust", sessions=with_trust, many=many, general=model_statements(card)),
@@ -210,12 +210,6 @@ def _cards(views: Sequence[SessionView]) -> list[dict[str, str]]:
         {"number": shown(median("noise_level"), 2), "label": "% Hz⁻¹ᐟ² noise, median neuron"},
         {"number": str(findings), "label": "warning from the checks" if findings == 1 else "warnings from the checks"},
     ]
-
-
-def _parameters(run: RunInfo) -> list[tuple[str, str]]:
-    pairs = [("model", run.model), ("seed", "–" if run.seed is None else str(run.seed))]
-    pairs += [(key.replace("_", " "), "–" if value is None else str(value)) for key, value in run.config.items()]
-    return pairs + [(f"{package} version", version) for package, version in run.versions.items()]
 
 
 def _histogram_titles() -> list[dict[str, str]]:

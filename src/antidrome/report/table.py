@@ -1,9 +1,6 @@
 """The per-neuron table: one row a neuron, each column with its unit; the same numbers in page, CSV and JSON."""
 
-import csv
-import io
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,20 +83,7 @@ def _per_neuron(block: xr.Dataset, key: str, shape: tuple[int, ...]) -> NDArray[
     return np.broadcast_to(values.values.astype(np.float64), shape).copy()
 
 
-def csv_text(neurons: Sequence[str], table: Mapping[str, NDArray[np.float64]]) -> str:
-    """The table as comma-separated text (RFC 4180); missing values are empty cells."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(["neuron", *(f"{column.key} ({column.unit})" for column in COLUMNS)])
-    for row, neuron in enumerate(neurons):
-        writer.writerow([neuron, *(_cell(table[column.key][row]) for column in COLUMNS)])
-    return buffer.getvalue()
-
-
-def _cell(value: float) -> str:
-    return "" if math.isnan(value) else format(value, ".6g")
-
-
-def shown(value: float, digits: int) -> str:
+def shown(value: float | xr.DataArray, digits: int) -> str:
     """A number as the page prints it; an en dash where there is none."""
-    return "–" if not math.isfinite(value) else f"{value:,.{digits}f}"
+    number = float(value)
+    return f"{number:,.{digits}f}" if math.isfinite(number) else "–"

@@ -1,32 +1,12 @@
 """How far to trust it: plain sentences that repeat what was measured on this recording, or for the model's card."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from antidrome.report.session import SessionView
-
-SIGNS = {"good": ("✓", "good"), "care": ("!", "take care"), "bad": ("×", "problem"), "fact": ("i", "fact")}
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A sentence and how to take it: ``"good"``, ``"care"``, ``"bad"`` or ``"fact"``."""
-
-    level: str
-    text: str
-
-    @property
-    def sign(self) -> str:
-        """One character for the page."""
-        return SIGNS[self.level][0]
-
-    @property
-    def word(self) -> str:
-        """The same for a screen reader."""
-        return SIGNS[self.level][1]
+from antidrome.report.statement import Statement
 
 
 def session_statements(view: SessionView, card: Mapping[str, Any]) -> list[Statement]:

@@ -82,11 +82,10 @@ def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:
 
 def _part(output: Path, session_ids: Sequence[str]) -> "Part":
     from antidrome.recordings.xarray_writing import read_xarray_result
-    from antidrome.report.dynamics_part import part_of
-    from antidrome.report.dynamics_view import dynamics_view
+    from antidrome.report.dynamics_part import dynamics_part
 
     latents = {one: read_xarray_result(output / _latents(one, session_ids)) for one in session_ids}
-    return part_of(dynamics_view(_open(output), latents, stationarity=_stationarity(output)))
+    return dynamics_part(_open(output), latents, stationarity=_stationarity(output))
 
 
 def _stationarity(output: Path) -> "xr.Dataset | None":
