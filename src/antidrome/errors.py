@@ -1,5 +1,8 @@
 """Errors that speak to people: what is wrong, where, what was expected, what to do."""
 
+import collections.abc
+import difflib
+
 
 class AntidromeError(Exception):
     """Base of every error that Antidrome raises on purpose."""
@@ -31,3 +34,15 @@ class TrainingError(AntidromeError):
 
 class LostWorkerError(AntidromeError):
     """Workers were lost again and again, or the executor cannot replace them."""
+
+
+def did_you_mean(name: str, known: collections.abc.Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string.
+
+    Examples
+    --------
+    >>> did_you_mean("frame_rate", ["frame_rate_hz", "seed"])
+    " Did you mean 'frame_rate_hz'?"
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

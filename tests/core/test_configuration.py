@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antidrome.core.configuration import did_you_mean, from_dict, to_dict
-from antidrome.errors import InputError
+from antidrome.core.configuration import from_dict, to_dict
+from antidrome.errors import InputError, did_you_mean
 
 
 class Shade(enum.Enum):

@@ -82,7 +82,6 @@ def stage():
 
     return Stage(
         "dimension",
-        "Counting",
         lambda ids: {name(one, ids): "total spikes" for one in ids},
         lambda config: {"bin_s": config.bin_s},
         compute,

@@ -363,7 +363,7 @@ def test_sample_covers_beginning_middle_and_end():
 
 
 def test_unknown_check_gets_a_suggestion():
-    with pytest.raises(InputError, match="did you mean 'looks-denoised'"):
+    with pytest.raises(InputError, match="Did you mean 'looks-denoised'"):
         check(recording(dff_values()), checks=["looks-denoise"])
 
 

@@ -22,8 +22,7 @@ from types import FrameType
 
 from antidrome.cli.config_file import defaults_from_file
 from antidrome.cli.text import printable
-from antidrome.core.configuration import did_you_mean
-from antidrome.errors import AntidromeError
+from antidrome.errors import AntidromeError, did_you_mean
 
 COMMANDS = {
     "run": "the whole job: spikes, shared dynamics, dimension, results and a page",

@@ -9,9 +9,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from antidrome.core.configuration import did_you_mean
 from antidrome.core.works import FORMATS, WORKS, Work
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,29 +6,16 @@ was misspelt, is never ignored.
 """
 
 import dataclasses
-import difflib
 import enum
 import pathlib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 
 Configuration = TypeVar("Configuration")
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string.
-
-    Examples
-    --------
-    >>> did_you_mean("frame_rate", ["frame_rate_hz", "seed"])
-    " Did you mean 'frame_rate_hz'?"
-    """
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def to_dict(configuration: Any) -> dict[str, Any]:

@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from antidrome.core.configuration import did_you_mean
 from antidrome.core.files import atomic_write
-from antidrome.errors import ModelFileError
+from antidrome.errors import ModelFileError, did_you_mean
 
 FORMAT_VERSION = 1
 CLASSES = frozenset(

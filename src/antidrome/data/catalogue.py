@@ -7,8 +7,7 @@ import tomllib
 from importlib.resources import files as resources
 from pathlib import PurePosixPath
 
-from antidrome.core.configuration import did_you_mean
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)

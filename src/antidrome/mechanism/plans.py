@@ -6,8 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from antidrome.core.configuration import did_you_mean
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 from antidrome.mechanism.densities.network import DensitySettings, FlowSettings, MixtureSettings
 from antidrome.mechanism.training import Loss, TrainingSettings
 from antidrome.mechanism.weights import KernelSettings

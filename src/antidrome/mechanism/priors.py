@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from antidrome.core.configuration import did_you_mean
 from antidrome.core.seeds import generator
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 from antidrome.mechanism.coordinates import Coordinates
 from antidrome.mechanism.distributions import (
     ONE_DIMENSIONAL,

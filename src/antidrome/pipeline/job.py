@@ -28,7 +28,7 @@ from antidrome.pipeline.folder import (
     locked,
 )
 from antidrome.pipeline.infer import infer_session
-from antidrome.pipeline.model import load_model, model_card, origin_of, with_absolute_model
+from antidrome.pipeline.model import load_model, origin_of, with_absolute_model
 from antidrome.pipeline.sessions import Session, has_errors, refuse_errors
 from antidrome.pipeline.settings_file import to_toml
 from antidrome.pipeline.stages import LATER, StageOutcome, parts_of, run_stages, stage_settings, still_valid
@@ -270,7 +270,7 @@ class _Job:
             {name: outcome.summary for name, outcome in outcomes.items()},
             command=self.command,
             config=to_dict(self.config),
-            model_card=model_card(model),
+            model_card=model.model_card,
             files=[{"name": name, "what": what} for name, what in files.items()],
         )
 

@@ -1,7 +1,6 @@
 """The network that a run uses, and what its results depend on."""
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,11 +27,6 @@ def load_model(config: InferenceConfig) -> "SpikeVAE":
     from antidrome.spikes import SpikeVAE
 
     return SpikeVAE(model=config.model, seed=config.seed)
-
-
-def model_card(model: "SpikeVAE") -> Mapping[str, Any]:
-    """What the model's file says of itself."""
-    return model.model_card
 
 
 def model_hash(model: "SpikeVAE") -> str:

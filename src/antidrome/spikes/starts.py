@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from antidrome.core.configuration import did_you_mean
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 from antidrome.spikes.adaptation import Cells, describe_cells, working_rate
 from antidrome.spikes.generative import (
     AbstractGenerativeModel,

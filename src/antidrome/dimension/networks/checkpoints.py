@@ -9,9 +9,8 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 
-from antidrome.core.configuration import did_you_mean
 from antidrome.dimension.networks.steps import Step
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 
 PAPER_KINDS = frozenset({"input", "pool", "stage", "block", "linear", "output"})
 SHOWN_NAMES = 30

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from antidrome.core.configuration import did_you_mean
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 from antidrome.mechanism.models.model import Model
 
 _SBIBM = (

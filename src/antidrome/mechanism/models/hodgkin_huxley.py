@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from antidrome.core.configuration import did_you_mean
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 from antidrome.mechanism.models.hh_kinetics import Membrane, State, noise_of_step, steady_state, step
 from antidrome.mechanism.models.online_features import OnlineFeatures, Windows, windows
 from antidrome.mechanism.models.stimulus import Stimulus, step_stimulus

@@ -17,8 +17,7 @@ import numpy as np
 from jax.scipy.special import logit
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from antidrome.core.configuration import did_you_mean
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 from antidrome.mechanism.models.glm import bernoulli_design, glm_prior_covariance
 from antidrome.mechanism.models.model import Model
 from antidrome.mechanism.models.population_tasks import lotka_volterra, sir

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from antidrome.core.configuration import did_you_mean
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 
 SPIKE_THRESHOLD_MV = -10.0
 LAGS_MS = tuple(round(0.1 * i, 1) for i in range(1, 11))

@@ -7,8 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from antidrome.core.configuration import did_you_mean
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 from antidrome.mechanism.simulate.batch import Simulator
 
 

@@ -70,4 +70,4 @@ def _open(output: Path, session_ids: Sequence[str]) -> "dict[str, xr.Dataset]":
     return found
 
 
-DIMENSION = Stage("dimension", "Measuring dimensions", _files, _settings, _compute, _summarise, _part)
+DIMENSION = Stage("dimension", _files, _settings, _compute, _summarise, _part)

@@ -101,4 +101,4 @@ def _open(output: Path) -> "StitchedLDS":
     return StitchedLDS.load(output / MODEL)
 
 
-DYNAMICS = Stage("dynamics", "Fitting shared dynamics", _files, _settings, _compute, _summarise, _part)
+DYNAMICS = Stage("dynamics", _files, _settings, _compute, _summarise, _part)

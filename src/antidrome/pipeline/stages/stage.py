@@ -44,8 +44,6 @@ class Stage:
     ----------
     name
         As in ``RunConfig.stages``.
-    title
-        What it does, for the progress bar.
     files
         Session ids to its files: name to what it holds.
     settings
@@ -60,7 +58,6 @@ class Stage:
     """
 
     name: str
-    title: str
     files: Callable[[Sequence[str]], dict[str, str]]
     settings: "Callable[[RunConfig], dict[str, Any]]"
     compute: "Callable[[Mapping[str, xr.DataArray], RunConfig, Workplace], None]"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 from antidrome.recordings.checks import layout, missing, noise, periodic, timing, traces, units  # noqa: F401 (register)
 from antidrome.recordings.checks.finding import SEVERITIES, Finding
 from antidrome.recordings.checks.registry import Check, registered_checks
@@ -65,7 +64,6 @@ def _chosen(ids: Sequence[str] | None) -> list[Check]:
         return list(known.values())
     for name in ids:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
-            raise InputError(f"There is no check {name!r}; {hint}")
+            hint = did_you_mean(name, known) or f" Expected one of {', '.join(known)}."
+            raise InputError(f"There is no check {name!r}.{hint}")
     return [known[name] for name in dict.fromkeys(ids)]
