@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import ast
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.readme import RESULTS, ROOT
+from benchmarks.readme import RESULTS, ROOT, settle
 
 PAGE = ROOT / "docs" / "comparison.md"
 MOST_ROWS, MOST_COLUMNS = 40, 12
@@ -80,11 +79,7 @@ def _cell(value: Any) -> str:
 
 def main() -> None:
     """Write the page, or compare."""
-    wanted = page()
-    if "--check" in sys.argv:
-        same = PAGE.exists() and PAGE.read_text("utf-8") == wanted
-        raise SystemExit(0 if same else "docs/comparison.md differs from the results: run benchmarks.comparison")
-    PAGE.write_text(wanted, "utf-8")
+    settle(PAGE, page(), "benchmarks.comparison")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ measured again.
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.processes import in_a_process, peak_gb
 
 SIZES = [(20_000, 20), (20_000, 512), (5_000, 16_384), (2_000, 100_000), (100_000, 128), (1_000_000, 20)]
 QUICK_SIZES = [(5_000, 20), (5_000, 512)]
@@ -82,16 +82,14 @@ def measure(what: str, path: str) -> None:
     costs = {
         "seconds": time.perf_counter() - started,
         "cpu_seconds": time.process_time() - cpu,
-        "peak_rss_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak_rss_gb": peak_gb(),
     }
     sys.stdout.write(json.dumps({**result, **costs}) + "\n")
 
 
-def in_a_process(what: str, path: Path) -> dict[str, Any]:
+def measured(what: str, path: Path) -> dict[str, Any]:
     """One of our runs in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.dimension_speed", "--measure", what, str(path)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return in_a_process("benchmarks.dimension_speed", "--measure", what, path)
 
 
 def one_size(n: int, width: int, seed: int, limit_s: float) -> dict[str, Any]:
@@ -101,9 +99,9 @@ def one_size(n: int, width: int, seed: int, limit_s: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "points.npy"
         write_points(path, n, width, seed)
-        row: dict[str, Any] = {"points": n, "dimensions": width, "ours": in_a_process("ours", path)}
+        row: dict[str, Any] = {"points": n, "dimensions": width, "ours": measured("ours", path)}
         if width >= 512:
-            row["product"] = in_a_process("product", path)
+            row["product"] = measured("product", path)
         for peer in PEERS:
             row[peer] = ask(peer, path, limit_s=limit_s)
     return row
@@ -117,7 +115,7 @@ def block_row(n: int, width: int, seed: int, limit_s: float) -> dict[str, Any]:
         path = Path(folder) / "points.npy"
         write_points(path, n, width, seed)
         scan = ask("dadapy_blocks", path, limit_s=limit_s)
-        return {"points": n, "dimensions": width, "ours": in_a_process("ours, blocks", path), "dadapy": scan}
+        return {"points": n, "dimensions": width, "ours": measured("ours, blocks", path), "dadapy": scan}
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import functools
 import json
-import resource
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -26,8 +24,11 @@ import antidrome as ad
 from antidrome.dynamics.simulate import SimulatedPopulation, simulate
 from benchmarks.dynamics_rows import KeptRows
 from benchmarks.harness import finish, options, show
+from benchmarks.processes import in_a_process, peak_gb
 
 N_COMPONENTS = 10
+PAIRED = 400
+"""Neurons of the first and of the last session whose covariances are compared."""
 ROWS = 50
 SIZES = (1_000, 10_000, 100_000, 200_000)
 QUICK_SIZES = (1_000, 4_000)
@@ -61,11 +62,7 @@ def main() -> None:
         case = {"p": arguments.disk_neurons, "overlap": 0.1, "seed": arguments.seed, "disk": disk}
         cases += [{**case, "n_frames": n_frames} for n_frames in arguments.disk_frames]
     kept = KeptRows(arguments.kept)
-    rows = [
-        row
-        for case in cases
-        for row in kept.get(json.dumps(case), functools.partial(lambda one: [in_own_process(one)], case))
-    ]
+    rows = [row for case in map(json.dumps, cases) for row in kept.get(case, functools.partial(measured, case))]
     memory = [row for row in rows if not row["disk"] and row["overlap"] == max(arguments.overlaps)]
     sizes_and_times = np.log([[row["p"], row["seconds"]] for row in memory])
     slope = float(np.polyfit(*sizes_and_times.T, 1)[0]) if len(memory) > 1 else None
@@ -84,13 +81,9 @@ def main() -> None:
 
 def plot(rows: list[dict[str, Any]], headline: str, path: Path) -> None:
     """Seconds over neurons and over gigabytes, both logarithmic, beside a line of slope 1."""
-    from datetime import datetime
-
-    from antidrome.core.files import atomic_write
-    from antidrome.core.model_files import package_versions
     from antidrome.report import RunInfo
     from antidrome.report.charts import Chart, draw, frame, panels
-    from antidrome.report.page import Part, page_html
+    from antidrome.report.page import Part, page_html, write_html
 
     charts = []
     chosen = sorted((row for row in rows if row["overlap"] == 0.1), key=lambda row: row["p"])
@@ -105,21 +98,14 @@ def plot(rows: list[dict[str, Any]], headline: str, path: Path) -> None:
         draw(figure, "scatter", {"x": x, "s": seconds}, series="points", ink="blue", size=8, x="x", y="s")
         charts.append(Chart(f"cost-{key}", f"Time over {label}", "Both axes logarithmic; grey: proportional.", figure))
     html, figures = panels(charts)
-    created = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")[:16]
-    run = RunInfo(title="Cost of stitching", lede=headline, created=created, versions=package_versions())
     part = Part(sections={"results": html}, figures=figures)
-    page = page_html(run, [part], units="Time is wall-clock time in seconds.")
-    with atomic_write(path) as temporary:
-        Path(temporary).write_text(page, encoding="utf-8")
+    run = RunInfo.of("Cost of stitching", headline)
+    write_html(path, page_html(run, [part], units="Time is wall-clock time in seconds."))
 
 
-def in_own_process(case: dict[str, Any]) -> dict[str, Any]:
-    """Run one case in a fresh interpreter."""
-    command = [sys.executable, "-m", "benchmarks.dynamics_scale", "--one", json.dumps(case)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"p = {case['p']}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+def measured(case: str) -> list[dict[str, Any]]:
+    """One case in a fresh process."""
+    return [in_a_process("benchmarks.dynamics_scale", "--one", case)]
 
 
 def run_one(p: int, overlap: float, seed: int, disk: str | None = None, n_frames: int = 3000) -> dict[str, Any]:
@@ -190,22 +176,17 @@ def written(path: Path, n_frames: int, width: int, chunks: Iterable[np.ndarray])
     return np.lib.format.open_memmap(path, "r")
 
 
-def unseen_r(model: ad.StitchedLDS, loadings: np.ndarray, seed: int, n: int = 400) -> float:
+def unseen_r(model: ad.StitchedLDS, loadings: np.ndarray, seed: int) -> float:
     """Correlation of predicted and true covariance between neurons of the first and the last session alone."""
     rng = np.random.default_rng([seed, 3])
     only_first = np.flatnonzero(model.observed_[0] & ~model.observed_[1] & ~model.observed_[2])
     only_last = np.flatnonzero(model.observed_[2] & ~model.observed_[0] & ~model.observed_[1])
-    i = rng.choice(only_first, min(n, len(only_first)), replace=False)
-    j = rng.choice(only_last, min(n, len(only_last)), replace=False)
+    i = rng.choice(only_first, min(PAIRED, len(only_first)), replace=False)
+    j = rng.choice(only_last, min(PAIRED, len(only_last)), replace=False)
     predicted = model.predict_covariance(i, j).values
     places = model.neurons_.astype(int)
     true = loadings[places[i]] @ loadings[places[j]].T
     return float(np.corrcoef(predicted.ravel(), true.ravel())[0, 1])
-
-
-def peak_gb() -> float:
-    """Largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

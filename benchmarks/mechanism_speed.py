@@ -18,11 +18,12 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from typing import Any
+
+from benchmarks.processes import in_a_process
 
 COMPONENTS, HIDDEN, BATCH, RATE, PATIENCE = 10, 50, 200, 5e-4, 20
 SEEDS = 3
@@ -171,15 +172,12 @@ def speedups(ours: dict[str, Any], sbi: dict[str, float]) -> dict[str, float]:
     return {"speedup": sbi["training_s"] / ours["training_s"], "speedup_at_equal_loss": sbi["training_s"] / equal_s}
 
 
-def in_a_process(what: str, n: int, seed: int, *, cores: int = 1) -> dict[str, Any]:
-    """Run one measurement in a fresh process with an empty compilation cache."""
+def measured(what: str, n: int, seed: int, *, cores: int = 1) -> dict[str, Any]:
+    """One measurement in a fresh process with an empty compilation cache."""
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PLATFORMS": "cpu"}
-        command = [sys.executable, "-m", "benchmarks.mechanism_speed", "--measure", what, str(n), str(seed), str(cores)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{what} failed:\n{done.stderr[-3000:]}")
-    return json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith('{"')))
+        numbers = (n, seed, cores)
+        return in_a_process("benchmarks.mechanism_speed", "--measure", what, *numbers, environment=environment)
 
 
 def main() -> None:
@@ -191,10 +189,10 @@ def main() -> None:
     rows = []
     for n in [1000] if arguments.quick else [1000, 10_000]:
         for seed in range(arguments.seed, arguments.seed + (1 if arguments.quick else SEEDS)):
-            ours, sbi = (in_a_process(what, n, seed) for what in ("ours", "sbi"))
+            ours, sbi = (measured(what, n, seed) for what in ("ours", "sbi"))
             rows.append({"simulations": n, "seed": seed, "ours": ours, "sbi": sbi, **speedups(ours, sbi)})
-    rounds = in_a_process("rounds", 200 if arguments.quick else 1000, arguments.seed, cores=os.cpu_count() or 1)
-    cell = in_a_process("hh", 2000 if arguments.quick else 10_000, arguments.seed)
+    rounds = measured("rounds", 200 if arguments.quick else 1000, arguments.seed, cores=os.cpu_count() or 1)
+    cell = measured("hh", 2000 if arguments.quick else 10_000, arguments.seed)
     show(
         "Training on one core, two moons, the same mixture-density network",
         [

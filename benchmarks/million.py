@@ -7,14 +7,13 @@ python -m benchmarks.million --check    # exit code 1 if the page says something
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 from antidrome.pipeline.config import RunConfig
 from antidrome.pipeline.infer import BLOCK_VALUES
 from antidrome.pipeline.planning import COSTS, N_RESULTS, work_of
 from antidrome.pipeline.stages.dimension import MAX_POINTS
-from benchmarks.readme import RESULTS, ROOT
+from benchmarks.readme import RESULTS, ROOT, settle
 
 PAGE = ROOT / "docs" / "explanation" / "million.md"
 NEURONS = FRAMES = 10**6
@@ -104,11 +103,7 @@ def _days(core_seconds: float) -> str:
 
 def main() -> None:
     """Write the page, or compare."""
-    wanted = page()
-    if "--check" in sys.argv:
-        same = PAGE.exists() and PAGE.read_text("utf-8") == wanted
-        raise SystemExit(0 if same else f"{PAGE.name} differs from the measurements: run benchmarks.million")
-    PAGE.write_text(wanted, "utf-8")
+    settle(PAGE, page(), "benchmarks.million")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from torch import nn
 CIFAR_MEAN, CIFAR_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_NETWORKS = {"ResNet-20": 3, "ResNet-32": 5, "ResNet-56": 9}
 CIFAR_LAYERS = ["input", "conv1", "layer1", "layer2", "layer3", "avgpool", "linear"]
+BATCH = 250
 
 
 def load_mnist(folder: Path, split: str, n: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -191,15 +192,13 @@ def train(
     }
 
 
-def accuracy(network: nn.Module, images: np.ndarray, labels: np.ndarray, batch_size: int = 250) -> float:
+def accuracy(network: nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
     """Share of images that the network names right."""
     network.eval()
     with torch.no_grad():
         right = [
-            (
-                network(torch.from_numpy(images[i : i + batch_size])).argmax(1).numpy() == labels[i : i + batch_size]
-            ).sum()
-            for i in range(0, len(images), batch_size)
+            (network(torch.from_numpy(images[i : i + BATCH])).argmax(1).numpy() == labels[i : i + BATCH]).sum()
+            for i in range(0, len(images), BATCH)
         ]
     return float(sum(right) / len(images))
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from benchmarks.processes import in_a_process, peak_gb
 
 FRAME_RATE_HZ = 30.0
 
@@ -77,24 +77,14 @@ def measure_memory(n_neurons: int, n_frames: int, seed: int) -> dict[str, float]
         result = ad.SpikeVAE().predict(recording, progress=False)
         ad.write(result, Path(folder) / "spikes.zarr", format="zarr")
         seconds = time.perf_counter() - started
-    return {"peak_rss_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "seconds": seconds}
+    return {"peak_rss_gb": peak_gb(), "seconds": seconds}
 
 
-def in_a_process(what: str, n_neurons: int, n_frames: int, seed: int) -> dict[str, float]:
-    """Run one measurement in a fresh process; the speeds on one core."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.spikes_speed",
-        "--measure",
-        what,
-        str(n_neurons),
-        str(n_frames),
-        str(seed),
-    ]
+def measured(what: str, n_neurons: int, n_frames: int, seed: int) -> dict[str, float]:
+    """One measurement in a fresh process; the speeds on one core."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
+    numbers = (n_neurons, n_frames, seed)
+    return in_a_process("benchmarks.spikes_speed", "--measure", what, *numbers, environment=environment)
 
 
 def main() -> None:
@@ -106,8 +96,8 @@ def main() -> None:
     sizes = [(100, 3000)] if arguments.quick else [(100, 18_000), (1000, 18_000)]
     rows = []
     for n_neurons, n_frames in sizes:
-        ours = in_a_process("ours", n_neurons, n_frames, arguments.seed)
-        oasis = in_a_process("oasis", n_neurons, n_frames, arguments.seed)
+        ours = measured("ours", n_neurons, n_frames, arguments.seed)
+        oasis = measured("oasis", n_neurons, n_frames, arguments.seed)
         rows.append(
             {
                 "neurons": n_neurons,
@@ -119,7 +109,7 @@ def main() -> None:
             }
         )
     size = (1000, 5000) if arguments.quick else (10_000, 20_000)
-    memory = in_a_process("memory", *size, arguments.seed)
+    memory = measured("memory", *size, arguments.seed)
     show(
         "One core, 30 Hz",
         ["neurons", "frames", "µs per frame", "OASIS µs per frame", "ratio", "compilation s"],

@@ -46,20 +46,20 @@ STAMP = 0.5
 GRIDS = 4
 
 
-def recorded_rate_hz(trace: np.ndarray, sample_rate_hz: float = SAMPLE_RATE_HZ) -> float:
+def recorded_rate_hz(trace: np.ndarray) -> float:
     """Frame rate before resampling: twice the frequency at which the spectrum falls hundredfold within 1.5 Hz.
 
     A trace without such a fall was not resampled, or not by Fourier; its rate is the sample rate.
     """
-    frequency, power = welch(trace - trace.mean(), sample_rate_hz, nperseg=min(512, len(trace)))
+    frequency, power = welch(trace - trace.mean(), SAMPLE_RATE_HZ, nperseg=min(512, len(trace)))
     ahead = max(1, round(SHARPEST_HZ / frequency[1]))
     fall = np.log10(power[:-ahead] + 1e-30) - np.log10(power[ahead:] + 1e-30)
     cliff = int(np.argmax(fall))
     if fall[cliff] < 2:
-        return sample_rate_hz
+        return SAMPLE_RATE_HZ
     below = np.median(np.log10(power[max(0, cliff - ahead) : cliff + 1] + 1e-30))
     edge = cliff + int(np.argmax(np.log10(power[cliff:] + 1e-30) < below - 1))
-    return float(np.clip(2 * frequency[max(1, edge - 1)], 2.0, sample_rate_hz))
+    return float(np.clip(2 * frequency[max(1, edge - 1)], 2.0, SAMPLE_RATE_HZ))
 
 
 def predict_samples(network: Any, trace: np.ndarray) -> np.ndarray:

@@ -1,0 +1,24 @@
+"""Measurements in a process of their own; what is imported here is in their memory, so it is little."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+
+def in_a_process(module: str, *arguments: Any, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The JSON object that ``python -m MODULE ARGUMENTS …`` prints last, from a fresh interpreter."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command[2:])} failed:\n{done.stderr[-3000:]}")
+    return json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{")))
+
+
+def peak_gb() -> float:
+    """Largest resident memory of this process so far, in GiB (on Linux)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
