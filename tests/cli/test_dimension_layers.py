@@ -1,5 +1,6 @@
 """``antidrome dimension layers``: files of networks and data, as typed."""
 
+import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,6 +33,10 @@ def folder(tmp_path, rng, monkeypatch):
     np.save(tmp_path / "data.npy", rng.normal(size=(150, 4)).astype(np.float32))
     np.save(tmp_path / "labels.npy", np.arange(150) % 2)
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+    (tmp_path / "pickled.zarr").mkdir()
+    codec = {"filters": [{"id": "pickle", "protocol": 4}], "compressor": None, "fill_value": 0, "order": "C"}
+    shape = {"zarr_format": 2, "shape": [150, 4], "chunks": [150, 4], "dtype": "|O"}
+    (tmp_path / "pickled.zarr" / ".zarray").write_text(json.dumps(shape | codec))
     return tmp_path
 
 
@@ -71,14 +76,30 @@ def test_a_cluster_searches(folder, monkeypatch) -> None:
     assert isinstance(asked[1], ThreadPoolExecutor)
 
 
+@pytest.mark.parametrize("kind", ["npz", "zarr"])
+def test_one_of_several_arrays_is_chosen(folder, capsys, kind) -> None:
+    arrays = {"train": np.load("data.npy"), "test": np.load("data.npy")[:100]}
+    if kind == "npz":
+        np.savez("data.npz", **arrays)
+    else:
+        dataset = xr.Dataset({name: ((f"{name}_points", "unit"), values) for name, values in arrays.items()})
+        dataset.to_zarr("data.zarr", consolidated=False)
+    command = ["dimension", "layers", "--network", "net.safetensors", *MAKE, "--data", f"data.{kind}"]
+    assert main(command) == 2
+    assert "--series: " in capsys.readouterr().err
+    assert main([*command, "--series", "test"]) == 0
+    assert " 100 " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--network", "net.pt", "--data", "data.npy"], "are pickles, which run code"),
         (["--network", "net.safetensors", "--data", "data.npy"], "--architecture PACKAGE.MODULE:FUNCTION"),
         (["--network", "net.txt", "--data", "data.npy"], "read from .onnx and .safetensors"),
-        (["--network", "net.safetensors", *MAKE, "--data", "gone.npy"], "there is no such file"),
-        (["--network", "net.safetensors", *MAKE, "--data", "objects.npy"], "cannot be read"),
+        (["--network", "net.safetensors", *MAKE, "--data", "gone.npy"], "no such file"),
+        (["--network", "net.safetensors", *MAKE, "--data", "objects.npy"], "holds Python objects"),
+        (["--network", "net.safetensors", *MAKE, "--data", "pickled.zarr"], "pickle"),
         (["--network", "net.safetensors", *MAKE, "--data", "labels.npy"], "could not be run"),
         (["--network", "net.safetensors", "--architecture", "torch.nn:ReLU", "--data", "data.npy"], "do not fit"),
         (["--network", "net.safetensors", "--architecture", "nowhere:make", "--data", "data.npy"], "cannot be made"),

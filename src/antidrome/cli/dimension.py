@@ -60,7 +60,7 @@ class Dimension:
     report: Path | None = None
     """Also write a page (.html) with figures."""
     overwrite: bool = False
-    """Replace files that exist."""
+    """Replace what is there."""
 
 
 def run(config: Dimension) -> int:

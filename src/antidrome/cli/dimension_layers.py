@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -56,7 +58,7 @@ class DimensionLayers:
     accuracy: Path | None = None
     """JSON file, network (stem of its file) to accuracy: drawn against the last hidden layer's dimension."""
     overwrite: bool = False
-    """Replace files that exist."""
+    """Replace what is there."""
 
 
 def run(config: DimensionLayers) -> int:
@@ -138,43 +140,37 @@ def open_network(path: Path, architecture: str | None) -> Any:
 
 
 def read_array(path: Path, series: str | None) -> Any:
-    """An array of a .npy (mapped), .npz or Zarr file.
+    """An array of a .npy (mapped), .npz or Zarr file, guarded as recordings are.
 
     Raises
     ------
     FileFormatError
-        Missing, damaged, of another format, or with objects instead of numbers.
+        Damaged, of another format, or with objects instead of numbers.
     InputError
-        Several arrays, and none was chosen.
+        There is no such file, or it holds several arrays and none was chosen.
     """
-    import numpy as np
+    from antidrome.recordings.archives import load_npy, load_npz
+    from antidrome.recordings.safety import guard_zarr, require_file
+    from antidrome.recordings.xarray_files import arrays_of, open_zarr
 
-    if not path.exists():
-        raise FileFormatError(f"{path}: there is no such file.")
-    try:
-        if path.suffix == ".npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as content:
-                return content[_chosen(path, list(content), series)]
-        if path.suffix == ".zarr":
-            import zarr
-
-            opened = zarr.open(path, mode="r")
-            return opened if hasattr(opened, "dtype") else opened[_chosen(path, list(opened.array_keys()), series)]
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise FileFormatError(f"{path}: the array cannot be read ({error}).") from error
+    require_file(path)
+    if path.suffix == ".npy":
+        return load_npy(path, max_bytes=sys.maxsize)  # mapped, and as large as it says
+    if path.suffix == ".npz":
+        return _chosen(path, load_npz(path), series)
+    if path.suffix == ".zarr":
+        guard_zarr(path)
+        opened = open_zarr(path)
+        return opened if hasattr(opened, "dtype") else _chosen(path, arrays_of(opened), series)
     raise FileFormatError(f"{path}: arrays are read from .npy, .npz and .zarr.")
 
 
-def _chosen(path: Path, names: list[str], series: str | None) -> str:
-    if series is None and len(names) == 1:
-        return names[0]
-    if series not in names:
-        raise InputError(f"{path}: choose one of its arrays with --series: {', '.join(names)}.")
-    return series
+def _chosen(path: Path, arrays: Mapping[str, Any], series: str | None) -> Any:
+    if series is None and len(arrays) == 1:
+        return next(iter(arrays.values()))
+    if series not in arrays:
+        raise InputError(f"{path}: choose one of its arrays with --series: {', '.join(arrays)}.")
+    return arrays[series]
 
 
 def _names(paths: tuple[Path, ...]) -> dict[str, Path]:

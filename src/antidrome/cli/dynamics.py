@@ -47,7 +47,7 @@ class FitDynamics(Recordings):
     scaling: Literal["neuron", "session", "none"] = "neuron"
     """Unit variance for every neuron, for every neuron in every session, or not at all."""
     max_iterations: int = 100
-    """Of the solver."""
+    """Iterations of the solver, at most."""
     report: bool = True
     """Also write the page; --no-report writes the fit alone."""
     checkpoint: Path | None = None
@@ -57,7 +57,7 @@ class FitDynamics(Recordings):
     seed: int = 0
     """Seed."""
     overwrite: bool = False
-    """Replace the output file if it exists."""
+    """Replace what is there."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class TransformDynamics(Recordings):
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder to write to."""
     overwrite: bool = False
-    """Replace files that are in the way."""
+    """Replace what is there."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,15 +79,15 @@ class PredictDynamics:
     model: Annotated[Path, tyro.conf.Positional]
     """A fit written by `antidrome dynamics fit`."""
     neurons: tuple[str, ...] = ()
-    """Labels; default all neurons."""
+    """Labels of neurons; by default all."""
     lag: int = 0
     """Lag in frames."""
     quantity: Literal["correlation", "covariance"] = "correlation"
     """What to predict."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """CSV file to write; default: standard output."""
+    """CSV file to write; by default standard output."""
     overwrite: bool = False
-    """Replace the output file if it exists."""
+    """Replace what is there."""
 
 
 def run(

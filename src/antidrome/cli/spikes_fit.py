@@ -40,7 +40,7 @@ class FitSpikes(Options, ReadingConfig):
     seed: int = 0
     """Seed of the fit."""
     overwrite: bool = False
-    """Replace the model file if it exists."""
+    """Replace what is there."""
 
 
 def run(config: FitSpikes) -> int:
