@@ -12,8 +12,10 @@ import typing
 from collections.abc import Callable
 
 import pytest
+from rich.console import Console
 
 from antidrome.cli import app
+from antidrome.cli.text import unmarked
 from antidrome.errors import FileFormatError
 
 
@@ -130,6 +132,11 @@ def test_control_characters_are_shown_not_obeyed(command: Callable, capsys: pyte
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
+def test_names_are_no_markup_and_no_commands_to_a_terminal(capsys: pytest.CaptureFixture) -> None:
+    Console(highlight=False).print(unmarked("g[Na]\x1b[31m"))
+    assert capsys.readouterr().out == "g[Na]\\x1b[31m\n"
+
+
 def test_sigterm_ends_like_an_interrupt(command: Callable, capsys: pytest.CaptureFixture) -> None:
     before = signal.getsignal(signal.SIGTERM)
     command(lambda _: os.kill(os.getpid(), signal.SIGTERM) or signal.pause())

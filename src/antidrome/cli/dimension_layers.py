@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from antidrome.cli.dimension_output import names_of, write_report
-from antidrome.cli.text import printable, say
+from antidrome.cli.text import say, unmarked
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 
 if TYPE_CHECKING:
@@ -216,13 +216,13 @@ def _write_table(result: xr.Dataset) -> None:
 
     console = Console(highlight=False)
     for name in result["network"].values:
-        table = Table(title=printable(str(name)), box=box.SIMPLE_HEAD, show_edge=False)
+        table = Table(title=unmarked(name), box=box.SIMPLE_HEAD, show_edge=False)
         for column in ("layer", "depth", "width", "dimension", "PCA 90 %", "points", "verdict"):
             table.add_column(column, justify="left" if column in ("layer", "verdict") else "right")
         for layer in result["layer"].values:
             row = result.sel({"network": name, "layer": layer, "class": "all"})
             if int(row["width"]):
-                table.add_row(printable(str(layer)), *_cells(row))
+                table.add_row(unmarked(layer), *_cells(row))
         console.print(table)
     console.print("Estimates at this number of points and this scale; values above about 20 are lower bounds.")
 
@@ -237,4 +237,4 @@ def _cells(row: xr.Dataset) -> list[str]:
     pca = number("pca_dimension", 0) if estimated else "—"
     points = number("n_points", 0) if estimated else "—"
     judged = str(row["verdict"].item()) or str(row["reason"].item())
-    return [number("relative_depth", 2), str(int(row["width"])), found, pca, points, printable(judged)]
+    return [number("relative_depth", 2), str(int(row["width"])), found, pca, points, unmarked(judged)]

@@ -194,14 +194,13 @@ def _predict(config: PredictDynamics) -> int:
 
 def _read(config: Recordings) -> dict[str, Any]:
     """Sessions by name; equal names are told apart by their number."""
-    from antidrome.core.names import unique
+    from antidrome.pipeline.sessions import session_names
     from antidrome.recordings import read
 
     if not config.paths:
         raise InputError("No recording was given; name at least one file for each session.")
     recordings = [read(path, **config.choices()) for path in config.paths]
-    names = [str(one.attrs.get("session_id") or path.stem) for one, path in zip(recordings, config.paths, strict=True)]
-    return dict(zip(unique(names), recordings, strict=True))
+    return dict(zip(session_names(recordings, config.paths), recordings, strict=True))
 
 
 def _tell(model: Any, written: list[Path]) -> None:

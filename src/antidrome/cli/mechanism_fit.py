@@ -12,7 +12,7 @@ import tyro
 
 from antidrome.cli.mechanism_opening import OfModel, opened_model
 from antidrome.cli.options import command_line, given
-from antidrome.cli.text import printable, say
+from antidrome.cli.text import printable, say, unmarked
 from antidrome.errors import InputError
 
 if TYPE_CHECKING:
@@ -189,8 +189,8 @@ def _show(estimator: SNPE, config: Fit) -> None:
     for i, name in enumerate(posterior.names):
         row = {key: f"{float(summary[key][i]):.4g}" for key in summary.data_vars}
         table.add_row(
-            printable(name),
-            printable(posterior.prior.units[i]),
+            unmarked(name),
+            unmarked(posterior.prior.units[i]),
             row["median"],
             f"{row['low_95']} … {row['high_95']}",
             f"{row['prior_low_95']} … {row['prior_high_95']}",

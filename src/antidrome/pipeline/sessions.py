@@ -73,13 +73,17 @@ def read_sessions(
     pairs = []
     for path in paths:
         pairs.append(read_with_neuropil(path, quantity=config.quantity, **config.choices()))
-    names = unique(
-        [str(recording.attrs.get("session_id") or Path(p).stem) for (recording, _), p in zip(pairs, paths, strict=True)]
-    )
+    names = session_names([recording for recording, _ in pairs], paths)
     return [
         _session(name, str(path), recording, neuropil, config, hashed=hashed)
         for name, path, (recording, neuropil) in zip(names, paths, pairs, strict=True)
     ]  # fmt: skip
+
+
+def session_names(recordings: "Sequence[xr.DataArray]", paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """What recordings are called: as they say, else as their files; later ones of the same name are numbered."""
+    pairs = zip(recordings, paths, strict=True)
+    return unique([str(recording.attrs.get("session_id") or Path(path).stem) for recording, path in pairs])
 
 
 def session_from_recording(

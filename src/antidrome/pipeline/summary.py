@@ -1,7 +1,6 @@
 """``summary.json``: what was run, on what, with what result, in a form that programs read and people can."""
 
 import json
-import math
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,10 +19,10 @@ def session_summary(
     view: "SessionView", *, input_hash: str, result_key: str, file: str, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
     """One session's part: its input, what the checks said, and one record a neuron."""
-    from antidrome.report.table import COLUMNS
+    from antidrome.report.table import COLUMNS, rounded
 
     neurons = [
-        {"neuron": label} | {c.key: _number(view.table[c.key][row]) for c in COLUMNS}
+        {"neuron": label} | {c.key: rounded(view.table[c.key][row], 9) for c in COLUMNS}
         for row, label in enumerate(view.neurons)
     ]
     return {
@@ -122,7 +121,3 @@ def _lede(stages: Sequence[str]) -> str:
     further = {"dynamics": "the dynamics that the sessions share", "dimension": "the dimension of the population"}
     found = [further[name] for name in stages if name in further]
     return f"{'; '.join(['Spikes inferred from fluorescence, with their uncertainty', *found])}."
-
-
-def _number(value: float) -> float | None:
-    return float(f"{value:.9g}") if math.isfinite(value) else None

@@ -15,7 +15,7 @@ from antidrome.report.mechanism_charts import calibration_charts, result_charts
 from antidrome.report.mechanism_view import MechanismView, Traces, mechanism_view
 from antidrome.report.page import Part, RunInfo, page_html, render, write_html
 from antidrome.report.statement import Statement
-from antidrome.report.table import shown
+from antidrome.report.table import rounded, shown
 
 if TYPE_CHECKING:
     from antidrome.mechanism.rounds import RoundReport
@@ -47,7 +47,7 @@ def mechanism_part(view: MechanismView, run: RunInfo) -> Part:
     data = {
         "names": names[:drawn],
         "units": units[:drawn],
-        "best": [_number(value) for value in view.best[:drawn]],
+        "best": [rounded(value) for value in view.best[:drawn]],
         "samples": "mechanism-samples",
         "prior": "mechanism-prior",
     }
@@ -211,7 +211,3 @@ def _round(report: RoundReport) -> dict[str, str]:
 
 def _figure(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "–"
-
-
-def _number(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -10,7 +10,7 @@ from antidrome.report.encode import float_text, text
 from antidrome.report.figures import browser, overview, small_histogram
 from antidrome.report.page import Part, RunInfo, render
 from antidrome.report.session import HISTOGRAMS, SessionView
-from antidrome.report.table import COLUMNS, shown
+from antidrome.report.table import COLUMNS, rounded, shown
 from antidrome.report.trust import model_statements, session_statements
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _session_data(view: SessionView, index: int, top: float) -> dict[str, Any]:
         "channels": {
             name: {**channel.header(), "island": f"s{index}-{name}"} for name, channel in view.channels.items()
         },
-        "table": [[_number(value) for value in view.table[column.key]] for column in COLUMNS],
+        "table": [[rounded(value) for value in view.table[column.key]] for column in COLUMNS],
         "overview": {
             "island": f"s{index}-overview",
             "rows": heat.rows.tolist(),
@@ -227,10 +227,6 @@ def _table_rows(view: SessionView) -> dict[str, Any]:
         for at in range(min(MAX_ROWS, len(view.neurons)))
     ]
     return {"rows": rows, "rows_left_out": len(view.neurons) > len(rows)}
-
-
-def _number(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def duration(seconds: float) -> str:

@@ -83,6 +83,11 @@ def _per_neuron(block: xr.Dataset, key: str, shape: tuple[int, ...]) -> NDArray[
     return np.broadcast_to(values.values.astype(np.float64), shape).copy()
 
 
+def rounded(value: float, digits: int = 6) -> float | None:
+    """A number for JSON, to so many significant digits; None where there is none."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+
+
 def shown(value: float | xr.DataArray, digits: int) -> str:
     """A number as the page prints it; an en dash where there is none."""
     number = float(value)
