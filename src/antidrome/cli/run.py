@@ -1,14 +1,13 @@
 """``antidrome run``: the whole job, from recordings to results and the page."""
 
 import dataclasses
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from antidrome.cli.options import Options, Paths
+from antidrome.cli.options import Options, Paths, command_line
 from antidrome.cli.text import printable, say_json, unmarked
 from antidrome.pipeline.config import RunConfig
 
@@ -59,7 +58,7 @@ def run(config: Run) -> int:
             config.paths,
             config.output,
             settings,
-            command=shlex.join(["antidrome", *sys.argv[1:]]),
+            command=command_line("run"),
             executor=executor,
             progress=not config.json,
         )
