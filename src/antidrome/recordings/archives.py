@@ -96,7 +96,7 @@ def load_npz(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
             if not members:
-                raise FileFormatError(f"{path} holds no NumPy array")
+                raise FileFormatError(f"{path} {_other_archive(archive.namelist())}")
             require_size(sum(info.file_size for info in members), max_bytes, f"{path} (all arrays)")
             for info in members:
                 arrays[info.filename.removesuffix(".npy")] = _load_member(archive, info, path)
@@ -111,6 +111,15 @@ def load_npz(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
     ) as error:
         raise FileFormatError(f"{path} is damaged or cut short: {error}") from error
     return arrays
+
+
+def _other_archive(names: list[str]) -> str:
+    """What is said of a zip archive without NumPy arrays."""
+    if any(name.startswith("xl/") for name in names):
+        return "is an Excel workbook: save the sheet with the traces as CSV"
+    if any(name.endswith(("zarr.json", ".zarray")) for name in names):
+        return "is a Zarr store in a zip archive: unpack it"
+    return "holds no NumPy array"
 
 
 def _load_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:

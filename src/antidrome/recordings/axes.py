@@ -13,7 +13,7 @@ from antidrome.recordings.masked import unmasked
 Orientation = Literal["time,neuron", "neuron,time"]
 
 _TIME_NAMES = ("time", "times", "frame", "frames", "t", "timestamp", "timestamps")
-_NEURON_NAMES = ("neuron", "neurons", "roi", "rois", "roi_id", "cell", "cells", "cell_id", "unit", "unit_id")
+NEURON_NAMES = ("neuron", "neurons", "roi", "rois", "roi_id", "cell", "cells", "cell_id", "unit", "unit_id")
 _UNITS = {
     1.0: ("s", "sec", "secs", "second", "seconds"),
     1e-3: ("ms", "msec", "msecs", "millisecond", "milliseconds", "millis"),
@@ -137,7 +137,7 @@ def standard_dims(array: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
     notes: list[str] = []
     if array.ndim == 1 and str(array.dims[0]).lower() in _TIME_NAMES:
         array = array.expand_dims("neuron", axis=1)
-    for standard, synonyms in (("time", _TIME_NAMES), ("neuron", _NEURON_NAMES)):
+    for standard, synonyms in (("time", _TIME_NAMES), ("neuron", NEURON_NAMES)):
         if standard in array.dims:
             continue
         found = [dim for dim in array.dims if str(dim).lower() in synonyms]

@@ -54,7 +54,10 @@ def numbers(frame: pd.DataFrame, place: int, dialect: Dialect, path: Path) -> np
     wrong = found.isna() & column.notna()
     if wrong.any():
         _require_no_groups(frame, dialect, path)
-        _require_none(frame, place, wrong, dialect, path, "is not a number")
+        said = "is not a number"
+        if wrong.all() and len(wrong) > 1:
+            said += ", nor is any cell of its column: remove the column, or give each neuron a column if it names them"
+        _require_none(frame, place, wrong, dialect, path, said)
     return found.to_numpy(dtype=np.float64)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
+from antidrome.recordings.csv_layouts import one_measure, require_wide
 from antidrome.recordings.csv_names import names_counter, says_unit, time_unit_s
 from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, are_whole, climb, count, rise
 
@@ -36,7 +37,8 @@ def split_columns(
     Raises
     ------
     InputError
-        If the first column rises at every step, as no neuron does, but is neither a counter nor surely the time.
+        If the first column rises at every step, as no neuron does, but is neither a counter nor surely the time; or
+        neurons have no column each.
     """
     if header is None:
         return _without_header(values, notes)
@@ -45,6 +47,8 @@ def split_columns(
     time, kept = _named_time(header, values, kept)
     while (found := _rising_first(header, values, kept, time, notes)) is not None:
         time, counted, kept = found[0], counted or found[1], kept[1:]
+    require_wide(header, values, kept)
+    kept = one_measure(header, kept, notes)
     labels = [header[i] for i in kept]
     return time, values[:, kept], None if count_from_zero(labels) and not counted else labels
 
@@ -62,15 +66,20 @@ def without_counters(header: list[str], values: np.ndarray, notes: list[str]) ->
     for place, name in enumerate(header):
         column = values[:, place]
         named = names_counter(name)
-        if len(kept) == 1 or not (named or _UNNAMED.match(name)):
+        if len(kept) == 1:
             continue
-        if count(column):
+        if count(column) and (named or _UNNAMED.match(name) or _is_another_counter(place, name, column)):
             notes.append(_counts(name, place))
             kept.remove(place)
         elif named and rise(column) and are_whole(column):
             notes.append(f"column {name!r} numbers the rows, not without gaps, and is left out")
             kept.remove(place)
     return kept
+
+
+def _is_another_counter(place: int, name: str, column: np.ndarray) -> bool:
+    """Whether a column that counts, of any name, is no neuron: no first one, which may be the time."""
+    return place > 0 and column.size >= FEWEST_ROWS and time_unit_s(name, loosely=True) is None
 
 
 def _counts(name: str, place: int) -> str:

@@ -19,6 +19,9 @@ MISSING = ("", "nan", "na", "n/a", "null", "none", "inf", "-inf")
 CLOCK = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?.*)?|(\d+ days? )?\d{1,3}:\d\d:\d\d([.,]\d*)?")
 """A date (ISO 8601), a time of day, or a time that has passed."""
 
+_EXCEL = re.compile(r"\"?sep=.?\"?\s*", re.I)
+"""A first line that tells Excel what stands between cells."""
+
 _STATUS = ("accepted", "rejected", "undecided")
 _MAX_LINE_BYTES = 64 * 2**20
 _HEAD_LINES = 100
@@ -37,6 +40,8 @@ class Dialect:
         Names of the columns, or None.
     status
         Of the columns but the first, what a second line says of each: "accepted", "rejected", "undecided"; or None.
+    ends_open
+        Whether all lines end with a delimiter, so that there seems to be a last column without cells.
     n_comments, n_skipped
         Lines that begin with # before the table; all lines before its first row.
     """
@@ -45,6 +50,7 @@ class Dialect:
     decimal: str
     header: list[str] | None
     status: list[str] | None
+    ends_open: bool
     n_comments: int
     n_skipped: int
 
@@ -79,7 +85,8 @@ def find_dialect(path: Path, max_bytes: int) -> Dialect:
     if header is None and comments:
         header = _commented_header(comments[-1], cells, delimiter)
     n_comments = sum(bool(comment) for comment in comments)
-    return Dialect(delimiter, _decimal(rows, delimiter), header, status, n_comments, n_skipped)
+    ends_open = delimiter != " " and all(line.rstrip("\r\n").endswith(delimiter) for line in (first, *below))
+    return Dialect(delimiter, _decimal(rows, delimiter), header, status, ends_open, n_comments, n_skipped)
 
 
 def _head(text: io.TextIOWrapper, path: Path) -> tuple[list[str], list[str]]:
@@ -93,7 +100,9 @@ def _head(text: io.TextIOWrapper, path: Path) -> tuple[list[str], list[str]]:
             break
         n_read += len(line)
         _require_sound(line, path)
-        if not lines and (_is_comment(line) or (comments and not line.strip())):
+        if not lines and not comments and _EXCEL.fullmatch(line):
+            comments.append("")
+        elif not lines and (_is_comment(line) or (comments and not line.strip())):
             comments.append(line.strip())
         elif line.strip() or not lines:
             lines.append(line)

@@ -42,9 +42,9 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     header are told from the first lines; lines that begin with # are left out, unless the last of them is a header. A
     column headed "time" (or "time_ms", "Zeit (s)", …), or of dates (ISO 8601) or clock times, gives the times. A first
     column that rises at every step is no neuron: it is time if its name says so or ends in a unit of time, or if it
-    has no name and rises in even steps. Columns that only count the rows ("frame", "Slice", or a first one of any
-    name) are left out. Times that are even but for their rounding are taken as even. Named columns are neurons;
-    without names, or with the names 0, 1, 2, …, the longer axis is time unless ``orientation`` says otherwise. Empty
+    has no name and rises in even steps. Columns that only count the rows are left out; so are, of the measures that
+    Fiji gives of every region, all but the mean. Times that are even but for their rounding are taken as even. Named
+    columns are neurons; without names, or with the names 0, 1, 2, …, the longer axis is time unless ``orientation`` says otherwise. Empty
     cells and "nan" are missing samples. A second line of "accepted", "rejected" and "undecided", as Inscopix writes
     it, tells which neurons are accepted.
 
@@ -53,7 +53,8 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     FileFormatError
         If a cell is not a number; the message names the row and column.
     InputError
-        If a first column may be the time, but not surely; or there is no frame rate; or no neuron is accepted.
+        If a first column may be the time, but not surely; or there is no frame rate; or no neuron is accepted; or the
+        table has one row for each neuron and frame.
     UnsafeFileError
         If the file is larger than the cap.
     """
@@ -106,7 +107,10 @@ def _load(path: Path, max_bytes: int) -> _Table:
     frame = _frame(path, dialect, max_bytes)
     header = dialect.header
     if header is not None and len(header) != frame.shape[1]:
-        raise FileFormatError(f"{path} has {len(header)} names in its header and {frame.shape[1]} columns below it")
+        raise FileFormatError(
+            f"{path} has {len(header)} names in its header and {frame.shape[1]} columns below it: remove lines above "
+            "the header, and name every column"
+        )
     if frame.shape[1] == 0:
         raise FileFormatError(f"{path} has no columns")
     rows = drop_comments(frame)
@@ -118,6 +122,9 @@ def _load(path: Path, max_bytes: int) -> _Table:
     if clock is not None:
         notes.append("the first column holds dates or clock times and is taken as time")
         header = ["time", *(header[1:] if header else map(str, range(rows.shape[1] - 1)))]
+    if len(columns) > 1 and dialect.ends_open and np.isnan(columns[-1]).all():
+        notes.append("the last column is empty, since all lines end with a delimiter, and is left out")
+        columns, header = columns[:-1], header and header[:-1]
     return _Table(header, np.stack(columns, axis=1), dialect.status, notes)
 
 

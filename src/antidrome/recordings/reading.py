@@ -131,7 +131,7 @@ def _read(path: str | os.PathLike[str], options: ReadOptions) -> tuple[xr.DataAr
     try:
         result = reader(path, options)
     except AntidromeError as error:
-        if path.name in str(error):
+        if str(path) in str(error):
             raise
         raise type(error)(f"{path}: {error}") from error
     return result if isinstance(result, tuple) else (result, None)
@@ -166,7 +166,8 @@ def _file_format(path: Path) -> str:
         return "csv"
     if packed:
         raise FileFormatError(f"{path} is packed by gzip, which is read of text tables only (.csv.gz): unpack it first")
-    raise FileFormatError(f"{path} is of no known format; known: {_KNOWN}")
+    advice = "" if b"\0" in head else "; a text table needs a name that ends in .csv, .tsv or .txt"
+    raise FileFormatError(f"{path} is of no known format; known: {_KNOWN}{advice}")
 
 
 def _hdf5_format(path: Path) -> str:

@@ -1,0 +1,99 @@
+"""Text tables of Fiji, Excel and pandas that are not one column a neuron."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings import read
+
+
+def write(path: Path, columns: dict[str, np.ndarray], **options: object) -> Path:
+    pd.DataFrame(columns).to_csv(path, index=False, **options)
+    return path
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_of_the_measures_of_fiji_the_mean_is_read(tmp_path: Path, traces: np.ndarray, named: bool) -> None:
+    columns: dict[str, np.ndarray] = {" ": np.arange(1, 121)}
+    means = []
+    for roi in range(6):
+        place = f"(cell {roi})" if named else str(roi + 1)
+        means.append(f"Mean{place}")
+        columns |= {f"Area{place}": np.full(120, 40.0), f"Mean{place}": traces[:, roi], f"Min{place}": traces[:, 0] - 1}
+    recording = read(write(tmp_path / "Results.csv", columns), frame_rate_hz=20.0)
+    np.testing.assert_allclose(recording.values, traces)
+    assert recording["neuron"].values.tolist() == means
+    assert "(area, mean, min) the mean is read" in recording.attrs["notes"][-1]
+    without = {name: column for name, column in columns.items() if not name.startswith("Mean")}
+    with pytest.raises(InputError, match=r"several measures of each region \(area, min\): leave the columns of one"):
+        read(write(tmp_path / "b.csv", without), frame_rate_hz=20.0)
+
+
+def test_names_that_only_look_like_one_measure_are_neurons(tmp_path: Path, traces: np.ndarray) -> None:
+    names = ["Mean1", "Mean2", "x1", "y1", "cell 3", "Area1"]
+    path = write(tmp_path / "a.csv", {"time": np.arange(120) / 20, **dict(zip(names, traces.T, strict=True))})
+    assert read(path)["neuron"].values.tolist() == names
+
+
+@pytest.mark.parametrize("named", ["neuron", "cell_id", "Slice"])
+def test_a_row_for_each_neuron_and_frame_is_refused(tmp_path: Path, traces: np.ndarray, named: str) -> None:
+    long = {"time": np.repeat(np.arange(120) / 20, 6), named: np.tile(np.arange(6), 120), "dff": traces.ravel()}
+    with pytest.raises(InputError, match=rf"column '{named}' repeats its numbers.*table\.pivot"):
+        read(write(tmp_path / "a.csv", long))
+    assert read(write(tmp_path / "b.csv", {"time": np.arange(120) / 20, named: np.arange(120) % 6})).shape == (120, 1)
+
+
+def test_columns_that_count_are_no_neurons_wherever_they_stand(tmp_path: Path, traces: np.ndarray) -> None:
+    columns = {"X0": np.arange(120), "Y0": traces[:, 0], "X1": np.arange(120), "Y1": traces[:, 1]}
+    recording = read(write(tmp_path / "Plot Values.csv", columns), frame_rate_hz=20.0)
+    assert recording["neuron"].values.tolist() == ["Y0", "Y1"]
+    few = {"time": np.arange(4) / 20, "a": np.arange(4), "b": traces[:4, 0]}
+    assert read(write(tmp_path / "b.csv", few))["neuron"].values.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("head", ["sep=;\n", '"sep=;"\r\n'])
+def test_the_line_of_excel_that_names_the_delimiter(tmp_path: Path, traces: np.ndarray, head: str) -> None:
+    path = write(tmp_path / "a.csv", {"Zeit (s)": np.arange(120) / 20, "a": traces[:, 0]}, sep=";", decimal=",")
+    path.write_text(head + path.read_text())
+    recording = read(path)
+    assert recording["neuron"].values.tolist() == ["a"]
+    np.testing.assert_allclose(recording.values[:, 0], traces[:, 0])
+    assert recording.attrs["notes"] == []
+
+
+@pytest.mark.parametrize("head", ["time,a,b,\n", ""])
+def test_lines_that_end_with_a_delimiter(tmp_path: Path, traces: np.ndarray, head: str) -> None:
+    rows = "".join(f"{i / 20},{a},{b},\n" for i, (a, b) in enumerate(traces[:, :2]))
+    (tmp_path / "a.csv").write_text(head + rows)
+    recording = read(tmp_path / "a.csv")
+    np.testing.assert_allclose(recording.values, traces[:, :2])
+    assert "all lines end with a delimiter" in recording.attrs["notes"][0]
+    (tmp_path / "b.csv").write_text((head + rows).replace(",\n", ",nan\n").replace("b,nan", "b,c"))
+    assert read(tmp_path / "b.csv").shape == (120, 3), "a neuron that was never measured is one"
+
+
+def test_what_is_no_table_of_numbers_is_told_what_to_do(tmp_path: Path, traces: np.ndarray) -> None:
+    labelled = {"time": np.arange(120) / 20, "animal": np.full(120, "m1"), "a": traces[:, 0]}
+    with pytest.raises(FileFormatError, match="'m1' is not a number, nor is any cell of its column: remove the column"):
+        read(write(tmp_path / "a.csv", labelled))
+    (tmp_path / "b.csv").write_text("My recording\ntime,a,b\n0,1,2\n1,2,3\n")
+    with pytest.raises(FileFormatError, match="remove lines above the header"):
+        read(tmp_path / "b.csv")
+    (tmp_path / "c.dat").write_text("time\ta\n0\t1\n")
+    with pytest.raises(FileFormatError, match=r"a text table needs a name that ends in \.csv"):
+        read(tmp_path / "c.dat")
+
+
+def test_archives_of_other_programs_are_told_what_to_do(tmp_path: Path) -> None:
+    for name, member, said in (
+        ("a.xlsx", "xl/workbook.xml", "is an Excel workbook: save the sheet"),
+        ("a.zip", "g/zarr.json", "is a Zarr store in a zip archive: unpack it"),
+    ):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(member, "{}")
+        with pytest.raises(FileFormatError, match=said):
+            read(tmp_path / name)
