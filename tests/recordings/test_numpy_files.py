@@ -155,3 +155,12 @@ def test_times_that_do_not_fit_are_named(tmp_path: Path, wide: np.ndarray) -> No
 def test_labels_of_frames_are_no_neurons(tmp_path: Path, traces: np.ndarray) -> None:
     np.savez(tmp_path / "a.npz", dff=traces, labels=np.arange(120) % 3)
     assert read(tmp_path / "a.npz", frame_rate_hz=30.0).shape == traces.shape
+
+
+def test_a_frame_rate_that_is_none_leaves_the_word_to_the_user(tmp_path: Path, traces: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", dff=traces, fs=0.0)
+    with pytest.raises(InputError, match="neither times nor a frame rate"):
+        read(tmp_path / "a.npz")
+    recording = read(tmp_path / "a.npz", frame_rate_hz=30.0)
+    assert recording.attrs["frame_rate_hz"] == 30.0
+    assert "'fs' of a.npz is no frame rate and is left out" in recording.attrs["notes"]

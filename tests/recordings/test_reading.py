@@ -100,3 +100,10 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.npy")
     with pytest.raises(InputError, match="is a pipe or a device"):
         read(tmp_path / "pipe.npy", frame_rate_hz=30.0)
+
+
+def test_a_file_of_a_short_name_is_named_too(tmp_path: Path) -> None:
+    np.savez(tmp_path / "times", dff=np.zeros((9, 2)), time=np.r_[0.0:8.0, np.nan])
+    (tmp_path / "times.npz").rename(tmp_path / "times")
+    with pytest.raises(InputError, match=r"/times: 1 of 9 times are not finite"):
+        read(tmp_path / "times")

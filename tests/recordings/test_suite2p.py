@@ -147,3 +147,37 @@ def test_a_folder_of_nothing_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rate", [np.array(15.0), np.array([15.0]), np.array([[15]]), "15.0", [15.0]])
 def test_the_rate_may_be_an_array_of_one(make_suite2p: Callable[..., Path], traces: np.ndarray, rate: object) -> None:
     assert read(make_suite2p(traces.T, ops={"fs": rate})).attrs["frame_rate_hz"] == 15.0
+
+
+def test_combined_is_read_where_there_are_no_planes_and_names_no_session(
+    make_suite2p: Callable[..., Path], traces: np.ndarray
+) -> None:
+    combined = make_suite2p(traces.T, ops=OPS, folder="m1/suite2p/combined")
+    for path in (combined, combined.parent, combined.parent.parent):
+        recording = read(path)
+        assert np.array_equal(recording.values, traces)
+        assert recording.attrs["session_id"] == "m1"
+    make_suite2p(traces.T + 1, ops=OPS, folder="m1/suite2p/plane0")
+    assert np.array_equal(read(combined.parent).values, traces + 1)
+
+
+def test_a_series_is_of_the_same_rois_and_frames(
+    make_suite2p: Callable[..., Path], traces: np.ndarray, iscell: np.ndarray
+) -> None:
+    folder = make_suite2p(traces.T, iscell=iscell, ops=OPS)
+    np.save(folder / "F_chan2.npy", traces.T * 2)
+    second = read(folder, series="F_chan2")
+    assert np.array_equal(second.values, traces[:, [0, 2, 3, 5]] * 2)
+    assert second.attrs["quantity"] == "fluorescence"
+    assert read(folder, series="spks").attrs["quantity"] == "unknown"
+    with pytest.raises(InputError, match=r"iscell\.npy is 6 × 2, and no trace of the ROIs, as F is 6 × 120"):
+        read(folder, series="iscell")
+    with pytest.raises(InputError, match=r"has no series 'F_chan3'; its files are 'F', 'F_chan2', 'iscell'"):
+        read(folder, series="F_chan3")
+
+
+def test_a_rate_of_zero_is_none(make_suite2p: Callable[..., Path], traces: np.ndarray) -> None:
+    folder = make_suite2p(traces.T, ops={"fs": 0.0})
+    with pytest.raises(InputError, match="m1 has neither times nor a frame rate: pass frame_rate_hz"):
+        read(folder.parent.parent)
+    assert read(folder, frame_rate_hz=15.0).attrs["frame_rate_hz"] == 15.0

@@ -88,7 +88,10 @@ def find_frame_rate(arrays: Mapping[str, Any], where: str, notes: list[str]) -> 
     """Frame rate (Hz) that a file gives beside its arrays under one of the usual names, noted; else None."""
     for name in arrays:
         if name.lower() in _RATE_NAMES and np.size(arrays[name]) == 1:
-            rate = positive_rate(np.asarray(arrays[name]).ravel()[0])
+            rate = usable_rate(arrays[name])
+            if rate is None:
+                notes.append(f"{name!r} of {where} is no frame rate and is left out")
+                continue
             notes.append(f"frame rate {rate:g} Hz from {name!r} of {where}")
             return rate
     return None
@@ -143,6 +146,12 @@ def single_number(value: Any) -> float | None:
     return float(value) if is_number else None
 
 
+def usable_rate(value: Any) -> float | None:
+    """The frame rate (Hz) that a file says, or None if it is not a positive number."""
+    rate = single_number(value)
+    return rate if rate is not None and 0 < rate < np.inf else None
+
+
 def said_numbers(attributes: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Numbers among attributes by name; those with the name of a frame rate also where they are texts."""
     found = {}
@@ -164,13 +173,14 @@ def settle_frame_rate(
     InputError
         If none of the three is there.
     """
+    found = usable_rate(found)
     if asked is not None:
         asked = positive_rate(asked)
         if found is not None and abs(asked - found) > 1e-6 * found:
             notes.append(f"frame rate {asked:g} Hz as given replaces {found:g} Hz from the file")
         return asked
     if found is not None:
-        return positive_rate(found)
+        return found
     if time is None:
         raise InputError(f"{where} has neither times nor a frame rate: pass frame_rate_hz (frames per second)")
     if clock_rate_hz(time) is None:

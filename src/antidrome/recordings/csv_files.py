@@ -44,9 +44,9 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     column that rises at every step is no neuron: it is time if its name says so or ends in a unit of time, or if it
     has no name and rises in even steps. Columns that only count the rows are left out; so are, of the measures that
     Fiji gives of every region, all but the mean. Times that are even but for their rounding are taken as even. Named
-    columns are neurons; without names, or with the names 0, 1, 2, …, the longer axis is time unless ``orientation`` says otherwise. Empty
-    cells and "nan" are missing samples. A second line of "accepted", "rejected" and "undecided", as Inscopix writes
-    it, tells which neurons are accepted.
+    columns are neurons; without names, or with the names 0, 1, 2, …, the longer axis is time unless ``orientation``
+    says otherwise. Empty cells and "nan" are missing samples. A second line of "accepted", "rejected" and "undecided",
+    as Inscopix writes it, tells which neurons are accepted.
 
     Raises
     ------

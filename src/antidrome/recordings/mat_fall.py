@@ -9,10 +9,10 @@ import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.axes import BY_NUMBER
-from antidrome.recordings.choice import settle_frame_rate, single_number
+from antidrome.recordings.choice import settle_frame_rate, usable_rate
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
-from antidrome.recordings.suite2p import accepted_rois, session_name
+from antidrome.recordings.suite2p import accepted_rois, quantity_of, session_name
 
 _TRACES = ("F", "Fneu", "spks", "F_chan2", "Fneu_chan2")
 
@@ -59,7 +59,7 @@ def read_fall(
         raise InputError(f"{path}: iscell accepts none of {n_rois} ROIs: curate them in suite2p, or {KEEP_ALL}")
     if kept.size < n_rois:
         notes.append(f"{n_rois - kept.size} of {n_rois} ROIs are no cells and are left out (iscell)")
-    found = single_number(arrays.get("ops/fs", arrays.get("fs")))
+    found = usable_rate(arrays.get("ops/fs", arrays.get("fs")))
     if found is not None and options.frame_rate_hz is None:
         notes.append(f"frame rate {found:g} Hz from the settings (ops.fs) of {path.name}")
     rate = settle_frame_rate(options.frame_rate_hz, found, None, str(path), notes)
@@ -70,8 +70,7 @@ def read_fall(
         "coords": {"roi_id": kept, "accepted": accepted[kept], "cell_probability": probability[kept]},
         "attrs": options.provenance(path, "mat", session) | BY_NUMBER,
     }
-    fluorescence = series == "F" or series.startswith(("Fneu", "F_"))
-    quantity = options.quantity or ("fluorescence" if fluorescence else "unknown")
+    quantity = options.quantity or quantity_of(series)
     recording = from_array(traces[kept], rate, quantity=quantity, notes=notes, **common)
     if options.series is not None or "Fneu" not in arrays:
         return recording, None

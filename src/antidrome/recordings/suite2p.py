@@ -15,8 +15,8 @@ import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.archives import load_npy
-from antidrome.recordings.axes import BY_NUMBER, positive_rate
-from antidrome.recordings.choice import settle_frame_rate, single_number
+from antidrome.recordings.axes import BY_NUMBER, listing
+from antidrome.recordings.choice import settle_frame_rate, times_sign, usable_rate
 from antidrome.recordings.lazy import lazy_npy
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.pickles import load_settings
@@ -26,16 +26,22 @@ LAZY_BYTES = 256 * 2**20
 """Traces larger than this stay on disk (dask); smaller ones are read."""
 
 _SETTINGS = ("ops.npy", "settings.npy", "db.npy")
+_OWN_FOLDERS = re.compile(r"suite2p|combined|plane\d+")
 
 
 def find_planes(path: Path) -> list[Path]:
-    """Folders with ``F.npy``: the path itself, its ``plane0``, ``plane1``, … or those under its ``suite2p``."""
+    """Folders with ``F.npy``: the path itself, its ``plane0``, ``plane1``, … or those under its ``suite2p``.
+
+    ``combined``, which holds all planes once more, counts where they are not there.
+    """
     if (path / "F.npy").is_file():
         return [path]
     for root in (path, path / "suite2p"):
         planes = [p for p in root.glob("plane*") if re.fullmatch(r"plane\d+", p.name) and (p / "F.npy").is_file()]
         if planes:
             return sorted(planes, key=plane_number)
+        if (root / "combined" / "F.npy").is_file():
+            return [root / "combined"]
     return []
 
 
@@ -56,7 +62,7 @@ def read_suite2p(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.Dat
     Parameters
     ----------
     path
-        A plane folder, a ``suite2p`` folder, or the folder above.
+        A plane folder (also ``combined``), a ``suite2p`` folder, or the folder above.
     options
         ``frame_rate_hz`` replaces that of the settings; ``accepted_only=False`` keeps ROIs that are no cells;
         ``series`` may name another trace file of the same shape ("F_chan2").
@@ -101,7 +107,7 @@ def read_suite2p(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.Dat
     traces = from_array(
         _stack([plane.traces for plane in planes]),
         rate,
-        quantity=options.quantity or "fluorescence",
+        quantity=options.quantity or quantity_of(options.series or "F"),
         notes=notes,
         **common,
     )
@@ -126,7 +132,9 @@ class _Plane:
 
 def _read_plane(folder: Path, n_planes: int, options: ReadOptions) -> _Plane:
     notes: list[str] = []
-    traces = _load_traces(folder / f"{options.series or 'F'}.npy", options)
+    traces = _load_traces(folder / "F.npy", options)
+    if options.series is not None:
+        traces = _load_series(folder, options, traces.shape)
     n_rois = traces.shape[0]
     accepted, probability = _accepted(folder, n_rois, notes)
     kept = np.flatnonzero(accepted) if options.accepted_only else np.arange(n_rois)
@@ -173,10 +181,27 @@ def read_frame_rate(folder: Path) -> float | None:
             if not (place / name).is_file():
                 continue
             settings = load_settings(place / name)
-            rate = single_number(settings.get("fs"))
+            rate = usable_rate(settings.get("fs"))
             if rate is not None:
-                return positive_rate(rate)
+                return rate
     return None
+
+
+def quantity_of(series: str) -> str:
+    """What suite2p's traces of that name are: "F" and "Fneu" of any channel are fluorescence."""
+    return "fluorescence" if series.startswith("F") else "dff" if series == "dff" else "unknown"
+
+
+def _load_series(folder: Path, options: ReadOptions, shape: tuple[int, ...]) -> Any:
+    """The traces asked for, which are of the same ROIs and frames as F."""
+    path = folder / f"{options.series}.npy"
+    if not path.is_file():
+        names = listing(sorted(file.stem for file in folder.glob("*.npy")), 20)
+        raise InputError(f"{folder} has no series {options.series!r}; its files are {names}")
+    traces = _load_traces(path, options)
+    if traces.shape != shape:
+        raise InputError(f"{path} is {times_sign(traces.shape)}, and no trace of the ROIs, as F is {times_sign(shape)}")
+    return traces
 
 
 def _load_traces(path: Path, options: ReadOptions) -> Any:
@@ -220,6 +245,6 @@ def session_name(path: Path) -> str:
     """The folder that a person named: the first one above ``plane0`` and ``suite2p``."""
     resolved = path.resolve()
     for folder in (resolved, *resolved.parents):
-        if folder.name and folder.name != "suite2p" and not re.fullmatch(r"plane\d+", folder.name):
+        if folder.name and not _OWN_FOLDERS.fullmatch(folder.name):
             return folder.name
     return "suite2p"
