@@ -225,3 +225,45 @@ def test_no_roi_at_all(make_nwb: Callable[..., Path], traces: np.ndarray) -> Non
     with pytest.raises(FileFormatError, match=r"session\.nwb") as refused:
         read(path)
     assert len(str(refused.value)) < len(str(path)) + 450, "pynwb prints the whole file"
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "units"),
+    [("dff", "n.a.", "1"), ("DfOverF", "a.u.", "1"), ("plane0", "dF/F", "1"), ("plane0", "ΔF/F0", "1"),
+     ("plane0", "deltaF_F", "1"), ("plane0", "∆F/F (%)", "percent"), ("plane0", "%", "percent")],
+)  # fmt: skip
+def test_dff_in_a_fluorescence_container_is_dff_and_noted(
+    make_nwb: Callable[..., Path], traces: np.ndarray, name: str, unit: str, units: str
+) -> None:
+    path = make_nwb({f"Fluorescence/{name}": traces, "Fluorescence/Neuropil": traces}, unit=unit)
+    recording, neuropil = read_with_neuropil(path)
+    assert (recording.attrs["quantity"], recording.attrs["units"]) == ("dff", units)
+    assert "taken for ΔF/F, as the name" in recording.attrs["notes"][0]
+    assert neuropil is None
+    assert read(path, quantity="fluorescence").attrs["units"] == "a.u."
+
+
+@pytest.mark.parametrize("unit", ["lumens", "n.a.", "a.u.", "F", "counts"])
+def test_units_of_fluorescence_are_arbitrary(make_nwb: Callable[..., Path], traces: np.ndarray, unit: str) -> None:
+    attrs = read(make_nwb({"Fluorescence/plane0": traces}, unit=unit)).attrs
+    assert (attrs["quantity"], attrs["units"], attrs["notes"]) == ("fluorescence", "a.u.", [])
+
+
+def test_units_of_dff_that_nobody_knows_are_noted(make_nwb: Callable[..., Path], traces: np.ndarray) -> None:
+    attrs = read(make_nwb({"DfOverF/plane0": traces}, unit="lumens")).attrs
+    assert attrs["units"] == "unknown"
+    assert "units 'lumens' are not known" in attrs["notes"][0]
+
+
+@pytest.mark.parametrize(("conversion", "offset"), [(0.0, 0.0), (np.nan, 0.0), (1.0, np.inf)])
+def test_a_conversion_that_is_none_is_noted_and_not_applied(
+    make_nwb: Callable[..., Path], traces: np.ndarray, conversion: float, offset: float
+) -> None:
+    recording = read(make_nwb({"DfOverF/dff": traces}, conversion=conversion, offset=offset))
+    assert np.array_equal(recording.values, traces)
+    assert "are none and are not applied" in recording.attrs["notes"][0]
+
+
+def test_a_region_that_names_a_row_twice_is_refused(make_nwb: Callable[..., Path], traces: np.ndarray) -> None:
+    with pytest.raises(FileFormatError, match="names row 2 of its ROI table for several ROIs"):
+        read(make_nwb({"DfOverF/dff": traces[:, :3]}, region=[0, 2, 2]))

@@ -27,7 +27,7 @@ from antidrome.recordings.nwb_rois import RoiTable, roi_table
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
 from antidrome.recordings.safety import open_hdf5
-from antidrome.recordings.units import FRACTION, PERCENT
+from antidrome.recordings.units import is_percent, says_dff
 
 _NOT_TRACES = ("neuropil", "deconv", "denoised", "background", "spike")
 _CORRECTED = ("correct", "subtract", "minus", "demix")
@@ -35,7 +35,7 @@ _CORRECTED = ("correct", "subtract", "minus", "demix")
 
 @dataclass(frozen=True)
 class Series:
-    """One ``RoiResponseSeries`` and where it is: "ophys/DfOverF/plane0"."""
+    """One ``RoiResponseSeries``, where it is ("ophys/DfOverF/plane0"), and the container that it is or should be in."""
 
     path: str
     kind: str
@@ -95,14 +95,21 @@ def find_series(nwbfile: pynwb.NWBFile) -> list[Series]:
     for item in nwbfile.objects.values():
         if not isinstance(item, RoiResponseSeries):
             continue
-        parent = item.parent
-        kind = "DfOverF" if isinstance(parent, DfOverF) else "Fluorescence" if isinstance(parent, Fluorescence) else ""
-        names, holder = [item.name], parent
+        names, holder = [item.name], item.parent
         while holder is not None and not isinstance(holder, pynwb.NWBFile):
             names.append(holder.name)
             holder = holder.parent
-        found.append(Series("/".join(reversed(names)), kind, item))
+        found.append(Series("/".join(reversed(names)), _kind(item), item))
     return sorted(found, key=lambda series: series.path)
+
+
+def _kind(series: RoiResponseSeries) -> str:
+    """The container of a series; "DfOverF" in any other if its name or unit says ΔF/F, and "" where none says."""
+    if isinstance(series.parent, DfOverF) or says_dff(series.name) or says_dff(series.unit):
+        return "DfOverF"
+    if isinstance(series.parent, Fluorescence):
+        return "DfOverF" if is_percent({"units": series.unit}) else "Fluorescence"
+    return ""
 
 
 def pick_series(found: list[Series], wanted: str | None, where: str) -> Series:
@@ -113,7 +120,10 @@ def pick_series(found: list[Series], wanted: str | None, where: str) -> Series:
     """
     listed = ", ".join(f"{s.path!r} {' × '.join(map(str, np.shape(s.series.data)))}" for s in found)
     if not found:
-        raise FileFormatError(f"{where} has no RoiResponseSeries, expected one in processing/ophys")
+        raise FileFormatError(
+            f"{where} has no RoiResponseSeries, expected one in processing/ophys (current-clamp sweeps are read with "
+            "antidrome.recordings.read_current_clamp)"
+        )
     matching = found if wanted is None else _matching(found, wanted)
     best = matching if len(matching) == 1 else _preferred(matching)
     if len(best) == 1:
@@ -215,6 +225,8 @@ def _recording(
             f"{len(table) - kept.size} of {len(table)} ROIs are not accepted in the ROI table and are left out"
         )
         values = values[:, kept]
+    if chosen.kind == "DfOverF" and options.quantity is None and not isinstance(series.parent, DfOverF):
+        notes.append(f"taken for ΔF/F, as the name {series.name!r} or unit {series.unit!r} of the series says")
     quantity = options.quantity or {"DfOverF": "dff", "Fluorescence": "fluorescence"}.get(chosen.kind, "unknown")
     by_number = BY_NUMBER if all(map(str.isdecimal, table.labels.tolist())) else {}
     try:
@@ -224,7 +236,7 @@ def _recording(
             neuron=table.labels[kept],
             time=time,
             quantity=quantity,
-            units=_units(str(series.unit), quantity),
+            units=str(series.unit) if quantity == "dff" else None,
             coords={name: column[kept] for name, column in table.columns.items()},
             attrs=options.provenance(path, "nwb", nwbfile.session_id or None) | {"series": chosen.path} | by_number,
             notes=notes,
@@ -256,8 +268,11 @@ def _values(
         )
     if n_frames == 0:
         raise FileFormatError(f"{where} is empty")
-    conversion, offset = float(series.conversion or 1.0), float(series.offset or 0.0)
-    if (conversion, offset) != (1.0, 0.0):
+    conversion = 1.0 if series.conversion is None else float(series.conversion)
+    offset = float(series.offset or 0.0)
+    if conversion == 0 or not np.isfinite([conversion, offset]).all():
+        notes.append(f"conversion {conversion:g} and offset {offset:g} of the series are none and are not applied")
+    elif (conversion, offset) != (1.0, 0.0):
         notes.append(f"values × {conversion:g} + {offset:g} (conversion and offset of the series)")
         values = values.astype(np.result_type(values.dtype, np.float32)) * conversion + offset
     return values, n_frames
@@ -287,10 +302,3 @@ def _neuropil(
     if len(same) != 1 or not np.array_equal(roi_table(same[0].series, same[0].path).labels, table.labels):
         return None
     return _recording(same[0], table, path, options, nwbfile).rename("neuropil")
-
-
-def _units(unit: str, quantity: str) -> str:
-    text = unit.strip().lower()
-    if quantity == "dff":
-        return "percent" if text in PERCENT else "1" if text in FRACTION else "unknown"
-    return "unknown" if quantity == "unknown" else "a.u."

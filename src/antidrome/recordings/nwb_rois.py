@@ -52,6 +52,9 @@ def roi_table(series: Any, where: str) -> RoiTable:
     ids = np.asarray(table.id[:]).ravel()
     if rows.size and (rows.min() < 0 or rows.max() >= ids.size):
         raise FileFormatError(f"{where} refers to row {rows.max()} of a ROI table with {ids.size} rows")
+    if np.unique(rows).size < rows.size:
+        row = next(row for row in rows.tolist() if (rows == row).sum() > 1)
+        raise FileFormatError(f"{where} names row {row} of its ROI table for several ROIs: correct its region 'rois'")
     labels = np.array([str(i) for i in ids[rows]])
     if len(np.unique(labels)) != len(labels):
         labels = np.array([f"{i}#{row}" for i, row in zip(ids[rows], rows, strict=True)])

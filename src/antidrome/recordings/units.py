@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-FRACTION = ("", "1", "n.a.", "na", "n/a", "none", "ratio", "fraction", "dimensionless", "df/f", "dff", "a.u.", "au")
-PERCENT = ("percent", "%", "per cent")
+_FRACTION = ("", "1", "n.a.", "na", "n/a", "none", "ratio", "fraction", "dimensionless")
+_PERCENT = ("percent", "%", "per cent")
 _ARBITRARY = ("a.u.", "au", "arbitrary", "arbitrary units")
 
 DEFAULT_UNITS = {"dff": "1", "fluorescence": "a.u.", "unknown": "unknown"}
@@ -14,7 +15,13 @@ DEFAULT_UNITS = {"dff": "1", "fluorescence": "a.u.", "unknown": "unknown"}
 
 def is_percent(attrs: Mapping[Any, Any]) -> bool:
     """Whether the attribute "units" of a recording says percent, however it is spelled."""
-    return _spelling(attrs.get("units", "")) in PERCENT
+    return _spelling(attrs.get("units", "")) in _PERCENT
+
+
+def says_dff(text: str) -> bool:
+    """Whether a name or unit says ΔF/F: "dff", "dF/F0", "ΔF/F (%)", "DfOverF", "deltaF_F" …"""
+    plain = re.sub(r"[\W_]", "", re.sub("delta|[δ∆]", "d", _spelling(text)))
+    return "dff" in plain or "dfoverf" in plain
 
 
 def known_units(units: Any, quantity: str, notes: list[str]) -> str:
@@ -32,15 +39,13 @@ def known_units(units: Any, quantity: str, notes: list[str]) -> str:
     if units is None or (isinstance(units, str) and units == ""):
         return DEFAULT_UNITS[quantity]
     text = _spelling(units)
-    if text in PERCENT:
+    if text in _PERCENT or (says_dff(text) and "%" in text):
         return "percent"
     if text == "unknown":
         return "unknown"
-    if quantity == "dff" and text in FRACTION:
-        return "1"
     if text in _ARBITRARY:
-        return "a.u."
-    if text in FRACTION:
+        return "1" if quantity == "dff" else "a.u."  # many programs write a.u. for whatever has no unit
+    if text in _FRACTION or says_dff(text):
         return "1"
     taken = "a.u." if quantity == "fluorescence" else "unknown"
     said = f"units {str(units)!r} are not known (expected '1', 'percent' or 'a.u.') and are taken for {taken!r}"
