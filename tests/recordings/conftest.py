@@ -167,3 +167,35 @@ def result(rng: np.random.Generator) -> xr.Dataset:
             "empty": [],
         },
     )
+
+
+@pytest.fixture
+def save_mat73() -> Callable[[Path, dict[str, Any]], None]:
+    """Write a file as MATLAB's ``save -v7.3`` does: text, then HDF5 with axes reversed, cells as references."""
+
+    def put(group: h5py.Group, name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            group.create_group(name).attrs["MATLAB_class"] = np.bytes_("struct")
+            for field, member in value.items():
+                put(group[name], field, member)
+            return
+        kind, stored = "double", np.atleast_2d(value).T if not isinstance(value, (str, list)) else None
+        if isinstance(value, str):
+            kind, stored = "char", np.frombuffer(value.encode("utf-16-le"), "u2")[:, None]
+        elif isinstance(value, list):
+            cells = group.file.require_group("#refs#")
+            for number, member in enumerate(value):
+                put(cells, f"{name}{number}", member)
+            references = [cells[f"{name}{number}"].ref for number in range(len(value))]
+            kind, stored = "cell", np.array(references, h5py.ref_dtype)[:, None]
+        group[name] = stored
+        group[name].attrs["MATLAB_class"] = np.bytes_(kind)
+
+    def save(path: Path, content: dict[str, Any]) -> None:
+        with h5py.File(path, "w", userblock_size=512) as file:
+            for name, value in content.items():
+                put(file, name, value)
+        with open(path, "r+b") as stream:
+            stream.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64, HDF5 schema 1.00 .".ljust(124) + b"\x00\x02IM")
+
+    return save

@@ -109,3 +109,16 @@ def test_labels_that_would_fill_the_memory_are_refused(
         file.create_dataset("neuron", shape=6, dtype="S1000")
     with pytest.raises(UnsafeFileError, match=r"a\.h5: /neuron declares"):
         read(tmp_path / "a.h5", frame_rate_hz=30.0)
+
+
+@pytest.mark.parametrize("place", ["", "session/", "session/day1/"])
+def test_times_and_rates_of_the_groups_around_hold_too(tmp_path: Path, traces: np.ndarray, place: str) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["session/day1/F"] = traces
+        file[f"{place}t"] = np.arange(120) / 20
+        file["session/other/t"] = np.arange(7)
+    assert read(tmp_path / "a.h5")["time"].values[1] == 0.05
+    if place != "session/day1/":
+        with h5py.File(tmp_path / "a.h5", "r+") as file:
+            file["session/day1/t"] = np.arange(120) / 10
+        assert read(tmp_path / "a.h5")["time"].values[1] == 0.1, "the nearest counts"

@@ -1,5 +1,6 @@
 """suite2p's results as it writes them for MATLAB: Fall.mat."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ def fall(tmp_path: Path, traces: np.ndarray) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_fall_of_suite2p_is_read_as_its_folder_is(tmp_path: Path, traces: np.ndarray, fall: dict[str, Any]) -> None:
+@pytest.mark.parametrize("version", ["5", "7.3"])
+def test_fall_of_suite2p_is_read_as_its_folder_is(
+    tmp_path: Path, traces: np.ndarray, fall: dict[str, Any], save_mat73: Callable[..., None], version: str
+) -> None:
     path = tmp_path / "m7" / "suite2p" / "plane0" / "Fall.mat"
     path.parent.mkdir(parents=True)
-    scipy.io.savemat(path, fall)
+    (save_mat73 if version == "7.3" else scipy.io.savemat)(path, fall)
     recording, neuropil = read_with_neuropil(path)
     cells = [0, 2, 3, 5]
     assert np.array_equal(recording.values, traces[:, cells])

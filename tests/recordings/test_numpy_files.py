@@ -164,3 +164,11 @@ def test_a_frame_rate_that_is_none_leaves_the_word_to_the_user(tmp_path: Path, t
     recording = read(tmp_path / "a.npz", frame_rate_hz=30.0)
     assert recording.attrs["frame_rate_hz"] == 30.0
     assert "'fs' of a.npz is no frame rate and is left out" in recording.attrs["notes"]
+
+
+def test_times_in_a_column_are_no_second_matrix(tmp_path: Path, traces: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", trace=traces, time=np.arange(120)[:, None] / 20)
+    assert read(tmp_path / "a.npz").attrs["frame_rate_hz"] == pytest.approx(20.0)
+    np.savez(tmp_path / "b.npz", F=traces, spks=traces, fs=20.0)
+    with pytest.raises(InputError, match=r"several arrays: 'F' 120 × 6, 'spks' 120 × 6; choose one"):
+        read(tmp_path / "b.npz")

@@ -83,13 +83,16 @@ def settle_axes(
 
 
 def siblings(arrays: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Other arrays of the same group or struct, by their own names."""
-    parent = name.rpartition("/")[0]
-    return {
-        other.rpartition("/")[2]: array
-        for other, array in arrays.items()
-        if other != name and other.rpartition("/")[0] == parent
-    }
+    """Other arrays of the same group or struct, by their own names, and of those around it what it has not itself."""
+    found: dict[str, Any] = {}
+    parent = name
+    while parent:
+        parent = parent.rpartition("/")[0]
+        for other, array in arrays.items():
+            holder, _, own = other.rpartition("/")
+            if other != name and holder == parent:
+                found.setdefault(own, array)
+    return found
 
 
 def _vectors(beside: Mapping[str, np.ndarray], names: Sequence[str], kinds: str) -> dict[str, np.ndarray]:

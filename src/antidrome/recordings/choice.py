@@ -58,25 +58,36 @@ def choose_series(shapes: Mapping[str, Sequence[int]], series: str | None, where
     FileFormatError
         If no array could be a recording.
     """
-    described = ", ".join(f"{name!r} {times_sign(shape)}" for name, shape in shapes.items())
+    described = _described(shapes)
     if series is not None:
         if series not in shapes:
             raise InputError(f"{where} has no array {series!r}; it has {described or 'none'}")
         return series
-    candidates = [name for name, shape in shapes.items() if len(shape) == 2 and min(shape) > 0 and max(shape) > 1]
+    candidates = [
+        name
+        for name, shape in shapes.items()
+        if len(shape) == 2 and min(shape) > 0 and max(shape) > 1 and not (min(shape) == 1 and is_auxiliary(name))
+    ]
     if not candidates:
-        auxiliary = {*TIME_NAMES, *LABEL_NAMES}
         candidates = [
-            name
-            for name, shape in shapes.items()
-            if len(shape) == 1 and shape[0] > 1 and name.rpartition("/")[2].lower() not in auxiliary
+            name for name, shape in shapes.items() if len(shape) == 1 and shape[0] > 1 and not is_auxiliary(name)
         ]
     own = [name for name in OWN_NAMES if name in candidates]
     if own or len(candidates) == 1:
         return (own or candidates)[0]
     if not candidates:
         raise FileFormatError(f"{where} has no array of frames × neurons; it has {described or 'no array'}")
-    raise InputError(f"{where} has several arrays: {described}; choose one with series= (--series NAME)")
+    several = _described({name: shapes[name] for name in candidates})
+    raise InputError(f"{where} has several arrays: {several}; choose one with series= (--series NAME)")
+
+
+def _described(shapes: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(f"{name!r} {times_sign(shape)}" for name, shape in shapes.items())
+
+
+def is_auxiliary(name: str) -> bool:
+    """Whether an array is called as times or labels are."""
+    return name.rpartition("/")[2].lower() in (*TIME_NAMES, *LABEL_NAMES)
 
 
 def times_sign(shape: Sequence[int]) -> str:

@@ -11,7 +11,8 @@ from antidrome.errors import FileFormatError
 from antidrome.recordings.beside import settle_axes, siblings
 from antidrome.recordings.choice import LABEL_NAMES, choose_series, said_numbers, times_sign
 from antidrome.recordings.lazy import lazy_hdf5
-from antidrome.recordings.mat_variables import advice
+from antidrome.recordings.mat_fall import FALL_NAMES, is_fall, read_fall
+from antidrome.recordings.mat_variables import advice, choose_matrix
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
 from antidrome.recordings.safety import open_hdf5, require_size
@@ -24,8 +25,16 @@ def read_hdf5(path: Path, options: ReadOptions) -> xr.DataArray:
     return _read(path, options, "hdf5", reverse=False)
 
 
-def read_mat73(path: Path, options: ReadOptions) -> xr.DataArray:
-    """Read a matrix of a MATLAB 7.3 file; ``orientation`` means MATLAB's rows and columns; lazy."""
+def read_mat73(path: Path, options: ReadOptions) -> xr.DataArray | tuple[xr.DataArray, xr.DataArray | None]:
+    """Read a matrix of a MATLAB 7.3 file; ``orientation`` means MATLAB's rows and columns; lazy.
+
+    The ``Fall.mat`` of suite2p is read as its folder is, with the neuropil, into memory.
+    """
+    with open_hdf5(path, allow_external=options.allow_external, max_bytes=options.max_bytes) as file:
+        datasets = _numeric_datasets(file, reverse=True)
+        if is_fall(datasets, options.series):
+            wanted = [name for name in FALL_NAMES if name in datasets]
+            return read_fall({name: np.asarray(datasets[name][()]).T for name in wanted}, path, options)
     return _read(path, options, "mat", reverse=True)
 
 
@@ -41,7 +50,10 @@ def _read(path: Path, options: ReadOptions, source_format: str, *, reverse: bool
         datasets = _numeric_datasets(file, reverse)
         shapes = {name: _shape(dataset, reverse) for name, dataset in datasets.items()}
         try:
-            name = choose_series(shapes, options.series, str(path))
+            if reverse and options.series is None:
+                name = choose_matrix(shapes, str(path))
+            else:
+                name = choose_series(shapes, options.series, str(path))
         except FileFormatError as error:
             cells = _matlab_cells(file) if reverse else []
             if not cells:
@@ -72,7 +84,7 @@ def _numeric_datasets(file: h5py.File, reverse: bool) -> dict[str, h5py.Dataset]
     found: dict[str, h5py.Dataset] = {}
 
     def visit(name: str, member: Any) -> None:
-        hidden = reverse and name.startswith("#")
+        hidden = reverse and (name.startswith("#") or member.attrs.get("MATLAB_class") == b"char")
         if isinstance(member, h5py.Dataset) and member.dtype.kind in "iuf" and member.ndim <= 3 and not hidden:
             found[name] = member
 
@@ -103,9 +115,8 @@ def _beside(file: h5py.File, name: str, datasets: dict[str, h5py.Dataset]) -> di
     """Small arrays and attributes in the same group, by their own names."""
     beside: dict[str, np.ndarray] = _text_labels(file, name.rpartition("/")[0])
     for other, dataset in siblings(datasets, name).items():
-        if dataset.nbytes <= _SMALL_BYTES:
-            values = np.asarray(dataset[()])
-            beside[other] = values.ravel() if values.size == max(values.shape, default=1) else values
+        if dataset.nbytes <= _SMALL_BYTES and dataset.size == max(dataset.shape, default=1):
+            beside[other] = np.asarray(dataset[()]).ravel()
     for attributes in (file.attrs, file[name].parent.attrs, file[name].attrs):
         for key, value in said_numbers(attributes).items():
             beside.setdefault(key, value)
@@ -113,7 +124,7 @@ def _beside(file: h5py.File, name: str, datasets: dict[str, h5py.Dataset]) -> di
 
 
 def _text_labels(file: h5py.File, parent: str) -> dict[str, np.ndarray]:
-    """Labels that are texts, of fixed or variable length, of the group of that name."""
+    """Labels that are texts, of fixed or variable length or in MATLAB's cells, of the group of that name."""
     found = {}
     group: Any = file[parent or "/"]
     for name in group:
@@ -121,4 +132,17 @@ def _text_labels(file: h5py.File, parent: str) -> dict[str, np.ndarray]:
         if isinstance(member, h5py.Dataset) and h5py.check_string_dtype(member.dtype) and member.ndim == 1:
             require_size(member.nbytes, _SMALL_BYTES, f"{file.filename}: {member.name}")
             found[name] = member.asstr("utf-8", errors="replace")[()].astype(str)
+        elif isinstance(member, h5py.Dataset) and member.attrs.get("MATLAB_class") == b"cell":
+            texts = [_matlab_text(file, reference) for reference in np.ravel(member[()])]
+            if None not in texts:
+                found[name] = np.array(texts)
     return found
+
+
+def _matlab_text(file: h5py.File, reference: Any) -> str | None:
+    """The text that a cell refers to, stored as numbers of its letters; None if it is none."""
+    member = file[reference] if reference else None
+    if not isinstance(member, h5py.Dataset) or member.attrs.get("MATLAB_class") != b"char" or member.dtype != "u2":
+        return None
+    require_size(member.nbytes, _SMALL_BYTES, f"{file.filename}: {member.name}")
+    return "" if "MATLAB_empty" in member.attrs else np.asarray(member[()]).tobytes().decode("utf-16-le", "replace")

@@ -15,9 +15,11 @@ from antidrome.recordings.recording import from_array
 from antidrome.recordings.suite2p import accepted_rois, quantity_of, session_name
 
 _TRACES = ("F", "Fneu", "spks", "F_chan2", "Fneu_chan2")
+FALL_NAMES = (*_TRACES, "iscell", "ops/fs", "fs")
+"""All that is read of the file."""
 
 
-def is_fall(arrays: Mapping[str, np.ndarray], series: str | None) -> bool:
+def is_fall(arrays: Mapping[str, Any], series: str | None) -> bool:
     """Whether a file has suite2p's traces with its choice of cells, and a trace (or nothing) is asked for."""
     return {"F", "iscell"} <= arrays.keys() and (series is None or (series in _TRACES and series in arrays))
 

@@ -1,13 +1,15 @@
 """Recordings in MATLAB files: one matrix of traces, with the usual names for times and frame rate beside it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.choice import numeric
 from antidrome.recordings.mat_fall import is_fall, read_fall
 from antidrome.recordings.mat_guard import load_mat
-from antidrome.recordings.mat_variables import containers, plain_arrays, without_structs
+from antidrome.recordings.mat_variables import choose_matrix, containers, plain_arrays
 from antidrome.recordings.numpy_files import from_named_arrays
 from antidrome.recordings.options import ReadOptions
 
@@ -37,9 +39,10 @@ def read_mat(path: Path, options: ReadOptions) -> xr.DataArray | tuple[xr.DataAr
         raise InputError(f"{path}: {held[options.series]}")
     if is_fall(arrays, options.series):
         return read_fall(arrays, path, options)
-    if options.series is None:
-        arrays = without_structs(arrays, str(path))
     try:
+        if options.series is None:
+            shapes = {name: array.shape for name, array in numeric(arrays, str(path)).items()}
+            options = replace(options, series=choose_matrix(shapes, str(path)))
         return from_named_arrays(arrays, path, "mat", options)
     except FileFormatError as error:
         if not held:

@@ -1,13 +1,14 @@
 """The variables of a MATLAB file as arrays by name, and what is said of those that are none."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 from antidrome.errors import InputError
-from antidrome.recordings.choice import LABEL_NAMES, OWN_NAMES, TIME_NAMES, times_sign
+from antidrome.recordings.choice import OWN_NAMES, choose_series, is_auxiliary, times_sign
 
 _MAX_DEPTH = 8
 """Structs within structs that are looked into."""
@@ -28,26 +29,27 @@ def plain_arrays(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def without_structs(arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
-    """The arrays outside structs if a matrix of numbers is among them, or a vector of just the right name; else all.
+def choose_matrix(shapes: Mapping[str, Sequence[int]], where: str) -> str:
+    """Name of the array to read, where none was asked for; structs are looked into if no matrix is outside them.
 
     Raises
     ------
-    InputError
-        If there are vectors outside, one of which may be a single neuron, and matrices in structs.
+    InputError, FileFormatError
+        As :func:`antidrome.recordings.choice.choose_series`; or if there are vectors outside, one of which may be a
+        single neuron, and matrices in structs.
     """
-    outside = {name: array for name, array in arrays.items() if "/" not in name}
-    numbers = {name: array for name, array in arrays.items() if array.size > 1 and array.dtype.kind in "iuf"}
-    matrices = [name for name, array in numbers.items() if array.ndim == 2]
+    outside = {name: shape for name, shape in shapes.items() if "/" not in name}
+    numbers = {name: shape for name, shape in shapes.items() if math.prod(shape) > 1}
+    matrices = [name for name, shape in numbers.items() if len(shape) == 2]
     if any(name in outside for name in matrices) or any(name in numbers for name in OWN_NAMES):
-        return outside
-    vectors = [name for name in numbers if name in outside and name.lower() not in (*TIME_NAMES, *LABEL_NAMES)]
+        return choose_series(outside, None, where)
+    vectors = [name for name in numbers if name in outside and not is_auxiliary(name)]
     if vectors and matrices:
         raise InputError(
             f"{where} has the vector {vectors[0]!r} and, in a struct, the matrix {matrices[0]!r}: choose one with"
             " series= (--series NAME)"
         )
-    return arrays
+    return choose_series(shapes, None, where)
 
 
 def containers(content: Mapping[str, Any]) -> dict[str, str]:

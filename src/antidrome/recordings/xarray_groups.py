@@ -12,7 +12,7 @@ import xarray as xr
 import zarr
 
 from antidrome.errors import FileFormatError
-from antidrome.recordings.choice import LABEL_NAMES, TIME_NAMES, choose_series, numeric
+from antidrome.recordings.choice import choose_series, is_auxiliary, numeric
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.safety import open_hdf5
 
@@ -55,8 +55,7 @@ def find_group(
 
 def _may_be_read(arrays: Mapping[str, Any]) -> bool:
     """Whether one of the arrays may be a recording, and not times or labels of those in groups."""
-    auxiliary = {*TIME_NAMES, *LABEL_NAMES}
-    return any(array.ndim == 2 or (array.ndim == 1 and name.lower() not in auxiliary) for name, array in arrays.items())
+    return any(array.ndim == 2 or (array.ndim == 1 and not is_auxiliary(name)) for name, array in arrays.items())
 
 
 def zarr_arrays(store: zarr.Group) -> dict[str, zarr.Array]:
