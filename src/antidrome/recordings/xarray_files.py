@@ -11,9 +11,10 @@ import zarr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes
-from antidrome.recordings.axes import BY_NUMBER, choose_orientation, standard_dims, time_in_seconds
+from antidrome.recordings.axes import BY_NUMBER, NEURON_NAMES, choose_orientation, standard_dims, time_in_seconds
 from antidrome.recordings.beside import settle_axes
 from antidrome.recordings.choice import (
+    TIME_NAMES,
     choose_series,
     find_frame_rate,
     numeric,
@@ -124,13 +125,15 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
     notes, read_as = read_notes(variable.attrs.get("notes")), {}
     if attrs.get("neuron_labels") == BY_NUMBER["neuron_labels"]:
         read_as |= BY_NUMBER
+    variable = _with_times(variable, dataset)
     try:
         variable, renamed = standard_dims(variable)
     except InputError:
         variable, renamed, orientation = _guessed_dims(variable, options, path)
         read_as |= {"orientation": orientation} if orientation == "neuron,time" else {}
     time = time_in_seconds(variable["time"]) if "time" in variable.coords else None
-    found = find_frame_rate(said_numbers(attrs), path.name, [])
+    scalars = {name: other.values for name, other in dataset.variables.items() if other.size == 1}
+    found = find_frame_rate(said_numbers(scalars | attrs), path.name, [])
     if options.frame_rate_hz is None:
         time, _ = reconciled(time, found, str(path), notes)
     rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
@@ -157,14 +160,37 @@ def read_notes(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(note) for note in np.ravel(value)]
 
 
+def _with_times(variable: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
+    """The variable with the times that stand beside it under another usual name, or as a variable, as coordinate."""
+    if any(name in variable.coords for name in ("time", *variable.dims) if str(name).lower() in TIME_NAMES):
+        return variable
+    for name, times in dataset.variables.items():
+        along = times.dims[0] if times.ndim == 1 else None
+        if str(name).lower() in TIME_NAMES and along in variable.dims and str(along).lower() not in NEURON_NAMES:
+            return variable.assign_coords(time=(along, times.values, times.attrs))
+    return variable
+
+
 def _guessed_dims(variable: xr.DataArray, options: ReadOptions, path: Path) -> tuple[xr.DataArray, list[str], str]:
+    """Dimensions of foreign names: times and texts along them tell which is which, or else their lengths."""
     if variable.ndim > 2:
         raise InputError(f"{path}: {variable.name!r} has dimensions {variable.dims}, expected time and neuron")
     notes: list[str] = []
-    orientation = choose_orientation(variable.shape, options.orientation, notes, repr(variable.name))
-    names = orientation.split(",")
-    bare = variable.reset_coords(drop=True).drop_vars([dim for dim in variable.dims if dim in variable.coords])
-    renamed, more = standard_dims(bare.rename(dict(zip(variable.dims, names, strict=False))))
+    told = options.orientation
+    if told is None and "time" in variable.coords and variable.ndim == 2:
+        told = "time,neuron" if variable["time"].dims == variable.dims[:1] else "neuron,time"
+    orientation = choose_orientation(variable.shape, told, notes, repr(variable.name))
+    dims = dict(zip(orientation.split(","), variable.dims, strict=False))
+    kept = {}
+    for name, coord in variable.coords.items():
+        if name == "time" and coord.dims == (dims["time"],):
+            kept["time"] = ("time", coord.values, coord.attrs)
+        elif coord.dims == (name,) == (dims.get("neuron"),) and coord.dtype.kind in "UO":
+            kept["neuron"] = ("neuron", coord.values, coord.attrs)
+        else:
+            notes.append(f"the coordinate {name!r} is left out, as its name is not known")
+    bare = xr.DataArray(variable.variable, name=variable.name).rename({old: new for new, old in dims.items()})
+    renamed, more = standard_dims(bare.assign_coords({n: c for n, c in kept.items() if n in bare.dims}))
     return renamed, notes + more, orientation
 
 

@@ -1,0 +1,61 @@
+"""Zarr and NetCDF as programs other than this one lay them out: names of dimensions, times and rates beside them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from antidrome.recordings import read
+
+TIME_S = np.arange(120) / 20
+
+
+def write(path: Path, dataset: xr.Dataset) -> Path:
+    if path.suffix == ".zarr":
+        dataset.to_zarr(path, zarr_format=2)
+    else:
+        dataset.to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.nc"])
+@pytest.mark.parametrize("times", ["timestamps", "time_s", "t", "time"])
+@pytest.mark.parametrize("as_coordinate", [True, False])
+def test_times_beside_frame_numbers(
+    tmp_path: Path, traces: np.ndarray, name: str, times: str, as_coordinate: bool
+) -> None:
+    dataset = xr.Dataset(
+        {"F": (("roi", "frame"), traces.T), times: ("frame", 1000 * TIME_S, {"units": "ms"})},
+        coords={"frame": np.arange(120)},
+    )
+    recording = read(write(tmp_path / name, dataset.set_coords(times) if as_coordinate else dataset))
+    assert np.array_equal(recording.values, traces)
+    np.testing.assert_allclose(recording["time"].values, TIME_S)
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.nc"])
+@pytest.mark.parametrize("as_coordinate", [True, False])
+def test_the_rate_as_a_variable(tmp_path: Path, traces: np.ndarray, name: str, as_coordinate: bool) -> None:
+    dataset = xr.Dataset({"F": (("time", "neuron"), traces), "fs": 20.0})
+    path = write(tmp_path / name, dataset.set_coords("fs") if as_coordinate else dataset)
+    assert read(path).attrs["frame_rate_hz"] == 20.0
+
+
+def test_times_along_a_dimension_of_a_foreign_name_tell_the_axes(tmp_path: Path, traces: np.ndarray) -> None:
+    wide = traces[:4]
+    dataset = xr.Dataset(
+        {"F": (("sample", "channel"), wide), "time": ("sample", TIME_S[:4])}, coords={"channel": list("abcdef")}
+    )
+    recording = read(write(tmp_path / "a.nc", dataset))
+    assert np.array_equal(recording.values, wide)
+    np.testing.assert_allclose(recording["time"].values, TIME_S[:4])
+    assert recording["neuron"].values.tolist() == list("abcdef")
+    assert recording.attrs["notes"] == []
+
+
+def test_coordinates_that_nobody_knows_are_left_out_and_noted(tmp_path: Path, traces: np.ndarray) -> None:
+    dataset = xr.Dataset({"F": (("sample", "channel"), traces)}, coords={"sample": TIME_S})
+    recording = read(write(tmp_path / "a.nc", dataset), frame_rate_hz=30.0)
+    assert recording["time"].values[0] == 0.5 / 30
+    assert "the coordinate 'sample' is left out" in recording.attrs["notes"][-1]
