@@ -12,6 +12,7 @@ from pynwb.icephys import CurrentClampSeries, CurrentClampStimulusSeries
 
 from antidrome.cli import main
 from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings import read
 from antidrome.recordings.current_clamp import read_current_clamp, stimulus_epoch
 
 RATE_HZ = 20_000.0
@@ -188,3 +189,22 @@ def test_sweeps_of_several_rates_are_read_by_name(tmp_path: Path, capsys) -> Non
     assert "name sweeps of one rate" in " ".join(capsys.readouterr().err.split())
     assert main([*command, "--sweep", "1"]) == 2
     assert "does not say the membrane's area" in " ".join(capsys.readouterr().err.split())
+
+
+def test_millivolts_without_their_conversion_are_read_when_said(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nwb", ({"data": 1e3 * VOLTAGE_V}, {"data": 1e12 * CURRENT_A}))
+    with pytest.raises(InputError, match=r"in another unit; say which with voltage_unit"):
+        read_current_clamp(path)
+    recording = read_current_clamp(path, voltage_unit="mV", current_unit="pA")
+    assert_as_recorded(recording)
+    assert recording.attrs["notes"] == ["voltage taken to be in mV, as asked", "current taken to be in pA, as asked"]
+
+
+def test_sweeps_without_a_stimulus_are_refused(tmp_path: Path) -> None:
+    nwbfile, electrode = empty()
+    nwbfile.add_acquisition(CurrentClampSeries(name="v", data=VOLTAGE_V, electrode=electrode, gain=1.0, rate=RATE_HZ))
+    path = written(nwbfile, tmp_path / "a.nwb")
+    with pytest.raises(FileFormatError, match="has no CurrentClampStimulusSeries, and a model needs the current"):
+        read_current_clamp(path)
+    with pytest.raises(FileFormatError, match=r"sweeps are read with antidrome\.recordings\.read_current_clamp"):
+        read(path)

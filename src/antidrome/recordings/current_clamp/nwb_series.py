@@ -36,7 +36,7 @@ def read_nwb_sweeps(
     Raises
     ------
     FileFormatError
-        If there is no current-clamp series, no sweep of a name, or stimuli cannot be matched.
+        If there is no current-clamp series or stimulus, no sweep of a name, or stimuli cannot be matched.
     InputError
         If sweeps differ in their sampling, or a stimulus and its response do not overlap.
     """
@@ -47,6 +47,11 @@ def read_nwb_sweeps(
             raise FileFormatError(f"{path} has no CurrentClampSeries; expected one in acquisition.")
         responses.sort(key=_order)
         stimuli.sort(key=_order)
+        if not stimuli:
+            raise FileFormatError(
+                f"{path} has no CurrentClampStimulusSeries, and a model needs the current that was injected; expected"
+                " one in stimulus for each sweep."
+            )
         pairs = _match(nwbfile, responses, stimuli, path)
         timed = _tell_time([pairs[s.name] for s in responses])
         labels = _labels(responses)
@@ -59,12 +64,14 @@ def read_nwb_sweeps(
     notes = [note for _, _, notes in read for note in notes]
     if any(len(voltage) != length for voltage, _, _ in read):
         notes.append(f"sweeps are cut to {length} samples")
+    units = {"voltage": asked["voltage_unit"] or "V", "current": asked["current_unit"] or "A"}
+    notes += [f"{name} taken to be in {unit}, as asked" for name, unit in units.items() if asked[f"{name}_unit"]]
     return current_clamp_from_array(
         np.stack([voltage[:length] for voltage, _, _ in read]),
         np.stack([current[:length] for _, current, _ in read]),
         rate,
-        voltage_unit="V",
-        current_unit="A",
+        voltage_unit=units["voltage"],
+        current_unit=units["current"],
         sweep=labels,
         area_cm2=area_cm2,
         attrs={"source": str(path), "source_format": "nwb", "session_id": session or path.stem},

@@ -37,7 +37,8 @@ def read_current_clamp(
         numbers, which label the sweeps. The stimuli of an NWB file are brought to the samples of their responses by
         their own sampling rates and starting times; ``attrs["notes"]`` tell where that changed anything.
     voltage_unit, current_unit
-        For files that do not say; a unit that contradicts the file's is refused.
+        For files that do not say; a unit that contradicts the file's is refused. NWB always says V and A, also where
+        mV and pA were written without their conversion: there the unit given here holds, and is noted.
     sampling_rate_hz
         Samples per second, for files that do not say.
     area_cm2
