@@ -176,7 +176,7 @@ def test_all_neurons_without_f0_is_an_error():
 
 def test_dask_input_stays_lazy_and_agrees(monkeypatch):
     da = pytest.importorskip("dask.array")
-    monkeypatch.setattr("antidrome.recordings.baseline.BLOCK_VALUES", 7000)
+    monkeypatch.setattr("antidrome.recordings.dff_blocks.BLOCK_VALUES", 7000)
     values, _ = made_fluorescence(n_neurons=5)
     values[10:20, 1] = np.nan
     reads = []

@@ -23,7 +23,7 @@ def table(path: Path, first: list[str], names: list[str], traces: np.ndarray, de
     ("name", "unit_s"),
     [("Zeit (s)", 1), ("Time (min)", 60), ("t (msec)", 1e-3), ("Time (milliseconds)", 1e-3), ("Time_us", 1e-6),
      ("Elapsed time (s)", 1), ("Frame Time (s)", 1), ("Temps [s]", 1), ("t/s", 1), ("Zeit in ms", 1e-3),
-     ("ReconstructedTime", 1), ("clock_ms", 1e-3), ("Time [µs]", 1e-6)],
+     ("ReconstructedTime", 1), ("clock_ms", 1e-3), ("Time [µs]", 1e-6), ("Time (d)", 86_400), ("time_ns", 1e-9)],
 )  # fmt: skip
 def test_headings_of_time(tmp_path: Path, traces: np.ndarray, name: str, unit_s: float) -> None:
     times = 0.5 + np.arange(120) / 20

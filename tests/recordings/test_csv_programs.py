@@ -34,7 +34,7 @@ def test_of_the_measures_of_fiji_the_mean_is_read(tmp_path: Path, traces: np.nda
 
 
 def test_names_that_only_look_like_one_measure_are_neurons(tmp_path: Path, traces: np.ndarray) -> None:
-    names = ["Mean1", "Mean2", "x1", "y1", "cell 3", "Area1"]
+    names = ["Mean1", "Mean2", "x1", "td", "cell 3", "Area1"]
     path = write(tmp_path / "a.csv", {"time": np.arange(120) / 20, **dict(zip(names, traces.T, strict=True))})
     assert read(path)["neuron"].values.tolist() == names
 

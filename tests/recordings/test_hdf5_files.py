@@ -103,7 +103,7 @@ def test_times_and_labels_settle_the_axes(tmp_path: Path, traces: np.ndarray, te
 def test_labels_that_would_fill_the_memory_are_refused(
     tmp_path: Path, traces: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("antidrome.recordings.hdf5_files._SMALL_BYTES", 5000)
+    monkeypatch.setattr("antidrome.recordings.hdf5_files.SMALL_BYTES", 5000)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["dff"] = traces
         file.create_dataset("neuron", shape=6, dtype="S1000")

@@ -12,7 +12,8 @@ from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.archives import load_npy, load_npz
 from antidrome.recordings.lazy import NamedSource
 from antidrome.recordings.reading import detect_format, read
-from antidrome.recordings.safety import DEFAULT_MAX_BYTES, guard_zarr, open_hdf5, require_file
+from antidrome.recordings.safety import DEFAULT_MAX_BYTES, open_hdf5, require_file
+from antidrome.recordings.zarr_guard import guard_zarr
 
 
 def read_points(
@@ -84,7 +85,8 @@ def _table(path: Path, notes: list[str]) -> np.ndarray:
 
 
 def _zarr(path: Path, series: str | None) -> Any:
-    from antidrome.recordings.xarray_files import arrays_of, open_zarr
+    from antidrome.recordings.xarray_files import open_zarr
+    from antidrome.recordings.xarray_groups import arrays_of
 
     guard_zarr(path)
     store = open_zarr(path)

@@ -9,21 +9,12 @@ import xarray as xr
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing, one_of
 from antidrome.recordings.masked import unmasked
+from antidrome.recordings.units import SECONDS, plain_unit
 
 Orientation = Literal["time,neuron", "neuron,time"]
 
 _TIME_NAMES = ("time", "times", "frame", "frames", "t", "timestamp", "timestamps")
 NEURON_NAMES = ("neuron", "neurons", "roi", "rois", "roi_id", "cell", "cells", "cell_id", "unit", "unit_id")
-_UNITS = {
-    1.0: ("s", "sec", "secs", "second", "seconds"),
-    1e-3: ("ms", "msec", "msecs", "millisecond", "milliseconds", "millis"),
-    1e-6: ("us", "µs", "μs", "usec", "usecs", "microsecond", "microseconds", "micros"),
-    1e-9: ("ns", "nsec", "nsecs", "nanosecond", "nanoseconds", "nanos"),
-    60.0: ("min", "mins", "minute", "minutes"),
-    3600.0: ("h", "hr", "hrs", "hour", "hours"),
-    86400.0: ("d", "day", "days"),
-}
-_SECONDS = {name: seconds for seconds, names in _UNITS.items() for name in names}
 
 
 def even_times(start_s: float, frame_rate_hz: float, n_frames: int) -> np.ndarray:
@@ -43,12 +34,12 @@ def time_in_seconds(time: xr.DataArray) -> np.ndarray:
         return (values - values[:1]) / np.timedelta64(1, "s")
     if values.dtype.kind == "m":
         return values / np.timedelta64(1, "s")
-    unit = str(time.attrs.get("units", "s")).strip().lower()
-    if unit not in _SECONDS:
+    unit = plain_unit(str(time.attrs.get("units", "s")))
+    if unit not in SECONDS:
         raise InputError(f"the time coordinate is in {unit!r}, expected seconds, or ns, us, ms, minutes, hours, days")
     if values.dtype.kind not in "iuf":
         raise InputError(f"the time coordinate is of type {values.dtype}, expected numbers of seconds")
-    return values.astype(np.float64) * _SECONDS[unit]
+    return values.astype(np.float64) * SECONDS[unit]
 
 
 def neuron_labels(neuron: Sequence[Any] | np.ndarray | None, n_neurons: int, n_frames: int) -> np.ndarray:

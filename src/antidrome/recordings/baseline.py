@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,44 +10,13 @@ import xarray as xr
 from antidrome.errors import InputError
 from antidrome.recordings.axes import positive_rate
 from antidrome.recordings.clock import require_agreement
+from antidrome.recordings.dff_blocks import Counts, Settings, dff_in_blocks
 from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.recording import as_recording
-from antidrome.recordings.running_baseline import maximin, running_percentile
 from antidrome.recordings.segments import frame_rate_of, split_at_gaps, times_s
-
-BLOCK_VALUES = 8_000_000
-"""Samples worked on at once (neurons × frames); bounds the memory of a call."""
-
-LOWEST_SHARE_OF_BRIGHTNESS = 0.05
-"""F0 at or below this share of the neuron's own brightness does not divide."""
 
 MAXIMIN_SMOOTHING_FRAMES = 10.0
 """suite2p's default SD of the Gaussian, in frames."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Settings:
-    """What `delta_f_over_f` was asked for, resolved to numbers."""
-
-    baseline: str
-    percentile: float
-    window_s: float
-    smoothing_s: float
-    neuropil_factor: float
-    frame_rate_hz: float
-
-
-@dataclass
-class _Counts:
-    """What a call masked or replaced, summed over blocks of neurons."""
-
-    missing: int = 0
-    unusable_frames: int = 0
-    uncorrected_f0: int = 0
-    unusable_neurons: int = 0
-
-    def __add__(self, other: _Counts) -> _Counts:
-        return _Counts(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
 def delta_f_over_f(
@@ -107,7 +75,7 @@ def delta_f_over_f(
     _refuse_bad_arguments(recording, neuropil_factor, baseline, percentile, window_s, smoothing_s)
     fluorescence = recording.transpose("time", "neuron")
     rate = frame_rate_of(fluorescence)
-    settings = _Settings(
+    settings = Settings(
         baseline=baseline,
         percentile=percentile,
         window_s=window_s,
@@ -118,7 +86,7 @@ def delta_f_over_f(
     time = _increasing_times(fluorescence, rate)
     masked: list[str] = []
     surround = None if neuropil is None else _matching_neuropil(fluorescence, neuropil, masked)
-    values, counts = _blockwise(fluorescence.data, surround, time, settings)
+    values, counts = dff_in_blocks(fluorescence.data, surround, time, settings)
     if counts.unusable_neurons == fluorescence.sizes["neuron"]:
         raise InputError(
             f"None of the {counts.unusable_neurons} neurons has a positive baseline, so ΔF/F cannot be formed; "
@@ -216,115 +184,7 @@ def _matching_neuropil(fluorescence: xr.DataArray, neuropil: xr.DataArray | np.n
     return neuropil
 
 
-def _blockwise(fluorescence, neuropil, time: np.ndarray, settings: _Settings) -> tuple[object, _Counts]:
-    """ΔF/F and counts; eager for NumPy input, lazy (counts eager) if either input is dask-backed."""
-    n_frames, n_neurons = fluorescence.shape
-    per_block = max(1, min(n_neurons, BLOCK_VALUES // n_frames))
-    blocks = [slice(start, min(start + per_block, n_neurons)) for start in range(0, n_neurons, per_block)]
-    lazy = any(hasattr(array, "dask") for array in (fluorescence, neuropil))
-    out = None if lazy else np.empty((n_frames, n_neurons), dtype=_float_dtype(fluorescence.dtype))
-    counts = _Counts()
-    for block in blocks:
-        corner = None if neuropil is None else np.asarray(neuropil[:, block])
-        dff, block_counts = _dff_of_block(np.asarray(fluorescence[:, block]), corner, time, settings)
-        counts += block_counts
-        if out is not None:
-            out[:, block] = dff
-    return (out if out is not None else _lazily(fluorescence, neuropil, time, settings, per_block)), counts
-
-
-def _lazily(fluorescence, neuropil, time: np.ndarray, settings: _Settings, per_block: int):
-    import dask.array as da
-
-    chunks = (-1, per_block)
-    arrays = [da.asarray(array).rechunk(chunks) for array in (fluorescence, neuropil) if array is not None]
-
-    def dff(values, surround=None):
-        return _dff_of_block(values, surround, time, settings)[0]
-
-    dtype = _float_dtype(fluorescence.dtype)
-    return da.map_blocks(dff, *arrays, dtype=dtype, meta=np.empty((0, 0), dtype=dtype))
-
-
-def _float_dtype(dtype: np.dtype) -> np.dtype:
-    """float64 stays float64; everything else is worked on in float32."""
-    return np.dtype(np.float64 if dtype.kind == "f" and dtype.itemsize == 8 else np.float32)
-
-
-def _dff_of_block(
-    values: np.ndarray, neuropil: np.ndarray | None, time: np.ndarray, settings: _Settings
-) -> tuple[np.ndarray, _Counts]:
-    """ΔF/F of a block (time, neuron) and what was masked or replaced in it."""
-    dtype = _float_dtype(values.dtype)
-    brightness = values.astype(dtype)
-    corrected = brightness if neuropil is None else brightness - dtype.type(settings.neuropil_factor) * neuropil
-    corrected = np.where(np.isfinite(corrected), corrected, dtype.type(np.nan)).astype(dtype, copy=False)
-    missing = np.isnan(corrected)
-    f0 = _baseline(corrected, time, settings)
-    divisor, replaced = _positive_divisor(f0, brightness, neuropil is not None, time, settings)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        dff = (corrected - f0) / divisor
-    unusable = np.isnan(divisor) & ~missing
-    neuron_is_lost = (unusable | missing).all(axis=0) & unusable.any(axis=0)
-    counts = _Counts(
-        missing=int(missing.sum()),
-        unusable_frames=int(unusable[:, ~neuron_is_lost].sum()),
-        uncorrected_f0=int((replaced & ~neuron_is_lost).sum()),
-        unusable_neurons=int(neuron_is_lost.sum()),
-    )
-    return dff, counts
-
-
-def _baseline(traces: np.ndarray, time: np.ndarray, settings: _Settings) -> np.ndarray:
-    if settings.baseline == "percentile":
-        return running_percentile(traces, time, window_s=settings.window_s, percentile=settings.percentile)
-    return maximin(
-        traces,
-        time,
-        frame_rate_hz=settings.frame_rate_hz,
-        window_s=settings.window_s,
-        smoothing_s=settings.smoothing_s,
-    )
-
-
-def _positive_divisor(
-    f0: np.ndarray, brightness: np.ndarray, has_neuropil: bool, time: np.ndarray, settings: _Settings
-) -> tuple[np.ndarray, np.ndarray]:
-    """F0 to divide by, NaN where none is usable, and which neurons fell back to their uncorrected F0."""
-    if has_neuropil:
-        suspects = np.flatnonzero(
-            ~(np.nanmin(_nan_safe(f0), axis=0) > LOWEST_SHARE_OF_BRIGHTNESS * _typical(brightness, settings.percentile))
-        )
-    else:
-        suspects = np.array([], dtype=int)
-    divisor = f0.copy()
-    divisor[:, suspects] = _baseline(brightness[:, suspects], time, settings) if suspects.size else 0
-    floor = LOWEST_SHARE_OF_BRIGHTNESS * np.nanmedian(_nan_safe(_thinned(divisor)), axis=0)
-    divisor[~(divisor > np.maximum(floor, 0))] = np.nan
-    replaced = np.zeros(f0.shape[1], dtype=bool)
-    replaced[suspects] = True
-    return divisor, replaced
-
-
-def _typical(brightness: np.ndarray, percentile: float) -> np.ndarray:
-    """A single percentile of each whole trace: the scale of its uncorrected baseline."""
-    frames = _thinned(brightness)
-    frames = np.where(np.isfinite(frames), frames, np.nan)
-    return np.nanpercentile(_nan_safe(frames), percentile, axis=0)
-
-
-def _thinned(traces: np.ndarray) -> np.ndarray:
-    """About 2,000 evenly spaced frames: enough for the scale of a trace."""
-    return traces[:: max(1, traces.shape[0] // 2000)]
-
-
-def _nan_safe(traces: np.ndarray) -> np.ndarray:
-    """Traces with columns of NaN alone turned to zero, so that NaN-aware reductions stay silent."""
-    empty = np.isnan(traces).all(axis=0)
-    return np.where(empty, np.zeros((), dtype=traces.dtype), traces) if empty.any() else traces
-
-
-def _notes(settings: _Settings, counts: _Counts, neuropil: str | None, n_stretches: int) -> list[str]:
+def _notes(settings: Settings, counts: Counts, neuropil: str | None, n_stretches: int) -> list[str]:
     """What was done and what was masked, one sentence each."""
     if settings.baseline == "percentile":
         how = f"running {settings.percentile:g}th percentile in {settings.window_s:g} s"

@@ -19,6 +19,9 @@ from antidrome.recordings.choice import (
 )
 from antidrome.recordings.options import ReadOptions
 
+SMALL_BYTES = 64 * 2**20
+"""Arrays larger than this are no times, labels or rates of a recording, and are not read to see."""
+
 
 @dataclass(frozen=True)
 class Axes:

@@ -102,11 +102,11 @@ def rate_agrees(frame_rate_hz: float, time: np.ndarray) -> bool:
     return bool(enough and _widest(time, number, 1.0 / frame_rate_hz) <= 1.1 * quantum)
 
 
-def require_agreement(frame_rate_hz: float, time: np.ndarray, where: str = "the recording") -> None:
+def require_agreement(frame_rate_hz: float, time: np.ndarray) -> None:
     """Raise InputError if a frame rate contradicts the times (s)."""
     if not rate_agrees(frame_rate_hz, time):
         raise InputError(
-            f"frame_rate_hz = {frame_rate_hz:g}, but the times of {where} run at {clock_rate_hz(time):g} Hz: "
+            f"frame_rate_hz = {frame_rate_hz:g}, but the times of the recording run at {clock_rate_hz(time):g} Hz: "
             "leave frame_rate_hz out, or correct the times"
         )
 

@@ -2,20 +2,9 @@
 
 import re
 
-SECONDS = {
-    unit: seconds
-    for seconds, units in (
-        (1.0, "s sec secs second seconds sek sekunde sekunden seconde secondes"),
-        (1e-3, "ms msec msecs millisecond milliseconds millisekunde millisekunden milliseconde millisecondes"),
-        (1e-6, "us usec usecs microsecond microseconds mikrosekunde mikrosekunden microseconde microsecondes"),
-        (60.0, "min mins minute minutes minuten"),
-        (3600.0, "h hr hrs hour hours stunde stunden heure heures"),
-    )
-    for unit in units.split()
-}
-"""Units of time in seconds, in small letters, micro written "u"."""
+from antidrome.recordings.units import SECONDS, plain_unit
 
-_UNIT = "|".join(sorted(SECONDS, key=len, reverse=True))
+_UNIT = "|".join(sorted(SECONDS.keys() - {"d"}, key=len, reverse=True))  # "td" is tdTomato
 _IN_BRACKETS = re.compile(r"(.*?)[\s_]*[\[({]\s*([^\])}]*?)\s*[\])}]")
 _AT_THE_END = re.compile(rf"(?:(.*?)(?:\s+in\s+|[\s_/,.;:-]+)|(times?|t))?({_UNIT})")
 _TIME = re.compile(
@@ -63,7 +52,7 @@ def names_counter(name: str) -> bool:
 
 def _parted(name: str) -> tuple[str, str | None]:
     """A heading in small letters without its unit, and what stands for the unit: any text in brackets, or a unit."""
-    text = name.strip().lower().replace("µ", "u").replace("μ", "u")
+    text = plain_unit(name)
     if found := _IN_BRACKETS.fullmatch(text):
         return found[1], found[2]
     if found := _AT_THE_END.fullmatch(text):

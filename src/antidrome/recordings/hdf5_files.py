@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import FileFormatError
-from antidrome.recordings.beside import settle_axes, siblings
+from antidrome.recordings.beside import SMALL_BYTES, settle_axes, siblings
 from antidrome.recordings.choice import LABEL_NAMES, choose_series, said_numbers, times_sign
 from antidrome.recordings.lazy import lazy_hdf5
 from antidrome.recordings.mat_fall import FALL_NAMES, is_fall, read_fall
@@ -16,8 +16,6 @@ from antidrome.recordings.mat_variables import advice, choose_matrix
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
 from antidrome.recordings.safety import open_hdf5, require_size
-
-_SMALL_BYTES = 64 * 2**20
 
 
 def read_hdf5(path: Path, options: ReadOptions) -> xr.DataArray:
@@ -115,7 +113,7 @@ def _beside(file: h5py.File, name: str, datasets: dict[str, h5py.Dataset]) -> di
     """Small arrays and attributes in the same group, by their own names."""
     beside: dict[str, np.ndarray] = _text_labels(file, name.rpartition("/")[0])
     for other, dataset in siblings(datasets, name).items():
-        if dataset.nbytes <= _SMALL_BYTES and dataset.size == max(dataset.shape, default=1):
+        if dataset.nbytes <= SMALL_BYTES and dataset.size == max(dataset.shape, default=1):
             beside[other] = np.asarray(dataset[()]).ravel()
     for attributes in (file.attrs, file[name].parent.attrs, file[name].attrs):
         for key, value in said_numbers(attributes).items():
@@ -130,7 +128,7 @@ def _text_labels(file: h5py.File, parent: str) -> dict[str, np.ndarray]:
     for name in group:
         member: Any = group.get(name) if name.lower() in LABEL_NAMES else None
         if isinstance(member, h5py.Dataset) and h5py.check_string_dtype(member.dtype) and member.ndim == 1:
-            require_size(member.nbytes, _SMALL_BYTES, f"{file.filename}: {member.name}")
+            require_size(member.nbytes, SMALL_BYTES, f"{file.filename}: {member.name}")
             found[name] = member.asstr("utf-8", errors="replace")[()].astype(str)
         elif isinstance(member, h5py.Dataset) and member.attrs.get("MATLAB_class") == b"cell":
             texts = [_matlab_text(file, reference) for reference in np.ravel(member[()])]
@@ -144,5 +142,5 @@ def _matlab_text(file: h5py.File, reference: Any) -> str | None:
     member = file[reference] if reference else None
     if not isinstance(member, h5py.Dataset) or member.attrs.get("MATLAB_class") != b"char" or member.dtype != "u2":
         return None
-    require_size(member.nbytes, _SMALL_BYTES, f"{file.filename}: {member.name}")
+    require_size(member.nbytes, SMALL_BYTES, f"{file.filename}: {member.name}")
     return "" if "MATLAB_empty" in member.attrs else np.asarray(member[()]).tobytes().decode("utf-16-le", "replace")

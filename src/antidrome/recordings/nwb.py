@@ -84,11 +84,6 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error.args[-1] if error.args else error).split())[:400]}"
 
 
-def is_nwb(file: h5py.File) -> bool:
-    """True if the file declares itself NWB."""
-    return "nwb_version" in file.attrs
-
-
 def find_series(nwbfile: pynwb.NWBFile) -> list[Series]:
     """All ``RoiResponseSeries`` of a file, in the order of their paths."""
     found = []

@@ -1,4 +1,4 @@
-"""What files and people call the units of a trace: a fraction, percent, arbitrary units."""
+"""What files and people call the units of a trace (a fraction, percent, arbitrary units) and of times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,27 @@ _FRACTION = ("", "1", "n.a.", "na", "n/a", "none", "ratio", "fraction", "dimensi
 _PERCENT = ("percent", "%", "per cent")
 _ARBITRARY = ("a.u.", "au", "arbitrary", "arbitrary units")
 
+SECONDS = {
+    unit: seconds
+    for seconds, units in (
+        (1.0, "s sec secs second seconds sek sekunde sekunden seconde secondes"),
+        (1e-3, "ms msec msecs millis millisecond milliseconds millisekunde millisekunden milliseconde millisecondes"),
+        (1e-6, "us usec usecs micros microsecond microseconds mikrosekunde mikrosekunden microseconde microsecondes"),
+        (1e-9, "ns nsec nsecs nanos nanosecond nanoseconds"),
+        (60.0, "min mins minute minutes minuten"),
+        (3600.0, "h hr hrs hour hours stunde stunden heure heures"),
+        (86400.0, "d day days"),
+    )
+    for unit in units.split()
+}
+"""Units of time in seconds, spelled as by :func:`plain_unit`."""
+
 DEFAULT_UNITS = {"dff": "1", "fluorescence": "a.u.", "unknown": "unknown"}
+
+
+def plain_unit(text: str) -> str:
+    """A unit of time in small letters, micro written "u"."""
+    return text.strip().lower().replace("µ", "u").replace("μ", "u")
 
 
 def is_percent(attrs: Mapping[Any, Any]) -> bool:

@@ -1,7 +1,6 @@
 """Recordings in Zarr (versions 2 and 3; plain arrays, groups, or written by xarray) and NetCDF."""
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import zarr
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes
 from antidrome.recordings.axes import BY_NUMBER, NEURON_NAMES, choose_orientation, standard_dims, time_in_seconds
-from antidrome.recordings.beside import settle_axes
+from antidrome.recordings.beside import SMALL_BYTES, settle_axes
 from antidrome.recordings.choice import (
     TIME_NAMES,
     choose_series,
@@ -25,10 +24,16 @@ from antidrome.recordings.choice import (
 from antidrome.recordings.lazy import lazy_stored
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
-from antidrome.recordings.safety import damage_named, guard_zarr, open_hdf5
-from antidrome.recordings.xarray_groups import find_group, inherit, netcdf_arrays, open_netcdf_group, zarr_arrays
-
-_SMALL_BYTES = 64 * 2**20
+from antidrome.recordings.safety import damage_named, open_hdf5
+from antidrome.recordings.xarray_groups import (
+    arrays_of,
+    find_group,
+    inherit,
+    netcdf_arrays,
+    open_netcdf_group,
+    zarr_arrays,
+)
+from antidrome.recordings.zarr_guard import guard_zarr
 
 
 def read_zarr(path: Path, options: ReadOptions) -> xr.DataArray:
@@ -106,13 +111,6 @@ def _is_consolidated(path: Path) -> bool:
     if (path / "zarr.json").is_file():  # some versions of Zarr write null where there are none
         return json.loads((path / "zarr.json").read_bytes()).get("consolidated_metadata") is not None
     return (path / ".zmetadata").is_file()
-
-
-def arrays_of(group: zarr.Group) -> dict[str, zarr.Array]:
-    """The arrays of a group by name; stray files in its folder are passed over."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*not recognized as a component of a Zarr hierarchy")
-        return {str(name): array for name, array in group.arrays()}
 
 
 def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: ReadOptions) -> xr.DataArray:
@@ -220,7 +218,7 @@ def _beside(store: Any, array: Any, arrays: dict[str, Any], name: str, outer: di
     small = {
         key: np.asarray(other[...])
         for key, other in arrays.items()
-        if key != name and other.nbytes <= _SMALL_BYTES and other.ndim <= 1
+        if key != name and other.nbytes <= SMALL_BYTES and other.ndim <= 1
     }
     for attributes in (store.attrs, array.attrs, outer):
         for key, value in said_numbers(dict(attributes)).items():

@@ -58,12 +58,22 @@ def _may_be_read(arrays: Mapping[str, Any]) -> bool:
     return any(array.ndim == 2 or (array.ndim == 1 and not is_auxiliary(name)) for name, array in arrays.items())
 
 
+def arrays_of(group: zarr.Group) -> dict[str, zarr.Array]:
+    """The arrays of a group itself by name."""
+    return _arrays(group, max_depth=0)
+
+
 def zarr_arrays(store: zarr.Group) -> dict[str, zarr.Array]:
-    """The arrays in groups of a store by "group/name"; stray files in its folder are passed over."""
+    """The arrays in groups of a store by "group/name"."""
+    return {name: array for name, array in _arrays(store, max_depth=None).items() if "/" in name}
+
+
+def _arrays(group: zarr.Group, max_depth: int | None) -> dict[str, zarr.Array]:
+    """Arrays by name; stray files in the folder are passed over."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not recognized as a component of a Zarr hierarchy")
-        members = store.members(max_depth=None)
-    return {str(name): member for name, member in members if isinstance(member, zarr.Array) and "/" in name}
+        members = group.members(max_depth=max_depth)
+    return {str(name): member for name, member in members if isinstance(member, zarr.Array)}
 
 
 def netcdf_arrays(path: Path, options: ReadOptions) -> dict[str, Any]:

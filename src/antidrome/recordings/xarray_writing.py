@@ -10,8 +10,9 @@ from antidrome.errors import FileFormatError
 from antidrome.recordings.attributes import decode_attributes, encode_attributes
 from antidrome.recordings.files import atomic_directory, atomic_write
 from antidrome.recordings.lazy import block_neurons
-from antidrome.recordings.safety import DEFAULT_MAX_BYTES, guard_zarr, open_hdf5
+from antidrome.recordings.safety import DEFAULT_MAX_BYTES, open_hdf5
 from antidrome.recordings.xarray_files import open_xarray_zarr
+from antidrome.recordings.zarr_guard import guard_zarr
 
 _PACKED = {"zlib": True, "complevel": 1, "shuffle": True}
 

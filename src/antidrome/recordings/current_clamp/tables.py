@@ -14,6 +14,7 @@ from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.archives import load_npz
 from antidrome.recordings.csv_files import load_table
 from antidrome.recordings.current_clamp.sweeps import current_clamp_from_array, micro_sign
+from antidrome.recordings.units import SECONDS, plain_unit
 
 _VOLTAGE = re.compile(
     r"^(voltage|membrane_potential|vm|v|response)(?:[_ (\[]+(mV|V|uV|µV)[)\]]?)?(?:[_ ]*(\d{1,9}))?$", re.I
@@ -26,7 +27,6 @@ _STEP = re.compile(r"^(dt|sampling_interval)[_ (\[]+(s|ms|us|µs)[)\]]?$", re.I)
 _RATE = re.compile(r"^(sampling_rate|sample_rate|rate|fs)(?:[_ (\[]+(hz|khz)[)\]]?)?$", re.I)
 _AREA = re.compile(r"^(a_soma|area|membrane_area)_cm2$", re.I)
 _JUNCTION = re.compile(r"^(liquid_)?junction_potential_mv$", re.I)
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _UNITS = {unit.lower(): unit for unit in ("mV", "V", "uV", "µV", "pA", "nA", "uA", "µA", "mA", "A", "uA/cm2", "µA/cm²")}
 _SAME_RATE = 1e-3
 """Share by which rates that are said twice may differ: times and steps are written rounded."""
@@ -150,7 +150,7 @@ def _said_rates(arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, float
     said = {}
     for name, values in arrays.items():
         if match := _STEP.match(name):
-            said[name] = 1 / (_positive(values, name, path) * _seconds(match.group(2)))
+            said[name] = 1 / (_positive(values, name, path) * SECONDS[plain_unit(match.group(2))])
         elif match := _RATE.match(name):
             said[name] = _positive(values, name, path) * (1000 if (match.group(2) or "").lower() == "khz" else 1)
         elif (match := _TIME.match(name)) and np.size(values) > 1:
@@ -172,11 +172,7 @@ def _rate_of_times(times: np.ndarray, unit: str | None, name: str, path: Path) -
         raise InputError(f"{path}: the times in {name!r} are not evenly spaced; resample the recording first.")
     if unit is None:
         raise InputError(f"{path}: the times in {name!r} have no unit; name them time_s, time_ms or time_us.")
-    return 1 / ((times[-1] - times[0]) / (len(times) - 1) * _seconds(unit))
-
-
-def _seconds(unit: str) -> float:
-    return _SECONDS[micro_sign(unit.lower())]
+    return 1 / ((times[-1] - times[0]) / (len(times) - 1) * SECONDS[plain_unit(unit)])
 
 
 def _settle(found: str | None, asked: str | None, what: str, example: str, path: Path) -> str:

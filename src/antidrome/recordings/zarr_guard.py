@@ -1,0 +1,124 @@
+"""What is refused of a Zarr store before it is read: codecs that run code, and arrays that are not there."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from antidrome.errors import FileFormatError, UnsafeFileError
+from antidrome.recordings.safety import (
+    DEFAULT_MAX_BYTES,
+    MAX_DEFLATE_RATIO,
+    SUSPECT_BYTES,
+    human_bytes,
+    product_bytes,
+    require_chunk,
+    require_file,
+    require_size,
+)
+
+_ZARR_CODECS = frozenset(
+    re.findall(
+        r"\S+",
+        "blosc zlib gzip zstd lz4 lz4hc bz2 lzma lzf snappy delta fixedscaleoffset quantize bitround shuffle "
+        "bitshuffle astype packbits fletcher32 crc32 crc32c adler32 jenkins_lookup3 vlen-utf8 vlen-bytes vlen-array "
+        "bytes transpose sharding_indexed pcodec zfpy json2 categorize base64",
+    )
+)
+_CODEC_KEYS = ("codecs", "index_codecs", "filters", "compressor", "object_codec")
+_ZARR_METADATA = (".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json")
+_MAX_METADATA_BYTES = 64 * 2**20
+
+
+def guard_zarr(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    """Refuse a Zarr store whose metadata name unknown codecs (one of them unpickles) or declare too much.
+
+    Parameters
+    ----------
+    path
+        Folder of the store.
+    max_bytes
+        Largest declared size of one array.
+
+    Raises
+    ------
+    UnsafeFileError, FileFormatError
+        With the metadata file in the message.
+    """
+    root = require_file(path)
+    for folder, _, names in os.walk(root):
+        for name in set(names) & set(_ZARR_METADATA):
+            file = Path(folder) / name
+            metadata = _read_json(file)
+            _guard_codecs(metadata, file)
+            _guard_declared(metadata, file, max_bytes)
+
+
+def _read_json(file: Path) -> Any:
+    require_size(file.stat().st_size, _MAX_METADATA_BYTES, f"{file} (metadata)")
+    try:
+        return json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{file} is damaged: its metadata are not JSON ({error})") from error
+
+
+def _guard_codecs(metadata: Any, file: Path) -> None:
+    if isinstance(metadata, list):
+        for item in metadata:
+            _guard_codecs(item, file)
+    if not isinstance(metadata, dict):
+        return
+    for key, value in metadata.items():
+        if key in _CODEC_KEYS:
+            for codec in value if isinstance(value, list) else [value]:
+                _guard_codec(codec, file)
+        _guard_codecs(value, file)
+
+
+def _guard_codec(codec: Any, file: Path) -> None:
+    name = codec.get("id", codec.get("name")) if isinstance(codec, dict) else codec
+    if name is None or not isinstance(codec, (dict, str)):
+        return
+    if str(name).removeprefix("numcodecs.") not in _ZARR_CODECS:
+        raise UnsafeFileError(
+            f"{file} asks for the codec {str(name)!r}, which is not one that recordings need "
+            "(the codec 'pickle' runs code when data are read): write the data again with a standard codec"
+        )
+
+
+def _guard_declared(metadata: Any, file: Path, max_bytes: int) -> None:
+    """Size of the array that this metadata file describes, and of those listed in consolidated metadata."""
+    if not isinstance(metadata, dict):
+        return
+    consolidated = metadata.get("consolidated_metadata")
+    listed = consolidated.get("metadata") if isinstance(consolidated, dict) else metadata.get("metadata")
+    for item in [metadata, *(listed.values() if isinstance(listed, dict) else ())]:
+        shape = item.get("shape") if isinstance(item, dict) else None
+        if not isinstance(shape, list) or not all(isinstance(length, int) for length in shape):
+            continue
+        itemsize = _item_bytes(item.get("dtype", item.get("data_type")))
+        declared = product_bytes(shape, itemsize)
+        require_size(declared, max_bytes, str(file))
+        require_chunk(product_bytes(_zarr_chunk(item), itemsize), declared, str(file), max_bytes)
+        if item is metadata and declared > SUSPECT_BYTES:
+            stored = sum(entry.stat().st_size for entry in file.parent.rglob("*") if entry.is_file())
+            if declared > MAX_DEFLATE_RATIO * 10 * stored:
+                raise UnsafeFileError(
+                    f"{file} declares {human_bytes(declared)} but stores {human_bytes(stored)}: the data are missing"
+                )
+
+
+def _zarr_chunk(item: dict[str, Any]) -> list[int]:
+    """Shape of a chunk (Zarr 2) or of a chunk or shard (Zarr 3); empty where the metadata do not say."""
+    grid = item.get("chunk_grid")
+    configuration = grid.get("configuration") if isinstance(grid, dict) else None
+    chunk = configuration.get("chunk_shape") if isinstance(configuration, dict) else item.get("chunks")
+    return chunk if isinstance(chunk, list) and all(isinstance(length, int) for length in chunk) else []
+
+
+def _item_bytes(dtype: Any) -> int:
+    digits = "".join(c for c in dtype if c.isdigit()) if isinstance(dtype, str) else ""
+    if not digits:
+        return 8
+    return max(1, int(digits) // 8) if not dtype.startswith(("<", ">", "|")) else int(digits)
