@@ -119,7 +119,7 @@ def make_suite2p(tmp_path: Path) -> Callable[..., Path]:
 def make_caiman(tmp_path: Path) -> Callable[..., Path]:
     """Lay out an HDF5 file as CaImAn's ``save_dict_to_hdf5`` does: 'NoneType' for None, sparse matrices as groups."""
 
-    def make(estimates: dict[str, Any], rate_hz: float | None = RATE_HZ, name: str = "results.hdf5") -> Path:
+    def make(estimates: dict[str, Any], rate_hz: Any = RATE_HZ, name: str = "results.hdf5") -> Path:
         target = tmp_path / name
         with h5py.File(target, "w") as file:
             file["dview"] = "NoneType"

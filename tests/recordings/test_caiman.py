@@ -69,3 +69,15 @@ def test_fields_that_disagree_are_refused(make_caiman: Callable[..., Path], trac
         read(make_caiman({"F_dff": traces.T, "idx_components": np.array([9])}, name="c.hdf5"))
     with pytest.raises(FileFormatError, match="no trace"):
         read(make_caiman({"C": None}, name="d.hdf5"))
+
+
+@pytest.mark.parametrize("rate", [np.array([[15.0]]), np.array(15), "15.0"])
+def test_the_rate_may_be_written_oddly(make_caiman: Callable[..., Path], traces: np.ndarray, rate: object) -> None:
+    path = make_caiman({"F_dff": traces.T}, rate)
+    assert read(path).attrs["frame_rate_hz"] == 15.0
+
+
+def test_a_rate_of_zero_is_none(make_caiman: Callable[..., Path], traces: np.ndarray) -> None:
+    path = make_caiman({"F_dff": traces.T}, 0.0)
+    with pytest.raises(InputError, match="neither times nor a frame rate: pass frame_rate_hz"):
+        read(path)

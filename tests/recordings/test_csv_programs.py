@@ -80,6 +80,15 @@ def test_what_is_no_table_of_numbers_is_told_what_to_do(tmp_path: Path, traces: 
     labelled = {"time": np.arange(120) / 20, "animal": np.full(120, "m1"), "a": traces[:, 0]}
     with pytest.raises(FileFormatError, match="'m1' is not a number, nor is any cell of its column: remove the column"):
         read(write(tmp_path / "a.csv", labelled))
+    dated = {"frame": np.arange(120), "at": [f"2026-01-31 12:00:{i / 20:06.3f}" for i in range(120)], "a": traces[:, 0]}
+    with pytest.raises(
+        FileFormatError, match=r"column 'at': '2026-01-31 12:00:00.000' is not a number: dates and clock"
+    ):
+        read(write(tmp_path / "d.csv", dated))
+    with pytest.raises(
+        FileFormatError, match="is not a number: cells are parted by commas, semicolons, tabs or blanks"
+    ):
+        read(write(tmp_path / "e.csv", {"time": np.arange(120), "a": traces[:, 0]}, sep="|"))
     (tmp_path / "b.csv").write_text("My recording\ntime,a,b\n0,1,2\n1,2,3\n")
     with pytest.raises(FileFormatError, match="remove lines above the header"):
         read(tmp_path / "b.csv")

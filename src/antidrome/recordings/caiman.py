@@ -9,7 +9,7 @@ import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.axes import BY_NUMBER
-from antidrome.recordings.choice import settle_frame_rate
+from antidrome.recordings.choice import settle_frame_rate, usable_rate
 from antidrome.recordings.lazy import lazy_hdf5
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
@@ -115,7 +115,9 @@ def _accepted(group: h5py.Group, n_components: int, path: Path, notes: list[str]
         return np.ones(n_components, bool)
     index = dataset[()].astype(np.int64)
     if index.size and (index.min() < 0 or index.max() >= n_components):
-        raise FileFormatError(f"{path}: idx_components names component {index.max()}, there are {n_components}")
+        raise FileFormatError(
+            f"{path}: idx_components names component {index.max()}, there are {n_components}; save the estimates again"
+        )
     accepted = np.zeros(n_components, bool)
     accepted[index] = True
     return accepted
@@ -124,6 +126,6 @@ def _accepted(group: h5py.Group, n_components: int, path: Path, notes: list[str]
 def _frame_rate(file: h5py.File) -> float | None:
     for place in ("params/data/fr", "params/fr", "estimates/fr", "fr"):
         dataset = file.get(place)
-        if isinstance(dataset, h5py.Dataset) and dataset.shape in ((), (1,)) and dataset.dtype.kind in "iuf":
-            return float(np.ravel(dataset[()])[0])
+        if isinstance(dataset, h5py.Dataset) and dataset.size == 1:
+            return usable_rate(dataset[()])
     return None

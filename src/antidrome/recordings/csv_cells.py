@@ -15,6 +15,8 @@ _GROUPED = {
     "commas": re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?"),
 }
 
+_DATE = re.compile(r"\s*(\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{1,2}:\d\d)\b")
+
 
 def drop_comments(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that do not begin with #."""
@@ -55,7 +57,11 @@ def numbers(frame: pd.DataFrame, place: int, dialect: Dialect, path: Path) -> np
     if wrong.any():
         _require_no_groups(frame, dialect, path)
         said = "is not a number"
-        if wrong.all() and len(wrong) > 1:
+        if frame.shape[1] == 1:
+            said += ": cells are parted by commas, semicolons, tabs or blanks"
+        elif _DATE.match(str(column[wrong].iloc[0])):
+            said += ": dates and clock times are read in the first column, as 2026-01-31 12:00:00.0 or 12:00:00.0"
+        elif wrong.all() and len(wrong) > 1:
             said += ", nor is any cell of its column: remove the column, or give each neuron a column if it names them"
         _require_none(frame, place, wrong, dialect, path, said)
     return found.to_numpy(dtype=np.float64)
