@@ -5,11 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antidrome.errors import InputError
 from antidrome.mechanism.features import FeatureScaling, constant_features, outside_simulations
-from antidrome.mechanism.observations import as_observation, unrecorded_features
-
-NAMES = ("rate", "isi", "width")
+from antidrome.mechanism.observations import unrecorded_features
 
 
 def test_every_kind_of_feature_comes_out_with_unit_spread(rng) -> None:
@@ -84,29 +81,6 @@ def test_traces_are_scaled_by_channel(rng) -> None:
 def test_observation_outside_everything_is_named(rng) -> None:
     simulated = rng.random((100, 3))
     assert outside_simulations(np.array([0.5, 2.0, np.nan]), simulated).tolist() == [False, True, False]
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [([1, 2, 3], [1, 2, 3]), ({"isi": 2.0, "rate": 1.0}, [1, 2, np.nan]), (np.array([1, np.nan, 3]), [1, np.nan, 3])],
-)
-def test_observation_is_put_in_order(given, expected) -> None:
-    np.testing.assert_array_equal(as_observation(given, NAMES), expected)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ([1, 2], "2 values"),
-        ({"rates": 1.0}, "'rates'"),
-        ([np.nan] * 3, "Every feature"),
-        ([1, np.inf, 2], "'isi' of the observation is infinite"),
-        ("three", "text|number|str"),
-    ],
-)
-def test_an_observation_that_cannot_be_used_is_named(given, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        as_observation(given, NAMES)
 
 
 def test_gaps_that_simulations_have_too_tell_something(rng) -> None:

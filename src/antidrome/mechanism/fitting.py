@@ -23,7 +23,7 @@ from antidrome.mechanism.diagnostics.predictive import predictive_check
 from antidrome.mechanism.features import UNREACHED, constant_features, outside_simulations
 from antidrome.mechanism.judgement import keep_for_judgement
 from antidrome.mechanism.model_error import with_error
-from antidrome.mechanism.observations import MissingPolicy, as_observation
+from antidrome.mechanism.observations import MissingPolicy
 from antidrome.mechanism.plans import Plan
 from antidrome.mechanism.posterior import Posterior
 from antidrome.mechanism.priors import Prior
@@ -31,6 +31,7 @@ from antidrome.mechanism.problem import Problem
 from antidrome.mechanism.rounds import Progress, RoundReport
 from antidrome.mechanism.running import Recorded, Runner, running
 from antidrome.mechanism.simulate.batch import Failure
+from antidrome.mechanism.simulate.outputs import as_observation
 from antidrome.mechanism.snapshots import Architecture, FitCheckpoint
 from antidrome.mechanism.snpe import masks_are_inputs, run_rounds
 from antidrome.mechanism.weighing import FEWEST, weigh_for_judgement

@@ -10,13 +10,13 @@ from antidrome.core.files import atomic_write
 from antidrome.errors import FileFormatError
 from antidrome.mechanism.diagnostics.diagnose import Diagnosis, diagnose
 from antidrome.mechanism.posterior import Posterior
-from antidrome.mechanism.rounds import Simulations
+from antidrome.mechanism.rounds import FitSimulations
 from antidrome.recordings.archives import load_npz
 
 NAME = "judgement.npz"
 
 
-def keep_for_judgement(folder: Path, simulations: Simulations, weights: np.ndarray, held_out: bool) -> None:
+def keep_for_judgement(folder: Path, simulations: FitSimulations, weights: np.ndarray, held_out: bool) -> None:
     """Write the simulations that a posterior is judged by, and their weights (n,)."""
     used = weights > 0
     with atomic_write(folder / NAME) as temporary, open(temporary, "wb") as stream:

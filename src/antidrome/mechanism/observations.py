@@ -1,32 +1,13 @@
-"""The measurement: as features in the simulator's order, and what its gaps mean."""
+"""What the gaps of a measurement mean, and features without what was never measured."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from antidrome.errors import InputError
-from antidrome.mechanism.simulate.outputs import as_observation as vector_of
-
 MissingPolicy = Literal["auto", "informative", "unrecorded"]
 RARELY = 0.001
-
-
-def as_observation(given: Any, feature_names: tuple[str, ...]) -> np.ndarray:
-    """Features (k,) from an array, a mapping of feature names, or xarray; features that a mapping lacks are missing.
-
-    Raises
-    ------
-    InputError
-        Another number of features, unknown names, nothing but gaps, or infinite values.
-    """
-    values = np.asarray(vector_of(given, feature_names), dtype=float)
-    if np.isinf(values).any():
-        raise InputError(f"Feature {feature_names[int(np.argmax(np.isinf(values)))]!r} of the observation is infinite.")
-    if np.isnan(values).all():
-        raise InputError("Every feature of the observation is missing; nothing can be inferred from it.")
-    return values
 
 
 def unrecorded_features(observation: np.ndarray, simulated: np.ndarray, policy: MissingPolicy) -> np.ndarray | None:
@@ -48,3 +29,8 @@ def unrecorded_features(observation: np.ndarray, simulated: np.ndarray, policy: 
         return None
     hidden = missing if policy == "unrecorded" else missing & (np.isnan(simulated).mean(axis=0) <= RARELY)
     return hidden if hidden.any() else None
+
+
+def visible(features: np.ndarray, unrecorded: np.ndarray | None) -> np.ndarray:
+    """Features (n, k) or (k,) with gaps where they were not measured, (k,) bool."""
+    return features if unrecorded is None else np.where(unrecorded, np.nan, features)

@@ -17,10 +17,11 @@ from antidrome.core.model_files import load_model, save_model
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError, ModelFileError
 from antidrome.mechanism.densities.trained import TrainedDensity
-from antidrome.mechanism.observations import as_observation
+from antidrome.mechanism.observations import visible
 from antidrome.mechanism.plans import CITATIONS
 from antidrome.mechanism.priors import Prior
 from antidrome.mechanism.rounds import RoundReport
+from antidrome.mechanism.simulate.outputs import as_observation
 from antidrome.mechanism.snapshots import (
     Architecture,
     network_arrays,
@@ -96,6 +97,10 @@ class Posterior(Drawn):
         """
         return len(self.reports) <= 1 and all(report.bandwidth is None for report in self.reports)
 
+    def visible(self, features: np.ndarray) -> np.ndarray:
+        """Features (n, k) or (k,) without those that were not measured."""
+        return visible(features, self.unrecorded)
+
     def density(self, observation: Any = None) -> ParameterDensity:
         """The density at the observation, or, for a single-round fit, at another one (as in `SNPE.fit`).
 
@@ -105,9 +110,7 @@ class Posterior(Drawn):
             Another observation for a fit of several rounds or with a calibration kernel, which is only good near its
             own; one with other features, or with a gap that no simulation had.
         """
-        observed = self.observation if observation is None else self._other(observation)
-        if self.unrecorded is not None:
-            observed = np.where(self.unrecorded, np.nan, observed)
+        observed = self.visible(self.observation if observation is None else self._other(observation))
         fixed = self.trained.at(observed, weight_samples=self.weight_samples, seed=fold_in(self.seed, "predict"))
         return ParameterDensity(self.prior.coordinates, fixed)
 

@@ -9,6 +9,7 @@ import numpy as np
 from antidrome.mechanism.densities.network import DensityNetwork
 from antidrome.mechanism.failures import FailureClassifier
 from antidrome.mechanism.features import FeatureScaling
+from antidrome.mechanism.observations import visible
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +67,8 @@ class RoundReport:
 
 
 @dataclasses.dataclass
-class Simulations:
-    """All simulations of a fit, one row each.
+class FitSimulations:
+    """All simulations of a fit, one row each, with the densities that they were drawn from.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ class Simulations:
     log_ratios: np.ndarray
 
     @classmethod
-    def empty(cls, n_parameters: int) -> Simulations:
+    def empty(cls, n_parameters: int) -> FitSimulations:
         """None yet."""
         return cls(
             np.zeros((0, n_parameters)),
@@ -107,7 +108,7 @@ class Simulations:
 
     def extended(
         self, u: np.ndarray, features: np.ndarray, valid: np.ndarray, old_ratios: np.ndarray, new_ratios: np.ndarray
-    ) -> Simulations:
+    ) -> FitSimulations:
         """With a further round.
 
         Parameters
@@ -118,7 +119,7 @@ class Simulations:
             Those of the new simulations under all proposals, (m, rounds + 1).
         """
         before = np.column_stack([self.log_ratios, old_ratios]) if len(self.u) else new_ratios[:0]
-        return Simulations(
+        return FitSimulations(
             np.concatenate([self.u, u]),
             np.concatenate([self.features.reshape(len(self.u), features.shape[1]), features]),
             np.concatenate([self.valid, valid]),
@@ -153,7 +154,7 @@ class Progress:
         Training and validation loss of each round's first network.
     """
 
-    simulations: Simulations
+    simulations: FitSimulations
     networks: list[tuple[DensityNetwork, ...]] = dataclasses.field(default_factory=list)
     classifiers: list[FailureClassifier | None] = dataclasses.field(default_factory=list)
     scaling: FeatureScaling | None = None
@@ -165,7 +166,7 @@ class Progress:
 
     def visible(self, features: np.ndarray) -> np.ndarray:
         """Features (n, k) or (k,) without those that were not measured."""
-        return features if self.unrecorded is None else np.where(self.unrecorded, np.nan, features)
+        return visible(features, self.unrecorded)
 
     @property
     def rounds_simulated(self) -> int:

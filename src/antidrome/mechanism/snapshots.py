@@ -20,7 +20,7 @@ from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import DensityNetwork, FlowSettings, MixtureSettings, density_network
 from antidrome.mechanism.failures import FailureClassifier
 from antidrome.mechanism.features import FeatureScaling
-from antidrome.mechanism.rounds import Progress, RoundReport, Simulations
+from antidrome.mechanism.rounds import FitSimulations, Progress, RoundReport
 
 CHECKPOINT_CLASS = "SNPECheckpoint"
 _KINDS = {"mixture": MixtureSettings, "flow": FlowSettings}
@@ -118,14 +118,14 @@ def scaling_from_arrays(arrays: Mapping[str, np.ndarray], prefix: str = "scaling
     return FeatureScaling.from_arrays(_under(arrays, prefix))
 
 
-def simulation_arrays(simulations: Simulations) -> dict[str, np.ndarray]:
+def simulation_arrays(simulations: FitSimulations) -> dict[str, np.ndarray]:
     """Of a file."""
     return {f"simulations/{f.name}": getattr(simulations, f.name) for f in dataclasses.fields(simulations)}
 
 
-def simulations_from_arrays(arrays: Mapping[str, np.ndarray]) -> Simulations:
+def simulations_from_arrays(arrays: Mapping[str, np.ndarray]) -> FitSimulations:
     """Of a file."""
-    return Simulations(**_under(arrays, "simulations"))
+    return FitSimulations(**_under(arrays, "simulations"))
 
 
 @dataclasses.dataclass(frozen=True)

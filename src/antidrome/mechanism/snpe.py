@@ -34,7 +34,7 @@ from antidrome.mechanism.plans import Plan
 from antidrome.mechanism.priors import Prior
 from antidrome.mechanism.problem import Problem
 from antidrome.mechanism.proposals import FromDensity, FromPrior, Mixed, Proposal, Thinned, Truncated
-from antidrome.mechanism.rounds import Progress, RoundReport, Simulations
+from antidrome.mechanism.rounds import FitSimulations, Progress, RoundReport
 from antidrome.mechanism.training import train_density
 from antidrome.mechanism.training_data import training_data
 from antidrome.mechanism.weighing import weigh
@@ -70,7 +70,7 @@ def run_rounds(
     TrainingError
         Too few simulations succeeded, or no loss was finite.
     """
-    progress = progress or Progress(Simulations.empty(problem.prior.n_parameters))
+    progress = progress or Progress(FitSimulations.empty(problem.prior.n_parameters))
     proposals: list[Proposal] = []
     for r in range(len(progress.reports), plan.rounds):
         started = time.perf_counter()

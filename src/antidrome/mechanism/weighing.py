@@ -12,7 +12,7 @@ from antidrome.errors import TrainingError
 from antidrome.mechanism.plans import Plan
 from antidrome.mechanism.problem import Problem
 from antidrome.mechanism.proposals import OUTSIDE
-from antidrome.mechanism.rounds import Progress, Simulations
+from antidrome.mechanism.rounds import FitSimulations, Progress
 from antidrome.mechanism.weights import (
     KernelSettings,
     distances,
@@ -85,7 +85,7 @@ def weigh_for_judgement(problem: Problem, plan: Plan, progress: Progress, seed: 
     return np.where(weighed.held_out, weights, 0.0) if held_out else weights, held_out
 
 
-def _in_region(plan: Plan, simulations: Simulations, r: int) -> np.ndarray:
+def _in_region(plan: Plan, simulations: FitSimulations, r: int) -> np.ndarray:
     """Which simulations (n,) lie where round `r` proposes; all of them, unless it proposes from a region alone.
 
     Restricted to the region that holds the posterior, the prior gives the same posterior at the observation, and what
@@ -96,7 +96,7 @@ def _in_region(plan: Plan, simulations: Simulations, r: int) -> np.ndarray:
     return simulations.log_ratios[:, r] > OUTSIDE / 2
 
 
-def _log_weights(simulations: Simulations, plan: Plan, rows: np.ndarray, r: int) -> np.ndarray:
+def _log_weights(simulations: FitSimulations, plan: Plan, rows: np.ndarray, r: int) -> np.ndarray:
     """Log importance weights of the rows that are used."""
     ratios = simulations.log_ratios[rows]
     if plan.weighting == "none":

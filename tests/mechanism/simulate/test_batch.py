@@ -78,6 +78,10 @@ def test_observation_by_name_or_position() -> None:
         as_observation({"rates": 1.0}, names)
     with pytest.raises(InputError, match="3 values, the simulator gives 2"):
         as_observation([1, 2, 3], names)
+    with pytest.raises(InputError, match="Every feature"):
+        as_observation([np.nan, np.nan], names)
+    with pytest.raises(InputError, match="'isi' of the observation is infinite"):
+        as_observation([1, np.inf], names)
 
 
 def test_names_win_over_positions() -> None:

@@ -130,16 +130,14 @@ def diagnose(
         raise InputError(f"{len(usable)} simulations have a weight; diagnostics need at least 10.")
     if len(usable) > pairs:
         usable = np.sort(generator(seed, "mechanism/diagnose").choice(usable, pairs, replace=False))
-    visible = features if posterior.unrecorded is None else np.where(posterior.unrecorded, np.nan, features)
-    found = Pairs.of(posterior.trained, u[usable], visible[usable], weights[usable], draws=draws, seed=seed)
+    visible = posterior.visible(features[usable])
+    found = Pairs.of(posterior.trained, u[usable], visible, weights[usable], draws=draws, seed=seed)
     ranks, tarp = rank_levels(found), tarp_levels(found, seed=seed)
     coverage = coverage_levels(found, posterior.trained)
-    observed = posterior.observation
-    observed = observed if posterior.unrecorded is None else np.where(posterior.unrecorded, np.nan, observed)
     local = local_c2st(
         found,
-        posterior.trained.scaling(visible[usable]),
-        posterior.trained.scaling(observed[None])[0],
+        posterior.trained.scaling(visible),
+        posterior.trained.scaling(posterior.visible(posterior.observation)[None])[0],
         posterior.density().density.sample(1000, seed=fold_in(seed, "local")),
         seed=seed,
     )

@@ -14,10 +14,10 @@ from scipy.special import logsumexp
 
 from antidrome.core.seeds import fold_in, generator
 from antidrome.errors import InputError
-from antidrome.mechanism.observations import as_observation
 from antidrome.mechanism.priors import Prior, as_prior
 from antidrome.mechanism.running import opened_simulator
 from antidrome.mechanism.simulate.batch import Simulator
+from antidrome.mechanism.simulate.outputs import as_observation
 from antidrome.mechanism.simulate.run import run_simulations
 
 Distances = Callable[[np.ndarray], np.ndarray]

@@ -88,8 +88,18 @@ def as_observation(observation: Any, feature_names: Sequence[str]) -> np.ndarray
     Raises
     ------
     InputError
-        If there is a feature that the simulator does not have, or the number of values differs.
+        Another number of features, unknown names, nothing but gaps, or infinite values.
     """
+    values = _in_order_of(observation, feature_names)
+    if np.isinf(values).any():
+        raise InputError(f"Feature {feature_names[int(np.argmax(np.isinf(values)))]!r} of the observation is infinite.")
+    if np.isnan(values).all():
+        raise InputError("Every feature of the observation is missing; nothing can be inferred from it.")
+    return values
+
+
+def _in_order_of(observation: Any, feature_names: Sequence[str]) -> np.ndarray:
+    """A measurement (k,) in the order of the names."""
     if _is_labelled_series(observation):
         observation = dict(zip(map(str, observation.index), observation.tolist(), strict=True))
     names, _, values = to_vector(observation, "observation")
