@@ -51,7 +51,7 @@ def _mixture_by_weights(rounds: int, simulations: int, seed: int) -> float | Non
 
     model = unimodal_mixture()
     sizes = [simulations] * (rounds - 1) + [2 * simulations]
-    settings = {"rounds": rounds, "simulations": sizes, "density": _mixture_settings(2), "diagnose": False}
+    settings = {"n_rounds": rounds, "n_simulations": sizes, "density": _mixture_settings(2), "diagnose": False}
     try:
         fitted = SNPE("snpe-b", seed=seed, **settings).fit(model.simulator, model.prior, [0.0], progress=False)
     except AntidromeError:
@@ -118,8 +118,8 @@ def glm_against_gibbs(rounds: int, simulations: int, abc_simulations: int, n_sam
     gibbs = glm_gibbs(design, spikes, glm_prior_precision(), n_samples=n_samples, seed=seed, progress=False)
     fitted = SNPE(
         "snpe-b",
-        rounds=rounds,
-        simulations=simulations,
+        n_rounds=rounds,
+        n_simulations=simulations,
         density=MixtureSettings(components=1, hidden=(50,), bayesian=True),
         training=TrainingSettings(epochs=300, batch=100, learning_rate=1e-3, clip=0.1, validation=0.0),
         diagnose=False,
@@ -162,7 +162,7 @@ def autapse_failures(rounds: int, simulations: int, seed: int) -> Row:
     observed = model.simulator.run(np.array([list(TRUE_VALUES.values())]), seed).features[0]
 
     def shares() -> list[float]:
-        fitted = SNPE("snpe-b", rounds=rounds, simulations=simulations, diagnose=False, seed=seed)
+        fitted = SNPE("snpe-b", n_rounds=rounds, n_simulations=simulations, diagnose=False, seed=seed)
         fitted.fit(model.simulator, model.prior, observed, progress=False)
         return [report.failed / report.simulations for report in fitted.posterior_.reports]
 
@@ -183,8 +183,8 @@ def hodgkin_huxley(rounds: int, simulations: int, seed: int) -> Row:
     observed = model.simulator.run(truth[None], seed).features[0]
     fitted = SNPE(
         "snpe-b",
-        rounds=rounds,
-        simulations=simulations,
+        n_rounds=rounds,
+        n_simulations=simulations,
         density=MixtureSettings(components=2, hidden=(50,), bayesian=True),
         diagnose=False,
         seed=seed,
@@ -266,7 +266,7 @@ def missing_features(simulations: int, n_samples: int, seed: int) -> Row:
     def samples(share: float) -> np.ndarray:
         fitted = SNPE(
             "npe",
-            simulations=simulations,
+            n_simulations=simulations,
             density=MixtureSettings(components=1, hidden=(50, 50)),
             kernel=KernelSettings(share=0.3),
             diagnose=False,
@@ -324,7 +324,7 @@ def learned_features(simulations: int, durations_ms: tuple[float, ...], seed: in
         for kind, epochs, rate in (("gru", 120, 5e-3), ("convolution", 100, 2e-3)):
             fitted = SNPE(
                 "npe",
-                simulations=simulations,
+                n_simulations=simulations,
                 density=MixtureSettings(components=1, hidden=(50, 50)),
                 training=TrainingSettings(epochs=epochs, batch=100, learning_rate=rate),
                 trace=TraceFeatures(kind=kind, steps=len(current), channels=2, units=25, downsample=5),

@@ -33,7 +33,7 @@ def run_cell(path: Path, budget: int, seed: int) -> dict[str, Any]:
     cell = recorded_cell(read_current_clamp(path))
     observed, model = cell.observation, cell.simulator
     estimator = SNPE(
-        rounds=ROUNDS, simulations=budget // ROUNDS, model_error=cell.model_error, diagnose=False, seed=seed
+        n_rounds=ROUNDS, n_simulations=budget // ROUNDS, model_error=cell.model_error, diagnose=False, seed=seed
     )
     estimator.fit(model, cell.prior, observed, progress=False)
     samples = estimator.sample(PREDICTIVE, seed=seed).values

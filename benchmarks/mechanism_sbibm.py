@@ -60,7 +60,9 @@ def run_one(task: str, method: str, budget: int, observation: int, seed: int, n_
     model = sbibm_task(task)
     started = time.perf_counter()
     simulations = [round(share * budget) for share in SHARES[method]]
-    estimator = SNPE(method, rounds=len(simulations), simulations=simulations, diagnose=False, seed=seed + observation)
+    estimator = SNPE(
+        method, n_rounds=len(simulations), n_simulations=simulations, diagnose=False, seed=seed + observation
+    )
     estimator.fit(model.simulator, model.prior, observations[observation], progress=False)
     ours = estimator.sample(n_compared, seed=seed).values
     seconds = time.perf_counter() - started

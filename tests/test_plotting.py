@@ -101,7 +101,7 @@ def test_samples_of_a_posterior_show_a_marginal_for_each_parameter():
 @pytest.mark.slow
 def test_a_posterior_draws_itself():
     prior = {"a": ad.mechanism.Uniform(-3, 3)}
-    model = ad.SNPE("npe", simulations=200, diagnose=False, predictive=0)
+    model = ad.SNPE("npe", n_simulations=200, diagnose=False, n_predictive=0)
     model.fit(lambda a, seed: {"x": a + np.random.default_rng(seed).normal()}, prior, {"x": 0.5}, progress=False)
     assert len(model.plot().renderers) == len(model.posterior_.plot().renderers) == 1
     assert [series.name for series in picture_of(model.posterior_).series] == ["a"]

@@ -74,10 +74,10 @@ def mechanism(executor, folder):
 
     settings = {
         "density": MixtureSettings(components=1, hidden=(8,)), "training": TrainingSettings(epochs=5, batch=20),
-        "networks": 1, "diagnose": False, "predictive": 0,
+        "n_networks": 1, "diagnose": False, "n_predictive": 0,
     }  # fmt: skip
     with PythonSimulator(simulate, parameter_names=("a", "b"), executor=executor, batched=False) as simulator:
-        model = ad.SNPE("npe", simulations=120, **settings)
+        model = ad.SNPE("npe", n_simulations=120, **settings)
         model.fit(simulator, {"a": (-1.0, 1.0), "b": (-1.0, 1.0)}, [0.3, -0.2], progress=False)
     return {"samples": model.sample(20).values}
 

@@ -85,7 +85,7 @@ def _snpe(seed):
 
     training = TrainingSettings(epochs=30, batch=50, learning_rate=5e-3, patience=8, drops=0)
     density = MixtureSettings(components=1, hidden=(8,))
-    return ad.SNPE("npe", simulations=120, training=training, density=density, diagnose=False, seed=seed)
+    return ad.SNPE("npe", n_simulations=120, training=training, density=density, diagnose=False, seed=seed)
 
 
 def _fit_snpe(estimator, data):

@@ -61,7 +61,7 @@ def snpe(folder: Path) -> dict[str, float]:
     from antidrome.mechanism.densities.network import MixtureSettings
 
     density = MixtureSettings(components=1, hidden=(8,))
-    model = ad.SNPE("npe", simulations=150, density=density, diagnose=False, predictive=0)
+    model = ad.SNPE("npe", n_simulations=150, density=density, diagnose=False, n_predictive=0)
     prior = {"a": Uniform(-1, 1), "b": Uniform(-1, 1)}
     model.fit(_simulator, prior, [0.3, -0.2], progress=False).save(folder / "snpe.safetensors")
     return say_snpe(folder)

@@ -347,14 +347,14 @@ def _(folder):
 
 @case("Simulators", "a prior whose bounds are exchanged")
 def _(folder):
-    ad.SNPE("npe", simulations=20).fit(lambda a: a, {"a": (1, 0)}, [0.0], progress=False)
+    ad.SNPE("npe", n_simulations=20).fit(lambda a: a, {"a": (1, 0)}, [0.0], progress=False)
 
 
 @case("Simulators", "an observation that is not a number")
 def _(folder):
-    ad.SNPE("npe", simulations=20).fit(lambda a: a, {"a": (0, 1)}, [np.nan], progress=False)
+    ad.SNPE("npe", n_simulations=20).fit(lambda a: a, {"a": (0, 1)}, [np.nan], progress=False)
 
 
 @case("Simulators", "a simulator that always fails")
 def _(folder):
-    ad.SNPE("npe", simulations=20, diagnose=False).fit(lambda a: 1 / 0, {"a": (0, 1)}, [0.5], progress=False)
+    ad.SNPE("npe", n_simulations=20, diagnose=False).fit(lambda a: 1 / 0, {"a": (0, 1)}, [0.5], progress=False)

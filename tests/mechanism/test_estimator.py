@@ -18,7 +18,7 @@ PRIOR = Prior({"a": Uniform(-2, 2), "b": Normal(0, 1)}, {"a": "mV"})
 QUICK = {
     "training": TrainingSettings(epochs=40, batch=50, learning_rate=5e-3, patience=8, drops=0),
     "density": MixtureSettings(components=2, hidden=(16,)),
-    "predictive": 20,
+    "n_predictive": 20,
 }
 
 
@@ -48,14 +48,14 @@ OBSERVATION = np.array([0.5, -0.5, 0.6])
 
 @pytest.fixture(scope="module")
 def fitted() -> SNPE:
-    return SNPE(rounds=2, simulations=200, **QUICK).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
+    return SNPE(n_rounds=2, n_simulations=200, **QUICK).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
 
 
 @pytest.mark.parametrize("method", ["default", "snpe-b", "weighted", "tsnpe", "snpe-c"])
 def test_every_method_finds_the_posterior(method: str) -> None:
     """a has two measurements of variance 0.09, b one and a unit prior."""
     changes = QUICK | ({"training": None, "density": None} if method == "snpe-b" else {})
-    model = SNPE(method, rounds=2, simulations=300, **changes)
+    model = SNPE(method, n_rounds=2, n_simulations=300, **changes)
     model.fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
     samples = model.sample(4000).values
     np.testing.assert_allclose(samples.mean(axis=0), [0.55, -0.5 / 1.09], atol=0.12)
@@ -116,7 +116,7 @@ def test_written_and_opened(fitted: SNPE, tmp_path) -> None:
 
 
 def test_an_interrupted_fit_goes_on_to_the_same_numbers(fitted: SNPE, tmp_path) -> None:
-    model = SNPE(rounds=2, simulations=200, **QUICK)
+    model = SNPE(n_rounds=2, n_simulations=200, **QUICK)
     with pytest.raises(KeyboardInterrupt):
         model.fit(Gaussian(stop_after=300), PRIOR, OBSERVATION, checkpoint=tmp_path, progress=False)
     model.fit(Gaussian(), PRIOR, OBSERVATION, checkpoint=tmp_path, progress=False)
@@ -127,7 +127,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_numbers(fitted: SNPE, tmp_path) 
 
 
 def test_failures_are_counted_thinned_and_explained() -> None:
-    model = SNPE(rounds=2, simulations=300, method="tsnpe", **QUICK)
+    model = SNPE(n_rounds=2, n_simulations=300, method="tsnpe", **QUICK)
     model.fit(Gaussian(fails=True), PRIOR, np.array([1.3, 0.0, 1.3]), progress=False)
     failed = model.rounds_["failed"].values
     assert failed[0] > 15
@@ -137,7 +137,7 @@ def test_failures_are_counted_thinned_and_explained() -> None:
 
 
 def test_gaps_in_the_observation() -> None:
-    model = SNPE(rounds=1, simulations=300, **QUICK)
+    model = SNPE(n_rounds=1, n_simulations=300, **QUICK)
     model.fit(Gaussian(), PRIOR, {"x": 0.1, "y": 0.0}, progress=False)
     informative = model.sample(2000).values[:, 0].mean()
     model.fit(Gaussian(), PRIOR, [np.nan, 0.0, np.nan], progress=False)
@@ -148,7 +148,7 @@ def test_gaps_in_the_observation() -> None:
 
 @pytest.mark.slow
 def test_one_round_serves_other_observations_and_recorded_simulations() -> None:
-    theta = PRIOR.sample(seed=3, n=400)
+    theta = PRIOR.sample(seed=3, n_samples=400)
     batch = Gaussian().run(theta, 0)
     recorded = external_simulations(theta, batch.features, parameter_names=PRIOR.names, feature_names=("x", "y", "z"))
     model = SNPE(
@@ -170,7 +170,7 @@ def test_functions_are_simulators(rng) -> None:
     def simulator(a, b, rng):
         return {"x": a + 0.1 * rng.standard_normal(), "y": b}
 
-    model = SNPE("npe", simulations=60, **(QUICK | {"diagnose": False}))
+    model = SNPE("npe", n_simulations=60, **(QUICK | {"diagnose": False}))
     from antidrome.mechanism.simulate import PythonSimulator
 
     here = PythonSimulator(simulator, parameter_names=PRIOR.names, n_processes=0)
@@ -190,17 +190,17 @@ def test_it_is_an_estimator(fitted: SNPE) -> None:
     [
         ({"method": "snpeb"}, "Did you mean 'snpe-b'"),
         ({"density": "spline"}, "'flow', 'mixture'"),
-        ({"simulations": 3}, "at least 10"),
-        ({"simulations": (100, 100, 100), "rounds": 2}, "one for each round"),
+        ({"n_simulations": 3}, "at least 10"),
+        ({"n_simulations": (100, 100, 100), "n_rounds": 2}, "one for each round"),
         ({"missing": "drop"}, "'auto', 'informative' or 'unrecorded'"),
-        ({"rounds": 0}, "not possible"),
-        ({"rounds": 2.5}, "rounds is 2.5; expected a whole number"),
+        ({"n_rounds": 0}, "not possible"),
+        ({"n_rounds": 2.5}, "n_rounds is 2.5; expected a whole number"),
         ({"kernel": "gaussian"}, "expected KernelSettings"),
         ({"training": "fast"}, "expected TrainingSettings"),
         ({"trace": "gru"}, "expected TraceFeatures"),
         ({"density": MixtureSettings}, "density is .*expected 'flow'"),
         ({"model_error": None}, "share of the features' spread"),
-        ({"weight_samples": -3}, "weight_samples is -3; expected 0 or more"),
+        ({"n_weight_samples": -3}, "n_weight_samples is -3; expected 0 or more"),
         ({"model_error": -0.1}, "share of the features' spread"),
     ],
 )
@@ -211,10 +211,10 @@ def test_settings_that_do_not_go_are_named(settings: dict, message: str) -> None
 
 def test_unfit_input_is_named(fitted: SNPE) -> None:
     with pytest.raises(InputError, match="2 values, the simulator gives 3"):
-        SNPE(simulations=50, rounds=1).fit(Gaussian(), PRIOR, [1.0, 2.0], progress=False)
+        SNPE(n_simulations=50, n_rounds=1).fit(Gaussian(), PRIOR, [1.0, 2.0], progress=False)
     for simulations in (99.5, "many"):
         with pytest.raises(InputError, match="one whole number"):
-            SNPE().set_params(simulations=simulations).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
+            SNPE().set_params(n_simulations=simulations).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
     with pytest.raises(InputError, match="fitted in 2 rounds"):
         fitted.posterior_.sample(5, observation=[0.0, 0.0, 0.0])
     with pytest.raises(InputError, match="There is no parameter 'A'"):
@@ -247,7 +247,7 @@ def test_the_exported_prior_is_the_prior() -> None:
     def of_positive(a):
         return a if a > 0 else np.nan
 
-    failing = SNPE("npe", simulations=400, **QUICK).fit(of_positive, prior, [0.5], progress=False)
+    failing = SNPE("npe", n_simulations=400, **QUICK).fit(of_positive, prior, [0.5], progress=False)
     groups = exported(failing)
     draws, predicted = groups["prior"]["a"][0], groups["prior_predictive"].popitem()[1][0]
     assert (np.isnan(predicted) == (draws <= 0)).all()
@@ -270,7 +270,7 @@ def exported(model: SNPE) -> dict[str, dict[str, np.ndarray]]:
 
 
 def test_a_kernel_leaves_the_network_good_at_its_own_observation_only() -> None:
-    model = SNPE("weighted", rounds=1, simulations=200, **QUICK).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
+    model = SNPE("weighted", n_rounds=1, n_simulations=200, **QUICK).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
     assert not model.posterior_.is_amortised
     with pytest.raises(InputError, match="fitted with a calibration kernel"):
         model.posterior_.sample(5, observation=OBSERVATION + 1)
@@ -294,7 +294,7 @@ def test_the_simulations_of_a_fit_serve_another_with_the_weights_of_their_propos
     def simulator(a, rng):
         return a + rng.standard_normal()
 
-    sequential = SNPE("snpe-c", rounds=3, simulations=300, **QUICK)
+    sequential = SNPE("snpe-c", n_rounds=3, n_simulations=300, **QUICK)
     sequential.fit(simulator, prior, [1.0], checkpoint=tmp_path, progress=False)
     kept = read_simulations(tmp_path / "simulations")
     later = kept.rows(np.flatnonzero(kept.round > 0))
@@ -320,9 +320,9 @@ def test_another_simulator_does_not_go_on_with_a_fit(tmp_path) -> None:
     def simulator(a):
         return -a
 
-    SNPE("npe", simulations=50, **settings).fit(first, prior, [0.5], checkpoint=tmp_path, progress=False)
+    SNPE("npe", n_simulations=50, **settings).fit(first, prior, [0.5], checkpoint=tmp_path, progress=False)
     with pytest.raises(ResumeError):
-        SNPE("npe", simulations=50, **settings).fit(simulator, prior, [0.5], checkpoint=tmp_path, progress=False)
+        SNPE("npe", n_simulations=50, **settings).fit(simulator, prior, [0.5], checkpoint=tmp_path, progress=False)
 
 
 def test_gaps_that_no_simulation_had_are_refused() -> None:
@@ -333,7 +333,7 @@ def test_gaps_that_no_simulation_had_are_refused() -> None:
             return judge(theta + 0.1 * np.random.default_rng(seed).standard_normal(theta.shape))
 
     prior = {"a": Uniform(-1, 1), "b": Uniform(-1, 1)}
-    model = SNPE("npe", simulations=100, **QUICK).fit(Plain(), prior, [0.3, 0.2], progress=False)
+    model = SNPE("npe", n_simulations=100, **QUICK).fit(Plain(), prior, [0.3, 0.2], progress=False)
     assert model.posterior_.sample(5, observation={"y": 0.1, "x": 0.3}).shape == (5, 2)
     for observation, message in (
         ([np.nan, 0.1], "Feature 'x' is missing, as it never was in training"),
@@ -354,13 +354,13 @@ def test_the_highest_density_is_not_beyond_the_samples() -> None:
             return judge(theta[:, 1:] + 0.1 * np.random.default_rng(seed).standard_normal((len(theta), 1)))
 
     prior = {"a": Uniform(-1, 1), "b": Uniform(-1, 1)}
-    model = SNPE("npe", simulations=500, density="mixture", diagnose=False).fit(OfB(), prior, [0.3], progress=False)
+    model = SNPE("npe", n_simulations=500, density="mixture", diagnose=False).fit(OfB(), prior, [0.3], progress=False)
     highest = model.map().values
     assert abs(highest[0]) < 0.995
     assert highest[1] == pytest.approx(0.3, abs=0.15)
 
 
 def test_every_round_is_told_where_progress_is_shown(capsys) -> None:
-    SNPE(rounds=2, simulations=50, **QUICK | {"diagnose": False}).fit(Gaussian(), PRIOR, OBSERVATION)
+    SNPE(n_rounds=2, n_simulations=50, **QUICK | {"diagnose": False}).fit(Gaussian(), PRIOR, OBSERVATION)
     lines = [line for line in capsys.readouterr().err.splitlines() if "largest weight" in line]
     assert len(lines) == 2

@@ -26,7 +26,7 @@ def simulator(theta, rng):
         os.kill(os.getpid(), signal.SIGKILL)
     return theta + 0.2 * rng.standard_normal(2)
 
-model = SNPE(rounds=2, simulations=60, density=MixtureSettings(components=1, hidden=(8,)), diagnose=False,
+model = SNPE(n_rounds=2, n_simulations=60, density=MixtureSettings(components=1, hidden=(8,)), diagnose=False,
              training=TrainingSettings(epochs=20, batch=20))
 here = PythonSimulator(simulator, n_processes=0, batched=False)
 model.fit(here, {"a": Uniform(-1, 1), "b": Uniform(-1, 1)}, [0.1, 0.2], checkpoint=folder, progress=False)

@@ -15,7 +15,7 @@ from antidrome.mechanism.training import TrainingSettings
 
 PRIOR = {"a": Uniform(-1, 1), "kind": Uniform(0, 12)}
 SMALL = {
-    "networks": 1,
+    "n_networks": 1,
     "diagnose": False,
     "training": TrainingSettings(epochs=10, batch=20),
     "density": MixtureSettings(components=1, hidden=(8,)),
@@ -45,7 +45,7 @@ def test_a_fit_survives_every_failure_and_counts_them() -> None:
     with PythonSimulator(
         misbehaves, parameter_names=tuple(PRIOR), feature_names=("x", "y"), batched=False, n_processes=2, timeout_s=0.5
     ) as simulator:
-        model = SNPE("npe", simulations=60, **SMALL).fit(simulator, PRIOR, {"x": 0.3, "y": 0.09}, progress=False)
+        model = SNPE("npe", n_simulations=60, **SMALL).fit(simulator, PRIOR, {"x": 0.3, "y": 0.09}, progress=False)
     theta = Prior(PRIOR).from_unconstrained(model.simulations_.u)
     assert np.array_equal(model.simulations_.valid, theta[:, 1] >= 6)
     assert {f.kind for f in model.failures_} >= {"exception", "crash", "timeout", "non-finite", "shape"}
@@ -65,7 +65,7 @@ def test_a_fit_survives_every_failure_and_counts_them() -> None:
 def test_what_is_no_simulator_is_one_sentence(function, message: str) -> None:
     simulator = PythonSimulator(function, parameter_names=("a",), n_processes=0, batched=False)
     with pytest.raises(InputError, match=message):
-        SNPE("npe", simulations=20, **SMALL).fit(simulator, {"a": Uniform(0, 1)}, [0.0, 1.0], progress=False)
+        SNPE("npe", n_simulations=20, **SMALL).fit(simulator, {"a": Uniform(0, 1)}, [0.0, 1.0], progress=False)
 
 
 def test_an_object_that_is_half_a_simulator_is_one_sentence() -> None:
@@ -81,7 +81,7 @@ def test_an_object_that_is_half_a_simulator_is_one_sentence() -> None:
 
     for simulator, message in ((Nameless(), "without feature_names and feature_units"), (Bare(), "SimulationBatch")):
         with pytest.raises(InputError, match=message):
-            SNPE("npe", simulations=20, **SMALL).fit(simulator, {"a": Uniform(0, 1)}, [0.0], progress=False)
+            SNPE("npe", n_simulations=20, **SMALL).fit(simulator, {"a": Uniform(0, 1)}, [0.0], progress=False)
 
 
 def test_an_output_that_changes_its_length_is_a_failure() -> None:
@@ -107,7 +107,7 @@ def test_an_output_that_changes_its_length_is_a_failure() -> None:
 )
 def test_what_is_no_prior_is_one_sentence(prior, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        SNPE("npe", simulations=20, **SMALL).fit(lambda a: a, prior(), [0.0], progress=False)
+        SNPE("npe", n_simulations=20, **SMALL).fit(lambda a: a, prior(), [0.0], progress=False)
 
 
 class Shifted:
@@ -120,7 +120,7 @@ class Shifted:
 def test_an_observation_outside_of_everything_is_said() -> None:
     """The model cannot produce it: there is a posterior, at the edge of the prior, and a note that says so."""
     for value in (50.0, 1e9):
-        model = SNPE("default", rounds=2, simulations=100, **SMALL)
+        model = SNPE("default", n_rounds=2, n_simulations=100, **SMALL)
         model.fit(Shifted(), {"a": Uniform(-1, 1)}, [value], progress=False)
         assert any("outside everything" in note for note in model.notes_)
         samples = model.sample(100).values
@@ -131,7 +131,7 @@ def test_an_observation_outside_of_everything_is_said() -> None:
 @pytest.mark.parametrize("observation", [[np.inf], [np.nan], ["x"], {"y": 1.0}, [1.0, 2.0], None])
 def test_what_is_no_observation_is_one_sentence(observation) -> None:
     with pytest.raises(InputError, match=r"."):
-        SNPE("npe", simulations=20, **SMALL).fit(Shifted(), {"a": Uniform(-1, 1)}, observation, progress=False)
+        SNPE("npe", n_simulations=20, **SMALL).fit(Shifted(), {"a": Uniform(-1, 1)}, observation, progress=False)
 
 
 def test_nearly_all_failing_is_said() -> None:
@@ -142,4 +142,4 @@ def test_nearly_all_failing_is_said() -> None:
             return judge(x)
 
     with pytest.raises(TrainingError, match="succeeded"):
-        SNPE("npe", simulations=40, **SMALL).fit(Fails(), {"a": Uniform(-1, 1)}, [0.0], progress=False)
+        SNPE("npe", n_simulations=40, **SMALL).fit(Fails(), {"a": Uniform(-1, 1)}, [0.0], progress=False)

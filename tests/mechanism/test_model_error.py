@@ -12,11 +12,11 @@ from antidrome.mechanism.training import TrainingSettings
 PRIOR = Prior({"a": Normal(0, 1), "b": Normal(0, 10)})
 SETTINGS = {
     "method": "tsnpe",
-    "rounds": 2,
-    "simulations": 500,
+    "n_rounds": 2,
+    "n_simulations": 500,
     "density": MixtureSettings(components=1, hidden=(16,)),
     "training": TrainingSettings(epochs=60, batch=50, learning_rate=5e-3, patience=8, drops=0),
-    "predictive": 50,
+    "n_predictive": 50,
 }
 
 

@@ -35,7 +35,7 @@ CASES = {
 def test_density_and_samples_are_those_of_scipy(case: str) -> None:
     ours, theirs = CASES[case]
     prior = Prior({"a": ours})
-    theta = prior.sample(seed=3, n=4000)
+    theta = prior.sample(seed=3, n_samples=4000)
     np.testing.assert_allclose(prior.log_prob(theta), theirs.logpdf(theta[:, 0]), rtol=1e-9)
     assert stats.kstest(theta[:, 0], theirs.cdf).pvalue > 0.01
     assert prior.inside(theta).all()
@@ -68,7 +68,7 @@ def test_circular_distributions_end_after_one_turn() -> None:
 
 def test_gaussian_block_keeps_its_correlations() -> None:
     prior = Prior({"x": Uniform(0, 1), ("a", "b"): MultivariateNormal([1, -1], COVARIANCE), "y": Normal(0, 1)})
-    theta = prior.sample(seed=0, n=20_000)
+    theta = prior.sample(seed=0, n_samples=20_000)
     np.testing.assert_allclose(np.cov(theta[:, 1:3].T), COVARIANCE, atol=0.08)
     expected = stats.multivariate_normal([1, -1], COVARIANCE).logpdf(theta[:, 1:3]) + stats.norm.logpdf(theta[:, 3])
     np.testing.assert_allclose(prior.log_prob(theta), expected, atol=1e-10)
@@ -98,14 +98,14 @@ def test_a_value_on_the_bound_has_a_finite_coordinate(case: str) -> None:
 
 def test_seed_decides() -> None:
     prior = Prior({"a": Uniform(0, 1)})
-    assert np.array_equal(prior.sample(seed=5, n=9), prior.sample(seed=5, n=9))
-    assert not np.array_equal(prior.sample(seed=5, n=9), prior.sample(seed=6, n=9))
+    assert np.array_equal(prior.sample(seed=5, n_samples=9), prior.sample(seed=5, n=9))
+    assert not np.array_equal(prior.sample(seed=5, n_samples=9), prior.sample(seed=6, n=9))
 
 
 def test_written_and_read_back() -> None:
     prior = Prior({name: case[0] for name, case in CASES.items()}, units={"uniform": "mS/cm²"})
     again = Prior.from_dict(prior.to_dict())
-    theta = prior.sample(seed=1, n=50)
+    theta = prior.sample(seed=1, n_samples=50)
     assert again == prior
     assert again.units[0] == "mS/cm²"
     np.testing.assert_array_equal(again.log_prob(theta), prior.log_prob(theta))
@@ -135,7 +135,7 @@ def test_numpyro_distributions_are_priors() -> None:
             ("d", "e"): dist.MultivariateNormal(np.zeros(2), COVARIANCE),
         }
     )
-    theta = prior.sample(seed=0, n=100)
+    theta = prior.sample(seed=0, n_samples=100)
     expected = stats.uniform(0, 2).logpdf(theta[:, 0]) + stats.gamma(2, scale=2).logpdf(theta[:, 1])
     expected += stats.truncnorm(-1, 2).logpdf(theta[:, 2])
     expected += stats.multivariate_normal([0, 0], COVARIANCE).logpdf(theta[:, 3:])

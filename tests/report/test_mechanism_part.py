@@ -31,12 +31,12 @@ class Gaussian:
 @pytest.fixture(scope="module")
 def fitted() -> SNPE:
     model = SNPE(
-        rounds=2,
-        simulations=150,
-        networks=1,
+        n_rounds=2,
+        n_simulations=150,
+        n_networks=1,
         density=MixtureSettings(components=1, hidden=(8,)),
         training=TrainingSettings(epochs=10, batch=50),
-        predictive=20,
+        n_predictive=20,
     )
     return model.fit(Gaussian(), PRIOR, [0.5, 0.5], progress=False)
 
@@ -103,6 +103,6 @@ def test_predicted_traces_have_the_measured_times(fitted: SNPE) -> None:
             return xr.DataArray(theta[:, :1] + 0 * time, dims=("simulation", "time"), coords={"time": time})
 
     measured = xr.DataArray(np.zeros(30), dims=("time",), coords={"time": np.arange(30) * 1.0})
-    traces = predicted_traces(Simulator(), fitted.posterior_, measured, n=3)
+    traces = predicted_traces(Simulator(), fitted.posterior_, measured, n_traces=3)
     assert traces.predicted_mv.shape == (3, 25)
     np.testing.assert_allclose(traces.predicted_mv[:, 0], fitted.posterior_.sample(3).values[:, 0])

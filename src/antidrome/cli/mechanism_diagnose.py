@@ -34,7 +34,7 @@ def run_diagnose(config: Diagnose) -> int:
     """Judge and print; return 0 if nothing speaks against the posterior, else 1 (also if there is too little)."""
     from antidrome.mechanism.judgement import diagnose_folder
 
-    found = diagnose_folder(config.folder, pairs=config.pairs, draws=config.samples, seed=config.seed)
+    found = diagnose_folder(config.folder, n_pairs=config.pairs, n_samples=config.samples, seed=config.seed)
     if config.json:
         say_json(found.to_dict())
     else:

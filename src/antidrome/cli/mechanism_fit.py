@@ -69,12 +69,12 @@ def run_fit(config: Fit) -> int:
     with _opened(config) as (model, observation, cell):
         estimator = SNPE(
             config.method,
-            rounds=config.rounds,
-            simulations=config.simulations,
+            n_rounds=config.rounds,
+            n_simulations=config.simulations,
             density=config.density,
-            networks=config.networks,
+            n_networks=config.networks,
             model_error=_model_error(config, cell),
-            predictive=config.predictive,
+            n_predictive=config.predictive,
             seed=config.seed,
         )
         for note in cell.notes if cell else ():

@@ -61,16 +61,17 @@ def run_simulate(config: SimulateModel) -> int:
     return 0
 
 
-def draw_from_prior(prior: Prior, n: int, seed: int) -> numpy.ndarray:
+def draw_from_prior(prior: Prior, n_simulations: int, seed: int) -> numpy.ndarray:
     """(n, d) draws; the first ones are the same however many there are, and in every shard."""
     import numpy as np
 
     from antidrome.core.seeds import fold_in
 
     blocks = [
-        prior.sample(THETA_BLOCK, seed=fold_in(seed, f"mechanism/theta-{b}")) for b in range(-(-n // THETA_BLOCK))
+        prior.sample(THETA_BLOCK, seed=fold_in(seed, f"mechanism/theta-{b}"))
+        for b in range(-(-n_simulations // THETA_BLOCK))
     ]
-    return np.concatenate(blocks)[:n]
+    return np.concatenate(blocks)[:n_simulations]
 
 
 def _identity(model: str) -> str:

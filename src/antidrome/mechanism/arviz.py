@@ -14,7 +14,7 @@ from antidrome.mechanism.posterior import Posterior
 
 def arviz_groups(
     posterior: Posterior,
-    n: int,
+    n_samples: int,
     seed: int,
     *,
     simulated: tuple[np.ndarray, np.ndarray] | None = None,
@@ -30,8 +30,8 @@ def arviz_groups(
         Features of simulations at posterior samples, (m, k), for posterior_predictive.
     """
     density = posterior.density()
-    theta = density.sample(n, seed=seed).values
-    prior = posterior.prior.sample(n, seed=fold_in(seed, "prior")) if simulated is None else simulated[0]
+    theta = density.sample(n_samples, seed=seed).values
+    prior = posterior.prior.sample(n_samples, seed=fold_in(seed, "prior")) if simulated is None else simulated[0]
     groups = {
         "posterior": _columns(theta, posterior.names),
         "sample_stats": {"lp": density.log_prob(theta)[None]},

@@ -30,10 +30,10 @@ from antidrome.mechanism.views import ParameterDensity
 from antidrome.mechanism.weights import KernelSettings
 
 _KINDS: tuple[tuple[str, Any, str], ...] = (
-    ("rounds", numbers.Integral, "a whole number"),
-    ("networks", numbers.Integral, "a whole number"),
-    ("weight_samples", numbers.Integral, "a whole number"),
-    ("predictive", numbers.Integral, "a whole number"),
+    ("n_rounds", numbers.Integral, "a whole number"),
+    ("n_networks", numbers.Integral, "a whole number"),
+    ("n_weight_samples", numbers.Integral, "a whole number"),
+    ("n_predictive", numbers.Integral, "a whole number"),
     ("defensive", numbers.Real, "a share, 0 to 1"),
     ("density", (MixtureSettings, FlowSettings, str), "'flow', 'mixture', or their settings"),
     ("kernel", KernelSettings, "KernelSettings(…)"),
@@ -54,13 +54,13 @@ class SNPE(Estimator):
         importance weights, round by round, with Bayesian weights. "weighted": its robust form, with weights against
         the mixture of all rounds' proposals, defensive mixing and an adaptive calibration kernel. "tsnpe": as the
         default, with one network. "snpe-c": the atomic loss. "npe": one round, for all observations at once.
-    rounds
+    n_rounds
         Rounds of simulating and training; by default the method's.
-    simulations
+    n_simulations
         Simulations a round, or one number for each round.
     density
         "flow", "mixture", `FlowSettings` or `MixtureSettings`; by default the method's.
-    kernel, training, networks, defensive
+    kernel, training, n_networks, defensive
         Replace the method's calibration kernel, training, size of the ensemble, share of the prior in proposals.
     trace
         Learn features from traces (`TraceFeatures`).
@@ -72,11 +72,11 @@ class SNPE(Estimator):
         Standard deviation of an error that is added to every simulated feature, as a share of the feature's spread over
         simulations from the prior: what the model is not expected to reproduce (Wilkinson 2013). 0 believes in the
         model to the last digit; for a model of recorded cells 0.02 is a good start (`RecordedCell.model_error`).
-    weight_samples
+    n_weight_samples
         Average predictions over draws of Bayesian weights; 0 uses their means, as the paper does.
     diagnose
         Judge the posterior at the end of a fit (`diagnosis_`).
-    predictive
+    n_predictive
         Simulations at posterior samples for that, besides those of the rounds; 0 for none. With fewer than 200 a
         measured feature that none of them reaches is not yet called unlikely (p < 0.01).
     seed
@@ -96,7 +96,7 @@ class SNPE(Estimator):
     >>> from antidrome.mechanism import SNPE, Uniform
     >>> def simulator(theta, rng):
     ...     return theta + 0.1 * rng.standard_normal(theta.shape)
-    >>> model = SNPE(method="npe", simulations=200, density="mixture")
+    >>> model = SNPE(method="npe", n_simulations=200, density="mixture")
     >>> posterior = model.fit(simulator, {"a": Uniform(-1, 1)}, [0.3], progress=False).posterior_  # doctest: +SKIP
     """
 
@@ -104,35 +104,35 @@ class SNPE(Estimator):
         self,
         method: str = "default",
         *,
-        rounds: int | None = None,
-        simulations: int | Sequence[int] = 1000,
+        n_rounds: int | None = None,
+        n_simulations: int | Sequence[int] = 1000,
         density: str | DensitySettings | None = None,
         kernel: KernelSettings | None = None,
         training: TrainingSettings | None = None,
-        networks: int | None = None,
+        n_networks: int | None = None,
         defensive: float | None = None,
         trace: TraceFeatures | None = None,
         missing: str = "auto",
         model_error: float = 0.0,
-        weight_samples: int = 0,
+        n_weight_samples: int = 0,
         diagnose: bool = True,
-        predictive: int = 200,
+        n_predictive: int = 200,
         seed: int = 0,
     ) -> None:
         self.method = method
-        self.rounds = rounds
-        self.simulations = simulations
+        self.n_rounds = n_rounds
+        self.n_simulations = n_simulations
         self.density = density
         self.kernel = kernel
         self.training = training
-        self.networks = networks
+        self.n_networks = n_networks
         self.defensive = defensive
         self.trace = trace
         self.missing = missing
         self.model_error = model_error
-        self.weight_samples = weight_samples
+        self.n_weight_samples = n_weight_samples
         self.diagnose = diagnose
-        self.predictive = predictive
+        self.n_predictive = n_predictive
         self.seed = seed
 
     def fit(
@@ -184,13 +184,13 @@ class SNPE(Estimator):
         settings = FitSettings(
             method=self.method,
             plan=plan,
-            simulations=self._simulations(plan.rounds),
+            n_simulations=self._simulations(plan.n_rounds),
             trace=self.trace,
             missing=self.missing,
             model_error=self.model_error,
-            weight_samples=self.weight_samples,
+            n_weight_samples=self.n_weight_samples,
             diagnose=self.diagnose,
-            predictive=self.predictive,
+            n_predictive=self.n_predictive,
             seed=check_seed(self.seed),
         )
         enable_compilation_cache()
@@ -210,9 +210,9 @@ class SNPE(Estimator):
         self.curves_, self.notes_ = tuple(result.progress.curves), self.posterior_.notes
         return self
 
-    def sample(self, n: int = 1000, *, seed: int = 0) -> xr.DataArray:
-        """Draw `n` parameter sets from the posterior, (sample, parameter)."""
-        return self._fitted().sample(n, seed=seed)
+    def sample(self, n_samples: int = 1000, *, seed: int = 0) -> xr.DataArray:
+        """Draw `n_samples` parameter sets from the posterior, (sample, parameter)."""
+        return self._fitted().sample(n_samples, seed=seed)
 
     def log_prob(self, theta: ArrayLike) -> np.ndarray:
         """Log posterior density of parameter sets (n, parameter), (n,); −∞ outside the prior's support."""
@@ -230,7 +230,7 @@ class SNPE(Estimator):
         """The posterior of the other parameters, given values of some."""
         return self._fitted().conditional(values)
 
-    def to_arviz(self, n: int = 4000, *, seed: int = 0) -> Any:
+    def to_arviz(self, n_samples: int = 4000, *, seed: int = 0) -> Any:
         """The posterior with prior, predictions of both, observed data and sample statistics, for ArviZ.
 
         `prior` and `prior_predictive` are the first round, NaN where a simulation failed, so that draws go together;
@@ -246,7 +246,7 @@ class SNPE(Estimator):
                 valid = self.simulations_.valid[first, None]
                 simulated = (theta, np.where(valid, self.simulations_.features[first], np.nan))
         predicted = getattr(self, "predicted_", None)
-        return to_arviz(arviz_groups(posterior, n, seed, simulated=simulated, predicted=predicted))
+        return to_arviz(arviz_groups(posterior, n_samples, seed, simulated=simulated, predicted=predicted))
 
     def save(self, path: str | Path) -> None:
         """Write the posterior as one `.safetensors` file; `load` or `Posterior.load` opens it."""
@@ -264,14 +264,14 @@ class SNPE(Estimator):
         posterior = Posterior.load(path)
         estimator = cls(
             posterior.method,
-            rounds=max(1, len(posterior.reports)),
-            simulations=tuple(r.simulations for r in posterior.reports) or 1000,
+            n_rounds=max(1, len(posterior.reports)),
+            n_simulations=tuple(r.simulations for r in posterior.reports) or 1000,
             density=posterior.architecture.density,
-            networks=len(posterior.trained.networks),
+            n_networks=len(posterior.trained.networks),
             trace=posterior.architecture.trace,
             missing=posterior.missing,
             model_error=posterior.model_error,
-            weight_samples=posterior.weight_samples,
+            n_weight_samples=posterior.n_weight_samples,
             seed=posterior.seed,
         )
         estimator.posterior_, estimator.notes_ = posterior, posterior.notes
@@ -297,26 +297,26 @@ class SNPE(Estimator):
             value = getattr(self, name)
             if value is not None and not isinstance(value, kinds):
                 raise InputError(f"{name} is {value!r}; expected {expected}.")
-        for name in ("weight_samples", "predictive"):
+        for name in ("n_weight_samples", "n_predictive"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}; expected 0 or more.")
         return plan_for(
             self.method,
-            rounds=self.rounds,
+            n_rounds=self.n_rounds,
             density=density,
             kernel=self.kernel,
             training=self.training,
-            networks=self.networks,
+            n_networks=self.n_networks,
             defensive=self.defensive,
         )
 
     def _simulations(self, rounds: int) -> tuple[int, ...]:
-        given = np.asarray(self.simulations)
+        given = np.asarray(self.n_simulations)
         whole = given.dtype.kind in "iuf" and bool(np.all(given == np.floor(given)))
         if not whole or given.shape not in ((), (rounds,)) or given.min() < 10:
             raise InputError(
-                f"simulations is {self.simulations!r} for {rounds} rounds; expected one whole number, or one for each"
-                " round, each at least 10."
+                f"n_simulations is {self.n_simulations!r} for {rounds} rounds; expected one whole number, or one for"
+                " each round, each at least 10."
             )
         return tuple(int(n) for n in np.broadcast_to(given, rounds))
 

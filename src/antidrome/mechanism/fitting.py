@@ -47,7 +47,7 @@ class FitSettings:
         Name of the plan.
     plan
         How the rounds go.
-    simulations
+    n_simulations
         Of each round.
     trace
         Learned features of traces.
@@ -55,11 +55,11 @@ class FitSettings:
         What a gap in the observation means.
     model_error
         Of the simulated features, as a share of their spread.
-    weight_samples
+    n_weight_samples
         Draws of Bayesian weights for predictions.
     diagnose
         Whether to judge the posterior at the end.
-    predictive
+    n_predictive
         Simulations at posterior samples for that; 0 for none.
     seed
         Of everything.
@@ -67,13 +67,13 @@ class FitSettings:
 
     method: str
     plan: Plan
-    simulations: tuple[int, ...]
+    n_simulations: tuple[int, ...]
     trace: TraceFeatures | None = None
     missing: MissingPolicy = "auto"
     model_error: float = 0.0
-    weight_samples: int = 0
+    n_weight_samples: int = 0
     diagnose: bool = True
-    predictive: int = 200
+    n_predictive: int = 200
     seed: int = 0
 
 
@@ -109,14 +109,14 @@ def fit_posterior(
             runner.features,
             prior,
             observed,
-            settings.simulations,
+            settings.n_simulations,
             settings.trace,
             settings.missing,
             recorded,
             settings.model_error,
         )
         keeper = _Keeper(problem, settings, checkpoint, on_round, simulator=runner.identity)
-        with show_progress("Fitting", settings.plan.rounds, unit="rounds", enabled=progress) as bar:
+        with show_progress("Fitting", settings.plan.n_rounds, unit="rounds", enabled=progress) as bar:
             keeper.bar = bar
             result = run_rounds(
                 problem,
@@ -126,7 +126,7 @@ def fit_posterior(
                 keep=keeper.keep,
                 tell=keeper.tell,
             )
-        posteriors = tuple(_posterior(problem, result, settings, runner, r) for r in range(settings.plan.rounds))
+        posteriors = tuple(_posterior(problem, result, settings, runner, r) for r in range(settings.plan.n_rounds))
         diagnosis = predicted = None
         if settings.diagnose:
             diagnosis, predicted = _diagnosis(posteriors[-1], problem, result, settings, checkpoint)
@@ -178,10 +178,10 @@ class _Keeper:
 
 def _for_recorded(settings: FitSettings, recorded: Recorded) -> FitSettings:
     """Recorded simulations: one round of their number, weighted if they did not come from the prior."""
-    if settings.plan.rounds > 1:
-        raise InputError(f"Recorded simulations serve one round, not {settings.plan.rounds}: use method='npe'.")
+    if settings.plan.n_rounds > 1:
+        raise InputError(f"Recorded simulations serve one round, not {settings.plan.n_rounds}: use method='npe'.")
     plan = settings.plan if recorded.from_prior else dataclasses.replace(settings.plan, weighting="round")
-    return dataclasses.replace(settings, plan=plan, simulations=(len(recorded.u),))
+    return dataclasses.replace(settings, plan=plan, n_simulations=(len(recorded.u),))
 
 
 def _diagnosis(
@@ -194,9 +194,9 @@ def _diagnosis(
     if folder is not None:
         keep_for_judgement(folder, result.simulations, weights, held_out)
     predictive = predicted = None
-    if settings.predictive and problem.first is None:
-        theta = posterior.sample(settings.predictive, seed=fold_in(settings.seed, "mechanism/predictive")).values
-        features, valid = problem.run(theta, settings.plan.rounds, posterior.log_prob(theta))
+    if settings.n_predictive and problem.first is None:
+        theta = posterior.sample(settings.n_predictive, seed=fold_in(settings.seed, "mechanism/predictive")).values
+        features, valid = problem.run(theta, settings.plan.n_rounds, posterior.log_prob(theta))
         predicted = features[valid]
         if result.error is not None:
             features = with_error(features, result.error, fold_in(settings.seed, "mechanism/predictive"))
@@ -220,7 +220,7 @@ def _posterior(
     problem: Problem, result: Progress, settings: FitSettings, runner: Runner | Recorded, r: int
 ) -> Posterior:
     """The posterior after round `r`; what is to be noted is noted with the last."""
-    last, simulations = r == settings.plan.rounds - 1, result.simulations
+    last, simulations = r == settings.plan.n_rounds - 1, result.simulations
     architecture = _architecture(problem, result, settings.plan.density)
     return Posterior(
         TrainedDensity(result.networks[r], result.scalings[r]),
@@ -233,7 +233,7 @@ def _posterior(
         np.isnan(result.visible(simulations.features)[simulations.valid]).any(axis=0),
         settings.method,
         settings.seed,
-        settings.weight_samples,
+        settings.n_weight_samples,
         settings.missing,
         settings.model_error,
         tuple(result.reports[: r + 1]),
@@ -279,13 +279,13 @@ def _notes(problem: Problem, result: Progress, names: tuple[str, ...]) -> list[s
 
 
 def _identity(problem: Problem, settings: FitSettings, simulator: str) -> dict[str, Any]:
-    """What must be the same for a checkpoint to be continued."""
-    plan = {f.name: getattr(settings.plan, f.name) for f in dataclasses.fields(settings.plan)}
+    """What must be the same for a checkpoint to be continued, under the names that checkpoints have always had."""
+    plan = {f.name.removeprefix("n_"): getattr(settings.plan, f.name) for f in dataclasses.fields(settings.plan)}
     return {
         "simulator": simulator,
         "method": settings.method,
         **{k: to_dict(v) if dataclasses.is_dataclass(v) else v for k, v in plan.items()},
-        "simulations": list(settings.simulations),
+        "simulations": list(settings.n_simulations),
         "trace": None if settings.trace is None else to_dict(settings.trace),
         "missing": settings.missing,
         "model_error": settings.model_error,

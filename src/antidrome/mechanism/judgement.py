@@ -29,7 +29,7 @@ def keep_for_judgement(folder: Path, simulations: FitSimulations, weights: np.nd
         )
 
 
-def diagnose_folder(folder: str | Path, *, pairs: int = 500, draws: int = 200, seed: int = 0) -> Diagnosis:
+def diagnose_folder(folder: str | Path, *, n_pairs: int = 500, n_samples: int = 200, seed: int = 0) -> Diagnosis:
     """Judge the posterior that a fit left in a folder.
 
     Raises
@@ -54,7 +54,7 @@ def diagnose_folder(folder: str | Path, *, pairs: int = 500, draws: int = 200, s
         kept["features"],
         kept["weights"],
         held_out=bool(kept["held_out"]),
-        pairs=pairs,
-        draws=draws,
+        n_pairs=n_pairs,
+        n_samples=n_samples,
         seed=seed,
     )

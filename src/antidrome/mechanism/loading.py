@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.mechanism.models.catalogue import named_model
 from antidrome.mechanism.priors import Prior, as_prior
 from antidrome.recordings.archives import load_npz
 
@@ -41,6 +40,8 @@ def load_model(where: str) -> LoadedModel:
         No such file, module or object, an error while it is imported, or no prior.
     """
     if where.isidentifier():
+        from antidrome.mechanism.models.catalogue import named_model
+
         model = named_model(where)
         return LoadedModel(model.simulator, model.prior)
     place, _, name = where.rpartition(":") if ":" in where[2:] else (where, "", "")

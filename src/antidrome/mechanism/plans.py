@@ -18,7 +18,7 @@ class Plan:
 
     Parameters
     ----------
-    rounds
+    n_rounds
         Rounds of simulating and training.
     proposal
         Where later rounds simulate: "posterior" of the round before; "truncated" prior; "robust", a mixture of both
@@ -35,7 +35,7 @@ class Plan:
         Calibration kernel.
     training
         Training of each round.
-    networks
+    n_networks
         Members of the ensemble.
     defensive
         Share of the prior in the proposals of later rounds.
@@ -43,7 +43,7 @@ class Plan:
         Mixture components become Student t with these degrees of freedom in proposals; None keeps Gaussians.
     """
 
-    rounds: int
+    n_rounds: int
     proposal: Literal["prior", "posterior", "truncated", "robust"]
     weighting: Literal["none", "round", "mixture"]
     reuse: bool
@@ -51,21 +51,21 @@ class Plan:
     density: DensitySettings
     kernel: KernelSettings
     training: TrainingSettings
-    networks: int = 1
+    n_networks: int = 1
     defensive: float = 0.0
     degrees: float | None = None
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or self.networks < 1 or not 0 <= self.defensive < 1:
+        if self.n_rounds < 1 or self.n_networks < 1 or not 0 <= self.defensive < 1:
             raise InputError(
-                f"{self.rounds} rounds, {self.networks} networks, defensive {self.defensive}: not possible."
+                f"{self.n_rounds} rounds, {self.n_networks} networks, defensive {self.defensive}: not possible."
             )
         if self.loss == "atomic" and self.kernel.shape != "none":
             raise InputError("A calibration kernel biases the atomic loss (SNPE-C); use KernelSettings(shape='none').")
 
 
 _TRUNCATED = Plan(
-    rounds=5,
+    n_rounds=5,
     proposal="truncated",
     weighting="mixture",
     reuse=True,
@@ -76,10 +76,10 @@ _TRUNCATED = Plan(
 )
 
 METHODS: dict[str, Plan] = {
-    "default": dataclasses.replace(_TRUNCATED, training=TrainingSettings(drops=2), networks=2),
+    "default": dataclasses.replace(_TRUNCATED, training=TrainingSettings(drops=2), n_networks=2),
     "weighted": dataclasses.replace(_TRUNCATED, proposal="robust", kernel=KernelSettings(), defensive=0.1),
     "snpe-b": Plan(
-        rounds=5,
+        n_rounds=5,
         proposal="posterior",
         weighting="round",
         reuse=False,
@@ -92,7 +92,7 @@ METHODS: dict[str, Plan] = {
     ),
     "tsnpe": _TRUNCATED,
     "snpe-c": dataclasses.replace(_TRUNCATED, proposal="posterior", weighting="none", loss="atomic"),
-    "npe": dataclasses.replace(_TRUNCATED, rounds=1, proposal="prior", weighting="none"),
+    "npe": dataclasses.replace(_TRUNCATED, n_rounds=1, proposal="prior", weighting="none"),
 }
 
 CITATIONS = {

@@ -58,7 +58,7 @@ class Posterior(Drawn):
         How it was fitted.
     seed
         Of the fit.
-    weight_samples
+    n_weight_samples
         Draws of Bayesian weights that predictions are averaged over; 0: mean weights.
     missing, model_error
         What a gap in the observation meant, and the error that the model was taken to have (see `SNPE`).
@@ -78,7 +78,7 @@ class Posterior(Drawn):
     gaps: np.ndarray | None = None
     method: str = "default"
     seed: int = 0
-    weight_samples: int = 0
+    n_weight_samples: int = 0
     missing: str = "auto"
     model_error: float = 0.0
     reports: tuple[RoundReport, ...] = ()
@@ -111,12 +111,12 @@ class Posterior(Drawn):
             own; one with other features, or with a gap that no simulation had.
         """
         observed = self.visible(self.observation if observation is None else self._other(observation))
-        fixed = self.trained.at(observed, weight_samples=self.weight_samples, seed=fold_in(self.seed, "predict"))
+        fixed = self.trained.at(observed, n_weight_samples=self.n_weight_samples, seed=fold_in(self.seed, "predict"))
         return ParameterDensity(self.prior.coordinates, fixed)
 
-    def sample(self, n: int = 1000, *, seed: int = 0, observation: Any = None) -> xr.DataArray:
-        """Draw `n` parameter sets, DataArray (sample, parameter)."""
-        samples = self.density(observation).sample(n, seed=seed)
+    def sample(self, n_samples: int = 1000, *, seed: int = 0, observation: Any = None) -> xr.DataArray:
+        """Draw `n_samples` parameter sets, DataArray (sample, parameter)."""
+        samples = self.density(observation).sample(n_samples, seed=seed)
         return samples.assign_attrs(method=self.method, citations=list(CITATIONS.get(self.method, ())))
 
     def log_prob(self, theta: ArrayLike, *, observation: Any = None) -> np.ndarray:
@@ -143,9 +143,9 @@ class Posterior(Drawn):
         """The posterior of the other parameters, given values of some."""
         return self.density().conditional(values)
 
-    def summary(self, n: int = 10_000, *, seed: int = 0) -> xr.Dataset:
+    def summary(self, n_samples: int = 10_000, *, seed: int = 0) -> xr.Dataset:
         """Mean, standard deviation, median and central 95 % interval of each parameter, and the prior's interval."""
-        samples, prior = self.sample(n, seed=seed), self.prior.sample(n, seed=fold_in(seed, "prior"))
+        samples, prior = self.sample(n_samples, seed=seed), self.prior.sample(n_samples, seed=fold_in(seed, "prior"))
         low, median, high = np.quantile(samples.values, [0.025, 0.5, 0.975], axis=0)
         prior_low, prior_high = np.quantile(prior, [0.025, 0.975], axis=0)
         columns = {
@@ -176,7 +176,7 @@ class Posterior(Drawn):
                 "prior": self.prior.to_dict(),
                 "method": self.method,
                 "networks": len(self.trained.networks),
-                "weight_samples": self.weight_samples,
+                "weight_samples": self.n_weight_samples,
                 "missing": self.missing,
                 "model_error": self.model_error,
                 "feature_names": list(self.feature_names),

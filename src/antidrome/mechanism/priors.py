@@ -123,13 +123,13 @@ class Prior:
         white = self.coordinates.table(white)
         return white if not self._blocks else white @ self._factor.T
 
-    def sample(self, n: int = 1000, *, seed: int = 0) -> np.ndarray:
-        """Draw `n` parameter sets, (n, parameter); the same seed gives the same ones."""
-        return self.from_unconstrained(self.sample_unconstrained(n, seed=seed))
+    def sample(self, n_samples: int = 1000, *, seed: int = 0) -> np.ndarray:
+        """Draw `n_samples` parameter sets, (n, parameter); the same seed gives the same ones."""
+        return self.from_unconstrained(self.sample_unconstrained(n_samples, seed=seed))
 
-    def sample_unconstrained(self, n: int, *, seed: int) -> np.ndarray:
-        """Draw `n` points of the prior in unconstrained coordinates, (n, parameter)."""
-        return generator(seed, "mechanism/prior").standard_normal((int(n), self.n_parameters)) @ self._factor.T
+    def sample_unconstrained(self, n_samples: int, *, seed: int) -> np.ndarray:
+        """Draw `n_samples` points of the prior in unconstrained coordinates, (n, parameter)."""
+        return generator(seed, "mechanism/prior").standard_normal((int(n_samples), self.n_parameters)) @ self._factor.T
 
     def log_prob(self, theta: ArrayLike) -> np.ndarray:
         """Log density in the parameters' own units, (n,), of parameter sets (n, parameter); −∞ outside the support."""

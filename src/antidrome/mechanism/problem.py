@@ -26,7 +26,7 @@ class Problem:
         Of the parameters.
     observation
         Features (k,), NaN where missing.
-    simulations
+    n_simulations
         Simulations of each round, (rounds,).
     trace
         Learned features of traces.
@@ -41,7 +41,7 @@ class Problem:
     run: Callable[[np.ndarray, int, np.ndarray], tuple[np.ndarray, np.ndarray]]
     prior: Prior
     observation: np.ndarray
-    simulations: tuple[int, ...]
+    n_simulations: tuple[int, ...]
     trace: TraceFeatures | None = None
     missing: MissingPolicy = "auto"
     first: Proposal | None = None
@@ -50,4 +50,4 @@ class Problem:
     @property
     def capacity(self) -> int:
         """Rows of padded arrays, for all rounds."""
-        return padded_capacity(sum(self.simulations))
+        return padded_capacity(sum(self.n_simulations))

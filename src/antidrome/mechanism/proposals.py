@@ -22,6 +22,8 @@ from antidrome.mechanism.priors import Prior
 
 OUTLINING = 5_000
 """Posterior samples that outline a region."""
+BEYOND = 1e-4
+"""Share of posterior samples below the lowest density of a region."""
 COUNTING = 10_000
 """Draws from which the mass of a region is counted."""
 MOST_TRIES = 30_000
@@ -39,7 +41,7 @@ OUTSIDE = -1e6
 class Proposal(Protocol):
     """Where to simulate."""
 
-    def sample(self, n: int, *, seed: int) -> np.ndarray:
+    def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D) in unconstrained coordinates."""
 
     def log_ratio(self, u: np.ndarray) -> np.ndarray:
@@ -52,9 +54,9 @@ class FromPrior:
 
     prior: Prior
 
-    def sample(self, n: int, *, seed: int) -> np.ndarray:
+    def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
-        return self.prior.sample_unconstrained(n, seed=seed)
+        return self.prior.sample_unconstrained(n_samples, seed=seed)
 
     def log_ratio(self, u: np.ndarray) -> np.ndarray:
         """Zeros."""
@@ -68,9 +70,9 @@ class FromDensity:
     density: Density
     prior: Prior
 
-    def sample(self, n: int, *, seed: int) -> np.ndarray:
+    def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
-        return self.density.sample(n, seed=seed)
+        return self.density.sample(n_samples, seed=seed)
 
     def log_ratio(self, u: np.ndarray) -> np.ndarray:
         """log q(u) − log p(u)."""
@@ -106,8 +108,8 @@ class Truncated:
     log_mass: float
 
     @classmethod
-    def of(cls, density: Density, prior: Prior, *, seed: int, quantile: float = 1e-4) -> Truncated:
-        """The region that holds 1 − quantile of the posterior.
+    def of(cls, density: Density, prior: Prior, *, seed: int) -> Truncated:
+        """The region that holds all but `BEYOND` of the posterior.
 
         Raises
         ------
@@ -121,7 +123,7 @@ class Truncated:
                 "The posterior of a round has no finite samples at the observation, which is probably far from all that"
                 " the simulator gives. Compare it with simulations from the prior."
             )
-        threshold = float(np.quantile(density.log_prob(samples), quantile))
+        threshold = float(np.quantile(density.log_prob(samples), BEYOND))
         white = prior.whiten(samples)
         axes = np.linalg.eigh(np.atleast_2d(np.cov(white.T)))[1]
         along = white @ axes
@@ -138,15 +140,15 @@ class Truncated:
             return dataclasses.replace(region, threshold=-math.inf, log_mass=region._log_box_mass())
         return dataclasses.replace(region, log_mass=region._log_box_mass() + math.log(inside / tried))
 
-    def sample(self, n: int, *, seed: int) -> np.ndarray:
+    def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D), by rejection."""
         parts: list[np.ndarray] = []
         found = attempt = 0
-        while found < n:
+        while found < n_samples:
             u = self._candidates(fold_in(seed, f"try/{attempt}"), COUNTING)
             parts.append(u[self._within(u)])
             found, attempt = found + len(parts[-1]), attempt + 1
-        return np.concatenate(parts)[:n]
+        return np.concatenate(parts)[:n_samples]
 
     def log_ratio(self, u: np.ndarray) -> np.ndarray:
         """−log mass inside, OUTSIDE elsewhere."""
@@ -184,10 +186,10 @@ class Mixed:
     parts: Sequence[Proposal]
     shares: Sequence[float]
 
-    def sample(self, n: int, *, seed: int) -> np.ndarray:
+    def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D), in random order."""
         draw = generator(seed, "mechanism/mixed")
-        which = draw.choice(len(self.parts), size=n, p=np.asarray(self.shares) / np.sum(self.shares))
+        which = draw.choice(len(self.parts), size=n_samples, p=np.asarray(self.shares) / np.sum(self.shares))
         drawn = [
             part.sample(int((which == i).sum()), seed=fold_in(seed, f"part/{i}")) for i, part in enumerate(self.parts)
         ]
@@ -213,17 +215,17 @@ class Thinned:
         u = proposal.sample(COUNTING, seed=fold_in(seed, "kept"))
         return cls(proposal, classifier, float(logsumexp(classifier.log_keep(u)) - math.log(COUNTING)))
 
-    def sample(self, n: int, *, seed: int) -> np.ndarray:
+    def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
         parts: list[np.ndarray] = []
         found = attempt = 0
-        while found < n:
-            size = max(64, int(1.2 * (n - found) / math.exp(self.log_kept)))
+        while found < n_samples:
+            size = max(64, int(1.2 * (n_samples - found) / math.exp(self.log_kept)))
             u = self.proposal.sample(size, seed=fold_in(seed, f"thin/{attempt}"))
             chance = generator(seed, f"keep/{attempt}").random(size)
             parts.append(u[np.log(chance) < self.classifier.log_keep(u)])
             found, attempt = found + len(parts[-1]), attempt + 1
-        return np.concatenate(parts)[:n]
+        return np.concatenate(parts)[:n_samples]
 
     def log_ratio(self, u: np.ndarray) -> np.ndarray:
         """That of the proposal, times the probability of being kept, normalised."""

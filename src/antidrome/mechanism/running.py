@@ -130,7 +130,7 @@ class Recorded:
             raise InputError("Recorded simulations serve one round: use method='npe', or give a simulator.")
         return self.simulations.features, self.simulations.valid
 
-    def sample(self, n: int, *, seed: int) -> np.ndarray:
+    def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """The recorded parameter sets (n, D), whatever the seed: the proposal that they came from."""
         return self.u
 

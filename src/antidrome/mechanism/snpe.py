@@ -72,7 +72,7 @@ def run_rounds(
     """
     progress = progress or Progress(FitSimulations.empty(problem.prior.n_parameters))
     proposals: list[Proposal] = []
-    for r in range(len(progress.reports), plan.rounds):
+    for r in range(len(progress.reports), plan.n_rounds):
         started = time.perf_counter()
         if progress.rounds_simulated == r:
             tell(f"round {r + 1}: simulating")
@@ -115,7 +115,7 @@ def _mix(density: Any, prior: Prior, shares: tuple[float, float], defensive: flo
 def _simulate(problem: Problem, progress: Progress, proposals: list[Proposal], seed: int) -> Progress:
     """Draw from the last of the proposals, simulate, and note every proposal's density at every simulation."""
     r = len(proposals) - 1
-    u = proposals[-1].sample(problem.simulations[r], seed=fold_in(seed, f"round-{r}/propose"))
+    u = proposals[-1].sample(problem.n_simulations[r], seed=fold_in(seed, f"round-{r}/propose"))
     new = np.stack([proposal.log_ratio(u) for proposal in proposals], axis=1)
     theta = problem.prior.from_unconstrained(u)
     features, valid = problem.run(theta, r, problem.prior.log_prob(theta) + new[:, r])
@@ -165,9 +165,9 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
         capacity=problem.capacity,
     )
     networks, curves, losses = [], [], []
-    last = r == plan.rounds - 1
+    last = r == plan.n_rounds - 1
     settings = plan.training.for_simulations(int(data.n_training))
-    for m in range(plan.networks if last else 1):
+    for m in range(plan.n_networks if last else 1):
         start, before = _start(problem, plan, progress, r, m, seed)
         if before is None:
             start = linear_start(start, simulations.u, inputs, weights * kernel * ~weighed.held_out)
@@ -189,7 +189,7 @@ def _train(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int, 
     trained = _pruned(trained, plan, progress.visible(problem.observation))
     report = RoundReport(
         round=r + 1,
-        simulations=problem.simulations[r],
+        simulations=problem.n_simulations[r],
         failed=int((~simulations.valid & (simulations.round == r)).sum()),
         missing=float(np.isnan(simulations.features[weights > 0]).mean()),
         trained_on=int(np.sum(weights > 0)),
@@ -221,9 +221,9 @@ def _start(
     so up to the last round, for which they start afresh, free of what they had learned by heart.
     """
     if starts_afresh(plan, r):
-        return fresh_network(problem, plan, progress, member, seed, everything=r == plan.rounds - 1), None
+        return fresh_network(problem, plan, progress, member, seed, everything=r == plan.n_rounds - 1), None
     before = progress.networks[r - 1][min(member, len(progress.networks[r - 1]) - 1)]
-    if isinstance(before.body, MixtureNetwork) and r == plan.rounds - 1:
+    if isinstance(before.body, MixtureNetwork) and r == plan.n_rounds - 1:
         draw = generator(seed, f"mechanism/grow/{member}")
         body = grow(before.body, before.body.active.shape[0], draw=draw)
         before = eqx.tree_at(lambda n: n.body, before, body)
@@ -234,7 +234,7 @@ def starts_afresh(plan: Plan, r: int) -> bool:
     """Whether the networks of round `r` are new: in the first round; in every round that looks at a smaller region;
     and in the last where all simulations are used again. Bayesian networks are carried from round to round."""
     bayesian = isinstance(plan.density, MixtureSettings) and plan.density.bayesian
-    return r == 0 or (plan.reuse and (plan.proposal == "truncated" or r == plan.rounds - 1) and not bayesian)
+    return r == 0 or (plan.reuse and (plan.proposal == "truncated" or r == plan.n_rounds - 1) and not bayesian)
 
 
 def fresh_network(

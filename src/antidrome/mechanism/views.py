@@ -47,8 +47,8 @@ class ParameterDensity:
         """Of the parameters."""
         return self.coordinates.names
 
-    def sample(self, n: int = 1000, *, seed: int = 0) -> xr.DataArray:
-        """Draw `n` parameter sets.
+    def sample(self, n_samples: int = 1000, *, seed: int = 0) -> xr.DataArray:
+        """Draw `n_samples` parameter sets.
 
         Returns
         -------
@@ -57,11 +57,11 @@ class ParameterDensity:
         Raises
         ------
         InputError
-            `n` is negative.
+            `n_samples` is negative.
         """
-        if n < 0:
-            raise InputError(f"n is {n}; expected 0 or more samples.")
-        return self.labelled(self.coordinates.from_unconstrained(self.density.sample(int(n), seed=seed)))
+        if n_samples < 0:
+            raise InputError(f"n_samples is {n_samples}; expected 0 or more samples.")
+        return self.labelled(self.coordinates.from_unconstrained(self.density.sample(int(n_samples), seed=seed)))
 
     def log_prob(self, theta: ArrayLike) -> np.ndarray:
         """Log density in the parameters' own units, (n,), of parameter sets (n, parameter); −∞ outside the support."""
@@ -183,12 +183,12 @@ class ParameterDensity:
         return candidates[np.argmax(self._height(candidates))]
 
 
-def fitted_mixture(density: Density, components: int = MIXTURE_COMPONENTS) -> GaussianMixture:
+def fitted_mixture(density: Density) -> GaussianMixture:
     """A mixture of Gaussians fitted (expectation-maximisation) to samples of a density without closed forms."""
     from sklearn.mixture import GaussianMixture as Fitter
 
     samples = density.sample(DRAWS_FOR_MIXTURE, seed=fold_in(0, "mechanism/fitted-mixture"))
-    fit = Fitter(components, reg_covar=1e-8, random_state=0, max_iter=300, tol=1e-4).fit(samples)
+    fit = Fitter(MIXTURE_COMPONENTS, reg_covar=1e-8, random_state=0, max_iter=300, tol=1e-4).fit(samples)
     return GaussianMixture.from_covariances(fit.weights_, fit.means_, fit.covariances_)
 
 

@@ -77,9 +77,9 @@ def weigh_for_judgement(problem: Problem, plan: Plan, progress: Progress, seed: 
     mixture of their proposals, whatever the method weights by. After several rounds a kernel confines them to the
     observation's neighbourhood, where the posterior claims to be good.
     """
-    kernel = KernelSettings() if plan.rounds > 1 else KernelSettings(shape="none")
+    kernel = KernelSettings() if plan.n_rounds > 1 else KernelSettings(shape="none")
     alike = dataclasses.replace(plan, weighting="mixture", reuse=True, kernel=kernel, loss="direct")
-    weighed = weigh(problem, alike, progress, plan.rounds - 1, seed)
+    weighed = weigh(problem, alike, progress, plan.n_rounds - 1, seed)
     weights = weighed.weights * weighed.kernel
     held_out = plan.training.validation > 0
     return np.where(weighed.held_out, weights, 0.0) if held_out else weights, held_out

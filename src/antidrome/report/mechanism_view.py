@@ -96,7 +96,9 @@ def mechanism_view(fitted: Any, *, traces: Traces | None = None) -> MechanismVie
     )
 
 
-def predicted_traces(simulator: Any, posterior: Posterior, measured_mv: xr.DataArray, *, n: int = PREDICTED) -> Traces:
+def predicted_traces(
+    simulator: Any, posterior: Posterior, measured_mv: xr.DataArray, *, n_traces: int = PREDICTED
+) -> Traces:
     """Voltage simulated at posterior samples, beside the measured one.
 
     Parameters
@@ -105,10 +107,10 @@ def predicted_traces(simulator: Any, posterior: Posterior, measured_mv: xr.DataA
         With a method ``voltage(theta, seed)``, as `HodgkinHuxley` has it.
     measured_mv
         (time,), with times in ms.
-    n
+    n_traces
         Traces.
     """
-    simulated = simulator.voltage(posterior.sample(n, seed=0).values, seed=0)
+    simulated = simulator.voltage(posterior.sample(n_traces, seed=0).values, seed=0)
     at, measured = measured_mv["time"].values, measured_mv.values
     own = simulated["time"].values
     at, measured = at[at <= own[-1]], measured[at <= own[-1]]

@@ -41,10 +41,10 @@ def test_student_density_is_that_of_scipy(mixture: GaussianMixture, rng) -> None
 
 
 def test_moments_are_those_of_samples(mixture: GaussianMixture) -> None:
-    samples = mixture.sample(seed=0, n=100_000)
+    samples = mixture.sample(seed=0, n_samples=100_000)
     np.testing.assert_allclose(samples.mean(axis=0), mixture.mean(), atol=0.02)
     np.testing.assert_allclose(np.cov(samples.T), mixture.covariance(), atol=0.04)
-    heavy = mixture.with_heavy_tails(5).sample(seed=0, n=100_000)
+    heavy = mixture.with_heavy_tails(5).sample(seed=0, n_samples=100_000)
     assert stats.kurtosis(heavy[:, 2]) > stats.kurtosis(samples[:, 2]) + 0.5
 
 
@@ -63,7 +63,9 @@ def test_conditional_is_joint_over_marginal(mixture: GaussianMixture, rng) -> No
 
 def test_mode_is_the_highest_point(mixture: GaussianMixture) -> None:
     mode = mixture.mode()
-    samples = np.concatenate([mixture.sample(seed=1, n=20_000), mode + 0.01 * np.eye(3), mode - 0.01 * np.eye(3)])
+    samples = np.concatenate(
+        [mixture.sample(seed=1, n_samples=20_000), mode + 0.01 * np.eye(3), mode - 0.01 * np.eye(3)]
+    )
     assert mixture.log_prob(mode[None])[0] >= mixture.log_prob(samples).max()
 
 

@@ -84,7 +84,7 @@ def test_uniformity_is_kolmogorov_smirnov(rng) -> None:
 def test_a_classifier_tells_a_wrong_posterior_at_the_observation(rng, shift: float, suspicious: bool) -> None:
     found = pairs(rng, shift=shift)
     here = shift + np.sqrt(0.5) * rng.standard_normal((300, 2))
-    outcome = local_c2st(found, found.features, np.zeros(2), here, permutations=12, seed=0)
+    outcome = local_c2st(found, found.features, np.zeros(2), here, n_permutations=12, seed=0)
     assert (outcome.statistic > 2 * np.median(outcome.null)) == suspicious
     assert (outcome.p < 0.1) == suspicious
 

@@ -19,6 +19,8 @@ from scipy.special import gammaln, logsumexp
 from antidrome.core.seeds import generator
 from antidrome.errors import InputError
 
+MOST_SHIFTS = 1000
+
 
 @dataclasses.dataclass(frozen=True)
 class GaussianMixture:
@@ -80,13 +82,13 @@ class GaussianMixture:
         constant = gammaln((nu + d) / 2) - gammaln(nu / 2) - 0.5 * d * math.log(nu * math.pi)
         return constant + log_determinant - 0.5 * (nu + d) * np.log1p(squared / nu)
 
-    def sample(self, n: int, *, seed: int) -> np.ndarray:
+    def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
         draw = generator(seed, "mechanism/mixture")
-        which = draw.choice(len(self.log_weights), size=n, p=self.weights / self.weights.sum())
-        noise = draw.standard_normal((n, self.n_dimensions))
+        which = draw.choice(len(self.log_weights), size=n_samples, p=self.weights / self.weights.sum())
+        noise = draw.standard_normal((n_samples, self.n_dimensions))
         if not math.isinf(self.degrees):
-            noise /= np.sqrt(draw.chisquare(self.degrees, (n, 1)) / self.degrees)
+            noise /= np.sqrt(draw.chisquare(self.degrees, (n_samples, 1)) / self.degrees)
         x = np.empty_like(noise)
         for k in range(len(self.log_weights)):
             rows = which == k
@@ -137,11 +139,11 @@ class GaussianMixture:
         log_weights = self.log_weights + self.marginal(given).component_log_prob(values[None])[0]
         return GaussianMixture(log_weights - logsumexp(log_weights), np.stack(means), np.stack(factors))
 
-    def mode(self, iterations: int = 1000) -> np.ndarray:
+    def mode(self) -> np.ndarray:
         """The highest mode (D,): mean shift (Carreira-Perpiñán 2000) from the mean of every component."""
         precision = self.factors.transpose(0, 2, 1) @ self.factors
         x = self.means.copy()
-        for _ in range(iterations):
+        for _ in range(MOST_SHIFTS):
             share = self.component_log_prob(x) + self.log_weights
             share = np.exp(share - logsumexp(share, axis=1, keepdims=True))
             total = np.einsum("nk,kij->nij", share, precision)

@@ -28,7 +28,7 @@ class Density(Protocol):
     def n_dimensions(self) -> int:
         """D."""
 
-    def sample(self, n: int, *, seed: int) -> np.ndarray:
+    def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
@@ -61,18 +61,18 @@ class TrainedDensity:
         body = self.networks[0].body
         return isinstance(body, MixtureNetwork) and body.logits.weight_log_sd is not None
 
-    def at(self, observation: np.ndarray, *, weight_samples: int = 0, seed: int = 0) -> Density:
+    def at(self, observation: np.ndarray, *, n_weight_samples: int = 0, seed: int = 0) -> Density:
         """The density at one observation (k,), with gaps allowed.
 
         Parameters
         ----------
-        weight_samples
+        n_weight_samples
             Average over this many draws of Bayesian weights; with 0 their means are used (as in the paper).
         """
         x = self.scaling.inputs(np.asarray(observation, float)[None])
         if not self.is_mixture:
             return FlowDensity(self.networks, x)
-        return _mixture_at(self.networks, x, weight_samples if self.is_bayesian else 0, seed)
+        return _mixture_at(self.networks, x, n_weight_samples if self.is_bayesian else 0, seed)
 
     def log_prob(self, u: np.ndarray, features: np.ndarray) -> np.ndarray:
         """log q(uᵢ | xᵢ), (n,), of pairs (n, D) and (n, k)."""
@@ -80,12 +80,14 @@ class TrainedDensity:
         parts = [_in_chunks(lambda a, b, net=net: _log_prob_of_pairs(net, a, b), u, x) for net in self.networks]
         return logsumexp(parts, axis=0) - np.log(len(parts))
 
-    def sample(self, features: np.ndarray, n: int, *, seed: int) -> np.ndarray:
-        """Draw n for each row of features (m, k): (m, n, D)."""
+    def sample(self, features: np.ndarray, n_samples: int, *, seed: int) -> np.ndarray:
+        """Draw `n_samples` for each row of features (m, k): (m, n, D)."""
         if self.is_mixture:
-            return np.stack([self.at(row).sample(n, seed=fold_in(seed, f"row/{i}")) for i, row in enumerate(features)])
-        x = np.repeat(self.scaling.inputs(features), n, axis=0)
-        return _sample_rows(self.networks, x, seed).reshape(len(features), n, -1)
+            return np.stack(
+                [self.at(row).sample(n_samples, seed=fold_in(seed, f"row/{i}")) for i, row in enumerate(features)]
+            )
+        x = np.repeat(self.scaling.inputs(features), n_samples, axis=0)
+        return _sample_rows(self.networks, x, seed).reshape(len(features), n_samples, -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +102,9 @@ class FlowDensity:
         """D."""
         return self.networks[0].n_dimensions
 
-    def sample(self, n: int, *, seed: int) -> np.ndarray:
+    def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
-        return _sample_rows(self.networks, np.broadcast_to(self.x, (n, self.x.shape[1])), seed)
+        return _sample_rows(self.networks, np.broadcast_to(self.x, (n_samples, self.x.shape[1])), seed)
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """Log density, (n,), at (n, D)."""
@@ -125,12 +127,14 @@ def _sample_rows(networks: tuple[DensityNetwork, ...], x: np.ndarray, seed: int)
     return samples
 
 
-def _mixture_at(networks: tuple[DensityNetwork, ...], x: np.ndarray, weight_samples: int, seed: int) -> GaussianMixture:
+def _mixture_at(
+    networks: tuple[DensityNetwork, ...], x: np.ndarray, n_weight_samples: int, seed: int
+) -> GaussianMixture:
     log_weights, means, factors = [], [], []
     for i, net in enumerate(networks):
         assert isinstance(net.body, MixtureNetwork)
-        rows = jnp.asarray(np.repeat(x, max(weight_samples, 1), axis=0))
-        key = jax_key(seed, f"mechanism/weights/{i}") if weight_samples else None
+        rows = jnp.asarray(np.repeat(x, max(n_weight_samples, 1), axis=0))
+        key = jax_key(seed, f"mechanism/weights/{i}") if n_weight_samples else None
         context = _condition(net, rows, key)
         k, d = context.log_weights.shape[1], net.n_dimensions
         log_weights.append(np.asarray(context.log_weights, float).ravel() - np.log(len(rows)))

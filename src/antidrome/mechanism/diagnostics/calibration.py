@@ -40,10 +40,17 @@ class Pairs:
 
     @classmethod
     def of(
-        cls, trained: TrainedDensity, u: np.ndarray, features: np.ndarray, weights: np.ndarray, *, draws: int, seed: int
+        cls,
+        trained: TrainedDensity,
+        u: np.ndarray,
+        features: np.ndarray,
+        weights: np.ndarray,
+        *,
+        n_samples: int,
+        seed: int,
     ) -> Pairs:
         """Draw posterior samples at each simulation."""
-        return cls(u, features, weights, trained.sample(features, draws, seed=fold_in(seed, "pairs")))
+        return cls(u, features, weights, trained.sample(features, n_samples, seed=fold_in(seed, "pairs")))
 
     @property
     def effective(self) -> float:
@@ -63,11 +70,11 @@ def rank_levels(pairs: Pairs) -> np.ndarray:
 
 def coverage_levels(pairs: Pairs, trained: TrainedDensity) -> np.ndarray:
     """Level of the smallest highest-density region that holds the truth, (n,) (Hermans et al. 2022)."""
-    n, draws, d = pairs.samples.shape
-    features = np.repeat(pairs.features, draws, axis=0)
-    of_samples = trained.log_prob(pairs.samples.reshape(-1, d), features).reshape(n, draws)
+    n, n_samples, d = pairs.samples.shape
+    features = np.repeat(pairs.features, n_samples, axis=0)
+    of_samples = trained.log_prob(pairs.samples.reshape(-1, d), features).reshape(n, n_samples)
     of_truth = trained.log_prob(pairs.u, pairs.features)
-    return ((of_samples > of_truth[:, None]).sum(axis=1) + 0.5) / (draws + 1)
+    return ((of_samples > of_truth[:, None]).sum(axis=1) + 0.5) / (n_samples + 1)
 
 
 def tarp_levels(pairs: Pairs, *, seed: int) -> np.ndarray:

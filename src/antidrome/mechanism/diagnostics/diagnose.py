@@ -98,8 +98,8 @@ def diagnose(
     *,
     held_out: bool = True,
     predictive: xr.Dataset | None = None,
-    pairs: int = 300,
-    draws: int = 100,
+    n_pairs: int = 300,
+    n_samples: int = 100,
     seed: int = 0,
 ) -> Diagnosis:
     """Calibration, local test and verdict from weighted simulations.
@@ -115,7 +115,7 @@ def diagnose(
         Whether they were kept out of training.
     predictive
         From `predictive_check`.
-    pairs, draws
+    n_pairs, n_samples
         Simulations that are used at most (drawn at random among those with weight), posterior samples at each.
 
     Raises
@@ -123,15 +123,15 @@ def diagnose(
     InputError
         Fewer than ten simulations have a weight.
     """
-    if min(pairs, draws) < 10:
-        raise InputError(f"{pairs} pairs and {draws} draws; expected at least 10 of each.")
+    if min(n_pairs, n_samples) < 10:
+        raise InputError(f"{n_pairs} pairs and {n_samples} samples at each; expected at least 10 of both.")
     usable = np.flatnonzero(weights > 1e-6 * weights.max(initial=0.0))
     if len(usable) < 10:
         raise InputError(f"{len(usable)} simulations have a weight; diagnostics need at least 10.")
-    if len(usable) > pairs:
-        usable = np.sort(generator(seed, "mechanism/diagnose").choice(usable, pairs, replace=False))
+    if len(usable) > n_pairs:
+        usable = np.sort(generator(seed, "mechanism/diagnose").choice(usable, n_pairs, replace=False))
     visible = posterior.visible(features[usable])
-    found = Pairs.of(posterior.trained, u[usable], visible, weights[usable], draws=draws, seed=seed)
+    found = Pairs.of(posterior.trained, u[usable], visible, weights[usable], n_samples=n_samples, seed=seed)
     ranks, tarp = rank_levels(found), tarp_levels(found, seed=seed)
     coverage = coverage_levels(found, posterior.trained)
     local = local_c2st(

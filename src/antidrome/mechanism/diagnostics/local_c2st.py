@@ -41,7 +41,7 @@ def local_c2st(
     scaled_observation: np.ndarray,
     samples_at_observation: np.ndarray,
     *,
-    permutations: int = 30,
+    n_permutations: int = 30,
     seed: int,
 ) -> LocalTest:
     """Train a classifier on pairs (truth, x) against (posterior sample, x), and look at it at the observation.
@@ -57,7 +57,7 @@ def local_c2st(
         (n, k) and (k,); gaps count as the mean.
     samples_at_observation
         (L, D).
-    permutations
+    n_permutations
         Draws of the null distribution.
     """
     draw = generator(seed, "mechanism/local-c2st")
@@ -79,8 +79,8 @@ def local_c2st(
         return float(np.mean(np.square(_probability(a, b, where) - 0.5)))
 
     found = statistic(np.zeros(n, bool))
-    null = np.array([statistic(draw.random(n) < 0.5) for _ in range(permutations)])
-    return LocalTest(found, null, float((1 + np.sum(null >= found)) / (1 + permutations)))
+    null = np.array([statistic(draw.random(n) < 0.5) for _ in range(n_permutations)])
+    return LocalTest(found, null, float((1 + np.sum(null >= found)) / (1 + n_permutations)))
 
 
 def _leading_axes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,6 @@ from .model import Model as Model
 from .recorded import RecordedCell as RecordedCell
 from .recorded import recorded_cell as recorded_cell
 from .sbibm_tasks import sbibm_task as sbibm_task
-from .speed import hodgkin_huxley_speed as hodgkin_huxley_speed
 from .stimulus import Stimulus as Stimulus
 from .stimulus import current_density as current_density
 from .stimulus import noise_stimulus as noise_stimulus
@@ -42,7 +41,6 @@ __all__ = [
     "current_density",
     "eight_parameter_prior",
     "glm",
-    "hodgkin_huxley_speed",
     "jaxley_parameters",
     "jaxley_simulator",
     "named_model",

@@ -42,8 +42,9 @@ def bernoulli_design(seed: int, n_bins: int = 100) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def glm_prior_precision(taps: int = FILTER_TAPS) -> np.ndarray:
-    """(1 + taps, 1 + taps) precision of the smoothness prior."""
+def glm_prior_precision() -> np.ndarray:
+    """(10, 10) precision of the smoothness prior."""
+    taps = FILTER_TAPS
     difference = np.eye(taps) - np.eye(taps, k=-1)
     smooth = difference @ difference + np.diag(np.sqrt(np.arange(taps) / taps))
     precision = np.zeros((taps + 1, taps + 1))
@@ -52,9 +53,9 @@ def glm_prior_precision(taps: int = FILTER_TAPS) -> np.ndarray:
     return precision
 
 
-def glm_prior_covariance(taps: int = FILTER_TAPS) -> np.ndarray:
+def glm_prior_covariance() -> np.ndarray:
     """The inverse of `glm_prior_precision`."""
-    covariance = np.linalg.inv(glm_prior_precision(taps))
+    covariance = np.linalg.inv(glm_prior_precision())
     return (covariance + covariance.T) / 2
 
 

@@ -80,10 +80,10 @@ def eight_parameter_prior() -> Prior:
     )
 
 
-def twelve_parameter_prior(low: float = 0.5, high: float = 1.5) -> Prior:
-    """Uniform in the logarithm, between ``low`` and ``high`` times the true values (Lueckmann et al. 2017)."""
+def twelve_parameter_prior() -> Prior:
+    """Uniform in the logarithm, between half and one and a half times the true values (Lueckmann et al. 2017)."""
     return Prior(
-        {name: LogUniform(low * true, high * true) for name, true in TWELVE_TRUE_VALUES.items()},
+        {name: LogUniform(0.5 * true, 1.5 * true) for name, true in TWELVE_TRUE_VALUES.items()},
         units={name: PARAMETERS[name].unit for name in TWELVE_TRUE_VALUES},
     )
 

@@ -6,7 +6,7 @@ antidrome[jaxley]``. The cell brings its stimuli, one recording, and the paramet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,8 +18,6 @@ from antidrome.errors import InputError
 from antidrome.mechanism.models.online_features import OnlineFeatures, windows
 from antidrome.mechanism.models.voltage_features import FEATURE_UNITS, SEVEN_FEATURES, check_features
 from antidrome.mechanism.simulate.jax_simulator import JaxSimulator
-
-Integrate = Callable[[list[dict[str, Array]]], Array]
 
 
 def jaxley_simulator(

@@ -9,27 +9,22 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.special import logsumexp
 
 from antidrome.mechanism.models.model import Model
+from antidrome.mechanism.models.sbibm_tasks import gaussian_mixture
 from antidrome.mechanism.priors import Prior, Uniform
 from antidrome.mechanism.simulate.jax_simulator import JaxSimulator
 
 WIDTH = 10.0
 
 
-def unimodal_mixture(dimensions: int = 1) -> Model:
+def unimodal_mixture(n_dimensions: int = 1) -> Model:
     r""":math:`x \sim \frac12 N(\theta, 1) + \frac12 N(\theta, 0.1^2)`, θ ~ U(-10, 10); observed x = 0.
 
     Source: Lueckmann et al. (2017), NeurIPS 30 (and Papamakarios & Murray 2016).
     """
-
-    def simulate(theta: Float[Array, " d"], key: PRNGKeyArray) -> Float[Array, " d"]:
-        key_which, key_noise = jax.random.split(key)
-        sd = jnp.where(jax.random.bernoulli(key_which), 1.0, 0.1)
-        return theta + sd * jax.random.normal(key_noise, theta.shape)
-
-    return Model("unimodal_mixture", JaxSimulator(simulate, batch=1000), _prior(dimensions))
+    return Model("unimodal_mixture", JaxSimulator(gaussian_mixture, batch=1000), _prior(n_dimensions))
 
 
-def bimodal_mixture(dimensions: int = 1) -> Model:
+def bimodal_mixture(n_dimensions: int = 1) -> Model:
     r""":math:`x \sim \frac12 N(\theta, 1) + \frac12 N(-\theta, 1)`, θ ~ U(-10, 10); observed x = 5: two modes.
 
     Source: Lueckmann et al. (2017), NeurIPS 30.
@@ -40,7 +35,7 @@ def bimodal_mixture(dimensions: int = 1) -> Model:
         sign = jnp.where(jax.random.bernoulli(key_which), 1.0, -1.0)
         return sign * theta + jax.random.normal(key_noise, theta.shape)
 
-    return Model("bimodal_mixture", JaxSimulator(simulate, batch=1000), _prior(dimensions))
+    return Model("bimodal_mixture", JaxSimulator(simulate, batch=1000), _prior(n_dimensions))
 
 
 def unimodal_log_posterior(theta: np.ndarray, observation: np.ndarray) -> np.ndarray:
@@ -50,16 +45,9 @@ def unimodal_log_posterior(theta: np.ndarray, observation: np.ndarray) -> np.nda
     return logsumexp([_log_normal(distance, 1.0, d), _log_normal(distance, 0.1, d)], axis=0) - np.log(2)
 
 
-def bimodal_log_posterior(theta: np.ndarray, observation: np.ndarray) -> np.ndarray:
-    """(n,) exact log posterior of `bimodal_mixture`."""
-    d = theta.shape[1]
-    both = [_log_normal(np.sum((theta - sign * observation) ** 2, axis=1), 1.0, d) for sign in (1, -1)]
-    return logsumexp(both, axis=0) - np.log(2)
-
-
 def _log_normal(square_distance: np.ndarray, sd: float, d: int) -> np.ndarray:
     return -0.5 * square_distance / sd**2 - d * np.log(sd) - d / 2 * np.log(2 * np.pi)
 
 
-def _prior(dimensions: int) -> Prior:
-    return Prior({f"theta_{i + 1}": Uniform(-WIDTH, WIDTH) for i in range(dimensions)})
+def _prior(n_dimensions: int) -> Prior:
+    return Prior({f"theta_{i + 1}": Uniform(-WIDTH, WIDTH) for i in range(n_dimensions)})

@@ -121,7 +121,7 @@ class OnlineFeatures:
             "pairs": tuple(pairs),
         }
         if self.spike_times:
-            new["times"] = _follow_spikes(carry["times"], v, crossing, window, self.dt)
+            new["times"] = _follow_spikes(carry["times"], v, crossing, window)
         return new
 
     def finish(self, carry: dict, start_ms: float) -> dict[str, Array]:
@@ -179,7 +179,7 @@ def _merge(a: Moments, b: Moments) -> Moments:
     return Moments(n, share_a * a.mean + share_b * b.mean, central)
 
 
-def _follow_spikes(times: SpikeTimes, v: Array, crossing: Array, window: Windows, dt: float) -> SpikeTimes:
+def _follow_spikes(times: SpikeTimes, v: Array, crossing: Array, window: Windows) -> SpikeTimes:
     """Step through a block for what depends on the order of spikes."""
 
     def sample(past: SpikeTimes, now: tuple) -> tuple[SpikeTimes, None]:

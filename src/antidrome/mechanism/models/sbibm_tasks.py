@@ -108,7 +108,7 @@ def _uniform(width: float, d: int) -> Prior:
 
 def _glm_prior() -> Prior:
     names = tuple(f"theta_{i + 1}" for i in range(10))
-    return Prior({names: MultivariateNormal(np.zeros(10), glm_prior_covariance(9))})
+    return Prior({names: MultivariateNormal(np.zeros(10), glm_prior_covariance())})
 
 
 def _sir_prior() -> Prior:

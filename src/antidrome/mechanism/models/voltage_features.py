@@ -131,7 +131,8 @@ def _spikes(v: np.ndarray, time: np.ndarray, on: np.ndarray) -> dict[str, float]
     onsets = np.flatnonzero(above[1:] & ~above[:-1] & on[1:]) + 1
     isi = np.diff(time[onsets])
     start = time[on][0] - (time[1] - time[0])
-    ends = [next((i for i in range(onset, len(v)) if not above[i] or not on[i]), len(v)) for onset in onsets]
+    outside = np.append(np.flatnonzero(~(above & on)), len(v))
+    ends = outside[np.searchsorted(outside, onsets)]
     peaks = [v[onset:end].max() for onset, end in zip(onsets, ends, strict=True)]
     troughs = [v[a:b].min() for a, b in itertools.pairwise(onsets)]
     return {

@@ -46,9 +46,9 @@ class AbcResult(NamedTuple):
     epsilon: float
     n_simulations: int
 
-    def resampled(self, n: int, seed: int = 0) -> np.ndarray:
+    def resampled(self, n_samples: int, seed: int = 0) -> np.ndarray:
         """(n, d) equally weighted parameters."""
-        rows = generator(seed, "mechanism/abc/resample").choice(len(self.theta), n, p=self.weights)
+        rows = generator(seed, "mechanism/abc/resample").choice(len(self.theta), n_samples, p=self.weights)
         return self.theta[rows]
 
 

@@ -22,14 +22,14 @@ def hamiltonian_monte_carlo(
     *,
     n_samples: int = 1000,
     burn_in: int = 500,
-    leapfrog_steps: int = 10,
+    n_leapfrog_steps: int = 10,
     seed: int = 0,
 ) -> McmcResult:
     """Sample a differentiable log density on all of R^d (Neal 2011), one chain for each starting point.
 
     During burn-in the step size follows the acceptance rate (towards 0.8), and halfway through the masses are set to
     the inverse variances of the chains. The number of leapfrog steps is drawn anew each time, between half and all of
-    ``leapfrog_steps``.
+    ``n_leapfrog_steps``.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def hamiltonian_monte_carlo(
         q, log_step, scale = state
         key_p, key_n, key_u = jax.random.split(key, 3)
         step = jnp.exp(log_step) * scale
-        n_steps = jax.random.randint(key_n, (), (leapfrog_steps + 1) // 2, leapfrog_steps + 1)
+        n_steps = jax.random.randint(key_n, (), (n_leapfrog_steps + 1) // 2, n_leapfrog_steps + 1)
         p = jax.random.normal(key_p, q.shape)
         value, gradient = value_and_gradient(q)
 

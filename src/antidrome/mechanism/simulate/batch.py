@@ -78,8 +78,8 @@ class Simulator(Protocol):
         """Simulate every row of ``theta`` (n, d); the same arguments give the same result."""
 
 
-def simulation_seeds(seed: int, n: int, start: int = 0) -> np.ndarray:
-    """Seeds of simulations ``start`` to ``start + n``: each its own, whatever the batches they are run in.
+def simulation_seeds(seed: int, n_simulations: int, start: int = 0) -> np.ndarray:
+    """Seeds of simulations ``start`` to ``start + n_simulations``: each its own, whatever the batches they are run in.
 
     SplitMix64 (Steele, Lea & Flood 2014, OOPSLA) of a counter: simulation i has the same seed however many there are.
 
@@ -94,7 +94,7 @@ def simulation_seeds(seed: int, n: int, start: int = 0) -> np.ndarray:
     """
     base = np.uint64(fold_in(seed, "mechanism/simulation"))
     with np.errstate(over="ignore"):
-        z = base + np.arange(start + 1, start + n + 1, dtype=np.uint64) * _GOLDEN
+        z = base + np.arange(start + 1, start + n_simulations + 1, dtype=np.uint64) * _GOLDEN
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))

@@ -10,6 +10,7 @@ from antidrome.spikes.generative.base import AbstractGenerativeModel, parameter
 from antidrome.spikes.generative.linear import LinearModel
 
 N_UNITS = 6
+"""Of the network."""
 
 
 class NeuralModel(AbstractGenerativeModel):
