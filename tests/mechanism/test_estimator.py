@@ -1,5 +1,6 @@
 """`SNPE` from simulator to posterior: all methods, files, interruption, external simulations, what cannot be done."""
 
+import copy
 import dataclasses
 import json
 
@@ -8,7 +9,7 @@ import pytest
 from sklearn.base import clone
 
 from antidrome.errors import InputError, ModelFileError, ResumeError
-from antidrome.mechanism import SNPE, Normal, Posterior, Prior, Uniform
+from antidrome.mechanism import SNPE, KernelSettings, Normal, Posterior, Prior, TraceFeatures, Uniform
 from antidrome.mechanism.densities.network import FlowSettings, MixtureSettings
 from antidrome.mechanism.simulate import external_simulations, read_simulations
 from antidrome.mechanism.simulate.batch import judge
@@ -110,9 +111,26 @@ def test_written_and_opened(fitted: SNPE, tmp_path) -> None:
     assert np.array_equal(again.sample(20), fitted.sample(20))
     assert Posterior.load(path).prior == PRIOR
     assert again.rounds_.equals(fitted.rounds_)
+    assert again.get_params() == fitted.get_params()
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ModelFileError):
         SNPE.load(path)
+
+
+def test_every_setting_comes_back_from_a_file(fitted: SNPE, tmp_path) -> None:
+    path = tmp_path / "posterior.safetensors"
+    for settings in (
+        {"n_rounds": None, "n_simulations": (200, 100), "density": "mixture", "training": None, "n_predictive": 0},
+        {"density": FlowSettings(layers=2), "kernel": KernelSettings(share=0.5), "defensive": 0.2, "diagnose": False},
+        {"trace": TraceFeatures(steps=3), "n_networks": np.int64(3), "n_weight_samples": 2, "missing": "informative"},
+    ):
+        model = copy.copy(fitted).set_params(**settings)
+        model.save(path)
+        assert SNPE.load(path).get_params() == model.get_params()
+    Posterior.load(path).save(path)
+    assert SNPE.load(path).n_networks == 3
+    fitted.posterior_.save(path)
+    assert SNPE.load(path).n_simulations == (200, 200), "what an older file tells"
 
 
 def test_an_interrupted_fit_goes_on_to_the_same_numbers(fitted: SNPE, tmp_path) -> None:
@@ -180,7 +198,7 @@ def test_functions_are_simulators(rng) -> None:
 
 def test_it_is_an_estimator(fitted: SNPE) -> None:
     copy = clone(fitted)
-    assert copy.get_params()["rounds"] == 2
+    assert copy.get_params()["n_rounds"] == 2
     assert not hasattr(copy, "posterior_")
     assert copy.set_params(seed=4).seed == 4
 

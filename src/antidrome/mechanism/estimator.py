@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from antidrome.core.compilation import enable_compilation_cache
 from antidrome.core.estimator import Estimator
 from antidrome.core.seeds import check_seed
-from antidrome.errors import InputError
+from antidrome.errors import InputError, ModelFileError
 from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import DensitySettings, FlowSettings, MixtureSettings
 from antidrome.mechanism.fitting import FitSettings, fit_posterior
@@ -249,12 +249,15 @@ class SNPE(Estimator):
         return to_arviz(arviz_groups(posterior, n_samples, seed, simulated=simulated, predicted=predicted))
 
     def save(self, path: str | Path) -> None:
-        """Write the posterior as one `.safetensors` file; `load` or `Posterior.load` opens it."""
-        self._fitted().save(path)
+        """Write posterior and settings as one `.safetensors` file; `load` or `Posterior.load` opens it.
+
+        Simulator, simulations and diagnosis are no part of it: `fit` keeps the simulations in its checkpoint.
+        """
+        dataclasses.replace(self._fitted(), settings=self.get_params(deep=False)).save(path)
 
     @classmethod
     def load(cls, path: str | Path) -> SNPE:
-        """An estimator with the posterior of a file.
+        """An estimator with the posterior and the settings of a file; of an older one, those that it tells.
 
         Raises
         ------
@@ -262,18 +265,11 @@ class SNPE(Estimator):
             No such file, damaged, or not a posterior.
         """
         posterior = Posterior.load(path)
-        estimator = cls(
-            posterior.method,
-            n_rounds=max(1, len(posterior.reports)),
-            n_simulations=tuple(r.simulations for r in posterior.reports) or 1000,
-            density=posterior.architecture.density,
-            n_networks=len(posterior.trained.networks),
-            trace=posterior.architecture.trace,
-            missing=posterior.missing,
-            model_error=posterior.model_error,
-            n_weight_samples=posterior.n_weight_samples,
-            seed=posterior.seed,
-        )
+        settings = _told_by(posterior) if posterior.settings is None else posterior.settings
+        unknown = set(settings) - set(cls().get_params(deep=False))
+        if unknown:
+            raise ModelFileError(f"{path}: this version has no setting {', '.join(sorted(unknown))}.")
+        estimator = cls(**settings)
         estimator.posterior_, estimator.notes_ = posterior, posterior.notes
         estimator.rounds_ = _table(posterior.reports)
         return estimator
@@ -319,6 +315,22 @@ class SNPE(Estimator):
                 " each round, each at least 10."
             )
         return tuple(int(n) for n in np.broadcast_to(given, rounds))
+
+
+def _told_by(posterior: Posterior) -> dict[str, Any]:
+    """Settings of a fit, as far as its posterior tells them."""
+    return {
+        "method": posterior.method,
+        "n_rounds": max(1, len(posterior.reports)),
+        "n_simulations": tuple(r.simulations for r in posterior.reports) or 1000,
+        "density": posterior.architecture.density,
+        "n_networks": len(posterior.trained.networks),
+        "trace": posterior.architecture.trace,
+        "missing": posterior.missing,
+        "model_error": posterior.model_error,
+        "n_weight_samples": posterior.n_weight_samples,
+        "seed": posterior.seed,
+    }
 
 
 def _write_line(line: str) -> None:

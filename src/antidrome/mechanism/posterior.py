@@ -28,6 +28,8 @@ from antidrome.mechanism.snapshots import (
     network_from_arrays,
     scaling_arrays,
     scaling_from_arrays,
+    settings_from_dict,
+    settings_to_dict,
 )
 from antidrome.mechanism.views import ParameterDensity
 
@@ -66,6 +68,8 @@ class Posterior(Drawn):
         Figures of the rounds.
     notes
         What was left out, hidden, or looks odd.
+    settings
+        Arguments of the estimator that saved it; None where none did, or its file is older than that.
     """
 
     trained: TrainedDensity
@@ -83,6 +87,7 @@ class Posterior(Drawn):
     model_error: float = 0.0
     reports: tuple[RoundReport, ...] = ()
     notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -181,6 +186,7 @@ class Posterior(Drawn):
                 "model_error": self.model_error,
                 "feature_names": list(self.feature_names),
                 "feature_units": list(self.feature_units),
+                "settings": None if self.settings is None else settings_to_dict(self.settings),
             },
             units=dict(zip(self.names, self.prior.units, strict=True)),
             seed=self.seed,
@@ -205,22 +211,24 @@ class Posterior(Drawn):
             networks = tuple(
                 network_from_arrays(template, arrays, f"network-{m}") for m in range(header.config["networks"])
             )
+            settings = header.config.get("settings")
             return cls(
-                TrainedDensity(networks, scaling_from_arrays(arrays)),
-                architecture,
-                Prior.from_dict(header.config["prior"]),
-                np.asarray(arrays["observation"]),
-                tuple(header.config["feature_names"]),
-                tuple(header.config["feature_units"]),
-                arrays.get("unrecorded"),
-                arrays.get("gaps"),
-                header.config["method"],
-                header.seed or 0,
-                header.config["weight_samples"],
-                header.config.get("missing", "auto"),  # files of the first days do not say
-                header.config.get("model_error", 0.0),
-                tuple(RoundReport(**report) for report in header.extra["reports"]),
-                tuple(header.extra["notes"]),
+                trained=TrainedDensity(networks, scaling_from_arrays(arrays)),
+                architecture=architecture,
+                prior=Prior.from_dict(header.config["prior"]),
+                observation=np.asarray(arrays["observation"]),
+                feature_names=tuple(header.config["feature_names"]),
+                feature_units=tuple(header.config["feature_units"]),
+                unrecorded=arrays.get("unrecorded"),
+                gaps=arrays.get("gaps"),
+                method=header.config["method"],
+                seed=header.seed or 0,
+                n_weight_samples=header.config["weight_samples"],
+                missing=header.config.get("missing", "auto"),  # files of the first days do not say
+                model_error=header.config.get("model_error", 0.0),
+                reports=tuple(RoundReport(**report) for report in header.extra["reports"]),
+                notes=tuple(header.extra["notes"]),
+                settings=None if settings is None else settings_from_dict(settings, where=str(path)),
             )
         except (KeyError, TypeError, InputError) as error:
             if isinstance(error, ModelFileError):

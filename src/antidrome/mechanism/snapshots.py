@@ -17,10 +17,18 @@ from antidrome.core.configuration import from_dict, to_dict
 from antidrome.core.model_files import save_model
 from antidrome.errors import ModelFileError
 from antidrome.mechanism.densities.embedding import TraceFeatures
-from antidrome.mechanism.densities.network import DensityNetwork, FlowSettings, MixtureSettings, density_network
+from antidrome.mechanism.densities.network import (
+    DensityNetwork,
+    DensitySettings,
+    FlowSettings,
+    MixtureSettings,
+    density_network,
+)
 from antidrome.mechanism.failures import FailureClassifier
 from antidrome.mechanism.features import FeatureScaling
 from antidrome.mechanism.rounds import FitSimulations, Progress, RoundReport
+from antidrome.mechanism.training import TrainingSettings
+from antidrome.mechanism.weights import KernelSettings
 
 CHECKPOINT_CLASS = "SNPECheckpoint"
 _KINDS = {"mixture": MixtureSettings, "flow": FlowSettings}
@@ -42,7 +50,7 @@ class Architecture:
         Learned features of traces.
     """
 
-    density: MixtureSettings | FlowSettings
+    density: DensitySettings
     n_features: int
     n_parameters: int
     mask: bool
@@ -61,9 +69,8 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        kind = next(kind for kind, cls in _KINDS.items() if isinstance(self.density, cls))
         return {
-            "density": {"kind": kind, **to_dict(self.density)},
+            "density": _density_to_dict(self.density),
             "n_features": self.n_features,
             "n_parameters": self.n_parameters,
             "mask": self.mask,
@@ -73,16 +80,47 @@ class Architecture:
     @classmethod
     def from_dict(cls, description: Mapping[str, Any], *, where: str) -> Architecture:
         """Read `to_dict` back; InputError where it is none."""
-        density = dict(description["density"])
-        settings = from_dict(_KINDS[density.pop("kind")], density, where=where)
         trace = description["trace"]
         return cls(
-            settings,
+            _density_from_dict(description["density"], where),
             int(description["n_features"]),
             int(description["n_parameters"]),
             bool(description["mask"]),
             None if trace is None else from_dict(TraceFeatures, trace, where=where),
         )
+
+
+def settings_to_dict(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of an estimator, JSON-ready."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, MixtureSettings | FlowSettings):
+            return _density_to_dict(value)
+        return to_dict(value) if dataclasses.is_dataclass(value) else np.asarray(value).tolist()
+
+    return {name: plain(value) for name, value in settings.items()}
+
+
+def settings_from_dict(description: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """Read `settings_to_dict` back, with tuples for lists; InputError where it is none."""
+    kinds = {"kernel": KernelSettings, "training": TrainingSettings, "trace": TraceFeatures}
+
+    def parsed(name: str, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return tuple(value) if isinstance(value, list) else value
+        return _density_from_dict(value, where) if name == "density" else from_dict(kinds[name], value, where=where)
+
+    return {name: parsed(name, value) for name, value in description.items()}
+
+
+def _density_to_dict(density: DensitySettings) -> dict[str, Any]:
+    kind = next(kind for kind, cls in _KINDS.items() if isinstance(density, cls))
+    return {"kind": kind, **to_dict(density)}
+
+
+def _density_from_dict(description: Mapping[str, Any], where: str) -> DensitySettings:
+    settings = {name: value for name, value in description.items() if name != "kind"}
+    return from_dict(_KINDS[description["kind"]], settings, where=where)
 
 
 def network_arrays(network: DensityNetwork, prefix: str) -> dict[str, np.ndarray]:
