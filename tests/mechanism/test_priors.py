@@ -98,8 +98,8 @@ def test_a_value_on_the_bound_has_a_finite_coordinate(case: str) -> None:
 
 def test_seed_decides() -> None:
     prior = Prior({"a": Uniform(0, 1)})
-    assert np.array_equal(prior.sample(seed=5, n_samples=9), prior.sample(seed=5, n=9))
-    assert not np.array_equal(prior.sample(seed=5, n_samples=9), prior.sample(seed=6, n=9))
+    assert np.array_equal(prior.sample(seed=5, n_samples=9), prior.sample(seed=5, n_samples=9))
+    assert not np.array_equal(prior.sample(seed=5, n_samples=9), prior.sample(seed=6, n_samples=9))
 
 
 def test_written_and_read_back() -> None:

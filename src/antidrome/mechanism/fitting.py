@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from antidrome.core.configuration import to_dict
 from antidrome.core.hashing import hash_arrays
@@ -17,8 +18,7 @@ from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError
 from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import DensitySettings
-from antidrome.mechanism.densities.trained import TrainedDensity
-from antidrome.mechanism.diagnostics.diagnose import Diagnosis, diagnose
+from antidrome.mechanism.diagnostics.diagnose import FEWEST, Diagnosis, diagnose, usable_pairs
 from antidrome.mechanism.diagnostics.predictive import predictive_check
 from antidrome.mechanism.features import UNREACHED, constant_features, outside_simulations
 from antidrome.mechanism.judgement import keep_for_judgement
@@ -28,13 +28,14 @@ from antidrome.mechanism.plans import Plan
 from antidrome.mechanism.posterior import Posterior
 from antidrome.mechanism.priors import Prior
 from antidrome.mechanism.problem import Problem
+from antidrome.mechanism.round_training import masks_are_inputs
 from antidrome.mechanism.rounds import Progress, RoundReport
 from antidrome.mechanism.running import Recorded, Runner, running
 from antidrome.mechanism.simulate.batch import Failure
 from antidrome.mechanism.simulate.outputs import as_observation
 from antidrome.mechanism.snapshots import Architecture, FitCheckpoint
-from antidrome.mechanism.snpe import masks_are_inputs, run_rounds
-from antidrome.mechanism.weighing import FEWEST, weigh_for_judgement
+from antidrome.mechanism.snpe import run_rounds
+from antidrome.mechanism.weighing import weigh_for_judgement
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,25 +190,17 @@ def _diagnosis(
 ) -> tuple[Diagnosis | None, np.ndarray | None]:
     """Calibration on what was kept out of training, and simulations at the posterior; None if too little is there."""
     weights, held_out = weigh_for_judgement(problem, settings.plan, result, settings.seed)
-    if np.sum(weights > 1e-6 * weights.max(initial=0.0)) < FEWEST:
+    if len(usable_pairs(weights)) < FEWEST:
         return None, None
     if folder is not None:
         keep_for_judgement(folder, result.simulations, weights, held_out)
     predictive = predicted = None
     if settings.n_predictive and problem.first is None:
-        theta = posterior.sample(settings.n_predictive, seed=fold_in(settings.seed, "mechanism/predictive")).values
-        features, valid = problem.run(theta, settings.plan.n_rounds, posterior.log_prob(theta))
-        predicted = features[valid]
-        if result.error is not None:
-            features = with_error(features, result.error, fold_in(settings.seed, "mechanism/predictive"))
-        predictive = predictive_check(
-            problem.observation, features, valid, posterior.feature_names, posterior.feature_units
-        )
-    simulations = result.simulations
+        predictive, predicted = _predicted(posterior, problem, result, settings)
     diagnosis = diagnose(
         posterior,
-        simulations.u,
-        simulations.features,
+        result.simulations.u,
+        result.simulations.features,
         weights,
         held_out=held_out,
         predictive=predictive,
@@ -216,28 +209,39 @@ def _diagnosis(
     return diagnosis, predicted
 
 
+def _predicted(
+    posterior: Posterior, problem: Problem, result: Progress, settings: FitSettings
+) -> tuple[xr.Dataset, np.ndarray]:
+    """The predictive check, and the features of valid simulations at the posterior, without model error."""
+    seed = fold_in(settings.seed, "mechanism/predictive")
+    theta = posterior.sample(settings.n_predictive, seed=seed).values
+    features, valid = problem.run(theta, settings.plan.n_rounds, posterior.log_prob(theta))
+    disturbed = features if result.error is None else with_error(features, result.error, seed)
+    names, units = posterior.feature_names, posterior.feature_units
+    return predictive_check(problem.observation, disturbed, valid, names, units), features[valid]
+
+
 def _posterior(
     problem: Problem, result: Progress, settings: FitSettings, runner: Runner | Recorded, r: int
 ) -> Posterior:
     """The posterior after round `r`; what is to be noted is noted with the last."""
     last, simulations = r == settings.plan.n_rounds - 1, result.simulations
-    architecture = _architecture(problem, result, settings.plan.density)
     return Posterior(
-        TrainedDensity(result.networks[r], result.scalings[r]),
-        architecture,
-        problem.prior,
-        problem.observation,
-        runner.feature_names,
-        runner.feature_units,
-        result.unrecorded,
-        np.isnan(result.visible(simulations.features)[simulations.valid]).any(axis=0),
-        settings.method,
-        settings.seed,
-        settings.n_weight_samples,
-        settings.missing,
-        settings.model_error,
-        tuple(result.reports[: r + 1]),
-        tuple(_notes(problem, result, runner.feature_names)) if last else (),
+        trained=result.trained(r),
+        architecture=_architecture(problem, result, settings.plan.density),
+        prior=problem.prior,
+        observation=problem.observation,
+        feature_names=runner.feature_names,
+        feature_units=runner.feature_units,
+        unrecorded=result.unrecorded,
+        gaps=np.isnan(result.visible(simulations.features)[simulations.valid]).any(axis=0),
+        method=settings.method,
+        seed=settings.seed,
+        n_weight_samples=settings.n_weight_samples,
+        missing=settings.missing,
+        model_error=settings.model_error,
+        reports=tuple(result.reports[: r + 1]),
+        notes=tuple(_notes(problem, result, runner.feature_names)) if last else (),
     )
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from antidrome.mechanism.densities.network import DensityNetwork
+from antidrome.mechanism.densities.trained import TrainedDensity
 from antidrome.mechanism.failures import FailureClassifier
 from antidrome.mechanism.features import FeatureScaling
 from antidrome.mechanism.observations import visible
@@ -167,6 +168,10 @@ class Progress:
     def visible(self, features: np.ndarray) -> np.ndarray:
         """Features (n, k) or (k,) without those that were not measured."""
         return visible(features, self.unrecorded)
+
+    def trained(self, r: int) -> TrainedDensity:
+        """What round `r` learned."""
+        return TrainedDensity(self.networks[r], self.scalings[r])
 
     @property
     def rounds_simulated(self) -> int:

@@ -44,6 +44,11 @@ class Weighed(NamedTuple):
     bandwidth: float | None
     held_out: np.ndarray
 
+    @property
+    def total(self) -> np.ndarray:
+        """Importance weight times kernel, (n,)."""
+        return self.weights * self.kernel
+
 
 def weigh(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int) -> Weighed:
     """Weights of all simulations for the training of round `r`.
@@ -80,9 +85,8 @@ def weigh_for_judgement(problem: Problem, plan: Plan, progress: Progress, seed: 
     kernel = KernelSettings() if plan.n_rounds > 1 else KernelSettings(shape="none")
     alike = dataclasses.replace(plan, weighting="mixture", reuse=True, kernel=kernel, loss="direct")
     weighed = weigh(problem, alike, progress, plan.n_rounds - 1, seed)
-    weights = weighed.weights * weighed.kernel
     held_out = plan.training.validation > 0
-    return np.where(weighed.held_out, weights, 0.0) if held_out else weights, held_out
+    return np.where(weighed.held_out, weighed.total, 0.0) if held_out else weighed.total, held_out
 
 
 def _in_region(plan: Plan, simulations: FitSimulations, r: int) -> np.ndarray:

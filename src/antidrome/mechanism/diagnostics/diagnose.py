@@ -26,6 +26,7 @@ from antidrome.mechanism.weights import effective_sample_size
 GRID = np.linspace(0, 1, 51)
 SUSPICIOUS = 0.01
 FEW_PAIRS = 30.0
+FEWEST = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,11 +124,11 @@ def diagnose(
     InputError
         Fewer than ten simulations have a weight.
     """
-    if min(n_pairs, n_samples) < 10:
-        raise InputError(f"{n_pairs} pairs and {n_samples} samples at each; expected at least 10 of both.")
-    usable = np.flatnonzero(weights > 1e-6 * weights.max(initial=0.0))
-    if len(usable) < 10:
-        raise InputError(f"{len(usable)} simulations have a weight; diagnostics need at least 10.")
+    if min(n_pairs, n_samples) < FEWEST:
+        raise InputError(f"{n_pairs} pairs and {n_samples} samples at each; expected at least {FEWEST} of both.")
+    usable = usable_pairs(weights)
+    if len(usable) < FEWEST:
+        raise InputError(f"{len(usable)} simulations have a weight; diagnostics need at least {FEWEST}.")
     if len(usable) > n_pairs:
         usable = np.sort(generator(seed, "mechanism/diagnose").choice(usable, n_pairs, replace=False))
     visible = posterior.visible(features[usable])
@@ -147,6 +148,11 @@ def diagnose(
     judged = f"judged by {found.effective:.0f} effective {basis}."
     verdict = (*against, judged.capitalize()) if against else (f"Nothing speaks against this posterior, {judged}",)
     return Diagnosis(ranks, coverage, tarp, found.weights, held_out, table, local, predictive, verdict, not against)
+
+
+def usable_pairs(weights: np.ndarray) -> np.ndarray:
+    """Rows of the simulations with more than next to no weight."""
+    return np.flatnonzero(weights > 1e-6 * weights.max(initial=0.0))
 
 
 def _calibration(

@@ -17,12 +17,13 @@ import numpy as np
 from antidrome.core import cores
 from antidrome.core.compilation import enable_compilation_cache
 from antidrome.errors import InputError
-from antidrome.mechanism.simulate.batch import Failure, Missing, SimulationBatch, check_theta, judge, simulation_seeds
+from antidrome.mechanism.simulate.batch import Failure, Missing, SimulationBatch, check_theta, judge
 from antidrome.mechanism.simulate.outputs import default_names
 from antidrome.mechanism.simulate.python_call import MAX_TRACEBACK
+from antidrome.mechanism.simulate.seeded import SeededSimulator
 
 
-class JaxSimulator:
+class JaxSimulator(SeededSimulator):
     """A JAX function as a simulator.
 
     Parameters
@@ -72,23 +73,12 @@ class JaxSimulator:
     ) -> None:
         if batch < 1:
             raise InputError(f"batch is {batch}; expected at least 1.")
+        super().__init__(feature_names, feature_units)
         self.function, self.batched, self.batch, self.missing = function, batched, batch, missing
         self.n_threads = n_threads or cores.n_threads()
         self._arguments = _Arguments.of(function, tuple(parameter_names))
-        self._names = None if feature_names is None else tuple(feature_names)
-        self._units = None if feature_units is None else tuple(feature_units)
         self._compiled: dict[int, Callable[..., jax.Array]] = {}
         self._lock = threading.Lock()
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Names of the features; () before `prepare` or the first run, unless they were given."""
-        return self._names or ()
-
-    @property
-    def feature_units(self) -> tuple[str, ...]:
-        """Units of the features, "" where nobody said."""
-        return self._units or ("",) * len(self.feature_names)
 
     @property
     def aligned_rows(self) -> int:
@@ -101,11 +91,6 @@ class JaxSimulator:
         with self._lock:
             if n_parameters not in self._compiled:
                 self._compiled[n_parameters] = self._compile(n_parameters)
-
-    def run(self, theta: np.ndarray, seed: int) -> SimulationBatch:
-        """Simulate every row of ``theta`` (n, d); see `Simulator`."""
-        theta = check_theta(theta)
-        return self.run_seeded(theta, simulation_seeds(seed, len(theta)))
 
     def run_seeded(self, theta: np.ndarray, seeds: np.ndarray) -> SimulationBatch:
         """Simulate every row with the seed (uint64) that stands beside it."""
@@ -176,11 +161,7 @@ class JaxSimulator:
                 " A function that takes something else than (theta, key) or the parameters by name has to say so; one"
                 " that is not written in JAX is wrapped with PythonSimulator."
             ) from error
-        names = found[0]
-        for given, what in ((self._names, "names"), (self._units, "units")):
-            if given is not None and len(given) != len(names):
-                raise InputError(f"{len(given)} feature {what} were given for {len(names)} features.")
-        self._names = self._names or names
+        self._learn(found[0])
         return jax.jit(call if self.batched else jax.vmap(call))
 
     def _named(self, output: Any) -> tuple[tuple[str, ...], jax.Array]:

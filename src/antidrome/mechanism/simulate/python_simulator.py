@@ -12,14 +12,15 @@ import numpy as np
 
 from antidrome.core.cores import n_cores
 from antidrome.errors import InputError
-from antidrome.mechanism.simulate.batch import Missing, SimulationBatch, check_theta, judge, simulation_seeds
+from antidrome.mechanism.simulate.batch import Missing, SimulationBatch, check_theta, judge
 from antidrome.mechanism.simulate.detection import Found, find_form
 from antidrome.mechanism.simulate.guarded import WorkerSettings
 from antidrome.mechanism.simulate.python_call import Call
 from antidrome.mechanism.simulate.runners import MAX_ROWS_A_BLOCK, Collector, Elsewhere, Here, OnRow, Processes, Runner
+from antidrome.mechanism.simulate.seeded import SeededSimulator
 
 
-class PythonSimulator:
+class PythonSimulator(SeededSimulator):
     """A Python function as a simulator: each simulation with its own seed, in a process that may fail.
 
     An exception, a time-out, a crash of the process or too much memory is a failed simulation with its traceback; the
@@ -84,14 +85,13 @@ class PythonSimulator:
             raise InputError(f"The simulator is a {type(function).__name__}; expected a function.")
         if timeout_s is not None and not timeout_s > 0:
             raise InputError(f"timeout_s is {timeout_s}; expected a number of seconds above 0.")
-        self._given = {name: value for name, value in locals().items() if name not in ("self", "function")}
+        self._given = {name: value for name, value in locals().items() if name not in ("self", "function", "__class__")}
+        super().__init__(feature_names, feature_units)
         self.function = function
         self.call = Call(function, features, tuple(parameter_names), factory)
         self.batched, self.missing, self.executor = batched, missing, executor
         self.n_processes = n_cores() if n_processes is None else n_processes
         self.timeout_s, self.memory_bytes = timeout_s, memory_bytes
-        self._names = None if feature_names is None else tuple(feature_names)
-        self._units = None if feature_units is None else tuple(feature_units)
         self._found: Found | None = None
         self._runner: Runner | None = None
         self._finalizer: Callable[[], Any] | None = None
@@ -107,16 +107,6 @@ class PythonSimulator:
         wanted = {"timeout_s": timeout_s, "n_processes": n_processes, "executor": executor}
         given = {name: value for name, value in wanted.items() if value is not None}
         return PythonSimulator(self.function, **(self._given | given)) if given else self
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Names of the features; () before `prepare` or the first run, unless they were given."""
-        return self._names or ()
-
-    @property
-    def feature_units(self) -> tuple[str, ...]:
-        """Units of the features, "" where nobody said."""
-        return self._units or ("",) * len(self.feature_names)
 
     @property
     def n_recycled(self) -> int:
@@ -141,22 +131,14 @@ class PythonSimulator:
             if self._found is not None:
                 return
             found = find_form(self._open().replies, check_theta(theta), self.batched, self._names)
-            for given, what in ((self._names, "names"), (self._units, "units")):
-                if given is not None and len(given) != len(found.names):
-                    raise InputError(f"{len(given)} feature {what} were given for {len(found.names)} features.")
-            self._names, self._units = self._names or found.names, self._units or found.units
+            self._learn(found.names, found.units)
             self._found = found
-
-    def run(self, theta: np.ndarray, seed: int) -> SimulationBatch:
-        """Simulate every row of ``theta`` (n, d); see `Simulator`."""
-        theta = check_theta(theta)
-        return self.run_seeded(theta, simulation_seeds(seed, len(theta)))
 
     def run_seeded(self, theta: np.ndarray, seeds: np.ndarray, on_row: OnRow | None = None) -> SimulationBatch:
         """Simulate every row with the seed (uint64) beside it; ``on_row`` is told of each as soon as it is finished."""
         theta = check_theta(theta)
         if not len(theta):
-            return judge(np.zeros((0, len(self._names or ()))), self.missing)
+            return judge(np.zeros((0, len(self.feature_names))), self.missing)
         self.prepare(theta)
         assert self._found is not None
         collected = Collector(len(theta), self._found.names, self.missing, on_row)

@@ -1,0 +1,51 @@
+"""What simulators have in common that give each simulation its own seed and find out what its features are."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from antidrome.errors import InputError
+from antidrome.mechanism.simulate.batch import SimulationBatch, check_theta, simulation_seeds
+
+
+class SeededSimulator:
+    """A simulator whose every simulation has a seed; its features are given, or learned at first use.
+
+    Parameters
+    ----------
+    feature_names, feature_units
+        None where nobody gave any.
+    """
+
+    def __init__(self, feature_names: Sequence[str] | None, feature_units: Sequence[str] | None) -> None:
+        self._names = None if feature_names is None else tuple(feature_names)
+        self._units = None if feature_units is None else tuple(feature_units)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features; () before `prepare` or the first run, unless they were given."""
+        return self._names or ()
+
+    @property
+    def feature_units(self) -> tuple[str, ...]:
+        """Units of the features, "" where nobody said."""
+        return self._units or ("",) * len(self.feature_names)
+
+    def run(self, theta: np.ndarray, seed: int) -> SimulationBatch:
+        """Simulate every row of ``theta`` (n, d); see `Simulator`."""
+        theta = check_theta(theta)
+        return self.run_seeded(theta, simulation_seeds(seed, len(theta)))
+
+    @abstractmethod
+    def run_seeded(self, theta: np.ndarray, seeds: np.ndarray) -> SimulationBatch:
+        """Simulate every row with the seed (uint64) that stands beside it."""
+
+    def _learn(self, names: tuple[str, ...], units: tuple[str, ...] | None = None) -> None:
+        """Take the features as found, where none were given; refuse another number of them than was given."""
+        for given, what in ((self._names, "names"), (self._units, "units")):
+            if given is not None and len(given) != len(names):
+                raise InputError(f"{len(given)} feature {what} were given for {len(names)} features.")
+        self._names, self._units = self._names or names, self._units or units
