@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError
-from antidrome.mechanism.loading import load_model, read_observation
+from antidrome.mechanism.loading import read_model, read_observation
 
 MODEL = """
 from antidrome.mechanism import Uniform
@@ -28,17 +28,17 @@ class Both:
 def test_a_file_with_simulator_and_prior(tmp_path) -> None:
     path = tmp_path / "model.py"
     path.write_text(MODEL)
-    model = load_model(str(path))
+    model = read_model(str(path))
     assert model.prior.names == ("a",)
     assert model.simulator(3.0) == {"x": 3.0}
-    assert load_model(f"{path}:other").simulator(3.0) == {"x": 6.0}
-    assert load_model(f"{path}:Both").prior.names == ("b",)
+    assert read_model(f"{path}:other").simulator(3.0) == {"x": 6.0}
+    assert read_model(f"{path}:Both").prior.names == ("b",)
 
 
 def test_a_model_by_name() -> None:
-    assert load_model("two_moons").prior.n_parameters == 2
+    assert read_model("two_moons").prior.n_parameters == 2
     with pytest.raises(InputError, match="Did you mean 'two_moons'"):
-        load_model("two_moon")
+        read_model("two_moon")
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_what_a_model_file_lacks_is_named(tmp_path, text: str, where: str, messa
     path = tmp_path / "model.py"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        load_model(f"{path}{where}")
+        read_model(f"{path}{where}")
     with pytest.raises(InputError, match="no such file"):
-        load_model(str(tmp_path / "none.py"))
+        read_model(str(tmp_path / "none.py"))
 
 
 def test_measurements_in_every_form(tmp_path) -> None:

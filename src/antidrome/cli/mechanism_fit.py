@@ -17,7 +17,7 @@ from antidrome.errors import InputError
 
 if TYPE_CHECKING:
     from antidrome.mechanism.estimator import SNPE
-    from antidrome.mechanism.loading import LoadedModel
+    from antidrome.mechanism.models.model import Model
     from antidrome.mechanism.models.recorded import RecordedCell
 
 
@@ -99,9 +99,10 @@ def _model_error(config: Fit, cell: RecordedCell | None) -> float:
 
 
 @contextlib.contextmanager
-def _opened(config: Fit) -> Iterator[tuple[LoadedModel, Any, RecordedCell | None]]:
+def _opened(config: Fit) -> Iterator[tuple[Model, Any, RecordedCell | None]]:
     """Model, observation, and the recorded cell if the observation is one."""
-    from antidrome.mechanism.loading import LoadedModel, read_observation
+    from antidrome.mechanism.loading import read_observation
+    from antidrome.mechanism.models.model import Model
     from antidrome.mechanism.simulate.store import read_simulations
 
     if config.observation.is_file() and config.model.startswith("hodgkin_huxley"):
@@ -111,13 +112,14 @@ def _opened(config: Fit) -> Iterator[tuple[LoadedModel, Any, RecordedCell | None
             if named := given(config, "recorded", "timeout_s", "processes", "cluster"):
                 raise InputError(f"{named}: not for a current-clamp recording, whose own stimulus is simulated here.")
             cell = _recorded(config)
-            yield LoadedModel(cell.simulator, cell.prior), cell.observation, cell
+            yield Model(config.model, cell.simulator, cell.prior), cell.observation, cell
             return
     if named := given(config, "sweep", "area_cm2", "junction_potential_mv"):
         raise InputError(f"{named}: only for current-clamp recordings and hodgkin_huxley_8.")
     with opened_model(config) as model:
-        found = model if config.recorded is None else LoadedModel(read_simulations(config.recorded), model.prior)
-        yield found, read_observation(config.observation), None
+        if config.recorded is not None:
+            model = dataclasses.replace(model, simulator=read_simulations(config.recorded))
+        yield model, read_observation(config.observation), None
 
 
 def _recorded(config: Fit) -> RecordedCell:

@@ -13,7 +13,7 @@ from antidrome.cli.options import given
 from antidrome.errors import InputError
 
 if TYPE_CHECKING:
-    from antidrome.mechanism.loading import LoadedModel
+    from antidrome.mechanism.models.model import Model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class OfModel:
 
 
 @contextlib.contextmanager
-def opened_model(config: OfModel) -> Iterator[LoadedModel]:
+def opened_model(config: OfModel) -> Iterator[Model]:
     """Simulator and prior of the model; processes that run the simulator end with the block.
 
     Raises
@@ -44,11 +44,11 @@ def opened_model(config: OfModel) -> Iterator[LoadedModel]:
     if config.processes is not None and config.processes < 0:
         raise InputError(f"--processes is {config.processes}; expected 0 (this process) or more.")
     from antidrome.core.executor import open_executor
-    from antidrome.mechanism.loading import LoadedModel, load_model
+    from antidrome.mechanism.loading import read_model
     from antidrome.mechanism.simulate.adapt import as_simulator
     from antidrome.mechanism.simulate.python_simulator import PythonSimulator
 
-    model = load_model(config.model)
+    model = read_model(config.model)
     simulator = as_simulator(model.simulator, parameter_names=model.prior.names)
     with contextlib.ExitStack() as stack:
         if isinstance(simulator, PythonSimulator):
@@ -57,4 +57,4 @@ def opened_model(config: OfModel) -> Iterator[LoadedModel]:
             simulator = stack.enter_context(changed)
         elif named := given(config, "timeout_s", "processes", "cluster"):
             raise InputError(f"{named}: only for simulators that are Python functions.")
-        yield LoadedModel(simulator, model.prior)
+        yield dataclasses.replace(model, simulator=simulator)

@@ -42,16 +42,15 @@ def run_simulate(config: SimulateModel) -> int:
     if config.simulations < 1:
         raise InputError(f"simulations is {config.simulations}; expected at least 1.")
     shard = _shard(config.shard)
-    with opened_model(config) as (simulator, prior):
-        theta = draw_from_prior(prior, config.simulations, config.seed)
+    with opened_model(config) as model:
         done = run_simulations(
-            simulator,
-            theta,
+            model.simulator,
+            draw_from_prior(model.prior, config.simulations, config.seed),
             seed=config.seed,
             store=config.output,
-            parameter_names=prior.names,
+            parameter_names=model.prior.names,
             shard=shard,
-            identity={"model": _identity(config.model), "prior": prior.to_dict()},
+            identity={"model": _identity(config.model), "prior": model.prior.to_dict()},
         )
     failed = int((~done.valid).sum())
     say(f"{len(done):,} of {config.simulations:,} simulations in {config.output}, {failed:,} of them failed")

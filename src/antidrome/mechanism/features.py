@@ -157,14 +157,18 @@ def _choose(values: np.ndarray) -> tuple[int, float, float]:
 
 def constant_features(features: np.ndarray) -> np.ndarray:
     """Which features never vary over the simulations, (k,)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nanmax(features, axis=0) - np.nanmin(features, axis=0) <= 0
+    low, high = _range(features)
+    return high - low <= 0
 
 
 def outside_simulations(observation: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Which observed features (k,) lie beyond everything that was simulated (n, k)."""
+    low, high = _range(features)
+    return (observation < low) | (observation > high)
+
+
+def _range(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest value of each feature, (k,); NaN where no simulation has it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        low, high = np.nanmin(features, axis=0), np.nanmax(features, axis=0)
-    return (observation < low) | (observation > high)
+        return np.nanmin(features, axis=0), np.nanmax(features, axis=0)

@@ -7,11 +7,12 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from antidrome.errors import FileFormatError, InputError
+from antidrome.mechanism.models.model import Model
 from antidrome.mechanism.priors import Prior, as_prior
 from antidrome.recordings.archives import load_npz
 
@@ -20,14 +21,7 @@ MISSING = ("", "nan", "na", "n/a", "null", "none")
 """What may stand in a table for a value that was not measured."""
 
 
-class LoadedModel(NamedTuple):
-    """A simulator and the prior over its parameters."""
-
-    simulator: Any
-    prior: Prior
-
-
-def load_model(where: str) -> LoadedModel:
+def read_model(where: str) -> Model:
     """A model of `antidrome.mechanism.models` by name, or that of ``FILE.py`` or ``package.module``: its objects
     ``simulator`` and ``prior``.
 
@@ -42,8 +36,7 @@ def load_model(where: str) -> LoadedModel:
     if where.isidentifier():
         from antidrome.mechanism.models.catalogue import named_model
 
-        model = named_model(where)
-        return LoadedModel(model.simulator, model.prior)
+        return named_model(where)
     place, _, name = where.rpartition(":") if ":" in where[2:] else (where, "", "")
     module = _import(place)
     found = getattr(module, name, None) if name else module
@@ -59,7 +52,8 @@ def load_model(where: str) -> LoadedModel:
             f"{where} has no {lacking!r}. A model file defines simulator (a function of the parameters) and prior (a"
             " Prior, or a mapping of parameter names to distributions)."
         )
-    return LoadedModel(simulator, as_prior(prior() if callable(prior) and not isinstance(prior, Prior) else prior))
+    prior = prior() if callable(prior) and not isinstance(prior, Prior) else prior
+    return Model(where, simulator, as_prior(prior))
 
 
 def read_observation(path: str | Path) -> Any:

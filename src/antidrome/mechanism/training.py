@@ -98,6 +98,15 @@ class _Carry(NamedTuple):
     validation_curve: Array
 
 
+class _Hold(NamedTuple):
+    """What Bayesian weights are held to: those of the round before, where there was one, else N(0, 1/λ)."""
+
+    before: PyTree
+    there_is_one: Array
+    factor: Array
+    prior_precision: Array
+
+
 def train_density(
     network: DensityNetwork,
     data: TrainingData,
@@ -132,15 +141,17 @@ def train_density(
         No epoch had a finite loss.
     """
     arrays, static = eqx.partition(network, eqx.is_inexact_array)
-    reference = arrays if before is None else eqx.filter(before, eqx.is_inexact_array)
-    best, carry = _train(
-        arrays,
-        reference,
-        data,
-        key,
+    hold = _Hold(
+        arrays if before is None else eqx.filter(before, eqx.is_inexact_array),
         jnp.asarray(before is not None),
         jnp.asarray(divergence, jnp.float32),
         jnp.asarray(prior_precision, jnp.float32),
+    )
+    best, carry = _train(
+        arrays,
+        hold,
+        data,
+        key,
         jnp.asarray(max(3, settings.patience // 2) if brief else settings.patience, jnp.int32),
         jnp.asarray(0 if brief else settings.drops, jnp.int32),
         static,
@@ -165,12 +176,9 @@ def train_density(
 @eqx.filter_jit
 def _train(
     arrays: PyTree,
-    reference: PyTree,
+    hold: _Hold,
     data: TrainingData,
     key: PRNGKeyArray,
-    carried: Array,
-    divergence: Array,
-    prior_precision: Array,
     patience: Array,
     most_drops: Array,
     static: PyTree,
@@ -183,14 +191,8 @@ def _train(
     batch_loss = functools.partial(_LOSSES[loss], static=static, settings=settings)
 
     def objective(parameters: PyTree, rows: Array, counted: Array, key: PRNGKeyArray) -> Array:
-        batch = _Batch(data.u[rows], data.x[rows], data.weights[rows] * counted, data.log_prior[rows])
-        value = batch_loss(parameters, batch, key, sampled=bayesian) / settings.batch
-        if not bayesian:
-            return value
-        network, old = eqx.combine(parameters, static), eqx.combine(reference, static)
-        ridge = divergence_from_ridge(network, prior_precision)
-        distance = jnp.where(carried, divergence * divergence_between(network, old), ridge)
-        return value + distance / data.effective
+        value = batch_loss(parameters, _batch(data, rows, counted), key, sampled=bayesian) / settings.batch
+        return value + _divergence(parameters, static, hold) / data.effective if bayesian else value
 
     def epoch(carry: _Carry) -> _Carry:
         epoch_key = jax.random.fold_in(key, carry.epoch)
@@ -228,11 +230,23 @@ def _train(
     return restored(carry.best), carry
 
 
+def _divergence(parameters: PyTree, static: PyTree, hold: _Hold) -> Array:
+    """Of Bayesian weights from what they are held to."""
+    network, before = eqx.combine(parameters, static), eqx.combine(hold.before, static)
+    ridge = divergence_from_ridge(network, hold.prior_precision)
+    return jnp.where(hold.there_is_one, hold.factor * divergence_between(network, before), ridge)
+
+
 class _Batch(NamedTuple):
     u: Array
     x: Array
     weights: Array
     log_prior: Array
+
+
+def _batch(data: TrainingData, rows: Array, counted: Array) -> _Batch:
+    """Rows of the simulations, of which those that are counted (1, else 0) enter the loss."""
+    return _Batch(data.u[rows], data.x[rows], data.weights[rows] * counted, data.log_prior[rows])
 
 
 def _direct_loss(
@@ -274,8 +288,7 @@ def _evaluate(parameters: PyTree, data: TrainingData, batch_loss: Any, settings:
         positions = i * size + jnp.arange(size)
         rows = data.validation[positions % jnp.maximum(data.n_validation, 1)]
         counted = (positions < data.n_validation).astype(jnp.float32)
-        batch = _Batch(data.u[rows], data.x[rows], data.weights[rows] * counted, data.log_prior[rows])
-        return total + batch_loss(parameters, batch, jax.random.fold_in(key, i), sampled=False)
+        return total + batch_loss(parameters, _batch(data, rows, counted), jax.random.fold_in(key, i), sampled=False)
 
     total = jax.lax.fori_loop(0, -(-data.n_validation // size), block, jnp.zeros(()))
     return total / jnp.maximum(data.n_validation, 1)

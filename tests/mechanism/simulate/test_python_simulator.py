@@ -168,7 +168,7 @@ def test_an_error_of_whoever_keeps_the_results_is_no_crash_of_the_simulator() ->
             raise OSError(28, "No space left on device")
 
         with pytest.raises(OSError, match="No space left"):
-            simulator._runner.pool.run(THETA, np.arange(12, dtype=np.uint64), keep)
+            simulator._place.pool.run(THETA, np.arange(12, dtype=np.uint64), keep)
     assert kept == [0]
 
 

@@ -76,9 +76,7 @@ class TrainedDensity:
 
     def log_prob(self, u: np.ndarray, features: np.ndarray) -> np.ndarray:
         """log q(uᵢ | xᵢ), (n,), of pairs (n, D) and (n, k)."""
-        x = self.scaling.inputs(features)
-        parts = [_in_chunks(lambda a, b, net=net: _log_prob_of_pairs(net, a, b), u, x) for net in self.networks]
-        return logsumexp(parts, axis=0) - np.log(len(parts))
+        return _log_prob(self.networks, u, self.scaling.inputs(features))
 
     def sample(self, features: np.ndarray, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw `n_samples` for each row of features (m, k): (m, n, D)."""
@@ -108,9 +106,13 @@ class FlowDensity:
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """Log density, (n,), at (n, D)."""
-        observed = np.broadcast_to(self.x, (len(x), self.x.shape[1]))
-        parts = [_in_chunks(lambda a, b, net=net: _log_prob_of_pairs(net, a, b), x, observed) for net in self.networks]
-        return logsumexp(parts, axis=0) - np.log(len(parts))
+        return _log_prob(self.networks, x, np.broadcast_to(self.x, (len(x), self.x.shape[1])))
+
+
+def _log_prob(networks: tuple[DensityNetwork, ...], u: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Log of the networks' average density, row by row of u (n, D) and x (n, k)."""
+    parts = [_in_chunks(lambda a, b, net=net: _log_prob_of_pairs(net, a, b), u, x) for net in networks]
+    return logsumexp(parts, axis=0) - np.log(len(parts))
 
 
 def _sample_rows(networks: tuple[DensityNetwork, ...], x: np.ndarray, seed: int) -> np.ndarray:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from antidrome.mechanism.priors import Prior
-from antidrome.mechanism.simulate.batch import Simulator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,13 +15,13 @@ class Model:
     Parameters
     ----------
     name
-        Short name, as on the command line.
+        As on the command line.
     simulator
-        Anything that `Simulator` describes.
+        Anything that simulates (see `SNPE.fit`).
     prior
         Prior of its parameters.
     """
 
     name: str
-    simulator: Simulator
+    simulator: Any
     prior: Prior

@@ -142,8 +142,8 @@ def _shrinking(
 ) -> AbcResult:
     """Populations at ever smaller tolerances, while the budget lasts."""
     prior, seed = counter.prior, counter.seed
-    first = counter.features(prior.sample(n_particles, seed=fold_in(seed, "mechanism/abc/prior")))
-    u = prior.to_unconstrained(prior.sample(n_particles, seed=fold_in(seed, "mechanism/abc/prior")))
+    theta = prior.sample(n_particles, seed=fold_in(seed, "mechanism/abc/prior"))
+    u, first = prior.to_unconstrained(theta), counter.features(theta)
     distances = scaled_distances(first, observation)
     distance = distances(first)
     if not np.isfinite(distance).any():

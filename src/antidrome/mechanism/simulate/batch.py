@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -98,6 +99,18 @@ def simulation_seeds(seed: int, n_simulations: int, start: int = 0) -> np.ndarra
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))
+
+
+def joined_batches(batches: Sequence[SimulationBatch]) -> SimulationBatch:
+    """One batch of several, in their order."""
+    edges = np.cumsum([0, *(len(batch.valid) for batch in batches)])
+    failures = [
+        replace(failure, index=failure.index + int(edge))
+        for batch, edge in zip(batches, edges, strict=False)
+        for failure in batch.failures
+    ]
+    features = np.concatenate([batch.features for batch in batches])
+    return SimulationBatch(features, np.concatenate([batch.valid for batch in batches]), tuple(failures))
 
 
 def judge(features: np.ndarray, missing: Missing = "feature") -> SimulationBatch:

@@ -16,7 +16,7 @@ from antidrome.mechanism.simulate.batch import Missing, SimulationBatch, check_t
 from antidrome.mechanism.simulate.detection import Found, find_form
 from antidrome.mechanism.simulate.guarded import WorkerSettings
 from antidrome.mechanism.simulate.python_call import Call
-from antidrome.mechanism.simulate.runners import MAX_ROWS_A_BLOCK, Collector, Elsewhere, Here, OnRow, Processes, Runner
+from antidrome.mechanism.simulate.runners import MAX_ROWS_A_BLOCK, Collector, Elsewhere, Here, OnRow, Place, Processes
 from antidrome.mechanism.simulate.seeded import SeededSimulator
 
 
@@ -93,7 +93,7 @@ class PythonSimulator(SeededSimulator):
         self.n_processes = n_cores() if n_processes is None else n_processes
         self.timeout_s, self.memory_bytes = timeout_s, memory_bytes
         self._found: Found | None = None
-        self._runner: Runner | None = None
+        self._place: Place | None = None
         self._finalizer: Callable[[], Any] | None = None
         self._lock = threading.Lock()
 
@@ -111,7 +111,7 @@ class PythonSimulator(SeededSimulator):
     @property
     def n_recycled(self) -> int:
         """How many processes were replaced because they had grown (a leak in the simulator)."""
-        pool = getattr(self._runner, "pool", None)
+        pool = getattr(self._place, "pool", None)
         return 0 if pool is None else pool.n_recycled
 
     @property
@@ -149,7 +149,7 @@ class PythonSimulator(SeededSimulator):
         """End the simulator's processes; the next run starts new ones."""
         if self._finalizer is not None:
             self._finalizer()
-        self._runner = None
+        self._place = None
 
     def __enter__(self) -> PythonSimulator:
         return self
@@ -157,13 +157,13 @@ class PythonSimulator(SeededSimulator):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self) -> Runner:
-        if self._runner is None:
-            self._runner = self._new_runner()
-            self._finalizer = weakref.finalize(self, self._runner.close)
-        return self._runner
+    def _open(self) -> Place:
+        if self._place is None:
+            self._place = self._new_place()
+            self._finalizer = weakref.finalize(self, self._place.close)
+        return self._place
 
-    def _new_runner(self) -> Runner:
+    def _new_place(self) -> Place:
         if self.n_processes == 0 and self.executor is None:
             return Here(self.call.made())
         settings = WorkerSettings.of(self.call, self.timeout_s, self.memory_bytes, self.n_processes)

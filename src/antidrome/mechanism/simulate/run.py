@@ -15,7 +15,14 @@ from antidrome.core.progress import ProgressBar
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError, ResumeError
-from antidrome.mechanism.simulate.batch import Failure, SimulationBatch, Simulator, check_theta, simulation_seeds
+from antidrome.mechanism.simulate.batch import (
+    Failure,
+    SimulationBatch,
+    Simulator,
+    check_theta,
+    joined_batches,
+    simulation_seeds,
+)
 from antidrome.mechanism.simulate.outputs import default_parameter_names
 from antidrome.mechanism.simulate.store import Simulations, SimulationStore
 
@@ -162,15 +169,7 @@ class _Plan:
         if hasattr(self.simulator, "run_seeded"):
             return self.simulator.run_seeded(self.theta[rows], self.seeds[rows])
         parts = [part for part in np.split(rows, np.flatnonzero(np.diff(rows // self.aligned)) + 1) if len(part)]
-        batches = [self._plain(part) for part in parts]
-        edges = np.cumsum([0, *map(len, parts)])
-        failures = [
-            dataclasses.replace(failure, index=failure.index + int(edge))
-            for batch, edge in zip(batches, edges, strict=False)
-            for failure in batch.failures
-        ]
-        features = np.concatenate([batch.features for batch in batches])
-        return SimulationBatch(features, np.concatenate([batch.valid for batch in batches]), tuple(failures))
+        return joined_batches([self._plain(part) for part in parts])
 
     def _plain(self, rows: np.ndarray) -> SimulationBatch:
         """Rows of a simulator that knows only ``run``; should that raise, one by one."""
@@ -180,20 +179,12 @@ class _Plan:
             raise
         except Exception as error:
             if len(rows) > 1:
-                return self._batch_of_single_rows(rows)
+                return joined_batches([self._plain(rows[i : i + 1]) for i in range(len(rows))])
             text = f"{type(error).__name__}: {error}".splitlines()[0]
             failure = Failure(0, "exception", text, traceback.format_exc())
             return SimulationBatch(
                 np.full((1, len(self.simulator.feature_names)), np.nan), np.zeros(1, bool), (failure,)
             )
-
-    def _batch_of_single_rows(self, rows: np.ndarray) -> SimulationBatch:
-        singles = [self._plain(rows[i : i + 1]) for i in range(len(rows))]
-        failures = [
-            dataclasses.replace(failure, index=i) for i, batch in enumerate(singles) for failure in batch.failures
-        ]
-        features = np.concatenate([batch.features for batch in singles])
-        return SimulationBatch(features, np.concatenate([batch.valid for batch in singles]), tuple(failures))
 
 
 def _checked(batch: Any, n: int) -> SimulationBatch:

@@ -34,7 +34,7 @@ class Block:
     many: bool
 
 
-class Runner:
+class Place:
     """Where calls are made."""
 
     def replies(self, theta: np.ndarray, seeds: np.ndarray, many: bool) -> list[Reply]:
@@ -68,7 +68,7 @@ class Runner:
         """Let go of processes."""
 
 
-class Here(Runner):
+class Here(Place):
     """In this process: fast to start, and without protection."""
 
     def __init__(self, call: Call) -> None:
@@ -82,7 +82,7 @@ class Here(Runner):
             on_reply(row, self.call.single(theta, int(seed)))
 
 
-class Processes(Runner):
+class Processes(Place):
     """Guarded workers of this machine, each served by a thread."""
 
     def __init__(self, settings: WorkerSettings, n_processes: int) -> None:
@@ -109,7 +109,7 @@ class Processes(Runner):
         self.pool.close()
 
 
-class Elsewhere(Runner):
+class Elsewhere(Place):
     """Blocks on an executor, each in a guarded worker there."""
 
     def __init__(self, settings: WorkerSettings, executor: Executor) -> None:

@@ -83,7 +83,16 @@ class Simulations:
         return dataclasses.replace(self, failures=tuple(sorted(failures, key=lambda f: f.index)), **columns)
 
 
-_COLUMNS = ("theta", "features", "valid", "seed", "round", "index", "log_density")
+_COLUMNS = {
+    "index": "<i8",
+    "seed": "<u8",
+    "round": "<i4",
+    "valid": "u1",
+    "log_density": "<f8",
+    "theta": "<f8",
+    "features": "<f8",
+}
+"""The columns of a record and their types, in the order in which they stand there."""
 
 
 class SimulationStore:
@@ -154,17 +163,18 @@ class SimulationStore:
                 f"Simulations to store have shapes {np.shape(theta)} and {np.shape(features)}, expected {shapes[0]} and"
                 f" {shapes[1]}."
             )
-        columns = [
-            np.asarray(index, "<i8"),
-            np.asarray(seed, "<u8"),
-            np.full(n, round_, "<i4"),
-            np.asarray(valid, "u1"),
-            np.asarray(density, "<f8"),
-            np.asarray(theta, "<f8"),
-            np.asarray(features, "<f8"),
-        ]
+        columns = {
+            "index": index,
+            "seed": seed,
+            "round": np.full(n, round_),
+            "valid": valid,
+            "log_density": density,
+            "theta": theta,
+            "features": features,
+        }
         text = json.dumps([dataclasses.asdict(failure) for failure in failures]).encode() if failures else b""
-        payload = _HEAD.pack(n, len(text)) + b"".join(column.tobytes() for column in columns) + text
+        content = b"".join(np.asarray(columns[name], kind).tobytes() for name, kind in _COLUMNS.items())
+        payload = _HEAD.pack(n, len(text)) + content + text
         with self._lock:
             self._file.append(payload)
 
@@ -205,25 +215,20 @@ def read_simulations(folder: str | os.PathLike[str]) -> Simulations:
         raise InputError(f"{folder}: no simulations are stored there (no *{SUFFIX} file).")
     header = read_header(files[0])
     _require_format(header, files[0])
-    parts: list[tuple[np.ndarray, ...]] = []
+    parts = [_unpack(_HEAD.pack(0, 0), header, "no record")[0]]
     failures: list[Failure] = []
     n_rows = 0
     for path in files:
         require_same_header(read_header(path), header, path)
         for offset, payload in read_records(path):
-            columns, failed = _unpack(payload, header, f"{path}, byte {offset}")
+            part, failed = _unpack(payload, header, f"{path}, byte {offset}")
             failures += [dataclasses.replace(failure, index=failure.index + n_rows) for failure in failed]
-            n_rows += len(columns[0])
-            parts.append(columns)
-    index, seed, round_, valid, density, theta, features = _joined(parts, header)
+            n_rows += len(part["index"])
+            parts.append(part)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
+    columns["valid"] = columns["valid"].astype(bool)
     whole = Simulations(
-        theta=theta,
-        features=features,
-        valid=valid.astype(bool),
-        seed=seed,
-        round=round_,
-        index=index,
-        log_density=density,
+        **columns,
         failures=tuple(failures),
         parameter_names=tuple(header["parameters"]),
         feature_names=tuple(header["features"]),
@@ -275,23 +280,17 @@ def _require_format(header: dict[str, Any], path: Path) -> None:
         raise FileFormatError(f"{path} has format {header.get('version')}, this Antidrome reads {FORMAT_VERSION}.")
 
 
-def _unpack(payload: bytes, header: dict[str, Any], where: str) -> tuple[tuple[np.ndarray, ...], list[Failure]]:
-    d, k = len(header["parameters"]), len(header["features"])
+def _unpack(payload: bytes, header: dict[str, Any], where: str) -> tuple[dict[str, np.ndarray], list[Failure]]:
+    """Columns and failures of a record."""
     n, n_text = _HEAD.unpack_from(payload)
-    sizes = [8 * n, 8 * n, 4 * n, n, 8 * n, 8 * n * d, 8 * n * k, n_text]
-    if _HEAD.size + sum(sizes) != len(payload):
+    widths = {"theta": len(header["parameters"]), "features": len(header["features"])}
+    sizes = [np.dtype(kind).itemsize * n * widths.get(name, 1) for name, kind in _COLUMNS.items()]
+    if _HEAD.size + sum(sizes) + n_text != len(payload):
         raise FileFormatError(f"{where}: a record of {len(payload)} bytes does not hold {n} simulations.")
-    edges = np.cumsum([_HEAD.size, *sizes])
-    kinds = ("<i8", "<u8", "<i4", "u1", "<f8", "<f8", "<f8")
-    columns = [np.frombuffer(payload[edges[i] : edges[i + 1]], kind) for i, kind in enumerate(kinds)]
-    columns[5], columns[6] = columns[5].reshape(n, d), columns[6].reshape(n, k)
-    text = payload[edges[7] :]
-    failures = [Failure(**values) for values in json.loads(text)] if text else []
-    return tuple(columns), failures
-
-
-def _joined(parts: list[tuple[np.ndarray, ...]], header: dict[str, Any]) -> list[np.ndarray]:
-    if not parts:
-        d, k = len(header["parameters"]), len(header["features"])
-        return [np.zeros(0, t) for t in ("i8", "u8", "i4", "u1", "f8")] + [np.zeros((0, d)), np.zeros((0, k))]
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+    columns, start = {}, _HEAD.size
+    for (name, kind), size in zip(_COLUMNS.items(), sizes, strict=True):
+        values = np.frombuffer(payload[start : start + size], kind)
+        columns[name] = values.reshape(n, widths[name]) if name in widths else values
+        start += size
+    failures = [Failure(**values) for values in json.loads(payload[start:])] if n_text else []
+    return columns, failures
