@@ -159,7 +159,7 @@ def test_numpyro_distributions_are_priors() -> None:
         (lambda: Prior({"a": (0, 1), ("a", "b"): MultivariateNormal([0, 0], np.eye(2))}), "twice"),
         (lambda: Prior({"a": (0, 1)}).log_prob(np.zeros((3, 2))), r"shape \(n, 1\)"),
         (lambda: Prior({"a": (0, 1)}).to_unconstrained([[0.5], [2.0]]), "'a' of row 1 is 2"),
-        (lambda: Prior({"tau": (0, 1)}).index("taw"), "Did you mean 'tau'"),
+        (lambda: Prior({"tau": (0, 1)}).coordinates.index("taw"), "Did you mean 'tau'"),
     ],
 )
 def test_what_cannot_be_used_is_named(make, message: str) -> None:

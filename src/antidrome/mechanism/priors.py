@@ -173,10 +173,6 @@ class Prior:
         """Whether parameter sets (n, parameter) lie in the support, (n,)."""
         return self.coordinates.inside(theta)
 
-    def index(self, name: str) -> int:
-        """Position of a parameter; InputError where there is none of this name."""
-        return self.coordinates.index(name)
-
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description; `Prior.from_dict` reads it back."""
         return {

@@ -92,37 +92,20 @@ def recorded_cell(
     -70.0
     """
     one = choose_sweep(recording, sweep)
-    area = area_cm2 if area_cm2 is not None else recording.attrs.get("area_cm2")
-    if area is None:
-        raise InputError(
-            "The recording does not say the membrane's area, which turns its current into a density: give area_cm2"
-            " (capacitance / (1 µF/cm²) estimates it; 100 pF are 1e-4 cm²)."
-        )
+    area = _area_cm2(recording, area_cm2)
     if not 0 < dt_ms <= LONGEST_STEP_MS:
         raise InputError(
             f"dt_ms is {dt_ms}; expected a time step of the simulation, above 0 and at most {LONGEST_STEP_MS} ms."
         )
-    notes = []
-    junction = junction_potential_mv
-    if junction is None:
-        junction = float(recording.attrs.get("junction_potential_mv", 0.0))
-        if junction:
-            notes.append(f"A liquid-junction potential of {junction:g} mV, as the recording says, was added.")
-    on_ms, off_ms = epoch_ms or stimulus_epoch(recording, sweep)
+    junction_mv, notes = _junction_mv(recording, junction_potential_mv)
     sampling_ms = 1000 / float(recording.attrs["sampling_rate_hz"])
-    total = one.sizes["time"] * sampling_ms
-    if not 0 <= on_ms < off_ms <= total + sampling_ms / 2:
-        raise InputError(f"The stimulus is on from {on_ms:g} to {off_ms:g} ms, but the sweep lasts {total:g} ms.")
-    if on_ms < SHORTEST_BASELINE_MS:
-        raise InputError(
-            f"The stimulus begins at {on_ms:g} ms: there is no rest before it to take features from. Give epoch_ms, or"
-            " a sweep that starts earlier."
-        )
+    on_ms, off_ms = epoch_ms or stimulus_epoch(recording, sweep)
+    _check_epoch(on_ms, off_ms, one.sizes["time"] * sampling_ms, sampling_ms)
     kept = min(one.sizes["time"], round((off_ms + AFTER_STIMULUS_MS) / sampling_ms))
-    voltage = one["voltage_mv"].values[:kept] + junction
+    voltage = one["voltage_mv"].values[:kept] + junction_mv
     if not np.isfinite(voltage).all():
         raise InputError(f"{int((~np.isfinite(voltage)).sum())} samples of the voltage are missing in this sweep.")
-    density = current_density(one["current_pa"].values[:kept], "pA", float(area))
+    density = current_density(one["current_pa"].values[:kept], "pA", area)
     simulator = HodgkinHuxley(resampled_stimulus(density, sampling_ms, on_ms, off_ms, dt_ms=dt_ms))
     trace = xr.DataArray(
         voltage,
@@ -132,4 +115,33 @@ def recorded_cell(
         name="voltage_mv",
     )
     observation = simulator.features_of(voltage, sampling_ms)
-    return RecordedCell(simulator, eight_parameter_prior(), observation, trace, tuple(notes))
+    return RecordedCell(simulator, eight_parameter_prior(), observation, trace, notes)
+
+
+def _area_cm2(recording: xr.Dataset, given: float | None) -> float:
+    area = given if given is not None else recording.attrs.get("area_cm2")
+    if area is None:
+        raise InputError(
+            "The recording does not say the membrane's area, which turns its current into a density: give area_cm2"
+            " (capacitance / (1 µF/cm²) estimates it; 100 pF are 1e-4 cm²)."
+        )
+    return float(area)
+
+
+def _junction_mv(recording: xr.Dataset, given: float | None) -> tuple[float, tuple[str, ...]]:
+    """The liquid-junction potential, and a note where it is the recording's own."""
+    if given is not None:
+        return given, ()
+    junction = float(recording.attrs.get("junction_potential_mv", 0.0))
+    note = f"A liquid-junction potential of {junction:g} mV, as the recording says, was added."
+    return junction, (note,) if junction else ()
+
+
+def _check_epoch(on_ms: float, off_ms: float, total_ms: float, sampling_ms: float) -> None:
+    if not 0 <= on_ms < off_ms <= total_ms + sampling_ms / 2:
+        raise InputError(f"The stimulus is on from {on_ms:g} to {off_ms:g} ms, but the sweep lasts {total_ms:g} ms.")
+    if on_ms < SHORTEST_BASELINE_MS:
+        raise InputError(
+            f"The stimulus begins at {on_ms:g} ms: there is no rest before it to take features from. Give epoch_ms, or"
+            " a sweep that starts earlier."
+        )

@@ -43,40 +43,49 @@ def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: 
     InputError
         If no call gives features; with the first traceback.
     """
-    seeds = simulation_seeds(0, 2 * N_TRIES)
-    single: tuple[Reply, int, float] | None = None
-    first_failure: Reply | None = None
-    if not batched:
-        for i in range(min(N_TRIES, len(theta))):
-            start = time.perf_counter()
-            reply = replies(theta[i : i + 1], seeds[i : i + 1], False)[0]
-            if reply[0] == "values":
-                seconds = time.perf_counter() - start
-                single = (reply, i, _warm_seconds(replies, theta[i : i + 1], seeds[i : i + 1], seconds))
-                break
-            first_failure = first_failure or reply
-            if reply[1] == "timeout" and i >= 2:
-                break
-    if single is not None:
-        reply, row, seconds = single
-        alike = (
-            batched is None and seconds < SLOW_S and _takes_batches(replies, theta[row:], seeds[row:], reply, seconds)
-        )
-        return Found(reply[1], reply[2], alike, seconds)
-    if batched is not False:
-        for rows in (theta[: SIZES[0]], *(theta[i : i + 1] for i in range(min(N_TRIES, len(theta))))):
-            start = time.perf_counter()
-            reply = replies(rows, seeds[: len(rows)], True)[0]
-            if reply[0] == "values":
-                return Found(reply[1], reply[2], True, time.perf_counter() - start)
-            first_failure = first_failure or reply
+    seeds, failures = simulation_seeds(0, 2 * N_TRIES), []
+    found = None if batched else _tried_singly(replies, theta, seeds, failures, or_batched=batched is None)
+    if found is None and batched is not False:
+        found = _tried_in_batches(replies, theta, seeds, failures)
+    if found is not None:
+        return found
     if names is not None:
         return Found(names, ("",) * len(names), bool(batched), 0.0)
-    assert first_failure is not None
     raise InputError(
         f"The simulator failed at each of the first {min(N_TRIES, len(theta))} parameter sets, so its features are"
-        f" not known: {first_failure[2]}. Give feature_names=… if failures are this common.\n{first_failure[3]}"
+        f" not known: {failures[0][2]}. Give feature_names=… if failures are this common.\n{failures[0][3]}"
     )
+
+
+def _tried_singly(
+    replies: Replies, theta: np.ndarray, seeds: np.ndarray, failures: list[Reply], *, or_batched: bool
+) -> Found | None:
+    """The form by the first call with one row that gives features; None, and what failed, where none does."""
+    for i in range(min(N_TRIES, len(theta))):
+        start = time.perf_counter()
+        reply = replies(theta[i : i + 1], seeds[i : i + 1], False)[0]
+        if reply[0] == "values":
+            seconds = time.perf_counter() - start
+            seconds = _warm_seconds(replies, theta[i : i + 1], seeds[i : i + 1], seconds)
+            tried = or_batched and seconds < SLOW_S
+            return Found(
+                reply[1], reply[2], tried and _takes_batches(replies, theta[i:], seeds[i:], reply, seconds), seconds
+            )
+        failures.append(reply)
+        if reply[1] == "timeout" and i >= 2:
+            break
+    return None
+
+
+def _tried_in_batches(replies: Replies, theta: np.ndarray, seeds: np.ndarray, failures: list[Reply]) -> Found | None:
+    """The form by the first batched call, of many rows or of one, that gives features."""
+    for rows in (theta[: SIZES[0]], *(theta[i : i + 1] for i in range(min(N_TRIES, len(theta))))):
+        start = time.perf_counter()
+        reply = replies(rows, seeds[: len(rows)], True)[0]
+        if reply[0] == "values":
+            return Found(reply[1], reply[2], True, time.perf_counter() - start)
+        failures.append(reply)
+    return None
 
 
 def _warm_seconds(replies: Replies, theta: np.ndarray, seeds: np.ndarray, first: float) -> float:
