@@ -313,7 +313,7 @@ RESULTS: dict[str, Callable[[], xr.Dataset | xr.DataArray]] = {
     "StitchedLDS.transform": lambda: next(iter(fitted("StitchedLDS").transform([_activity()]).values())),
     "StitchedLDS.sample": lambda: fitted("StitchedLDS").sample(10, seed=1),
     "StitchedLDS.dynamics_table": lambda: fitted("StitchedLDS").dynamics_table(),
-    "StitchedLDS.select_order": lambda: ad.StitchedLDS(orders=(1, 2)).select_order([_activity()], progress=False),
+    "StitchedLDS.select_order": lambda: ad.StitchedLDS().select_order([_activity()], orders=(1, 2), progress=False),
     "nearest_neighbours": _graph,
     "gride": lambda: ad.dimension.gride(_graph()),
     "local_dimension": lambda: ad.dimension.local_dimension(_graph()),
