@@ -107,3 +107,13 @@ def test_a_file_of_a_short_name_is_named_too(tmp_path: Path) -> None:
     (tmp_path / "times.npz").rename(tmp_path / "times")
     with pytest.raises(InputError, match=r"/times: 1 of 9 times are not finite"):
         read(tmp_path / "times")
+
+
+@pytest.mark.parametrize("name", ["traces.csv", "traces.npy"])
+def test_a_series_of_a_file_with_one_table_is_refused(tmp_path, name):
+    values = np.arange(200.0).reshape(100, 2)
+    np.save(tmp_path / "traces.npy", values)
+    np.savetxt(tmp_path / "traces.csv", values, delimiter=",")
+    with pytest.raises(InputError, match="holds one table"):
+        read(tmp_path / name, frame_rate_hz=10.0, series="dff")
+    assert read(tmp_path / name, frame_rate_hz=10.0).shape == (100, 2)

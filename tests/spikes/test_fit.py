@@ -223,6 +223,7 @@ def test_settings_that_do_not_go_together_are_refused(dff):
         ({"config": OWN}, "expects an AdaptationConfig"),
         ({"posterior": "factorised", "config": SHORT}, "expects a FitConfig"),
         ({"amplitude_factors": ()}, "amplitude_factors"),
+        ({"drift_s": float("inf")}, "drift_s is inf"),
         ({"posterior": "factorised", "generative": lambda start: start}, "AbstractGenerativeModel"),
     ):
         with pytest.raises(InputError, match=message):

@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from antidrome.errors import AntidromeError, FileFormatError, UnsafeFileError
+from antidrome.errors import AntidromeError, FileFormatError, InputError, UnsafeFileError
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES, require_file
 
@@ -126,7 +126,10 @@ def detect_format(path: str | os.PathLike[str]) -> str:
 
 def _read(path: str | os.PathLike[str], options: ReadOptions) -> tuple[xr.DataArray, xr.DataArray | None]:
     path = require_file(path)
-    module, function = _READERS[detect_format(path)]
+    file_format = detect_format(path)
+    if options.series is not None and file_format in ("csv", "npy"):
+        raise InputError(f"{path} is a {file_format} file and holds one table: leave out series= (--series).")
+    module, function = _READERS[file_format]
     reader = getattr(importlib.import_module(f"antidrome.recordings.{module}"), function)
     try:
         result = reader(path, options)

@@ -15,7 +15,8 @@ import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.archives import load_npy
-from antidrome.recordings.axes import BY_NUMBER, listing
+from antidrome.recordings.arguments import listing
+from antidrome.recordings.axes import BY_NUMBER
 from antidrome.recordings.choice import settle_frame_rate, times_sign, usable_rate
 from antidrome.recordings.lazy import lazy_npy
 from antidrome.recordings.options import KEEP_ALL, ReadOptions

@@ -104,7 +104,7 @@ def _check(model: SpikeVAE) -> None:
         raise InputError(
             f"superresolution is {model.superresolution}; expected 1 with posterior='shared', else 1 or more."
         )
-    if not model.drift_s >= 0:
+    if not 0 <= model.drift_s < np.inf:
         raise InputError(f"drift_s is {model.drift_s}; expected 0 (none) or seconds.")
     factors = model.amplitude_factors
     if factors is not None and (not len(factors) or min(factors) <= 0):
