@@ -63,7 +63,7 @@ def test_predictions_of_the_process_are_nearer_to_it():
         correlation = model.predict_correlation(np.arange(40), of="process").values
         np.testing.assert_allclose(np.diag(correlation), 1)
     assert np.mean(better) > 0
-    with pytest.raises(InputError, match="'recordings' or 'process'"):
+    with pytest.raises(InputError, match="expected one of 'recordings', 'process'"):
         model.predict_covariance(0, 1, of="both")
 
 

@@ -111,7 +111,7 @@ def test_a_file_of_a_short_name_is_named_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["traces.csv", "traces.npy"])
 def test_a_series_of_a_file_with_one_table_is_refused(tmp_path, name):
-    values = np.arange(200.0).reshape(100, 2)
+    values = np.random.default_rng(0).standard_normal((100, 2))
     np.save(tmp_path / "traces.npy", values)
     np.savetxt(tmp_path / "traces.csv", values, delimiter=",")
     with pytest.raises(InputError, match="holds one table"):
