@@ -4,12 +4,17 @@ If a test here fails, some module on the way imports a heavy package at its top:
 that needs it. ``python -X importtime -c "import antidrome"`` shows which.
 """
 
+import ast
+import importlib.util
 import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+
+import antidrome
 
 HEAVY = ("jax", "torch", "bokeh", "pynwb", "h5py", "zarr", "dask", "distributed", "xarray", "pandas", "scipy", "numpy")
 SCRIPT = """
@@ -55,3 +60,16 @@ assert main([{command!r}, "--help"]) == 0
 assert not [name for name in ("jax", "torch", "bokeh", "pynwb") if name in sys.modules]
 """
     assert "usage: antidrome " + command in run_python(script)
+
+
+def test_what_is_imported_late_is_there() -> None:
+    """Imports inside functions run only when these do; a name that was moved would be missed there first."""
+    missing = []
+    for file in sorted(Path(antidrome.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("antidrome"):
+                module = importlib.import_module(str(node.module))
+                names = {name.name for name in node.names if not hasattr(module, name.name)}
+                modules = {name for name in names if importlib.util.find_spec(f"{node.module}.{name}")}
+                missing += [f"{file}:{node.lineno} {name}" for name in names - modules]
+    assert not missing

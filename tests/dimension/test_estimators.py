@@ -212,7 +212,9 @@ def test_all_at_once(rng) -> None:
     np.testing.assert_allclose(result["dimension"], 2, rtol=0.2)
     assert (result["low"] < result["dimension"]).all()
     assert result.attrs["verdict"] == "reliable"
-    assert result["pca_dimension"] == 4
+    assert result["pca_dimension"] == result["pca_dimension_standardised"] == 4
+    unequal = estimate(points * [100, 1, 1, 1], n_neighbours=20, progress=False)
+    assert (unequal["pca_dimension"], unequal["pca_dimension_standardised"]) == (1, 4)
     neighbours = graph_of(points, 20)
     given_ = estimate((neighbours["distance"].values, neighbours["neighbour"].values))
     np.testing.assert_allclose(given_["dimension"], result["dimension"], rtol=1e-9)

@@ -231,6 +231,12 @@ def test_precomputed_and_given(rng) -> None:
             found(bad, metric="precomputed")
     with pytest.raises(InputError, match="do not rise"):
         found((np.array([[2.0, 1.0]]), np.array([[1, 2]])))
+    near = np.sort(matrix, axis=1)[:, 1:4]
+    for unknown in (-1, 80):
+        beyond = np.where(np.arange(3) == 2, unknown, order[:, 1:])
+        with pytest.raises(InputError, match="alone where the neighbours are others"):
+            found((near, beyond), 3)
+    np.testing.assert_allclose(found((near,), 3)["distance"], near)
     with pytest.raises(InputError, match="has 3 ranks; 5 are needed"):
         found(graph, 5)
 

@@ -150,8 +150,10 @@ def read_array(path: Path, series: str | None) -> Any:
         There is no such file, or it holds several arrays and none was chosen.
     """
     from antidrome.recordings.archives import load_npy, load_npz
-    from antidrome.recordings.safety import guard_zarr, require_file
-    from antidrome.recordings.xarray_files import arrays_of, open_zarr
+    from antidrome.recordings.safety import require_file
+    from antidrome.recordings.xarray_files import open_zarr
+    from antidrome.recordings.xarray_groups import arrays_of
+    from antidrome.recordings.zarr_guard import guard_zarr
 
     require_file(path)
     if path.suffix == ".npy":

@@ -128,7 +128,8 @@ def _lines(result: xr.Dataset) -> list[str]:
     lines.append("against neighbour rank (Gride): " + ", ".join(f"{rank}: {value:.2f}" for rank, value in pairs))
     if "pca_dimension" in result:
         lines.append(
-            f"linear: {int(result['pca_dimension'])} components for 90 % of the variance, participation ratio"
+            f"linear: {int(result['pca_dimension'])} components for 90 % of the variance"
+            f" ({int(result['pca_dimension_standardised'])} of standardised columns), participation ratio"
             f" {result['participation_ratio'].item():.1f}"
         )
     return lines

@@ -75,7 +75,7 @@ def estimate(
     blocks
         As for `block_analysis`; None leaves it out.
     linear
-        Also components for 90 % of the variance (of standardised columns) and the participation ratio.
+        Also components for 90 % of the variance, of columns as they are and standardised, and the participation ratio.
     level
         Of the intervals.
     seed
@@ -89,8 +89,9 @@ def estimate(
         Along `estimator`: `dimension`, `standard_error`, `low`, `high`. Along `scale_rank`: `gride`,
         `gride_standard_error`, `gride_distance`. Along `n_blocks`: `block_dimension`, `block_standard_error`,
         `block_sd`, `block_points`. Scalars: `fit_r`, `ks_distance`, `paper_mean`, `paper_sd` (the bar of Ansuini et
-        al. 2019, too small), `pca_dimension`, `participation_ratio`, `n_points`, `n_used`, `n_zero`, `n_ties`,
-        `n_near_duplicates`. Attributes: `verdict`, `reason`, `lower_bound`, `notes`, `citations`.
+        al. 2019, too small), `pca_dimension`, `pca_dimension_standardised`, `participation_ratio`, `n_points`,
+        `n_used`, `n_zero`, `n_ties`, `n_near_duplicates`. Attributes: `verdict`, `reason`, `lower_bound`, `notes`,
+        `citations`.
 
     Raises
     ------
@@ -124,8 +125,7 @@ def estimate(
         judged = {key: scale.attrs[key] for key in judged}
         notes += scale.attrs["notes"]
     if measurable and linear and metric == "euclidean":
-        for one in companions(points, notes, (True,)):
-            data |= {name: one[name].item() for name in ("pca_dimension", "participation_ratio")}
+        data |= companions(points, notes)
     judged["lower_bound"] = int(bool(judged["lower_bound"]) or rows["two_nn"][0] > LOWER_BOUND_ABOVE)
     attrs = {**judged, "notes": [*found.notes, *notes], **_provenance(graph, metric, seed)}
     return with_units(xr.Dataset(data, attrs=attrs), gride_distance=curve["distance"].attrs["units"])

@@ -161,6 +161,11 @@ def given_graph(given: tuple, k: int, duplicates: Duplicates = "drop") -> xr.Dat
     indices = np.full(distance.shape, -1) if given.indices is None else np.asarray(given.indices)
     if indices.shape != distance.shape or indices.dtype.kind not in "iu":
         raise InputError(f"The indices {indices.shape} {indices.dtype} need to be integers of shape {distance.shape}.")
+    if given.indices is not None and ((indices < 0) | (indices >= len(indices))).any():
+        raise InputError(
+            f"The indices reach from {indices.min()} to {indices.max()}, but there are {len(indices)} points, from 0:"
+            " give (distances,) alone where the neighbours are others than these points, or are not known."
+        )
     own = indices == np.arange(len(indices))[:, None]
     if own.any(axis=1).all():
         distance = distance[~own].reshape(len(distance), -1)

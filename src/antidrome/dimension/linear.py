@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,13 +80,21 @@ def linear_dimension(
     return with_units(found, variance="1" if standardise else "as the points, squared")
 
 
-def companions(points: Any, notes: list[str], standardise: Sequence[bool]) -> list[xr.Dataset]:
-    """`linear_dimension` of columns as they are, or standardised, as wanted; nothing, and a note, where it fails."""
+def companions(points: Any, notes: list[str]) -> dict[str, float]:
+    """Components and participation ratio of columns as they are, and components of standardised ones.
+
+    Nothing, and a note, where they fail.
+    """
     try:
-        return [linear_dimension(points, standardise=one) for one in standardise]
+        plain, standardised = (linear_dimension(points, standardise=one) for one in (False, True))
     except InputError as problem:
         notes.append(f"No linear companions: {problem}")
-        return []
+        return {}
+    return {
+        "pca_dimension": plain["pca_dimension"].item(),
+        "pca_dimension_standardised": standardised["pca_dimension"].item(),
+        "participation_ratio": plain["participation_ratio"].item(),
+    }
 
 
 def components_for(variances: Float[np.ndarray, " components"], share: float) -> int:

@@ -136,16 +136,15 @@ def measure(
         seed=config.seed,
     ).fit(points, executor=executor, progress=progress)
     notes = list(model.notes_)
-    found = companions(points, notes, (False, True)) if config.linear and not given else []
-    plain, standardised = found or [{}, {}]
+    linear = companions(points, notes) if config.linear and not given else {}
     return Measurement(
         dimension=model.dimension_,
         standard_error=model.standard_error_,
         low=model.low_,
         high=model.high_,
-        pca_dimension=float(plain.get("pca_dimension", math.nan)),
-        pca_dimension_standardised=float(standardised.get("pca_dimension", math.nan)),
-        participation_ratio=float(plain.get("participation_ratio", math.nan)),
+        pca_dimension=float(linear.get("pca_dimension", math.nan)),
+        pca_dimension_standardised=float(linear.get("pca_dimension_standardised", math.nan)),
+        participation_ratio=float(linear.get("participation_ratio", math.nan)),
         n_points=int(model.n_points_),
         n_used=int(model.n_used_),
         n_zero=model.n_zero_,

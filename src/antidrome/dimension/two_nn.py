@@ -67,7 +67,11 @@ class Posterior(NamedTuple):
 
 def bayes(mu: Float[np.ndarray, " n"]) -> Posterior:
     """Posterior of d under a vague gamma prior: Gamma(a + N, b + Σ log mu) (Denti et al. 2022, sec. 2)."""
-    return Posterior(PRIOR_SHAPE + mu.size, PRIOR_RATE + float(np.sum(np.log(mu))))
+    return _posterior(mu.size, float(np.sum(np.log(mu))))
+
+
+def _posterior(n: int, total_log_mu: float) -> Posterior:
+    return Posterior(PRIOR_SHAPE + n, PRIOR_RATE + total_log_mu)
 
 
 def estimate_from(sorted_log_mu: Float[np.ndarray, " n"], method: Method, discard_fraction: float) -> float:
@@ -77,7 +81,7 @@ def estimate_from(sorted_log_mu: Float[np.ndarray, " n"], method: Method, discar
     if method == "censored":
         return _censored(sorted_log_mu, discard_fraction)
     total = float(sorted_log_mu.sum())
-    return (sorted_log_mu.size - (method == "mle")) / total
+    return _posterior(sorted_log_mu.size, total).mean if method == "bayes" else (sorted_log_mu.size - 1) / total
 
 
 def goodness_of_fit(mu: Float[np.ndarray, " n"], dimension: float) -> float:
