@@ -15,7 +15,7 @@ import sys
 
 import pytest
 
-from antidrome.core.files import atomic_directory, atomic_write, refuse_existing
+from antidrome.core.files import atomic_directory, atomic_write, finite, refuse_existing, write_json
 from antidrome.errors import InputError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
@@ -177,3 +177,15 @@ def test_what_exists_is_refused_with_the_option_that_chooses_another_name(tmp_pa
     refuse_existing(tmp_path / "a.csv", overwrite=True)
     refuse_existing(tmp_path / "b.csv", overwrite=False)
     refuse_existing(None, overwrite=False)
+
+
+def test_what_json_does_not_know_is_null(tmp_path):
+    document = {"a": float("nan"), "b": [1.5, (float("inf"), "nan")], "c": {"d": None, "e": 3}}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", document)
+    write_json(tmp_path / "x.json", finite(document))
+    assert json.loads((tmp_path / "x.json").read_text()) == {
+        "a": None,
+        "b": [1.5, [None, "nan"]],
+        "c": {"d": None, "e": 3},
+    }

@@ -27,14 +27,10 @@ def plain(path: Path, result: xr.Dataset | str) -> dict[str, Any]:
     """A result as JSON; numbers that are not finite are null."""
     if isinstance(result, str):
         return {"path": str(path), "error": result}
+    from antidrome.core.files import finite
 
-    def finite(value: Any) -> Any:
-        if isinstance(value, list):
-            return [finite(one) for one in value]
-        return None if isinstance(value, float) and value - value != 0 else value
-
-    values = {str(name): finite(array.values.tolist()) for name, array in result.variables.items()}
-    return {"path": str(path), **values, **{key: finite(value) for key, value in result.attrs.items()}}
+    values = {str(name): array.values.tolist() for name, array in result.variables.items()}
+    return finite({"path": str(path), **values, **result.attrs})
 
 
 def write(output: Path, document: list[dict[str, Any]], results: list[xr.Dataset | str]) -> None:

@@ -38,6 +38,6 @@ def run_diagnose(config: Diagnose) -> int:
     if config.json:
         say_json(found.to_dict())
     else:
-        for sentence in found.verdict:
+        for sentence in found.conclusions:
             say(sentence)
     return 0 if found.trustworthy else 1

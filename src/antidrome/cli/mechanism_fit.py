@@ -61,7 +61,7 @@ class Fit(OfModel):
 
 
 def run_fit(config: Fit) -> int:
-    """Fit, print figures and verdict, write; return 0."""
+    """Fit, print figures and conclusions, write; return 0."""
     from antidrome.mechanism.estimator import SNPE
 
     if config.samples < 1:
@@ -153,11 +153,9 @@ def _write_page(estimator: SNPE, config: Fit, cell: RecordedCell | None) -> None
 
 def _write(estimator: SNPE, config: Fit) -> None:
     """Posterior, samples as CSV, summary and diagnosis as JSON."""
-    import json
-
     import numpy as np
 
-    from antidrome.core.files import atomic_write
+    from antidrome.core.files import atomic_write, finite, write_json
 
     posterior = estimator.posterior_
     estimator.save(config.output / "posterior.safetensors")
@@ -174,12 +172,11 @@ def _write(estimator: SNPE, config: Fit) -> None:
         "notes": list(posterior.notes),
         "diagnosis": None if estimator.diagnosis_ is None else estimator.diagnosis_.to_dict(),
     }
-    with atomic_write(config.output / "summary.json") as temporary:
-        Path(temporary).write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(config.output / "summary.json", finite(summary))
 
 
 def _show(estimator: SNPE, config: Fit) -> None:
-    """The parameters' table, notes and verdict."""
+    """The parameters' table, notes and conclusions."""
     from rich.console import Console
     from rich.table import Table
 
@@ -202,6 +199,6 @@ def _show(estimator: SNPE, config: Fit) -> None:
     for note in posterior.notes:
         console.print(printable(f"note: {note}"), markup=False)
     if estimator.diagnosis_ is not None:
-        for sentence in estimator.diagnosis_.verdict:
+        for sentence in estimator.diagnosis_.conclusions:
             console.print(printable(sentence), markup=False)
     console.print(printable(f"Written to {config.output}"), markup=False)

@@ -24,5 +24,7 @@ def say(text: object) -> None:
 
 
 def say_json(document: Any) -> None:
-    """Print JSON, in ASCII: whatever the encoding of a terminal or pipe, it stays JSON."""
-    sys.stdout.write(json.dumps(document, indent=1) + "\n")
+    """Print JSON, in ASCII: whatever the encoding of a terminal or pipe, it stays JSON. What is not finite is null."""
+    from antidrome.core.files import finite
+
+    sys.stdout.write(json.dumps(finite(document), indent=1, allow_nan=False) + "\n")

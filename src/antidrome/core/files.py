@@ -4,6 +4,7 @@ The helpers of atomic writes live with the recordings, which write files too; ev
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from antidrome.errors import InputError
 from antidrome.recordings.files import atomic_directory, atomic_write
 
-__all__ = ["atomic_directory", "atomic_write", "read_json", "refuse_existing", "write_json"]
+__all__ = ["atomic_directory", "atomic_write", "finite", "read_json", "refuse_existing", "write_json"]
 
 
 def refuse_existing(path: Path | None, *, overwrite: bool, option: str = "-o") -> None:
@@ -33,6 +34,15 @@ def refuse_existing(path: Path | None, *, overwrite: bool, option: str = "-o") -
     """
     if path is not None and path.exists() and not overwrite:
         raise InputError(f"{path} exists. Choose another name with {option}, or replace it with --overwrite.")
+
+
+def finite(value: Any) -> Any:
+    """A document as JSON knows it: null instead of numbers that are not finite, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -161,12 +161,14 @@ def _cards(view: MechanismView) -> list[dict[str, str]]:
 
 
 def _statements(view: MechanismView) -> list[Statement]:
-    """The verdict, then notes."""
+    """The conclusions, then notes."""
     if view.diagnosis is None:
         found = [Statement("care", "This posterior was not judged: nothing is known of its calibration.")]
     else:
         level = "good" if view.diagnosis.trustworthy else "care"
-        found = [Statement("fact" if text.startswith("Judged by") else level, text) for text in view.diagnosis.verdict]
+        found = [
+            Statement("fact" if text.startswith("Judged by") else level, text) for text in view.diagnosis.conclusions
+        ]
     said = {one.text for one in found}
     return found + [Statement("fact", note) for note in view.posterior.notes if note not in said]
 

@@ -1,4 +1,4 @@
-"""How far to trust a posterior: calibration, local tests, predictive checks, and a verdict in plain words."""
+"""How far to trust a posterior: calibration, local tests, predictive checks, and conclusions in plain words."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""All diagnostics of one posterior, and the verdict in plain words."""
+"""All diagnostics of one posterior, and what they let conclude, in plain words."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Diagnosis:
         L-C2ST at the observation.
     predictive
         Posterior predictive check; None without a simulator.
-    verdict
+    conclusions
         Sentences, worst first.
     trustworthy
         Whether nothing speaks against the posterior, and the simulations are enough to tell.
@@ -63,18 +63,18 @@ class Diagnosis:
     calibration: xr.Dataset
     local: LocalTest
     predictive: xr.Dataset | None
-    verdict: tuple[str, ...]
+    conclusions: tuple[str, ...]
     trustworthy: bool
 
     def __str__(self) -> str:
-        return "\n".join(self.verdict)
+        return "\n".join(self.conclusions)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready figures."""
         numbers = {name: float(value) for name, value in self.calibration.attrs.items()}
         return {
             "trustworthy": self.trustworthy,
-            "verdict": list(self.verdict),
+            "conclusions": list(self.conclusions),
             "pairs": len(self.weights),
             "effective_pairs": effective_sample_size(self.weights),
             "held_out": self.held_out,
@@ -103,7 +103,7 @@ def diagnose(
     n_samples: int = 100,
     seed: int = 0,
 ) -> Diagnosis:
-    """Calibration, local test and verdict from weighted simulations.
+    """Calibration, local test and conclusions from weighted simulations.
 
     Parameters
     ----------
@@ -146,8 +146,8 @@ def diagnose(
     against = _objections(table, local, predictive, posterior, found.effective)
     basis = "held-out simulations" if held_out else "the simulations that it was trained on"
     judged = f"judged by {found.effective:.0f} effective {basis}."
-    verdict = (*against, judged.capitalize()) if against else (f"Nothing speaks against this posterior, {judged}",)
-    return Diagnosis(ranks, coverage, tarp, found.weights, held_out, table, local, predictive, verdict, not against)
+    conclusions = (*against, judged.capitalize()) if against else (f"Nothing speaks against this posterior, {judged}",)
+    return Diagnosis(ranks, coverage, tarp, found.weights, held_out, table, local, predictive, conclusions, not against)
 
 
 def usable_pairs(weights: np.ndarray) -> np.ndarray:

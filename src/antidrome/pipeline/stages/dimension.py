@@ -45,7 +45,8 @@ def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:
                 "session_id": session_id,
                 "dimension": float(f"{float(one['dimension']):.6g}"),
                 "standard_error": float(f"{float(one['standard_error']):.6g}"),
-                "verdict": one.attrs["conclusions"],
+                "verdict": one.attrs["verdict"],
+                "conclusions": one.attrs["conclusions"],
                 "notes": [str(note) for note in one.attrs["notes"]],
             }
             for session_id, one in found.items()
