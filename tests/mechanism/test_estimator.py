@@ -122,6 +122,7 @@ def test_every_setting_comes_back_from_a_file(fitted: SNPE, tmp_path) -> None:
     for settings in (
         {"n_rounds": None, "n_simulations": (200, 100), "density": "mixture", "training": None, "n_predictive": 0},
         {"density": FlowSettings(layers=2), "kernel": KernelSettings(share=0.5), "defensive": 0.2, "diagnose": False},
+        {"kernel": KernelSettings(bandwidth=np.inf), "training": TrainingSettings(clip=np.inf)},
         {"trace": TraceFeatures(steps=3), "n_networks": np.int64(3), "n_weight_samples": 2, "missing": "informative"},
     ):
         model = copy.copy(fitted).set_params(**settings)
