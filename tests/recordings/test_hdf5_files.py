@@ -122,3 +122,17 @@ def test_times_and_rates_of_the_groups_around_hold_too(tmp_path: Path, traces: n
         with h5py.File(tmp_path / "a.h5", "r+") as file:
             file["session/day1/t"] = np.arange(120) / 10
         assert read(tmp_path / "a.h5")["time"].values[1] == 0.1, "the nearest counts"
+
+
+@pytest.mark.parametrize("around", [{"fs": 3000.0}, {"time": np.arange(6.0)}, {"fs": 3000.0, "time": np.arange(120.0)}])
+def test_clocks_around_do_not_speak_against_a_nearer_one(tmp_path: Path, traces: np.ndarray, around: dict) -> None:
+    with h5py.File(tmp_path / "rate.h5", "w") as file, h5py.File(tmp_path / "times.h5", "w") as other:
+        file["session/F"], other["session/F"] = traces, traces
+        file["session"].attrs["fs"] = 20.0
+        other["session/t"] = np.arange(120) / 20
+        for name, values in around.items():
+            file[name], other[name] = values, values
+    for name in ("rate.h5", "times.h5"):
+        recording = read(tmp_path / name)
+        assert recording.shape == (120, 6)
+        assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)

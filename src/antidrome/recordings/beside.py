@@ -1,6 +1,6 @@
 """What stands beside the traces of a file: times, labels, frame rate; and what it says of the axes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from antidrome.errors import InputError
 from antidrome.recordings.axes import Orientation, choose_orientation, positive_rate
 from antidrome.recordings.choice import (
     LABEL_NAMES,
+    RATE_NAMES,
     TIME_NAMES,
     find_frame_rate,
     reconciled,
     settle_frame_rate,
     times_sign,
+    usable_rate,
 )
 from antidrome.recordings.options import ReadOptions
 
@@ -85,17 +87,36 @@ def settle_axes(
     return Axes(orientation, rate, time, neuron)
 
 
-def siblings(arrays: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Other arrays of the same group or struct, by their own names, and of those around it what it has not itself."""
-    found: dict[str, Any] = {}
+def siblings(arrays: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Other arrays by their own names: those of the same group or struct, those of the one around it, and so on."""
+    found = []
     parent = name
     while parent:
         parent = parent.rpartition("/")[0]
-        for other, array in arrays.items():
-            holder, _, own = other.rpartition("/")
-            if other != name and holder == parent:
-                found.setdefault(own, array)
+        held = {other.rpartition("/")[2]: other for other in arrays if other.rpartition("/")[0] == parent}
+        found.append({own: arrays[other] for own, other in held.items() if other != name})
     return found
+
+
+def with_outer(beside: Mapping[str, np.ndarray], around: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What is beside an array, and of the groups around, the nearest first, what is missing there.
+
+    Times or a rate further out may be those of another signal: they count only where there are neither nearer by.
+    """
+    found = dict(beside)
+    for outer in around:
+        clocked = any(_is_clock(name, values) for name, values in found.items())
+        for name, values in outer.items():
+            if not (clocked and _is_clock(name, values)):
+                found.setdefault(name, values)
+    return found
+
+
+def _is_clock(name: str, values: np.ndarray) -> bool:
+    """Whether these are times, or a frame rate."""
+    if name.lower() in TIME_NAMES:
+        return values.size > 1
+    return name.lower() in RATE_NAMES and values.size == 1 and usable_rate(values) is not None
 
 
 def _vectors(beside: Mapping[str, np.ndarray], names: Sequence[str], kinds: str) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.axes import positive_rate
 from antidrome.recordings.clock import clock_rate_hz, rate_agrees
 
-_RATE_NAMES = ("frame_rate_hz", "frame_rate", "framerate", "fs", "fps", "sampling_rate", "imaging_rate")
+RATE_NAMES = ("frame_rate_hz", "frame_rate", "framerate", "fs", "fps", "sampling_rate", "imaging_rate")
 _NUMBER = re.compile(r"([-+]?\d+\.?\d*(?:e[-+]?\d+)?)\s*(?:hz|fps|1/s|/s|frames/s|frames per second)?", re.I)
 TIME_NAMES = ("time", "times", "time_s", "t", "timestamps", "timestamp", "frame_times", "frame_time")
 LABEL_NAMES = ("neuron", "neurons", "labels", "roi_id", "roi_ids", "cell_id", "cell_ids")
@@ -98,7 +98,7 @@ def times_sign(shape: Sequence[int]) -> str:
 def find_frame_rate(arrays: Mapping[str, Any], where: str, notes: list[str]) -> float | None:
     """Frame rate (Hz) that a file gives beside its arrays under one of the usual names, noted; else None."""
     for name in arrays:
-        if name.lower() in _RATE_NAMES and np.size(arrays[name]) == 1:
+        if name.lower() in RATE_NAMES and np.size(arrays[name]) == 1:
             rate = usable_rate(arrays[name])
             if rate is None:
                 notes.append(f"{name!r} of {where} is no frame rate and is left out")
@@ -168,7 +168,7 @@ def said_numbers(attributes: Mapping[str, Any]) -> dict[str, np.ndarray]:
     found = {}
     for name, value in attributes.items():
         plain = isinstance(value, (int, float, np.number))
-        number = single_number(value) if plain or str(name).lower() in _RATE_NAMES else None
+        number = single_number(value) if plain or str(name).lower() in RATE_NAMES else None
         if number is not None:
             found[str(name)] = np.asarray(number)
     return found

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import FileFormatError
-from antidrome.recordings.beside import SMALL_BYTES, settle_axes, siblings
+from antidrome.recordings.beside import SMALL_BYTES, settle_axes, siblings, with_outer
 from antidrome.recordings.choice import LABEL_NAMES, choose_series, said_numbers, times_sign
 from antidrome.recordings.lazy import lazy_hdf5
 from antidrome.recordings.mat_fall import FALL_NAMES, is_fall, read_fall
@@ -110,15 +110,22 @@ def _shape(dataset: h5py.Dataset, reverse: bool) -> tuple[int, ...]:
 
 
 def _beside(file: h5py.File, name: str, datasets: dict[str, h5py.Dataset]) -> dict[str, np.ndarray]:
-    """Small arrays and attributes in the same group, by their own names."""
-    beside: dict[str, np.ndarray] = _text_labels(file, name.rpartition("/")[0])
-    for other, dataset in siblings(datasets, name).items():
-        if dataset.nbytes <= SMALL_BYTES and dataset.size == max(dataset.shape, default=1):
-            beside[other] = np.asarray(dataset[()]).ravel()
+    """Small arrays and attributes in the same group, and in those around, by their own names."""
+    own, *around = map(_small, siblings(datasets, name))
+    beside: dict[str, np.ndarray] = _text_labels(file, name.rpartition("/")[0]) | own
     for attributes in (file.attrs, file[name].parent.attrs, file[name].attrs):
         for key, value in said_numbers(attributes).items():
             beside.setdefault(key, value)
-    return beside
+    return with_outer(beside, around)
+
+
+def _small(datasets: dict[str, h5py.Dataset]) -> dict[str, np.ndarray]:
+    """Those that are vectors or numbers, and not too large for times, labels or rates of a recording."""
+    return {
+        name: np.asarray(dataset[()]).ravel()
+        for name, dataset in datasets.items()
+        if dataset.nbytes <= SMALL_BYTES and dataset.size == max(dataset.shape, default=1)
+    }
 
 
 def _text_labels(file: h5py.File, parent: str) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.recordings.archives import load_npy, load_npz
-from antidrome.recordings.beside import settle_axes, siblings
+from antidrome.recordings.beside import settle_axes, siblings, with_outer
 from antidrome.recordings.choice import choose_series, numeric
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
@@ -30,7 +30,8 @@ def from_named_arrays(
     numbers = numeric(arrays, str(path))
     name = choose_series({key: array.shape for key, array in numbers.items()}, options.series, str(path))
     values = numbers[name]
-    axes = settle_axes(name, values.shape, siblings(arrays, name), options, path, notes)
+    own, *around = siblings(arrays, name)
+    axes = settle_axes(name, values.shape, with_outer(own, around), options, path, notes)
     own = name.rpartition("/")[2]
     quantity = options.quantity or (own if own in ("dff", "fluorescence") else "unknown")
     return from_array(
