@@ -42,6 +42,19 @@ def test_the_rate_as_a_variable(tmp_path: Path, traces: np.ndarray, name: str, a
     assert read(path).attrs["frame_rate_hz"] == 20.0
 
 
+def test_an_attribute_of_the_traces_counts_before_a_variable_beside(tmp_path: Path, traces: np.ndarray) -> None:
+    dataset = xr.Dataset({"F": (("time", "neuron"), traces, {"frame_rate_hz": 20.0}), "fs": 30_000.0})
+    assert read(write(tmp_path / "a.nc", dataset)).attrs["frame_rate_hz"] == 20.0
+
+
+@pytest.mark.parametrize(("dim", "name", "as_coordinate"), [("frame", "t", False), ("sample", "time", True)])
+def test_texts_are_no_times(tmp_path: Path, traces: np.ndarray, dim: str, name: str, as_coordinate: bool) -> None:
+    texts = [f"trial {i // 40}" for i in range(120)]
+    dataset = xr.Dataset({"F": ((dim, "roi"), traces), name: (dim, texts)}, attrs={"fs": 20.0})
+    recording = read(write(tmp_path / "a.nc", dataset.set_coords(name) if as_coordinate else dataset))
+    assert recording["time"].values[0] == 0.025
+
+
 def test_times_along_a_dimension_of_a_foreign_name_tell_the_axes(tmp_path: Path, traces: np.ndarray) -> None:
     wide = traces[:4]
     dataset = xr.Dataset(

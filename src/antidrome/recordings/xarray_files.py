@@ -35,6 +35,9 @@ from antidrome.recordings.xarray_groups import (
 )
 from antidrome.recordings.zarr_guard import guard_zarr
 
+_TIME_KINDS = "iufMm"
+"""Types of times: numbers, dates, durations."""
+
 
 def read_zarr(path: Path, options: ReadOptions) -> xr.DataArray:
     """Read an array of a Zarr store as dask; choose among several with ``series``."""
@@ -130,8 +133,8 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
         variable, renamed, orientation = _guessed_dims(variable, options, path)
         read_as |= {"orientation": orientation} if orientation == "neuron,time" else {}
     time = time_in_seconds(variable["time"]) if "time" in variable.coords else None
-    scalars = {name: other.values for name, other in dataset.variables.items() if other.size == 1}
-    found = find_frame_rate(said_numbers(scalars | attrs), path.name, [])
+    scalars = {key: other.values for key, other in dataset.variables.items() if other.size == 1 and key not in attrs}
+    found = find_frame_rate(said_numbers(attrs | scalars), path.name, [])
     if options.frame_rate_hz is None:
         time, _ = reconciled(time, found, str(path), notes)
     rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
@@ -164,7 +167,8 @@ def _with_times(variable: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
         return variable
     for name, times in dataset.variables.items():
         along = times.dims[0] if times.ndim == 1 else None
-        if str(name).lower() in TIME_NAMES and along in variable.dims and str(along).lower() not in NEURON_NAMES:
+        named = str(name).lower() in TIME_NAMES and times.dtype.kind in _TIME_KINDS
+        if named and along in variable.dims and str(along).lower() not in NEURON_NAMES:
             return variable.assign_coords(time=(along, times.values, times.attrs))
     return variable
 
@@ -174,14 +178,14 @@ def _guessed_dims(variable: xr.DataArray, options: ReadOptions, path: Path) -> t
     if variable.ndim > 2:
         raise InputError(f"{path}: {variable.name!r} has dimensions {variable.dims}, expected time and neuron")
     notes: list[str] = []
-    told = options.orientation
-    if told is None and "time" in variable.coords and variable.ndim == 2:
+    told, timed = options.orientation, "time" in variable.coords and variable["time"].dtype.kind in _TIME_KINDS
+    if told is None and timed and variable.ndim == 2:
         told = "time,neuron" if variable["time"].dims == variable.dims[:1] else "neuron,time"
     orientation = choose_orientation(variable.shape, told, notes, repr(variable.name))
     dims = dict(zip(orientation.split(","), variable.dims, strict=False))
     kept = {}
     for name, coord in variable.coords.items():
-        if name == "time" and coord.dims == (dims["time"],):
+        if name == "time" and timed and coord.dims == (dims["time"],):
             kept["time"] = ("time", coord.values, coord.attrs)
         elif coord.dims == (name,) == (dims.get("neuron"),) and coord.dtype.kind in "UO":
             kept["neuron"] = ("neuron", coord.values, coord.attrs)
