@@ -109,6 +109,19 @@ def test_a_finished_folder_is_used_as_it_is(convolutional, images, tmp_path) -> 
     record(Failing(convolutional, 0), images, store=tmp_path, progress=False)
 
 
+def test_files_keep_the_names_that_an_early_version_gave_them(convolutional, images, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(extraction, "SECONDS_BETWEEN_COMMITS", 0.0)
+    whole = record(convolutional, images, store=tmp_path / "whole", batch_size=3, progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        record(Failing(convolutional, 2), images, store=tmp_path / "early", batch_size=3, progress=False)
+    index = tmp_path / "early" / "index.json"
+    index.write_text(index.read_text().replace("003-1.4_input", "003-early"))
+    (tmp_path / "early" / "003-1.4_input.npy.partial").rename(tmp_path / "early" / "003-early.npy.partial")
+    found = record(Failing(convolutional, 2), images, store=tmp_path / "early", batch_size=3, progress=False)
+    assert (tmp_path / "early" / "003-early.npy").is_file()
+    assert all(np.array_equal(found[name], whole[name]) for name in whole)
+
+
 def test_another_run_s_folder_is_refused(torch, convolutional, images, tmp_path) -> None:
     record(convolutional, images, store=tmp_path, progress=False)
     with pytest.raises(ResumeError, match="rows from 0 on differ"):

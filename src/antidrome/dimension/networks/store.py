@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +217,7 @@ class Writer:
         index = _read_json(self.folder / "index.json")
         saved = index.get("identity", {})
         differing = [key for key in self.index["identity"] if saved.get(key) != self.index["identity"][key]]
-        if not differing and json.loads(json.dumps(self.index)) != index:
+        if not differing and not self._takes_names_of(index):
             differing = ["layers"]
         if differing:
             raise ResumeError(
@@ -226,6 +226,19 @@ class Writer:
             )
         progress = _read_json(self.folder / "progress.json")
         self.rows_done, self.digests = int(progress["rows_done"]), list(progress["digests"])
+
+    def _takes_names_of(self, index: dict[str, Any]) -> bool:
+        """Whether an index is of these layers; the files keep its names, which early versions shortened otherwise."""
+        expected, layers = json.loads(json.dumps(self.index)), index.get("layers")
+        if not isinstance(layers, list) or len(layers) != len(self.layers):
+            return False
+        files = [layer.get("file") if isinstance(layer, dict) else None for layer in layers]
+        expected["layers"] = [{**layer, "file": file} for layer, file in zip(expected["layers"], files, strict=True)]
+        if expected != index or not all(isinstance(file, str) for file in files):
+            return False
+        self.layers = [replace(layer, file=_safe(file)) for layer, file in zip(self.layers, files, strict=True)]
+        self._by_name = {layer.name: layer for layer in self.layers}
+        return True
 
     def _prepared(self, layer: StoredLayer) -> Any:
         """The file of a layer, open at the end of its last safe row."""
