@@ -103,6 +103,15 @@ def test_points_and_their_scale(estimated) -> None:
     assert one.attrs["reason"] in part.sections["trust"].unescape()
 
 
+def test_sentences_that_an_early_file_calls_a_verdict_are_shown(populations) -> None:
+    one = populations["mon"]
+    attrs = {**one.attrs, "verdict": json.dumps(one.attrs["conclusions"]), "reliability": one.attrs["verdict"]}
+    early = one.copy()
+    early.attrs = {key: value for key, value in attrs.items() if key != "conclusions"}
+    part = population_part({"mon": early})
+    assert part.sections["trust"] == population_part(populations).sections["trust"]
+
+
 def test_populations_and_their_control(populations) -> None:
     part = population_part(populations)
     one = populations["mon"]

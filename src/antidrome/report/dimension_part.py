@@ -40,9 +40,10 @@ def population_part(found: "Mapping[str, xr.Dataset]") -> Part:
     found
         Session id to what `antidrome.dimension.population` returned.
     """
-    statements = [
-        Statement("fact", f"{name}: {' '.join(listed(one.attrs['conclusions']))}") for name, one in found.items()
-    ]
+    statements = []
+    for name, one in found.items():
+        sentences = listed(one.attrs.get("conclusions", one.attrs["verdict"]))  # early files call them the verdict
+        statements.append(Statement("fact", f"{name}: {' '.join(sentences)}"))
     rows = [
         [
             name,
