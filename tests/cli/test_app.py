@@ -131,12 +131,12 @@ def test_control_characters_are_shown_not_obeyed(command: Callable, capsys: pyte
     assert capsys.readouterr().err == "antidrome check: neuron '\\x1b[2Jµ[red]' is constant\n"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
 def test_names_are_no_markup_and_no_commands_to_a_terminal(capsys: pytest.CaptureFixture) -> None:
     Console(highlight=False).print(unmarked("g[Na]\x1b[31m"))
     assert capsys.readouterr().out == "g[Na]\\x1b[31m\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
 def test_sigterm_ends_like_an_interrupt(command: Callable, capsys: pytest.CaptureFixture) -> None:
     before = signal.getsignal(signal.SIGTERM)
     command(lambda _: os.kill(os.getpid(), signal.SIGTERM) or signal.pause())
