@@ -249,6 +249,13 @@ def test_units_of_fluorescence_are_arbitrary(make_nwb: Callable[..., Path], trac
     assert (attrs["quantity"], attrs["units"], attrs["notes"]) == ("fluorescence", "a.u.", [])
 
 
+@pytest.mark.parametrize("name", ["corrected_F_filtered", "demixed ff", "mod_F_F0"])
+def test_a_name_whose_words_only_meet_in_dff_says_nothing(
+    make_nwb: Callable[..., Path], traces: np.ndarray, name: str
+) -> None:
+    assert read(make_nwb({f"Fluorescence/{name}": traces}, unit="lumens")).attrs["quantity"] == "fluorescence"
+
+
 def test_units_of_dff_that_nobody_knows_are_noted(make_nwb: Callable[..., Path], traces: np.ndarray) -> None:
     attrs = read(make_nwb({"DfOverF/plane0": traces}, unit="lumens")).attrs
     assert attrs["units"] == "unknown"

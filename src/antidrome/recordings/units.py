@@ -9,6 +9,8 @@ from typing import Any
 _FRACTION = ("", "1", "n.a.", "na", "n/a", "none", "ratio", "fraction", "dimensionless")
 _PERCENT = ("percent", "%", "per cent")
 _ARBITRARY = ("a.u.", "au", "arbitrary", "arbitrary units")
+_DFF = re.compile(r"df(over)?f|(δ|(?<![^\W_])d)[\W_]*f[\W_]*(over[\W_]*)?f")
+"""In one piece anywhere; in pieces only where the d begins a word: "corrected_F_filtered" is no ΔF/F."""
 
 SECONDS = {
     unit: seconds
@@ -40,8 +42,8 @@ def is_percent(attrs: Mapping[Any, Any]) -> bool:
 
 def says_dff(text: str) -> bool:
     """Whether a name or unit says ΔF/F: "dff", "dF/F0", "ΔF/F (%)", "DfOverF", "deltaF_F" …"""
-    plain = re.sub(r"[\W_]", "", re.sub("delta|[δ∆]", "d", _spelling(text)))
-    return "dff" in plain or "dfoverf" in plain
+    plain = re.sub("delta|∆", "δ", _spelling(text))
+    return _DFF.search(plain) is not None
 
 
 def known_units(units: Any, quantity: str, notes: list[str]) -> str:
