@@ -80,13 +80,13 @@ def test_a_cluster_searches(folder, monkeypatch) -> None:
 def test_one_of_several_arrays_is_chosen(folder, capsys, kind) -> None:
     arrays = {"train": np.load("data.npy"), "test": np.load("data.npy")[:100]}
     if kind == "npz":
-        np.savez("data.npz", **arrays)
+        np.savez("data.npz", **arrays, names=np.array(["a", None], object))
     else:
         dataset = xr.Dataset({name: ((f"{name}_points", "unit"), values) for name, values in arrays.items()})
         dataset.to_zarr("data.zarr", consolidated=False)
     command = ["dimension", "layers", "--network", "net.safetensors", *MAKE, "--data", f"data.{kind}"]
     assert main(command) == 2
-    assert "--series: " in capsys.readouterr().err
+    assert ("--series: " in capsys.readouterr().err) == (kind == "zarr")  # elsewhere the pickle speaks first
     assert main([*command, "--series", "test"]) == 0
     assert " 100 " in capsys.readouterr().out
 

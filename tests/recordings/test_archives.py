@@ -26,6 +26,8 @@ def test_arrays_come_back(tmp_path: Path, dtype: str, order: str) -> None:
     assert np.array_equal(load_npz(tmp_path / "a.npz")["x"], values)
     assert load_npz(tmp_path / "a.npz")["y"].shape == ()
     assert np.array_equal(load_npz(tmp_path / "b.npz")["x"], values)
+    assert list(load_npz(tmp_path / "a.npz", only="y")) == ["y"]
+    assert list(load_npz(tmp_path / "a.npz", only="z")) == ["x", "y"]
 
 
 def test_pickles_inside_are_refused(tmp_path: Path) -> None:

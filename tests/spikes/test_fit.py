@@ -124,9 +124,15 @@ def test_settings_come_back_from_a_file_and_older_files_have_the_defaults(adapte
     found = ad.SpikeVAE.load(path)
     assert {name: value for name, value in found.get_params().items() if name in told} == told
     assert clone(found).get_params() == found.get_params()
+    copy.copy(adapted).set_params(config=AdaptationConfig(gain=np.inf)).save(path)
+    assert ad.SpikeVAE.load(path).config.gain == np.inf
     arrays, header = load_model(path)
     settings = {name: header.config["settings"][name] for name in ("posterior", "seed", "fitted_from")}
     rest = {name: getattr(header, name) for name in ("class_name", "seed", "extra")}
+    for damaged in ({**settings, "seed": "four"}, {"posterior": "shared"}):
+        save_model(path, arrays, config={**header.config, "settings": damaged}, **rest)
+        with pytest.raises(ModelFileError, match="damaged"):
+            ad.SpikeVAE.load(path)
     save_model(path, arrays, config={**header.config, "settings": settings}, **rest)
     assert ad.SpikeVAE.load(path).get_params() == ad.SpikeVAE(str(path), seed=4).get_params()
     copy.copy(adapted).set_params(generative=lambda start: start).save(path)

@@ -180,7 +180,7 @@ def _run(name: str, options: list[str]) -> int:
 
 def _tell_former(words: list[str]) -> None:
     """Say what an option of a former name is called now."""
-    typed = {word.split("=")[0] for word in words}
+    typed = {word.split("=")[0].replace("_", "-") for word in words}
     for former, now in FORMER.items():
         *command, option = former.split()
         if words[: len(command)] == command and option in typed:

@@ -159,7 +159,7 @@ def read_array(path: Path, series: str | None) -> Any:
     if path.suffix == ".npy":
         return load_npy(path, max_bytes=sys.maxsize)  # mapped, and as large as it says
     if path.suffix == ".npz":
-        return _chosen(path, load_npz(path), series)
+        return _chosen(path, load_npz(path, only=series), series)
     if path.suffix == ".zarr":
         guard_zarr(path)
         opened = open_zarr(path)

@@ -7,6 +7,7 @@ was misspelt, is never ignored.
 
 import dataclasses
 import enum
+import math
 import pathlib
 import types
 import typing
@@ -16,15 +17,19 @@ from typing import Any, TypeVar
 from antidrome.errors import InputError, did_you_mean
 
 Configuration = TypeVar("Configuration")
+INFINITE = ("inf", "-inf")
+"""Infinite numbers as JSON holds them."""
 
 
 def to_dict(configuration: Any) -> dict[str, Any]:
-    """Return the JSON-ready dictionary of a dataclass (paths as strings, tuples as lists, enumerations as values).
+    """Return the JSON-ready dictionary of a dataclass.
+
+    Paths and infinite numbers ("inf") are strings there, tuples are lists, enumerations their values.
 
     Raises
     ------
     InputError
-        If a field holds what JSON cannot (an array, a function, a non-finite number).
+        If a field holds what JSON cannot (an array, a function, NaN).
     """
     if not dataclasses.is_dataclass(configuration) or isinstance(configuration, type):
         raise InputError(f"Expected a configuration (an instance of a dataclass), got {type(configuration).__name__}.")
@@ -90,8 +95,10 @@ def _plain(value: Any, where: str) -> Any:
         return {str(key): _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if isinstance(value, float) and not (float("-inf") < value < float("inf")):
-        raise InputError(f"{where} is {value}, which no configuration file can hold. Give a finite number.")
+    if isinstance(value, float) and math.isnan(value):
+        raise InputError(f"{where} is {value}, which no configuration file can hold. Give a number.")
+    if isinstance(value, float) and math.isinf(value):
+        return str(float(value))
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise InputError(f"{where} is a {type(value).__name__}; settings are numbers, text, lists and tables.")
@@ -122,7 +129,7 @@ def _parse_scalar(hint: type, value: Any, where: str) -> Any:
         return _parse_literal(tuple(member.value for member in hint), value, where, wrap=hint)
     if isinstance(hint, type) and issubclass(hint, pathlib.PurePath) and isinstance(value, str | pathlib.PurePath):
         return hint(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and (value in INFINITE or (isinstance(value, int) and not isinstance(value, bool))):
         return float(value)
     if isinstance(value, bool) and hint is not bool:
         raise _wrong_type(where, hint.__name__, value)

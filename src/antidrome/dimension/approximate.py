@@ -7,7 +7,7 @@ import numpy as np
 from antidrome.dimension.certificate import scan_rows
 from antidrome.dimension.found import Found
 from antidrome.dimension.pairs import pair_distances
-from antidrome.dimension.points import Points, evenly_spread
+from antidrome.dimension.points import Points, spread_rows
 from antidrome.dimension.preparation import Frame, in_float64
 from antidrome.errors import InputError
 
@@ -58,6 +58,6 @@ def approximate_neighbours(points: Points, frame: Frame, k: int) -> Found:
 def measured_recall(points: Points, frame: Frame, found: Found) -> float:
     """Share of true neighbours that were found, on rows spread over the points and searched exactly."""
     n, k = found.distance.shape
-    rows = evenly_spread(n, SAMPLE_ROWS)
+    rows = spread_rows(n, SAMPLE_ROWS)
     exact, _ = scan_rows(points, in_float64(points, frame), rows, k)
     return float(np.mean(found.distance[rows] <= exact[:, -1:]))

@@ -138,7 +138,7 @@ def as_points(points: Any) -> Points:
     return Points(points)
 
 
-def evenly_spread(n: int, at_most: int) -> Int[np.ndarray, " rows"]:
+def spread_rows(n: int, at_most: int) -> Int[np.ndarray, " rows"]:
     """Rows spread evenly over n, from the first to the last; all of them, if they are not more."""
     return np.unique(np.linspace(0, n - 1, min(n, at_most)).astype(int))
 

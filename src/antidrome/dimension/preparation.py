@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from antidrome.core.cores import n_threads
-from antidrome.dimension.points import Points, evenly_spread
+from antidrome.dimension.points import Points, spread_rows
 from antidrome.errors import InputError
 
 CENTRE_ROWS = 31
@@ -53,7 +53,7 @@ def survey(points: Points) -> Frame:
         If a number is NaN or infinite (the first such row is named), or all are too small to have their digits.
     """
     n = points.n_points
-    rows = evenly_spread(n, CENTRE_ROWS)
+    rows = spread_rows(n, CENTRE_ROWS)
     sample = points.take(rows)
     _require_finite(sample, rows)
     whole = points.dtype.kind in "biu" or bool(np.all(sample == np.rint(sample)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from antidrome.core.cores import n_threads
 from antidrome.dimension.boxes import near_candidates
-from antidrome.dimension.points import Points, evenly_spread
+from antidrome.dimension.points import Points, spread_rows
 from antidrome.dimension.preparation import Frame, relative_error
 from antidrome.dimension.scratch import scratch
 from antidrome.dimension.selection import Candidates, Hits, group_minima
@@ -72,7 +72,7 @@ def collect_candidates(
 def share_uncertain(right: np.ndarray, frame: Frame, n_kept: int, k: int) -> float:
     """Of how many of a few rows the last candidate is not farther than the k-th by more than rounding."""
     n, width = right.shape
-    rows = evenly_spread(n, int(np.clip(PROBED_NUMBERS // n, 32, 128)))
+    rows = spread_rows(n, int(np.clip(PROBED_NUMBERS // n, 32, 128)))
     squares = np.partition(left_rows(right, rows) @ right.T, (k, n_kept), axis=1)
     norms = frame.squared_norm[rows]
     error = _error(frame, width - 2) * 4 * norms
@@ -114,7 +114,7 @@ def _in_memory(right: np.ndarray, candidates: Candidates, error: float, tick: Ti
     """
     n = len(right)
     chunk = chunk_columns(right.shape[1] - 2)
-    few = evenly_spread(n, max(FEWEST, n // 64, 4 * candidates.n_kept))
+    few = spread_rows(n, max(FEWEST, n // 64, 4 * candidates.n_kept))
     to_few = right[few]
 
     def bound(start: int) -> None:

@@ -12,7 +12,7 @@ from antidrome.core.cores import n_threads
 from antidrome.dimension.certificate import scan_rows
 from antidrome.dimension.found import Found
 from antidrome.dimension.pairs import pair_distances
-from antidrome.dimension.points import Points, evenly_spread
+from antidrome.dimension.points import Points, spread_rows
 from antidrome.dimension.preparation import Frame, in_float64
 from antidrome.dimension.squares import Tick
 
@@ -30,7 +30,7 @@ class Tree(NamedTuple):
 
     def seconds(self, k: int) -> float:
         """What all questions would take on one core, from a few; the second time, when their paths are in cache."""
-        rows = evenly_spread(len(self.coordinates), PROBES)
+        rows = spread_rows(len(self.coordinates), PROBES)
         took = []
         for _ in range(2):
             started = time.perf_counter()
@@ -54,7 +54,7 @@ def plant(points: Points, frame: Frame) -> Tree | None:
 
 def sampled_dimension(points: Points, frame: Frame) -> float:
     """Intrinsic dimension of a few of the points, by maximum likelihood (Facco et al. 2017): so a tree fares."""
-    rows = evenly_spread(points.n_points, SAMPLED_ROWS)
+    rows = spread_rows(points.n_points, SAMPLED_ROWS)
     x = frame.transform(points.take(rows), slice(0, points.n_dimensions), np.float64)
     norms = np.einsum("ij,ij->i", x, x)
     squares = norms + norms[:, None] - 2 * x @ x.T

@@ -91,15 +91,12 @@ class Architecture:
 
 
 def settings_to_dict(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of an estimator, JSON-ready: an infinite number (no clipping, say) as text."""
+    """Arguments of an estimator, JSON-ready."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, MixtureSettings | FlowSettings):
             return _density_to_dict(value)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return {name: plain(one) for name, one in dataclasses.asdict(value).items()}
-        value = np.asarray(value).tolist()
-        return "inf" if value == np.inf else value
+        return to_dict(value) if dataclasses.is_dataclass(value) else np.asarray(value).tolist()
 
     return {name: plain(value) for name, value in settings.items()}
 
@@ -111,10 +108,7 @@ def settings_from_dict(description: Mapping[str, Any], *, where: str) -> dict[st
     def parsed(name: str, value: Any) -> Any:
         if not isinstance(value, dict):
             return tuple(value) if isinstance(value, list) else value
-        if name == "density":
-            return _density_from_dict(value, where)
-        numbers = {key: np.inf if one == "inf" else one for key, one in value.items()}
-        return from_dict(kinds[name], numbers, where=where)
+        return _density_from_dict(value, where) if name == "density" else from_dict(kinds[name], value, where=where)
 
     return {name: parsed(name, value) for name, value in description.items()}
 

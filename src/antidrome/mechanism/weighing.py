@@ -21,7 +21,8 @@ from antidrome.mechanism.weights import (
     round_log_weights,
 )
 
-FEWEST = 10
+FEWEST_TO_LEARN = 10
+"""Simulations that succeeded."""
 
 
 class Weighed(NamedTuple):
@@ -61,7 +62,7 @@ def weigh(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int) -
     simulations, scaling = progress.simulations, progress.scaling
     assert scaling is not None
     rows = simulations.valid & (plan.reuse | (simulations.round == r)) & _in_region(plan, simulations, r)
-    if rows.sum() < FEWEST:
+    if rows.sum() < FEWEST_TO_LEARN:
         raise TrainingError(
             f"Only {rows.sum()} of {len(rows)} simulations succeeded up to round {r + 1}; nothing can be learned from"
             " them. Look at the recorded failures, or narrow the prior."

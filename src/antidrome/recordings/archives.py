@@ -78,8 +78,10 @@ def load_npy(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
         raise FileFormatError(f"{path} is damaged: its header gives {dtype} of shape {shape!r}") from error
 
 
-def load_npz(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> dict[str, np.ndarray]:
-    """Read the arrays of a ``.npz`` file by name.
+def load_npz(
+    path: str | os.PathLike[str], *, only: str | None = None, max_bytes: int = DEFAULT_MAX_BYTES
+) -> dict[str, np.ndarray]:
+    """Read the arrays of a ``.npz`` file by name; of one that holds `only`, this one.
 
     Every member's declared size, its compression and the size in its own header are compared before it is read.
 
@@ -97,6 +99,7 @@ def load_npz(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
             if not members:
                 raise FileFormatError(f"{path} {_other_archive(archive.namelist())}")
+            members = [info for info in members if info.filename == f"{only}.npy"] or members
             require_size(sum(info.file_size for info in members), max_bytes, f"{path} (all arrays)")
             for info in members:
                 arrays[info.filename.removesuffix(".npy")] = _load_member(archive, info, path)

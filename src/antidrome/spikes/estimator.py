@@ -12,7 +12,6 @@ import xarray as xr
 
 from antidrome import __version__
 from antidrome.core.compilation import enable_compilation_cache
-from antidrome.core.configuration import from_dict
 from antidrome.core.estimator import Estimator
 from antidrome.core.seeds import check_seed
 from antidrome.core.whole import whole_number
@@ -35,7 +34,7 @@ from antidrome.spikes.own import OwnInference
 from antidrome.spikes.results import MOST_HZ, MOST_IN_A_FRAME_HZ, implausible, label
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import Generative
-from antidrome.spikes.storage import Settings, save_fitted
+from antidrome.spikes.storage import Settings, save_fitted, settings_of
 from antidrome.spikes.times import expected_of, placed
 from antidrome.spikes.variational import FitConfig
 from antidrome.spikes.weights import load_network, save_network
@@ -329,7 +328,7 @@ class SpikeVAE(Estimator):
         inference, header = open_model(path, generative)
         if not inference.labels:
             return cls(str(path), generative=generative, seed=0 if seed is None else seed)
-        settings = from_dict(Settings, header.config["settings"], where=str(path))
+        settings = settings_of(header, path)
         model = cls(
             str(path),
             posterior=settings.posterior,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -32,6 +32,7 @@ UNITS = {
     "rate_hz": "spikes/s",
 }
 CLASS = "SpikeVAE"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +131,18 @@ def load_fitted(
         raise ModelFileError(f"{path}: the file is damaged ({error} is missing).") from error
 
 
+def settings_of(header: ModelHeader, path: str | Path) -> Settings:
+    """The constructor arguments that a file holds, or ModelFileError."""
+    return _from_file(Settings, header.config, "settings", path)
+
+
+def _from_file(cls: type[T], config: dict[str, Any], key: str, path: str | Path) -> T:
+    try:
+        return from_dict(cls, config[key], where=key)
+    except (InputError, KeyError) as error:
+        raise ModelFileError(f"{path}: the file is damaged ({error}).") from error
+
+
 def _own(
     path: str | Path,
     arrays: dict[str, np.ndarray],
@@ -146,7 +159,7 @@ def _own(
             f"{path} was fitted with a generative model of your own, and files hold no code. Give the function that"
             " built it: SpikeVAE.load(path, generative=…)."
         )
-    settings = from_dict(FitConfig, config["fit"], where=str(path))
+    settings = _from_file(FitConfig, config, "fit", path)
     start = in_frames(make_model(chosen, cells), cells.noise_sd, settings, float(config["drift_s"]))
     problem = Problem.of(start, calibration_of(cells), config["frame_rate_hz"], settings, int(config["n_windows"]))
     template = Learned.start(problem, settings, key=jax.random.key(0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +11,7 @@ from antidrome.errors import InputError
 from antidrome.mechanism.simulate.batch import SimulationBatch, check_theta, simulation_seeds
 
 
-class SeededSimulator:
+class SeededSimulator(ABC):
     """A simulator whose every simulation has a seed; its features are given, or learned at first use.
 
     Parameters
