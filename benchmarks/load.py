@@ -9,9 +9,9 @@ interruption.
                               [--components N] [--costs FILE]
 
 The latent dimensions are the true ones (as in `--components 5`); 0 has them chosen, which is what a user gets who
-says nothing. `--costs src/antidrome/pipeline/costs.json` writes what a frame was found to cost into the package, from
-where `antidrome run --dry-run` reads it. Core seconds are seconds that a core was busy: they hardly depend on what else
-the machine does.
+says nothing. `--sizes 40x3000 150x9000 --costs src/antidrome/pipeline/costs.json` writes what a frame was found to cost
+into the package, from where `antidrome run --dry-run` reads it; the sizes are small enough for the larger one to hold
+more in memory. Core seconds are seconds that a core was busy: they hardly depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ def main() -> None:
         rows = [row for n, t in sizes for row in measured(folder, int(n), int(t), arguments)]
     columns = ["neurons", "frames", "stage", "seconds", "core_seconds", "peak_gb", "mb_per_s", "passes"]
     show("Stages of the job, and one pass over the data", columns, [[row[key] for key in columns] for row in rows])
+    started = min(started, time.time() - sum(row["seconds"] for row in rows))  # stages of calls before this one count
+    finish({"headline": headline(rows), **keys(rows), "rows": rows}, started, arguments.json)
     if arguments.costs:
         write_costs(rows, arguments.costs)
-    finish({"headline": headline(rows), **keys(rows), "rows": rows}, started, arguments.json)
 
 
 def measured(folder: Path, neurons: int, frames: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -248,7 +249,7 @@ def write_costs(rows: list[dict[str, Any]], path: Path) -> None:
 def _line(x: list[float], y: list[float]) -> dict[str, float]:
     """Through both points; a slope is never negative."""
     if x[1] <= x[0]:
-        raise SystemExit("Costs need two sizes, the smaller one first.")
+        raise SystemExit("Costs need two sizes, the smaller one first, and of the larger one no more than a block.")
     slope = max(0.0, (y[1] - y[0]) / (x[1] - x[0]))
     return {"fixed": _short(max(0.0, y[0] - slope * x[0])), "slope": _short(slope)}
 
