@@ -1,8 +1,9 @@
-"""One training loop for everything that is learned: minibatches, AdamW, averaged weights, early stopping, resume.
+"""The training loop: minibatches, AdamW, averaged weights, early stopping, resume.
 
 The loop is a pure function of (loss, parameters, data, configuration): minibatch k depends on the seed and on k alone,
 so a run that was killed and resumed ends bit for bit where an uninterrupted one does. What must survive is in
-`TrainingState`, what is worth looking at in `TrainingHistory`.
+`TrainingState`, what is worth looking at in `TrainingHistory`. Density networks, which train for seconds and many times
+over, have a loop that is compiled as a whole instead (`mechanism.training`).
 """
 
 from __future__ import annotations
