@@ -69,10 +69,10 @@ def zarr_arrays(store: zarr.Group) -> dict[str, zarr.Array]:
 
 
 def _arrays(group: zarr.Group, max_depth: int | None) -> dict[str, zarr.Array]:
-    """Arrays by name; stray files in the folder are passed over."""
+    """Arrays in the order of their names, whatever the file system's; stray files in the folder are passed over."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not recognized as a component of a Zarr hierarchy")
-        members = group.members(max_depth=max_depth)
+        members = sorted(group.members(max_depth=max_depth), key=lambda member: member[0])
     return {str(name): member for name, member in members if isinstance(member, zarr.Array)}
 
 
