@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from antidrome.errors import InputError, UnsafeFileError
+from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 from antidrome.recordings import read
 
 
@@ -136,3 +136,16 @@ def test_clocks_around_do_not_speak_against_a_nearer_one(tmp_path: Path, traces:
         recording = read(tmp_path / name)
         assert recording.shape == (120, 6)
         assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)
+
+
+def test_a_file_whose_root_is_no_group_is_refused(tmp_path: Path, traces: np.ndarray) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["F"] = traces
+    data = bytearray(path.read_bytes())
+    header = int.from_bytes(data[64:72], "little")  # of the root (superblock 0), whose first message says its kind
+    assert data[header + 16] == 0x11
+    data[header + 16] = 0
+    path.write_bytes(data)
+    with pytest.raises(FileFormatError, match="the file is damaged"):
+        read(path, frame_rate_hz=30.0)

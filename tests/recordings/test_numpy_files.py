@@ -172,3 +172,10 @@ def test_times_in_a_column_are_no_second_matrix(tmp_path: Path, traces: np.ndarr
     np.savez(tmp_path / "b.npz", F=traces, spks=traces, fs=20.0)
     with pytest.raises(InputError, match=r"several arrays: 'F' 120 × 6, 'spks' 120 × 6; choose one"):
         read(tmp_path / "b.npz")
+
+
+def test_an_array_without_a_name(tmp_path: Path, traces: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", **{"": traces, "fs": np.array(25.0)})
+    recording = read(tmp_path / "a.npz")
+    assert recording.attrs["frame_rate_hz"] == 25.0
+    np.testing.assert_array_equal(recording.values, traces)

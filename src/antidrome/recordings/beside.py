@@ -89,9 +89,8 @@ def settle_axes(
 
 def siblings(arrays: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """Other arrays by their own names: those of the same group or struct, those of the one around it, and so on."""
-    found = []
-    parent = name
-    while parent:
+    found, parent = [], name
+    while parent or not found:
         parent = parent.rpartition("/")[0]
         held = {other.rpartition("/")[2]: other for other in arrays if other.rpartition("/")[0] == parent}
         found.append({own: arrays[other] for own, other in held.items() if other != name})

@@ -11,11 +11,14 @@ def require_sound_types(thing: h5py.Group | h5py.Dataset, where: str) -> None:
     HDF5 takes the kind from the file unseen and reads from nowhere where it is another (HDF5 File Format Specification
     3.0, section IV.A.2.d, class 9).
     """
-    for index in range(h5py.h5a.get_num_attrs(thing.id)):
-        attribute = h5py.h5a.open(thing.id, index=index)
-        _require_sound(attribute.get_type(), f"{where}, attribute {attribute.name.decode(errors='replace')!r}")
-    if isinstance(thing, h5py.Dataset):
-        _require_sound(thing.id.get_type(), where)
+    try:
+        for index in range(h5py.h5a.get_num_attrs(thing.id)):
+            attribute = h5py.h5a.open(thing.id, index=index)
+            _require_sound(attribute.get_type(), f"{where}, attribute {attribute.name.decode(errors='replace')!r}")
+        if isinstance(thing, h5py.Dataset):
+            _require_sound(thing.id.get_type(), where)
+    except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:  # what h5py makes of damage
+        raise FileFormatError(f"{where} cannot be read, the file is damaged: {error}") from error
 
 
 def _require_sound(kind: h5py.h5t.TypeID, where: str) -> None:

@@ -194,7 +194,7 @@ def open_unguarded(path: Path) -> h5py.File:
         raise FileFormatError(f"{path} cannot be opened as HDF5: {reason}") from error
     try:
         guard_global_heaps(file)
-        require_sound_types(file["/"], str(path))
+        require_sound_types(_member(file, "/", str(path)), str(path))
     except BaseException:
         file.close()
         raise
