@@ -33,7 +33,7 @@ check: $(VENV)/.check
 	$(BIN)/python -m benchmarks.readme --check
 	$(BIN)/python -m benchmarks.comparison --check
 	$(BIN)/python -m benchmarks.million --check
-	$(BIN)/pyright
+	$(BIN)/pyright --project pyproject.toml
 
 # 6 GB: HDF5 reserves up to 4 GiB for a text whose length is damaged before it looks
 fuzz: $(VENV)/.fuzz
