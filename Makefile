@@ -50,9 +50,10 @@ docs: $(VENV)/.docs
 	@echo "file://$(CURDIR)/docs/_build/html/index.html"
 
 bench: $(VENV)/.bench $(VENV)/.peers
-	set -e; for file in $$(grep -l __main__ benchmarks/*.py); do \
-	  name=$$(basename $$file .py); $(BIN)/python -m benchmarks.$$name $(BENCH); \
+	set -e; for result in benchmarks/results/*.json; do \
+	  name=$$(basename $$result .json); echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(BENCH); \
 	done
+	for page in readme comparison million; do $(BIN)/python -m benchmarks.$$page || exit 1; done
 
 clean:
 	rm -rf $(VENV) .fuzz build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""House laws that no linter knows: sizes of files, calls that are never made, words that mean unfinished work.
+"""House laws that no linter knows: sizes of files, calls never made, words of unfinished work, results of benchmarks.
 
 usage: python .ci/house_laws.py    (prints every breach; exit code 1 if there is one)
 """
@@ -31,7 +31,7 @@ UNFINISHED = ("TODO", "FIXME", "XXX")
 
 def main() -> int:
     """Check every Python file of the repository; return the exit code."""
-    breaches = [breach for path in python_files() for breach in check_file(path)]
+    breaches = [*(breach for path in python_files() for breach in check_file(path)), *check_benchmarks()]
     for breach in breaches:
         print(breach)
     print(f"house laws: {len(breaches)} breaches" if breaches else "house laws: kept")
@@ -42,6 +42,17 @@ def python_files() -> list[pathlib.Path]:
     """Return the Python files that the laws hold for."""
     folders = [ROOT / name for name in ("src", "tests", "benchmarks", "training", ".ci") if (ROOT / name).is_dir()]
     return sorted(path for folder in folders for path in folder.rglob("*.py"))
+
+
+def check_benchmarks() -> Iterator[str]:
+    """Yield benchmarks without a committed result, and results of none: `make bench` and the README go by results."""
+    folder = ROOT / "benchmarks"
+    claims = {path.stem for path in folder.glob("*.py") if "options(__doc__)" in path.read_text(encoding="utf-8")}
+    results = {path.stem for path in (folder / "results").glob("*.json")}
+    for name in sorted(claims - results):
+        yield f"benchmarks/{name}.py: no result: run it with --json benchmarks/results/{name}.json"
+    for name in sorted(results - claims):
+        yield f"benchmarks/results/{name}.json: no benchmark of this name"
 
 
 def check_file(path: pathlib.Path) -> Iterator[str]:

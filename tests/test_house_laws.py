@@ -42,3 +42,14 @@ def test_breaches_are_found(laws: types.ModuleType, capsys: pytest.CaptureFixtur
 def test_a_lawful_file_passes(laws: types.ModuleType) -> None:
     (laws.PACKAGE / "a.py").write_text('"""Nothing."""\n\nfrom antidrome.errors import InputError\n')
     assert laws.main() == 0
+
+
+def test_benchmarks_and_results_belong_together(laws: types.ModuleType, capsys: pytest.CaptureFixture) -> None:
+    results = laws.ROOT / "benchmarks" / "results"
+    results.mkdir(parents=True)
+    (laws.ROOT / "benchmarks" / "new.py").write_text("parser = options(__doc__)\n")
+    (results / "old.json").write_text("{}")
+    assert laws.main() == 1
+    found = capsys.readouterr().out
+    assert "benchmarks/new.py: no result" in found
+    assert "old.json: no benchmark of this name" in found
