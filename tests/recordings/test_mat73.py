@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -38,3 +39,17 @@ def test_labels_in_cells(path: Path, traces: np.ndarray, save_mat73: Callable[..
     assert read(path)["neuron"].values.tolist() == names
     save_mat73(path, {"dff": traces, "fs": 20.0, "labels": [*names[:5], np.ones(3)]})
     assert read(path)["neuron"].values.tolist() == list("012345")
+
+
+def test_empty_variables_are_their_shape_alone(path: Path, traces: np.ndarray, save_mat73: Callable[..., None]) -> None:
+    save_mat73(path, {"data": {"dff": traces}, "fs": 20.0})
+    with h5py.File(path, "r+") as file:
+        for name, kind, shape in (("labels", "cell", [1, 0]), ("extra", "double", [0, 0])):
+            file[name] = np.array(shape, "u8")
+            file[name].attrs["MATLAB_class"] = np.bytes_(kind)
+            file[name].attrs["MATLAB_empty"] = np.uint8(1)
+    recording = read(path)
+    assert np.array_equal(recording.values, traces)
+    assert recording["neuron"].values.tolist() == list("012345")
+    with pytest.raises(InputError, match="has no array 'extra'"):
+        read(path, series="extra")

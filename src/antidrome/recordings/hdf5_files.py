@@ -82,12 +82,17 @@ def _numeric_datasets(file: h5py.File, reverse: bool) -> dict[str, h5py.Dataset]
     found: dict[str, h5py.Dataset] = {}
 
     def visit(name: str, member: Any) -> None:
-        hidden = reverse and (name.startswith("#") or member.attrs.get("MATLAB_class") == b"char")
+        hidden = reverse and (name.startswith("#") or _is_empty(member) or member.attrs.get("MATLAB_class") == b"char")
         if isinstance(member, h5py.Dataset) and member.dtype.kind in "iuf" and member.ndim <= 3 and not hidden:
             found[name] = member
 
     file.visititems(visit)
     return found
+
+
+def _is_empty(member: Any) -> bool:
+    """Whether a variable of MATLAB is empty; what stands in the file is its shape."""
+    return "MATLAB_empty" in member.attrs
 
 
 def _matlab_cells(file: h5py.File) -> list[str]:
@@ -137,7 +142,7 @@ def _text_labels(file: h5py.File, parent: str) -> dict[str, np.ndarray]:
         if isinstance(member, h5py.Dataset) and h5py.check_string_dtype(member.dtype) and member.ndim == 1:
             require_size(member.nbytes, SMALL_BYTES, f"{file.filename}: {member.name}")
             found[name] = member.asstr("utf-8", errors="replace")[()].astype(str)
-        elif isinstance(member, h5py.Dataset) and member.attrs.get("MATLAB_class") == b"cell":
+        elif isinstance(member, h5py.Dataset) and member.attrs.get("MATLAB_class") == b"cell" and not _is_empty(member):
             texts = [_matlab_text(file, reference) for reference in np.ravel(member[()])]
             if None not in texts:
                 found[name] = np.array(texts)
@@ -150,4 +155,4 @@ def _matlab_text(file: h5py.File, reference: Any) -> str | None:
     if not isinstance(member, h5py.Dataset) or member.attrs.get("MATLAB_class") != b"char" or member.dtype != "u2":
         return None
     require_size(member.nbytes, SMALL_BYTES, f"{file.filename}: {member.name}")
-    return "" if "MATLAB_empty" in member.attrs else np.asarray(member[()]).tobytes().decode("utf-16-le", "replace")
+    return "" if _is_empty(member) else np.asarray(member[()]).tobytes().decode("utf-16-le", "replace")
