@@ -209,7 +209,7 @@ def test_what_is_no_array_is_refused_in_words(value: object, said: str) -> None:
         check(value)
 
 
-@pytest.mark.parametrize("units", ["%", "percent", "Percent", " per cent "])
+@pytest.mark.parametrize("units", ["%", "percent", "Percent", " per cent ", "percent dF/F", "ΔF/F (%)"])
 def test_percent_is_percent_however_it_is_spelled(traces: np.ndarray, units: str) -> None:
     recording = from_array(traces, 30.0, quantity="dff", units=units)
     assert (recording.attrs["units"], recording.attrs["notes"]) == ("percent", [])

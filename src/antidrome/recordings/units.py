@@ -37,7 +37,7 @@ def plain_unit(text: str) -> str:
 
 def is_percent(attrs: Mapping[Any, Any]) -> bool:
     """Whether the attribute "units" of a recording says percent, however it is spelled."""
-    return _spelling(attrs.get("units", "")) in _PERCENT
+    return _says_percent(_spelling(attrs.get("units", "")))
 
 
 def says_dff(text: str) -> bool:
@@ -61,7 +61,7 @@ def known_units(units: Any, quantity: str, notes: list[str]) -> str:
     if units is None or (isinstance(units, str) and units == ""):
         return DEFAULT_UNITS[quantity]
     text = _spelling(units)
-    if text in _PERCENT or (says_dff(text) and "%" in text):
+    if _says_percent(text):
         return "percent"
     if text == "unknown":
         return "unknown"
@@ -74,6 +74,11 @@ def known_units(units: Any, quantity: str, notes: list[str]) -> str:
     if said not in notes:
         notes.append(said)
     return taken
+
+
+def _says_percent(text: str) -> bool:
+    """Whether units are percent, or ΔF/F in percent: "ΔF/F (%)", "percent dF/F" …"""
+    return text in _PERCENT or (says_dff(text) and any(word in text for word in _PERCENT))
 
 
 def _spelling(units: Any) -> str:
