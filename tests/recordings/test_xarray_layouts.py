@@ -55,6 +55,13 @@ def test_texts_are_no_times(tmp_path: Path, traces: np.ndarray, dim: str, name: 
     assert recording["time"].values[0] == 0.025
 
 
+def test_times_beside_in_a_foreign_unit_are_left_out_and_noted(tmp_path: Path, traces: np.ndarray) -> None:
+    dataset = xr.Dataset({"F": (("frame", "roi"), traces), "t": ("frame", np.arange(120.0), {"units": "frames"})})
+    recording = read(write(tmp_path / "a.nc", dataset), frame_rate_hz=20.0)
+    np.testing.assert_allclose(recording["time"].values, (np.arange(120) + 0.5) / 20)
+    assert "'t' is in 'frames', which is no unit of time, and is left out" in recording.attrs["notes"]
+
+
 def test_times_along_a_dimension_of_a_foreign_name_tell_the_axes(tmp_path: Path, traces: np.ndarray) -> None:
     wide = traces[:4]
     dataset = xr.Dataset(

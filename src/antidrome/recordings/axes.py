@@ -34,12 +34,21 @@ def time_in_seconds(time: xr.DataArray) -> np.ndarray:
         return (values - values[:1]) / np.timedelta64(1, "s")
     if values.dtype.kind == "m":
         return values / np.timedelta64(1, "s")
-    unit = plain_unit(str(time.attrs.get("units", "s")))
-    if unit not in SECONDS:
+    unit = _unit(time)
+    if not has_unit_of_time(time):
         raise InputError(f"the time coordinate is in {unit!r}, expected seconds, or ns, us, ms, minutes, hours, days")
     if values.dtype.kind not in "iuf":
         raise InputError(f"the time coordinate is of type {values.dtype}, expected numbers of seconds")
     return values.astype(np.float64) * SECONDS[unit]
+
+
+def has_unit_of_time(time: xr.DataArray | xr.Variable) -> bool:
+    """Whether times are dates, durations, or in a unit that is known; in seconds where they have none."""
+    return time.dtype.kind in "Mm" or _unit(time) in SECONDS
+
+
+def _unit(time: xr.DataArray | xr.Variable) -> str:
+    return plain_unit(str(time.attrs.get("units", "s")))
 
 
 def neuron_labels(neuron: Sequence[Any] | np.ndarray | None, n_neurons: int, n_frames: int) -> np.ndarray:

@@ -10,7 +10,14 @@ import zarr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes
-from antidrome.recordings.axes import BY_NUMBER, NEURON_NAMES, choose_orientation, standard_dims, time_in_seconds
+from antidrome.recordings.axes import (
+    BY_NUMBER,
+    NEURON_NAMES,
+    choose_orientation,
+    has_unit_of_time,
+    standard_dims,
+    time_in_seconds,
+)
 from antidrome.recordings.beside import SMALL_BYTES, settle_axes
 from antidrome.recordings.choice import (
     TIME_NAMES,
@@ -126,7 +133,7 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
     notes, read_as = read_notes(variable.attrs.get("notes")), {}
     if attrs.get("neuron_labels") == BY_NUMBER["neuron_labels"]:
         read_as |= BY_NUMBER
-    variable = _with_times(variable, dataset)
+    variable = _with_times(variable, dataset, notes)
     try:
         variable, renamed = standard_dims(variable)
     except InputError:
@@ -161,15 +168,18 @@ def read_notes(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(note) for note in np.ravel(value)]
 
 
-def _with_times(variable: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
+def _with_times(variable: xr.DataArray, dataset: xr.Dataset, notes: list[str]) -> xr.DataArray:
     """The variable with the times that stand beside it under another usual name, or as a variable, as coordinate."""
     if any(name in variable.coords for name in ("time", *variable.dims) if str(name).lower() in TIME_NAMES):
         return variable
     for name, times in dataset.variables.items():
         along = times.dims[0] if times.ndim == 1 else None
         named = str(name).lower() in TIME_NAMES and times.dtype.kind in _TIME_KINDS
-        if named and along in variable.dims and str(along).lower() not in NEURON_NAMES:
+        if not named or along not in variable.dims or str(along).lower() in NEURON_NAMES:
+            continue
+        if has_unit_of_time(times):
             return variable.assign_coords(time=(along, times.values, times.attrs))
+        notes.append(f"{name!r} is in {times.attrs['units']!r}, which is no unit of time, and is left out")
     return variable
 
 
