@@ -83,6 +83,14 @@ def test_without_a_mirror_the_origin_is_named(mirror):
         data.get("letters", progress=False)
 
 
+def test_what_was_fetched_needs_no_mirror_unless_it_is_damaged(mirror, tmp_path):
+    folder = data.get("letters", mirror=mirror, folder=tmp_path, progress=False)
+    assert data.get("letters", folder=tmp_path, progress=False) == folder
+    (folder / "b.bin").write_bytes(b"other")
+    with pytest.raises(InputError, match=r"no mirror is set.*set/b\.bin"):
+        data.get("letters", folder=tmp_path, progress=False)
+
+
 def test_the_mirror_may_come_from_the_environment(mirror, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ANTIDROME_MIRROR", str(mirror))
     assert main(["data", "get", "letters", "-o", str(tmp_path / "out")]) == 0

@@ -35,30 +35,26 @@ def get(
     Raises
     ------
     InputError
-        No such data set; no mirror; or a file that is missing there or is not the one that the registry lists.
+        No such data set; no mirror for what is not there already; or a file that is missing in the mirror or is not the
+        one that the registry lists.
     """
     import pooch
 
     pooch.get_logger().setLevel("WARNING")  # the progress bar tells what is fetched
     dataset = find(name)
-    source = _mirror(mirror, dataset)
+    source = _mirror(mirror)
     target = Path(folder) if folder is not None else Path(pooch.os_cache("antidrome"))
     with show_progress(f"Fetching {name}", dataset.size, unit="bytes", enabled=progress) as bar:
         for file in dataset.files:
-            _fetch(file, source, target)
+            _fetch(file, dataset, source, target)
             bar.advance(file.size)
     return target / Path(dataset.files[0].path).parent
 
 
-def _mirror(mirror: str | Path | None, dataset: Dataset) -> str:
+def _mirror(mirror: str | Path | None) -> str:
+    """The folder or URL to fetch from; "" where none is set."""
     source = str(mirror or os.environ.get(MIRROR, ""))
-    if not source:
-        raise InputError(
-            f"{dataset.name} is not bundled, and no mirror is set. Give a folder or URL that holds"
-            f" {dataset.files[0].path} (--mirror, or the environment variable {MIRROR})."
-            f" The data come from {dataset.origin}."
-        )
-    if "://" not in source and not Path(source).is_dir():
+    if source and "://" not in source and not Path(source).is_dir():
         raise InputError(f"The mirror {source} is neither a folder nor a URL.")
     scheme = source.partition("://")[0].lower()
     if "://" in source and scheme not in SCHEMES:
@@ -69,12 +65,19 @@ def _mirror(mirror: str | Path | None, dataset: Dataset) -> str:
     return source
 
 
-def _fetch(file: File, source: str, target: Path) -> None:
+def _fetch(file: File, dataset: Dataset, source: str, target: Path) -> None:
     """One file, by pooch: fetched where it is missing or differs, refused where it is not what the registry lists."""
     import pooch
 
     remote = "://" in source
     place = target / file.path
+    if not source:
+        if place.is_file() and pooch.file_hash(str(place)) == file.sha256:
+            return
+        raise InputError(
+            f"{dataset.name} is not bundled, and no mirror is set. Give a folder or URL that holds {file.path}"
+            f" (--mirror, or the environment variable {MIRROR}). The data come from {dataset.origin}."
+        )
     try:
         pooch.retrieve(
             url=f"{source.rstrip('/')}/{file.path}" if remote else f"file://{Path(source).resolve() / file.path}",
