@@ -187,8 +187,9 @@ def test_values_of_variable_length_that_are_no_lists_and_no_texts(tmp_path: Path
     content = path.read_bytes()
     assert content.count(b"\x19\x00\x00\x00\x10\x00\x00\x00") == 1
     path.write_bytes(content.replace(b"\x19\x00\x00\x00\x10\x00\x00\x00", b"\x19\x08\x00\x00\x10\x00\x00\x00"))
-    with pytest.raises(FileFormatError, match=r"a\.h5.*damaged, these values are neither lists nor texts"):
+    with pytest.raises(FileFormatError, match=r"a\.h5.*damaged, these values are neither lists nor texts") as raised:
         read(path, frame_rate_hz=10.0)
+    assert str(raised.value).count("damaged") == 1
 
 
 def test_a_heap_of_impossible_size_is_left_to_hdf5(texts: Path) -> None:

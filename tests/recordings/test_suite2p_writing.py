@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from antidrome.errors import FileFormatError, InputError
+from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 from antidrome.recordings import read, read_spikes, write
 
 OPS = {"fs": 30.0}
@@ -79,3 +79,10 @@ def test_a_damaged_sidecar(tmp_path: Path, result: xr.Dataset) -> None:
         sidecar.write_text(broken)
         with pytest.raises(FileFormatError, match=r"antidrome\.json"):
             read_spikes(tmp_path / "out")
+
+
+def test_a_pickle_in_a_result_is_called_unsafe(tmp_path: Path, result: xr.Dataset) -> None:
+    write(result, tmp_path / "out", format="suite2p")
+    np.save(tmp_path / "out" / "spks.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(UnsafeFileError, match=r"spks\.npy holds Python objects"):
+        read_spikes(tmp_path / "out")

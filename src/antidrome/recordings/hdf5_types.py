@@ -17,6 +17,8 @@ def require_sound_types(thing: h5py.Group | h5py.Dataset, where: str) -> None:
             _require_sound(attribute.get_type(), f"{where}, attribute {attribute.name.decode(errors='replace')!r}")
         if isinstance(thing, h5py.Dataset):
             _require_sound(thing.id.get_type(), where)
+    except FileFormatError:
+        raise
     except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:  # what h5py makes of damage
         raise FileFormatError(f"{where} cannot be read, the file is damaged: {error}") from error
 

@@ -65,6 +65,8 @@ def read_suite2p_result(path: Path) -> xr.Dataset:
                 raise FileFormatError(f"{file} names a folder outside itself: {name!r}")
             values[:, plane["neurons"]] = load_npy(path / name / "spks.npy")[plane["rois"]].T
         attrs = decode_attributes(sidecar["attributes"])
+    except FileFormatError:
+        raise
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise FileFormatError(f"{file} is damaged: {type(error).__name__}: {error}") from error
     expected = xr.DataArray(
