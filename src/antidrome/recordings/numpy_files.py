@@ -30,8 +30,8 @@ def from_named_arrays(
     numbers = numeric(arrays, str(path))
     name = choose_series({key: array.shape for key, array in numbers.items()}, options.series, str(path))
     values = numbers[name]
-    own, *around = siblings(arrays, name)
-    axes = settle_axes(name, values.shape, with_outer(own, around), options, path, notes)
+    near, *around = siblings(arrays, name)
+    axes = settle_axes(name, values.shape, with_outer(near, around), options, path, notes)
     own = name.rpartition("/")[2]
     quantity = options.quantity or (own if own in ("dff", "fluorescence") else "unknown")
     return from_array(
