@@ -65,15 +65,20 @@ def test_the_line_of_excel_that_names_the_delimiter(tmp_path: Path, traces: np.n
     assert recording.attrs["notes"] == []
 
 
-@pytest.mark.parametrize("head", ["time,a,b,\n", ""])
-def test_lines_that_end_with_a_delimiter(tmp_path: Path, traces: np.ndarray, head: str) -> None:
+@pytest.mark.parametrize("head", ["time,a,b,\n", "time,a,b\n", ""])
+def test_rows_that_end_with_a_delimiter(tmp_path: Path, traces: np.ndarray, head: str) -> None:
     rows = "".join(f"{i / 20},{a},{b},\n" for i, (a, b) in enumerate(traces[:, :2]))
     (tmp_path / "a.csv").write_text(head + rows)
     recording = read(tmp_path / "a.csv")
     np.testing.assert_allclose(recording.values, traces[:, :2])
-    assert "all lines end with a delimiter" in recording.attrs["notes"][0]
-    (tmp_path / "b.csv").write_text((head + rows).replace(",\n", ",nan\n").replace("b,nan", "b,c"))
+    assert "all rows end with a delimiter" in recording.attrs["notes"][0]
+    (tmp_path / "b.csv").write_text(
+        (head + rows).replace(",\n", ",nan\n").replace("b,nan", "b").replace("a,b", "a,b,c")
+    )
     assert read(tmp_path / "b.csv").shape == (120, 3), "a neuron that was never measured is one"
+    if head:
+        (tmp_path / "c.csv").write_text("time,a,b,c\n" + rows)
+        assert read(tmp_path / "c.csv")["neuron"].values.tolist() == ["a", "b", "c"]
 
 
 def test_what_is_no_table_of_numbers_is_told_what_to_do(tmp_path: Path, traces: np.ndarray) -> None:

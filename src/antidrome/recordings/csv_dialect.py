@@ -41,7 +41,7 @@ class Dialect:
     status
         Of the columns but the first, what a second line says of each: "accepted", "rejected", "undecided"; or None.
     ends_open
-        Whether all lines end with a delimiter, so that there seems to be a last column without cells.
+        Whether all rows end with a delimiter, so that there seems to be a last column without cells.
     n_comments, n_skipped
         Lines that begin with # before the table; all lines before its first row.
     """
@@ -85,7 +85,7 @@ def find_dialect(path: Path, max_bytes: int) -> Dialect:
     if header is None and comments:
         header = _commented_header(comments[-1], cells, delimiter)
     n_comments = sum(bool(comment) for comment in comments)
-    ends_open = delimiter != " " and all(line.rstrip("\r\n").endswith(delimiter) for line in (first, *below))
+    ends_open = delimiter != " " and bool(rows) and all(line.rstrip("\r\n").endswith(delimiter) for line in rows)
     return Dialect(delimiter, _decimal(rows, delimiter), header, status, ends_open, n_comments, n_skipped)
 
 

@@ -105,7 +105,11 @@ def _load(path: Path, max_bytes: int) -> _Table:
     max_bytes = min(MAX_CSV_BYTES, max_bytes)
     dialect = find_dialect(path, max_bytes)
     frame = _frame(path, dialect, max_bytes)
-    header = dialect.header
+    header, notes = dialect.header, []
+    if _ends_open(frame, dialect):
+        notes.append("the last column is empty, since all rows end with a delimiter, and is left out")
+        frame = frame.iloc[:, :-1]
+        header = header and header[: frame.shape[1]]
     if header is not None and len(header) != frame.shape[1]:
         raise FileFormatError(
             f"{path} has {len(header)} names in its header and {frame.shape[1]} columns below it: remove lines above "
@@ -115,17 +119,21 @@ def _load(path: Path, max_bytes: int) -> _Table:
         raise FileFormatError(f"{path} has no columns")
     rows = drop_comments(frame)
     n_comments = dialect.n_comments + len(frame) - len(rows)
-    notes = [f"{n_comments} lines that begin with # are left out"] if n_comments else []
+    if n_comments:
+        notes.append(f"{n_comments} lines that begin with # are left out")
     clock = clock_column(rows, dialect, path)
     columns = [] if clock is None else [clock]
     columns += [numbers(rows, place, dialect, path) for place in range(len(columns), rows.shape[1])]
     if clock is not None:
         notes.append("the first column holds dates or clock times and is taken as time")
         header = ["time", *(header[1:] if header else map(str, range(rows.shape[1] - 1)))]
-    if len(columns) > 1 and dialect.ends_open and np.isnan(columns[-1]).all():
-        notes.append("the last column is empty, since all lines end with a delimiter, and is left out")
-        columns, header = columns[:-1], header and header[:-1]
     return _Table(header, np.stack(columns, axis=1), dialect.status, notes)
+
+
+def _ends_open(frame: pd.DataFrame, dialect: Dialect) -> bool:
+    """Whether the last column stands for nothing: no cell of it holds anything, and nothing names it."""
+    named = dialect.header is not None and len(dialect.header) == frame.shape[1] and dialect.header[-1] != ""
+    return dialect.ends_open and not named and frame.shape[1] > 1 and bool(frame.iloc[:, -1].isna().all())
 
 
 def _frame(path: Path, dialect: Dialect, max_bytes: int) -> pd.DataFrame:
