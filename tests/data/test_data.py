@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import socket
 
 import pytest
 
@@ -66,6 +67,15 @@ def test_a_bad_mirror_is_refused(mirror, tmp_path, break_mirror, sentence):
     with pytest.raises(InputError, match=sentence):
         data.get("letters", mirror=mirror, folder=tmp_path / "cache", progress=False)
     assert not (tmp_path / "cache" / "set" / "a.bin").exists()
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp"])
+def test_a_mirror_that_does_not_answer_is_named(mirror, tmp_path, scheme):
+    with socket.socket() as taken:  # bound but not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        url = f"{scheme}://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"{url}/set/a.bin could not be fetched: .*already stays"):
+            data.get("letters", mirror=url, folder=tmp_path / "cache", progress=False)
 
 
 def test_a_scheme_that_cannot_be_fetched_is_named(mirror, tmp_path):

@@ -249,7 +249,7 @@ def test_units_of_fluorescence_are_arbitrary(make_nwb: Callable[..., Path], trac
     assert (attrs["quantity"], attrs["units"], attrs["notes"]) == ("fluorescence", "a.u.", [])
 
 
-@pytest.mark.parametrize("name", ["corrected_F_filtered", "demixed ff", "mod_F_F0"])
+@pytest.mark.parametrize("name", ["corrected_F_filtered", "demixed ff", "mod_F_F0", "dF_filtered"])
 def test_a_name_whose_words_only_meet_in_dff_says_nothing(
     make_nwb: Callable[..., Path], traces: np.ndarray, name: str
 ) -> None:

@@ -1,7 +1,9 @@
 """Fetch a data set from a mirror (a folder or a URL) into the cache, every file checked against its sha256."""
 
+import ftplib
 import os
 import shutil
+import socket
 from pathlib import Path
 
 from antidrome.core.files import atomic_write
@@ -14,6 +16,9 @@ MIRROR = "ANTIDROME_MIRROR"
 
 SCHEMES = ("https", "http", "ftp")
 """Schemes of URLs that files are fetched from."""
+
+_UNREACHABLE = (ftplib.Error, EOFError, ConnectionError, TimeoutError, socket.gaierror)
+"""What FTP raises where a mirror does not answer or has no such file."""
 
 
 def get(
@@ -35,8 +40,8 @@ def get(
     Raises
     ------
     InputError
-        No such data set; no mirror for what is not there already; or a file that is missing in the mirror or is not the
-        one that the registry lists.
+        No such data set; no mirror for what is not there already; a mirror that does not answer; or a file that is
+        missing there or is not the one that the registry lists.
     """
     import pooch
 
@@ -68,9 +73,11 @@ def _mirror(mirror: str | Path | None) -> str:
 def _fetch(file: File, dataset: Dataset, source: str, target: Path) -> None:
     """One file, by pooch: fetched where it is missing or differs, refused where it is not what the registry lists."""
     import pooch
+    from requests import RequestException
 
     remote = "://" in source
     place = target / file.path
+    url = f"{source.rstrip('/')}/{file.path}" if remote else f"file://{Path(source).resolve() / file.path}"
     if not source:
         if place.is_file() and pooch.file_hash(str(place)) == file.sha256:
             return
@@ -80,7 +87,7 @@ def _fetch(file: File, dataset: Dataset, source: str, target: Path) -> None:
         )
     try:
         pooch.retrieve(
-            url=f"{source.rstrip('/')}/{file.path}" if remote else f"file://{Path(source).resolve() / file.path}",
+            url=url,
             known_hash=f"sha256:{file.sha256}",
             fname=place.name,
             path=place.parent,
@@ -92,6 +99,10 @@ def _fetch(file: File, dataset: Dataset, source: str, target: Path) -> None:
         raise InputError(
             f"{file.path} in the mirror {source} is not the file that the registry lists (its sha256 differs)."
             " It may be damaged or of another version."
+        ) from error
+    except (RequestException, *_UNREACHABLE) as error:
+        raise InputError(
+            f"{url} could not be fetched: {error}. What is here already stays; the same command goes on with it."
         ) from error
 
 

@@ -9,8 +9,8 @@ from typing import Any
 _FRACTION = ("", "1", "n.a.", "na", "n/a", "none", "ratio", "fraction", "dimensionless")
 _PERCENT = ("percent", "%", "per cent")
 _ARBITRARY = ("a.u.", "au", "arbitrary", "arbitrary units")
-_DFF = re.compile(r"df(over)?f|(δ|(?<![^\W_])d)[\W_]*f[\W_]*(over[\W_]*)?f")
-"""In one piece anywhere; in pieces only where the d begins a word: "corrected_F_filtered" is no ΔF/F."""
+_DFF = re.compile(r"df(over)?f|(δ|(?<![^\W_])d)[\W_]*f[\W_]*(over[\W_]*)?f(?!ilt)")
+"""In one piece anywhere; in pieces only where the d begins a word. No ΔF/F: "corrected_F_trace", "dF_filtered"."""
 
 SECONDS = {
     unit: seconds

@@ -93,10 +93,11 @@ def test_an_interrupted_call_goes_on(perceptron, points, tmp_path, monkeypatch) 
         layers(perceptron, points + 1, store=tmp_path / "stopped", **QUICK)
 
 
-def test_damaged_estimates_are_made_again(perceptron, points, tmp_path) -> None:
+@pytest.mark.parametrize("damaged", [lambda text: text[:100], lambda text: json.dumps(json.loads(text) | {"rows": []})])
+def test_damaged_estimates_are_made_again(perceptron, points, tmp_path, damaged) -> None:
     expected = layers(perceptron, points, store=tmp_path, **QUICK)
     file = next(tmp_path.rglob("estimates.json"))
-    file.write_text(file.read_text()[:100])
+    file.write_text(damaged(file.read_text()))
     xr.testing.assert_identical(layers(perceptron, points, store=tmp_path, **QUICK), expected)
     assert json.loads(file.read_text())["rows"]
 

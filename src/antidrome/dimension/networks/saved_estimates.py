@@ -25,7 +25,8 @@ class SavedEstimates:
             self.path = folder / folder_name(name, n_networks) / "estimates.json"
         self.key = hash_configuration({"source": source.identity, "config": config.to_dict()})
         known = {} if self.path is None else read_json(self.path)  # of a damaged file all are made again
-        self.rows: dict[str, Any] = known.get("rows", {}) if known.get("key") == self.key else {}
+        rows = known.get("rows") if known.get("key") == self.key else None
+        self.rows: dict[str, Any] = rows if isinstance(rows, dict) else {}
 
     def get(self, layer: str, group: str, index: np.ndarray | None) -> Measurement | str | None:
         row = self.rows.get(_key(layer, group, index))
