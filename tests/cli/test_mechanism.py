@@ -68,6 +68,24 @@ def test_fit_to_simulations_that_are_there(files: pathlib.Path, capsys) -> None:
     assert abs(np.loadtxt(files / "out" / "samples.csv", skiprows=1).mean() - 0.3) < 0.15
 
 
+def test_what_a_recording_does_not_say_can_be_said(tmp_path: pathlib.Path, capsys) -> None:
+    time_s = np.arange(2000) / 10_000
+    voltage = -0.07 + 1e-3 * np.sin(50 * time_s)
+    np.savez(tmp_path / "cell.npz", voltage=np.stack([voltage, voltage]), current=np.full(2000, 2.0))
+    command = ["mechanism", "fit", "hodgkin_huxley_8", "--observation", str(tmp_path / "cell.npz"), "-o", str(tmp_path)]
+    for asked, *given in (
+        ("sampling_rate_hz", "--sampling-rate-hz", "10000"),
+        ("voltage_unit", "--voltage-unit", "V"),
+        ("current_unit", "--current-unit", "uA/cm2"),
+        ("area", "--area-cm2", "1e-4"),
+    ):
+        assert main(command) == 2
+        assert asked in capsys.readouterr().err
+        command += given
+    assert main(command) == 2
+    assert "Which of the 2 sweeps" in capsys.readouterr().err, "all is known but the sweep"
+
+
 @pytest.mark.slow
 def test_fit_to_a_recording(tmp_path: pathlib.Path, capsys) -> None:
     from antidrome.mechanism.models import HodgkinHuxley, step_stimulus

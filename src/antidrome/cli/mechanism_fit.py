@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from antidrome.mechanism.models.model import Model
     from antidrome.mechanism.models.recorded import RecordedCell
 
+_UNSAID = ("voltage_unit", "current_unit", "sampling_rate_hz", "area_cm2")
+"""What files of current clamp may not say, or say wrongly."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fit(OfModel):
@@ -48,6 +51,12 @@ class Fit(OfModel):
     prior; by default 0, for a current-clamp recording 0.02."""
     sweep: str | None = None
     """Sweep of a current-clamp recording."""
+    voltage_unit: str | None = None
+    """Unit of the recorded voltage, where the file does not say or says V though mV were written: mV, V, uV."""
+    current_unit: str | None = None
+    """Unit of the injected current, likewise: pA, nA, uA, A, uA/cm2."""
+    sampling_rate_hz: float | None = None
+    """Samples a second of a current-clamp recording, where the file does not say."""
     area_cm2: float | None = None
     """Area of the recorded cell's membrane, cm², where the file does not say."""
     junction_potential_mv: float | None = None
@@ -114,7 +123,7 @@ def _opened(config: Fit) -> Iterator[tuple[Model, Any, RecordedCell | None]]:
             cell = _recorded(config)
             yield Model(config.model, cell.simulator, cell.prior), cell.observation, cell
             return
-    if named := given(config, "sweep", "area_cm2", "junction_potential_mv"):
+    if named := given(config, "sweep", *_UNSAID, "junction_potential_mv"):
         raise InputError(f"{named}: only for current-clamp recordings and hodgkin_huxley_8.")
     with opened_model(config) as model:
         if config.recorded is not None:
@@ -131,8 +140,12 @@ def _recorded(config: Fit) -> RecordedCell:
             f"{config.observation} is a recording, which hodgkin_huxley_8 is fitted to; for {config.model} give the"
             " features of the recording in a file."
         )
-    recording = read_current_clamp(config.observation, sweeps=None if config.sweep is None else [config.sweep])
-    return recorded_cell(recording, area_cm2=config.area_cm2, junction_potential_mv=config.junction_potential_mv)
+    recording = read_current_clamp(
+        config.observation,
+        sweeps=None if config.sweep is None else [config.sweep],
+        **{name: getattr(config, name) for name in _UNSAID},
+    )
+    return recorded_cell(recording, junction_potential_mv=config.junction_potential_mv)
 
 
 def _write_page(estimator: SNPE, config: Fit, cell: RecordedCell | None) -> None:
