@@ -200,6 +200,12 @@ def test_a_heap_of_impossible_size_is_left_to_hdf5(texts: Path) -> None:
         read(texts, frame_rate_hz=10.0)
 
 
+def test_a_heap_that_begins_where_the_file_ends_is_none(texts: Path) -> None:
+    whole = read(texts, frame_rate_hz=10.0)
+    texts.write_bytes(texts.read_bytes() + b"GCOL\x01\x00\x00\x00")
+    np.testing.assert_array_equal(read(texts, frame_rate_hz=10.0), whole)
+
+
 def test_a_zarr_codec_that_unpickles_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     path.mkdir()

@@ -43,8 +43,9 @@ def guard_global_heaps(file: h5py.File) -> None:
 
 def _first_impossible(content: mmap.mmap, start: int, size_at: Any) -> int | None:
     """Where an object of the collection says that the next one begins at itself, or outside the collection."""
-    end = start + size_at(content, start + 8)[0]
-    if end > len(content):
+    cut_short = start + _HEADER_BYTES > len(content)
+    end = start if cut_short else start + size_at(content, start + 8)[0]
+    if cut_short or end > len(content):
         return None  # HDF5 refuses this itself
     position = start + _HEADER_BYTES
     while position + _HEADER_BYTES <= end:
