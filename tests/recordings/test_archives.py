@@ -51,12 +51,8 @@ def test_a_header_that_promises_more_than_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(header.getvalue() + b"\0" * 100)
     with pytest.raises(FileFormatError, match="cut short"):
         load_npy(tmp_path / "a.npy")
-    np.lib.format.write_array_header_1_0(
-        header := io.BytesIO(), {"descr": "<f4", "fortran_order": False, "shape": (10**12, 100)}
-    )
-    (tmp_path / "a.npy").write_bytes(header.getvalue())
     with pytest.raises(UnsafeFileError, match="more than the cap"):
-        load_npy(tmp_path / "a.npy")
+        load_npy(tmp_path / "a.npy", max_bytes=10**8)
 
 
 @pytest.mark.parametrize(("descr", "shape"), [("<0f8", (2, 2)), ("<f8", (0, 2**70)), ("<f8", (1,) * 70)])

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError, UnsafeFileError
-from antidrome.recordings import read
+from antidrome.recordings import read, safety, zarr_guard
 from antidrome.recordings.safety import human_bytes, open_hdf5
 
 
@@ -69,19 +69,55 @@ def test_a_file_replaced_after_the_look_is_looked_at_again(tmp_path: Path, secre
         recording.compute()
 
 
-def test_declared_size_beyond_the_cap(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_frames", [10**7, 10**9])
+def test_declared_size_that_is_not_stored(tmp_path: Path, n_frames: int) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.create_dataset("F", (10**9, 100), "f8", chunks=(1000, 10))
+        file.create_dataset("F", (n_frames, 100), "f8", chunks=(1000, 10))
     assert (tmp_path / "a.h5").stat().st_size < 10_000
-    with pytest.raises(UnsafeFileError, match=r"745\.1 GiB, more than the cap of 64 GiB"):
-        read(tmp_path / "a.h5", frame_rate_hz=10.0)
-
-
-def test_declared_size_that_is_not_stored(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.create_dataset("F", (10**7, 100), "f8", chunks=(1000, 10))
     with pytest.raises(UnsafeFileError, match="stores 0 bytes"):
         read(tmp_path / "a.h5", frame_rate_hz=10.0)
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.npy", "2.zarr", "3.zarr"])
+def test_what_is_stored_may_be_larger_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(safety, "DEFAULT_MAX_BYTES", 10_000)
+    monkeypatch.setattr(safety, "SUSPECT_BYTES", 10_000)
+    monkeypatch.setattr(zarr_guard, "SUSPECT_BYTES", 10_000)
+    path, traces = tmp_path / name, np.random.default_rng(0).random((1000, 4))
+    if name == "a.h5":
+        with h5py.File(path, "w") as file:
+            file["F"] = traces
+    elif name == "a.npy":
+        np.save(path, traces)
+    else:
+        group = zarr.open_group(path, mode="w", zarr_format=int(name[0]))
+        group.create_array("F", data=traces, chunks=(1000, 1))
+        if name == "2.zarr":
+            zarr.consolidate_metadata(path, zarr_format=2)
+    np.testing.assert_array_equal(read(path, frame_rate_hz=10.0), traces)
+    with pytest.raises(UnsafeFileError, match="raise max_bytes"):
+        read(path, frame_rate_hz=10.0, max_bytes=10_000)
+
+
+def test_one_axis_is_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safety, "DEFAULT_MAX_BYTES", 10_000)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["F"], file["time"] = np.ones((2000, 2), "i1"), np.arange(2000.0)
+    with pytest.raises(UnsafeFileError, match=r"/time declares 15\.62 KiB, more than the cap of 9\.766 KiB"):
+        read(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("place", ["F", "../outside"])
+def test_an_array_that_only_consolidated_metadata_know_stores_nothing(tmp_path: Path, place: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "0.0").write_bytes(b"x" * 10**7)
+    zarr.create_group(tmp_path / "a.zarr", zarr_format=2)
+    array = {"zarr_format": 2, "shape": [10**9, 10], "chunks": [10**4, 10], "dtype": "<f4", "order": "C",
+             "fill_value": 0, "compressor": None, "filters": None}  # fmt: skip
+    listed = {"zarr_consolidated_format": 1, "metadata": {".zgroup": {"zarr_format": 2}, f"{place}/.zarray": array}}
+    (tmp_path / "a.zarr" / ".zmetadata").write_text(json.dumps(listed))
+    with pytest.raises(UnsafeFileError, match="stores 0 bytes"):
+        read(tmp_path / "a.zarr", frame_rate_hz=10.0)
 
 
 def test_a_movie_beside_the_traces_may_be_large(tmp_path: Path) -> None:

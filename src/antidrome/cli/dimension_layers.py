@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -157,7 +156,7 @@ def read_array(path: Path, series: str | None) -> Any:
 
     require_file(path)
     if path.suffix == ".npy":
-        return load_npy(path, max_bytes=sys.maxsize)  # mapped, and as large as it says
+        return load_npy(path)
     if path.suffix == ".npz":
         return _chosen(path, load_npz(path, only=series), series)
     if path.suffix == ".zarr":

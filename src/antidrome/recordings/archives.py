@@ -47,13 +47,13 @@ def read_npy_header(stream: Any, where: str) -> tuple[tuple[int, ...], bool, np.
     return shape, fortran, dtype
 
 
-def load_npy(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> np.ndarray:
+def load_npy(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> np.ndarray:
     """Map a ``.npy`` file into memory; what is used of it is read when used.
 
     Raises
     ------
     UnsafeFileError
-        If it holds Python objects or is larger than the cap.
+        If it holds Python objects or is larger than the cap; without one, any size is mapped.
     FileFormatError
         If it is damaged or cut short.
     """
@@ -63,7 +63,8 @@ def load_npy(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
         offset = stream.tell()
     _require_numbers(dtype, str(path))
     declared = prod(shape) * dtype.itemsize
-    require_size(declared, max_bytes, str(path))
+    if max_bytes is not None:
+        require_size(declared, max_bytes, str(path))
     found = path.stat().st_size - offset
     if found < declared:
         raise FileFormatError(

@@ -58,7 +58,7 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     UnsafeFileError
         If the file is larger than the cap.
     """
-    table = _load(path, options.max_bytes)
+    table = _load(path, options.max_memory_bytes)
     notes = list(table.notes)
     time, values, labels = split_columns(table.header, table.values, notes)
     if options.orientation is None and (time is not None or labels is not None):

@@ -37,7 +37,7 @@ class Hdf5Source:
     def __getitem__(self, key: Any) -> np.ndarray:
         with damage_named(self.path), h5py.File(self.path, "r") as file:
             dataset = file[self.name]
-            guard_dataset(dataset, f"{self.path}: {self.name}", allow_external=self.allow_external, max_bytes=None)
+            guard_dataset(dataset, f"{self.path}: {self.name}", allow_external=self.allow_external)
             if dataset.shape != self.shape:
                 raise FileFormatError(f"{self.path} was changed while it was read: open it again")
             return np.asarray(dataset[key])

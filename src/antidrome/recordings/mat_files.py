@@ -28,7 +28,7 @@ def read_mat(path: Path, options: ReadOptions) -> xr.DataArray | tuple[xr.DataAr
     FileFormatError
         If there is no matrix, or only in one of those.
     """
-    content = load_mat(path, options.max_bytes)
+    content = load_mat(path, options.max_memory_bytes)
     if "CAttached" in content:
         raise InputError(
             f"{path} is a ground-truth file with one recording a trial: "

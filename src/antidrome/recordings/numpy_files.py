@@ -19,7 +19,7 @@ def read_npy(path: Path, options: ReadOptions) -> xr.DataArray:
 
 def read_npz(path: Path, options: ReadOptions) -> xr.DataArray:
     """Read one array of a ``.npz`` file, with times, labels and frame rate if it has them under the usual names."""
-    return from_named_arrays(load_npz(path, max_bytes=options.max_bytes), path, "npz", options)
+    return from_named_arrays(load_npz(path, max_bytes=options.max_memory_bytes), path, "npz", options)
 
 
 def from_named_arrays(

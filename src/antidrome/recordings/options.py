@@ -21,7 +21,12 @@ class ReadOptions:
     accepted_only: bool = True
     session_id: str | None = None
     allow_external: bool = False
-    max_bytes: int = DEFAULT_MAX_BYTES
+    max_bytes: int | None = None
+
+    @property
+    def max_memory_bytes(self) -> int:
+        """The cap for formats that are read into memory whole."""
+        return DEFAULT_MAX_BYTES if self.max_bytes is None else self.max_bytes
 
     def provenance(self, path: Path, source_format: str, session_id: str | None = None) -> dict[str, Any]:
         """Attributes that say where the recording comes from."""

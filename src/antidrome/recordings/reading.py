@@ -9,7 +9,7 @@ import xarray as xr
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError, UnsafeFileError
 from antidrome.recordings.options import ReadOptions
-from antidrome.recordings.safety import DEFAULT_MAX_BYTES, require_file
+from antidrome.recordings.safety import require_file
 
 _READERS = {
     "nwb": ("nwb", "read_nwb"),
@@ -39,7 +39,7 @@ def read(
     accepted_only: bool = True,
     session_id: str | None = None,
     allow_external: bool = False,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: int | None = None,
 ) -> xr.DataArray:
     """Read a recording from a file or folder of any supported format.
 
@@ -64,7 +64,9 @@ def read(
     allow_external
         Allow HDF5 files to read from other files (external links and storage, virtual datasets).
     max_bytes
-        Cap on what one array may declare; larger ones are refused before anything is read.
+        Cap on what one array may declare; larger ones are refused before anything is read. By default 64 GiB for
+        what is read into memory (``.npz``, ``.csv``, ``.mat``), and for what is read block by block as much as
+        compression can make of the bytes that the file holds.
 
     Returns
     -------

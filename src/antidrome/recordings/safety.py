@@ -20,7 +20,7 @@ from antidrome.recordings.hdf5_types import require_sound_types
 from antidrome.recordings.heaps import guard_global_heaps
 
 DEFAULT_MAX_BYTES = 64 * 2**30
-"""Largest size, in bytes, that one array of a file may declare."""
+"""Largest size, in bytes, that an array may declare which is read into memory whole."""
 
 SUSPECT_BYTES = 256 * 2**20
 MAX_DEFLATE_RATIO = 1100
@@ -49,6 +49,17 @@ def require_size(declared: int, max_bytes: int, where: str) -> None:
         )
 
 
+def require_declared(declared: int, n_axes: int, max_bytes: int | None, where: str) -> None:
+    """Hold the bytes that an array of a store declares against the cap.
+
+    Without a cap, tables may be of any size: they are read block by block, and what they declare is held against what
+    is stored.
+    """
+    if max_bytes is None and n_axes > 1:
+        return
+    require_size(declared, DEFAULT_MAX_BYTES if max_bytes is None else max_bytes, where)
+
+
 def human_bytes(size: float) -> str:
     """A size for people, in binary units."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
@@ -63,7 +74,7 @@ def open_hdf5(
     path: str | os.PathLike[str],
     *,
     allow_external: bool = False,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: int | None = None,
     every_size: bool = False,
 ) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading after looking at every link and dataset in it.
@@ -75,10 +86,10 @@ def open_hdf5(
     allow_external
         Allow external links, external storage and virtual datasets, which let the file read other files.
     max_bytes
-        Largest declared size of one dataset.
+        Largest declared size of one dataset; None: of one axis 64 GiB, else what compression can make of the file.
     every_size
-        Apply the cap to datasets of three and more dimensions too; by default they are passed over, since a file may
-        hold its movie and a recording is never read from one.
+        Look at the sizes of datasets of three and more dimensions too; by default they are passed over, since a file
+        may hold its movie and a recording is never read from one.
 
     Raises
     ------
@@ -109,7 +120,7 @@ def damage_named(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def guard_hdf5(
-    file: h5py.File, *, allow_external: bool = False, max_bytes: int = DEFAULT_MAX_BYTES, every_size: bool = False
+    file: h5py.File, *, allow_external: bool = False, max_bytes: int | None = None, every_size: bool = False
 ) -> None:
     """Refuse what points outside the file or declares too much; see :func:`open_hdf5`."""
     seen: set[Any] = set()
@@ -134,24 +145,26 @@ def guard_hdf5(
                 groups.append(member)
             elif isinstance(member, h5py.Dataset):
                 require_sound_types(member, where)
-                sized = every_size or member.ndim < 3
-                guard_dataset(member, where, allow_external=allow_external, max_bytes=max_bytes if sized else None)
+                guard_dataset(member, where, allow_external=allow_external)
+                if every_size or member.ndim < 3:
+                    _guard_size(member, where, max_bytes)
 
 
-def guard_dataset(
-    dataset: h5py.Dataset, where: str, *, allow_external: bool = False, max_bytes: int | None = DEFAULT_MAX_BYTES
-) -> None:
-    """Refuse a dataset whose data lie in other files, or that declares more than it can hold (None: any size)."""
-    if not allow_external:
-        if dataset.external:
-            other = dataset.external[0][0]
-            raise UnsafeFileError(f"{where} keeps its data in another file ({other}); {_EXTERNAL_ADVICE}")
-        if dataset.is_virtual:
-            raise UnsafeFileError(f"{where} is assembled from other files (virtual dataset); {_EXTERNAL_ADVICE}")
-    if max_bytes is None:
+def guard_dataset(dataset: h5py.Dataset, where: str, *, allow_external: bool = False) -> None:
+    """Refuse a dataset whose data lie in other files."""
+    if allow_external:
         return
+    if dataset.external:
+        other = dataset.external[0][0]
+        raise UnsafeFileError(f"{where} keeps its data in another file ({other}); {_EXTERNAL_ADVICE}")
+    if dataset.is_virtual:
+        raise UnsafeFileError(f"{where} is assembled from other files (virtual dataset); {_EXTERNAL_ADVICE}")
+
+
+def _guard_size(dataset: h5py.Dataset, where: str, max_bytes: int | None) -> None:
+    """Refuse a dataset that declares more than the cap, or than what is stored of it can hold."""
     declared = (dataset.size or 0) * dataset.dtype.itemsize
-    require_size(declared, max_bytes, where)
+    require_declared(declared, dataset.ndim, max_bytes, where)
     if dataset.chunks is not None:
         require_chunk(product_bytes(dataset.chunks, dataset.dtype.itemsize), declared, where, max_bytes)
     if declared > SUSPECT_BYTES and not dataset.external and not dataset.is_virtual:
@@ -163,9 +176,9 @@ def guard_dataset(
             )
 
 
-def require_chunk(chunk: int, declared: int, where: str, max_bytes: int) -> None:
+def require_chunk(chunk: int, declared: int, where: str, max_bytes: int | None) -> None:
     """Refuse chunks (bytes) that would fill the memory: any part of an array is read with the chunk that it lies in."""
-    require_size(chunk, max_bytes, f"one chunk of {where}")
+    require_size(chunk, DEFAULT_MAX_BYTES if max_bytes is None else max_bytes, f"one chunk of {where}")
     if chunk > SUSPECT_BYTES and chunk > _MAX_CHUNK_RATIO * declared:
         raise UnsafeFileError(
             f"{where} declares chunks of {human_bytes(chunk)} for an array of {human_bytes(declared)}: "

@@ -8,12 +8,11 @@ from typing import Any
 
 from antidrome.errors import FileFormatError, UnsafeFileError
 from antidrome.recordings.safety import (
-    DEFAULT_MAX_BYTES,
-    MAX_DEFLATE_RATIO,
     SUSPECT_BYTES,
     human_bytes,
     product_bytes,
     require_chunk,
+    require_declared,
     require_file,
     require_size,
 )
@@ -30,8 +29,11 @@ _CODEC_KEYS = ("codecs", "index_codecs", "filters", "compressor", "object_codec"
 _ZARR_METADATA = (".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json")
 _MAX_METADATA_BYTES = 64 * 2**20
 
+MAX_ZARR_RATIO = 11_000
+"""Zstandard and Blosc shrink what is even further than Deflate can."""
 
-def guard_zarr(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+
+def guard_zarr(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> None:
     """Refuse a Zarr store whose metadata name unknown codecs (one of them unpickles) or declare too much.
 
     Parameters
@@ -39,7 +41,7 @@ def guard_zarr(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYT
     path
         Folder of the store.
     max_bytes
-        Largest declared size of one array.
+        Largest declared size of one array; None: of one axis 64 GiB, else what compression can make of what is stored.
 
     Raises
     ------
@@ -87,26 +89,35 @@ def _guard_codec(codec: Any, file: Path) -> None:
         )
 
 
-def _guard_declared(metadata: Any, file: Path, max_bytes: int) -> None:
+def _guard_declared(metadata: Any, file: Path, max_bytes: int | None) -> None:
     """Size of the array that this metadata file describes, and of those listed in consolidated metadata."""
     if not isinstance(metadata, dict):
         return
     consolidated = metadata.get("consolidated_metadata")
     listed = consolidated.get("metadata") if isinstance(consolidated, dict) else metadata.get("metadata")
-    for item in [metadata, *(listed.values() if isinstance(listed, dict) else ())]:
+    for name, item in {"": metadata, **(listed if isinstance(listed, dict) else {})}.items():
         shape = item.get("shape") if isinstance(item, dict) else None
         if not isinstance(shape, list) or not all(isinstance(length, int) for length in shape):
             continue
         itemsize = _item_bytes(item.get("dtype", item.get("data_type")))
         declared = product_bytes(shape, itemsize)
-        require_size(declared, max_bytes, str(file))
+        require_declared(declared, len(shape), max_bytes, str(file))
         require_chunk(product_bytes(_zarr_chunk(item), itemsize), declared, str(file), max_bytes)
-        if item is metadata and declared > SUSPECT_BYTES:
-            stored = sum(entry.stat().st_size for entry in file.parent.rglob("*") if entry.is_file())
-            if declared > MAX_DEFLATE_RATIO * 10 * stored:
-                raise UnsafeFileError(
-                    f"{file} declares {human_bytes(declared)} but stores {human_bytes(stored)}: the data are missing"
-                )
+        if declared > SUSPECT_BYTES:
+            _require_stored(declared, file, str(name).removesuffix(".zarray"))
+
+
+def _require_stored(declared: int, file: Path, name: str) -> None:
+    """Refuse an array, of a name in the folder of a metadata file, of which next to nothing lies in its folder."""
+    folder, stored = (file.parent / name).resolve(), 0
+    inside = folder.is_relative_to(file.parent.resolve())
+    for entry in folder.rglob("*") if inside else ():
+        stored += entry.stat().st_size if entry.is_file() else 0
+        if declared <= MAX_ZARR_RATIO * stored:
+            return
+    raise UnsafeFileError(
+        f"{file} declares {human_bytes(declared)} but stores {human_bytes(stored)}: the data are missing"
+    )
 
 
 def _zarr_chunk(item: dict[str, Any]) -> list[int]:
