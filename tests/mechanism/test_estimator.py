@@ -134,6 +134,13 @@ def test_every_setting_comes_back_from_a_file(fitted: SNPE, tmp_path) -> None:
     assert SNPE.load(path).n_simulations == (200, 200), "what an older file tells"
 
 
+def test_settings_that_are_none_are_a_damaged_file(fitted: SNPE, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("antidrome.mechanism.posterior.settings_to_dict", lambda _: ["n_rounds", 2])
+    fitted.save(tmp_path / "posterior.safetensors")
+    with pytest.raises(ModelFileError, match="settings are a list"):
+        SNPE.load(tmp_path / "posterior.safetensors")
+
+
 def test_an_interrupted_fit_goes_on_to_the_same_numbers(fitted: SNPE, tmp_path) -> None:
     model = SNPE(n_rounds=2, n_simulations=200, **QUICK)
     with pytest.raises(KeyboardInterrupt):

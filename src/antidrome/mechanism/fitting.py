@@ -18,7 +18,7 @@ from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError
 from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import DensitySettings
-from antidrome.mechanism.diagnostics.diagnose import FEWEST, Diagnosis, diagnose, usable_pairs
+from antidrome.mechanism.diagnostics.diagnose import FEWEST_PAIRS, Diagnosis, diagnose, usable_pairs
 from antidrome.mechanism.diagnostics.predictive import predictive_check
 from antidrome.mechanism.features import UNREACHED, constant_features, outside_simulations
 from antidrome.mechanism.judgement import keep_for_judgement
@@ -190,7 +190,7 @@ def _diagnosis(
 ) -> tuple[Diagnosis | None, np.ndarray | None]:
     """Calibration on what was kept out of training, and simulations at the posterior; None if too little is there."""
     weights, held_out = weigh_for_judgement(problem, settings.plan, result, settings.seed)
-    if len(usable_pairs(weights)) < FEWEST:
+    if len(usable_pairs(weights)) < FEWEST_PAIRS:
         return None, None
     if folder is not None:
         keep_for_judgement(folder, result.simulations, weights, held_out)

@@ -15,7 +15,7 @@ import numpy as np
 from antidrome.core.checkpoint import read_checkpoint
 from antidrome.core.configuration import from_dict, to_dict
 from antidrome.core.model_files import save_model
-from antidrome.errors import ModelFileError
+from antidrome.errors import InputError, ModelFileError
 from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import (
     DensityNetwork,
@@ -101,9 +101,11 @@ def settings_to_dict(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: plain(value) for name, value in settings.items()}
 
 
-def settings_from_dict(description: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+def settings_from_dict(description: Any, *, where: str) -> dict[str, Any]:
     """Read `settings_to_dict` back, with tuples for lists; InputError where it is none."""
     kinds = {"kernel": KernelSettings, "training": TrainingSettings, "trace": TraceFeatures}
+    if not isinstance(description, Mapping):
+        raise InputError(f"{where}: settings are a {type(description).__name__}; expected names and values.")
 
     def parsed(name: str, value: Any) -> Any:
         if not isinstance(value, dict):

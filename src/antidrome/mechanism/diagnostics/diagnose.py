@@ -26,7 +26,9 @@ from antidrome.mechanism.weights import effective_sample_size
 GRID = np.linspace(0, 1, 51)
 SUSPICIOUS = 0.01
 FEW_PAIRS = 30.0
-FEWEST = 10
+"""Effective pairs; with fewer, calibration is hardly tested."""
+FEWEST_PAIRS, FEWEST_SAMPLES = 10, 10
+"""Pairs, and posterior samples at each; with fewer, nothing is judged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,11 +126,13 @@ def diagnose(
     InputError
         Fewer than ten simulations have a weight.
     """
-    if min(n_pairs, n_samples) < FEWEST:
-        raise InputError(f"{n_pairs} pairs and {n_samples} samples at each; expected at least {FEWEST} of both.")
+    if n_pairs < FEWEST_PAIRS or n_samples < FEWEST_SAMPLES:
+        raise InputError(
+            f"{n_pairs} pairs and {n_samples} samples at each; expected at least {FEWEST_PAIRS} and {FEWEST_SAMPLES}."
+        )
     usable = usable_pairs(weights)
-    if len(usable) < FEWEST:
-        raise InputError(f"{len(usable)} simulations have a weight; diagnostics need at least {FEWEST}.")
+    if len(usable) < FEWEST_PAIRS:
+        raise InputError(f"{len(usable)} simulations have a weight; diagnostics need at least {FEWEST_PAIRS}.")
     if len(usable) > n_pairs:
         usable = np.sort(generator(seed, "mechanism/diagnose").choice(usable, n_pairs, replace=False))
     visible = posterior.visible(features[usable])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import struct
 import threading
@@ -215,7 +216,7 @@ def read_simulations(folder: str | os.PathLike[str]) -> Simulations:
         raise InputError(f"{folder}: no simulations are stored there (no *{SUFFIX} file).")
     header = read_header(files[0])
     _require_format(header, files[0])
-    parts = [_unpack(_HEAD.pack(0, 0), header, "no record")[0]]
+    parts = [{name: np.empty(shape, _COLUMNS[name]) for name, shape in _shapes(0, header).items()}]
     failures: list[Failure] = []
     n_rows = 0
     for path in files:
@@ -280,17 +281,22 @@ def _require_format(header: dict[str, Any], path: Path) -> None:
         raise FileFormatError(f"{path} has format {header.get('version')}, this Antidrome reads {FORMAT_VERSION}.")
 
 
+def _shapes(n: int, header: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Of the columns of `n` simulations."""
+    widths = {"theta": len(header["parameters"]), "features": len(header["features"])}
+    return {name: (n, widths[name]) if name in widths else (n,) for name in _COLUMNS}
+
+
 def _unpack(payload: bytes, header: dict[str, Any], where: str) -> tuple[dict[str, np.ndarray], list[Failure]]:
     """Columns and failures of a record."""
     n, n_text = _HEAD.unpack_from(payload)
-    widths = {"theta": len(header["parameters"]), "features": len(header["features"])}
-    sizes = [np.dtype(kind).itemsize * n * widths.get(name, 1) for name, kind in _COLUMNS.items()]
-    if _HEAD.size + sum(sizes) + n_text != len(payload):
+    shapes = _shapes(n, header)
+    sizes = {name: np.dtype(_COLUMNS[name]).itemsize * math.prod(shape) for name, shape in shapes.items()}
+    if _HEAD.size + sum(sizes.values()) + n_text != len(payload):
         raise FileFormatError(f"{where}: a record of {len(payload)} bytes does not hold {n} simulations.")
     columns, start = {}, _HEAD.size
-    for (name, kind), size in zip(_COLUMNS.items(), sizes, strict=True):
-        values = np.frombuffer(payload[start : start + size], kind)
-        columns[name] = values.reshape(n, widths[name]) if name in widths else values
-        start += size
+    for name, shape in shapes.items():
+        columns[name] = np.frombuffer(payload[start : start + sizes[name]], _COLUMNS[name]).reshape(shape)
+        start += sizes[name]
     failures = [Failure(**values) for values in json.loads(payload[start:])] if n_text else []
     return columns, failures
