@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from antidrome.cli.config_file import defaults_from_file
-from antidrome.cli.text import printable
+from antidrome.cli.text import printable, say
 from antidrome.errors import AntidromeError, did_you_mean
 
 COMMANDS = {
@@ -106,12 +106,12 @@ def load_command(name: str) -> tuple[typing.Any, Callable[[typing.Any], int]]:
 
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        _say(usage())
+        say(usage())
         return 0 if arguments else 2
     if arguments[0] in ("-V", "--version"):
         from antidrome import __version__
 
-        _say(f"antidrome {__version__}")
+        say(f"antidrome {__version__}")
         return 0
     name, *options = arguments
     if options and f"{name} {options[0]}" in COMMANDS:
@@ -217,11 +217,6 @@ def _discard_output() -> None:
     """Let what is still to be printed go nowhere, so that Python does not try again at its end."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def _complain(text: str) -> None:
