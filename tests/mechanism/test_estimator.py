@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from antidrome.core.citations import cite
 from antidrome.errors import InputError, ModelFileError, ResumeError
 from antidrome.mechanism import SNPE, KernelSettings, Normal, Posterior, Prior, TraceFeatures, Uniform
 from antidrome.mechanism.densities.network import FlowSettings, MixtureSettings
@@ -70,6 +71,7 @@ def test_what_a_fit_leaves(fitted: SNPE) -> None:
     assert samples.dims == ("sample", "parameter")
     assert samples["unit"].values.tolist() == ["mV", ""]
     assert samples.attrs["citations"][0] == "lueckmann2017"
+    assert cite(fitted).keys == cite(fitted.posterior_).keys == cite(samples).keys
     assert np.array_equal(samples, fitted.sample(50, seed=3))
     assert fitted.log_prob([[0.5, -0.4], [5.0, 0.0]])[1] == -np.inf
     assert fitted.rounds_.sizes["round"] == 2
@@ -245,6 +247,9 @@ def test_unfit_input_is_named(fitted: SNPE) -> None:
         fitted.posterior_.sample(5, observation=[0.0, 0.0, 0.0])
     with pytest.raises(InputError, match="There is no parameter 'A'"):
         fitted.marginal("A")
+    for draw in (fitted.sample, PRIOR.sample, fitted.posterior_.summary):
+        with pytest.raises(InputError, match="n_samples = -1, expected a whole number"):
+            draw(-1)
     with pytest.raises(InputError, match="at least one dimension"):
         fitted.conditional({"a": 0.1, "b": 0.1})
 

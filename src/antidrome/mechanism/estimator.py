@@ -274,6 +274,11 @@ class SNPE(Estimator):
         estimator.rounds_ = _table(posterior.reports)
         return estimator
 
+    @property
+    def citations_(self) -> tuple[str, ...]:
+        """The works behind the method."""
+        return self._fitted().citations
+
     def _fitted(self) -> Posterior:
         check_is_fitted(self, "posterior_")
         return self.posterior_

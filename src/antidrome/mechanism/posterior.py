@@ -15,6 +15,7 @@ from antidrome.core.estimator import Drawn
 from antidrome.core.hashing import hash_arrays
 from antidrome.core.model_files import load_model, save_model
 from antidrome.core.seeds import fold_in
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError, ModelFileError
 from antidrome.mechanism.densities.trained import TrainedDensity
 from antidrome.mechanism.observations import visible
@@ -95,6 +96,11 @@ class Posterior(Drawn):
         return self.prior.names
 
     @property
+    def citations(self) -> tuple[str, ...]:
+        """The works behind the method."""
+        return CITATIONS.get(self.method, ())
+
+    @property
     def is_amortised(self) -> bool:
         """Whether other observations can be asked for: one round, in which all simulations counted alike.
 
@@ -122,7 +128,7 @@ class Posterior(Drawn):
     def sample(self, n_samples: int = 1000, *, seed: int = 0, observation: Any = None) -> xr.DataArray:
         """Draw `n_samples` parameter sets, DataArray (sample, parameter)."""
         samples = self.density(observation).sample(n_samples, seed=seed)
-        return samples.assign_attrs(method=self.method, citations=list(CITATIONS.get(self.method, ())))
+        return samples.assign_attrs(method=self.method, citations=list(self.citations))
 
     def log_prob(self, theta: ArrayLike, *, observation: Any = None) -> np.ndarray:
         """Log density, (n,), in the parameters' own units; −∞ outside the prior's support."""
@@ -150,6 +156,7 @@ class Posterior(Drawn):
 
     def summary(self, n_samples: int = 10_000, *, seed: int = 0) -> xr.Dataset:
         """Mean, standard deviation, median and central 95 % interval of each parameter, and the prior's interval."""
+        n_samples = whole_number("n_samples", n_samples, 1)
         samples, prior = self.sample(n_samples, seed=seed), self.prior.sample(n_samples, seed=fold_in(seed, "prior"))
         low, median, high = np.quantile(samples.values, [0.025, 0.5, 0.975], axis=0)
         prior_low, prior_high = np.quantile(prior, [0.025, 0.975], axis=0)
@@ -191,7 +198,7 @@ class Posterior(Drawn):
             units=dict(zip(self.names, self.prior.units, strict=True)),
             seed=self.seed,
             data_hash=hash_arrays({"observation": self.observation}),
-            citations=CITATIONS.get(self.method, ()),
+            citations=self.citations,
             extra={"reports": [dataclasses.asdict(r) for r in self.reports], "notes": list(self.notes)},
         )
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from antidrome.core.seeds import generator
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError, did_you_mean
 from antidrome.mechanism.coordinates import Coordinates
 from antidrome.mechanism.distributions import (
@@ -129,7 +130,8 @@ class Prior:
 
     def sample_unconstrained(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw `n_samples` points of the prior in unconstrained coordinates, (n, parameter)."""
-        return generator(seed, "mechanism/prior").standard_normal((int(n_samples), self.n_parameters)) @ self._factor.T
+        shape = (whole_number("n_samples", n_samples, 0), self.n_parameters)
+        return generator(seed, "mechanism/prior").standard_normal(shape) @ self._factor.T
 
     def log_prob(self, theta: ArrayLike) -> np.ndarray:
         """Log density in the parameters' own units, (n,), of parameter sets (n, parameter); −∞ outside the support."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 
 from antidrome.core.seeds import fold_in
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.mechanism.coordinates import Coordinates
 from antidrome.mechanism.densities.gaussian_mixture import GaussianMixture
@@ -57,11 +58,10 @@ class ParameterDensity:
         Raises
         ------
         InputError
-            `n_samples` is negative.
+            `n_samples` is no whole number, or negative.
         """
-        if n_samples < 0:
-            raise InputError(f"n_samples is {n_samples}; expected 0 or more samples.")
-        return self.labelled(self.coordinates.from_unconstrained(self.density.sample(int(n_samples), seed=seed)))
+        n_samples = whole_number("n_samples", n_samples, 0)
+        return self.labelled(self.coordinates.from_unconstrained(self.density.sample(n_samples, seed=seed)))
 
     def log_prob(self, theta: ArrayLike) -> np.ndarray:
         """Log density in the parameters' own units, (n,), of parameter sets (n, parameter); −∞ outside the support."""

@@ -99,8 +99,8 @@ def mechanism_report(fitted: Any, run: RunInfo | None = None, *, traces: Traces 
     """
     view = mechanism_view(fitted, traces=traces)
     run = run or posterior_run(view)
-    keys = view.posterior.sample(1).attrs.get("citations", [])
-    return page_html(run, [mechanism_part(view, run), citations_part(["antidrome", *keys])], units=UNITS)
+    cited = citations_part(["antidrome", *view.posterior.citations])
+    return page_html(run, [mechanism_part(view, run), cited], units=UNITS)
 
 
 def write_mechanism_report(
@@ -151,9 +151,10 @@ def _cards(view: MechanismView) -> list[dict[str, str]]:
     simulations, failed = sum(r.simulations for r in reports), sum(r.failed for r in reports)
     seconds = sum(r.simulating_s + r.training_s for r in reports)
     last = reports[-1] if reports else None
+    rounds = f"{len(reports)} round{'s' if len(reports) != 1 else ''}"
     return [
         {"number": f"{len(view.posterior.names)}", "label": "parameters"},
-        {"number": f"{simulations:,}", "label": f"simulations in {len(reports)} rounds"},
+        {"number": f"{simulations:,}", "label": f"simulations in {rounds}"},
         {"number": f"{failed:,}", "label": "simulations failed"},
         {"number": shown(last.effective if last else math.nan, 0), "label": "effective in the last round"},
         {"number": shown(seconds / 60, 1), "label": "minutes"},

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.core.seeds import fold_in, generator
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.mechanism.diagnostics.calibration import (
     Pairs,
@@ -124,12 +125,10 @@ def diagnose(
     Raises
     ------
     InputError
-        Fewer than ten simulations have a weight.
+        Fewer than ten simulations have a weight, or `n_pairs` or `n_samples` are fewer.
     """
-    if n_pairs < FEWEST_PAIRS or n_samples < FEWEST_SAMPLES:
-        raise InputError(
-            f"{n_pairs} pairs and {n_samples} samples at each; expected at least {FEWEST_PAIRS} and {FEWEST_SAMPLES}."
-        )
+    n_pairs = whole_number("n_pairs", n_pairs, FEWEST_PAIRS)
+    n_samples = whole_number("n_samples", n_samples, FEWEST_SAMPLES)
     usable = usable_pairs(weights)
     if len(usable) < FEWEST_PAIRS:
         raise InputError(f"{len(usable)} simulations have a weight; diagnostics need at least {FEWEST_PAIRS}.")
