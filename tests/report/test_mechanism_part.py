@@ -14,7 +14,7 @@ from antidrome.mechanism.simulate.batch import judge
 from antidrome.mechanism.training import TrainingSettings
 from antidrome.report import mechanism_report, write_mechanism_report
 from antidrome.report.decimate import thinned
-from antidrome.report.mechanism_view import Traces, predicted_traces
+from antidrome.report.mechanism_view import PREDICTED, Traces, predicted_traces
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 PRIOR = Prior({"a": Uniform(-2, 2), HOSTILE: Uniform(0, 1)}, {"a": "mV"})
@@ -103,6 +103,6 @@ def test_predicted_traces_have_the_measured_times(fitted: SNPE) -> None:
             return xr.DataArray(theta[:, :1] + 0 * time, dims=("simulation", "time"), coords={"time": time})
 
     measured = xr.DataArray(np.zeros(30), dims=("time",), coords={"time": np.arange(30) * 1.0})
-    traces = predicted_traces(Simulator(), fitted.posterior_, measured, n_traces=3)
-    assert traces.predicted_mv.shape == (3, 25)
-    np.testing.assert_allclose(traces.predicted_mv[:, 0], fitted.posterior_.sample(3).values[:, 0])
+    traces = predicted_traces(Simulator(), fitted.posterior_, measured)
+    assert traces.predicted_mv.shape == (PREDICTED, 25)
+    np.testing.assert_allclose(traces.predicted_mv[:, 0], fitted.posterior_.sample(PREDICTED).values[:, 0])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SAMPLES = 4000
 """Posterior samples in the page."""
 PREDICTED = 6
+"""Traces simulated at posterior samples."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +97,7 @@ def mechanism_view(fitted: Any, *, traces: Traces | None = None) -> MechanismVie
     )
 
 
-def predicted_traces(
-    simulator: Any, posterior: Posterior, measured_mv: xr.DataArray, *, n_traces: int = PREDICTED
-) -> Traces:
+def predicted_traces(simulator: Any, posterior: Posterior, measured_mv: xr.DataArray) -> Traces:
     """Voltage simulated at posterior samples, beside the measured one.
 
     Parameters
@@ -107,10 +106,8 @@ def predicted_traces(
         With a method ``voltage(theta, seed)``, as `HodgkinHuxley` has it.
     measured_mv
         (time,), with times in ms.
-    n_traces
-        Traces.
     """
-    simulated = simulator.voltage(posterior.sample(n_traces, seed=0).values, seed=0)
+    simulated = simulator.voltage(posterior.sample(PREDICTED, seed=0).values, seed=0)
     at, measured = measured_mv["time"].values, measured_mv.values
     own = simulated["time"].values
     at, measured = at[at <= own[-1]], measured[at <= own[-1]]
