@@ -222,7 +222,7 @@ def test_starts_where_network_and_traces_disagree_are_two():
 
 def test_settings_that_do_not_go_together_are_refused(dff):
     for changes, message in (
-        ({"posterior": "gaussian"}, "posterior is 'gaussian'"),
+        ({"posterior": "gaussian"}, "posterior = 'gaussian', expected one of 'shared'"),
         ({"superresolution": 4}, "superresolution is 4"),
         ({"generative": "lineer"}, "Did you mean 'linear'"),
         ({"model": None}, "model is None"),

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import one_of
 from antidrome.spikes.adaptation import Adaptation, Cells
 from antidrome.spikes.learning import Lesson, Opened, config_for, fit_own, fit_shared
 from antidrome.spikes.opening import open_model
@@ -98,8 +99,7 @@ def fit_estimator(
 
 
 def _check(model: SpikeVAE) -> None:
-    if model.posterior not in POSTERIORS:
-        raise InputError(f"posterior is {model.posterior!r}; expected one of {', '.join(POSTERIORS)}.")
+    one_of("posterior", model.posterior, POSTERIORS)
     if model.superresolution < 1 or (model.superresolution > 1 and model.posterior == "shared"):
         raise InputError(
             f"superresolution is {model.superresolution}; expected 1 with posterior='shared', else 1 or more."

@@ -10,6 +10,7 @@ import xarray as xr
 
 from antidrome.core.seeds import check_seed, generator
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import one_of
 from antidrome.spikes.generative import LinearModel, SCDFModel
 from antidrome.spikes.observation import (
     LEAD_S,
@@ -67,10 +68,8 @@ class Simulation:
             raise InputError(f"frame_rate_hz is {self.frame_rate_hz}; expected between 0.5 and 1000 frames per second.")
         if self.duration_s * self.frame_rate_hz < 2:
             raise InputError(f"duration_s is {self.duration_s}; expected at least two frames.")
-        if self.indicator not in INDICATORS:
-            raise InputError(f"indicator is {self.indicator!r}; expected one of {', '.join(INDICATORS)}.")
-        if self.generative not in ("linear", "scdf"):
-            raise InputError(f"generative is {self.generative!r}; expected 'linear' or 'scdf'.")
+        one_of("indicator", self.indicator, tuple(INDICATORS))
+        one_of("generative", self.generative, ("linear", "scdf"))
         if self.n_factors < 0:
             raise InputError(f"n_factors is {self.n_factors}; expected 0 (independent neurons) or more.")
 

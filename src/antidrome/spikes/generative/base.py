@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Real
 
-from antidrome.errors import InputError
+from antidrome.recordings.arguments import one_of
 
 Support = Literal["real", "positive", "above one", "unit"]
 Module = TypeVar("Module", bound=eqx.Module)
@@ -55,8 +55,7 @@ def parameter(support: Support = "real", *, shared: bool = False) -> Any:
     shared
         True for what is common to all cells.
     """
-    if support not in _SUPPORTS:
-        raise InputError(f"The support is {support!r}; expected one of {', '.join(_SUPPORTS)}.")
+    one_of("support", support, tuple(_SUPPORTS))
     return eqx.field(metadata={"support": support, "shared": shared})
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import one_of
 from antidrome.spikes.generative.likelihood import Exposure
 
 Objective = Literal["vimco", "local", "relaxed"]
@@ -147,8 +148,7 @@ class FitConfig:
         if self.samples < 2 or self.batch < 1:
             raise InputError(f"samples is {self.samples} and batch {self.batch}; expected at least 2 and 1.")
         for name, known in (("objective", Objective), ("prior", Prior), ("exposure", Exposure)):
-            if getattr(self, name) not in get_args(known):
-                raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(get_args(known))}.")
+            one_of(name, getattr(self, name), get_args(known))
         if not 0 <= self.burst < 1:
             raise InputError(f"burst is {self.burst}; expected a probability below 1.")
         if not 0 < self.held_out < 1:
