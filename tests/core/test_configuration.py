@@ -6,6 +6,7 @@ import json
 import pathlib
 from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +90,13 @@ def test_what_is_no_table_is_refused() -> None:
 def test_values_that_json_cannot_hold_are_refused() -> None:
     with pytest.raises(InputError, match=r"Inner.tau_s is nan"):
         to_dict(Inner(tau_s=float("nan")))
+
+
+def test_numbers_of_numpy_are_numbers(unchecked_types) -> None:
+    told = to_dict(Outer(frame_rate_hz=np.float32(0.5), sizes=(np.int64(3), np.uint8(4))))
+    assert json.loads(json.dumps(told)) == to_dict(Outer(frame_rate_hz=0.5, sizes=(3, 4)))
+    with pytest.raises(InputError, match=r"Inner.tau_s is nan"):
+        to_dict(Inner(tau_s=np.float32("nan")))
 
 
 def test_a_far_name_gets_no_suggestion() -> None:

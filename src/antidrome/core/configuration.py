@@ -8,6 +8,7 @@ was misspelt, is never ignored.
 import dataclasses
 import enum
 import math
+import numbers
 import pathlib
 import types
 import typing
@@ -95,6 +96,8 @@ def _plain(value: Any, where: str) -> Any:
         return {str(key): _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, numbers.Real) and not isinstance(value, bool | int | float):  # of numpy
+        value = int(value) if isinstance(value, numbers.Integral) else float(value)
     if isinstance(value, float) and math.isnan(value):
         raise InputError(f"{where} is {value}, which no configuration file can hold. Give a number.")
     if isinstance(value, float) and math.isinf(value):
