@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 import antidrome as ad
+from antidrome.errors import InputError
 from antidrome.spikes.times import place_with_uncertainty
 
 
@@ -66,9 +67,14 @@ def test_a_result_is_enough_where_nothing_is_missing():
     from antidrome.spikes.times import expected_of
 
     counts = np.array([[0.1, np.nan], [0.9, np.nan], [0.0, np.nan]], np.float32)
-    result = xr.Dataset({"expected_spikes": (("time", "neuron"), counts)})
+    result = xr.Dataset({"expected_spikes": (("time", "neuron"), counts)}, {"neuron": ["a", "b"]})
+    recording = result["expected_spikes"]
     whole, gap = FrameGrid.of(np.arange(3) / 30, 30.0), FrameGrid.of(np.array([0, 1, 5]) / 30, 30.0)
-    rows = expected_of(result, whole, 1)
+    rows = expected_of(result, recording, whole, 1)
     np.testing.assert_array_equal(rows[0], counts[:, 0])
     assert rows[1].ndim == 0
-    assert expected_of(result, gap, 1) is expected_of(result, whole, 2) is expected_of(None, whole, 1) is None
+    for known, grid, steps in ((result, gap, 1), (result, whole, 2), (None, whole, 1)):
+        assert expected_of(known, recording, grid, steps) is None
+    for other in (result.isel(neuron=[0]), result.isel(time=[0, 1]), result.assign_coords(neuron=["a", "c"])):
+        with pytest.raises(InputError, match="of other neurons or frames than the recording"):
+            expected_of(other, recording, whole, 1)

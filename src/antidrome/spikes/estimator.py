@@ -255,10 +255,15 @@ class SpikeVAE(Estimator):
         -------
         Dataset over `spike`, ordered by neuron and time: `neuron`, `time_s`, the 90 % interval `low_s` to `high_s`, and
         `probability` that there is a spike. The attribute `frame_rate_hz` tells the recording's.
+
+        Raises
+        ------
+        InputError
+            As in `predict`; or a result of another recording.
         """
         opened = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
-        expected = expected_of(result, opened.grid, inference.steps)
+        expected = expected_of(result, opened.recording, opened.grid, inference.steps)
         if expected is None:
             expected = over_neurons(inference.expected, opened, self.seed, executor)
         return placed(expected, opened.recording, opened.grid, opened.frame_rate_hz, inference.steps)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from antidrome.errors import InputError
 from antidrome.spikes.grid import FrameGrid
 
 QUIET = 0.02
@@ -90,12 +91,27 @@ def placed(
     return xr.Dataset({"neuron": ("spike", names.astype(str)), **data}, attrs={"frame_rate_hz": frame_rate_hz})
 
 
-def expected_of(result: xr.Dataset | None, grid: FrameGrid, steps: int) -> list[np.ndarray] | None:
+def expected_of(
+    result: xr.Dataset | None, recording: xr.DataArray, grid: FrameGrid, steps: int
+) -> list[np.ndarray] | None:
     """(frame,) expected spikes of every neuron, as `placed` takes them, if a result holds them all.
 
     None if it does not: where frames are missing or have steps, inference says more than its result.
+
+    Raises
+    ------
+    InputError
+        The result has other neurons or frames than the recording.
     """
-    if result is None or steps > 1 or grid.n_missing:
+    if result is None:
+        return None
+    theirs, ours = (one["neuron"].values.astype(str).tolist() for one in (result, recording))
+    if theirs != ours or result.sizes["time"] != recording.sizes["time"]:
+        raise InputError(
+            f"The result ({result.sizes['time']} frames, {len(theirs)} neurons) is of other neurons or frames than the"
+            f" recording ({recording.sizes['time']} frames, {len(ours)} neurons); give what predict gave for it."
+        )
+    if steps > 1 or grid.n_missing:
         return None
     rows = result["expected_spikes"].transpose("neuron", "time").values
     return [np.asarray(np.nan) if np.isnan(row).all() else row for row in rows]
