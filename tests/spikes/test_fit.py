@@ -220,7 +220,7 @@ def test_starts_where_network_and_traces_disagree_are_two():
     assert amplitude_starts(tenth, traces, 30.0) == (1.0, 4.0)
 
 
-def test_settings_that_do_not_go_together_are_refused(dff):
+def test_settings_that_do_not_go_together_are_refused(unchecked_types, dff):
     for changes, message in (
         ({"posterior": "gaussian"}, "posterior = 'gaussian', expected one of 'shared'"),
         ({"superresolution": 4}, "superresolution is 4"),
@@ -228,7 +228,9 @@ def test_settings_that_do_not_go_together_are_refused(dff):
         ({"model": None}, "model is None"),
         ({"config": OWN}, "expects an AdaptationConfig"),
         ({"posterior": "factorised", "config": SHORT}, "expects a FitConfig"),
+        ({"superresolution": 1.5}, "superresolution = 1.5, expected a whole number"),
         ({"amplitude_factors": ()}, "amplitude_factors"),
+        ({"amplitude_factors": (1.0, float("nan"))}, "amplitude_factors"),
         ({"drift_s": float("inf")}, "drift_s is inf"),
         ({"posterior": "factorised", "generative": lambda start: start}, "AbstractGenerativeModel"),
     ):

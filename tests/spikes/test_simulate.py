@@ -49,10 +49,14 @@ def test_bursts_come_close_together():
         ({"n_neurons": 0}, "n_neurons"),
         ({"frame_rate_hz": 0.0}, "frame_rate_hz"),
         ({"duration_s": 0.0}, "duration_s"),
+        ({"duration_s": float("nan")}, "duration_s is nan"),
+        ({"duration_s": float("inf")}, "duration_s is inf"),
+        ({"indicator": "slaw"}, "indicator = 'slaw', expected one of 'fast', 'slow'"),
+        ({"generative": "ar1"}, "generative = 'ar1', expected one of 'linear', 'scdf'"),
         ({"seed": -1}, "seed"),
     ],
 )
-def test_impossible_wishes_are_refused(change, match):
+def test_impossible_wishes_are_refused(unchecked_types, change, match):
     with pytest.raises(InputError, match=match):
         ad.spikes.simulate(**{"n_neurons": 2, "duration_s": 5.0, "frame_rate_hz": 30.0, **change})
 
@@ -76,5 +80,5 @@ def test_neurons_that_share_factors_are_more_correlated():
 
 
 def test_a_negative_number_of_factors_is_refused():
-    with pytest.raises(InputError, match="n_factors is -1"):
+    with pytest.raises(InputError, match="n_factors = -1"):
         ad.spikes.simulate(2, 10, 30, n_factors=-1)

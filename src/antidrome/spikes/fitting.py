@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import one_of
 from antidrome.spikes.adaptation import Adaptation, Cells
@@ -100,14 +101,14 @@ def fit_estimator(
 
 def _check(model: SpikeVAE) -> None:
     one_of("posterior", model.posterior, POSTERIORS)
-    if model.superresolution < 1 or (model.superresolution > 1 and model.posterior == "shared"):
+    if whole_number("superresolution", model.superresolution, 1) > 1 and model.posterior == "shared":
         raise InputError(
             f"superresolution is {model.superresolution}; expected 1 with posterior='shared', else 1 or more."
         )
     if not 0 <= model.drift_s < np.inf:
         raise InputError(f"drift_s is {model.drift_s}; expected 0 (none) or seconds.")
     factors = model.amplitude_factors
-    if factors is not None and (not len(factors) or min(factors) <= 0):
+    if factors is not None and (not len(factors) or not all(0 < factor < np.inf for factor in factors)):
         raise InputError(f"amplitude_factors is {factors}; expected one or more positive factors, or None.")
     if isinstance(model.generative, str):
         make_model(model.generative, _one_cell())

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.core.seeds import check_seed, generator
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import one_of
 from antidrome.spikes.generative import LinearModel, SCDFModel
@@ -62,16 +63,14 @@ class Simulation:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        if self.n_neurons < 1:
-            raise InputError(f"n_neurons is {self.n_neurons}; expected at least 1.")
+        whole_number("n_neurons", self.n_neurons, 1)
         if not 0.5 <= self.frame_rate_hz <= 1000:
             raise InputError(f"frame_rate_hz is {self.frame_rate_hz}; expected between 0.5 and 1000 frames per second.")
-        if self.duration_s * self.frame_rate_hz < 2:
+        if not 2 <= self.duration_s * self.frame_rate_hz < np.inf:
             raise InputError(f"duration_s is {self.duration_s}; expected at least two frames.")
         one_of("indicator", self.indicator, tuple(INDICATORS))
         one_of("generative", self.generative, ("linear", "scdf"))
-        if self.n_factors < 0:
-            raise InputError(f"n_factors is {self.n_factors}; expected 0 (independent neurons) or more.")
+        whole_number("n_factors", self.n_factors, 0)
 
 
 def simulate(
