@@ -133,6 +133,11 @@ def test_no_correlation_of_nothing(x, y, message) -> None:
         dimension_against_accuracy(x, y)
 
 
+def test_no_p_value_without_permutations() -> None:
+    with pytest.raises(InputError, match="n_permutations = 0, expected a whole number, at least 1"):
+        dimension_against_accuracy([1, 2, 3, 4], [1, 3, 2, 4], n_permutations=0)
+
+
 def test_an_untrained_torch_twin() -> None:
     torch = pytest.importorskip("torch")
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Flatten())

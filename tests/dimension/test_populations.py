@@ -113,12 +113,13 @@ def test_the_same_seed_gives_the_same(rng) -> None:
         (np.array([["a"]]), {}, "expected numbers"),
         (np.full((60, 3), np.inf), {}, "infinite value"),
         (np.ones((100, 5)), {"bin_frames": 200}, "no whole bin"),
-        (np.ones((100, 5)), {"bin_frames": 0}, "bin_frames is 0"),
-        (np.ones((100, 5)), {"n_draws": 0}, "n_draws is 0"),
+        (np.ones((100, 5)), {"bin_frames": 0}, "bin_frames = 0, expected a whole number, at least 1"),
+        (np.ones((100, 5)), {"n_draws": 2.5}, "n_draws = 2.5, expected a whole number"),
+        (np.ones((100, 5)), {"max_points": 99.5}, "max_points = 99.5, expected a whole number"),
         (np.ones((100, 5)), {"max_points": 3}, "max_points is 3"),
         (np.ones((100, 5)), {"discard_fraction": 1.0}, "discard_fraction is 1"),
     ],
 )
-def test_hostile_recordings_are_sentences(recording, settings, message) -> None:
+def test_hostile_recordings_are_sentences(unchecked_types, recording, settings, message) -> None:
     with pytest.raises(InputError, match=message):
         population(recording, progress=False, **settings)

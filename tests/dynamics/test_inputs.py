@@ -296,3 +296,9 @@ def test_neurons_matched_by_number_alone_are_noted(truth, tmp_path):
     assert any("Nobody named the neurons of 'a', 'b'" in note for note in noted)
     named = fit({name: ad.read(tmp_path / f"{name}-named.npz") for name in ("a", "b")}).notes_
     assert not any("Nobody named" in note for note in named)
+
+
+@pytest.mark.parametrize(("name", "value"), [("n_neurons", 2.5), ("n_components", 0), ("n_frames", -1)])
+def test_sizes_of_simulations_are_whole_numbers(unchecked_types, name, value):
+    with pytest.raises(InputError, match=f"{name} = {value}, expected a whole number, at least 1"):
+        simulate(**{name: value})

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from antidrome.core.seeds import generator
+from antidrome.core.whole import whole_number
 from antidrome.dimension.linear import principal_variances
 from antidrome.dimension.points import as_points
 from antidrome.dimension.untrained import untrained
@@ -225,6 +226,7 @@ def dimension_against_accuracy(
         raise InputError(f"{x.size} networks are too few for an interval of a correlation; at least {MIN_NETWORKS}.")
     if not 0 < level < 1:
         raise InputError(f"level is {level}; expected a share such as 0.95.")
+    whole_number("n_permutations", n_permutations, 1)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise InputError("Dimension or accuracy has NaN or infinite values; drop these networks first.")
     if np.ptp(x) == 0 or np.ptp(y) == 0:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from antidrome.core.progress import ProgressBar
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import check_seed, generator
+from antidrome.core.whole import whole_number
 from antidrome.dimension.conclusions import conclusions
 from antidrome.dimension.graph import nearest_neighbours
 from antidrome.dimension.linear import principal_variances
@@ -68,9 +69,8 @@ class PopulationConfig:
     def __post_init__(self) -> None:
         check_seed(self.seed)
         for name, least in {"bin_frames": 1, "exclude_bins": 0, "n_draws": 1, "n_shuffles": 1}.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}; expected {least} or more.")
-        if self.max_points is not None and self.max_points < MIN_POINTS:
+            whole_number(name, getattr(self, name), least)
+        if self.max_points is not None and whole_number("max_points", self.max_points) < MIN_POINTS:
             raise InputError(
                 f"max_points is {self.max_points}; at least {MIN_POINTS} points are needed, or None for all."
             )

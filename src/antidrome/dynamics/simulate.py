@@ -8,6 +8,7 @@ import numpy as np
 from scipy import linalg
 
 from antidrome.core.seeds import generator
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 
 
@@ -74,8 +75,8 @@ def simulate(
     >>> population.activity.shape, bool(abs(np.linalg.eigvals(population.dynamics)).max() < 1)
     ((50, 5), True)
     """
-    if min(n_neurons, n_components, n_frames) < 1:
-        raise InputError(f"Nothing to simulate: {n_neurons} neurons, {n_components} components, {n_frames} frames.")
+    for name, value in (("n_neurons", n_neurons), ("n_components", n_components), ("n_frames", n_frames)):
+        whole_number(name, value, 1)
     if not 0 <= eigenvalue_range[0] <= eigenvalue_range[1] < 1:
         raise InputError(f"eigenvalue_range is {eigenvalue_range}; a stable system needs 0 ≤ low ≤ high < 1.")
     rng = generator(seed, "dynamics/simulate")
