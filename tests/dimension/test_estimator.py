@@ -57,6 +57,11 @@ def test_saved_and_loaded(sheet, scale, tmp_path) -> None:
         ad.TwoNN.load(tmp_path / "bad.safetensors")
 
 
+def test_a_seed_of_numpy_is_saved(unchecked_types, sheet, tmp_path) -> None:
+    ad.TwoNN(seed=np.int64(2)).fit(sheet, progress=False).save(tmp_path / "model.safetensors")
+    assert ad.TwoNN.load(tmp_path / "model.safetensors").seed == 2
+
+
 def test_a_file_of_which_something_is_missing_is_refused(sheet, tmp_path) -> None:
     path = tmp_path / "model.safetensors"
     ad.TwoNN().fit(sheet, progress=False).save(path)

@@ -117,6 +117,11 @@ def test_a_fit_is_saved_and_loaded_and_named_as_a_model(adapted, dff, tmp_path):
         ad.SpikeVAE.load(path)
 
 
+def test_a_seed_of_numpy_is_kept_in_checkpoints(unchecked_types, adapted, dff, tmp_path):
+    model = ad.SpikeVAE("simulations", config=SHORT, seed=np.int64(4)).fit(dff, checkpoint=tmp_path, progress=False)
+    xr.testing.assert_identical(model.generative_parameters_, adapted.generative_parameters_)
+
+
 def test_settings_come_back_from_a_file_and_older_files_have_the_defaults(adapted, tmp_path):
     told = {"generative": "scdf", "drift_s": 7.0, "amplitude_factors": (1.0, 0.5), "config": SHORT}
     path = tmp_path / "fit.safetensors"

@@ -197,9 +197,9 @@ class TwoNN(Estimator):
             path,
             arrays,
             class_name="TwoNN",
-            config=self.get_params(),
+            config={k: v.item() if isinstance(v, np.generic) else v for k, v in self.get_params().items()},
             units={"r1_": distances, "r2_": distances, "mu_": "1"},
-            seed=self.seed,
+            seed=int(self.seed),
             data_hash=self.data_hash_,
             citations=CITATIONS,
             extra={

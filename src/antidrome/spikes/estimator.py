@@ -163,7 +163,6 @@ class SpikeVAE(Estimator):
         TrainingError
             A loss became non-finite.
         """
-        check_seed(self.seed)
         sessions, known = open_sessions(recording, frame_rate_hz, known_spikes)
         enable_compilation_cache()
         fitted = fit_estimator(self, sessions, known, Path(checkpoint) if checkpoint else None, progress)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from antidrome.core.seeds import check_seed
 from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import one_of
@@ -64,14 +65,14 @@ def fit_estimator(
         Settings that do not go together.
     """
     _check(model)
-    rate = sessions[0].frame_rate_hz
+    rate, seed = sessions[0].frame_rate_hz, check_seed(model.seed)
     config = config_for(model.posterior, model.config, model.superresolution, rate)
     network = _network(model)
     if model.posterior == "shared":
         if network is None:
             raise InputError("model is None, and posterior='shared' adapts a network; choose model='default'.")
         inference, adaptation, lessons = fit_shared(
-            network, sessions, config, known, model.generative, model.seed, checkpoint, progress
+            network, sessions, config, known, model.generative, seed, checkpoint, progress
         )
         report, notes = _of_adaptation(adaptation)
     elif len(sessions) > 1:
@@ -88,7 +89,7 @@ def fit_estimator(
             model.generative or "linear",
             float(model.drift_s),
             None if model.amplitude_factors is None else tuple(model.amplitude_factors),
-            model.seed,
+            seed,
             checkpoint,
             progress,
         )

@@ -93,6 +93,14 @@ def test_an_interrupted_call_goes_on(perceptron, points, tmp_path, monkeypatch) 
         layers(perceptron, points + 1, store=tmp_path / "stopped", **QUICK)
 
 
+def test_numbers_of_numpy_are_taken(unchecked_types, perceptron, points, tmp_path) -> None:
+    told = {"seed": 3, "batch_size": 50, "max_points": 100}
+    expected = layers(perceptron, points, store=tmp_path, **told, **QUICK)
+    for store in (tmp_path, tmp_path / "other"):
+        again = layers(perceptron, points, store=store, **{k: np.int64(v) for k, v in told.items()}, **QUICK)
+        xr.testing.assert_identical(again, expected)
+
+
 @pytest.mark.parametrize("damaged", [lambda text: text[:100], lambda text: json.dumps(json.loads(text) | {"rows": []})])
 def test_damaged_estimates_are_made_again(perceptron, points, tmp_path, damaged) -> None:
     expected = layers(perceptron, points, store=tmp_path, **QUICK)

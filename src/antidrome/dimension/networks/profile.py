@@ -13,6 +13,8 @@ import numpy as np
 import xarray as xr
 
 from antidrome.core.progress import progress as show_progress
+from antidrome.core.seeds import check_seed
+from antidrome.core.whole import whole_number
 from antidrome.dimension.measurement import FRACTIONS, Measurement, MeasurementConfig, measure
 from antidrome.dimension.networks.extraction import Reduction
 from antidrome.dimension.networks.saved_estimates import SavedEstimates
@@ -111,6 +113,8 @@ def layers(
     Ansuini, Laio, Macke & Zoccolan (2019), Intrinsic dimension of data representations in deep neural networks,
     Advances in Neural Information Processing Systems 32.
     """
+    seed, batch_size = check_seed(seed), whole_number("batch_size", batch_size, 1)
+    max_points = None if max_points is None else whole_number("max_points", max_points, 1)
     config = MeasurementConfig(
         discard_fraction=discard_fraction, duplicates=duplicates, linear=linear, scale=scale, seed=seed
     )
