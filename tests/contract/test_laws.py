@@ -221,6 +221,13 @@ def test_pickling_is_refused(name):
 
 
 @EVERY
+def test_it_names_the_works_behind_it(name):
+    works = {"SpikeVAE": "speiser2017", "StitchedLDS": "nonnenmacher2017", "TwoNN": "ansuini2019",
+             "SNPE": "papamakarios2016"}  # fmt: skip
+    assert works[name] in ad.cite(fitted(name)).keys
+
+
+@EVERY
 def test_it_shows_itself_in_a_notebook(name):
     assert name in fitted(name)._repr_html_()
 

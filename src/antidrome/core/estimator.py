@@ -106,7 +106,7 @@ def _same(value: Any, default: Any) -> bool:
 
 def _fitted(estimator: Estimator) -> dict[str, Any]:
     names = [name for name in vars(estimator) if name.endswith("_") and not name.startswith("_")]
-    return {name: getattr(estimator, name) for name in names if name not in ("notes_", "citations_")}
+    return {name: getattr(estimator, name) for name in names if name != "notes_"}
 
 
 def _brief(value: Any) -> str:

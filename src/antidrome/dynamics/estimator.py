@@ -333,8 +333,12 @@ class StitchedLDS(Uses, Estimator):
         scaled = found.lagged.loadings
         self.overlap_: OverlapReport = report_of(population, self.n_components_, scaled)
         self.notes_ = [*population.notes, *found.notes, *self.overlap_.warnings, *notes_on_race(found)]
-        self.citations_ = ["nonnenmacher2017"]
         self.losses_ = np.array(found.losses)
+
+    @property
+    def citations_(self) -> list[str]:
+        """The works behind the method."""
+        return ["nonnenmacher2017"]
 
     def _fitted(self) -> Result:
         if not hasattr(self, "result_"):

@@ -109,7 +109,7 @@ def load(cls: type, path: str | Path) -> Any:
         estimator.offset_, estimator.scale_ = arrays["offset"], arrays["scale"]
         estimator.observed_ = arrays["observed"].astype(bool)
         estimator.sessions_ = tuple(extra["sessions"])
-        estimator.notes_, estimator.citations_ = list(extra["notes"]), list(header.citations)
+        estimator.notes_ = list(extra["notes"])
         estimator.losses_ = arrays["losses"]
         estimator.data_hash_ = header.data_hash
         estimator.overlap_ = report_of(_skeleton(estimator), estimator.n_components_, found.lagged.loadings)

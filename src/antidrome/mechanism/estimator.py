@@ -275,9 +275,9 @@ class SNPE(Estimator):
         return estimator
 
     @property
-    def citations_(self) -> tuple[str, ...]:
+    def citations_(self) -> list[str]:
         """The works behind the method."""
-        return self._fitted().citations
+        return list(self._fitted().citations)
 
     def _fitted(self) -> Posterior:
         check_is_fitted(self, "posterior_")

@@ -359,6 +359,11 @@ class SpikeVAE(Estimator):
         inference, header = open_model(self.model, self.generative)
         return inference, header.extra.get("card") or {"fitted": header.extra.get("report", {})}
 
+    @property
+    def citations_(self) -> list[str]:
+        """The works behind the method."""
+        return ["speiser2017"]
+
     def _keep(self, fitted: Fitted, data_hash: str | None) -> SpikeVAE:
         self.inference_ = fitted.inference
         self.report_ = fitted.report
@@ -380,7 +385,7 @@ class SpikeVAE(Estimator):
             "model": str(self.model),
             "model_card": card,
             "seed": self.seed,
-            "citations": ["speiser2017"],
+            "citations": self.citations_,
             "antidrome_version": __version__,
             "notes": notes,
         }
