@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
-from antidrome.recordings import read, read_spikes, write
+from antidrome.recordings import lazy, nwb_results, read, read_spikes, write, xarray_writing
 
 NAMES = ("a.nwb", "a.zarr", "a.nc")
 
@@ -54,6 +54,23 @@ def test_dask_results_are_written_block_by_block(tmp_path: Path, result: xr.Data
     write(lazy, tmp_path / name)
     assert largest == 3
     xr.testing.assert_identical(read_spikes(tmp_path / name), result)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_large_results_stay_on_disk(
+    tmp_path: Path, result: xr.Dataset, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for reader in (xarray_writing, nwb_results):
+        monkeypatch.setattr(reader, "IN_MEMORY_VALUES", 100)
+    monkeypatch.setattr(lazy, "BLOCK_BYTES", 1000)
+    write(result, tmp_path / name)
+    found = read_spikes(tmp_path / name)
+    on_disk = {str(key) for key, variable in found.variables.items() if variable.chunks is not None}
+    assert on_disk == {str(key) for key, one in result.data_vars.items() if {"time", "neuron"} <= set(one.dims)}
+    assert found["expected_spikes"].data.numblocks == (1, 3)
+    xr.testing.assert_identical(found.compute(), result)
+    write(found, tmp_path / f"again-{name}")
+    xr.testing.assert_identical(read_spikes(tmp_path / f"again-{name}").compute(), result)
 
 
 @pytest.mark.parametrize("name", NAMES)

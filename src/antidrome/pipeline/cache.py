@@ -11,12 +11,10 @@ from antidrome.core.hashing import hash_configuration
 from antidrome.core.names import slug
 from antidrome.errors import FileFormatError
 from antidrome.pipeline.folder import CACHE
+from antidrome.recordings.lazy import IN_MEMORY_VALUES
 
 if TYPE_CHECKING:
     import xarray as xr
-
-IN_MEMORY_VALUES = 60_000_000
-"""Results with at most so many values are read into memory; larger ones stay on disk, behind dask."""
 
 
 class SessionCache:

@@ -8,13 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from antidrome.pipeline.cache import IN_MEMORY_VALUES
 from antidrome.pipeline.config import RunConfig
 from antidrome.pipeline.entering import enter
 from antidrome.pipeline.infer import BLOCK_VALUES
 from antidrome.pipeline.model import load_model, model_hash
 from antidrome.pipeline.sessions import Session
 from antidrome.pipeline.stages.dimension import MAX_POINTS
+from antidrome.recordings.lazy import IN_MEMORY_VALUES
 
 COSTS = files("antidrome.pipeline") / "costs.json"
 """Core seconds and gigabytes of each stage: a fixed part and a slope, measured by ``benchmarks/load.py --costs``."""

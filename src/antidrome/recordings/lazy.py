@@ -4,6 +4,7 @@ So a recording can be sent to another process, its file can be replaced meanwhil
 Blocks hold whole traces (all frames of some neurons), which is what every method here works on.
 """
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from antidrome.recordings.safety import damage_named, guard_dataset
 
 BLOCK_BYTES = 64 * 2**20
 """Aim for the size of one block."""
+
+IN_MEMORY_VALUES = 60_000_000
+"""Results with at most so many values are read into memory; larger ones stay on disk, behind dask."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,9 @@ def lazy_stored(path: str | os.PathLike[str], array: Any, *, neuron_axis: int, s
     return _from_source(NamedSource(os.path.abspath(path), array), neuron_axis, together)
 
 
-def block_neurons(n_frames: int, itemsize: int, stored: int, n_neurons: int) -> int:
-    """Neurons per block: about 64 MiB, a multiple of what the file stores together."""
-    wanted = max(1, BLOCK_BYTES // max(1, n_frames * itemsize))
+def block_neurons(n_values: int, itemsize: int, stored: int, n_neurons: int) -> int:
+    """Neurons per block, of so many values each: about 64 MiB, a multiple of what the file stores together."""
+    wanted = max(1, BLOCK_BYTES // max(1, n_values * itemsize))
     if stored < wanted:
         wanted -= wanted % stored
     return min(wanted, n_neurons)
@@ -124,6 +128,7 @@ def _from_source(source: Any, neuron_axis: int, stored: int) -> da.Array:
     name = False if isinstance(source, NamedSource) else None  # a name made of the values would read them
     if len(shape) == 1:
         return da.from_array(source, chunks=shape, name=name, meta=np.empty(0, source.dtype))
-    per_block = block_neurons(shape[1 - neuron_axis], itemsize, stored, shape[neuron_axis])
-    chunks = (per_block, shape[1]) if neuron_axis == 0 else (shape[0], per_block)
-    return da.from_array(source, chunks=chunks, name=name, meta=np.empty((0, 0), source.dtype))
+    n_neurons = shape[neuron_axis]
+    per_block = block_neurons(math.prod(shape) // max(1, n_neurons), itemsize, stored, n_neurons)
+    chunks = (*shape[:neuron_axis], per_block, *shape[neuron_axis + 1 :])
+    return da.from_array(source, chunks=chunks, name=name, meta=np.empty((0,) * len(shape), source.dtype))

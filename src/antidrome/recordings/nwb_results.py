@@ -11,6 +11,7 @@ import xarray as xr
 from antidrome.errors import FileFormatError
 from antidrome.recordings.attributes import decode_attributes, encode_attributes
 from antidrome.recordings.axes import even_times
+from antidrome.recordings.lazy import IN_MEMORY_VALUES, lazy_hdf5
 from antidrome.recordings.safety import open_hdf5
 
 NEURON_TABLE = "antidrome_neurons"
@@ -74,8 +75,11 @@ def result_groups(ophys: h5py.Group) -> dict[str, h5py.Group]:
     return found
 
 
-def read_nwb_result(path: Path, max_bytes: int) -> xr.Dataset:
-    """Read the series and the neuron table that :mod:`antidrome.recordings.nwb_writing` wrote, into memory."""
+def read_nwb_result(path: Path, max_bytes: int | None) -> xr.Dataset:
+    """Read the series and the neuron table that :mod:`antidrome.recordings.nwb_writing` wrote.
+
+    Series too large for memory stay on disk.
+    """
     with open_hdf5(path, max_bytes=max_bytes, every_size=True) as file:
         ophys = file.get("processing/ophys")
         groups = result_groups(ophys) if isinstance(ophys, h5py.Group) else {}
@@ -101,9 +105,10 @@ def _assemble(table: h5py.Group, records: dict[str, Any], groups: dict[str, h5py
         for name, values in columns.items()
         if name not in coords
     }
+    on_disk = sum(group["data"].size for group in groups.values()) > IN_MEMORY_VALUES
     for name, group in groups.items():
         record = records[name]
-        values = group["data"][()]
+        values = lazy_hdf5(group["data"], neuron_axis=1) if on_disk else group["data"][()]
         array = xr.DataArray(
             values, dims=("time", "neuron", *(d for d in record["dims"] if d not in ("time", "neuron")))
         )

@@ -1,5 +1,6 @@
 """Arrays of a result as pynwb writes them: compressed, and block by block where they are dask."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ def stored_values(variable: xr.DataArray) -> Any:
     if variable.chunks is None:
         return H5DataIO(np.asarray(variable.values), chunks=chunks, compression="gzip", compression_opts=1)
     shape = variable.shape
-    per_block = block_neurons(shape[0] * int(np.prod(shape[2:])), variable.dtype.itemsize, chunks[1], shape[1])
-    blocks = _Blocks(variable.data, chunk_shape=chunks, buffer_shape=(shape[0], per_block, *shape[2:]))
+    buffer = (shape[0], _per_block(variable, chunks[1]), *shape[2:])
+    blocks = _Blocks(variable.data, chunk_shape=chunks, buffer_shape=buffer)
     return H5DataIO(blocks, compression="gzip", compression_opts=1)
 
 
@@ -28,9 +29,14 @@ def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
     """Up to a mebibyte: long stretches of time, few neurons, so that one trace is read quickly."""
     frames, neurons = variable.shape[:2]
     rest = int(np.prod(variable.shape[2:])) * variable.dtype.itemsize
-    across = min(neurons, 32)
+    across = min(neurons, 32, _per_block(variable, 1))  # a block of neurons is written at a time, in whole chunks
     along = max(1, min(frames, _CHUNK_BYTES // max(1, across * rest)))
     return (along, across, *variable.shape[2:])
+
+
+def _per_block(variable: xr.DataArray, together: int) -> int:
+    n_frames, n_neurons, *rest = variable.shape
+    return block_neurons(n_frames * math.prod(rest), variable.dtype.itemsize, together, n_neurons)
 
 
 class _Blocks(GenericDataChunkIterator):

@@ -8,7 +8,7 @@ import xarray as xr
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.arguments import one_of
 from antidrome.recordings.reading import detect_format
-from antidrome.recordings.safety import DEFAULT_MAX_BYTES, require_file
+from antidrome.recordings.safety import require_file
 
 FORMATS = ("nwb", "zarr", "netcdf", "suite2p")
 _SUFFIXES = {".nwb": "nwb", ".zarr": "zarr", ".nc": "netcdf", ".nc4": "netcdf", ".netcdf": "netcdf"}
@@ -82,7 +82,7 @@ def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
     return format
 
 
-def read_spikes(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> xr.Dataset:
+def read_spikes(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> xr.Dataset:
     """Read back a result that :func:`write` wrote, in any of its formats.
 
     Parameters
@@ -90,12 +90,13 @@ def read_spikes(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BY
     path
         File or folder.
     max_bytes
-        Cap on what one array may declare.
+        Cap on what one array may declare, as for :func:`read`.
 
     Returns
     -------
     xr.Dataset
-        The variables, coordinates and attributes that were written (suite2p: ``expected_spikes`` and ``rate_hz``).
+        The variables, coordinates and attributes that were written (suite2p: ``expected_spikes`` and ``rate_hz``). Of
+        more than 60 million values, those of every frame stay on disk, behind dask (not from suite2p).
 
     Raises
     ------

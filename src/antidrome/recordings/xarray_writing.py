@@ -9,8 +9,8 @@ import xarray as xr
 from antidrome.errors import FileFormatError
 from antidrome.recordings.attributes import decode_attributes, encode_attributes
 from antidrome.recordings.files import atomic_directory, atomic_write
-from antidrome.recordings.lazy import block_neurons
-from antidrome.recordings.safety import DEFAULT_MAX_BYTES, open_hdf5
+from antidrome.recordings.lazy import IN_MEMORY_VALUES, block_neurons
+from antidrome.recordings.safety import open_hdf5
 from antidrome.recordings.xarray_files import open_xarray_zarr
 from antidrome.recordings.zarr_guard import guard_zarr
 
@@ -38,8 +38,8 @@ def write_zarr(dataset: xr.Dataset, path: Path) -> None:
         plain.to_zarr(temporary, mode="w", zarr_format=2, consolidated=True, encoding=encoding)
 
 
-def read_xarray_result(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> xr.Dataset:
-    """Read what :func:`write_zarr` or :func:`write_netcdf` wrote, into memory."""
+def read_xarray_result(path: Path, max_bytes: int | None = None) -> xr.Dataset:
+    """Read what :func:`write_zarr` or :func:`write_netcdf` wrote; traces too large for memory stay on disk."""
     if path.is_dir():
         guard_zarr(path, max_bytes=max_bytes)
         opened = open_xarray_zarr(path)
@@ -48,8 +48,11 @@ def read_xarray_result(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> xr.Dat
             pass
         opened = xr.open_dataset(path, engine="h5netcdf", decode_timedelta=False)
     try:
-        with opened:
-            dataset = opened.load()
+        if sum(variable.size for variable in opened.data_vars.values()) > IN_MEMORY_VALUES:
+            dataset = _with_traces_on_disk(opened)
+        else:
+            with opened:
+                dataset = opened.load()
     except (OSError, ValueError, KeyError) as error:
         raise FileFormatError(f"{path} is damaged: {error}") from error
     dataset.attrs = decode_attributes(dataset.attrs)
@@ -57,6 +60,18 @@ def read_xarray_result(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> xr.Dat
         variable.attrs = decode_attributes(variable.attrs)
         variable.encoding = {}
     return dataset
+
+
+def _with_traces_on_disk(opened: xr.Dataset) -> xr.Dataset:
+    """What has neurons and frames as dask arrays, whole traces per block; the rest in memory."""
+    traces = {}
+    for name, variable in opened.data_vars.items():
+        if {"time", "neuron"} <= set(variable.dims):
+            n_neurons = variable.sizes["neuron"]
+            stored = variable.encoding.get("preferred_chunks", {}).get("neuron", 1)
+            per_block = block_neurons(variable.size // max(1, n_neurons), variable.dtype.itemsize, stored, n_neurons)
+            traces[name] = variable.chunk({dim: per_block if dim == "neuron" else -1 for dim in variable.dims})
+    return opened.drop_vars(list(traces)).load().assign(traces)[list(opened.data_vars)]
 
 
 def _encoded(dataset: xr.Dataset) -> xr.Dataset:
