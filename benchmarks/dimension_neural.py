@@ -94,8 +94,8 @@ def row_of(name: str, kind: str, found: xr.Dataset) -> dict[str, Any]:
         "shuffled_by_neurons": [float(value) for value in found["shuffled_by_neurons"].values],
         "by_points": _curve(found, "n_points_drawn", "dimension_by_points"),
         "lower_bound": bool(found["lower_bound"]),
-        "reliability": found.attrs["verdict"],
-        "verdict": list(found.attrs["conclusions"]),
+        "verdict": found.attrs["verdict"],
+        "conclusions": list(found.attrs["conclusions"]),
         "notes": list(found.attrs["notes"]),
     }
 
@@ -154,7 +154,8 @@ def table(rows: list[dict[str, Any]]) -> None:
         ],
     )
     for row in rows:
-        show(row["recording"], ["what can, and what cannot, be concluded"], [[sentence] for sentence in row["verdict"]])
+        sentences = [[sentence] for sentence in row["conclusions"]]
+        show(row["recording"], ["what can, and what cannot, be concluded"], sentences)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -167,9 +168,9 @@ def main(arguments: list[str] | None = None) -> None:
         found = population(recording, seed=given.seed, progress=False, **size, **settings)
         rows.append(row_of(name, kind, found))
     table(rows)
-    below = [row for row in rows if not any("shared structure cannot" in sentence for sentence in row["verdict"])]
-    growing = [row for row in rows if any("twice the neurons" in sentence for sentence in row["verdict"])]
-    clean = [row for row in rows if "None of the controls" in row["verdict"][-1]]
+    below = [row for row in rows if not any("shared structure cannot" in sentence for sentence in row["conclusions"])]
+    growing = [row for row in rows if any("twice the neurons" in sentence for sentence in row["conclusions"])]
+    clean = [row for row in rows if "None of the controls" in row["conclusions"][-1]]
     headline = (
         f"Of {len(rows)} recordings, {len(below)} have a dimension clearly below that of their shifted neurons;"
         f" {len(growing)} still grow with the number of neurons; {len(clean)} pass every control."

@@ -70,6 +70,18 @@ def test_run_tells_where_the_page_is(recording, tmp_path, capsys):
     assert (out / "report.html").exists()
 
 
+def test_a_finding_of_several_recordings_is_told_once(recording, tmp_path, capsys):
+    traces = read(recording, series="dff").values
+    for i in range(6):
+        np.savez(tmp_path / f"day{i}.npz", dff=traces + i, fs=30.0)  # nobody names the neurons
+    paths = [str(tmp_path / f"day{i}.npz") for i in range(6)]
+    assert main(["run", *paths, "-o", str(tmp_path / "out"), "--quantity", "dff", "--dry-run", "--force"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("Nobody named the neurons") == 1
+    assert "day0, day1, day2, day3 and 2 more:" in told
+    assert "day5: 2 neurons, 600 frames" in told
+
+
 def test_json_is_the_summary_and_nothing_else(recording, tmp_path, capsys):
     out = tmp_path / "out"
     capsys.readouterr()
@@ -151,7 +163,7 @@ def test_an_unknown_suffix_is_refused_before_the_work(recording, tmp_path, capsy
             ["simulate", "-o", "x.npz"],
             "choose a --format: nwb, zarr or netcdf.",
         ),
-        (["simulate", "-o", "x.nc", "--neurons", "0"], "n_neurons is 0"),
+        (["simulate", "-o", "x.nc", "--neurons", "0"], "n_neurons = 0"),
     ],
 )
 def test_bad_input_is_a_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys, arguments, said):

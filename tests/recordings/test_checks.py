@@ -390,8 +390,10 @@ def test_times_in_milliseconds_are_guessed():
     assert "33.33 Hz), or its times like milliseconds (30 Hz)" in finding.message
 
 
-def test_a_wrong_clock_is_not_taken_for_percent():
-    """The noise level is one by the clock: at 0.03 Hz it looks thirty times as high."""
+def test_a_slow_or_wrong_clock_is_not_taken_for_percent():
+    """The noise level is one by the clock, and takes what differs between slow frames for noise."""
+    slow = dff_values(n_frames=900, rate=1.0, noise=0.4)
+    assert [found(recording(scale * slow, rate=1.0), "looks-percent") is None for scale in (1, 100)] == [True, False]
     milliseconds = recording(dff_values(n_frames=900), rate=0.03)
     assert found(milliseconds, "looks-percent") is None
     assert found(milliseconds.copy(data=100 * milliseconds), "looks-percent") is not None

@@ -11,6 +11,9 @@ from antidrome.cli.options import Options, Paths, command_line
 from antidrome.cli.text import printable, say_json, unmarked
 from antidrome.pipeline.config import RunConfig
 
+MOST_NAMES = 4
+"""Sessions that are named where a finding is told of several."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run(Options, RunConfig):
@@ -69,12 +72,7 @@ def run(config: Run) -> int:
 def _tell(summary: dict[str, Any], output: Path) -> None:
     """What was done and where the page is, in a few lines."""
     console = _console()
-    for session in summary["sessions"]:
-        rates = sorted(n["mean_rate_hz"] for n in session["neurons"] if n["mean_rate_hz"] is not None)
-        median = f", median rate {rates[len(rates) // 2]:.2f} spikes/s" if rates else ""
-        _tell_session(console, session, median)
-        for note in session["notes"]:
-            console.print(f"  [dim]{unmarked(note)}[/dim]")
+    _tell_sessions(console, summary["sessions"])
     for name, stage in summary["stages"].items():
         if "skipped" in stage:
             console.print(f"[yellow]no {name}[/yellow]: {unmarked(stage['skipped'])}")
@@ -95,8 +93,7 @@ def _tell(summary: dict[str, Any], output: Path) -> None:
 
 def _tell_plan(planned: dict[str, Any]) -> None:
     console = _console()
-    for session in planned["sessions"]:
-        _tell_session(console, session, "")
+    _tell_sessions(console, planned["sessions"])
     times = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in planned["seconds"].items())
     core = f"one core like that of the measurement ({unmarked(planned['measured_on'])})"
     console.print(f"About {_duration(sum(planned['seconds'].values()))} in all ({times}) on {core},")
@@ -104,13 +101,37 @@ def _tell_plan(planned: dict[str, Any]) -> None:
                   " .antidrome, from which a repeated command goes on. Nothing was done.")  # fmt: skip
 
 
-def _tell_session(console: Any, session: dict[str, Any], more: str) -> None:
-    console.print(f"[bold]{unmarked(session['session_id'])}[/bold]: {session['n_neurons']:,} neurons, "
-                  f"{session['n_frames']:,} frames at {session['frame_rate_hz']:.4g} Hz{more}")  # fmt: skip
-    for finding in session["findings"]:
-        colour = {"error": "red", "warning": "yellow"}.get(finding["severity"], "blue")
-        console.print(f"  [{colour}]{finding['severity']}[/{colour}] {unmarked(finding['message'])}")
-        console.print(f"    [dim]{unmarked(finding['fix'])}[/dim]")
+def _tell_sessions(console: Any, sessions: list[dict[str, Any]]) -> None:
+    """Each with its findings and notes; a finding that is the same in several, once and after them."""
+    owners: dict[tuple[str, ...], list[str]] = {}
+    for session in sessions:
+        for finding in session["findings"]:
+            owners.setdefault(_words(finding), []).append(session["session_id"])
+    for session in sessions:
+        rates = sorted(n["mean_rate_hz"] for n in session.get("neurons", []) if n["mean_rate_hz"] is not None)
+        median = f", median rate {rates[len(rates) // 2]:.2f} spikes/s" if rates else ""
+        console.print(f"[bold]{unmarked(session['session_id'])}[/bold]: {session['n_neurons']:,} neurons, "
+                      f"{session['n_frames']:,} frames at {session['frame_rate_hz']:.4g} Hz{median}")  # fmt: skip
+        for finding in session["findings"]:
+            if len(owners[_words(finding)]) == 1:
+                _tell_finding(console, *_words(finding))
+        for note in session.get("notes", []):
+            console.print(f"  [dim]{unmarked(note)}[/dim]")
+    for words, names in owners.items():
+        if len(names) > 1:
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            console.print(f"[bold]{unmarked(', '.join(names[:MOST_NAMES]))}{more}[/bold]:")
+            _tell_finding(console, *words)
+
+
+def _words(finding: dict[str, Any]) -> tuple[str, str, str]:
+    return finding["severity"], finding["message"], finding["fix"]
+
+
+def _tell_finding(console: Any, severity: str, message: str, fix: str) -> None:
+    colour = {"error": "red", "warning": "yellow"}.get(severity, "blue")
+    console.print(f"  [{colour}]{severity}[/{colour}] {unmarked(message)}")
+    console.print(f"    [dim]{unmarked(fix)}[/dim]")
 
 
 def _found(stage: dict[str, Any]) -> str:

@@ -12,6 +12,8 @@ from antidrome.recordings.units import is_percent
 
 PERCENT_NOISE = 15.0
 PERCENT_PEAK = 30.0
+LEAST_PERCENT_PEAK = 2.0
+"""Noise of 1 % Hz^-1/2 alone reaches this at one frame per second; with less, the values are no percent."""
 RAW_LEVEL, RAW_LEVEL_OF_RANGE = 0.7, 0.25
 RAW_LEVEL_WHEN_SHORT, SHORT_S = 20.0, 20.0
 
@@ -28,12 +30,16 @@ def seems_raw(view: RecordingView) -> bool:
 
 
 def seems_percent(view: RecordingView) -> bool:
-    """Whether most traces, taken as fractions, have an impossible noise level or transients over 3000 %."""
+    """Whether most traces, taken as fractions, have an impossible noise level or transients over 3000 %.
+
+    In slow recordings frames differ by what the neurons do, which passes for noise; so small values are no percent.
+    """
     if view.is_fluorescence or is_percent(view.attrs) or seems_raw(view):
         return False
     p99 = view.quantiles((99.0,))[0]
     clock_wrong = view.frame_rate_hz is not None and view.frame_rate_hz <= IN_MILLISECONDS_HZ
-    noisy = (view.noise_level > PERCENT_NOISE) & (not clock_wrong)  # a noise level is one by the clock
+    noisy = (view.noise_level > PERCENT_NOISE) & (p99 > LEAST_PERCENT_PEAK)
+    noisy &= not clock_wrong  # a noise level is one by the clock
     return _most(noisy | (p99 > PERCENT_PEAK), view)
 
 
