@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import pytest
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.recordings import read
+from antidrome.recordings import lazy, read
 
 
 def test_npy_guesses_the_orientation_and_says_so(tmp_path: Path, traces: np.ndarray) -> None:
@@ -25,6 +26,19 @@ def test_npy_obeys_the_orientation(tmp_path: Path, traces: np.ndarray) -> None:
     assert recording.shape == (6, 120)
     assert recording.attrs["notes"] == []
     assert recording.name == "dff"
+
+
+@pytest.mark.parametrize("orientation", ["time,neuron", "neuron,time"])
+def test_large_npy_files_stay_on_disk(
+    tmp_path: Path, traces: np.ndarray, monkeypatch: pytest.MonkeyPatch, orientation: str
+) -> None:
+    monkeypatch.setattr(lazy, "LAZY_BYTES", 100)
+    monkeypatch.setattr(lazy, "BLOCK_BYTES", 2 * traces[:, 0].nbytes)
+    np.save(tmp_path / "a.npy", traces if orientation == "time,neuron" else traces.T)
+    recording = read(tmp_path / "a.npy", frame_rate_hz=30.0, orientation=orientation)
+    assert isinstance(recording.data, da.Array)
+    assert recording.data.chunks == (traces.shape[:1], (2,) * (traces.shape[1] // 2))
+    assert np.array_equal(recording.values, traces)
 
 
 def test_npy_needs_a_rate(tmp_path: Path, traces: np.ndarray) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.recordings import read, read_with_neuropil, suite2p
+from antidrome.recordings import lazy, read, read_with_neuropil
 
 OPS = {"fs": 30.0, "tau": 1.0, "nplanes": 1, "meanImg": np.zeros((4, 4), "f4")}
 
@@ -131,7 +131,7 @@ def test_files_that_disagree_are_refused(make_suite2p: Callable[..., Path], trac
 def test_large_folders_stay_on_disk(
     make_suite2p: Callable[..., Path], traces: np.ndarray, iscell: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(suite2p, "LAZY_BYTES", 100)
+    monkeypatch.setattr(lazy, "LAZY_BYTES", 100)
     recording, neuropil = read_with_neuropil(make_suite2p(traces.T, traces.T, iscell, OPS))
     assert isinstance(recording.data, da.Array)
     assert neuropil is not None

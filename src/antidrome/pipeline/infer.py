@@ -1,10 +1,12 @@
 """Spikes of one session, block of neurons by block of neurons, each kept as soon as it is finished."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from antidrome.core.progress import ProgressBar
 from antidrome.pipeline.cache import SessionCache
@@ -52,10 +54,16 @@ def infer_session(
     kept = set(range(len(blocks))) - set(wanted)
     bar.advance(sum(blocks[number].stop - blocks[number].start for number in kept))
 
-    def keep(index: int, found: "tuple[xr.Dataset, xr.DataArray | None]") -> None:
-        number, (result, part) = wanted[index], found
-        part = recording.isel(neuron=blocks[number]).load() if part is None else part
-        cache.put(number, _with_trace(result, part, session, blocks[number]))
+    under_way: dict[int, xr.DataArray] = {}
+
+    def parts() -> "Iterator[xr.DataArray]":
+        for index, part in enumerate(_read(recording, [blocks[number] for number in wanted])):
+            under_way[index] = part
+            yield part
+
+    def keep(index: int, result: "xr.Dataset") -> None:
+        number = wanted[index]
+        cache.put(number, _with_trace(result, under_way.pop(index), session, blocks[number]))
         bar.advance(blocks[number].stop - blocks[number].start)
 
     infer = (
@@ -63,21 +71,33 @@ def infer_session(
         if executor is None
         else partial(_infer_there, str(model.model), int(model.seed), n_samples)
     )
-    parts = (recording.isel(neuron=blocks[number]).load() for number in wanted)
-    for _ in map_tasks(infer, parts, executor=executor, on_result=keep):
+    for _ in map_tasks(infer, parts(), executor=executor, on_result=keep):
         pass
     return _complete(cache.open(len(blocks)), session, cache), len(kept)
 
 
-def _infer_here(model: "SpikeVAE", n_samples: int, part: "xr.DataArray") -> "tuple[xr.Dataset, xr.DataArray | None]":
-    return model.predict(part, n_samples=n_samples, progress=False), part
+def _read(recording: "xr.DataArray", blocks: Sequence[slice]) -> "Iterator[xr.DataArray]":
+    """The traces of one block after the other; what a recording on disk gives at a time is read once."""
+    if recording.chunks is None:
+        yield from (recording.isel(neuron=block) for block in blocks)
+        return
+    edges = np.cumsum([0, *recording.chunksizes["neuron"]])
+    first, held = 0, None
+    for block in blocks:
+        if held is None or not first <= block.start < block.stop <= first + held.sizes["neuron"]:
+            first = int(edges[np.searchsorted(edges, block.start, side="right") - 1])
+            last = int(edges[np.searchsorted(edges, block.stop)])
+            held = recording.isel(neuron=slice(first, last)).load()
+        yield held.isel(neuron=slice(block.start - first, block.stop - first)).copy()  # lets go of the rest
 
 
-def _infer_there(
-    model: str, seed: int, n_samples: int, part: "xr.DataArray"
-) -> "tuple[xr.Dataset, xr.DataArray | None]":
-    """One block in another process, where the model is loaded (once) from its name or its file; the trace stays."""
-    return _loaded(model, seed).predict(part, n_samples=n_samples, progress=False), None
+def _infer_here(model: "SpikeVAE", n_samples: int, part: "xr.DataArray") -> "xr.Dataset":
+    return model.predict(part, n_samples=n_samples, progress=False)
+
+
+def _infer_there(model: str, seed: int, n_samples: int, part: "xr.DataArray") -> "xr.Dataset":
+    """One block in another process, where the model is loaded (once) from its name or its file."""
+    return _loaded(model, seed).predict(part, n_samples=n_samples, progress=False)
 
 
 @lru_cache(maxsize=1)

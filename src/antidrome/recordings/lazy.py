@@ -19,6 +19,9 @@ from antidrome.recordings.safety import damage_named, guard_dataset
 BLOCK_BYTES = 64 * 2**20
 """Aim for the size of one block."""
 
+LAZY_BYTES = 256 * 2**20
+"""Arrays of ``.npy`` files larger than this stay on disk, behind dask."""
+
 IN_MEMORY_VALUES = 60_000_000
 """Results with at most so many values are read into memory; larger ones stay on disk, behind dask."""
 
@@ -73,8 +76,10 @@ class NpySource:
         return np.array(np.load(self.path, mmap_mode="r", allow_pickle=False)[key])
 
 
-def lazy_npy(path: str | os.PathLike[str], array: np.ndarray, *, neuron_axis: int) -> da.Array:
-    """A dask array over the ``.npy`` file that ``array`` maps."""
+def lazy_npy(path: str | os.PathLike[str], array: np.ndarray, *, neuron_axis: int) -> da.Array | np.ndarray:
+    """A dask array over the ``.npy`` file that ``array`` maps, if it is large; else the array."""
+    if array.nbytes <= LAZY_BYTES:
+        return array
     return _from_source(NpySource(os.path.abspath(path), array.shape, array.dtype), neuron_axis, 1)
 
 

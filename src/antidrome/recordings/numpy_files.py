@@ -8,6 +8,7 @@ import xarray as xr
 from antidrome.recordings.archives import load_npy, load_npz
 from antidrome.recordings.beside import settle_axes, siblings, with_outer
 from antidrome.recordings.choice import choose_series, numeric
+from antidrome.recordings.lazy import lazy_npy
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.recording import from_array
 
@@ -32,6 +33,8 @@ def from_named_arrays(
     values = numbers[name]
     near, *around = siblings(arrays, name)
     axes = settle_axes(name, values.shape, with_outer(near, around), options, path, notes)
+    if isinstance(values, np.memmap):
+        values = lazy_npy(path, values, neuron_axis=axes.orientation.split(",").index("neuron"))
     own = name.rpartition("/")[2]
     quantity = options.quantity or (own if own in ("dff", "fluorescence") else "unknown")
     return from_array(

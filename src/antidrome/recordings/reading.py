@@ -71,7 +71,8 @@ def read(
     Returns
     -------
     xr.DataArray
-        A recording, dims ("time", "neuron"); dask-backed for NWB, HDF5, CaImAn, Zarr, NetCDF and large suite2p folders.
+        A recording, dims ("time", "neuron"); dask-backed for NWB, HDF5, CaImAn, Zarr, NetCDF, and
+        for ``.npy`` files and suite2p folders of more than 256 MiB.
 
     Raises
     ------

@@ -23,9 +23,6 @@ from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.pickles import load_settings
 from antidrome.recordings.recording import from_array
 
-LAZY_BYTES = 256 * 2**20
-"""Traces larger than this stay on disk (dask); smaller ones are read."""
-
 _SETTINGS = ("ops.npy", "settings.npy", "db.npy")
 _OWN_FOLDERS = re.compile(r"suite2p|combined|plane\d+")
 
@@ -209,7 +206,7 @@ def _load_traces(path: Path, options: ReadOptions) -> Any:
     array = load_npy(path, max_bytes=options.max_bytes)
     if array.ndim != 2 or array.dtype.kind not in "iuf":
         raise FileFormatError(f"{path} holds {array.dtype} of shape {array.shape}, expected numbers (ROI, frame)")
-    return lazy_npy(path, array, neuron_axis=0) if array.nbytes > LAZY_BYTES else array
+    return lazy_npy(path, array, neuron_axis=0)
 
 
 def _accepted(folder: Path, n_rois: int, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -120,7 +120,7 @@ def test_dreamt_bursts_keep_the_rate_and_add_neighbours(rng):
 def test_words_that_mean_nothing_are_refused(name):
     config = dataclasses.replace(SMALL)
     object.__setattr__(config, name, "nonsense")  # users have no type checker at run time, as these tests do
-    with pytest.raises(InputError, match=f"{name} is 'nonsense'"):
+    with pytest.raises(InputError, match=f"{name} = 'nonsense'"):
         config.__post_init__()
 
 
