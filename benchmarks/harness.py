@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import time
@@ -13,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from antidrome.core.files import atomic_write
+from antidrome.core.files import finite, write_json
 from antidrome.core.model_files import package_versions
 
 
@@ -68,5 +67,4 @@ def finish(result: dict[str, Any], started: float, path: Path | None) -> None:
     }
     Console(width=160).print(f"[bold]{result['headline']}[/bold]")
     if path is not None:
-        with atomic_write(path) as temporary:
-            Path(temporary).write_text(json.dumps(result, indent=1) + "\n")
+        write_json(path, finite(result))
