@@ -74,6 +74,23 @@ def test_one_matrix_with_session_ids(values):
     assert back.sessions[0].segment.tolist() == [0] * 5 + [1] * 10
 
 
+@pytest.mark.parametrize("unit", ["D", "us", "ns"])
+def test_session_ids_may_be_days(values, unit):
+    days = np.repeat(np.array(["2024-05-01", "2024-05-02"], dtype=f"M8[{unit}]"), [12, 8])
+    found = as_population(values, sessions=days)
+    assert [(s.name[:10], s.n_frames) for s in found.sessions] == [("2024-05-01", 12), ("2024-05-02", 8)]
+    if unit == "ns":
+        apart = as_population(values, sessions=days + np.repeat([1, 2], [12, 8]).astype("m8[ns]"))
+        assert [(s.name[-9:], s.n_frames) for s in apart.sessions] == [("000000001", 12), ("000000002", 8)]
+
+
+def test_session_ids_that_are_none_or_equal_as_text_are_refused(values):
+    with pytest.raises(InputError, match=r"no id for frame 12 \(8 of 20 frames"):
+        as_population(values, sessions=np.repeat(np.array(["a", None], dtype=object), [12, 8]))
+    with pytest.raises(InputError, match="must differ as text"):
+        as_population(values, sessions=np.repeat(np.array([1, "1"], dtype=object), [12, 8]))
+
+
 def test_gaps_trials_and_segments_interrupt(values):
     times = np.arange(20) / 10.0
     times[8:] += 5.0

@@ -178,11 +178,17 @@ def _split_matrix(entry: dict[str, Any], sessions: Any) -> dict[str, dict[str, A
     n_frames = entry["values"].shape[0]
     if ids.shape != (n_frames,):
         raise InputError(f"sessions has shape {ids.shape}, expected one id for each of the {n_frames} frames.")
-    missing = np.flatnonzero(ids != ids)  # NaN and NaT alone differ from themselves
+    none = [one is None for one in ids] if ids.dtype.kind == "O" else False
+    missing = np.flatnonzero((ids != ids) | none)  # NaN and NaT alone differ from themselves
     if missing.size:
         raise InputError(f"sessions has no id for frame {missing[0]} ({missing.size} of {n_frames} frames have none).")
+    if ids.dtype == "M8[ns]":  # whose tolist() counts nanoseconds
+        ids = ids.astype("M8[us]") if (ids == ids.astype("M8[us]")).all() else ids.astype(str)
+    names = dict.fromkeys(ids.tolist())
+    if len(set(map(str, names))) < len(names):
+        raise InputError(f"Session ids must differ as text; got {listing(map(str, names))}.")
     result = {}
-    for name in dict.fromkeys(ids.tolist()):
+    for name in names:
         frames = np.flatnonzero(ids == name)
         together = frames[-1] - frames[0] + 1 == len(frames)
         chosen = slice(int(frames[0]), int(frames[-1]) + 1) if together else frames
