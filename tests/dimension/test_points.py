@@ -1,5 +1,7 @@
 """What users hand over as points: an array by any name, or one clear sentence."""
 
+import tracemalloc
+
 import dask.array
 import numpy as np
 import pandas as pd
@@ -42,6 +44,49 @@ def dimension(points, **settings):
 )
 def test_the_same_points_in_any_form(same, sheet) -> None:
     assert dimension(same(sheet)) == pytest.approx(dimension(sheet), rel=1e-9)
+
+
+class Chunked:
+    """An array on disk, and how many numbers were read of it, in all and at most at once."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.dtype = values, values.shape, values.dtype
+        self.n_read = self.n_at_once = 0
+
+    def __getitem__(self, where):
+        found = self.values[where]
+        self.n_read, self.n_at_once = self.n_read + found.size, max(self.n_at_once, found.size)
+        return found
+
+
+@pytest.mark.parametrize("shape", [(40, 600), (40, 30, 20), (40, 1, 60, 10), (40, 600, 1, 1)])
+def test_columns_of_a_store_with_several_axes_are_read_by_themselves(shape, monkeypatch) -> None:
+    monkeypatch.setattr("antidrome.dimension.linear.CHUNK_BYTES", 8 * 40 * 50)
+    values = np.random.default_rng(0).random(shape)
+    store = Chunked(values)
+    found = ad.dimension.linear_dimension(store)
+    xr.testing.assert_allclose(found, ad.dimension.linear_dimension(values))
+    assert store.n_at_once <= 40 * 60
+    assert store.n_read <= 2 * values.size
+    points = as_points(Chunked(values))
+    for columns in (slice(0, 1), slice(7, 33), slice(599, 600), slice(590, 900)):
+        np.testing.assert_array_equal(points.rows(3, 9, columns), values.reshape(40, -1)[3:9, columns])
+        np.testing.assert_array_equal(points.take([8, 3], columns), values.reshape(40, -1)[[8, 3], columns])
+
+
+@pytest.mark.parametrize("axes", [3, 4])
+def test_fortran_order_is_not_copied_for_every_block(axes) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.random((200, 10, 20)).reshape((200, *[10, 20, 1][: axes - 1]))
+    points = as_points(np.asfortranarray(values))
+    np.testing.assert_array_equal(points.rows(3, 9, slice(5, 25)), values.reshape(200, -1)[3:9, 5:25])
+    np.testing.assert_array_equal(points.take([9, 3], slice(5, 25)), values.reshape(200, -1)[[9, 3], 5:25])
+    np.testing.assert_array_equal(points.take([9, 3]), values.reshape(200, -1)[[9, 3]])
+    tracemalloc.start()
+    points.rows(0, 10)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < values.nbytes / 4
 
 
 def test_torch_tensors(sheet) -> None:

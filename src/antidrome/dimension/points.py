@@ -63,6 +63,8 @@ class Points:
             index = self.selected[index]
         if isinstance(self.source, np.ndarray):
             flat = _flat(self.source)
+            if flat is None:
+                return self._read(index, columns)
             return np.asarray(flat[index][:, columns] if columns == slice(None) else flat[:, columns][index])
         needed, back = np.unique(index, return_inverse=True)  # chunked stores read rising indices best
         return self._read(needed, columns)[back]
@@ -94,13 +96,12 @@ class Points:
         return Points, (source, self.selected)
 
     def _read(self, rows: Any, columns: slice) -> np.ndarray:
-        if isinstance(self.source, np.ndarray):
-            return np.asarray(_flat(self.source)[rows, columns])
-        whole = columns == slice(None) or len(self.source.shape) != 2
+        if isinstance(self.source, np.ndarray) and (flat := _flat(self.source)) is not None:
+            return np.asarray(flat[rows, columns])
+        trailing, place = _trailing(self.source.shape, columns)
         getter = self.source.oindex if hasattr(self.source, "oindex") else self.source
-        block = np.asarray(getter[rows] if whole else getter[rows, columns])
-        block = block.reshape(block.shape[0], -1)
-        return block[:, columns] if whole else block
+        block = np.asarray(getter[(rows, *trailing)])
+        return block.reshape(block.shape[0], -1)[:, place]
 
 
 def as_points(points: Any) -> Points:
@@ -183,5 +184,19 @@ def _as_array(points: Any) -> np.ndarray:
         ) from error
 
 
-def _flat(array: np.ndarray) -> np.ndarray:
-    return array if array.ndim == 2 else array.reshape(array.shape[0], -1)
+def _flat(array: np.ndarray) -> np.ndarray | None:
+    """Rows of numbers as a view; None where that would copy the whole array (Fortran order of three axes or more)."""
+    if array.ndim == 2:
+        return array
+    return array.reshape(array.shape[0], -1) if array[0].flags.c_contiguous else None
+
+
+def _trailing(shape: tuple[int, ...], columns: slice) -> tuple[tuple[slice, ...], slice]:
+    """The part of the trailing axes that holds some columns, cut along the first of them, and their place in it."""
+    if columns == slice(None):
+        return (), columns
+    axis = next((i for i, length in enumerate(shape[1:], 1) if length > 1), 1)
+    inner = prod(shape[axis + 1 :])
+    start, stop, _ = columns.indices(prod(shape[1:]))
+    first, last = start // inner, -(-stop // inner)
+    return (slice(None),) * (axis - 1) + (slice(first, last),), slice(start - first * inner, stop - first * inner)
