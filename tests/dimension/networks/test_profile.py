@@ -157,9 +157,28 @@ def test_labels_follow_the_points_that_are_drawn(perceptron, points) -> None:
         ({"a": np.zeros((5, 2))}, {"classes": np.zeros(4)}, "4 labels for 5 data points"),
         ({"a": np.zeros((5, 2))}, {"classes": np.zeros((5, 2))}, "one label for each"),
         ({"a": np.zeros((5, 2))}, {"classes": ["all"] * 5}, "the name of all points together"),
+        ({"a": np.zeros((5, 2))}, {"classes": [1.0, np.nan, 2.0, 2.0, np.nan]}, r"data point 1 \(2 of 5"),
+        ({"a": np.zeros((5, 2))}, {"classes": np.array(["u", None, 2, 2, 2], object)}, r"data point 1 \(1 of 5"),
+        ({"a": np.zeros((5, 2))}, {"classes": np.array([1, "1", 2, 2, 2], object)}, "differ as text"),
         ({"a": np.zeros((5, 2))}, {"discard_fraction": 1.5}, "discard_fraction is 1.5"),
     ],
 )
 def test_hostile_arguments_are_sentences(network, settings, message) -> None:
     with pytest.raises(InputError, match=message):
         layers(network, **{**QUICK, **settings})
+
+
+def test_classes_of_several_types_and_wrong_ones_before_anything_is_recorded(perceptron, points) -> None:
+    mixed = np.array(["u", 7] * (len(points) // 2), dtype=object)
+    found = layers({"a": points}, classes=mixed, **QUICK)
+    assert sorted(found["class"].values) == ["7", "all", "u"]
+    assert (found["n_points"].sel({"class": "7"}) == len(points) // 2).all()
+
+    class Untouched:
+        shape, dtype = points.shape, points.dtype
+
+        def __getitem__(self, _rows):
+            raise AssertionError("read although the labels are wrong")
+
+    with pytest.raises(InputError, match="has no label"):
+        layers(perceptron, Untouched(), classes=np.full(len(points), np.nan), **QUICK)

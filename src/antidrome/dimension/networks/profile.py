@@ -18,7 +18,7 @@ from antidrome.core.whole import whole_number
 from antidrome.dimension.measurement import FRACTIONS, Measurement, MeasurementConfig, measure
 from antidrome.dimension.networks.extraction import Reduction
 from antidrome.dimension.networks.saved_estimates import SavedEstimates
-from antidrome.dimension.networks.sources import Source, folder_name, groups_of, named, source_of
+from antidrome.dimension.networks.sources import Source, folder_name, groups_of, labels_of, named, source_of
 from antidrome.dimension.points import as_points
 from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
@@ -118,7 +118,7 @@ def layers(
     config = MeasurementConfig(
         discard_fraction=discard_fraction, duplicates=duplicates, linear=linear, scale=scale, seed=seed
     )
-    networks = named(network)
+    networks, labels = named(network), labels_of(classes)
     with ExitStack() as stack:
         folder = Path(store) if store is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         settings = {"reduce": reduce, "dtype": dtype, "batch_size": batch_size, "max_points": max_points, "seed": seed}
@@ -126,7 +126,7 @@ def layers(
             name: source_of(one, data, at, folder / folder_name(name, len(networks)), settings, progress)
             for name, one in networks.items()
         }
-        groups = {name: groups_of(source, classes, max_points, seed) for name, source in sources.items()}
+        groups = {name: groups_of(source, labels, max_points, seed) for name, source in sources.items()}
         kept = folder if store is not None else None
         rows = _measured(sources, groups, config, kept, executor, progress)
         return _as_dataset(sources, rows, config, settings)

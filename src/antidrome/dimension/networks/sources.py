@@ -86,21 +86,47 @@ def _given(activations: Mapping[str, Any]) -> Source:
     return Source(arrays, depths, None, next(iter(counts.values())), "")
 
 
-def groups_of(source: Source, classes: Any, max_points: int | None, seed: int) -> dict[str, np.ndarray | None]:
-    """Row numbers of each class; None for all rows."""
+def labels_of(classes: Any) -> np.ndarray | None:
+    """Labels of the data points, checked before anything is recorded; None where there are none.
+
+    Raises
+    ------
+    InputError
+        If a data point has no label, or a label cannot be one of its own.
+    """
     if classes is None:
-        return {WHOLE: None}
+        return None
     labels = np.asarray(classes)
     if labels.ndim != 1:
         raise InputError(f"classes has the shape {labels.shape}; expected one label for each data point.")
+    none = [one is None for one in labels] if labels.dtype.kind == "O" else False
+    missing = np.flatnonzero((labels != labels) | none)  # NaN and NaT alone differ from themselves
+    if missing.size:
+        raise InputError(f"classes has no label for data point {missing[0]} ({missing.size} of {labels.size}).")
+    if labels.dtype.kind == "O":
+        names = dict.fromkeys(labels)
+        if len(set(map(str, names))) < len(names):
+            raise InputError("Classes must differ as text: two of them, such as 1 and '1', are written alike.")
+        if len({type(one) for one in names}) > 1:  # which have no order
+            labels = labels.astype(str)
+    if WHOLE in map(str, np.unique(labels)):
+        raise InputError(f"A class is called {WHOLE!r}, the name of all points together; rename it.")
+    return labels
+
+
+def groups_of(
+    source: Source, labels: np.ndarray | None, max_points: int | None, seed: int
+) -> dict[str, np.ndarray | None]:
+    """Row numbers of each class; None for all rows."""
+    if labels is None:
+        return {WHOLE: None}
+    n_given = labels.size
     if labels.size != source.n_points:
         labels = labels[chosen_rows(labels.size, max_points, seed)]
     if labels.size != source.n_points:
-        raise InputError(f"classes has {np.size(classes)} labels for {source.n_points} data points.")
+        raise InputError(f"classes has {n_given} labels for {source.n_points} data points.")
     groups: dict[str, np.ndarray | None] = {WHOLE: None}
     for label in np.unique(labels):
-        if str(label) in groups:
-            raise InputError(f"A class is called {str(label)!r}, the name of all points together; rename it.")
         groups[str(label)] = np.flatnonzero(labels == label)
     return groups
 
