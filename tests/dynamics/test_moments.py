@@ -1,11 +1,13 @@
 """Lagged covariances in their three forms against sums written out."""
 
+import dask.array
 import numpy as np
 import pytest
 
 from antidrome.dynamics.lags import LagSet, lag_set, largest_lag, pair_counts
 from antidrome.dynamics.moments import dense_moments, streamed_moments
 from antidrome.dynamics.pairwise import pair_moments
+from antidrome.dynamics.preparation import rescaled_for_missing
 from antidrome.dynamics.sketch import orthonormal, sketch
 from antidrome.errors import InputError
 
@@ -84,6 +86,34 @@ def test_streaming_in_small_blocks_changes_nothing(values, rng, data_of, monkeyp
     diagonals = np.diagonal(dense_moments(data, LAGS).covariance, axis1=1, axis2=2)
     np.testing.assert_allclose(streamed_moments(data, LAGS).diagonals(), diagonals, atol=1e-12)
     np.testing.assert_allclose(data.project_and_back(basis, mix, LAGS.largest), whole, atol=1e-12)
+
+
+@pytest.mark.parametrize("lags", [LAGS, LagSet((0, 7, 39), np.ones(3))], ids=["short", "long"])
+@pytest.mark.parametrize("n_frames", [1, 12, 13, 14, 39, 40, 41])
+@pytest.mark.parametrize("chunks", [None, (17, 2)], ids=["numpy", "dask"])
+def test_covariances_are_summed_over_blocks_that_are_read_once(
+    values, lags, n_frames, chunks, data_of, rng, monkeypatch
+):
+    values[rng.random(values.shape) < 0.1] = np.nan
+    data = data_of(values if chunks is None else dask.array.from_array(values, chunks=chunks), segment=SEGMENT)
+    dense, pairs = dense_moments(data, lags), pair_moments([data], lags, 6)
+    monkeypatch.setattr("antidrome.dynamics.data.BLOCK_VALUES", 6 * n_frames)
+    monkeypatch.setattr("antidrome.dynamics.data.FEWEST_FRAMES", 1)
+    blocks = list(data.once(lags.largest))
+    assert sum(len(block) - before for _, before, block in blocks) == 40
+    assert len(blocks) > 1 or n_frames >= 40 or lags.largest == 39
+    np.testing.assert_allclose(dense_moments(data, lags).covariance, dense.covariance, atol=1e-12)
+    again = pair_moments([data], lags, 6)
+    np.testing.assert_allclose(again.covariance, pairs.covariance, atol=1e-12)
+    np.testing.assert_array_equal(again.count, pairs.count)
+
+
+def test_sessions_kept_in_memory_stay_there_when_scaled_for_missing_entries(values, rng, data_of):
+    values[rng.random(values.shape) < 0.1] = np.nan
+    data = data_of(values)
+    kept = rescaled_for_missing(data.in_memory()).kept
+    assert kept is not None
+    np.testing.assert_array_equal(kept, rescaled_for_missing(data).read(0, 40))
 
 
 def test_pair_counts_of_missing_entries_are_exact(values, rng, data_of):

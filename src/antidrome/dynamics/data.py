@@ -75,12 +75,20 @@ class SessionData:
 
     def blocks(self, halo: int = 0) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Blocks of frames with up to `halo` further frames on both sides: (frames, their place in block, block)."""
-        n_frames, n_neurons = self.shape
-        size = n_frames if self.kept is not None else max(4 * halo + 1, frames_at_once(n_neurons))
+        n_frames, n_stored = self.session.values.shape
+        size = n_frames if self.kept is not None else max(4 * halo + 1, frames_at_once(n_stored))
         for start in range(0, n_frames, size):
             stop = min(start + size, n_frames)
             low, high = max(0, start - halo), min(n_frames, stop + halo)
             yield slice(start, stop), slice(start - low, stop - low), self.read(low, high)
+
+    def once(self, tail: int) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Blocks that are read once each, with up to `tail` frames before them: see `read_once`."""
+        return read_once(self.read, self.session.n_frames, self.frames_of_block(tail), tail)
+
+    def frames_of_block(self, tail: int) -> int:
+        """Frames of a block that is read once, with a tail."""
+        return self.session.n_frames if self.kept is not None else frames_of(self.session, tail)
 
     def project(self, loadings: np.ndarray) -> np.ndarray:
         """Y C, (frame, latent), float64."""
@@ -143,8 +151,29 @@ class SessionData:
 
 
 def frames_at_once(n_columns: int) -> int:
-    """Frames of a block that is read."""
+    """Frames of a block that is read; `n_columns` are those of the storage, which come along whichever are used."""
     return max(FEWEST_FRAMES, BLOCK_VALUES // max(n_columns, 1))
+
+
+def frames_of(session: Session, tail: int) -> int:
+    """Frames of a block that is read with a tail: of dask arrays at least a chunk, so that few are computed twice."""
+    chunk = max(session.values.chunks[0]) if is_dask(session.values) else 1
+    return max(4 * tail + 1, chunk, frames_at_once(session.values.shape[1]))
+
+
+def read_once(
+    read: Callable[[int, int], np.ndarray], n_frames: int, size: int, tail: int
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Blocks of frames, in their order: (first frame of the block, how many of the tail, tail and block).
+
+    The tail, up to `tail` frames before the block, is kept from what was read already.
+    """
+    last = np.zeros(0)
+    for start in range(0, n_frames, size):
+        block = read(start, min(start + size, n_frames))
+        block = np.concatenate([last, block]) if len(last) else block
+        yield start - len(last), len(last), block
+        last = block[len(block) - min(tail, len(block)) :].copy()
 
 
 def read_rows(session: Session, start: int, stop: int) -> np.ndarray:

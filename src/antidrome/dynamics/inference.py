@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
-from antidrome.dynamics.data import SessionData, read_rows
+from antidrome.dynamics.data import SessionData, frames_at_once, read_rows, release
 from antidrome.dynamics.kalman import Smoothed, smooth
 from antidrome.dynamics.patterns import row_patterns
 from antidrome.dynamics.population import Session
@@ -64,11 +65,11 @@ def infer(
     return smooth(seen.information, seen.precisions, seen.pattern, data.session.segment, dynamics, innovation, initial)
 
 
-def masks(session: Session) -> list[tuple[slice, np.ndarray]]:
+def masks(session: Session) -> Iterator[tuple[slice, np.ndarray]]:
     """Blocks of (frames, 1.0 where an entry was observed) of an incomplete session."""
-    result = []
-    for start in range(0, session.n_frames, FRAMES_AT_ONCE):
-        stop = min(start + FRAMES_AT_ONCE, session.n_frames)
+    size = min(FRAMES_AT_ONCE, frames_at_once(session.values.shape[1]))
+    for start in range(0, session.n_frames, size):
+        stop = min(start + size, session.n_frames)
         seen = np.isfinite(read_rows(session, start, stop)) & (session.segment[start:stop] >= 0)[:, None]
-        result.append((slice(start, stop), seen.astype(np.float64)))
-    return result
+        release(session.values)
+        yield slice(start, stop), seen.astype(np.float64)

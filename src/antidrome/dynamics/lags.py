@@ -112,14 +112,18 @@ def joined(segment: np.ndarray, lag: int) -> np.ndarray:
     return (segment[lag:] == early) & (early >= 0)
 
 
-def lagged_products(z: np.ndarray, segment: np.ndarray, lags: Sequence[int]) -> np.ndarray:
-    """Σ_t z(t + s) z(t)ᵀ within stretches for every lag s, (lag, latent, latent)."""
+def lagged_products(z: np.ndarray, segment: np.ndarray, lags: Sequence[int], before: int = 0) -> np.ndarray:
+    """Σ_t z(t + s) z(t)ᵀ within stretches for every lag s, (lag, latent, latent).
+
+    With `before`, only those whose later frame is not among so many first ones: those were counted already.
+    """
     result = np.zeros((len(lags), z.shape[1], z.shape[1]))
     for i, lag in enumerate(lags):
-        if lag >= len(z):
+        first = max(lag, before)
+        if first >= len(z):
             continue
-        same = joined(segment, lag)
-        early, late = z[: len(z) - lag], z[lag:]
+        same = joined(segment, lag)[first - lag :]
+        early, late = z[first - lag : len(z) - lag], z[first:]
         result[i] = late.T @ early if same.all() else late.T @ (early * same[:, None])
     return result
 

@@ -253,9 +253,12 @@ def dense_moments(data: SessionData, lags: LagSet) -> DenseMoments:
         From numpy, if (lag, neuron, neuron) does not fit; the estimator checks before.
     """
     session = data.session
-    values = data.read(0, session.n_frames).astype(np.float64, copy=False)
     counts = pair_counts(session.segment, lags.lags)
-    covariance = lagged_products(values, session.segment, lags.lags) / np.maximum(counts - 1, 1)[:, None, None]
+    covariance = np.zeros((len(lags), len(session.rows), len(session.rows)))
+    for low, before, block in data.once(lags.largest):
+        segment = session.segment[low : low + len(block)]
+        covariance += lagged_products(block.astype(np.float64, copy=False), segment, lags.lags, before)
+    covariance /= np.maximum(counts - 1, 1)[:, None, None]
     variance = np.diagonal(covariance[0]).copy()
     np.fill_diagonal(covariance[0], 0.0)
     kind = np.float32 if len(session.rows) >= SINGLE_PRECISION else np.float64

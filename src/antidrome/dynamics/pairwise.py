@@ -13,10 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from antidrome.dynamics.data import SessionData, read_rows
+from antidrome.dynamics.data import SessionData, read_once, read_rows
 from antidrome.dynamics.gauge import normalise
-from antidrome.dynamics.lags import LagSet, joined
+from antidrome.dynamics.lags import LagSet, lagged_products
 from antidrome.dynamics.latent_step import solve_positive
+from antidrome.dynamics.population import Session
 from antidrome.dynamics.problem import Fit
 
 MOST_VALUES = 3e8
@@ -51,17 +52,24 @@ def pair_moments(data: Sequence[SessionData], lags: LagSet, n_neurons: int) -> P
     count = np.zeros_like(total)
     for one in data:
         session = one.session
-        values = one.read(0, session.n_frames).astype(np.float64, copy=False)
-        seen = np.isfinite(read_rows(session, 0, session.n_frames)) & (session.segment >= 0)[:, None]
-        seen = seen.astype(np.float64)
+        n_here = len(session.rows)
+        products, pairs = np.zeros((2, len(lags), n_here, n_here))
+
+        def seen_in(start: int, stop: int, session: Session = session) -> np.ndarray:
+            inside = (session.segment[start:stop] >= 0)[:, None]
+            return (np.isfinite(read_rows(session, start, stop)) & inside).astype(np.float64)
+
+        size = one.frames_of_block(lags.largest)
+        seen = read_once(seen_in, session.n_frames, size, lags.largest)
+        values = read_once(one.read, session.n_frames, size, lags.largest)
+        for (low, before, block), (_, _, flags) in zip(values, seen, strict=True):
+            segment = session.segment[low : low + len(block)]
+            products += lagged_products(block.astype(np.float64, copy=False), segment, lags.lags, before)
+            pairs += lagged_products(flags, segment, lags.lags, before)
         place = np.ix_(session.rows, session.rows)
-        for i, lag in enumerate(lags.lags):
-            if lag >= session.n_frames:
-                continue
-            same = joined(session.segment, lag)[:, None]
-            n = session.n_frames - lag
-            total[i][place] += values[lag:].T @ (values[:n] * same)
-            count[i][place] += seen[lag:].T @ (seen[:n] * same)
+        for i in range(len(lags)):
+            total[i][place] += products[i]
+            count[i][place] += pairs[i]
     return PairMoments(np.where(count > 1, total / np.maximum(count - 1, 1), 0.0), count)
 
 

@@ -209,7 +209,10 @@ def _gains_of_parts(population: Population, parts: Population, units: Units) -> 
 
 def rescaled_for_missing(one: SessionData) -> SessionData:
     """Scattered missing entries at scale: zeros in their place, columns divided by the share that was observed."""
-    return one if one.session.is_complete else SessionData(one.session, one.gain / _share_observed(one.session))
+    if one.session.is_complete:
+        return one
+    rescaled = SessionData(one.session, one.gain / _share_observed(one.session))
+    return rescaled if one.kept is None else rescaled.in_memory()
 
 
 def _notes_on_missing(parts: Population) -> list[str]:

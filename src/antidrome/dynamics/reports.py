@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.dynamics.choosing import Choice
-from antidrome.dynamics.data import SessionData, read_rows
+from antidrome.dynamics.data import SessionData, frames_of, read_rows, release
 from antidrome.dynamics.fitted import FittedSystem, correlation
 from antidrome.dynamics.fitting import Result
 from antidrome.dynamics.gauge import principal_angles
@@ -64,12 +64,18 @@ def session_correlation(one: MatchedSession, columns: np.ndarray) -> tuple[np.nd
     """Correlations between some columns of one session over jointly observed frames, and where there are any."""
     session = one.data.session
     part = dataclasses.replace(session, columns=session.columns[columns], rows=session.rows[columns])
-    values = read_rows(part, 0, session.n_frames).astype(np.float64)
-    seen = np.isfinite(values) & (session.segment >= 0)[:, None]
-    centred = np.where(seen, values - session.mean[columns], 0.0)
-    flags = seen.astype(np.float64)
-    n = flags.T @ flags
-    products, squares = centred.T @ centred, (centred**2).T @ flags
+    n, products, squares = np.zeros((3, len(columns), len(columns)))
+    size = frames_of(session, 0)
+    for start in range(0, session.n_frames, size):
+        stop = min(start + size, session.n_frames)
+        values = read_rows(part, start, stop).astype(np.float64)
+        release(session.values)
+        seen = np.isfinite(values) & (session.segment[start:stop] >= 0)[:, None]
+        centred = np.where(seen, values - session.mean[columns], 0.0)
+        flags = seen.astype(np.float64)
+        n += flags.T @ flags
+        products += centred.T @ centred
+        squares += (centred**2).T @ flags
     spread = np.sqrt(squares * squares.T)
     return products / np.maximum(spread, 1e-300), (n > 2) & (spread > 0)
 
@@ -86,11 +92,12 @@ def co_smoothing(system: FittedSystem, population: Population, n_folds: int, rng
             found = states(system, MatchedSession(_columns(one.data, kept), 0))
             held = _columns(one.data, left)
             places = session.rows[left]
-            predicted = activity(system, MatchedSession(held, 0), found.mean, found.covariance, places)["mean"]
-            scaled = (predicted - held.session.mean) * held.gain
             for frames, _, block in held.blocks():
+                x, p = found.mean[frames], found.covariance[frames]
+                predicted = activity(system, MatchedSession(held, 0), x, p, places)["mean"]
+                scaled = (predicted - held.session.mean) * held.gain
                 seen = (block != 0) | (held.session.is_complete & (session.segment[frames] >= 0)[:, None])
-                error[places] += (((block - scaled[frames]) ** 2) * seen).sum(axis=0)
+                error[places] += (((block - scaled) ** 2) * seen).sum(axis=0)
                 energy[places] += ((block**2) * seen).sum(axis=0)
     share = np.where(energy > 0, 1 - error / np.maximum(energy, 1e-300), np.nan)
     attrs = {"units": "1", "long_name": "Co-smoothing R²"}

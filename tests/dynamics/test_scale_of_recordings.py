@@ -1,0 +1,56 @@
+"""Recordings of any length and any unit: read in blocks, and the same answer."""
+
+import numpy as np
+import pytest
+
+import antidrome as ad
+from antidrome.dynamics import as_population, simulate
+from antidrome.dynamics.inference import masks
+
+
+class Streamed:
+    """A recording on disk, and the longest run of frames that was read of it at once."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.dtype, self.longest = values, values.shape, values.dtype, 0
+
+    def __getitem__(self, frames):
+        found = self.values[frames]
+        self.longest = max(self.longest, len(found))
+        return found
+
+
+@pytest.mark.parametrize("share_missing", [0.0, 0.1])
+def test_no_use_of_a_long_recording_reads_it_whole(share_missing, monkeypatch):
+    activity = simulate(12, 2, 1000, seed=3).activity
+    activity[np.random.default_rng(0).random(activity.shape) < share_missing] = np.nan
+    settings = {"lags": [0, 1, 2], "max_iterations": 5, "n_folds": 1, "refine": "em", "em_iterations": 2, "seed": 0}
+
+    def run(recording):
+        model = ad.StitchedLDS(2, **settings).fit(recording, progress=False)
+        latent = model.transform(recording)["latent"].values
+        return model, latent, model.compare_pairs(recording, pairs="all")[1], model.co_smoothing(recording).values
+
+    whole, *expected = run(activity)
+    monkeypatch.setattr("antidrome.dynamics.data.BLOCK_VALUES", 12 * 100)
+    monkeypatch.setattr("antidrome.dynamics.preparation.KEPT_VALUES", 0)
+    recording = Streamed(activity)
+    model, *found = run(recording)
+    assert recording.longest <= 100 + 2 * 2
+    assert model.result_.form == whole.result_.form == ("pairs" if share_missing else "dense")
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)
+
+
+def test_masks_of_missing_entries_are_made_block_by_block(monkeypatch):
+    monkeypatch.setattr("antidrome.dynamics.inference.FRAMES_AT_ONCE", 10)
+    values = np.where(np.random.default_rng(0).random((100, 4)) < 0.2, np.nan, np.arange(4.0))
+    values[:50] += 1
+    session = as_population(values).sessions[0]
+    read = []
+    monkeypatch.setattr(
+        "antidrome.dynamics.inference.read_rows", lambda _session, a, b: (read.append(a), values[a:b])[1]
+    )
+    _, first = next(iter(masks(session)))
+    assert read == [0]
+    np.testing.assert_array_equal(first, np.isfinite(values[:10]))
