@@ -54,3 +54,20 @@ def test_masks_of_missing_entries_are_made_block_by_block(monkeypatch):
     _, first = next(iter(masks(session)))
     assert read == [0]
     np.testing.assert_array_equal(first, np.isfinite(values[:10]))
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-3, 0.05, 300.0, 1e6])
+@pytest.mark.parametrize("refine", [None, "em"])
+def test_without_scaling_the_unit_of_the_recording_changes_nothing(unit, refine):
+    activity = simulate(12, 2, 500, seed=3).activity
+
+    def run(factor):
+        settings = {"scaling": "none", "refine": refine, "em_iterations": 3, "seed": 0}
+        model = ad.StitchedLDS(2, **settings).fit(activity * factor, progress=False)
+        imputed = model.impute(activity * factor)
+        correlation = model.predict_correlation(np.arange(12)).values
+        loadings = model.loadings_.values @ model.result_.system.stationary @ model.loadings_.values.T / factor**2
+        return correlation, imputed["mean"].values / factor, imputed["sd"].values / factor, loadings
+
+    for found, expected in zip(run(unit), run(1.0), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())

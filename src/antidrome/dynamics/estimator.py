@@ -72,7 +72,7 @@ class StitchedLDS(Uses, Estimator):
         populations).
     scaling
         "neuron" (the loss sees every neuron at unit variance; results are in the units of the recording), "session"
-        (every session at unit variance), or "none".
+        (every session at unit variance), or "none" (one unit for all neurons: the loss sees their variances).
     observation
         "gaussian", or "poisson" for spike counts (moments of log rates).
     shrinkage
@@ -119,7 +119,7 @@ class StitchedLDS(Uses, Estimator):
         (neuron,) mean over all observed frames, recording units.
     scale_
         (neuron,) what one unit of the scaled data is, recording units: the standard deviation; the mean count with
-        observation="poisson"; 1 with scaling="none".
+        observation="poisson"; with scaling="none" the same for all, the power of two next to their root mean variance.
     frame_rate_hz_
         Frames per second; None where the recordings state none.
     losses_

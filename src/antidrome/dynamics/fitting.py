@@ -88,7 +88,10 @@ def fit_population(
     """Fit; `report(stage, figure)` is called as work is finished."""
     units = units_of(population, options.scaling, options.observation)
     report("reading", "")
-    stages = Stages(checkpoint, {**(identity or {}), "data": fingerprint(population)} if checkpoint else {})
+    if checkpoint:
+        unit = {"unit": float(units.scale[0])} if options.scaling == "none" else {}
+        identity = {**(identity or {}), "data": fingerprint(population), **unit}
+    stages = Stages(checkpoint, identity or {})
     form, solver, data, notes = _prepared(
         population, lags, options, orders, units, memory_limit_bytes, executor, stages
     )

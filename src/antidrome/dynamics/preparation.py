@@ -38,7 +38,7 @@ class Units:
     Parameters
     ----------
     scale
-        (neuron,) pooled: standard deviation, mean count, or 1.
+        (neuron,) pooled: standard deviation, mean count, or the same for all.
     gains
         One array (neuron,) a session, 1/scale of its own columns.
     """
@@ -60,9 +60,10 @@ def units_of(population: Population, scaling: str, observation: str) -> Units:
             require_counts(session, population.labels, "Use observation='gaussian' for other signals.")
         scale = population.mean
         return Units(scale, tuple(1 / session.mean for session in population.sessions))
-    if scaling == "none":
-        return Units(np.ones(population.n_neurons), tuple(np.ones(len(s.rows)) for s in population.sessions))
     scale = np.sqrt(np.maximum(population.variance, 1e-300))
+    if scaling == "none":  # starts and floors are for values about 1; a power of two changes no digit of the data
+        typical = 2.0 ** np.round(np.log2(np.sqrt((scale**2).mean())))
+        scale = np.full(population.n_neurons, typical)
     if scaling == "session":
         return Units(scale, tuple(1 / np.sqrt(np.maximum(s.variance, 1e-300)) for s in population.sessions))
     return Units(scale, tuple(1 / scale[session.rows] for session in population.sessions))
