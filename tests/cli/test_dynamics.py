@@ -49,6 +49,13 @@ def test_fit_transform_predict(files, tmp_path, capsys):
     assert "No neuron is called 'q'" in capsys.readouterr().err
 
 
+def test_a_folder_in_the_place_of_the_fit_is_refused_before_the_fit(files, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("antidrome.dynamics.StitchedLDS.fit", None)
+    for output in (tmp_path, tmp_path / "a.nc" / "fit.safetensors"):
+        assert main(["dynamics", "fit", *files, "-o", str(output), "--overwrite"]) == 2
+        assert "folder. Name the file" in capsys.readouterr().err
+
+
 def test_nothing_to_fit_is_said(tmp_path, capsys):
     assert main(["dynamics", "fit", "-o", str(tmp_path / "x.safetensors")]) == 2
     assert "No recording was given" in capsys.readouterr().err

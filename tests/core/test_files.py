@@ -179,6 +179,16 @@ def test_what_exists_is_refused_with_the_option_that_chooses_another_name(tmp_pa
     refuse_existing(None, overwrite=False)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_could_never_be_written_is_refused_before_any_work(tmp_path, overwrite):
+    (tmp_path / "a.csv").touch()
+    with pytest.raises(InputError, match=r"is a folder\. Name the file that is to be written with -o\."):
+        refuse_existing(tmp_path, overwrite=overwrite, is_file=True)
+    with pytest.raises(InputError, match=r"b\.csv: .*a\.csv is no folder"):
+        refuse_existing(tmp_path / "a.csv" / "c" / "b.csv", overwrite=overwrite, is_file=True)
+    refuse_existing(tmp_path / "new" / "b.csv", overwrite=overwrite, is_file=True)
+
+
 def test_what_json_does_not_know_is_null(tmp_path):
     document = {"a": float("nan"), "b": [1.5, (float("inf"), "nan")], "c": {"d": None, "e": 3}}
     with pytest.raises(ValueError, match="not JSON compliant"):

@@ -104,7 +104,7 @@ def _check_output(config: Dimension) -> None:
     from antidrome.core.files import refuse_existing
 
     for option, path in (("-o", config.output), ("--report", config.report)):
-        refuse_existing(path, overwrite=config.overwrite, option=option)
+        refuse_existing(path, overwrite=config.overwrite, option=option, is_file=True)
         if path is not None and not path.absolute().parent.is_dir():
             raise InputError(f"{path}: the folder {path.absolute().parent} does not exist.")
     if config.output is None:

@@ -64,8 +64,8 @@ def run(config: DimensionLayers) -> int:
     """Estimate, print a table, write the result; return 0."""
     from antidrome.core.files import refuse_existing
 
-    refuse_existing(config.output, overwrite=config.overwrite)
-    refuse_existing(config.report, overwrite=config.overwrite, option="--report")
+    refuse_existing(config.output, overwrite=config.overwrite, is_file=True)
+    refuse_existing(config.report, overwrite=config.overwrite, option="--report", is_file=True)
     accuracy = None if config.accuracy is None else _accuracy(config.accuracy)
     import numpy as np
 

@@ -115,7 +115,7 @@ def _fit(config: FitDynamics) -> int:
         raise InputError(f"{config.output}: a fit is written as .safetensors; the page is made beside it.")
     written = [config.output, page] if config.report else [config.output]
     for path in written:
-        refuse_existing(path, overwrite=config.overwrite)
+        refuse_existing(path, overwrite=config.overwrite, is_file=True)
     sessions = _read(config)
     model = StitchedLDS(
         config.components or "auto",
@@ -162,7 +162,7 @@ def _transform(config: TransformDynamics) -> int:
     model, sessions = StitchedLDS.load(config.model), _read(config)
     paths = [config.output / f"{slug(name)}.nc" for name in sessions]
     for path in paths:
-        refuse_existing(path, overwrite=config.overwrite)
+        refuse_existing(path, overwrite=config.overwrite, is_file=True)
     for (name, recording), path in zip(sessions.items(), paths, strict=True):
         write_netcdf(model.transform({name: recording})[name], path)
         say(path)
@@ -173,7 +173,7 @@ def _predict(config: PredictDynamics) -> int:
     from antidrome.core.files import atomic_write, refuse_existing
     from antidrome.dynamics import StitchedLDS
 
-    refuse_existing(config.output, overwrite=config.overwrite)
+    refuse_existing(config.output, overwrite=config.overwrite, is_file=True)
     model = StitchedLDS.load(config.model)
     if not config.neurons and len(model.neurons_) > MOST_NEURONS:
         raise InputError(

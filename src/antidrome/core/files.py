@@ -15,7 +15,7 @@ from antidrome.recordings.files import atomic_directory, atomic_write
 __all__ = ["atomic_directory", "atomic_write", "finite", "read_json", "refuse_existing", "write_json"]
 
 
-def refuse_existing(path: Path | None, *, overwrite: bool, option: str = "-o") -> None:
+def refuse_existing(path: Path | None, *, overwrite: bool, option: str = "-o", is_file: bool = False) -> None:
     """See to it that nothing is replaced unasked.
 
     Parameters
@@ -26,12 +26,19 @@ def refuse_existing(path: Path | None, *, overwrite: bool, option: str = "-o") -
         Whether it may be replaced.
     option
         The option that named the path, for the message.
+    is_file
+        Whether a single file is written, for which no folder can make way.
 
     Raises
     ------
     InputError
-        If there is something already.
+        If there is something already; of a file, also where it could never be written.
     """
+    if path is not None and is_file:
+        above = next(one for one in path.absolute().parents if one.exists())
+        if path.is_dir() or not above.is_dir():
+            wrong = f"{path} is a folder" if path.is_dir() else f"{path}: {above} is no folder"
+            raise InputError(f"{wrong}. Name the file that is to be written with {option}.")
     if path is not None and path.exists() and not overwrite:
         raise InputError(f"{path} exists. Choose another name with {option}, or replace it with --overwrite.")
 
