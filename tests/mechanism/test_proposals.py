@@ -90,3 +90,9 @@ def test_heavy_tails_reach_further() -> None:
     point = np.array([[3.0, 3.0]])
     assert heavy.log_ratio(point)[0] > plain.log_ratio(point)[0] + 10
     assert stats.kurtosis(heavy.sample(20_000, seed=0)[:, 0]) > 1
+
+
+@pytest.mark.parametrize("kind", ["prior", "density", "truncated", "mixed", "thinned"])
+def test_of_no_sample_there_is_an_empty_table(kind: str) -> None:
+    """A part of a mixture may get none of a few draws."""
+    assert proposals(PRIORS["correlated"])[kind].sample(0, seed=1).shape == (0, 2)

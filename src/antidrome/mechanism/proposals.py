@@ -142,7 +142,7 @@ class Truncated:
 
     def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D), by rejection."""
-        parts: list[np.ndarray] = []
+        parts = [np.zeros((0, self.prior.n_parameters))]
         found = attempt = 0
         while found < n_samples:
             u = self._candidates(fold_in(seed, f"try/{attempt}"), COUNTING)
@@ -217,7 +217,7 @@ class Thinned:
 
     def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
-        parts: list[np.ndarray] = []
+        parts = [self.proposal.sample(0, seed=seed)]
         found = attempt = 0
         while found < n_samples:
             size = max(64, int(1.2 * (n_samples - found) / math.exp(self.log_kept)))
