@@ -165,3 +165,27 @@ def test_numpyro_distributions_are_priors() -> None:
 def test_what_cannot_be_used_is_named(make, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_a_tiny_matrix_that_is_not_symmetric_is_no_covariance() -> None:
+    with pytest.raises(InputError, match="symmetric"):
+        Prior({("c", "g"): MultivariateNormal([0, 0], [[1e-24, 9e-25], [-9e-25, 1e-24]])})
+
+
+def test_a_joint_prior_is_the_same_after_reading_it_back() -> None:
+    root = np.random.default_rng(0).standard_normal((20, 3, 5)) * np.array([1e-12, 1.0, 1e6])[:, None]
+    for covariance in root @ root.transpose(0, 2, 1):
+        prior = Prior({("c", "v", "r"): MultivariateNormal([0, 0, 0], covariance)})
+        again = Prior.from_dict(json.loads(json.dumps(prior.to_dict())))
+        assert again == prior
+        assert np.array_equal(again.sample(5), prior.sample(5))
+
+
+def test_bounds_at_the_ends_of_the_numbers() -> None:
+    wide = LogUniform(1e-200, 1e200)
+    assert wide.log_prob(np.array([1.0])) == pytest.approx(-np.log(400 * np.log(10)))
+    prior = Prior({"a": wide})
+    u = prior.to_unconstrained([[1.0], [1e100]])
+    assert np.allclose(prior.log_abs_det_jacobian(u) + prior.log_prob([[1.0], [1e100]]), stats.norm.logpdf(u)[:, 0])
+    with pytest.raises(InputError, match="too far apart"):
+        Uniform(-1e308, 1e308)

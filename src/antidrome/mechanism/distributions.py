@@ -40,6 +40,8 @@ class Uniform:
 
     def __post_init__(self) -> None:
         _require_ordered(self.low, self.high, "Uniform")
+        if not _is_finite(self.high - self.low):
+            raise InputError(f"Uniform({self.low}, {self.high}): the bounds are too far apart to be told in numbers.")
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -95,7 +97,7 @@ class LogUniform:
         """Log density, −∞ outside."""
         inside = (theta >= self.low) & (theta <= self.high)
         safe = np.where(inside, theta, self.low)
-        return np.where(inside, -np.log(safe) - math.log(math.log(self.high / self.low)), -np.inf)
+        return np.where(inside, -np.log(safe) - math.log(_log_width(self.low, self.high)), -np.inf)
 
     def _of_log(self) -> Uniform:
         return Uniform(math.log(self.low), math.log(self.high))
@@ -251,9 +253,15 @@ def log_density_of_map(distribution: Distribution, u: np.ndarray) -> np.ndarray:
         case LogNormal(mean, sd):
             return math.log(sd) + mean + sd * u
         case LogUniform(low, high):
-            width = math.log(high / low)
+            width = _log_width(low, high)
             return np.log(distribution.from_unconstrained(u)) + math.log(width) + standard_normal_log_density(u)
     return standard_normal_log_density(u) - distribution.log_prob(distribution.from_unconstrained(u))
+
+
+def _log_width(low: float, high: float) -> float:
+    """log(high/low) of positive bounds, also where their ratio is no number any more."""
+    ratio = high / low
+    return math.log(ratio) if math.isfinite(ratio) else math.log(high) - math.log(low)
 
 
 def _clip(u: np.ndarray) -> np.ndarray:

@@ -102,9 +102,15 @@ class Prior:
         _check_names(names)
         self.names: tuple[str, ...] = tuple(names)
         self.units: tuple[str, ...] = _units(names, units or {})
+        self._hold(distributions, blocks)
+
+    def _hold(
+        self, distributions: Sequence[Distribution], blocks: Sequence[tuple[tuple[int, ...], np.ndarray]]
+    ) -> None:
+        """Take the distribution of each parameter, and the correlation of those that have a joint one."""
         self.coordinates = Coordinates(self.names, self.units, tuple(distributions))
         self._blocks = tuple(blocks)
-        joint = np.eye(len(names))
+        joint = np.eye(len(self.names))
         for rows, correlation in blocks:
             joint[np.ix_(rows, rows)] = correlation
         self._factor = np.linalg.cholesky(joint)
@@ -219,7 +225,10 @@ class Prior:
                 )
             elif i not in inside:
                 parameters[name] = distributions[i]
-        return cls(parameters, dict(zip(names, description["units"], strict=True)))
+        prior = cls(parameters, dict(zip(names, description["units"], strict=True)))
+        blocks = [(tuple(b["parameters"]), np.asarray(b["correlation"], float)) for b in description["blocks"]]
+        prior._hold(distributions, blocks)  # as they were, without the rounding of covariances made of them
+        return prior
 
     def __repr__(self) -> str:
         parts = [
@@ -267,9 +276,19 @@ def _checked_gaussian(
             f" {covariance.shape}; expected ({d},) and ({d}, {d})."
         )
     finite = np.isfinite(mean).all() and np.isfinite(covariance).all()
-    if not finite or not np.allclose(covariance, covariance.T) or np.linalg.eigvalsh(covariance).min() <= 0:
+    if not finite or not _is_covariance(covariance):
         raise InputError(f"The covariance of {', '.join(names)} needs to be finite, symmetric and positive definite.")
     return mean, (covariance + covariance.T) / 2
+
+
+def _is_covariance(matrix: np.ndarray) -> bool:
+    """Whether a matrix (d, d) is symmetric and positive definite, in units of its own spreads: parameters may be in
+    farads beside ohms."""
+    variances = np.diag(matrix)
+    if not (variances > 0).all():
+        return False
+    correlation = matrix / np.sqrt(variances) / np.sqrt(variances)[:, None]
+    return bool(np.allclose(correlation, correlation.T) and np.linalg.eigvalsh(correlation).min() > 0)
 
 
 def _check_names(names: list[Any]) -> None:
