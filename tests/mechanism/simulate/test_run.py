@@ -12,6 +12,7 @@ import pytest
 from antidrome.errors import InputError, ResumeError
 from antidrome.mechanism.simulate import JaxSimulator, PythonSimulator, read_simulations, run_simulations
 from antidrome.mechanism.simulate.batch import judge
+from antidrome.mechanism.simulate.batch import simulation_seeds as seeds
 
 THETA = np.random.default_rng(0).random((60, 2))
 
@@ -204,3 +205,11 @@ def test_on_an_executor_failures_are_found_too() -> None:
 
     here = run_simulations(PythonSimulator(harmless, n_processes=0, batched=False), THETA, seed=1, progress=False)
     np.testing.assert_array_equal(done.features[done.valid], here.features[done.valid])
+
+
+def test_seeds_of_a_long_run_are_made_once(tmp_path: Path, monkeypatch) -> None:
+    """Every finished row asks for its seed: made anew each time, they took time with the square of the rows."""
+    made = []
+    monkeypatch.setattr("antidrome.mechanism.simulate.run.simulation_seeds", lambda *a: made.append(a) or seeds(*a))
+    run_simulations(simulator(), THETA, seed=0, progress=False, store=tmp_path)
+    assert len(made) == 1

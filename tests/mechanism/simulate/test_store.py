@@ -1,6 +1,8 @@
 """The store of simulations: what was written is read, whatever happened to the writer."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from antidrome.mechanism.simulate import (
     read_simulations,
     write_parameters,
 )
+from antidrome.mechanism.simulate.records import read_records
 
 NAMES = {"parameter_names": ("a", "b"), "feature_names": ("x",), "feature_units": ("mV",)}
 
@@ -145,3 +148,50 @@ def test_tables_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> 
         read_external(tmp_path / "t.csv", parameter_names=("a",))
     with pytest.raises(InputError, match="do not belong to parameters"):
         external_simulations(np.zeros((3, 1)), np.zeros((2, 1)))
+
+
+@pytest.mark.parametrize(
+    ("limit", "n_records"), [(8 + 53 * 3 - 1, 4), (8 + 53 * 3, 3), (8 + 53 * 3 + 1, 3), (8 + 53, 7)]
+)
+def test_a_record_never_grows_beyond_what_is_read(tmp_path: Path, monkeypatch, limit: int, n_records: int) -> None:
+    """A row takes 53 bytes; a long batch of wide features must not be written as one record that nobody reads."""
+    monkeypatch.setattr("antidrome.mechanism.simulate.records.MAX_RECORD_BYTES", limit)
+    theta, features = np.random.default_rng(0).random((7, 2)), np.arange(7.0)[:, None]
+    with SimulationStore(tmp_path, **NAMES) as store:
+        store.append(np.arange(7), theta, features, np.ones(7, bool), np.arange(7) + 2**60)
+    read = read_simulations(tmp_path)
+    assert np.array_equal(read.theta, theta)
+    assert np.array_equal(read.features, features)
+    assert read.seed[6] == 6 + 2**60
+    assert len(list(read_records(tmp_path / "all.simulations"))) == n_records
+
+
+def test_failures_of_a_record_in_parts_keep_their_rows(tmp_path: Path, monkeypatch) -> None:
+    fill(tmp_path / "whole", 0, 10)
+    monkeypatch.setattr("antidrome.mechanism.simulate.store.FAILURE_BYTES", 2**29)
+    fill(tmp_path / "parts", 0, 10)
+    assert len(list(read_records(tmp_path / "parts" / "all.simulations"))) == 10
+    assert read_simulations(tmp_path / "parts").failures == read_simulations(tmp_path / "whole").failures
+
+
+def test_names_too_long_for_a_file_are_refused_before_anything_is_simulated(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("antidrome.mechanism.simulate.records.MAX_HEADER_BYTES", 200)
+    with pytest.raises(InputError, match="shorter names"):
+        SimulationStore(tmp_path, parameter_names=("a",), feature_names=["µ" * 100])
+
+
+def test_tables_are_written_in_utf_8_whatever_the_system_prefers(tmp_path: Path) -> None:
+    code = (
+        "import sys; from antidrome.mechanism.simulate import write_parameters as w; w(sys.argv[1], [[1e-12]], ['µ'])"
+    )
+    options = ["-X", "warn_default_encoding", "-W", "error::EncodingWarning:antidrome.mechanism.simulate.external"]
+    subprocess.run([sys.executable, *options, "-c", code, str(tmp_path / "t.csv")], check=True)
+    assert (tmp_path / "t.csv").read_text("utf-8").splitlines() == ["µ", "1e-12"]
+
+
+def test_names_may_come_as_an_array(tmp_path: Path, unchecked_types) -> None:
+    """As the columns of a table do."""
+    names = np.array(["a", "b"])
+    assert external_simulations(np.ones((3, 2)), np.ones(3), parameter_names=names).parameter_names == ("a", "b")
+    (tmp_path / "t.csv").write_text("a,b,x\n1,2,3\n")
+    assert read_external(tmp_path / "t.csv", parameter_names=names).parameter_names == ("a", "b")

@@ -26,7 +26,7 @@ def write_parameters(path: str | os.PathLike[str], theta: np.ndarray, parameter_
     theta = check_theta(theta)
     if len(parameter_names) != theta.shape[1]:
         raise InputError(f"{len(parameter_names)} parameter names were given for {theta.shape[1]} parameters.")
-    with atomic_write(path) as temporary, open(temporary, "w", newline="") as stream:
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(parameter_names)
         writer.writerows([repr(float(value)) for value in row] for row in theta)
@@ -56,8 +56,8 @@ def external_simulations(
     InputError
         If the numbers of rows differ, or names and columns.
     """
-    names = tuple(parameter_names or getattr(theta, "columns", ()))
-    k_names = tuple(feature_names or getattr(features, "columns", ()))
+    names = tuple(() if parameter_names is None else parameter_names) or tuple(getattr(theta, "columns", ()))
+    k_names = tuple(() if feature_names is None else feature_names) or tuple(getattr(features, "columns", ()))
     parameters = check_theta(np.asarray(theta))
     values = np.asarray(features, np.float64)
     values = values[:, None] if values.ndim == 1 else values
@@ -114,20 +114,21 @@ def read_external(
     header, values = load_table(path, MAX_TABLE_BYTES)
     if header is None or len(set(header)) != len(header):
         raise FileFormatError(f"{path} needs a header that names each of its columns once.")
-    absent = [name for name in parameter_names or () if name not in header]
-    if not parameter_names or absent:
+    names = tuple(() if parameter_names is None else parameter_names)
+    absent = [name for name in names if name not in header]
+    if not names or absent:
         raise InputError(
             f"{path} has the columns {', '.join(header)}; say which are parameters with parameter_names"
             + (f" ({absent[0]!r} is not there)." if absent else ".")
         )
-    columns = [header.index(name) for name in parameter_names]
+    columns = [header.index(name) for name in names]
     rest = [i for i in range(len(header)) if i not in columns]
     if not rest:
         raise FileFormatError(f"{path} has no column of features beside the parameters.")
     return external_simulations(
         values[:, columns],
         values[:, rest],
-        parameter_names=parameter_names,
+        parameter_names=names,
         feature_names=[header[i] for i in rest],
         missing=missing,
     )

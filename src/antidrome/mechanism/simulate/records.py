@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from antidrome.core.locks import try_lock
-from antidrome.errors import FileFormatError, ResumeError
+from antidrome.errors import FileFormatError, InputError, ResumeError
 
 MAGIC = b"AdSr"
 MAX_RECORD_BYTES = 2**30
@@ -86,6 +86,11 @@ class RecordFile:
     def _end_of_records(self, header: dict[str, Any]) -> int:
         """Write or check the header; the end of the last whole record."""
         text = json.dumps(header, sort_keys=True).encode() + b"\n"
+        if len(text) > MAX_HEADER_BYTES:
+            raise InputError(
+                f"{self.path}: names, units and description of these simulations take {len(text):,} bytes, more than a"
+                f" file may begin with ({MAX_HEADER_BYTES:,}). Give the features shorter names."
+            )
         size = os.fstat(self._descriptor).st_size
         found = (
             os.pread(self._descriptor, len(text) + 1, 0) if hasattr(os, "pread") else self._read_start(len(text) + 1)

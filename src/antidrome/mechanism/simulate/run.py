@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -84,7 +85,7 @@ def run_simulations(
     density = np.full(len(theta), np.nan) if log_density is None else np.asarray(log_density, np.float64)
     if density.shape != (len(theta),):
         raise InputError(f"log_density has shape {density.shape}; expected ({len(theta)},).")
-    names = tuple(parameter_names or default_parameter_names(theta.shape[1]))
+    names = tuple(() if parameter_names is None else parameter_names) or default_parameter_names(theta.shape[1])
     if len(names) != theta.shape[1]:
         raise InputError(f"{len(names)} parameter names were given for {theta.shape[1]} parameters.")
     if hasattr(simulator, "prepare") and len(theta):
@@ -113,7 +114,7 @@ class _Plan:
     shard: tuple[int, int]
     parameter_names: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def seeds(self) -> np.ndarray:
         return simulation_seeds(self.seed, len(self.theta))
 

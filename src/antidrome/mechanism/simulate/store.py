@@ -20,12 +20,15 @@ from typing import Any
 import numpy as np
 
 from antidrome.errors import FileFormatError, InputError, ResumeError
+from antidrome.mechanism.simulate import records
 from antidrome.mechanism.simulate.batch import Failure
 from antidrome.mechanism.simulate.records import RecordFile, read_header, read_records, require_same_header
 
 FORMAT = "antidrome simulations"
 FORMAT_VERSION = 1
 SUFFIX = ".simulations"
+FAILURE_BYTES = 2**17
+"""More than a failure takes in a record, its traceback escaped."""
 _HEAD = struct.Struct("<II")
 
 
@@ -155,7 +158,8 @@ class SimulationStore:
         log_density: np.ndarray | None = None,
         failures: Sequence[Failure] = (),
     ) -> None:
-        """Write finished simulations as one record; the index of a failure is its row in this call."""
+        """Write finished simulations as one record, or several where one would be too long; the index of a failure is
+        its row in this call."""
         n = len(index)
         density = np.full(n, np.nan) if log_density is None else log_density
         shapes = ((n, len(self.header["parameters"])), (n, len(self.header["features"])))
@@ -173,11 +177,14 @@ class SimulationStore:
             "theta": theta,
             "features": features,
         }
-        text = json.dumps([dataclasses.asdict(failure) for failure in failures]).encode() if failures else b""
-        content = b"".join(np.asarray(columns[name], kind).tobytes() for name, kind in _COLUMNS.items())
-        payload = _HEAD.pack(n, len(text)) + content + text
+        table = {name: np.asarray(columns[name], kind) for name, kind in _COLUMNS.items()}
+        size = sum(column.itemsize * math.prod(column.shape[1:]) for column in table.values())
+        rows = max(1, (records.MAX_RECORD_BYTES - _HEAD.size) // (size + (FAILURE_BYTES if failures else 0)))
         with self._lock:
-            self._file.append(payload)
+            for start in range(0, max(1, n), rows):
+                of = {name: column[start : start + rows] for name, column in table.items()}
+                failed = [failure for failure in failures if start <= failure.index < start + rows]
+                self._file.append(_packed(of, [dataclasses.replace(f, index=f.index - start) for f in failed]))
 
     def read(self) -> Simulations:
         """Everything in the folder, of all shards."""
@@ -285,6 +292,13 @@ def _shapes(n: int, header: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Of the columns of `n` simulations."""
     widths = {"theta": len(header["parameters"]), "features": len(header["features"])}
     return {name: (n, widths[name]) if name in widths else (n,) for name in _COLUMNS}
+
+
+def _packed(columns: dict[str, np.ndarray], failures: Sequence[Failure]) -> bytes:
+    """Columns and failures as a record; `_unpack` reads it."""
+    text = json.dumps([dataclasses.asdict(failure) for failure in failures]).encode() if failures else b""
+    content = b"".join(column.tobytes() for column in columns.values())
+    return _HEAD.pack(len(columns["index"]), len(text)) + content + text
 
 
 def _unpack(payload: bytes, header: dict[str, Any], where: str) -> tuple[dict[str, np.ndarray], list[Failure]]:
