@@ -36,7 +36,7 @@ def density(width: float = 1.0):
     spread = width * np.sqrt(0.5)
 
     def log_prob(u: np.ndarray, x: np.ndarray) -> np.ndarray:
-        return stats.norm(x / 2, spread).logpdf(u).sum(axis=1)
+        return stats.norm(np.repeat(x, len(u) // len(x), axis=0) / 2, spread).logpdf(u).sum(axis=1)
 
     return SimpleNamespace(log_prob=log_prob)
 

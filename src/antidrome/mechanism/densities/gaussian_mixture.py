@@ -20,6 +20,8 @@ from antidrome.core.seeds import generator
 from antidrome.errors import InputError
 
 MOST_SHIFTS = 1000
+NUMBERS_AT_ONCE = 2**22
+"""Distances of points from the means of components, (point, component, dimension), that are held at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +70,12 @@ class GaussianMixture:
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """Log density, (n,), at points (n, D)."""
-        return logsumexp(self.component_log_prob(x) + self.log_weights, axis=1)
+        x = np.asarray(x, float)
+        rows = max(1, NUMBERS_AT_ONCE // self.means.size)
+        starts = range(0, max(1, len(x)), rows)
+        return np.concatenate(
+            [logsumexp(self.component_log_prob(x[i : i + rows]) + self.log_weights, axis=1) for i in starts]
+        )
 
     def component_log_prob(self, x: np.ndarray) -> np.ndarray:
         """Log density of each component, (n, K)."""

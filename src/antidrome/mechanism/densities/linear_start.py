@@ -14,6 +14,8 @@ from antidrome.mechanism.densities.network import DensityNetwork
 
 RIDGE = 1e-3
 NARROWEST = 1e-3
+WIDE = 4096
+"""Columns beyond which, if they are more than the rows, the equations are solved in the rows: (k, k) would be large."""
 
 
 def linear_start(network: DensityNetwork, u: np.ndarray, x: np.ndarray, weights: np.ndarray) -> DensityNetwork:
@@ -57,12 +59,23 @@ def regression(
         inputs = np.column_stack([x, u[:, :i]])
         centre, target = share @ inputs, share @ u[:, i]
         centred, residual = inputs - centre, u[:, i] - target
-        gram = (centred * share[:, None]).T @ centred
-        gram += (RIDGE + 1 / effective) * np.eye(len(gram))
-        coefficients = np.linalg.solve(gram, (centred * share[:, None]).T @ residual)
+        coefficients = _ridge(centred, residual, share, RIDGE + 1 / effective)
         left = residual - centred @ coefficients
         spare = max(1 - len(coefficients) / effective, 0.1)
         slope[:, i], among[:i, i] = coefficients[:k], coefficients[k:]
         offset[i] = target - centre @ coefficients
         log_width[i] = 0.5 * np.log(max(share @ np.square(left) / spare, NARROWEST**2))
     return slope, among, offset, log_width
+
+
+def _ridge(x: np.ndarray, y: np.ndarray, share: np.ndarray, ridge: float) -> np.ndarray:
+    """Coefficients (k,) of the weighted ridge regression of y (n,) on x (n, k): (XᵀWX + λ)⁻¹XᵀWy, which is
+    (W^½X)ᵀ(W^½XXᵀW^½ + λ)⁻¹W^½y, an equation in n unknowns."""
+    n, k = x.shape
+    if k > max(n, WIDE):
+        root = np.sqrt(share)
+        rows = x * root[:, None]
+        return rows.T @ np.linalg.solve(rows @ rows.T + ridge * np.eye(n), root * y)
+    gram = (x * share[:, None]).T @ x
+    gram += ridge * np.eye(k)
+    return np.linalg.solve(gram, (x * share[:, None]).T @ y)

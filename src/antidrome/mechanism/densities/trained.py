@@ -75,7 +75,10 @@ class TrainedDensity:
         return _mixture_at(self.networks, x, n_weight_samples if self.is_bayesian else 0, seed)
 
     def log_prob(self, u: np.ndarray, features: np.ndarray) -> np.ndarray:
-        """log q(uᵢ | xᵢ), (n,), of pairs (n, D) and (n, k)."""
+        """log q(uᵢ | xᵢ), (n,), of pairs (n, D) and (n, k).
+
+        Where there are fewer features, (m, k), each of them goes with the next n/m parameter sets.
+        """
         return _log_prob(self.networks, u, self.scaling.inputs(features))
 
     def sample(self, features: np.ndarray, n_samples: int, *, seed: int) -> np.ndarray:
@@ -84,8 +87,8 @@ class TrainedDensity:
             return np.stack(
                 [self.at(row).sample(n_samples, seed=fold_in(seed, f"row/{i}")) for i, row in enumerate(features)]
             )
-        x = np.repeat(self.scaling.inputs(features), n_samples, axis=0)
-        return _sample_rows(self.networks, x, seed).reshape(len(features), n_samples, -1)
+        x, rows = self.scaling.inputs(features), np.repeat(np.arange(len(features)), n_samples)
+        return _sample_rows(self.networks, x, rows, seed).reshape(len(features), n_samples, -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,30 +105,31 @@ class FlowDensity:
 
     def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
-        return _sample_rows(self.networks, np.broadcast_to(self.x, (n_samples, self.x.shape[1])), seed)
+        return _sample_rows(self.networks, self.x, np.zeros(n_samples, int), seed)
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """Log density, (n,), at (n, D)."""
-        return _log_prob(self.networks, x, np.broadcast_to(self.x, (len(x), self.x.shape[1])))
+        return _log_prob(self.networks, x, self.x)
 
 
 def _log_prob(networks: tuple[DensityNetwork, ...], u: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Log of the networks' average density, row by row of u (n, D) and x (n, k)."""
-    parts = [_in_chunks(lambda a, b, net=net: _log_prob_of_pairs(net, a, b), u, x) for net in networks]
+    """Log of the networks' average density at u (n, D), given x (m, k); each row serves n/m successive ones."""
+    rows = np.repeat(np.arange(len(x)), len(u) // max(1, len(x)))
+    parts = [_in_chunks(lambda a, b, net=net: _log_prob_of_pairs(net, a, b), u, x, rows) for net in networks]
     return logsumexp(parts, axis=0) - np.log(len(parts))
 
 
-def _sample_rows(networks: tuple[DensityNetwork, ...], x: np.ndarray, seed: int) -> np.ndarray:
-    """One sample a row of x (n, k), each from a member drawn at random."""
+def _sample_rows(networks: tuple[DensityNetwork, ...], x: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
+    """One sample for each of n rows of x (m, k), each from a member drawn at random."""
     draw = generator(seed, "mechanism/flow")
     d = networks[0].n_dimensions
-    noise = draw.standard_normal((len(x), d))
-    member = draw.integers(0, len(networks), len(x))
-    samples = np.empty((len(x), d))
+    noise = draw.standard_normal((len(rows), d))
+    member = draw.integers(0, len(networks), len(rows))
+    samples = np.empty((len(rows), d))
     for i, net in enumerate(networks):
-        rows = member == i
-        if rows.any():
-            samples[rows] = _in_chunks(lambda a, b, net=net: _transform_noise(net, a, b), noise[rows], x[rows])
+        of = member == i
+        if of.any():
+            samples[of] = _in_chunks(lambda a, b, net=net: _transform_noise(net, a, b), noise[of], x, rows[of])
     return samples
 
 
@@ -157,17 +161,19 @@ def log_weights_at(network: DensityNetwork, x: np.ndarray) -> np.ndarray:
     return np.asarray(_condition(network, jnp.asarray(x), None).log_weights[0], float)
 
 
-def _in_chunks(function: Any, *arrays: np.ndarray) -> np.ndarray:
-    """Apply a compiled function of rows to blocks of one shape, so that it is compiled once; float64 out."""
-    n, parts = len(arrays[0]), []
+def _in_chunks(function: Any, values: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Apply a compiled function to values (n, D) and these n rows of x (m, k), in blocks of one shape, so that it is
+    compiled once and wide features are never repeated as a whole; float64 out."""
+    n, parts = len(values), []
     for start in range(0, n, CHUNK):
-        block = [np.asarray(a[start : start + CHUNK], np.float32) for a in arrays]
+        of = slice(start, start + CHUNK)
+        block = [np.asarray(a, np.float32) for a in (values[of], x[rows[of]])]
         short = CHUNK - len(block[0])
         block = [np.concatenate([b, np.repeat(b[-1:], short, axis=0)]) if short else b for b in block]
         parts.append(np.asarray(function(*block), float)[: CHUNK - short])
     if parts:
         return np.concatenate(parts)
-    return np.zeros((0, *np.shape(function(*(np.zeros((CHUNK, a.shape[1]), np.float32) for a in arrays)))[1:]))
+    return np.zeros((0, *np.shape(function(*(np.zeros((CHUNK, a.shape[1]), np.float32) for a in (values, x))))[1:]))
 
 
 @eqx.filter_jit

@@ -71,8 +71,7 @@ def rank_levels(pairs: Pairs) -> np.ndarray:
 def coverage_levels(pairs: Pairs, trained: TrainedDensity) -> np.ndarray:
     """Level of the smallest highest-density region that holds the truth, (n,) (Hermans et al. 2022)."""
     n, n_samples, d = pairs.samples.shape
-    features = np.repeat(pairs.features, n_samples, axis=0)
-    of_samples = trained.log_prob(pairs.samples.reshape(-1, d), features).reshape(n, n_samples)
+    of_samples = trained.log_prob(pairs.samples.reshape(-1, d), pairs.features).reshape(n, n_samples)
     of_truth = trained.log_prob(pairs.u, pairs.features)
     return ((of_samples > of_truth[:, None]).sum(axis=1) + 0.5) / (n_samples + 1)
 

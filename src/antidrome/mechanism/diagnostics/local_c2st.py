@@ -12,6 +12,9 @@ from antidrome.mechanism.diagnostics.calibration import Pairs
 
 ITERATIONS = 8
 RIDGE = 1.0
+WIDE = 1500
+"""Inputs of the classifier beyond which, if they are more than the rows, it is solved in the rows: its time grows with
+the third power of whichever is solved in, and the inputs with the square of the parameters."""
 COMPONENTS = 4
 """Principal components of the features that the classifier sees."""
 
@@ -101,6 +104,8 @@ def _products(u: np.ndarray, x: np.ndarray) -> np.ndarray:
 def _probability(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Probability of class `a` at `where`, by ridge logistic regression (iteratively reweighted least squares)."""
     inputs, labels = np.vstack([a, b]), np.repeat([1.0, 0.0], len(a))
+    if inputs.shape[1] > max(len(inputs), WIDE):
+        return expit(where @ _wide_coefficients(inputs, labels))
     ridge = RIDGE * np.eye(inputs.shape[1])
     coefficients = np.zeros(inputs.shape[1])
     for _ in range(ITERATIONS):
@@ -108,3 +113,16 @@ def _probability(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> np.ndarray:
         curvature = (inputs * (p * (1 - p))[:, None]).T @ inputs + ridge
         coefficients += np.linalg.solve(curvature, inputs.T @ (labels - p) - RIDGE * coefficients)
     return expit(where @ coefficients)
+
+
+def _wide_coefficients(inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The same iterations, solved in the rows: with S = W^½, (XᵀWX + λ)⁻¹ = (1 − XᵀS(SXXᵀS + λ)⁻¹SX)/λ."""
+    products = inputs @ inputs.T
+    coefficients = np.zeros(inputs.shape[1])
+    for _ in range(ITERATIONS):
+        p = expit(inputs @ coefficients)
+        root = np.sqrt(p * (1 - p))
+        gradient = inputs.T @ (labels - p) - RIDGE * coefficients
+        inner = root[:, None] * products * root + RIDGE * np.eye(len(inputs))
+        coefficients += (gradient - inputs.T @ (root * np.linalg.solve(inner, root * (inputs @ gradient)))) / RIDGE
+    return coefficients

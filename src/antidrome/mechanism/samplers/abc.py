@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from antidrome.core.seeds import fold_in, generator
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.mechanism.priors import Prior, as_prior
 from antidrome.mechanism.running import opened_simulator
@@ -20,6 +21,8 @@ from antidrome.mechanism.simulate.batch import Simulator
 from antidrome.mechanism.simulate.outputs import as_observation
 from antidrome.mechanism.simulate.run import run_simulations
 
+PAIRS_AT_ONCE = 2**24
+"""Of the numbers of new particles against old ones, (new, old, parameter), so many are held at a time."""
 Distances = Callable[[np.ndarray], np.ndarray]
 
 
@@ -76,7 +79,7 @@ def rejection_abc(
     InputError
         If fewer simulations than asked for have the observed features.
     """
-    prior = as_prior(prior)
+    n_accepted, prior = whole_number("n_accepted", n_accepted), as_prior(prior)
     theta = prior.sample(n_simulations, seed=fold_in(seed, "mechanism/abc/prior"))
     with opened_simulator(simulator, prior) as made:
         done = run_simulations(made, theta, seed=seed, parameter_names=prior.names, progress=progress)
@@ -115,7 +118,7 @@ def smc_abc(
     simulator, prior, observation
         As in `SNPE.fit`.
     n_particles
-        Size of the population.
+        Size of the population, at least 2: a single one has no spread to be perturbed by.
     max_simulations
         Budget; the last complete population is returned.
     decay
@@ -125,7 +128,7 @@ def smc_abc(
     """
     if not 0 < decay < 1:
         raise InputError(f"decay is {decay}; expected a share between 0 and 1.")
-    prior = as_prior(prior)
+    n_particles, prior = whole_number("n_particles", n_particles, 2), as_prior(prior)
     with opened_simulator(simulator, prior) as made:
         counter = _Counted(made, prior, seed, progress)
         observation = as_observation(observation, tuple(made.feature_names))
@@ -231,7 +234,14 @@ def _population(
         near.append(distance[keep])
         n_accepted, n_tried = n_accepted + int(keep.sum()), n_tried + size
     new = np.concatenate(accepted)[:n]
-    shift = np.linalg.solve(factor, (new[:, None, :] - u[None, :, :]).reshape(-1, d).T).T.reshape(n, n, d)
-    log_mixture = logsumexp(np.log(weights)[None] - 0.5 * np.sum(shift**2, axis=2), axis=1)
+    rows = max(1, PAIRS_AT_ONCE // (n * d))
+    log_mixture = np.concatenate([_log_mixture(new[i : i + rows], u, weights, factor) for i in range(0, n, rows)])
     log_weights = counter.prior.log_prob_unconstrained(new) - log_mixture
     return new, np.concatenate(near)[:n], np.exp(log_weights - logsumexp(log_weights))
+
+
+def _log_mixture(new: np.ndarray, u: np.ndarray, weights: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Log density, up to a constant, of new particles (m, d) under the perturbed old ones (n, d), (m,)."""
+    (m, d), n = new.shape, len(u)
+    shift = np.linalg.solve(factor, (new[:, None, :] - u[None, :, :]).reshape(-1, d).T).T.reshape(m, n, d)
+    return logsumexp(np.log(weights)[None] - 0.5 * np.sum(shift**2, axis=2), axis=1)

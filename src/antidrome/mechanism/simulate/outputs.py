@@ -107,7 +107,8 @@ def _in_order_of(observation: Any, feature_names: Sequence[str]) -> np.ndarray:
     if not named and len(feature_names) == len(values):
         return values
     if named:
-        unknown = [name for name in names if name not in feature_names]
+        given = set(feature_names)
+        unknown = [name for name in names if name not in given]
         if unknown:
             raise InputError(
                 f"The observation has a feature {unknown[0]!r} that the simulator does not give; it gives"
