@@ -187,10 +187,10 @@ class SNPE(Estimator):
             n_simulations=self._simulations(plan.n_rounds),
             trace=self.trace,
             missing=self.missing,
-            model_error=self.model_error,
-            n_weight_samples=self.n_weight_samples,
-            diagnose=self.diagnose,
-            n_predictive=self.n_predictive,
+            model_error=float(self.model_error),
+            n_weight_samples=int(self.n_weight_samples),
+            diagnose=bool(self.diagnose),
+            n_predictive=int(self.n_predictive),
             seed=check_seed(self.seed),
         )
         enable_compilation_cache()
@@ -303,17 +303,17 @@ class SNPE(Estimator):
                 raise InputError(f"{name} is {getattr(self, name)}; expected 0 or more.")
         return plan_for(
             self.method,
-            n_rounds=self.n_rounds,
+            n_rounds=None if self.n_rounds is None else int(self.n_rounds),
             density=density,
             kernel=self.kernel,
             training=self.training,
-            n_networks=self.n_networks,
-            defensive=self.defensive,
+            n_networks=None if self.n_networks is None else int(self.n_networks),
+            defensive=None if self.defensive is None else float(self.defensive),
         )
 
     def _simulations(self, rounds: int) -> tuple[int, ...]:
         given = np.asarray(self.n_simulations)
-        whole = given.dtype.kind in "iuf" and bool(np.all(given == np.floor(given)))
+        whole = given.dtype.kind in "iuf" and bool(np.all(np.isfinite(given) & (given == np.floor(given))))
         if not whole or given.shape not in ((), (rounds,)) or given.min() < 10:
             raise InputError(
                 f"n_simulations is {self.n_simulations!r} for {rounds} rounds; expected one whole number, or one for"

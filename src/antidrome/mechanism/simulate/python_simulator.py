@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.core.cores import n_cores
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.mechanism.simulate.batch import Missing, SimulationBatch, check_theta, judge
 from antidrome.mechanism.simulate.detection import Found, find_form
@@ -90,7 +91,7 @@ class PythonSimulator(SeededSimulator):
         self.function = function
         self.call = Call(function, features, tuple(parameter_names), factory)
         self.batched, self.missing, self.executor = batched, missing, executor
-        self.n_processes = n_cores() if n_processes is None else n_processes
+        self.n_processes = n_cores() if n_processes is None else whole_number("n_processes", n_processes, 0)
         self.timeout_s, self.memory_bytes = timeout_s, memory_bytes
         self._found: Found | None = None
         self._place: Place | None = None
