@@ -158,6 +158,13 @@ def test_caps_hold(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(model_files, "MAX_FILE_BYTES", os.path.getsize(path) - 1)
     with pytest.raises(ModelFileError, match="a model file has at most"):
         load_model(path)
+    monkeypatch.undo()
+    size = model_files.MAX_HEADER_BYTES + sum(np.asarray(value).nbytes for value in load_model(path)[0].values())
+    monkeypatch.setattr(model_files, "MAX_FILE_BYTES", size - 1)
+    with pytest.raises(ModelFileError, match="more than a model file may hold"):
+        write(path)  # rather than a file that nobody opens
+    monkeypatch.setattr(model_files, "MAX_FILE_BYTES", size)
+    write(path)
 
 
 def test_unusual_number_types_are_refused(tmp_path: pathlib.Path) -> None:

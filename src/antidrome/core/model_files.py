@@ -37,7 +37,7 @@ CLASSES = frozenset(
     }
 )
 LOADERS = {"SpikeVAE": "SpikeVAE", "StitchedLDS": "StitchedLDS", "TwoNN": "TwoNN", "MechanismPosterior": "SNPE"}
-MAX_FILE_BYTES = 4 * 2**30
+MAX_FILE_BYTES = 64 * 2**30
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_ENTRIES = 10_000
 VERSIONED_PACKAGES = ("antidrome", "numpy", "jax", "equinox")
@@ -126,6 +126,11 @@ def save_model(
         raise ModelFileError(
             f"{path}: {len(tensors)} arrays and {len(text):,} characters of header are more than a model file may hold"
             f" ({MAX_ENTRIES:,} arrays, {MAX_HEADER_BYTES // 2:,} bytes)."
+        )
+    size = sum(tensor.nbytes for tensor in tensors.values()) + MAX_HEADER_BYTES
+    if size > MAX_FILE_BYTES:
+        raise ModelFileError(
+            f"{path}: arrays of {size:,} bytes are more than a model file may hold ({MAX_FILE_BYTES:,})."
         )
     from safetensors.numpy import save
 
