@@ -1,5 +1,6 @@
 """Memory and time where features are wide, particles many, parameters numerous: results as ever, tables never whole."""
 
+import dataclasses
 import importlib
 import time
 import tracemalloc
@@ -15,10 +16,13 @@ from antidrome.mechanism.densities.network import FlowSettings, MixtureSettings,
 from antidrome.mechanism.densities.trained import TrainedDensity
 from antidrome.mechanism.diagnostics.calibration import Pairs, coverage_levels
 from antidrome.mechanism.features import FeatureScaling
+from antidrome.mechanism.judgement import keep_for_judgement
+from antidrome.mechanism.rounds import FitSimulations
 from antidrome.mechanism.samplers import abc
 from antidrome.mechanism.samplers.abc import smc_abc
 from antidrome.mechanism.simulate.batch import judge
 from antidrome.mechanism.simulate.outputs import as_observation
+from antidrome.recordings.archives import load_npz
 
 local_c2st = importlib.import_module("antidrome.mechanism.diagnostics.local_c2st")
 
@@ -105,3 +109,32 @@ def test_an_observation_of_many_named_features() -> None:
     started = time.perf_counter()
     assert as_observation(dict.fromkeys(names, 1.0), names).sum() == len(names)
     assert time.perf_counter() - started < 3
+
+
+def test_very_many_features_with_gaps(rng, tmp_path) -> None:
+    """Filled with their means as ever, but without a table of every feature against every other."""
+    z = rng.standard_normal((50, 4000)) + 1
+    z[rng.random(z.shape) < 0.1] = np.nan
+    found: list[FeatureScaling] = []
+
+    def scale() -> None:
+        scaling = FeatureScaling.of(z)
+        found.append(scaling.expecting(z, np.ones(50)))
+        found[0].inputs(z)
+
+    assert peak_bytes(scale) < 4000**2 * 8 / 4
+    scaled, inputs = found[0](z), found[0].inputs(z)
+    level = np.nanmean(scaled.astype(float), axis=0)
+    np.testing.assert_allclose(inputs[:, 4000:], np.where(np.isnan(z), level, 0), atol=1e-6)
+    older = dataclasses.replace(found[0], covariance=np.diag(found[0].covariance))
+    assert np.array_equal(older.inputs(z), inputs, equal_nan=True), "as files of earlier versions have it"
+
+
+def test_simulations_of_zeros_are_kept_so_that_they_are_read_again(tmp_path) -> None:
+    """They are so easily compressed that they were taken for a file made to exhaust memory."""
+    n, k = 100, 90_000
+    simulations = FitSimulations(
+        np.zeros((n, 1)), np.zeros((n, k)), np.ones(n, bool), np.zeros(n, int), np.zeros((n, 1))
+    )
+    keep_for_judgement(tmp_path, simulations, np.ones(n), True)
+    assert load_npz(tmp_path / "judgement.npz")["features"].shape == (n, k)

@@ -40,7 +40,7 @@ class FeatureScaling:
         never varies has an infinite sd: whatever is observed, networks that have learned nothing of it see 0.
     level, covariance
         Mean (m,) and covariance (m, m) of the last m scaled features (those that are no part of a trace), from which
-        missing ones are expected; None where nothing is missing.
+        missing ones are expected; of very many, their variances (m,); None where nothing is missing.
     """
 
     kind: np.ndarray

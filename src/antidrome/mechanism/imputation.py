@@ -20,6 +20,8 @@ CHUNK = 2048
 def gaussian_of_gaps(z: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (k,) and covariance (k, k) of features with gaps, by expectation-maximisation (Little & Rubin 2002, §11.2).
 
+    Of more than `MOST_FEATURES`, which are taken to be independent, the covariance is the variances (k,) alone.
+
     Parameters
     ----------
     z
@@ -35,8 +37,11 @@ def gaussian_of_gaps(z: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np
     known = amount > 0
     mean = np.where(known, share @ np.where(there, z, 0.0) / np.where(known, amount, 1.0), 0.0)
     variance = share @ np.where(there, z - mean, 0.0) ** 2 / np.where(known, amount, 1.0)
-    covariance = np.diag(np.where(known, np.maximum(variance, RIDGE), 1.0))
-    if z.shape[1] > MOST_FEATURES or there.all():
+    variance = np.where(known, np.maximum(variance, RIDGE), 1.0)
+    if z.shape[1] > MOST_FEATURES:
+        return mean, variance
+    covariance = np.diag(variance)
+    if there.all():
         return mean, covariance
     for _ in range(ITERATIONS):
         inverse = _masked_inverse(covariance, there)
@@ -52,14 +57,18 @@ def gaussian_of_gaps(z: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np
 
 
 def expected_where_missing(z: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Conditional means (n, k) of what is missing in z (n, k), given what is there; 0 where nothing is missing."""
+    """Conditional means (n, k) of what is missing in z (n, k), given what is there; 0 where nothing is missing.
+
+    A covariance (k,) is the variances of independent features.
+    """
     there = ~np.isnan(z)
     expected = np.zeros(z.shape)
     gaps = np.flatnonzero(~there.all(axis=1))
+    together = covariance.ndim == 2 and bool(np.any(covariance - np.diag(np.diag(covariance))))
     for start in range(0, len(gaps), CHUNK):
         rows = gaps[start : start + CHUNK]
         here = there[rows]
-        if np.any(covariance - np.diag(np.diag(covariance))):
+        if together:
             left = np.where(here, z[rows] - mean, 0.0)[:, None, :] @ _masked_inverse(covariance, here)
             expected[rows] = np.where(here, 0.0, mean + left[:, 0] @ covariance)
         else:

@@ -17,10 +17,13 @@ NAME = "judgement.npz"
 
 
 def keep_for_judgement(folder: Path, simulations: FitSimulations, weights: np.ndarray, held_out: bool) -> None:
-    """Write the simulations that a posterior is judged by, and their weights (n,)."""
+    """Write the simulations that a posterior is judged by, and their weights (n,).
+
+    Not compressed: features that are mostly zeros would shrink so far that `load_npz` takes the file for a bomb.
+    """
     used = weights > 0
     with atomic_write(folder / NAME) as temporary, open(temporary, "wb") as stream:
-        np.savez_compressed(
+        np.savez(
             stream,
             u=simulations.u[used],
             features=simulations.features[used],
