@@ -1,5 +1,6 @@
 """``antidrome mechanism`` as typed: fit, go on, diagnose; mistakes in one sentence."""
 
+import csv
 import json
 import pathlib
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from antidrome.cli import main
+from antidrome.mechanism import Posterior
 
 MODEL = """
 from antidrome.mechanism import Prior, Uniform
@@ -50,6 +52,25 @@ def test_fit_and_diagnose(files: pathlib.Path, capsys) -> None:
     page = (output / "report.html").read_text(encoding="utf-8")
     assert "Posterior of" in page
     assert "1 parameters" in page or "parameter" in page
+
+
+@pytest.mark.slow
+def test_samples_are_a_table_whatever_the_parameters(files: pathlib.Path, capsys) -> None:
+    """A comma in a name shifted the columns; of a parameter of 1000000 to 1000000.001 only the million was written."""
+    text = MODEL.replace(
+        '{"a": Uniform(-1, 1)}, {"a": "mV"}', '{"τ, µ": Uniform(1e6, 1e6 + 1e-3), "b": Uniform(-1, 1)}'
+    )
+    (files / "model.py").write_text(text, "utf-8")
+    command = ["mechanism", "fit", str(files / "model.py"), "--observation", str(files / "observed.json")]
+    command += ["-o", str(files / "out"), "--method", "npe", "--density", "mixture", "--simulations", "100"]
+    assert main([*command, "--samples", "50", "--predictive", "0"]) == 0
+    with open(files / "out" / "samples.csv", encoding="utf-8", newline="") as stream:
+        header, *rows = csv.reader(stream)
+    assert header == ["τ, µ", "b"]
+    posterior = Posterior.load(files / "out" / "posterior.safetensors")
+    samples = posterior.sample(50, seed=0).values
+    assert np.array_equal(np.array(rows, float)[:, 0], samples[:, 0])
+    assert rows[0][1] == f"{samples[0, 1]:.8g}"
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,10 +16,14 @@ from antidrome.cli.text import printable, say, unmarked
 from antidrome.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy
+
     from antidrome.mechanism.estimator import SNPE
     from antidrome.mechanism.models.model import Model
     from antidrome.mechanism.models.recorded import RecordedCell
 
+NARROW = 1e-4
+"""Range of a parameter's samples, relative to the largest: below it, eight digits would leave few of what differs."""
 _UNSAID = ("voltage_unit", "current_unit", "sampling_rate_hz", "area_cm2")
 """What files of current clamp may not say, or say wrongly."""
 
@@ -166,15 +170,13 @@ def _write_page(estimator: SNPE, config: Fit, cell: RecordedCell | None) -> None
 
 def _write(estimator: SNPE, config: Fit) -> None:
     """Posterior, samples as CSV, summary and diagnosis as JSON."""
-    import numpy as np
-
-    from antidrome.core.files import atomic_write, finite, write_json
+    from antidrome.core.files import finite, write_json
 
     posterior = estimator.posterior_
     estimator.save(config.output / "posterior.safetensors")
-    samples = posterior.sample(config.samples, seed=config.seed).values
-    with atomic_write(config.output / "samples.csv") as temporary:
-        np.savetxt(temporary, samples, delimiter=",", header=",".join(posterior.names), comments="", fmt="%.8g")
+    _write_samples(
+        posterior.sample(config.samples, seed=config.seed).values, posterior.names, config.output / "samples.csv"
+    )
     table = posterior.summary(seed=config.seed)
     summary = {
         "parameters": {
@@ -186,6 +188,20 @@ def _write(estimator: SNPE, config: Fit) -> None:
         "diagnosis": None if estimator.diagnosis_ is None else estimator.diagnosis_.to_dict(),
     }
     write_json(config.output / "summary.json", finite(summary))
+
+
+def _write_samples(samples: numpy.ndarray, names: Sequence[str], path: Path) -> None:
+    """Parameter sets (n, d) as a table: with eight digits, or all of them where a parameter varies by less."""
+    import csv
+
+    import numpy as np
+
+    from antidrome.core.files import atomic_write
+
+    narrow = np.ptp(samples, axis=0) < NARROW * np.abs(samples).max(axis=0)
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerow(names)
+        np.savetxt(stream, samples, delimiter=",", fmt=["%.17g" if one else "%.8g" for one in narrow])
 
 
 def _show(estimator: SNPE, config: Fit) -> None:
