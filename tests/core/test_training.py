@@ -9,7 +9,7 @@ import pytest
 
 from antidrome.core.model_files import load_model
 from antidrome.core.training import TrainingConfig, train
-from antidrome.errors import ResumeError, TrainingError
+from antidrome.errors import InputError, ResumeError, TrainingError
 
 WEIGHT = np.array([1.5, -2.0, 0.5], np.float32)
 
@@ -128,3 +128,9 @@ def test_weights_choose_the_samples(pairs):
     config = TrainingConfig(steps=300, batch=32, learning_rate=0.05, evaluate_every=50, averaging=0.9)
     result = train(squared, start(), poisoned, config, held_out=pairs, seed=4, weights=weights, progress=False)
     np.testing.assert_allclose(result.parameters["weight"], WEIGHT, atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["steps", "batch", "evaluate_every"])
+def test_training_of_no_steps_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=name):
+        TrainingConfig(**{"steps": 5} | {name: 0})

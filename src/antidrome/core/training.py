@@ -25,6 +25,7 @@ from antidrome.core.configuration import to_dict
 from antidrome.core.hashing import hash_arrays
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import generator, jax_key
+from antidrome.core.whole import whole_number
 from antidrome.errors import TrainingError
 
 Loss = Callable[[PyTree, PyTree, PRNGKeyArray], Array]
@@ -70,6 +71,10 @@ class TrainingConfig:
     averaging: float = 0.998
     evaluate_every: int = 200
     patience: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "evaluate_every"):
+            whole_number(name, getattr(self, name), 1)
 
 
 class TrainingState(NamedTuple):

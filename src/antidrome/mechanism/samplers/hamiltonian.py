@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from antidrome.core.seeds import jax_key
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.mechanism.samplers.metropolis import McmcResult, split_r_hat
 
@@ -41,8 +42,10 @@ def hamiltonian_monte_carlo(
     Raises
     ------
     InputError
-        If the density is not finite at a starting point.
+        If the density is not finite at a starting point, or a number of samples or steps is none.
     """
+    n_samples, burn_in = whole_number("n_samples", n_samples, 1), whole_number("burn_in", burn_in, 0)
+    n_leapfrog_steps = whole_number("n_leapfrog_steps", n_leapfrog_steps, 1)
     points = jnp.asarray(start, jnp.float32)
     if points.ndim != 2 or not np.isfinite(np.asarray(jax.vmap(log_density)(points))).all():
         raise InputError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import fold_in, generator
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.mechanism.priors import Prior
 
@@ -56,8 +57,10 @@ def random_walk_metropolis(
     Raises
     ------
     InputError
-        If the likelihood is zero wherever a chain could start.
+        If the likelihood is zero wherever a chain could start, or a number of chains, samples or steps is none.
     """
+    n_chains, n_samples = whole_number("n_chains", n_chains, 1), whole_number("n_samples", n_samples, 1)
+    thin, burn_in = whole_number("thin", thin, 1), whole_number("burn_in", burn_in, 0)
     draw = generator(seed, "mechanism/metropolis")
     d = prior.n_parameters
 
@@ -92,8 +95,13 @@ def random_walk_metropolis(
 
 
 def split_r_hat(chains: np.ndarray) -> np.ndarray:
-    """Potential scale reduction (Gelman et al. 2013, BDA3 §11.4) of (chain, sample, parameter), each chain halved."""
+    """Potential scale reduction (Gelman et al. 2013, BDA3 §11.4) of (chain, sample, parameter), each chain halved.
+
+    NaN where chains of fewer than four samples tell nothing of it.
+    """
     n = chains.shape[1] // 2
+    if n < 2:
+        return np.full(chains.shape[2], np.nan)
     halves = np.concatenate([chains[:, :n], chains[:, n : 2 * n]])
     within = halves.var(axis=1, ddof=1).mean(axis=0)
     between = halves.mean(axis=1).var(axis=0, ddof=1)

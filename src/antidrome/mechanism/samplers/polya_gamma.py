@@ -10,6 +10,7 @@ import numpy as np
 
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import generator
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 
 TERMS = 100
@@ -57,7 +58,7 @@ def glm_gibbs(
     Raises
     ------
     InputError
-        If shapes do not fit, or spikes are neither 0 nor 1.
+        If shapes do not fit, spikes are neither 0 nor 1, or a number of samples or steps is none.
     """
     x, y = np.asarray(design, np.float64), np.asarray(spikes, np.float64)
     d = x.shape[1]
@@ -65,7 +66,8 @@ def glm_gibbs(
         raise InputError(f"Design {x.shape}, spikes {y.shape} and prior precision {prior_precision.shape} do not fit.")
     if not np.isin(y, (0, 1)).all():
         raise InputError("The spikes of a Bernoulli GLM are 0 or 1 in each bin.")
-    draw = generator(seed, "mechanism/polya-gamma")
+    n_samples, thin = whole_number("n_samples", n_samples, 1), whole_number("thin", thin, 1)
+    burn_in, draw = whole_number("burn_in", burn_in, 0), generator(seed, "mechanism/polya-gamma")
     linear, theta = x.T @ (y - 0.5), np.zeros(d)
     samples = np.empty((n_samples, d))
     with show_progress("Gibbs sampling", n_samples, unit="samples", enabled=progress) as bar:
