@@ -1,13 +1,21 @@
 """Settings at the ends of what is allowed, and as NumPy gives them."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from antidrome.errors import InputError
 from antidrome.mechanism import SNPE, Uniform
 from antidrome.mechanism.densities.network import MixtureSettings
-from antidrome.mechanism.samplers import rejection_abc, smc_abc
-from antidrome.mechanism.simulate import PythonSimulator
+from antidrome.mechanism.priors import as_prior
+from antidrome.mechanism.samplers import (
+    glm_gibbs,
+    hamiltonian_monte_carlo,
+    random_walk_metropolis,
+    rejection_abc,
+    smc_abc,
+)
+from antidrome.mechanism.simulate import PythonSimulator, external_simulations
 from antidrome.mechanism.simulate.batch import judge
 from antidrome.mechanism.training import TrainingSettings
 
@@ -79,3 +87,39 @@ def test_populations_that_cannot_be_perturbed_are_refused(n: float, unchecked_ty
 
 def test_two_particles_are_enough() -> None:
     assert len(smc_abc(Shifted(), PRIOR, [0.3], n_particles=2, max_simulations=300, progress=False).theta) == 2
+
+
+@pytest.mark.parametrize("setting", [{"n_chains": 0}, {"n_samples": 0}, {"thin": 0}, {"burn_in": -1}])
+def test_a_random_walk_without_steps_is_refused(setting: dict) -> None:
+    with pytest.raises(InputError, match=next(iter(setting))):
+        random_walk_metropolis(lambda theta: -(theta[:, 0] ** 2), as_prior(PRIOR), progress=False, **setting)
+
+
+@pytest.mark.parametrize("setting", [{"n_samples": 0}, {"n_leapfrog_steps": 0}, {"burn_in": -1}])
+def test_trajectories_without_steps_are_refused(setting: dict) -> None:
+    with pytest.raises(InputError, match=next(iter(setting))):
+        hamiltonian_monte_carlo(lambda q: -jnp.sum(q**2), np.zeros((2, 1)), **setting)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_few_samples_are_samples(n: int) -> None:
+    settings = {"n_chains": 3, "n_samples": n, "thin": 1, "burn_in": 5, "progress": False}
+    found = random_walk_metropolis(lambda theta: -(theta[:, 0] ** 2), as_prior(PRIOR), **settings)
+    assert found.theta.shape == (3, n, 1)
+    assert np.isnan(found.r_hat).all() == (n < 4)
+
+
+@pytest.mark.parametrize("setting", [{"n_samples": 0}, {"thin": 0}, {"burn_in": -1}])
+def test_gibbs_sampling_without_steps_is_refused(setting: dict) -> None:
+    with pytest.raises(InputError, match=next(iter(setting))):
+        glm_gibbs(np.ones((5, 1)), np.ones(5), np.eye(1), progress=False, **setting)
+
+
+@pytest.mark.parametrize(("offset", "said"), [(1e6, False), (1e9, True)])
+def test_features_that_are_not_used_are_named(rng, offset: float, said: bool) -> None:
+    """Beside their size they vary by less than what counts as rounding: the posterior is the prior, and says why."""
+    theta = rng.uniform(-1, 1, (100, 1))
+    simulations = external_simulations(theta, np.hstack([theta + offset, np.ones_like(theta)]), parameter_names=["a"])
+    model = SNPE("npe", **QUICK).fit(simulations, PRIOR, [offset, 1.0], progress=False)
+    assert any("x[0]" in note and "rounding" in note for note in model.notes_) == said
+    assert any("never vary: x[1]." in note for note in model.notes_)

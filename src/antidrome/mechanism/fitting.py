@@ -20,7 +20,7 @@ from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import DensitySettings
 from antidrome.mechanism.diagnostics.diagnose import FEWEST_PAIRS, Diagnosis, diagnose, usable_pairs
 from antidrome.mechanism.diagnostics.predictive import predictive_check
-from antidrome.mechanism.features import UNREACHED, constant_features, outside_simulations
+from antidrome.mechanism.features import SMALLEST_SPREAD, UNREACHED, constant_features, outside_simulations
 from antidrome.mechanism.judgement import keep_for_judgement
 from antidrome.mechanism.model_error import with_error
 from antidrome.mechanism.observations import MissingPolicy
@@ -266,9 +266,15 @@ def _notes(problem: Problem, result: Progress, names: tuple[str, ...]) -> list[s
             " (model_error): the posterior is no narrower than that allows."
         )
     valid = simulations.features[simulations.valid]
-    constant = np.flatnonzero(constant_features(valid))
-    if constant.size and problem.trace is None:
-        notes.append(f"Features that never vary: {', '.join(names[i] for i in constant)}.")
+    constant = constant_features(valid)
+    if constant.any() and problem.trace is None:
+        notes.append(f"Features that never vary: {', '.join(names[i] for i in np.flatnonzero(constant))}.")
+    unused = np.isinf(result.scalings[-1].sd) & ~constant & ~np.isnan(result.visible(valid)).all(axis=0)
+    if unused.any() and problem.trace is None:
+        notes.append(
+            f"Features that vary by less than {SMALLEST_SPREAD:g} of their size, which is taken for rounding, were not"
+            f" used: {', '.join(names[i] for i in np.flatnonzero(unused))}. If not, subtract a constant from them."
+        )
     outside = np.flatnonzero(outside_simulations(problem.observation, valid))
     if outside.size:
         some = ", ".join(names[i] for i in outside[:8])
