@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
+import dask.array as da
 import h5py
 import numpy as np
 import pynwb
@@ -175,3 +177,48 @@ def test_a_recording_that_we_wrote_takes_results_in_a_file_of_their_own(tmp_path
     written = write(result, tmp_path / "spikes.nwb", source=source)
     np.testing.assert_array_equal(read_spikes(written)["expected_spikes"], values)
     np.testing.assert_array_equal(read(source), values)
+
+
+def test_blocks_that_make_several_arrays_are_computed_once(tmp_path: Path) -> None:
+    blocks = []
+
+    def infer(first: int) -> dict[str, np.ndarray]:
+        blocks.append(first)
+        values = np.arange(first, first + 3) + np.arange(20.0)[:, None]
+        return {"a": values, "b": -values, "samples": np.stack([values, values]), "tau_s": values[0]}
+
+    shapes = {"a": (20, 3), "b": (20, 3), "samples": (2, 20, 3), "tau_s": (3,)}
+    parts = [dask.delayed(infer, pure=False)(first) for first in (0, 3, 6)]
+    arrays = {
+        name: da.concatenate([da.from_delayed(part[name], shape, float) for part in parts], axis=-1)
+        for name, shape in shapes.items()
+    }
+    dims = {2: ("time", "neuron"), 3: ("sample", "time", "neuron"), 1: ("neuron",)}
+    result = xr.Dataset(
+        {name: (dims[array.ndim], array) for name, array in arrays.items()},
+        {"time": np.arange(20) / 10.0, "neuron": [f"n{i}" for i in range(9)]},
+    )
+    write(result, tmp_path / "a.nwb")
+    assert sorted(blocks) == [0, 3, 6]
+    xr.testing.assert_identical(read_spikes(tmp_path / "a.nwb"), result.load())
+
+
+@pytest.mark.parametrize("in_memory", [10**9, 0])
+def test_what_has_other_dimensions_comes_back(
+    tmp_path: Path, result: xr.Dataset, monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    monkeypatch.setattr("antidrome.recordings.nwb_results.IN_MEMORY_VALUES", in_memory)
+    n_frames, n_neurons = result.sizes["time"], result.sizes["neuron"]
+    result = result.assign_coords(
+        stimulus=("time", np.where(np.arange(n_frames) % 2, "on", "öff")), plane=3, other=["a", "b"]
+    ).assign(speed=("time", np.arange(n_frames), {"units": "cm/s"}))
+    result["loadings"] = (("neuron", "other"), np.arange(2.0 * n_neurons, dtype=np.float32).reshape(-1, 2))
+    write(result, tmp_path / "a.nwb")
+    assert critical(tmp_path / "a.nwb") == []
+    xr.testing.assert_identical(read_spikes(tmp_path / "a.nwb").load(), result)
+
+
+def test_times_of_day_become_text(tmp_path: Path, result: xr.Dataset) -> None:
+    day = np.full(result.sizes["neuron"], np.datetime64("2024-05-01", "ns"))
+    write(result.assign_coords(imaged=("neuron", day)), tmp_path / "a.nwb")
+    assert all(text.startswith("2024-05-01") for text in read_spikes(tmp_path / "a.nwb")["imaged"].values)

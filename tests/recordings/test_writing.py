@@ -137,3 +137,19 @@ def test_the_cap_holds_when_reading_back(tmp_path: Path, result: xr.Dataset, nam
     write(result, tmp_path / name)
     with pytest.raises(UnsafeFileError, match="more than the cap"):
         read_spikes(tmp_path / name, max_bytes=1000)
+
+
+@pytest.mark.parametrize("name", ["a.nwb", "a.zarr", "a.nc"])
+def test_names_that_no_file_takes_are_refused(tmp_path: Path, result: xr.Dataset, name: str) -> None:
+    named = result.assign_coords({"ΔF/F": ("neuron", np.zeros(result.sizes["neuron"]))})
+    with pytest.raises(InputError, match="'ΔF/F' has one of /"):
+        write(named, tmp_path / name)
+
+
+@pytest.mark.parametrize("format", ["nwb", "suite2p"])
+@pytest.mark.parametrize("empty", ["time", "neuron"])
+def test_nothing_is_refused_where_it_cannot_be_kept(
+    tmp_path: Path, result: xr.Dataset, format: str, empty: str
+) -> None:
+    with pytest.raises(InputError, match="write Zarr or NetCDF"):
+        write(result.isel({empty: slice(0)}), tmp_path / "a", format=format)

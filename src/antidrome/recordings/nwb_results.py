@@ -1,6 +1,7 @@
 """How a result is labelled inside an NWB file, and how it is read back."""
 
 import json
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,29 +35,44 @@ def description_of(name: str) -> str:
     return _DESCRIPTIONS.get(name, f"{name} of each neuron in each frame, computed by Antidrome.")
 
 
+def columns_of(result: xr.Dataset) -> dict[str, xr.DataArray]:
+    """What has one value a neuron: columns of the neuron table."""
+    return {str(n): v for n, v in {**result.coords, **result.data_vars}.items() if v.dims == ("neuron",)}
+
+
+def series_of(result: xr.Dataset) -> dict[str, xr.DataArray]:
+    """What has a value in every frame: series."""
+    everything = {**result.data_vars, **result.coords}
+    return {str(n): v for n, v in everything.items() if "time" in v.dims and n != "time"}
+
+
+def stored_dims(dims: Sequence[Hashable]) -> list[Hashable]:
+    """The order of dimensions in the file: time, neuron, others."""
+    first = [dim for dim in ("time", "neuron") if dim in dims]
+    return [*first, *(dim for dim in dims if dim not in first)]
+
+
 def record_of(result: xr.Dataset) -> str:
-    """What NWB has no place for, as JSON: attributes, dimensions, which columns are coordinates.
+    """What NWB has no place for, as JSON: attributes, dimensions, which are coordinates, and what has other dimensions.
 
     Kept as a scratch dataset, since an HDF5 attribute holds no more than 64 KiB.
     """
-    per_neuron = {str(n): v for n, v in {**result.coords, **result.data_vars}.items() if v.dims == ("neuron",)}
+    per_neuron, series = columns_of(result), series_of(result)
+    others = {str(n): v for n, v in result.variables.items() if n not in (*per_neuron, *series, "time")}
     records: dict[str, Any] = {
         WHOLE: {
             "attributes": encode_attributes(result.attrs),
-            "coordinates": [n for n in per_neuron if n in result.coords],
+            "coordinates": [n for n in (*per_neuron, *series, *others) if n in result.coords],
             "columns": {n: encode_attributes(v.attrs) for n, v in per_neuron.items()},
             "time": encode_attributes(result["time"].attrs),
-            "scalars": {
-                str(n): encode_attributes({"value": v.values}) for n, v in result.data_vars.items() if not v.dims
-            },
+            "others": {name: _as_json(variable) for name, variable in others.items()},
         }
     }
-    for name, variable in result.data_vars.items():
-        if set(variable.dims) >= {"time", "neuron"}:
-            records[str(name)] = {
-                "attributes": encode_attributes(variable.attrs),
-                "dims": [str(dim) for dim in variable.dims],
-            }
+    for name, variable in series.items():
+        records[name] = {
+            "attributes": encode_attributes(variable.attrs),
+            "dims": [str(dim) for dim in variable.dims],
+        }
     return json.dumps(records)
 
 
@@ -96,26 +112,36 @@ def read_nwb_result(path: Path, max_bytes: int | None) -> xr.Dataset:
 def _assemble(table: h5py.Group, records: dict[str, Any], groups: dict[str, h5py.Group]) -> xr.Dataset:
     about = records[WHOLE]
     columns = {name: _values(table[name]) for name in about["columns"]}
-    coords: dict[str, Any] = {
-        name: ("neuron", columns[name], decode_attributes(about["columns"][name])) for name in about["coordinates"]
-    }
-    coords["time"] = ("time", _times(next(iter(groups.values()))), decode_attributes(about["time"]))
     variables: dict[str, Any] = {
-        name: ("neuron", values, decode_attributes(about["columns"][name]))
-        for name, values in columns.items()
-        if name not in coords
+        name: ("neuron", values, decode_attributes(about["columns"][name])) for name, values in columns.items()
     }
+    variables["time"] = ("time", _times(next(iter(groups.values()))), decode_attributes(about["time"]))
     on_disk = sum(group["data"].size for group in groups.values()) > IN_MEMORY_VALUES
     for name, group in groups.items():
         record = records[name]
-        values = lazy_hdf5(group["data"], neuron_axis=1) if on_disk else group["data"][()]
-        array = xr.DataArray(
-            values, dims=("time", "neuron", *(d for d in record["dims"] if d not in ("time", "neuron")))
-        )
+        dims = stored_dims(record["dims"])
+        lazy = on_disk and dims[:2] == ["time", "neuron"]
+        array = xr.DataArray(lazy_hdf5(group["data"], neuron_axis=1) if lazy else _values(group["data"]), dims=dims)
         variables[name] = array.transpose(*record["dims"]).assign_attrs(decode_attributes(record["attributes"]))
-    for name, encoded in about["scalars"].items():
+    for name, encoded in about.get("scalars", {}).items():  # files of before others were kept
         variables[name] = ((), decode_attributes(encoded)["value"])
-    return xr.Dataset(variables, coords=coords, attrs=decode_attributes(about["attributes"]))
+    variables |= {name: _from_json(encoded) for name, encoded in about.get("others", {}).items()}
+    result = xr.Dataset(variables, attrs=decode_attributes(about["attributes"]))
+    return result.set_coords(about["coordinates"])
+
+
+def _as_json(variable: xr.Variable) -> dict[str, Any]:
+    return {
+        "dims": [str(dim) for dim in variable.dims],
+        "type": variable.dtype.str,
+        "values": encode_attributes({"value": variable.values}),
+        "attributes": encode_attributes(variable.attrs),
+    }
+
+
+def _from_json(encoded: dict[str, Any]) -> tuple[list[str], np.ndarray, dict[str, Any]]:
+    values = np.array(decode_attributes(encoded["values"])["value"], np.dtype(encoded["type"]))
+    return encoded["dims"], values, decode_attributes(encoded["attributes"])
 
 
 def _times(group: h5py.Group) -> np.ndarray:

@@ -1,28 +1,79 @@
-"""Arrays of a result as pynwb writes them: compressed, and block by block where they are dask."""
+"""Arrays of a result as pynwb writes them: compressed, and block by block where they are dask.
+
+What is computed for several arrays at once, as a block of neurons is inferred, must be stored for all of them at once:
+pynwb writes one array after the other, and would have it computed for each. So pynwb makes room, which `fill` fills.
+"""
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import xarray as xr
 from hdmf.backends.hdf5.h5_utils import H5DataIO
 from hdmf.data_utils import GenericDataChunkIterator
 
 from antidrome.recordings.lazy import block_neurons
+from antidrome.recordings.nwb_results import NEURON_TABLE, result_groups, stored_dims
 
 _CHUNK_BYTES = 2**20
 
 
 def stored_values(variable: xr.DataArray) -> Any:
-    """Values with time first, compressed; (time, neuron) or (time, neuron, sample)."""
-    variable = variable.transpose("time", "neuron", ...)
+    """Values with time first, compressed; (time,), (time, neuron) or (time, neuron, sample)."""
+    variable = variable.transpose(*stored_dims(variable.dims))
+    if "neuron" not in variable.dims:
+        return plain_values(variable.values)
     chunks = _chunks(variable)
     if variable.chunks is None:
         return H5DataIO(np.asarray(variable.values), chunks=chunks, compression="gzip", compression_opts=1)
+    if is_later(variable):
+        return H5DataIO(
+            shape=variable.shape, dtype=variable.dtype, chunks=chunks, compression="gzip", compression_opts=1
+        )
     shape = variable.shape
     buffer = (shape[0], _per_block(variable, chunks[1]), *shape[2:])
     blocks = _Blocks(variable.data, chunk_shape=chunks, buffer_shape=buffer)
     return H5DataIO(blocks, compression="gzip", compression_opts=1)
+
+
+def plain_values(values: np.ndarray) -> Any:
+    """Numbers and truth values as they are; what the file format has no type for, as text."""
+    return np.asarray(values) if values.dtype.kind in "biuf" else [str(value) for value in values]
+
+
+def is_later(variable: xr.DataArray) -> bool:
+    """Whether an array is stored by `fill`: dask, with whole traces in every block, or one number a neuron."""
+    if variable.chunks is None or variable.dtype.kind not in "biuf":
+        return False
+    whole = set(variable.dims) >= {"time", "neuron"} and len(variable.chunksizes["time"]) == 1
+    return whole or variable.dims == ("neuron",)
+
+
+def fill(path: Path, result: xr.Dataset) -> None:
+    """Compute what `is_later` of a result, every block once, into the datasets that a file has for it."""
+    import dask.array as da
+
+    with h5py.File(path, "r+") as file:
+        groups = result_groups(file["processing/ophys"])
+        arrays, places = [], []
+        for name, variable in _later(result).items():
+            if variable.dims == ("neuron",):
+                arrays.append(variable.data)
+                places.append(groups[NEURON_TABLE][name])
+            else:
+                variable = variable.transpose(*stored_dims(variable.dims))
+                per_block = _per_block(variable, _chunks(variable)[1])
+                arrays.append(variable.data.rechunk((-1, per_block, *[-1] * (variable.ndim - 2))))
+                places.append(groups[name]["data"])
+        if arrays:
+            da.store(arrays, places, lock=True)
+
+
+def _later(result: xr.Dataset) -> Mapping[str, xr.DataArray]:
+    return {str(n): v for n, v in {**result.coords, **result.data_vars}.items() if is_later(v)}
 
 
 def _chunks(variable: xr.DataArray) -> tuple[int, ...]:

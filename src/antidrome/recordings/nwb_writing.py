@@ -27,12 +27,14 @@ from antidrome.recordings.nwb_results import (
     NEURON_TABLE,
     RECORD,
     ROI_TABLE,
+    columns_of,
     description_of,
     record_of,
     result_groups,
+    series_of,
 )
 from antidrome.recordings.nwb_rois import RoiTable, roi_table
-from antidrome.recordings.nwb_values import stored_values
+from antidrome.recordings.nwb_values import fill, is_later, plain_values, stored_values
 from antidrome.recordings.safety import open_hdf5
 
 _TIME_TOLERANCE_S = 1e-9
@@ -52,6 +54,7 @@ def write_nwb(result: xr.Dataset, path: Path, source: Path | None) -> None:
             _write_new(result, temporary)
         else:
             _write_copy(result, temporary, source)
+        fill(temporary, result)
 
 
 def _write_new(result: xr.Dataset, path: Path) -> None:
@@ -120,9 +123,7 @@ def _add_result(nwbfile: pynwb.NWBFile, result: xr.Dataset, region: Any) -> None
         "ophys", "Optical physiology: traces of regions of interest, and the spikes inferred from them"
     )
     clock = _clock(result["time"].values, result.attrs.get("frame_rate_hz"))
-    for name, variable in result.data_vars.items():
-        if set(variable.dims) < {"time", "neuron"}:
-            continue
+    for name, variable in series_of(result).items():
         _require_free(module, str(name))
         common = {
             "name": str(name),
@@ -144,14 +145,14 @@ def _add_result(nwbfile: pynwb.NWBFile, result: xr.Dataset, region: Any) -> None
 
 
 def _add_neuron_table(module: Any, result: xr.Dataset) -> None:
-    columns = {str(n): v for n, v in {**result.coords, **result.data_vars}.items() if v.dims == ("neuron",)}
+    columns = columns_of(result)
     _require_free(module, NEURON_TABLE)
     module.add(
         DynamicTable(
             name=NEURON_TABLE,
             description=f"{MARK}: what was inferred of each neuron.",
             columns=[
-                VectorData(name=name, description=_unit_text(name, column), data=_column(column.values))
+                VectorData(name=name, description=_unit_text(name, column), data=_column(column))
                 for name, column in columns.items()
             ],
         )
@@ -180,8 +181,8 @@ def _unit_text(name: str, column: xr.DataArray) -> str:
     return f"{name} of each neuron, in {unit}" if unit else f"{name} of each neuron"
 
 
-def _column(values: np.ndarray) -> Any:
-    return [str(value) for value in values] if values.dtype.kind in "UOST" else np.asarray(values)
+def _column(column: xr.DataArray) -> Any:
+    return np.zeros(column.shape, column.dtype) if is_later(column) else plain_values(column.values)
 
 
 def _clock(time: np.ndarray, frame_rate_hz: float | None) -> dict[str, Any]:

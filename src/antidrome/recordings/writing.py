@@ -50,6 +50,7 @@ def write(
     path = Path(path)
     format = format_of(path, format)
     dataset = _as_dataset(result)
+    _require_writable(dataset, format)
     origin = _source_of(dataset, format, source)
     if format == "nwb":
         from antidrome.recordings.nwb_writing import write_nwb
@@ -135,6 +136,16 @@ def _as_dataset(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
     if missing:
         raise InputError(f"the result has no coordinate {' and '.join(sorted(missing))}, expected time (s) and neuron")
     return dataset
+
+
+def _require_writable(dataset: xr.Dataset, format: str) -> None:
+    """Refuse what no file of the format can hold, before anything is computed."""
+    marks = "/:" if format == "nwb" else "/"
+    if wrong := [str(name) for name in dataset.variables if any(mark in str(name) for mark in marks)]:
+        raise InputError(f"{wrong[0]!r} has one of {' '.join(marks)}, which files do not take in a name: rename it first")
+    if format in ("nwb", "suite2p") and not (dataset.sizes["time"] and dataset.sizes["neuron"]):
+        sizes = f"{dataset.sizes['time']} frames × {dataset.sizes['neuron']} neurons"
+        raise InputError(f"the result is empty ({sizes}), and {format} holds no empty arrays: write Zarr or NetCDF")
 
 
 def _source_of(dataset: xr.Dataset, format: str, source: str | os.PathLike[str] | None) -> Path | None:
