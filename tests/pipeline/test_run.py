@@ -5,14 +5,12 @@ import os
 import shutil
 from pathlib import Path
 
-import dask.array as da
 import h5py
 import numpy as np
 import pytest
-import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.pipeline import RunConfig, deconvolve, infer, plan, rebuild_report, run
+from antidrome.pipeline import RunConfig, deconvolve, plan, rebuild_report, run
 from antidrome.pipeline.folder import locked
 from antidrome.recordings import from_array, read_spikes, write
 
@@ -269,23 +267,6 @@ def test_large_results_stay_on_disk_until_written(model, helpers, inputs, tmp_pa
     monkeypatch.setattr(cache, "IN_MEMORY_VALUES", 100)
     run(inputs, tmp_path / "large", RunConfig(format="zarr"), progress=False)
     assert helpers.different(helpers.contents(tmp_path / "small"), helpers.contents(tmp_path / "large")) == []
-
-
-@pytest.mark.parametrize("per_block", [1, 2, 3, 4, 7])
-def test_what_lies_together_is_read_once(per_block):
-    read = []
-
-    def noted(values):
-        read.append(values.shape[1])
-        return values
-
-    traces = np.random.default_rng(0).random((20, 14))
-    on_disk = da.from_array(traces, chunks=(20, (5, 1, 6, 2))).map_blocks(noted, dtype=float, meta=np.empty((0, 0)))
-    blocks = [slice(first, min(first + per_block, 14)) for first in range(0, 14, per_block)]
-    parts = list(infer._read(xr.DataArray(on_disk, dims=("time", "neuron")), blocks[1:]))
-    assert sum(read) <= 14 + 5  # what two blocks share
-    np.testing.assert_array_equal(np.concatenate(parts, axis=1), traces[:, per_block:])
-    assert [part.sizes["neuron"] for part in parts] == [block.stop - block.start for block in blocks[1:]]
 
 
 @pytest.mark.parametrize("format", ["netcdf", "nwb", "suite2p"])

@@ -216,3 +216,25 @@ def test_the_model_card_says_what_it_was_trained_on_and_reached():
     assert len(card["trained_on"]) >= 25
     assert card["reached"]["n_sets"] == 25
     assert ad.SpikeVAE(model="simulations").model_card["trained_on"] == ["simulations only: no ground truth"]
+
+
+def test_samples_of_an_artefact_are_many_and_not_negative(simulated):
+    traces = simulated["dff"].values[:600, :1].astype(np.float32)
+    traces[300] = 1e6
+    samples = ad.SpikeVAE().sample(traces, 30.0, n_samples=3)
+    assert samples.min() == 0
+    assert samples.max() == np.iinfo(np.int16).max
+
+
+def test_a_block_on_disk_is_computed_once_for_all_its_neurons(simulated, monkeypatch):
+    computed = []
+
+    def noted(block):
+        computed.append(block.shape[1])
+        return block
+
+    dff = simulated["dff"]
+    on_disk = dff.copy(data=dff.chunk({"neuron": 3}).data.map_blocks(noted, dtype=dff.dtype, meta=np.empty((0, 0))))
+    monkeypatch.setattr(opening, "BLOCK_FRAMES", dff.sizes["time"])
+    ad.SpikeVAE().spike_times(on_disk)
+    assert computed == [3, 3]

@@ -1,5 +1,6 @@
 """Spike times: mass becomes spikes, times are finer than frames, intervals hold the truth."""
 
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
@@ -70,7 +71,7 @@ def test_a_result_is_enough_where_nothing_is_missing():
     result = xr.Dataset({"expected_spikes": (("time", "neuron"), counts)}, {"neuron": ["a", "b"]})
     recording = result["expected_spikes"]
     whole, gap = FrameGrid.of(np.arange(3) / 30, 30.0), FrameGrid.of(np.array([0, 1, 5]) / 30, 30.0)
-    rows = expected_of(result, recording, whole, 1)
+    rows = list(expected_of(result, recording, whole, 1))
     np.testing.assert_array_equal(rows[0], counts[:, 0])
     assert rows[1].ndim == 0
     for known, grid, steps in ((result, gap, 1), (result, whole, 2), (None, whole, 1)):
@@ -78,3 +79,30 @@ def test_a_result_is_enough_where_nothing_is_missing():
     for other in (result.isel(neuron=[0]), result.isel(time=[0, 1]), result.assign_coords(neuron=["a", "c"])):
         with pytest.raises(InputError, match="of other neurons or frames than the recording"):
             expected_of(other, recording, whole, 1)
+
+
+def test_results_on_disk_are_read_a_block_at_a_time():
+    from antidrome.spikes.grid import FrameGrid
+    from antidrome.spikes.times import expected_of
+
+    read = []
+
+    def noted(block):
+        read.append(block.shape[1])
+        return block
+
+    counts = np.random.default_rng(0).random((20, 5)).astype(np.float32)
+    on_disk = da.from_array(counts, chunks=(20, (2, 3))).map_blocks(noted, dtype="f4", meta=np.empty((0, 0), "f4"))
+    result = xr.Dataset({"expected_spikes": (("time", "neuron"), on_disk)}, {"neuron": list("abcde")})
+    rows = expected_of(result, result["expected_spikes"], FrameGrid.of(np.arange(20) / 30, 30.0), 1)
+    first = next(rows)
+    assert read == [2]
+    np.testing.assert_array_equal([first, *rows], counts.T)
+    assert read == [2, 3]
+
+
+def test_an_artefact_makes_no_more_rows_than_a_table_holds():
+    expected = np.array([0.0, 1e30, 0.0, 2.0])
+    edges = np.column_stack([np.arange(4.0), np.arange(1.0, 5.0)])
+    found = place_with_uncertainty(expected, edges)
+    assert len(found.time_s) == 10_002

@@ -1,12 +1,10 @@
 """Spikes of one session, block of neurons by block of neurons, each kept as soon as it is finished."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from antidrome.core.progress import ProgressBar
 from antidrome.pipeline.cache import SessionCache
@@ -47,6 +45,7 @@ def infer_session(
         Blocks that an earlier run had finished.
     """
     from antidrome.core.executor import map_tasks
+    from antidrome.recordings.lazy import neuron_blocks
 
     recording = session.recording
     blocks = block_slices(recording.sizes["time"], recording.sizes["neuron"])
@@ -57,7 +56,7 @@ def infer_session(
     under_way: dict[int, xr.DataArray] = {}
 
     def parts() -> "Iterator[xr.DataArray]":
-        for index, part in enumerate(_read(recording, [blocks[number] for number in wanted])):
+        for index, part in enumerate(neuron_blocks(recording, [blocks[number] for number in wanted])):
             under_way[index] = part
             yield part
 
@@ -74,21 +73,6 @@ def infer_session(
     for _ in map_tasks(infer, parts(), executor=executor, on_result=keep):
         pass
     return _complete(cache.open(len(blocks)), session, cache), len(kept)
-
-
-def _read(recording: "xr.DataArray", blocks: Sequence[slice]) -> "Iterator[xr.DataArray]":
-    """The traces of one block after the other; what a recording on disk gives at a time is read once."""
-    if recording.chunks is None:
-        yield from (recording.isel(neuron=block) for block in blocks)
-        return
-    edges = np.cumsum([0, *recording.chunksizes["neuron"]])
-    first, held = 0, None
-    for block in blocks:
-        if held is None or not first <= block.start < block.stop <= first + held.sizes["neuron"]:
-            first = int(edges[np.searchsorted(edges, block.start, side="right") - 1])
-            last = int(edges[np.searchsorted(edges, block.stop)])
-            held = recording.isel(neuron=slice(first, last)).load()
-        yield held.isel(neuron=slice(block.start - first, block.stop - first)).copy()  # lets go of the rest
 
 
 def _infer_here(model: "SpikeVAE", n_samples: int, part: "xr.DataArray") -> "xr.Dataset":

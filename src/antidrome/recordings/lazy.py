@@ -6,12 +6,14 @@ Blocks hold whole traces (all frames of some neurons), which is what every metho
 
 import math
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import dask.array as da
 import h5py
 import numpy as np
+import xarray as xr
 
 from antidrome.errors import FileFormatError
 from antidrome.recordings.safety import damage_named, guard_dataset
@@ -24,6 +26,9 @@ LAZY_BYTES = 256 * 2**20
 
 IN_MEMORY_VALUES = 60_000_000
 """Results with at most so many values are read into memory; larger ones stay on disk, behind dask."""
+
+HELD_BYTES = 4 * BLOCK_BYTES
+"""What :func:`neuron_blocks` holds of a dask array at most: more, and of each block only its own part is computed."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,34 @@ def block_neurons(n_values: int, itemsize: int, stored: int, n_neurons: int) -> 
     if stored < wanted:
         wanted -= wanted % stored
     return min(wanted, n_neurons)
+
+
+def neuron_blocks(recording: xr.DataArray, blocks: Iterable[slice]) -> Iterator[xr.DataArray]:
+    """The traces of one block of neurons after the other, in memory; a dask block that several share is computed once.
+
+    Parameters
+    ----------
+    recording
+        With the dimension "neuron".
+    blocks
+        Slices of neurons, from first to last.
+    """
+    if recording.chunks is None:
+        yield from (recording.isel(neuron=block) for block in blocks)
+        return
+    edges = np.cumsum([0, *recording.chunksizes["neuron"]])
+    per_neuron = recording.nbytes // max(1, recording.sizes["neuron"])
+    first, held = 0, None
+    for block in blocks:
+        if held is None or not first <= block.start < block.stop <= first + held.sizes["neuron"]:
+            first = int(edges[np.searchsorted(edges, block.start, side="right") - 1])
+            last = int(edges[np.searchsorted(edges, block.stop)])
+            if (last - first) * per_neuron > max(HELD_BYTES, (block.stop - block.start) * per_neuron):
+                held = None
+                yield recording.isel(neuron=block).load()
+                continue
+            held = recording.isel(neuron=slice(first, last)).load()
+        yield held.isel(neuron=slice(block.start - first, block.stop - first)).copy()  # lets go of the rest
 
 
 def _from_source(source: Any, neuron_axis: int, stored: int) -> da.Array:

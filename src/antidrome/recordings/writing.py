@@ -142,7 +142,9 @@ def _require_writable(dataset: xr.Dataset, format: str) -> None:
     """Refuse what no file of the format can hold, before anything is computed."""
     marks = "/:" if format == "nwb" else "/"
     if wrong := [str(name) for name in dataset.variables if any(mark in str(name) for mark in marks)]:
-        raise InputError(f"{wrong[0]!r} has one of {' '.join(marks)}, which files do not take in a name: rename it first")
+        raise InputError(
+            f"{wrong[0]!r} has one of {' '.join(marks)}, which files do not take in a name: rename it first"
+        )
     if format in ("nwb", "suite2p") and not (dataset.sizes["time"] and dataset.sizes["neuron"]):
         sizes = f"{dataset.sizes['time']} frames × {dataset.sizes['neuron']} neurons"
         raise InputError(f"the result is empty ({sizes}), and {format} holds no empty arrays: write Zarr or NetCDF")

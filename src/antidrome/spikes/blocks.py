@@ -59,9 +59,10 @@ def infer_block(
 
 
 def _draw(posterior: CountPosterior, labels: np.ndarray, n_samples: int, seed: int) -> np.ndarray:
-    """(sample, frame, neuron) int16 counts."""
+    """(sample, frame, neuron) int16 counts; more than it holds, as artefacts give, are the most that it holds."""
+    most = np.iinfo(np.int16).max
     drawn = [
-        CountPosterior(logit, extra).sample(jax_key(seed, f"spikes/samples/{name}"), n_samples)
+        CountPosterior(logit, np.minimum(extra, 2 * most)).sample(jax_key(seed, f"spikes/samples/{name}"), n_samples)
         for logit, extra, name in zip(posterior.logit, posterior.extra, labels, strict=True)
     ]
-    return np.stack([np.asarray(d, np.int16) for d in drawn], axis=-1)
+    return np.stack([np.minimum(np.asarray(d), most).astype(np.int16) for d in drawn], axis=-1)

@@ -273,10 +273,12 @@ class SpikeVAE(Estimator):
         inference, _ = self._engine()
         rows = over_neurons(inference.reconstruct, opened, self.seed)
         recording, rate, grid, _ = opened
-        values = [np.full(recording.sizes["time"], np.nan) if row.ndim == 0 else row[grid.places] for row in rows]
+        values = np.empty(recording.shape, np.float32)
+        for column, row in enumerate(rows):
+            values[:, column] = row if row.ndim == 0 else row[grid.places]
         attrs = {"units": "1", "long_name": "ΔF/F explained by the inferred spikes", "frame_rate_hz": rate}
         coords = {"time": recording["time"], "neuron": recording["neuron"]}
-        return xr.DataArray(np.stack(values, axis=1).astype(np.float32), coords, ("time", "neuron"), attrs=attrs)
+        return xr.DataArray(values, coords, ("time", "neuron"), attrs=attrs)
 
     def score(self, recording: Any, frame_rate_hz: float | None = None) -> float:
         """Mean over neurons of the bound on log p(fluorescence), nats per frame; higher is better.

@@ -18,6 +18,7 @@ from antidrome.core.model_files import ModelHeader, read_header
 from antidrome.core.progress import progress as show_progress
 from antidrome.errors import InputError
 from antidrome.recordings import as_recording
+from antidrome.recordings.lazy import neuron_blocks
 from antidrome.recordings.units import is_percent
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.inference import group_size
@@ -152,19 +153,20 @@ def over_neurons(
     opened: Opened,
     seed: int,
     executor: Executor | None = None,
-) -> list[np.ndarray]:
+) -> Iterator[np.ndarray]:
     """One row a neuron of what an engine's method gives on the regular grid; NaN where a trace says nothing."""
     of_block = partial(_rows_of_block, compute, opened.grid, opened.frame_rate_hz, seed)
-    return [row for rows in map_tasks(of_block, _blocks(opened.recording), executor=executor) for row in rows]
+    for rows in map_tasks(of_block, _blocks(opened.recording), executor=executor):
+        yield from rows
 
 
 def _blocks(recording: xr.DataArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(time, neuron) traces and labels, a block of neurons at a time, each read when it is needed."""
     labels = recording["neuron"].values.astype(str)
     size = max(1, BLOCK_FRAMES // max(1, recording.sizes["time"]))
-    for start in range(0, len(labels), size):
-        block = slice(start, start + size)
-        yield np.asarray(recording.isel(neuron=block).values), labels[block]
+    blocks = [slice(start, min(start + size, len(labels))) for start in range(0, len(labels), size)]
+    for block, part in zip(blocks, neuron_blocks(recording, blocks), strict=True):
+        yield np.asarray(part.values), labels[block]
 
 
 def _rows_of_block(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ QUIET = 0.02
 """Expected spikes per frame below which a frame separates events."""
 LEAST_MASS = 0.5
 LEVEL = 0.9
+MOST_IN_A_STEP = 10_000
+"""Spikes placed in a frame at most: an artefact can be taken for more spikes than memory has room for."""
 
 
 class SpikeTimes(NamedTuple):
@@ -30,7 +33,7 @@ def place_with_uncertainty(expected: np.ndarray, edges_s: np.ndarray) -> SpikeTi
 
     Frames with next to no expected spikes separate events. An event of expected mass M holds round(M) spikes; the k-th
     of n takes the k-th n-th of the mass, its time is the median of that part, and its interval holds 90 % of it. The
-    mass of a frame is spread evenly over the frame, so that times are not bound to frames.
+    mass of a frame, at most 10,000, is spread evenly over the frame, so that times are not bound to frames.
 
     Parameters
     ----------
@@ -39,7 +42,7 @@ def place_with_uncertainty(expected: np.ndarray, edges_s: np.ndarray) -> SpikeTi
     edges_s
         (step, 2) start and end of every step, seconds.
     """
-    mass = np.nan_to_num(np.asarray(expected, float))
+    mass = np.minimum(np.nan_to_num(np.asarray(expected, float)), MOST_IN_A_STEP)
     loud = np.concatenate([[False], mass >= QUIET, [False]])
     starts, ends = np.flatnonzero(loud[1:] & ~loud[:-1]), np.flatnonzero(~loud[1:] & loud[:-1])
     rows = [
@@ -62,7 +65,7 @@ def _within(mass: np.ndarray, edges_s: np.ndarray) -> np.ndarray:
 
 
 def placed(
-    expected: list[np.ndarray], recording: xr.DataArray, grid: FrameGrid, frame_rate_hz: float, steps: int
+    expected: Iterable[np.ndarray], recording: xr.DataArray, grid: FrameGrid, frame_rate_hz: float, steps: int
 ) -> xr.Dataset:
     """Spike times of every neuron, one row a spike.
 
@@ -93,8 +96,8 @@ def placed(
 
 def expected_of(
     result: xr.Dataset | None, recording: xr.DataArray, grid: FrameGrid, steps: int
-) -> list[np.ndarray] | None:
-    """(frame,) expected spikes of every neuron, as `placed` takes them, if a result holds them all.
+) -> Iterator[np.ndarray] | None:
+    """(frame,) expected spikes of every neuron, as `placed` takes them, if a result holds them all; read in blocks.
 
     None if it does not: where frames are missing or have steps, inference says more than its result.
 
@@ -113,5 +116,12 @@ def expected_of(
         )
     if steps > 1 or grid.n_missing:
         return None
-    rows = result["expected_spikes"].transpose("neuron", "time").values
-    return [np.asarray(np.nan) if np.isnan(row).all() else row for row in rows]
+    return _rows(result["expected_spikes"].transpose("neuron", "time"))
+
+
+def _rows(expected: xr.DataArray) -> Iterator[np.ndarray]:
+    first = 0
+    for n in expected.chunksizes.get("neuron", (expected.sizes["neuron"],)):
+        block = expected.isel(neuron=slice(first, first + n)).values
+        yield from (np.asarray(np.nan) if np.isnan(row).all() else row for row in block)
+        first += n
