@@ -11,6 +11,7 @@ import pytest
 from antidrome.cli.app import main
 from antidrome.errors import InputError
 from antidrome.pipeline import RunConfig, plan, rebuild_report, run
+from antidrome.pipeline.infer import block_slices
 from antidrome.pipeline.written import content_hash, stamp_of, verified
 from antidrome.recordings import from_array, read_spikes, write
 
@@ -232,3 +233,16 @@ def test_a_swap_that_was_interrupted_goes_on(model, helpers, tmp_path, monkeypat
 def test_a_plan_counts_samples_and_what_a_repeated_command_goes_on_from(inputs, tmp_path):
     plain, sampled = (plan(inputs, RunConfig(samples=n), tmp_path / "out")["disk_gb"] for n in (0, 100_000))
     assert sampled - plain == pytest.approx(2 * 2 * 1e5 * 2 * 7 * 300 * 1e-9, rel=0.01)
+
+
+def test_samples_do_not_fill_the_memory(inputs, tmp_path):
+    def sizes(n_samples):
+        return [block.stop - block.start for block in block_slices(10_000, 1000, n_samples)]
+
+    assert sizes(0) == sizes(100) == [200] * 5
+    assert max(sizes(101)) == 100
+    assert sizes(10**6) == [1] * 1000
+    plain, sampled = (plan(inputs, RunConfig(samples=n), tmp_path / "out")["memory_gb"] for n in (0, 100_000))
+    values = sum(one["n_frames"] * one["n_neurons"] for one in plan(inputs)["sessions"])
+    assert sampled - plain <= 9e-9 * 100_000 * values
+    assert sampled > plain

@@ -238,3 +238,12 @@ def test_a_block_on_disk_is_computed_once_for_all_its_neurons(simulated, monkeyp
     monkeypatch.setattr(opening, "BLOCK_FRAMES", dff.sizes["time"])
     ad.SpikeVAE().spike_times(on_disk)
     assert computed == [3, 3]
+
+
+def test_many_samples_make_smaller_blocks(simulated, monkeypatch):
+    from antidrome.spikes import lazy
+
+    on_disk = simulated["dff"].chunk({"neuron": -1})
+    monkeypatch.setattr(lazy, "CHUNK_FRAMES", 6 * on_disk.sizes["time"])
+    chunks = [ad.SpikeVAE().predict(on_disk, n_samples=n)["samples"].chunksizes["neuron"] for n in (100, 101, 1000)]
+    assert chunks == [(6,), (3, 3), (1,) * 6]

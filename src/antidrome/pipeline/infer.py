@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 
 BLOCK_VALUES = 2_000_000
 """Frames × neurons of a block: what is computed, held in memory and, after an interruption, lost at most."""
+SAMPLES_PER_BLOCK = 100
+"""Posterior samples of so many values; with more of them, a block has fewer values."""
 
 
-def block_slices(n_frames: int, n_neurons: int) -> list[slice]:
-    """Blocks of neurons; they depend on the shape alone, so that a resumed run cuts as the first one did."""
-    step = max(1, BLOCK_VALUES // max(1, n_frames))
+def block_slices(n_frames: int, n_neurons: int, n_samples: int = 0) -> list[slice]:
+    """Blocks of neurons; they depend on these numbers alone, so that a resumed run cuts as the first one did."""
+    step = max(1, block_values(n_samples) // max(1, n_frames))
     return [slice(first, min(first + step, n_neurons)) for first in range(0, n_neurons, step)]
+
+
+def block_values(n_samples: int) -> int:
+    """Frames × neurons of a block with so many samples: these grow no further than a block of `SAMPLES_PER_BLOCK`."""
+    return max(1, BLOCK_VALUES // max(1, -(-n_samples // SAMPLES_PER_BLOCK)))
 
 
 def infer_session(
@@ -48,7 +55,7 @@ def infer_session(
     from antidrome.recordings.lazy import neuron_blocks
 
     recording = session.recording
-    blocks = block_slices(recording.sizes["time"], recording.sizes["neuron"])
+    blocks = block_slices(recording.sizes["time"], recording.sizes["neuron"], n_samples)
     wanted = [number for number in range(len(blocks)) if not cache.has(number)]
     kept = set(range(len(blocks))) - set(wanted)
     bar.advance(sum(blocks[number].stop - blocks[number].start for number in kept))

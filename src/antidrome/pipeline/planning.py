@@ -10,7 +10,7 @@ from typing import Any
 
 from antidrome.pipeline.config import RunConfig
 from antidrome.pipeline.entering import enter
-from antidrome.pipeline.infer import BLOCK_VALUES
+from antidrome.pipeline.infer import BLOCK_VALUES, block_values
 from antidrome.pipeline.model import load_model, model_hash
 from antidrome.pipeline.sessions import Session
 from antidrome.pipeline.stages.dimension import MAX_POINTS
@@ -23,6 +23,8 @@ BYTES_HELD = {"dynamics": 12, "dimension": 24}
 they are, without what is missing, standardised)."""
 N_RESULTS = 6
 """Arrays (time, neuron) of a spikes result: trace, three of spikes, their SD and probability."""
+BYTES_OF_SAMPLES = 9
+"""Bytes that inference holds for each posterior sample of a value: as they are drawn, joined, and written (int16)."""
 N_COPIES = 2
 """How often a run keeps the spikes: in the results file, and in blocks that a repeated command goes on from."""
 
@@ -97,12 +99,14 @@ def plan(
     work = work_of(sizes, [float(s.recording.attrs["frame_rate_hz"]) for s in sessions], config.bin_s)
     wanted = [name for name in work if name in config.stages]
     seconds = {name: _at(costs["core_seconds"][name], work[name].steps) for name in wanted}
-    memory = [_at(costs["memory_gb"][name], work[name].held) for name in wanted]
+    memory = {name: _at(costs["memory_gb"][name], work[name].held) for name in wanted}
     values = sum(frames * neurons for frames, neurons in sizes)
+    block = min(values, max(block_values(config.samples), *(frames for frames, _ in sizes)))
+    memory["spikes"] += 1e-9 * BYTES_OF_SAMPLES * config.samples * block
     return {
         "sessions": [_described(session) for session in sessions],
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
-        "memory_gb": round(max(memory) + 1e-9 * _held_whole(sessions), 2),
+        "memory_gb": round(max(memory.values()) + 1e-9 * _held_whole(sessions), 2),
         "disk_gb": round(1e-9 * N_COPIES * (4 * N_RESULTS + 2 * config.samples) * values, 3),
         "measured_on": costs["machine"]["processor"],
     }

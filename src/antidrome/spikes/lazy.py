@@ -10,6 +10,8 @@ import numpy as np
 import xarray as xr
 
 CHUNK_FRAMES = 1_000_000
+SAMPLES_PER_CHUNK = 100
+"""Posterior samples of so many frames; with more of them, a chunk has fewer frames."""
 PER_NEURON = ("amplitude", "tau_s", "baseline", "noise_level")
 
 
@@ -31,7 +33,7 @@ def infer_lazily(
     import dask.array as da
 
     n_frames = recording.sizes["time"]
-    size = max(1, CHUNK_FRAMES // max(1, n_frames))
+    size = max(1, CHUNK_FRAMES // max(1, n_frames) // max(1, -(-n_samples // SAMPLES_PER_CHUNK)))
     labels = recording["neuron"].values.astype(str)
     # what all blocks share is bound once: dask would walk through and hash it for each of them
     shared = partial(infer_with_noise, infer, recording.attrs, recording["time"].values)
