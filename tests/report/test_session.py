@@ -7,8 +7,10 @@ import pytest
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.report import heatmap
 from antidrome.report import session as module
 from antidrome.report.page import RunInfo
+from antidrome.report.report import session_views
 from antidrome.report.session import session_view
 from antidrome.report.spikes_part import spikes_part
 
@@ -117,3 +119,13 @@ def test_the_shortest_recordings_have_a_page(fake_spikes, n_frames):
 def test_other_datasets_are_refused_with_a_sentence():
     with pytest.raises(InputError, match="has no expected_spikes; it holds x"):
         session_view(xr.Dataset({"x": ("time", [1.0])}))
+
+
+def test_many_sessions_share_the_rows_of_the_overview(fake_spikes, monkeypatch):
+    monkeypatch.setattr(heatmap, "MAX_ROWS_TOGETHER", 60)
+    result = fake_spikes(30, 300)
+    assert [view.heat_map.rows.size for view in session_views([result] * 2)] == [30] * 2
+    views = session_views([result] * 4)
+    assert [view.heat_map.rows.size for view in views] == [20] * 4
+    assert views[0].heat_map.rows[[0, -1]].tolist() == [0, 29]
+    assert len(views[0].heat_map.codes()[0]) == 20

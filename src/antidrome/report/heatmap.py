@@ -9,6 +9,9 @@ from antidrome.report.decimate import evenly_spread
 
 MAX_COLUMNS = 1200
 MAX_ROWS = 1000
+MAX_ROWS_TOGETHER = 10_000
+"""Rows of all sessions together: 16 MB of text where each has all its columns."""
+FEWEST_ROWS = 20
 
 
 @dataclass
@@ -18,7 +21,7 @@ class HeatMap:
     Attributes
     ----------
     rows
-        Indices of the neurons that have a row, shape ``(n_rows,)``; all of them up to `MAX_ROWS`, evenly spread beyond.
+        Indices of the neurons that have a row, shape ``(n_rows,)``; all of them up to so many, evenly spread beyond.
     cell
         The cell of time each frame falls into, shape ``(n_frames,)``.
     """
@@ -55,10 +58,15 @@ class HeatMap:
         return np.where(np.isfinite(rates), np.rint(scaled), 255).astype(np.uint8), top
 
 
-def empty_heat_map(time_s: NDArray[np.float64], n_neurons: int, interval_s: float) -> HeatMap:
+def rows_each(n_sessions: int) -> int:
+    """Rows that each of so many sessions may have."""
+    return min(MAX_ROWS, max(FEWEST_ROWS, MAX_ROWS_TOGETHER // n_sessions))
+
+
+def empty_heat_map(time_s: NDArray[np.float64], n_neurons: int, interval_s: float, max_rows: int = MAX_ROWS) -> HeatMap:
     """A heat map without rows yet, its cells evenly spaced in time (gaps in the recording stay empty)."""
     start, end = float(time_s[0] - interval_s / 2), float(time_s[-1] + interval_s / 2)
     n_columns = int(min(MAX_COLUMNS, time_s.size))
     cell = np.clip(((time_s - start) / (end - start) * n_columns).astype(np.int64), 0, n_columns - 1)
-    rows = evenly_spread(n_neurons, MAX_ROWS)
+    rows = evenly_spread(n_neurons, max_rows)
     return HeatMap(rows, cell, n_columns, interval_s, start, end)

@@ -11,6 +11,7 @@ from antidrome.core.works import FORMATS
 from antidrome.errors import InputError
 from antidrome.report.attributes import listed
 from antidrome.report.citations import citations_part
+from antidrome.report.heatmap import rows_each
 from antidrome.report.page import Part, RunInfo, page_html, write_html
 from antidrome.report.session import MAX_BINS, MAX_NEURONS, SessionView, session_view
 from antidrome.report.spikes_part import UNITS, spikes_part
@@ -63,7 +64,12 @@ def session_views(
         raise InputError("There is no result to report on: pass at least one spikes result.")
     total = sum(dataset.sizes.get("neuron", 0) for dataset in datasets)
     return [
-        session_view(dataset, max_neurons=_share(dataset, total, max_neurons), max_bins_total=max_bins // len(datasets))
+        session_view(
+            dataset,
+            max_neurons=_share(dataset, total, max_neurons),
+            max_bins_total=max_bins // len(datasets),
+            max_rows=rows_each(len(datasets)),
+        )
         for dataset in datasets
     ]
 

@@ -13,7 +13,7 @@ from antidrome.recordings.clock import clock_rate_hz
 from antidrome.report.attributes import listed
 from antidrome.report.decimate import bin_factor, bin_times, evenly_spread, max_bins, min_max, sum_bins
 from antidrome.report.encode import Channel, append_rows, new_channels
-from antidrome.report.heatmap import HeatMap, empty_heat_map
+from antidrome.report.heatmap import MAX_ROWS, HeatMap, empty_heat_map
 from antidrome.report.histogram import Histogram, histogram
 from antidrome.report.table import neuron_rows
 
@@ -76,7 +76,13 @@ class SessionView:
     agreement: dict[str, float]
 
 
-def session_view(result: xr.Dataset, *, max_neurons: int = MAX_NEURONS, max_bins_total: int = MAX_BINS) -> SessionView:
+def session_view(
+    result: xr.Dataset,
+    *,
+    max_neurons: int = MAX_NEURONS,
+    max_bins_total: int = MAX_BINS,
+    max_rows: int = MAX_ROWS,
+) -> SessionView:
     """Gather what the page shows of a spikes result; reads it once, block by block.
 
     Parameters
@@ -88,6 +94,8 @@ def session_view(result: xr.Dataset, *, max_neurons: int = MAX_NEURONS, max_bins
         Neurons whose traces may enter the page; beyond it they are spread evenly over the recording's order.
     max_bins_total
         Bins that these neurons may have together.
+    max_rows
+        Neurons that may have a row in the overview.
 
     Raises
     ------
@@ -101,7 +109,7 @@ def session_view(result: xr.Dataset, *, max_neurons: int = MAX_NEURONS, max_bins
     shown = evenly_spread(n_neurons, max(1, max_neurons))
     factor = bin_factor(n_frames, max(200, max_bins_total // shown.size))
     channels = new_channels(_channels_of(result), -(-n_frames // factor))
-    heat_map = empty_heat_map(time_s, n_neurons, interval)
+    heat_map = empty_heat_map(time_s, n_neurons, interval, max_rows)
     columns: list[dict[str, NDArray[np.float64]]] = []
     agreement: list[float] = []
     step = max(1, BLOCK_VALUES // n_frames)
