@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from sklearn.base import clone
 import antidrome as ad
 from antidrome.core.model_files import load_model, save_model
 from antidrome.errors import InputError, ModelFileError
+from antidrome.spikes import learning
 from antidrome.spikes.adaptation import AdaptationConfig
 from antidrome.spikes.generative import AbstractGenerativeModel, decay_filter, parameter
+from antidrome.spikes.inference import infer_counts
+from antidrome.spikes.opening import open_recording
 from antidrome.spikes.starts import amplitude_starts, start_cells
 from antidrome.spikes.variational import FitConfig, PosteriorConfig
 
@@ -245,3 +249,22 @@ def test_settings_that_do_not_go_together_are_refused(unchecked_types, dff):
         ad.SpikeVAE(None).predict(dff)
     with pytest.raises(InputError, match="nothing to learn from"):
         ad.SpikeVAE().fit(dff * 0, progress=False)
+
+
+def test_cells_behind_dask_are_described_with_each_block_computed_once(dff, adapted, monkeypatch, unchecked_types):
+    computed = []
+
+    def noted(block):
+        computed.append(block.shape[1])
+        return block
+
+    monkeypatch.setattr(learning, "BLOCK", 2)
+    on_disk = dff.copy(data=dff.chunk({"neuron": 4}).data.map_blocks(noted, dtype=dff.dtype, meta=np.empty((0, 0))))
+    opened = open_recording(on_disk, None)
+    computed.clear()
+    infer = adapted.inference_
+    adaptation = SimpleNamespace(infer=lambda traces, rate: infer_counts(infer.network, traces, rate, infer.prior))
+    found = [part.decay_s for part in learning._describe(adaptation, opened)]
+    assert computed == [4]
+    in_memory = [part.decay_s for part in learning._describe(adaptation, open_recording(dff, None))]
+    np.testing.assert_array_equal(np.concatenate(found), np.concatenate(in_memory))

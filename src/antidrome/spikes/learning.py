@@ -12,6 +12,7 @@ import xarray as xr
 
 from antidrome.core.seeds import generator
 from antidrome.errors import InputError
+from antidrome.recordings.lazy import neuron_blocks
 from antidrome.spikes.adaptation import Adaptation, AdaptationConfig, Cells, adapt, describe_cells, working_rate
 from antidrome.spikes.adaptation.lots import Recorded, sum_groups
 from antidrome.spikes.grid import FrameGrid
