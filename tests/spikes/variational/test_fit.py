@@ -22,6 +22,7 @@ from antidrome.spikes.variational import (
     infer,
     linear_model,
 )
+from antidrome.spikes.variational.fit import phases
 from antidrome.spikes.variational.problem import Learned, Problem, generative
 from antidrome.spikes.variational.sleep import dream, sleep_loss
 from antidrome.spikes.variational.wake import wake_loss, window_bounds
@@ -251,3 +252,9 @@ def test_joint_samples_have_the_mean_of_the_posterior(rng):
     assert out.samples.shape == (64, 3, 600)
     assert out.samples.mean() == pytest.approx(out.mean.mean(), rel=0.2)
     assert generative(learned, problem, config).model.amplitude.shape == (3,)
+
+
+@pytest.mark.parametrize(("sleep_steps", "wake_steps", "names"), [(1, 0, ["sleep"]), (0, 2, ["wake"]), (0, 0, [])])
+def test_a_phase_without_steps_is_left_out(unchecked_types, sleep_steps, wake_steps, names):
+    config = dataclasses.replace(SMALL, sleep_steps=sleep_steps, wake_steps=wake_steps)
+    assert [phase.name for phase in phases(config, None)] == names

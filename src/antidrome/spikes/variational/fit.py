@@ -188,10 +188,14 @@ def phases(config: FitConfig, problem: Problem) -> list[Phase]:
         patience=config.patience,
     )
     both = [
-        Phase("sleep", "Learning from simulations", asleep, dataclasses.replace(common, steps=config.sleep_steps)),
-        Phase("wake", "Learning from the recording", awake, dataclasses.replace(common, steps=config.wake_steps)),
+        ("sleep", "Learning from simulations", asleep, config.sleep_steps),
+        ("wake", "Learning from the recording", awake, config.wake_steps),
     ]
-    return [phase for phase in both if phase.training.steps > 0]
+    return [
+        Phase(name, title, loss, dataclasses.replace(common, steps=steps))
+        for name, title, loss, steps in both
+        if steps > 0
+    ]
 
 
 def finish(
