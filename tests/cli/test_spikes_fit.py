@@ -75,3 +75,13 @@ def test_known_spikes_are_read_or_refused(tmp_path):
     path.write_text("cell,time\na,1\n", "utf-8")
     with pytest.raises(InputError, match="columns"):
         read_known(path)
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused_before_the_work(recording, tmp_path, capsys):
+    folder = tmp_path / "out.nc"
+    folder.mkdir()
+    fit, predict = ["spikes", "fit", recording], ["spikes", "predict", recording, "--model", "simulations"]
+    for command, option in ((fit, "-o"), (predict, "-o"), ([*predict, "-o", str(tmp_path / "new.nc")], "--times")):
+        assert main([*command, option, str(folder), "--overwrite"]) == 2
+        assert f"out.nc is a folder. Name the file that is to be written with {option}." in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == [folder, tmp_path / "traces.npz"]

@@ -39,17 +39,17 @@ class Simulate:
 def run(config: Simulate) -> int:
     """Simulate and write; return 0."""
     from antidrome.core.files import refuse_existing
-    from antidrome.recordings.writing import format_of, write
+    from antidrome.recordings.writing import SINGLE_FILES, format_of, write
     from antidrome.spikes import simulate
 
-    refuse_existing(config.output, overwrite=config.overwrite)
     try:
-        format_of(config.output, config.format)
+        written_as = format_of(config.output, config.format)
     except InputError as error:  # which offers what only results are written as
         raise InputError(
             f"{config.output}: no format for the suffix {config.output.suffix!r}. End the name with .nwb, .zarr or .nc,"
             " or choose a --format: nwb, zarr or netcdf."
         ) from error
+    refuse_existing(config.output, overwrite=config.overwrite, is_file=written_as in SINGLE_FILES)
     dataset = simulate(
         config.neurons,
         config.duration_s,

@@ -50,7 +50,7 @@ def run(config: FitSpikes) -> int:
     from antidrome.pipeline.sessions import read_sessions, refuse_errors
     from antidrome.spikes import SpikeVAE
 
-    refuse_existing(config.output, overwrite=config.overwrite)
+    refuse_existing(config.output, overwrite=config.overwrite, is_file=True)
     sessions = read_sessions([config.path], part_of(config, ReadingConfig), hashed=False)
     if not config.force:
         refuse_errors(sessions)

@@ -68,12 +68,12 @@ def deconvolve(
         If the input cannot be used, a check finds an error and ``config.force`` is not set, or what is to be written
         exists (but for times that the same call wrote before it was interrupted) and ``config.overwrite`` is not set.
     """
-    from antidrome.recordings.writing import format_of, write
+    from antidrome.recordings.writing import SINGLE_FILES, format_of, write
 
     config, output = config or InferenceConfig(), Path(output)
     times, scratch = None if times is None else Path(times), output.parent / f".{output.name}.antidrome"
-    refuse_existing(output, overwrite=config.overwrite)
     written_as = format_of(output, format)
+    refuse_existing(output, overwrite=config.overwrite, is_file=written_as in SINGLE_FILES)
     if times is not None:
         _refuse_times(times, output, scratch, overwrite=config.overwrite)
     sessions = read_sessions([path], config)
@@ -104,7 +104,7 @@ def _refuse_times(times: Path, output: Path, scratch: Path, *, overwrite: bool) 
     if times.absolute() == output.absolute():
         raise InputError(f"{times} is named by -o and by {TIMES}. Give the spike times another name.")
     if not (scratch / TOLD_TIMES).exists():
-        refuse_existing(times, overwrite=overwrite, option=TIMES)
+        refuse_existing(times, overwrite=overwrite, option=TIMES, is_file=True)
 
 
 def _are_ours(times: Path, scratch: Path, key: str) -> bool:

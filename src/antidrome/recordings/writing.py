@@ -11,6 +11,8 @@ from antidrome.recordings.reading import detect_format
 from antidrome.recordings.safety import require_file
 
 FORMATS = ("nwb", "zarr", "netcdf", "suite2p")
+SINGLE_FILES = ("nwb", "netcdf")
+"""Formats that are a file; the others are folders."""
 _SUFFIXES = {".nwb": "nwb", ".zarr": "zarr", ".nc": "netcdf", ".nc4": "netcdf", ".netcdf": "netcdf"}
 
 
