@@ -111,3 +111,12 @@ def test_archives_of_other_programs_are_told_what_to_do(tmp_path: Path) -> None:
             archive.writestr(member, "{}")
         with pytest.raises(FileFormatError, match=said):
             read(tmp_path / name)
+
+
+@pytest.mark.parametrize(("head", "mark"), [("time,a;b,c", ","), ("time,a\tb,c", ","), ("time;a (x, y);b", ";")])
+def test_a_name_in_the_header_may_hold_another_delimiter(tmp_path: Path, traces: np.ndarray, head: str, mark: str):
+    n = head.count(mark) + 1
+    rows = "".join(mark.join(f"{value}" for value in [i / 20, *traces[i, : n - 1]]) + "\n" for i in range(120))
+    (tmp_path / "a.csv").write_text(f"{head}\n{rows}")
+    recording = read(tmp_path / "a.csv", frame_rate_hz=20.0)
+    assert recording["neuron"].values.tolist() == head.split(mark)[-recording.shape[1] :]

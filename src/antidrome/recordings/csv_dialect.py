@@ -73,7 +73,7 @@ def find_dialect(path: Path, max_bytes: int) -> Dialect:
             comments, (first, *below) = _head(text, path)
     except UnicodeError as error:
         raise FileFormatError(f"{path} is not UTF-8 text, save it so: {error}") from error
-    delimiter = _delimiter(first if re.search(r"[\t;,]", first) or not below else below[0])
+    delimiter = _delimiter(first, below)
     cells = _cells(first, delimiter)
     header = cells if _is_header(cells, below, delimiter) else None
     rows = below if header else [first, *below]
@@ -171,11 +171,14 @@ def _rows(lines: list[str], delimiter: str) -> list[list[str]]:
     return [cells for line in lines if (cells := _cells(line, delimiter))]
 
 
-def _delimiter(line: str) -> str:
-    for delimiter in ("\t", ";", ","):
-        if delimiter in line:
-            return delimiter
-    return " " if len(line.split()) > 1 and all(_is_number(cell, " ") for cell in line.split()) else ","
+def _delimiter(first: str, below: list[str]) -> str:
+    """What parts the cells of the first line and of the next: a name in a header may hold another of the marks."""
+    second = below[0] if below else first
+    found = [mark for mark in "\t;," if mark in first] or [mark for mark in "\t;," if mark in second]
+    if found:
+        return next((mark for mark in found if mark in second), found[0])
+    cells = second.split()
+    return " " if len(cells) > 1 and all(_is_number(cell, " ") for cell in cells) else ","
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
