@@ -249,6 +249,8 @@ def test_settings_that_do_not_go_together_are_refused(unchecked_types, dff):
         ad.SpikeVAE(None).predict(dff)
     with pytest.raises(InputError, match="nothing to learn from"):
         ad.SpikeVAE().fit(dff * 0, progress=False)
+    with pytest.raises(InputError, match="None of the 4 neurons has 10 observed frames that vary"):
+        ad.SpikeVAE().fit(dff.isel(time=slice(9)), progress=False)
 
 
 def test_cells_behind_dask_are_described_with_each_block_computed_once(dff, adapted, monkeypatch, unchecked_types):

@@ -14,7 +14,7 @@ from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import one_of
 from antidrome.spikes.adaptation import Adaptation, Cells
-from antidrome.spikes.learning import Lesson, Opened, config_for, fit_own, fit_shared
+from antidrome.spikes.learning import FEWEST_FRAMES, Lesson, Opened, config_for, fit_own, fit_shared
 from antidrome.spikes.opening import open_model
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.recognition import RecognitionNetwork
@@ -165,7 +165,10 @@ def _of_selection(selection: Selection) -> tuple[dict[str, Any], list[str]]:
 def _of_lesson(learn: Lesson, recording: xr.DataArray) -> list[str]:
     notes = []
     if learn.n_unusable:
-        notes.append(f"{learn.n_unusable} neurons show no variation and were not learned from.")
+        notes.append(
+            f"{learn.n_unusable} neurons show no variation in at least {FEWEST_FRAMES} observed frames and were not"
+            " learned from."
+        )
     if len(learn.labels) + learn.n_unusable < recording.sizes["neuron"]:
         notes.append(f"{len(learn.labels)} of {recording.sizes['neuron']} neurons were learned from, drawn at random.")
     return notes

@@ -24,7 +24,7 @@ from antidrome.spikes.results import unusable
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import Generative, amplitude_starts, calibration_of, make_model, start_cells
 from antidrome.spikes.variational import Calibration, FitConfig, PosteriorConfig, Selection, fit_with_restarts
-from antidrome.spikes.variational.calibration import rescaled
+from antidrome.spikes.variational.calibration import FEWEST_FRAMES, rescaled
 
 MOST_NEURONS = 256
 BLOCK = 64
@@ -53,7 +53,7 @@ class Lesson:
     known
         (neuron, place · steps) true spikes where known, or None.
     n_unusable
-        Neurons without any variation.
+        Neurons without any variation, or with fewer than `FEWEST_FRAMES` observed frames.
     """
 
     traces: np.ndarray
@@ -76,9 +76,11 @@ def lesson(opened: Opened, known: Any, steps: int, seed: int) -> Lesson:
         for i in range(0, len(chosen), BLOCK)
     ]
     traces = np.concatenate(blocks)
-    usable = ~unusable(traces) & (np.isfinite(traces).sum(axis=1) >= 10)
+    usable = ~unusable(traces) & (np.isfinite(traces).sum(axis=1) >= FEWEST_FRAMES)
     if not usable.any():
-        raise InputError(f"None of the {n} neurons shows any variation; there is nothing to learn from.")
+        raise InputError(
+            f"None of the {n} neurons has {FEWEST_FRAMES} observed frames that vary; there is nothing to learn from."
+        )
     kept = chosen[usable]
     counts = known_counts(known, recording, kept, grid, frame_rate_hz, steps)
     return Lesson(grid.spread(traces[usable]), labels[kept], counts, int((~usable).sum()))

@@ -22,6 +22,8 @@ DECAYS_S = (0.03, 5.0)
 RATES_HZ = (0.02, 30.0)
 SMALLEST_AMPLITUDE = 1.0
 FALLBACK_AMPLITUDE = 3.0
+FEWEST_FRAMES = 10
+"""Observed frames of a cell that is learned from."""
 
 
 class Calibration(NamedTuple):
@@ -78,9 +80,10 @@ def check_rows(traces: np.ndarray, cell: np.ndarray | None) -> tuple[np.ndarray,
     for i in range(int(cell.max()) + 1):
         own = traces[cell == i]
         own = own[np.isfinite(own)]
-        if len(own) < 10 or not own.max() > own.min():
+        if len(own) < FEWEST_FRAMES or not own.max() > own.min():
             raise InputError(
-                f"Cell {i} has {len(own)} observed frames and no variation to learn from; leave it out of the fit."
+                f"Cell {i} has {len(own)} observed frames of {len(np.unique(own))} different values; expected at least"
+                f" {FEWEST_FRAMES} that vary. Leave it out of the fit."
             )
     return traces, cell
 
