@@ -19,7 +19,7 @@ from antidrome.core.model_files import package_versions
 def options(claim: str) -> argparse.ArgumentParser:
     """The options of every benchmark."""
     parser = argparse.ArgumentParser(description=claim, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smaller honest version, below a minute")
+    parser.add_argument("--quick", action="store_true", help="a smaller honest version, a minute or two")
     parser.add_argument("--json", type=Path, help="write the result here")
     parser.add_argument("--seed", type=int, default=0)
     return parser

@@ -84,11 +84,11 @@ class SessionData:
 
     def once(self, tail: int) -> Iterator[tuple[int, int, np.ndarray]]:
         """Blocks that are read once each, with up to `tail` frames before them: see `read_once`."""
-        return read_once(self.read, self.session.n_frames, self.frames_of_block(tail), tail)
+        return read_once(self.read, self.session.n_frames, self.frames_with_tail(tail), tail)
 
-    def frames_of_block(self, tail: int) -> int:
+    def frames_with_tail(self, tail: int) -> int:
         """Frames of a block that is read once, with a tail."""
-        return self.session.n_frames if self.kept is not None else frames_of(self.session, tail)
+        return self.session.n_frames if self.kept is not None else frames_with_tail(self.session, tail)
 
     def project(self, loadings: np.ndarray) -> np.ndarray:
         """Y C, (frame, latent), float64."""
@@ -155,7 +155,7 @@ def frames_at_once(n_columns: int) -> int:
     return max(FEWEST_FRAMES, BLOCK_VALUES // max(n_columns, 1))
 
 
-def frames_of(session: Session, tail: int) -> int:
+def frames_with_tail(session: Session, tail: int) -> int:
     """Frames of a block that is read with a tail: of dask arrays at least a chunk, so that few are computed twice."""
     chunk = max(session.values.chunks[0]) if is_dask(session.values) else 1
     return max(4 * tail + 1, chunk, frames_at_once(session.values.shape[1]))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from antidrome.core.progress import ProgressBar
 from antidrome.pipeline.cache import SessionCache
 from antidrome.pipeline.sessions import Session
+from antidrome.spikes.lazy import values_with_samples
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 BLOCK_VALUES = 2_000_000
 """Frames × neurons of a block: what is computed, held in memory and, after an interruption, lost at most."""
-SAMPLES_PER_BLOCK = 100
-"""Posterior samples of so many values; with more of them, a block has fewer values."""
 
 
 def block_slices(n_frames: int, n_neurons: int, n_samples: int = 0) -> list[slice]:
@@ -28,8 +27,8 @@ def block_slices(n_frames: int, n_neurons: int, n_samples: int = 0) -> list[slic
 
 
 def block_values(n_samples: int) -> int:
-    """Frames × neurons of a block with so many samples: these grow no further than a block of `SAMPLES_PER_BLOCK`."""
-    return max(1, BLOCK_VALUES // max(1, -(-n_samples // SAMPLES_PER_BLOCK)))
+    """Frames × neurons of a block that is inferred with so many samples."""
+    return values_with_samples(BLOCK_VALUES, n_samples)
 
 
 def infer_session(

@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 CHUNK_FRAMES = 1_000_000
-SAMPLES_PER_CHUNK = 100
-"""Posterior samples of so many frames; with more of them, a chunk has fewer frames."""
+SAMPLES_PER_BLOCK = 100
+"""Posterior samples of a block of full size; with more of them, a block has fewer values."""
 PER_NEURON = ("amplitude", "tau_s", "baseline", "noise_level")
 
 
@@ -33,7 +33,7 @@ def infer_lazily(
     import dask.array as da
 
     n_frames = recording.sizes["time"]
-    size = max(1, CHUNK_FRAMES // max(1, n_frames) // max(1, -(-n_samples // SAMPLES_PER_CHUNK)))
+    size = max(1, values_with_samples(CHUNK_FRAMES, n_samples) // max(1, n_frames))
     labels = recording["neuron"].values.astype(str)
     # what all blocks share is bound once: dask would walk through and hash it for each of them
     shared = partial(infer_with_noise, infer, recording.attrs, recording["time"].values)
@@ -46,6 +46,11 @@ def infer_lazily(
         for name, shape, dtype in _shapes(n_frames, n, n_samples):
             columns.setdefault(name, []).append(da.from_delayed(part[name], shape, dtype))
     return {name: da.concatenate(parts, axis=-1) for name, parts in columns.items()}
+
+
+def values_with_samples(n_values: int, n_samples: int) -> int:
+    """Frames × neurons of a block of `n_values` without samples; more than `SAMPLES_PER_BLOCK` make it smaller."""
+    return max(1, n_values // max(1, -(-n_samples // SAMPLES_PER_BLOCK)))
 
 
 def infer_with_noise(
