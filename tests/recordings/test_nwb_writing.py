@@ -218,6 +218,25 @@ def test_what_has_other_dimensions_comes_back(
     xr.testing.assert_identical(read_spikes(tmp_path / "a.nwb").load(), result)
 
 
+@pytest.mark.parametrize("chunks", [None, {"neuron": 2}, {"time": 50}])
+@pytest.mark.parametrize("in_memory", [10**9, 0])
+def test_truth_values_and_tables_of_text_come_back(
+    tmp_path: Path,
+    result: xr.Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    in_memory: int,
+    chunks: dict[str, int] | None,
+) -> None:
+    monkeypatch.setattr("antidrome.recordings.nwb_results.IN_MEMORY_VALUES", in_memory)
+    result["is_usable"] = result["expected_spikes"] > 0.1
+    result["seen"] = ("time", np.arange(result.sizes["time"]) % 2 == 0)
+    result["shown"] = (("time", "side"), np.full((result.sizes["time"], 2), ["left", "right"]))
+    write(result if chunks is None else result.chunk(chunks), tmp_path / "a.nwb")
+    assert critical(tmp_path / "a.nwb") == []
+    assert pynwb.validate(path=str(tmp_path / "a.nwb")) == []
+    xr.testing.assert_identical(read_spikes(tmp_path / "a.nwb").load(), result)
+
+
 def test_times_of_day_become_text(tmp_path: Path, result: xr.Dataset) -> None:
     day = np.full(result.sizes["neuron"], np.datetime64("2024-05-01", "ns"))
     write(result.assign_coords(imaged=("neuron", day)), tmp_path / "a.nwb")

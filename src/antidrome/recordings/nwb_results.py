@@ -41,9 +41,10 @@ def columns_of(result: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def series_of(result: xr.Dataset) -> dict[str, xr.DataArray]:
-    """What has a value in every frame: series."""
+    """What has a value in every frame: series, those of neurons as numbers, since NWB has no traces of truth values."""
     everything = {**result.data_vars, **result.coords}
-    return {str(n): v for n, v in everything.items() if "time" in v.dims and n != "time"}
+    series = {str(n): v for n, v in everything.items() if "time" in v.dims and n != "time"}
+    return {n: v.astype(np.uint8) if v.dtype == bool and "neuron" in v.dims else v for n, v in series.items()}
 
 
 def stored_dims(dims: Sequence[Hashable]) -> list[Hashable]:
@@ -72,6 +73,7 @@ def record_of(result: xr.Dataset) -> str:
         records[name] = {
             "attributes": encode_attributes(variable.attrs),
             "dims": [str(dim) for dim in variable.dims],
+            "is_truth": result[name].dtype == bool,
         }
     return json.dumps(records)
 
@@ -122,6 +124,7 @@ def _assemble(table: h5py.Group, records: dict[str, Any], groups: dict[str, h5py
         dims = stored_dims(record["dims"])
         lazy = on_disk and dims[:2] == ["time", "neuron"]
         array = xr.DataArray(lazy_hdf5(group["data"], neuron_axis=1) if lazy else _values(group["data"]), dims=dims)
+        array = array.astype(bool) if record.get("is_truth") else array
         variables[name] = array.transpose(*record["dims"]).assign_attrs(decode_attributes(record["attributes"]))
     for name, encoded in about.get("scalars", {}).items():  # files of before others were kept
         variables[name] = ((), decode_attributes(encoded)["value"])
@@ -154,7 +157,7 @@ def _times(group: h5py.Group) -> np.ndarray:
 def _values(dataset: h5py.Dataset) -> np.ndarray:
     values = dataset[()]
     if dataset.dtype.kind == "O":
-        return np.array([_text(value) for value in values])
+        return np.array([_text(value) for value in values.flat]).reshape(values.shape)
     return values
 
 

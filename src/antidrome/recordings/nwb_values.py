@@ -16,7 +16,7 @@ from hdmf.backends.hdf5.h5_utils import H5DataIO
 from hdmf.data_utils import GenericDataChunkIterator
 
 from antidrome.recordings.lazy import block_neurons
-from antidrome.recordings.nwb_results import NEURON_TABLE, result_groups, stored_dims
+from antidrome.recordings.nwb_results import NEURON_TABLE, columns_of, result_groups, series_of, stored_dims
 
 _CHUNK_BYTES = 2**20
 
@@ -41,7 +41,9 @@ def stored_values(variable: xr.DataArray) -> Any:
 
 def plain_values(values: np.ndarray) -> Any:
     """Numbers and truth values as they are; what the file format has no type for, as text."""
-    return np.asarray(values) if values.dtype.kind in "biuf" else [str(value) for value in values]
+    if values.dtype.kind in "biuf":
+        return np.asarray(values)
+    return np.array([str(value) for value in values.flat], object).reshape(values.shape).tolist()
 
 
 def is_later(variable: xr.DataArray) -> bool:
@@ -73,7 +75,7 @@ def fill(path: Path, result: xr.Dataset) -> None:
 
 
 def _later(result: xr.Dataset) -> Mapping[str, xr.DataArray]:
-    return {str(n): v for n, v in {**result.coords, **result.data_vars}.items() if is_later(v)}
+    return {name: v for name, v in {**columns_of(result), **series_of(result)}.items() if is_later(v)}
 
 
 def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
