@@ -1,11 +1,14 @@
 """Arrays behind dask, read block by block."""
 
+from pathlib import Path
+
 import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
 
-from antidrome.recordings import lazy
+from antidrome.errors import FileFormatError
+from antidrome.recordings import lazy, read
 from antidrome.recordings.lazy import neuron_blocks
 
 
@@ -40,3 +43,15 @@ def test_what_is_chunked_in_time_is_not_held_whole(monkeypatch: pytest.MonkeyPat
     parts = list(neuron_blocks(on_disk, [slice(first, first + 2) for first in range(0, 14, 2)]))
     assert set(loaded) == {2}
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), traces)
+
+
+@pytest.mark.parametrize("later", [np.zeros((50, 4)), np.zeros((60, 4), np.float32), None])
+def test_an_array_file_that_changed_is_not_read_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: np.ndarray | None
+) -> None:
+    monkeypatch.setattr(lazy, "LAZY_BYTES", 0)
+    np.save(tmp_path / "a.npy", np.zeros((60, 4)))
+    recording = read(tmp_path / "a.npy", frame_rate_hz=10.0)
+    np.save(tmp_path / "a.npy", later) if later is not None else (tmp_path / "a.npy").unlink()
+    with pytest.raises(FileFormatError, match=r"was changed while it was read|No such file"):
+        recording.load()

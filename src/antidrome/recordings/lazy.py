@@ -78,7 +78,11 @@ class NpySource:
         return len(self.shape)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        return np.array(np.load(self.path, mmap_mode="r", allow_pickle=False)[key])
+        with damage_named(self.path):
+            array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            if array.shape != self.shape or array.dtype != self.dtype:
+                raise FileFormatError(f"{self.path} was changed while it was read: open it again")
+            return np.array(array[key])
 
 
 def lazy_npy(path: str | os.PathLike[str], array: np.ndarray, *, neuron_axis: int) -> da.Array | np.ndarray:
