@@ -146,6 +146,20 @@ def test_names_that_no_file_takes_are_refused(tmp_path: Path, result: xr.Dataset
         write(named, tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["description", "colnames", "namespace"])
+def test_names_of_parts_of_nwb_tables_are_refused(tmp_path: Path, result: xr.Dataset, name: str) -> None:
+    named = result.assign_coords({name: ("neuron", np.zeros(result.sizes["neuron"]))})
+    with pytest.raises(InputError, match="rename it first"):
+        write(named, tmp_path / "a.nwb")
+    write(named, tmp_path / "a.nc")
+
+
+def test_words_of_neurons_in_frames_are_refused_in_nwb(tmp_path: Path, result: xr.Dataset) -> None:
+    result["state"] = (("time", "neuron"), np.full(result["expected_spikes"].shape, "up"))
+    with pytest.raises(InputError, match="'state' holds <U2, and nwb holds only numbers"):
+        write(result, tmp_path / "a.nwb")
+
+
 @pytest.mark.parametrize("format", ["nwb", "suite2p"])
 @pytest.mark.parametrize("empty", ["time", "neuron"])
 def test_nothing_is_refused_where_it_cannot_be_kept(

@@ -14,6 +14,7 @@ FORMATS = ("nwb", "zarr", "netcdf", "suite2p")
 SINGLE_FILES = ("nwb", "netcdf")
 """Formats that are a file; the others are folders."""
 _SUFFIXES = {".nwb": "nwb", ".zarr": "zarr", ".nc": "netcdf", ".nc4": "netcdf", ".netcdf": "netcdf"}
+_OF_NWB_TABLES = ("colnames", "description", "namespace", "neurodata_type", "object_id")
 
 
 def write(
@@ -147,6 +148,14 @@ def _require_writable(dataset: xr.Dataset, format: str) -> None:
         raise InputError(
             f"{wrong[0]!r} has one of {' '.join(marks)}, which files do not take in a name: rename it first"
         )
+    for name, variable in dataset.variables.items() if format == "nwb" else ():
+        if {"time", "neuron"} <= set(variable.dims) and variable.dtype.kind not in "biuf":
+            raise InputError(
+                f"{str(name)!r} holds {variable.dtype}, and nwb holds only numbers of neurons in frames: leave it out"
+                " (drop_vars), or write Zarr or NetCDF"
+            )
+        if variable.dims == ("neuron",) and name in _OF_NWB_TABLES:
+            raise InputError(f"{name!r} is what nwb calls a part of every table: rename it first")
     if format in ("nwb", "suite2p") and not (dataset.sizes["time"] and dataset.sizes["neuron"]):
         sizes = f"{dataset.sizes['time']} frames × {dataset.sizes['neuron']} neurons"
         raise InputError(f"the result is empty ({sizes}), and {format} holds no empty arrays: write Zarr or NetCDF")
