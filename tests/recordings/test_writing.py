@@ -74,6 +74,17 @@ def test_large_results_stay_on_disk(
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_large_results_keep_coordinates_of_no_variable(
+    tmp_path: Path, result: xr.Dataset, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for reader in (xarray_writing, nwb_results):
+        monkeypatch.setattr(reader, "IN_MEMORY_VALUES", 100)
+    result = result.assign_coords(pixel=("pixel", np.arange(3)))
+    write(result, tmp_path / name)
+    xr.testing.assert_identical(read_spikes(tmp_path / name).compute(), result)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_failure_leaves_the_old_result(tmp_path: Path, result: xr.Dataset, name: str) -> None:
     write(result, tmp_path / name)
 

@@ -71,7 +71,11 @@ def _with_traces_on_disk(opened: xr.Dataset) -> xr.Dataset:
             stored = variable.encoding.get("preferred_chunks", {}).get("neuron", 1)
             per_block = block_neurons(variable.size // max(1, n_neurons), variable.dtype.itemsize, stored, n_neurons)
             traces[name] = variable.chunk({dim: per_block if dim == "neuron" else -1 for dim in variable.dims})
-    return opened.drop_vars(list(traces)).load().assign(traces)[list(opened.data_vars)]
+    result = opened.assign(traces)
+    for name, variable in result.variables.items():
+        if name not in traces:
+            variable.load()
+    return result
 
 
 def _encoded(dataset: xr.Dataset) -> xr.Dataset:
