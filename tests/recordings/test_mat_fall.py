@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from antidrome.errors import FileFormatError, InputError
+from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 from antidrome.recordings import read, read_with_neuropil
 
 
@@ -60,3 +60,13 @@ def test_fall_that_contradicts_itself_or_accepts_nothing(tmp_path: Path, fall: d
     with pytest.raises(InputError, match="neither times nor a frame rate"):
         read(tmp_path / "c.mat")
     assert read(tmp_path / "c.mat", frame_rate_hz=30.0).shape == (120, 1)
+
+
+def test_what_fall_holds_is_held_against_the_cap(
+    tmp_path: Path, fall: dict[str, Any], save_mat73: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_mat73(tmp_path / "Fall.mat", fall)
+    monkeypatch.setattr("antidrome.recordings.options.DEFAULT_MAX_BYTES", 1000)
+    with pytest.raises(UnsafeFileError, match=r"F.* declares .* more than the cap"):
+        read(tmp_path / "Fall.mat")
+    assert read(tmp_path / "Fall.mat", max_bytes=2**20).sizes["neuron"] > 0

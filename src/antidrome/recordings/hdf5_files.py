@@ -32,6 +32,8 @@ def read_mat73(path: Path, options: ReadOptions) -> xr.DataArray | tuple[xr.Data
         datasets = _numeric_datasets(file, reverse=True)
         if is_fall(datasets, options.series):
             wanted = [name for name in FALL_NAMES if name in datasets]
+            for name in wanted:
+                require_size(datasets[name].nbytes, options.max_memory_bytes, f"{path}: {name}")
             return read_fall({name: np.asarray(datasets[name][()]).T for name in wanted}, path, options)
     return _read(path, options, "mat", reverse=True)
 
