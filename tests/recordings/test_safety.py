@@ -266,6 +266,16 @@ def test_a_hostile_codec_in_consolidated_metadata_is_refused(tmp_path: Path) -> 
         read(path, frame_rate_hz=10.0)
 
 
+def test_zarr_arrays_may_lie_on_another_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zarr_guard, "SUSPECT_BYTES", 1000)
+    traces = np.random.default_rng(0).random((500, 4))
+    zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2).create_array("F", data=traces)
+    zarr.consolidate_metadata(tmp_path / "a.zarr", zarr_format=2)
+    (tmp_path / "a.zarr" / "F").rename(tmp_path / "elsewhere")
+    (tmp_path / "a.zarr" / "F").symlink_to(tmp_path / "elsewhere")
+    np.testing.assert_array_equal(read(tmp_path / "a.zarr", frame_rate_hz=10.0).values, traces)
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_zarr_sizes_are_capped(tmp_path: Path, zarr_format: int) -> None:
     zarr.create_array(tmp_path / "a.zarr", shape=(10**9, 100), chunks=(1000, 10), dtype="f8", zarr_format=zarr_format)

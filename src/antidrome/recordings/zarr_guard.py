@@ -109,8 +109,8 @@ def _guard_declared(metadata: Any, file: Path, max_bytes: int | None) -> None:
 
 def _require_stored(declared: int, file: Path, name: str) -> None:
     """Refuse an array, of a name in the folder of a metadata file, of which next to nothing lies in its folder."""
-    folder, stored = (file.parent / name).resolve(), 0
-    inside = folder.is_relative_to(file.parent.resolve())
+    folder, stored = file.parent / name, 0
+    inside = not Path(name).is_absolute() and ".." not in Path(name).parts  # links may lead to another disk
     for entry in folder.rglob("*") if inside else ():
         stored += entry.stat().st_size if entry.is_file() else 0
         if declared <= MAX_ZARR_RATIO * stored:
