@@ -272,8 +272,9 @@ def _notes(problem: Problem, result: Progress, names: tuple[str, ...]) -> list[s
     unused = np.isinf(result.scalings[-1].sd) & ~constant & ~np.isnan(result.visible(valid)).all(axis=0)
     if unused.any() and problem.trace is None:
         notes.append(
-            f"Features that vary by less than {SMALLEST_SPREAD:g} of their size, which is taken for rounding, were not"
-            f" used: {', '.join(names[i] for i in np.flatnonzero(unused))}. If not, subtract a constant from them."
+            f"Features that in the first round varied by less than {SMALLEST_SPREAD:g} of their size, which is taken"
+            f" for rounding, were not used: {', '.join(names[i] for i in np.flatnonzero(unused))}. If it is none,"
+            " subtract a constant from them."
         )
     outside = np.flatnonzero(outside_simulations(problem.observation, valid))
     if outside.size:
