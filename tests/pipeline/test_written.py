@@ -10,7 +10,7 @@ import pytest
 
 from antidrome.cli.app import main
 from antidrome.errors import InputError
-from antidrome.pipeline import RunConfig, plan, rebuild_report, run
+from antidrome.pipeline import RunConfig, infer, plan, rebuild_report, run
 from antidrome.pipeline.infer import block_slices
 from antidrome.pipeline.written import content_hash, stamp_of, verified
 from antidrome.recordings import from_array, read_spikes, write
@@ -246,3 +246,13 @@ def test_samples_do_not_fill_the_memory(inputs, tmp_path):
     values = sum(one["n_frames"] * one["n_neurons"] for one in plan(inputs)["sessions"])
     assert sampled - plain <= 9e-9 * 100_000 * values
     assert sampled > plain
+
+
+def test_blocks_that_were_cut_otherwise_are_not_joined_to_new_ones(model, inputs, tmp_path, monkeypatch):
+    config = RunConfig(format="netcdf", samples=150)
+    with monkeypatch.context() as before:
+        before.setattr(infer, "block_values", lambda n_samples: infer.BLOCK_VALUES)
+        run(inputs[:1], tmp_path / "out", config, progress=False)
+    (tmp_path / "out" / "spikes.nc").unlink()
+    run(inputs[:1], tmp_path / "out", config, progress=False)
+    assert read_spikes(tmp_path / "out" / "spikes.nc").sizes["neuron"] == 7

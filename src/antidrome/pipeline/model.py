@@ -38,12 +38,15 @@ def model_hash(model: "SpikeVAE") -> str:
 
 
 def origin_of(session: Session, config: InferenceConfig, model: "SpikeVAE") -> dict[str, Any]:
-    """Everything that a session's numbers depend on, by name."""
+    """Everything that a session's numbers depend on, by name; and how its blocks are cut, where samples shrink them."""
     from antidrome import __version__
+    from antidrome.pipeline.infer import block_values
 
+    values = block_values(config.samples)
     return {
         "input": session.input_hash,
         **config.inference_settings(),
         "model weights": model_hash(model),
         "antidrome version": __version__,
+        **({} if values == block_values(0) else {"values of a block": values}),
     }
