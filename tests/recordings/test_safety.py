@@ -276,6 +276,22 @@ def test_zarr_arrays_may_lie_on_another_disk(tmp_path: Path, monkeypatch: pytest
     np.testing.assert_array_equal(read(tmp_path / "a.zarr", frame_rate_hz=10.0).values, traces)
 
 
+def test_a_hostile_codec_behind_a_link_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    zarr.open_group(path, mode="w", zarr_format=2).create_array("F", data=np.zeros((50, 2)))
+    (path / "root").symlink_to("/")
+    assert read(path, series="F", frame_rate_hz=10.0).shape == (50, 2)
+    described = json.loads((path / "F" / ".zarray").read_text())
+    (path / "F" / ".zarray").write_text(json.dumps({**described, "filters": [{"id": "pickle", "protocol": 5}]}))
+    (path / "F").rename(tmp_path / "elsewhere")
+    (path / "F").symlink_to(tmp_path / "elsewhere")
+    (path / "loop").symlink_to(path)
+    with pytest.raises(UnsafeFileError, match="'pickle'"):
+        read(path, series="F", frame_rate_hz=10.0)
+    (tmp_path / "elsewhere" / ".zarray").write_text(json.dumps(described))
+    zarr_guard.guard_zarr(path)
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_zarr_sizes_are_capped(tmp_path: Path, zarr_format: int) -> None:
     zarr.create_array(tmp_path / "a.zarr", shape=(10**9, 100), chunks=(1000, 10), dtype="f8", zarr_format=zarr_format)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,23 @@ def guard_zarr(path: str | os.PathLike[str], *, max_bytes: int | None = None) ->
     UnsafeFileError, FileFormatError
         With the metadata file in the message.
     """
-    root = require_file(path)
-    for folder, _, names in os.walk(root):
-        for name in set(names) & set(_ZARR_METADATA):
-            file = Path(folder) / name
-            metadata = _read_json(file)
-            _guard_codecs(metadata, file)
-            _guard_declared(metadata, file, max_bytes)
+    for file in _metadata_files(require_file(path)):
+        metadata = _read_json(file)
+        _guard_codecs(metadata, file)
+        _guard_declared(metadata, file, max_bytes)
+
+
+def _metadata_files(root: Path) -> Iterator[Path]:
+    """All that Zarr may read below a folder, also through links to groups and arrays elsewhere."""
+    waiting, followed = [str(root)], set()
+    while waiting:
+        for folder, below, names in os.walk(waiting.pop()):
+            yield from (Path(folder) / name for name in _ZARR_METADATA if name in names)
+            for link in filter(os.path.islink, (os.path.join(folder, name) for name in below)):
+                end = os.path.realpath(link)
+                if end not in followed and any(os.path.exists(os.path.join(end, name)) for name in _ZARR_METADATA):
+                    followed.add(end)
+                    waiting.append(link)
 
 
 def _read_json(file: Path) -> Any:
