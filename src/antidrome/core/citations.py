@@ -85,6 +85,6 @@ def _keys_of(result: Any) -> set[str]:
         if isinstance(getattr(result, name, None), list | tuple):
             return set(map(str, getattr(result, name)))
     raise InputError(
-        f"This {type(result).__name__} names no citations. Give a result of Antidrome, an estimator, or a key such as"
-        f" {', '.join(list(WORKS)[1:3])}."
+        f"This {type(result).__name__} names no citations. Give a result of Antidrome, a fitted estimator, or a key"
+        f" such as {', '.join(list(WORKS)[1:3])}."
     )

@@ -316,8 +316,8 @@ class SNPE(Estimator):
         whole = given.dtype.kind in "iuf" and bool(np.all(np.isfinite(given) & (given == np.floor(given))))
         if not whole or given.shape not in ((), (rounds,)) or given.min() < 10:
             raise InputError(
-                f"n_simulations is {self.n_simulations!r} for {rounds} rounds; expected one whole number, or one for"
-                " each round, each at least 10."
+                f"n_simulations is {self.n_simulations!r} for {rounds} round{'' if rounds == 1 else 's'};"
+                " expected one whole number, or one for each round, each at least 10."
             )
         return tuple(int(n) for n in np.broadcast_to(given, rounds))
 
