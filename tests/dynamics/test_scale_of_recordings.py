@@ -6,6 +6,7 @@ import pytest
 import antidrome as ad
 from antidrome.dynamics import as_population, simulate
 from antidrome.dynamics.inference import masks
+from antidrome.recordings import lazy
 
 
 class Streamed:
@@ -42,8 +43,33 @@ def test_no_use_of_a_long_recording_reads_it_whole(share_missing, monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)
 
 
+def test_small_blocks_of_frames_read_a_file_no_more_often(tmp_path, monkeypatch):
+    activity = simulate(12, 2, 1000, seed=3).activity
+    activity[np.random.default_rng(0).random(activity.shape) < 0.1] = np.nan
+    np.save(tmp_path / "a.npy", activity)
+    monkeypatch.setattr(lazy, "LAZY_BYTES", 0)
+    monkeypatch.setattr(lazy, "BLOCK_BYTES", 4 * 8 * 1000)
+    monkeypatch.setattr("antidrome.dynamics.preparation.KEPT_VALUES", 0)
+    read, get = [], lazy.NpySource.__getitem__
+    monkeypatch.setattr(lazy.NpySource, "__getitem__", lambda *source: (read.append((x := get(*source)).size), x)[1])
+    n_read, found = [], []
+    for frames in (1000, 100):
+        for limit in ("BLOCK_VALUES", "CHUNK_VALUES"):
+            monkeypatch.setattr(f"antidrome.dynamics.data.{limit}", 12 * frames)
+        recording = ad.read(tmp_path / "a.npy", frame_rate_hz=30.0)
+        settings = {"max_iterations": 5, "n_folds": 1, "refine": "em", "em_iterations": 2, "seed": 0}
+        model = ad.StitchedLDS(2, lags=[0, 1, 2], **settings).fit(recording, progress=False)
+        found.append([model.transform(recording)["latent"].values, model.co_smoothing(recording).values])
+        n_read.append(sum(read))
+        read.clear()
+    assert n_read[1] < 1.1 * n_read[0]
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)
+
+
 def test_masks_of_missing_entries_are_made_block_by_block(monkeypatch):
-    monkeypatch.setattr("antidrome.dynamics.inference.FRAMES_AT_ONCE", 10)
+    monkeypatch.setattr("antidrome.dynamics.data.BLOCK_VALUES", 40)
+    monkeypatch.setattr("antidrome.dynamics.data.FEWEST_FRAMES", 1)
     values = np.where(np.random.default_rng(0).random((100, 4)) < 0.2, np.nan, np.arange(4.0))
     values[:50] += 1
     session = as_population(values).sessions[0]

@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import dask.array as da
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 from antidrome.errors import FileFormatError
 from antidrome.recordings import lazy, read
 from antidrome.recordings.lazy import neuron_blocks
+from antidrome.recordings.recording import as_recording
 
 
 @pytest.mark.parametrize("per_block", [1, 2, 3, 4, 7])
@@ -43,6 +46,39 @@ def test_what_is_chunked_in_time_is_not_held_whole(monkeypatch: pytest.MonkeyPat
     parts = list(neuron_blocks(on_disk, [slice(first, first + 2) for first in range(0, 14, 2)]))
     assert set(loaded) == {2}
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), traces)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2"])
+@pytest.mark.parametrize("file", ["frames.npy", "neurons.npy", "frames.zarr", "neurons.zarr", "frames.h5", "turned.h5"])
+def test_a_slice_of_frames_reads_these_frames_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, dtype: str
+) -> None:
+    monkeypatch.setattr(lazy, "LAZY_BYTES", 0)
+    monkeypatch.setattr(lazy, "BLOCK_BYTES", 2000)
+    values = (100 * np.random.default_rng(0).random((200, 30))).astype(dtype)
+    if dtype != "i2":
+        values[5, 3] = np.inf
+    stored, path, kind = np.ascontiguousarray(values.T if file[0] != "f" else values), tmp_path / file, file[-3:]
+    if kind == "npy":
+        np.save(path, stored)
+    elif kind == "arr":
+        zarr.create_array(path, data=stored)
+    else:
+        with h5py.File(path, "w") as opened:
+            opened["dff"] = stored
+    n_read, source = [], {"npy": lazy.NpySource, "arr": lazy.NamedSource, ".h5": lazy.Hdf5Source}[kind]
+    get = source.__getitem__
+    monkeypatch.setattr(source, "__getitem__", lambda self, key: (n_read.append((one := get(self, key)).size), one)[1])
+    recording = read(path, frame_rate_hz=30.0, orientation="neuron,time" if file[0] != "f" else "time,neuron")
+    expected = np.where(np.isinf(values), np.nan, values)
+    for same in (recording, as_recording(recording)):
+        n_read.clear()
+        np.testing.assert_array_equal(same[20:30].values, expected[20:30])
+        assert sum(n_read) == 10 * 30
+    for part in ({"time": [7, 2], "neuron": slice(None, None, -4)}, {"neuron": [20, 3]}, {"time": 5}, {"neuron": 3}):
+        found = recording.isel(part)
+        np.testing.assert_array_equal(found.values, xr.DataArray(expected, dims=recording.dims).isel(part))
+        assert found.dtype == (np.float64 if dtype == "f8" else np.float32)
 
 
 @pytest.mark.parametrize("later", [np.zeros((50, 4)), np.zeros((60, 4), np.float32), None])

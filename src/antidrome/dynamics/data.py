@@ -19,6 +19,8 @@ from antidrome.dynamics.population import Session
 from antidrome.errors import InputError
 
 BLOCK_VALUES = 2**23
+CHUNK_VALUES = 2**26
+"""As many are read at once where a part of a chunk of a dask array may cost as much as the whole."""
 SMALL_VALUES = 2**24
 FEWEST_FRAMES = 64
 
@@ -75,8 +77,8 @@ class SessionData:
 
     def blocks(self, halo: int = 0) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Blocks of frames with up to `halo` further frames on both sides: (frames, their place in block, block)."""
-        n_frames, n_stored = self.session.values.shape
-        size = n_frames if self.kept is not None else max(4 * halo + 1, frames_at_once(n_stored))
+        n_frames = self.session.n_frames
+        size = self.frames_at_once(halo)
         for start in range(0, n_frames, size):
             stop = min(start + size, n_frames)
             low, high = max(0, start - halo), min(n_frames, stop + halo)
@@ -84,11 +86,11 @@ class SessionData:
 
     def once(self, tail: int) -> Iterator[tuple[int, int, np.ndarray]]:
         """Blocks that are read once each, with up to `tail` frames before them: see `read_once`."""
-        return read_once(self.read, self.session.n_frames, self.frames_with_tail(tail), tail)
+        return read_once(self.read, self.session.n_frames, self.frames_at_once(tail), tail)
 
-    def frames_with_tail(self, tail: int) -> int:
-        """Frames of a block that is read once, with a tail."""
-        return self.session.n_frames if self.kept is not None else frames_with_tail(self.session, tail)
+    def frames_at_once(self, tail: int) -> int:
+        """Frames of a block: see the function of this name; everything where it is in memory."""
+        return self.session.n_frames if self.kept is not None else frames_at_once(self.session, tail)
 
     def project(self, loadings: np.ndarray) -> np.ndarray:
         """Y C, (frame, latent), float64."""
@@ -150,15 +152,11 @@ class SessionData:
         return da.where(keep, block, self.dtype.type(0))
 
 
-def frames_at_once(n_columns: int) -> int:
-    """Frames of a block that is read; `n_columns` are those of the storage, which come along whichever are used."""
-    return max(FEWEST_FRAMES, BLOCK_VALUES // max(n_columns, 1))
-
-
-def frames_with_tail(session: Session, tail: int) -> int:
-    """Frames of a block that is read with a tail: of dask arrays at least a chunk, so that few are computed twice."""
-    chunk = max(session.values.chunks[0]) if is_dask(session.values) else 1
-    return max(4 * tail + 1, chunk, frames_at_once(session.values.shape[1]))
+def frames_at_once(session: Session, tail: int = 0) -> int:
+    """Frames of a block that is read, much longer than its tail; all columns of the storage come along with them."""
+    n_columns = max(session.values.shape[1], 1)
+    chunk = min(max(session.values.chunks[0]), CHUNK_VALUES // n_columns) if is_dask(session.values) else 1
+    return max(4 * tail + 1, chunk, FEWEST_FRAMES, BLOCK_VALUES // n_columns)
 
 
 def read_once(
@@ -223,8 +221,8 @@ def column_statistics(values: Any, segment: np.ndarray, name: str) -> dict[str, 
         return found
     count, mean, m2, n_infinite, least = np.zeros((5, n_columns))
     whole = np.ones(n_columns, dtype=bool)
-    size = frames_at_once(n_columns)
     everything = Session(name, values, *[np.arange(n_columns)] * 2, segment, mean, mean, mean, least, whole)
+    size = frames_at_once(everything)
     for start in range(0, n_frames, size):
         block = read_rows(everything, start, min(start + size, n_frames))[segment[start : start + size] >= 0]
         n, centre, spread, infinite, smallest = block_statistics(block)

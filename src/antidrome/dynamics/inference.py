@@ -12,8 +12,6 @@ from antidrome.dynamics.kalman import Smoothed, smooth
 from antidrome.dynamics.patterns import row_patterns
 from antidrome.dynamics.population import Session
 
-FRAMES_AT_ONCE = 4096
-
 
 @dataclasses.dataclass(frozen=True)
 class Observation:
@@ -67,7 +65,7 @@ def infer(
 
 def masks(session: Session) -> Iterator[tuple[slice, np.ndarray]]:
     """Blocks of (frames, 1.0 where an entry was observed) of an incomplete session."""
-    size = min(FRAMES_AT_ONCE, frames_at_once(session.values.shape[1]))
+    size = frames_at_once(session)
     for start in range(0, session.n_frames, size):
         stop = min(start + size, session.n_frames)
         seen = np.isfinite(read_rows(session, start, stop)) & (session.segment[start:stop] >= 0)[:, None]

@@ -59,7 +59,7 @@ def pair_moments(data: Sequence[SessionData], lags: LagSet, n_neurons: int) -> P
             inside = (session.segment[start:stop] >= 0)[:, None]
             return (np.isfinite(read_rows(session, start, stop)) & inside).astype(np.float64)
 
-        size = one.frames_with_tail(lags.largest)
+        size = one.frames_at_once(lags.largest)
         seen = read_once(seen_in, session.n_frames, size, lags.largest)
         values = read_once(one.read, session.n_frames, size, lags.largest)
         for (low, before, block), (_, _, flags) in zip(values, seen, strict=True):

@@ -33,7 +33,7 @@ def row_patterns(session: Session) -> tuple[np.ndarray, np.ndarray] | None:
     known: dict[bytes, int] = {}
     patterns: list[np.ndarray] = []
     of_frame = np.full(session.n_frames, -1)
-    size = frames_at_once(session.values.shape[1])
+    size = frames_at_once(session)
     for start in range(0, session.n_frames, size):
         stop = min(start + size, session.n_frames)
         inside = start + np.flatnonzero(session.segment[start:stop] >= 0)

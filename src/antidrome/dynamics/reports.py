@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.dynamics.choosing import Choice
-from antidrome.dynamics.data import SessionData, frames_with_tail, read_rows, release
+from antidrome.dynamics.data import SessionData, frames_at_once, read_rows, release
 from antidrome.dynamics.fitted import FittedSystem, correlation
 from antidrome.dynamics.fitting import Result
 from antidrome.dynamics.gauge import principal_angles
@@ -65,7 +65,7 @@ def session_correlation(one: MatchedSession, columns: np.ndarray) -> tuple[np.nd
     session = one.data.session
     part = dataclasses.replace(session, columns=session.columns[columns], rows=session.rows[columns])
     n, products, squares = np.zeros((3, len(columns), len(columns)))
-    size = frames_with_tail(session, 0)
+    size = frames_at_once(session)
     for start in range(0, session.n_frames, size):
         stop = min(start + size, session.n_frames)
         values = read_rows(part, start, stop).astype(np.float64)

@@ -128,6 +128,52 @@ def lazy_stored(path: str | os.PathLike[str], array: Any, *, neuron_axis: int, s
     return _from_source(NamedSource(os.path.abspath(path), array), neuron_axis, together)
 
 
+@dataclass(frozen=True)
+class RecordedSource:
+    """A source as recordings hold it: frames first, of one type, infinite samples missing."""
+
+    stored: Any
+    turned: bool
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(time, neuron)."""
+        return self.stored.shape[::-1] if self.turned else self.stored.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions, as dask asks for it."""
+        return len(self.shape)
+
+    def __getitem__(self, key: tuple[Any, Any]) -> np.ndarray:
+        values = self.stored[key[::-1]].T if self.turned else self.stored[key]
+        return without_infinite(np.asarray(values).astype(self.dtype, copy=False))
+
+
+def recorded(array: da.Array, *, turned: bool, dtype: np.dtype) -> da.Array:
+    """A dask array (time, neuron) of floats; infinite samples of it become NaN.
+
+    Where it is an array on disk and nothing else, what happens to the values happens as they are read: dask lets a
+    slice of frames through to the file only where no operation stands between.
+    """
+    layers = dict(array.dask.layers)
+    stored = dict(layers.pop(f"original-{array.name}", {})).get(f"original-{array.name}")
+    if isinstance(stored, RecordedSource) and list(layers) == [array.name] and not turned and array.dtype == dtype:
+        return array
+    if array.ndim == 2 and list(layers) == [array.name] and isinstance(stored, Hdf5Source | NpySource | NamedSource):
+        source, chunks = RecordedSource(stored, turned, dtype), array.chunks[::-1] if turned else array.chunks
+        return _from_chunks(source, chunks)
+    floats = (array.T if turned else array).astype(dtype)
+    return floats.map_blocks(without_infinite, dtype=dtype) if array.dtype.kind == "f" else floats
+
+
+def without_infinite(values: np.ndarray) -> np.ndarray:
+    """NaN instead of infinite floats."""
+    infinite = np.isinf(values)
+    return np.where(infinite, np.array(np.nan, values.dtype), values) if infinite.any() else values
+
+
 def block_neurons(n_values: int, itemsize: int, stored: int, n_neurons: int) -> int:
     """Neurons per block, of so many values each: about 64 MiB, a multiple of what the file stores together."""
     wanted = max(1, BLOCK_BYTES // max(1, n_values * itemsize))
@@ -167,10 +213,15 @@ def neuron_blocks(recording: xr.DataArray, blocks: Iterable[slice]) -> Iterator[
 def _from_source(source: Any, neuron_axis: int, stored: int) -> da.Array:
     shape = source.shape
     itemsize = np.dtype(source.dtype).itemsize
-    name = False if isinstance(source, NamedSource) else None  # a name made of the values would read them
     if len(shape) == 1:
-        return da.from_array(source, chunks=shape, name=name, meta=np.empty(0, source.dtype))
+        return _from_chunks(source, shape)
     n_neurons = shape[neuron_axis]
     per_block = block_neurons(math.prod(shape) // max(1, n_neurons), itemsize, stored, n_neurons)
     chunks = (*shape[:neuron_axis], per_block, *shape[neuron_axis + 1 :])
-    return da.from_array(source, chunks=chunks, name=name, meta=np.empty((0,) * len(shape), source.dtype))
+    return _from_chunks(source, chunks)
+
+
+def _from_chunks(source: Any, chunks: tuple[Any, ...]) -> da.Array:
+    named = NamedSource in (type(source), type(getattr(source, "stored", None)))
+    name = False if named else None  # a name made of the values would read them
+    return da.from_array(source, chunks=chunks, name=name, meta=np.empty((0,) * source.ndim, source.dtype))

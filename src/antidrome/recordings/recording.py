@@ -93,8 +93,8 @@ def from_array(
     one_of("quantity", quantity, get_args(Quantity))
     one_of("orientation", orientation, get_args(Orientation))
     notes = list(notes)
-    array = _two_dimensional(values, orientation, notes)
-    array = _as_float(array, notes)
+    array = _two_dimensional(values, notes)
+    array = _as_float(array, np.ndim(values) == 2 and orientation == "neuron,time", notes)
     n_frames, n_neurons = array.shape
     rate = None if frame_rate_hz is None else positive_rate(frame_rate_hz)
     times = checked_times(time, rate, n_frames, n_neurons, notes)
@@ -200,31 +200,31 @@ def refuse_paths(values: Any) -> None:
         )
 
 
-def _two_dimensional(values: Any, orientation: str, notes: list[str]) -> Any:
+def _two_dimensional(values: Any, notes: list[str]) -> Any:
+    """The values as stored; of one dimension, as a column."""
     require_known_shape(values)
     array = values if hasattr(values, "dtype") and hasattr(values, "ndim") else np.asarray(values)
     array = array if array.dtype.kind == "b" else unmasked(array, notes)
-    if array.ndim == 1:
-        array = array[:, None]
-    elif array.ndim == 2 and orientation == "neuron,time":
-        array = array.T
+    array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2:
         raise InputError(f"got an array of shape {tuple(array.shape)}, expected two dimensions (frames, neurons)")
-    if 0 in array.shape:
-        raise InputError(f"the recording is empty: {array.shape[0]} frames × {array.shape[1]} neurons")
     return array
 
 
-def _as_float(array: Any, notes: list[str]) -> Any:
+def _as_float(array: Any, turned: bool, notes: list[str]) -> Any:
+    """Frames first, as floats, infinite samples missing."""
+    n_frames, n_neurons = array.shape[::-1] if turned else array.shape
+    if 0 in array.shape:
+        raise InputError(f"the recording is empty: {n_frames} frames × {n_neurons} neurons")
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind not in "iuf":
         raise InputError(f"got values of type {array.dtype}, expected real numbers")
     target = np.float32 if (kind == "f" and size <= 4) or (kind in "iu" and size <= 2) else np.float64
     if type(array).__module__.startswith("dask"):
-        import dask.array as da
+        from antidrome.recordings.lazy import recorded
 
-        floats = array.astype(target)
-        return floats if kind in "iu" else da.where(da.isinf(floats), np.array(np.nan, target), floats)
+        return recorded(array, turned=turned, dtype=np.dtype(target))
+    array = array.T if turned else array
     floats = np.asarray(array).astype(target, copy=False)
     infinite = np.isinf(floats)
     n_infinite = int(infinite.sum())
