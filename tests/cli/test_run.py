@@ -59,6 +59,15 @@ def test_simulate_is_repeatable_and_keeps_what_is_there(recording, tmp_path, cap
     assert "exists" in capsys.readouterr().err
 
 
+def test_the_median_of_an_even_number_of_rates_lies_between_them(capsys):
+    from antidrome.cli.run import _console, _tell_sessions
+
+    neurons = [{"mean_rate_hz": rate} for rate in (0.5, None, 4.0, 1.0, 2.0)]
+    told = {"session_id": "day", "findings": [], "n_neurons": 5, "n_frames": 10, "frame_rate_hz": 30.0}
+    _tell_sessions(_console(), [{**told, "neurons": neurons}])
+    assert "median rate 1.50 spikes/s" in capsys.readouterr().out
+
+
 def test_run_tells_where_the_page_is(recording, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["run", str(recording), "-o", str(out), "--format", "netcdf"]) == 0

@@ -1,6 +1,7 @@
 """``antidrome run``: the whole job, from recordings to results and the page."""
 
 import dataclasses
+import statistics
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -108,8 +109,8 @@ def _tell_sessions(console: Any, sessions: list[dict[str, Any]]) -> None:
         for finding in session["findings"]:
             owners.setdefault(_words(finding), []).append(session["session_id"])
     for session in sessions:
-        rates = sorted(n["mean_rate_hz"] for n in session.get("neurons", []) if n["mean_rate_hz"] is not None)
-        median = f", median rate {rates[len(rates) // 2]:.2f} spikes/s" if rates else ""
+        rates = [n["mean_rate_hz"] for n in session.get("neurons", []) if n["mean_rate_hz"] is not None]
+        median = f", median rate {statistics.median(rates):.2f} spikes/s" if rates else ""
         console.print(f"[bold]{unmarked(session['session_id'])}[/bold]: {session['n_neurons']:,} neurons, "
                       f"{session['n_frames']:,} frames at {session['frame_rate_hz']:.4g} Hz{median}")  # fmt: skip
         for finding in session["findings"]:
