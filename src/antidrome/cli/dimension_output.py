@@ -24,12 +24,19 @@ NAMES = {
 
 
 def plain(path: Path, result: xr.Dataset | str) -> dict[str, Any]:
-    """A result as JSON; numbers that are not finite are null."""
+    """A result as JSON; numbers that are not finite are null.
+
+    An axis that is called as one number of the result is kept beside it: the numbers of neurons that were drawn
+    (`n_neurons_drawn`) beside that of the recording (`n_neurons`).
+    """
     if isinstance(result, str):
         return {"path": str(path), "error": result}
     from antidrome.core.files import finite
 
-    values = {str(name): array.values.tolist() for name, array in result.variables.items()}
+    values = {
+        f"{name}_drawn" if name in result.dims and name in result.attrs else str(name): array.values.tolist()
+        for name, array in result.variables.items()
+    }
     return finite({"path": str(path), **values, **result.attrs})
 
 
