@@ -60,6 +60,23 @@ def test_a_page_is_written_beside(sheet, tmp_path, capsys) -> None:
     assert "--overwrite" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("header", ["time_s,a,b,c,d,e,f", ""])
+def test_the_times_of_a_table_are_no_neuron_of_the_population(rng, tmp_path, capsys, header) -> None:
+    traces = np.column_stack([np.arange(120) / 8, rng.standard_normal((120, 6))])
+    np.savetxt(tmp_path / "traces.csv", traces, delimiter=",", header=header, comments="")
+    assert main(["dimension", "--population", str(tmp_path / "traces.csv"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["n_neurons"] == 6
+
+
+def test_the_json_of_a_population_has_both_its_axes(rng, tmp_path, capsys) -> None:
+    np.save(tmp_path / "traces.npy", rng.standard_normal((120, 24)))
+    assert main(["dimension", "--population", str(tmp_path / "traces.npy"), "--json"]) == 0
+    (document,) = json.loads(capsys.readouterr().out)
+    assert document["n_neurons"] == document["n_neurons_drawn"][-1] == 24
+    assert len(document["n_neurons_drawn"]) == len(document["dimension_by_neurons"]) > 1
+    assert len(document["n_points_drawn"]) == len(document["dimension_by_points"])
+
+
 def test_a_population_with_its_controls(rng, tmp_path, capsys) -> None:
     latents = np.cumsum(rng.standard_normal((200, 2)), axis=0)
     np.save(tmp_path / "traces.npy", latents @ rng.standard_normal((2, 8)) + rng.standard_normal((200, 8)))

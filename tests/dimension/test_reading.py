@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.io
 import xarray as xr
 import zarr
 
@@ -71,6 +72,39 @@ def test_names_and_counters_of_a_pandas_table_are_no_points(tmp_path) -> None:
     np.testing.assert_array_equal(found, points)
     assert notes[0].endswith("is taken as a header")
     assert notes[1] == "column 1 counts the rows and is left out"
+
+
+@pytest.mark.parametrize("header", ["time_s", "Time (ms)", None])
+def test_the_times_of_a_recording_are_no_neuron(tmp_path, header) -> None:
+    values = np.random.default_rng(0).random((40, 3))
+    table = pd.DataFrame(np.column_stack([np.arange(40) / 16, values]))
+    if header is not None:
+        table.columns = [header, "n1", "n2", "n3"]
+    table.to_csv(tmp_path / "traces.csv", index=False, header=header is not None)
+    np.testing.assert_array_equal(read_points(tmp_path / "traces.csv", recording=True)[0], values)
+    found, notes = read_points(tmp_path / "traces.csv")
+    if header is None:
+        np.testing.assert_array_equal(found, table.values)
+    else:
+        np.testing.assert_array_equal(found, values)
+        assert notes == [f"column {header!r} holds the times of the rows and is left out"]
+
+
+def test_a_feature_called_time_is_a_coordinate(tmp_path) -> None:
+    points = np.random.default_rng(0).random((40, 2))
+    pd.DataFrame(points, columns=["time_s", "speed"]).to_csv(tmp_path / "points.csv", index=False)
+    found, notes = read_points(tmp_path / "points.csv")
+    np.testing.assert_array_equal(found, points)
+    assert notes == []
+
+
+def test_frames_without_a_frame_rate_are_points(tmp_path) -> None:
+    traces = np.random.default_rng(0).random((3, 40))
+    scipy.io.savemat(tmp_path / "traces.mat", {"traces": traces})
+    np.testing.assert_array_equal(read_points(tmp_path / "traces.mat")[0], traces.T)
+    scipy.io.savemat(tmp_path / "both.mat", {"one": traces, "two": traces})
+    with pytest.raises(InputError, match="one"):
+        read_points(tmp_path / "both.mat")
 
 
 def test_what_cannot_be_read_is_said(tmp_path) -> None:

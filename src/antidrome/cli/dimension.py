@@ -152,6 +152,6 @@ def _of_population(path: Path, config: Dimension) -> tuple[xr.Dataset, list[str]
     from antidrome.dimension.populations import population
     from antidrome.dimension.reading import read_points
 
-    recording, notes = read_points(path, series=config.series, accepted_only=config.accepted_only)
+    recording, notes = read_points(path, series=config.series, accepted_only=config.accepted_only, recording=True)
     settings = {"discard_fraction": config.discard_fraction, "bin_frames": config.bin_frames, "seed": config.seed}
     return population(recording, **settings), notes

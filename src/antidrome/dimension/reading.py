@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from antidrome.errors import FileFormatError, InputError
+from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.recordings.archives import load_npy, load_npz
 from antidrome.recordings.lazy import NamedSource
 from antidrome.recordings.reading import detect_format, read
@@ -22,6 +22,7 @@ def read_points(
     series: str | None = None,
     accepted_only: bool = True,
     drop_missing: bool = False,
+    recording: bool = False,
 ) -> tuple[Any, list[str]]:
     """Read points from a file.
 
@@ -29,14 +30,16 @@ def read_points(
     ----------
     path
         ``.npy`` (mapped), ``.npz``, ``.csv`` and other text tables, Zarr, NetCDF: the first axis are the points, the
-        others are flattened; columns of a table that only count its rows are left out. Any other recording (NWB,
-        suite2p, CaImAn, .mat …): its frames are the points.
+        others are flattened; columns of a table that only count its rows, or hold their times, are left out. Any other
+        recording (NWB, suite2p, CaImAn, .mat …): its frames are the points, with or without a frame rate.
     series
         Which array, where a file has several.
     accepted_only
         Leave out ROIs that a recording marks as no cells.
     drop_missing
         Leave out points with a value that is not finite; they are counted in the notes.
+    recording
+        The file is a recording: a table is read as one, also where its times have no name.
 
     Returns
     -------
@@ -52,11 +55,11 @@ def read_points(
     kind = detect_format(path)
     notes: list[str] = []
     if kind == "csv":
-        points = _table(path, notes)
+        points = _table(path, notes, recording)
     elif kind in (readers := {"npy": _npy, "npz": _npz, "zarr": _zarr, "netcdf": _netcdf}):
         points = readers[kind](path, series)
     else:
-        points = read(path, series=series, accepted_only=accepted_only).values
+        points = _frames(path, series, accepted_only)
     if not drop_missing:
         return points, notes
     values = np.asarray(points)
@@ -75,13 +78,28 @@ def _npz(path: Path, series: str | None) -> Any:
     return _chosen(arrays, series, path)
 
 
-def _table(path: Path, notes: list[str]) -> np.ndarray:
-    """A text table: one point a line, with or without a header."""
-    from antidrome.recordings.csv_columns import without_counters
+def _table(path: Path, notes: list[str], recording: bool) -> np.ndarray:
+    """A text table: one point a line, with or without a header; what tells when or which it is, is no coordinate."""
+    from antidrome.recordings.csv_columns import split_columns, without_counters, without_times
     from antidrome.recordings.csv_files import load_table
 
     header, values = load_table(path)
-    return values if header is None else values[:, without_counters(header, values, notes)]
+    if recording:
+        return split_columns(header, values, notes)[1]
+    if header is None:
+        return values
+    return values[:, without_times(header, values, without_counters(header, values, notes), notes)]
+
+
+def _frames(path: Path, series: str | None, accepted_only: bool) -> np.ndarray:
+    """The frames of a recording. Where it states no frame rate, any will do, since points have no time."""
+    try:
+        return read(path, series=series, accepted_only=accepted_only).values
+    except InputError as error:
+        try:
+            return read(path, series=series, accepted_only=accepted_only, frame_rate_hz=1.0).values
+        except AntidromeError:
+            raise error from None
 
 
 def _zarr(path: Path, series: str | None) -> Any:

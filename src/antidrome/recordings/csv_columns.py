@@ -77,6 +77,16 @@ def without_counters(header: list[str], values: np.ndarray, notes: list[str]) ->
     return kept
 
 
+def without_times(header: list[str], values: np.ndarray, kept: Sequence[int], notes: list[str]) -> list[int]:
+    """Places, among those kept, of the columns that are not both called times and rising; one at least."""
+    left = list(kept)
+    for place in kept:
+        if len(left) > 1 and time_unit_s(header[place]) is not None and climb(values[:, place]):
+            notes.append(f"column {header[place]!r} holds the times of the rows and is left out")
+            left.remove(place)
+    return left
+
+
 def _is_another_counter(place: int, name: str, column: np.ndarray) -> bool:
     """Whether a column that counts, of any name, is no neuron: no first one, which may be the time."""
     return place > 0 and column.size >= FEWEST_ROWS and time_unit_s(name, loosely=True) is None
