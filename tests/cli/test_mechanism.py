@@ -115,7 +115,8 @@ def test_fit_to_a_recording(tmp_path: pathlib.Path, capsys) -> None:
     cell = HodgkinHuxley(stimulus)
     voltage = cell.voltage(np.array([cell.defaults]), seed=3).values
     current = stimulus.current_ua_cm2 * 1e-4 * 1e6
-    np.savez(tmp_path / "cell.npz", voltage_mV=np.repeat(voltage, 2, axis=0), current_pA=current, dt_ms=stimulus.dt_ms)
+    np.savez(tmp_path / "cell.npz", voltage_mV=np.repeat(voltage, 2, axis=0), current_pA=current, dt_ms=stimulus.dt_ms,
+             junction_potential_mV=-1.0)  # fmt: skip
     command = ["mechanism", "fit", "hodgkin_huxley_8", "--observation", str(tmp_path / "cell.npz")]
     command += ["-o", str(tmp_path / "out"), "--method", "npe", "--density", "mixture", "--simulations", "300"]
     assert main(command) == 2
@@ -128,6 +129,7 @@ def test_fit_to_a_recording(tmp_path: pathlib.Path, capsys) -> None:
     assert main([*command, "--area-cm2", "1e-4", "--samples", "100"]) == 0
     notes = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["notes"]
     assert any("off by 0.02 of each feature's spread" in note for note in notes), "a recording is no model's"
+    assert "potential of -1 mV" in notes[0], "what was done to the recording is kept"
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert 'id="figure-traces"' in page
 

@@ -74,6 +74,13 @@ def test_hostile_names_stay_text(page: str) -> None:
     assert "&lt;/script&gt;" in page
 
 
+def test_what_was_done_to_the_measurement_stands_on_the_page(fitted: SNPE, tmp_path) -> None:
+    note = "A liquid-junction potential of -14 mV, as the recording says, was added."
+    write_mechanism_report(tmp_path / "page.html", fitted, notes=[note])
+    assert note in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert note not in mechanism_report(fitted)
+
+
 def test_a_posterior_alone_has_a_page(fitted: SNPE, tmp_path) -> None:
     alone = mechanism_report(fitted.posterior_)
     assert "was not judged" in alone

@@ -90,7 +90,8 @@ def run_fit(config: Fit) -> int:
             n_predictive=config.predictive,
             seed=config.seed,
         )
-        for note in cell.notes if cell else ():
+        notes = cell.notes if cell else ()
+        for note in notes:
             say(f"note: {note}")
         estimator.fit(
             model.simulator,
@@ -99,7 +100,7 @@ def run_fit(config: Fit) -> int:
             checkpoint=config.output,
             on_round=say,
         )
-    _write(estimator, config)
+    _write(estimator, config, notes)
     _write_page(estimator, config, cell)
     _show(estimator, config)
     return 0
@@ -162,14 +163,15 @@ def _write_page(estimator: SNPE, config: Fit, cell: RecordedCell | None) -> None
         config.output / "report.html",
         estimator,
         traces=traces,
+        notes=() if cell is None else cell.notes,
         model=config.model,
         observed=str(config.observation),
         command=command_line("mechanism"),
     )
 
 
-def _write(estimator: SNPE, config: Fit) -> None:
-    """Posterior, samples as CSV, summary and diagnosis as JSON."""
+def _write(estimator: SNPE, config: Fit, notes: Sequence[str]) -> None:
+    """Posterior, samples as CSV, summary (with the notes on the recording) and diagnosis as JSON."""
     from antidrome.core.files import finite, write_json
 
     posterior = estimator.posterior_
@@ -184,7 +186,7 @@ def _write(estimator: SNPE, config: Fit) -> None:
             for i, name in enumerate(posterior.names)
         },
         "rounds": [dataclasses.asdict(report) for report in posterior.reports],
-        "notes": list(posterior.notes),
+        "notes": [*notes, *posterior.notes],
         "diagnosis": None if estimator.diagnosis_ is None else estimator.diagnosis_.to_dict(),
     }
     write_json(config.output / "summary.json", finite(summary))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,7 +76,9 @@ def mechanism_part(view: MechanismView, run: RunInfo) -> Part:
     )  # fmt: skip
 
 
-def mechanism_report(fitted: Any, run: RunInfo | None = None, *, traces: Traces | None = None) -> str:
+def mechanism_report(
+    fitted: Any, run: RunInfo | None = None, *, traces: Traces | None = None, notes: Sequence[str] = ()
+) -> str:
     """The self-contained HTML page of a fitted posterior.
 
     Parameters
@@ -86,6 +89,8 @@ def mechanism_report(fitted: Any, run: RunInfo | None = None, *, traces: Traces 
         What was run; by default what the posterior knows.
     traces
         Measured and predicted traces, from `antidrome.report.mechanism_view.predicted_traces`.
+    notes
+        What was done to the measurement before, one sentence each.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def mechanism_report(fitted: Any, run: RunInfo | None = None, *, traces: Traces 
     InputError
         What was given is no fitted posterior.
     """
-    view = mechanism_view(fitted, traces=traces)
+    view = mechanism_view(fitted, traces=traces, notes=notes)
     run = run or posterior_run(view)
     cited = citations_part(["antidrome", *view.posterior.citations])
     return page_html(run, [mechanism_part(view, run), cited], units=UNITS)
@@ -108,6 +113,7 @@ def write_mechanism_report(
     fitted: Any,
     *,
     traces: Traces | None = None,
+    notes: Sequence[str] = (),
     model: str = "",
     observed: str = "",
     command: str = "",
@@ -120,7 +126,8 @@ def write_mechanism_report(
         Name of the model, file of the observation, and the command line, for "What was run".
     """
     view = mechanism_view(fitted, traces=traces)
-    write_html(path, mechanism_report(fitted, posterior_run(view, model, observed, command), traces=traces))
+    run = posterior_run(view, model, observed, command)
+    write_html(path, mechanism_report(fitted, run, traces=traces, notes=notes))
 
 
 def posterior_run(view: MechanismView, model: str = "", observed: str = "", command: str = "") -> RunInfo:
@@ -171,7 +178,7 @@ def _statements(view: MechanismView) -> list[Statement]:
             Statement("fact" if text.startswith("Judged by") else level, text) for text in view.diagnosis.conclusions
         ]
     said = {one.text for one in found}
-    return found + [Statement("fact", note) for note in view.posterior.notes if note not in said]
+    return found + [Statement("fact", note) for note in (*view.notes, *view.posterior.notes) if note not in said]
 
 
 def _predictive(view: MechanismView) -> list[dict[str, str]]:

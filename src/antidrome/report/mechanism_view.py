@@ -60,6 +60,8 @@ class MechanismView:
         None where too little was left to judge by.
     traces
         Measured and predicted voltage; None for other models.
+    notes
+        What was done to the measurement before.
     """
 
     posterior: Posterior
@@ -70,9 +72,10 @@ class MechanismView:
     curves: Sequence[tuple[np.ndarray, np.ndarray]] = ()
     diagnosis: Diagnosis | None = None
     traces: Traces | None = None
+    notes: Sequence[str] = ()
 
 
-def mechanism_view(fitted: Any, *, traces: Traces | None = None) -> MechanismView:
+def mechanism_view(fitted: Any, *, traces: Traces | None = None, notes: Sequence[str] = ()) -> MechanismView:
     """Gather what the page shows of a fitted `SNPE`, or of a `Posterior` alone.
 
     Raises
@@ -94,6 +97,7 @@ def mechanism_view(fitted: Any, *, traces: Traces | None = None) -> MechanismVie
         tuple(getattr(fitted, "curves_", ())),
         getattr(fitted, "diagnosis_", None),
         traces,
+        notes,
     )
 
 

@@ -39,6 +39,13 @@ def test_the_junction_potential_is_added_and_said() -> None:
     assert given.notes == ()
 
 
+def test_what_was_done_in_reading_is_said_too() -> None:
+    read = recording(junction_potential_mv=-14.0).assign_attrs(notes=["sweeps are cut to 3000 samples"])
+    first, second = recorded_cell(read).notes
+    assert first == "sweeps are cut to 3000 samples"
+    assert "-14 mV" in second
+
+
 def test_a_simulated_recording_gives_the_features_of_its_simulation() -> None:
     model = HodgkinHuxley(step_stimulus(2.0, duration_ms=60, on_ms=20, off_ms=50), batch=16)
     theta = model.defaults[None]

@@ -35,7 +35,7 @@ class RecordedCell:
     voltage_mv
         The recorded voltage that they were taken from, (time,), times in ms.
     notes
-        What was assumed.
+        What was done to the recording when it was read, and what was assumed.
     model_error
         For `SNPE(model_error=…)`: point neurons reproduce features of recorded cells to about so much of their spread
         over the prior.
@@ -115,6 +115,7 @@ def recorded_cell(
         name="voltage_mv",
     )
     observation = simulator.features_of(voltage, sampling_ms)
+    notes = (*recording.attrs.get("notes", ()), *notes)
     return RecordedCell(simulator, eight_parameter_prior(), observation, trace, notes)
 
 
