@@ -64,6 +64,9 @@ def test_every_method_finds_the_posterior(method: str) -> None:
     np.testing.assert_allclose(samples.std(axis=0), [0.212, np.sqrt(0.09 / 1.09)], rtol=0.35)
     assert (model.rounds_["effective"] > 10).all()
     assert ((model.rounds_["largest_weight"] > 0) & (model.rounds_["largest_weight"] < 1)).all()
+    basis = "simulations that it was trained on" if method == "snpe-b" else "held-out simulations"
+    assert model.diagnosis_ is not None
+    assert model.diagnosis_.conclusions[-1].endswith(f" effective {basis}.")
 
 
 def test_what_a_fit_leaves(fitted: SNPE) -> None:

@@ -147,7 +147,7 @@ def diagnose(
     )
     table = _calibration(posterior.names, ranks, coverage, tarp, found.weights)
     against = _objections(table, local, predictive, posterior, found.effective)
-    basis = "held-out simulations" if held_out else "the simulations that it was trained on"
+    basis = "held-out simulations" if held_out else "simulations that it was trained on"
     judged = f"judged by {found.effective:.0f} effective {basis}."
     conclusions = (*against, judged.capitalize()) if against else (f"Nothing speaks against this posterior, {judged}",)
     return Diagnosis(ranks, coverage, tarp, found.weights, held_out, table, local, predictive, conclusions, not against)
