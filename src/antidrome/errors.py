@@ -44,5 +44,5 @@ def did_you_mean(name: str, known: collections.abc.Iterable[str]) -> str:
     >>> did_you_mean("frame_rate", ["frame_rate_hz", "seed"])
     " Did you mean 'frame_rate_hz'?"
     """
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, list(map(str, known)), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -101,3 +101,4 @@ def test_numbers_of_numpy_are_numbers(unchecked_types) -> None:
 
 def test_a_far_name_gets_no_suggestion() -> None:
     assert did_you_mean("zebra", ["frame_rate_hz"]) == ""
+    assert did_you_mean("cell_9", np.array(["cell_5"])) == " Did you mean 'cell_5'?"
