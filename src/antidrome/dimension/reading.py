@@ -54,12 +54,12 @@ def read_points(
     path = require_file(path)
     kind = detect_format(path)
     notes: list[str] = []
-    if kind == "csv":
-        points = _table(path, notes, recording)
+    if kind == "csv" and not recording:
+        points = _table(path, notes)
     elif kind in (readers := {"npy": _npy, "npz": _npz, "zarr": _zarr, "netcdf": _netcdf}):
         points = readers[kind](path, series)
     else:
-        points = _frames(path, series, accepted_only)
+        points = _frames(path, series, accepted_only, notes)
     if not drop_missing:
         return points, notes
     values = np.asarray(points)
@@ -78,28 +78,28 @@ def _npz(path: Path, series: str | None) -> Any:
     return _chosen(arrays, series, path)
 
 
-def _table(path: Path, notes: list[str], recording: bool) -> np.ndarray:
+def _table(path: Path, notes: list[str]) -> np.ndarray:
     """A text table: one point a line, with or without a header; what tells when or which it is, is no coordinate."""
-    from antidrome.recordings.csv_columns import split_columns, without_counters, without_times
+    from antidrome.recordings.csv_columns import without_counters, without_times
     from antidrome.recordings.csv_files import load_table
 
     header, values = load_table(path)
-    if recording:
-        return split_columns(header, values, notes)[1]
     if header is None:
         return values
     return values[:, without_times(header, values, without_counters(header, values, notes), notes)]
 
 
-def _frames(path: Path, series: str | None, accepted_only: bool) -> np.ndarray:
+def _frames(path: Path, series: str | None, accepted_only: bool, notes: list[str]) -> np.ndarray:
     """The frames of a recording. Where it states no frame rate, any will do, since points have no time."""
     try:
-        return read(path, series=series, accepted_only=accepted_only).values
+        recording = read(path, series=series, accepted_only=accepted_only)
     except InputError as error:
         try:
-            return read(path, series=series, accepted_only=accepted_only, frame_rate_hz=1.0).values
+            recording = read(path, series=series, accepted_only=accepted_only, frame_rate_hz=1.0)
         except AntidromeError:
             raise error from None
+    notes.extend(recording.attrs["notes"])
+    return recording.values
 
 
 def _zarr(path: Path, series: str | None) -> Any:
