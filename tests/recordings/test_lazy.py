@@ -81,6 +81,16 @@ def test_a_slice_of_frames_reads_these_frames_alone(
         assert found.dtype == (np.float64 if dtype == "f8" else np.float32)
 
 
+@pytest.mark.parametrize("name", ["a.nc", "a.zarr"])
+@pytest.mark.parametrize("dims", [("time", "neuron"), ("neuron", "time")])
+def test_one_sample_of_a_store_is_read(tmp_path: Path, name: str, dims: tuple[str, str]) -> None:
+    stored = xr.DataArray(np.random.default_rng(0).random((60, 4)), dims=("time", "neuron"), name="dff").transpose(*dims)
+    stored.to_netcdf(tmp_path / name) if name == "a.nc" else stored.to_zarr(tmp_path / name, zarr_format=2)
+    recording = read(tmp_path / name, frame_rate_hz=10.0)
+    for part in ({"time": 5, "neuron": 3}, {"time": -1, "neuron": -2}, {"time": 5}, {"neuron": 3}):
+        np.testing.assert_array_equal(recording.isel(part).values, stored.isel(part).values)
+
+
 @pytest.mark.parametrize("later", [np.zeros((50, 4)), np.zeros((60, 4), np.float32), None])
 def test_an_array_file_that_changed_is_not_read_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: np.ndarray | None

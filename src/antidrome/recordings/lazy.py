@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import dask.array as da
@@ -115,8 +116,11 @@ class NamedSource:
         return len(self.shape)
 
     def __getitem__(self, key: Any) -> np.ndarray:
+        one = tuple(isinstance(part, Integral) for part in key)  # one value, which turned arrays of xarray do not give
+        ranges = tuple(slice(part, part + 1) if is_one else part for part, is_one in zip(key, one, strict=True))
         with damage_named(self.path):
-            return np.asarray(getattr(self.array, "oindex", self.array)[key])
+            values = np.asarray(getattr(self.array, "oindex", self.array)[ranges])
+        return np.asarray(values[tuple(0 if is_one else slice(None) for is_one in one)])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[(slice(None),) * self.ndim], dtype)
