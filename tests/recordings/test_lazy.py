@@ -84,7 +84,8 @@ def test_a_slice_of_frames_reads_these_frames_alone(
 @pytest.mark.parametrize("name", ["a.nc", "a.zarr"])
 @pytest.mark.parametrize("dims", [("time", "neuron"), ("neuron", "time")])
 def test_one_sample_of_a_store_is_read(tmp_path: Path, name: str, dims: tuple[str, str]) -> None:
-    stored = xr.DataArray(np.random.default_rng(0).random((60, 4)), dims=("time", "neuron"), name="dff").transpose(*dims)
+    traces = np.random.default_rng(0).random((60, 4))
+    stored = xr.DataArray(traces, dims=("time", "neuron"), name="dff").transpose(*dims)
     stored.to_netcdf(tmp_path / name) if name == "a.nc" else stored.to_zarr(tmp_path / name, zarr_format=2)
     recording = read(tmp_path / name, frame_rate_hz=10.0)
     for part in ({"time": 5, "neuron": 3}, {"time": -1, "neuron": -2}, {"time": 5}, {"neuron": 3}):
@@ -101,3 +102,36 @@ def test_an_array_file_that_changed_is_not_read_on(
     np.save(tmp_path / "a.npy", later) if later is not None else (tmp_path / "a.npy").unlink()
     with pytest.raises(FileFormatError, match=r"was changed while it was read|No such file"):
         recording.load()
+
+
+@pytest.mark.filterwarnings("ignore:RoiResponseSeries .* should be transposed:UserWarning")
+@pytest.mark.parametrize("program", ["suite2p", "caiman", "nwb", "nwb, neurons first"])
+def test_a_slice_of_frames_of_accepted_neurons_reads_these_frames_alone(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, request: pytest.FixtureRequest, program: str
+) -> None:
+    monkeypatch.setattr(lazy, "LAZY_BYTES", 0)
+    monkeypatch.setattr(lazy, "BLOCK_BYTES", 3 * 8 * 200)
+    traces, accepted = rng.random((200, 12)), np.arange(12) % 4 != 3
+    accepted[:3] = False  # a whole block
+    traces[7, 5] = np.inf
+    make = request.getfixturevalue(f"make_{program.partition(',')[0]}")
+    if program == "suite2p":
+        path = make(traces.T, None, np.stack([accepted, accepted], axis=1), {"fs": 30.0})
+    elif program == "caiman":
+        path = make({"F_dff": traces.T, "idx_components": np.flatnonzero(accepted)})
+    else:
+        stored = traces if program == "nwb" else traces.T
+        path = make({"DfOverF/dff": stored}, n_rois=12, columns={"accepted": accepted})
+    n_read = []
+    for source in (lazy.NpySource, lazy.Hdf5Source):
+        get = source.__getitem__
+        monkeypatch.setattr(
+            source, "__getitem__", lambda self, key, get=get: (n_read.append((one := get(self, key)).size), one)[1]
+        )
+    recording = read(path)
+    expected = np.where(np.isinf(traces), np.nan, traces)[:, accepted]
+    np.testing.assert_array_equal(recording[20:30].values, expected[20:30])
+    assert sum(n_read) <= 10 * 9
+    assert recording.chunks == ((200,), (2, 2, 2)), "those of one block of the file"
+    for part in ({"time": 7, "neuron": 3}, {"time": [9, 7]}, {"neuron": [5, 0, 5]}, {"neuron": slice(None, None, -2)}):
+        np.testing.assert_array_equal(recording.isel(part), xr.DataArray(expected, dims=recording.dims).isel(part))

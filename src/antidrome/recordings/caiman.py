@@ -10,7 +10,7 @@ import xarray as xr
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.axes import BY_NUMBER
 from antidrome.recordings.choice import settle_frame_rate, usable_rate
-from antidrome.recordings.lazy import lazy_hdf5
+from antidrome.recordings.lazy import lazy_hdf5, picked
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
 from antidrome.recordings.safety import open_hdf5
@@ -55,7 +55,7 @@ def read_caiman(path: Path, options: ReadOptions) -> xr.DataArray:
             raise InputError(f"{path}: idx_components accepts none of {n_components} components: {KEEP_ALL}")
         if kept.size < n_components:
             notes.append(f"{n_components - kept.size} of {n_components} components are rejected and left out")
-            values = values[kept]
+            values = picked(values, kept, 0)
         rate = settle_frame_rate(options.frame_rate_hz, _frame_rate(file), None, str(path), notes)
     return from_array(
         values,

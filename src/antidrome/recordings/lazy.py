@@ -116,11 +116,10 @@ class NamedSource:
         return len(self.shape)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        one = tuple(isinstance(part, Integral) for part in key)  # one value, which turned arrays of xarray do not give
-        ranges = tuple(slice(part, part + 1) if is_one else part for part, is_one in zip(key, one, strict=True))
+        ranges, single = _as_ranges(key)  # turned arrays of xarray do not give single values
         with damage_named(self.path):
             values = np.asarray(getattr(self.array, "oindex", self.array)[ranges])
-        return np.asarray(values[tuple(0 if is_one else slice(None) for is_one in one)])
+        return np.asarray(values[single])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[(slice(None),) * self.ndim], dtype)
@@ -161,15 +160,58 @@ def recorded(array: da.Array, *, turned: bool, dtype: np.dtype) -> da.Array:
     Where it is an array on disk and nothing else, what happens to the values happens as they are read: dask lets a
     slice of frames through to the file only where no operation stands between.
     """
-    layers = dict(array.dask.layers)
-    stored = dict(layers.pop(f"original-{array.name}", {})).get(f"original-{array.name}")
-    if isinstance(stored, RecordedSource) and list(layers) == [array.name] and not turned and array.dtype == dtype:
+    stored = _stored(array)
+    if isinstance(stored, RecordedSource) and not turned and array.dtype == dtype:
         return array
-    if array.ndim == 2 and list(layers) == [array.name] and isinstance(stored, Hdf5Source | NpySource | NamedSource):
+    if stored is not None and array.ndim == 2:
         source, chunks = RecordedSource(stored, turned, dtype), array.chunks[::-1] if turned else array.chunks
         return _from_chunks(source, chunks)
     floats = (array.T if turned else array).astype(dtype)
     return floats.map_blocks(without_infinite, dtype=dtype) if array.dtype.kind == "f" else floats
+
+
+@dataclass(frozen=True)
+class PickedSource:
+    """Some neurons of a source, at ascending places along one of its two axes."""
+
+    stored: Any
+    places: tuple[int, ...]
+    axis: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the source, with fewer neurons."""
+        return tuple(len(self.places) if axis == self.axis else n for axis, n in enumerate(self.stored.shape))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type as stored."""
+        return np.dtype(self.stored.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions, as dask asks for it."""
+        return len(self.shape)
+
+    def __getitem__(self, key: tuple[Any, Any]) -> np.ndarray:
+        ranges, single = _as_ranges(key)
+        wanted = np.asarray(self.places, dtype=int)[ranges[self.axis]]
+        low, high = (int(wanted.min()), int(wanted.max()) + 1) if wanted.size else (0, 0)
+        together = tuple(slice(low, high) if axis == self.axis else one for axis, one in enumerate(ranges))
+        return np.asarray(np.take(self.stored[together], wanted - low, axis=self.axis)[single])
+
+
+def picked(array: Any, places: np.ndarray, axis: int) -> Any:
+    """Neurons at ascending places along an axis of a two-dimensional array.
+
+    Of an array on disk they are an array on disk again, so that slices of frames reach the file (see :func:`recorded`).
+    """
+    stored = _stored(array) if isinstance(array, da.Array) else None
+    if stored is None or array.ndim != 2:
+        return array[(slice(None),) * axis + (places,)]
+    counts = np.histogram(places, np.cumsum([0, *array.chunks[axis]]) - 0.5)[0]
+    chunks = tuple(tuple(counts[counts > 0].tolist()) if i == axis else one for i, one in enumerate(array.chunks))
+    return _from_chunks(PickedSource(stored, tuple(places.tolist()), axis), chunks)
 
 
 def without_infinite(values: np.ndarray) -> np.ndarray:
@@ -226,6 +268,24 @@ def _from_source(source: Any, neuron_axis: int, stored: int) -> da.Array:
 
 
 def _from_chunks(source: Any, chunks: tuple[Any, ...]) -> da.Array:
-    named = NamedSource in (type(source), type(getattr(source, "stored", None)))
-    name = False if named else None  # a name made of the values would read them
+    name = False if _is_named(source) else None  # a name made of the values would read them
     return da.from_array(source, chunks=chunks, name=name, meta=np.empty((0,) * source.ndim, source.dtype))
+
+
+def _as_ranges(key: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """An index with ranges of one instead of single places, and what takes the single places out of these."""
+    one = [isinstance(part, Integral) for part in key]
+    ranges = tuple(slice(part, part + 1 or None) if is_one else part for part, is_one in zip(key, one, strict=True))
+    return ranges, tuple(0 if is_one else slice(None) for is_one in one)
+
+
+def _is_named(source: Any) -> bool:
+    return isinstance(source, NamedSource) or (hasattr(source, "stored") and _is_named(source.stored))
+
+
+def _stored(array: da.Array) -> Any:
+    """What a dask array reads, where it is an array on disk and nothing else; or None."""
+    layers = dict(array.dask.layers)
+    stored = dict(layers.pop(f"original-{array.name}", {})).get(f"original-{array.name}")
+    known = Hdf5Source | NpySource | NamedSource | RecordedSource | PickedSource
+    return stored if list(layers) == [array.name] and isinstance(stored, known) else None

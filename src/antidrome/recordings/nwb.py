@@ -20,7 +20,7 @@ from pynwb.ophys import DfOverF, Fluorescence, RoiResponseSeries
 from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.recordings.axes import BY_NUMBER, even_times
 from antidrome.recordings.choice import settle_frame_rate
-from antidrome.recordings.lazy import lazy_hdf5
+from antidrome.recordings.lazy import lazy_hdf5, picked, recorded
 from antidrome.recordings.nwb_planes import join_planes
 from antidrome.recordings.nwb_results import MARK
 from antidrome.recordings.nwb_rois import RoiTable, roi_table
@@ -219,7 +219,7 @@ def _recording(
         notes.append(
             f"{len(table) - kept.size} of {len(table)} ROIs are not accepted in the ROI table and are left out"
         )
-        values = values[:, kept]
+        values = picked(values, kept, 1)
     if chosen.kind == "DfOverF" and options.quantity is None and not isinstance(series.parent, DfOverF):
         notes.append(f"taken for ΔF/F, as the name {series.name!r} or unit {series.unit!r} of the series says")
     quantity = options.quantity or {"DfOverF": "dff", "Fluorescence": "fluorescence"}.get(chosen.kind, "unknown")
@@ -253,7 +253,7 @@ def _values(
     elif len(shape) == 2 and n_rois in shape:
         transposed = _is_transposed(shape, n_rois, series, options)
         values = lazy_hdf5(data, neuron_axis=0 if transposed else 1, allow_external=options.allow_external)
-        values = values.T if transposed else values
+        values = recorded(values, turned=True, dtype=values.dtype) if transposed else values
         n_frames = values.shape[0]
         if transposed:
             notes.append("the series is stored ROI × time, as its ROI table shows, and is read so")

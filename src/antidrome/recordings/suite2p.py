@@ -18,7 +18,7 @@ from antidrome.recordings.archives import load_npy
 from antidrome.recordings.arguments import listing
 from antidrome.recordings.axes import BY_NUMBER
 from antidrome.recordings.choice import settle_frame_rate, times_sign, usable_rate
-from antidrome.recordings.lazy import lazy_npy
+from antidrome.recordings.lazy import lazy_npy, picked
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.pickles import load_settings
 from antidrome.recordings.recording import from_array
@@ -230,7 +230,7 @@ def accepted_rois(table: np.ndarray, n_rois: int, where: str) -> tuple[np.ndarra
 def _pick(traces: Any, kept: np.ndarray) -> Any:
     if kept.size == traces.shape[0]:
         return traces
-    return traces[kept] if isinstance(traces, da.Array) else np.asarray(traces[kept])
+    return np.asarray(traces[kept]) if isinstance(traces, np.ndarray) else picked(traces, kept, 0)
 
 
 def _stack(parts: list[Any]) -> Any:
