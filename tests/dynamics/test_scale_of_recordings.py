@@ -1,11 +1,13 @@
 """Recordings of any length and any unit: read in blocks, and the same answer."""
 
+import dask.array as da
 import numpy as np
 import pytest
 
 import antidrome as ad
 from antidrome.dynamics import as_population, simulate
 from antidrome.dynamics.inference import masks
+from antidrome.dynamics.memory import estimate
 from antidrome.recordings import lazy
 
 
@@ -65,6 +67,17 @@ def test_small_blocks_of_frames_read_a_file_no_more_often(tmp_path, monkeypatch)
     assert n_read[1] < 1.1 * n_read[0]
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)
+
+
+def test_larger_blocks_of_dask_arrays_are_counted_before_a_fit(monkeypatch):
+    values = np.random.default_rng(0).random((2000, 10))
+    for module in ("data", "memory"):
+        monkeypatch.setattr(f"antidrome.dynamics.{module}.BLOCK_VALUES", 100)
+    monkeypatch.setattr("antidrome.dynamics.data.FEWEST_FRAMES", 1)
+    for most, at_once in ((10**9, 20_000), (5000, 5000)):
+        monkeypatch.setattr("antidrome.dynamics.data.CHUNK_VALUES", most)
+        for array, expected in ((values, 100), (da.from_array(values, chunks=(2000, 3)), at_once)):
+            assert estimate(as_population(array), "dense", 2, 3, 10).blocks == 3 * 8 * expected
 
 
 def test_masks_of_missing_entries_are_made_block_by_block(monkeypatch):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from antidrome.dynamics.data import BLOCK_VALUES, frames_at_once, is_dask
 from antidrome.dynamics.population import Population
 from antidrome.errors import InputError
 
-BLOCK_BYTES = 3 * 2**23 * 8
+BYTES_OF_A_VALUE = 3 * 8
+"""As float64, three times: as read, prepared, and in what is made of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +52,10 @@ def estimate(population: Population, form: str, n_components: int, n_lags: int, 
         "stream": sum(16 * size for size in sizes),
         "pairs": 8 * p**2 * (9 * n_lags + n_components**2 // max(p, 1)) + 16 * p * n_components**2,
     }
-    small = sum(8 * session.n_frames * len(session.rows) for session in population.sessions)
-    blocks = min(BLOCK_BYTES, 3 * small)
+    small = sum(session.n_frames * len(session.rows) for session in population.sessions)
+    lazy = [session for session in population.sessions if is_dask(session.values)]
+    at_once = max([BLOCK_VALUES, *(frames_at_once(session) * session.values.shape[1] for session in lazy)])
+    blocks = BYTES_OF_A_VALUE * min(at_once, small)
     return MemoryEstimate(held[form], 10 * 8 * p * n_components, blocks)
 
 
