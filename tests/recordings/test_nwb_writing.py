@@ -150,6 +150,8 @@ def test_a_recording_comes_back_as_a_recording(tmp_path: Path, traces: np.ndarra
     assert np.array_equal(back["time"].values, recording["time"].values)
     for name in ("quantity", "units", "frame_rate_hz", "session_id"):
         assert back.attrs[name] == recording.attrs[name]
+    write(recording.assign_attrs(session_id=""), tmp_path / "tuesday.nwb")
+    assert read(tmp_path / "tuesday.nwb").attrs["session_id"] == "tuesday"
 
 
 @pytest.mark.parametrize("own", ["DfOverF/own", "Fluorescence/own"])

@@ -272,11 +272,15 @@ def _from_chunks(source: Any, chunks: tuple[Any, ...]) -> da.Array:
     return da.from_array(source, chunks=chunks, name=name, meta=np.empty((0,) * source.ndim, source.dtype))
 
 
-def _as_ranges(key: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _as_ranges(key: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """An index with ranges of one instead of single places, and what takes the single places out of these."""
-    one = [isinstance(part, Integral) for part in key]
-    ranges = tuple(slice(part, part + 1 or None) if is_one else part for part, is_one in zip(key, one, strict=True))
-    return ranges, tuple(0 if is_one else slice(None) for is_one in one)
+    parts = key if isinstance(key, tuple) else (key,)
+    ranges = tuple(slice(part, part + 1 or None) if isinstance(part, Integral) else part for part in parts)
+    return ranges, tuple(0 if isinstance(part, Integral) else _all_along(part) for part in parts)
+
+
+def _all_along(part: Any) -> Any:
+    return part if part is Ellipsis else slice(None)
 
 
 def _is_named(source: Any) -> bool:

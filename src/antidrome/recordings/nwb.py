@@ -22,7 +22,7 @@ from antidrome.recordings.axes import BY_NUMBER, even_times
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.lazy import lazy_hdf5, picked, recorded
 from antidrome.recordings.nwb_planes import join_planes
-from antidrome.recordings.nwb_results import MARK
+from antidrome.recordings.nwb_results import MARK, NO_SESSION
 from antidrome.recordings.nwb_rois import RoiTable, roi_table
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
@@ -224,6 +224,7 @@ def _recording(
         notes.append(f"taken for ΔF/F, as the name {series.name!r} or unit {series.unit!r} of the series says")
     quantity = options.quantity or {"DfOverF": "dff", "Fluorescence": "fluorescence"}.get(chosen.kind, "unknown")
     by_number = BY_NUMBER if all(map(str.isdecimal, table.labels.tolist())) else {}
+    session_id = None if nwbfile.session_id == NO_SESSION else nwbfile.session_id
     try:
         return from_array(
             values,
@@ -233,7 +234,7 @@ def _recording(
             quantity=quantity,
             units=str(series.unit) if quantity == "dff" else None,
             coords={name: column[kept] for name, column in table.columns.items()},
-            attrs=options.provenance(path, "nwb", nwbfile.session_id or None) | {"series": chosen.path} | by_number,
+            attrs=options.provenance(path, "nwb", session_id) | {"series": chosen.path} | by_number,
             notes=notes,
         )
     except AntidromeError as error:

@@ -20,6 +20,8 @@ ROI_TABLE = "antidrome_rois"
 RECORD = "antidrome_record"
 WHOLE = "result"
 MARK = "Written by Antidrome"
+NO_SESSION = "unknown"
+"""Session id of a file that is written of a result without one."""
 _DESCRIPTIONS = {
     "expected_spikes": "Expected number of spikes in each frame (posterior mean of the count); not a probability.",
     "rate_hz": "Expected spikes per second: expected spikes per frame times the frame rate.",

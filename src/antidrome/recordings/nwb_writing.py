@@ -25,6 +25,7 @@ from antidrome.recordings.nwb import find_series, pick_planes
 from antidrome.recordings.nwb_results import (
     MARK,
     NEURON_TABLE,
+    NO_SESSION,
     RECORD,
     ROI_TABLE,
     columns_of,
@@ -62,7 +63,7 @@ def _write_new(result: xr.Dataset, path: Path) -> None:
         session_description="Spikes inferred by Antidrome; its start is not known and is the time of writing.",
         identifier=str(uuid4()),
         session_start_time=datetime.now(UTC),
-        session_id=str(result.attrs.get("session_id") or "unknown"),
+        session_id=str(result.attrs.get("session_id") or NO_SESSION),
     )
     nwbfile.subject = Subject(
         subject_id="unknown",
