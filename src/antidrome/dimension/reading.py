@@ -10,9 +10,9 @@ import numpy as np
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.recordings.archives import load_npy, load_npz
-from antidrome.recordings.lazy import NamedSource
 from antidrome.recordings.reading import detect_format, read
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES, open_hdf5, require_file
+from antidrome.recordings.sources import NamedSource
 from antidrome.recordings.zarr_guard import guard_zarr
 
 
