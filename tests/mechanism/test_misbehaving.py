@@ -9,7 +9,8 @@ import pytest
 from antidrome.errors import InputError, TrainingError
 from antidrome.mechanism import SNPE, Prior, Uniform
 from antidrome.mechanism.densities.network import MixtureSettings
-from antidrome.mechanism.simulate import PythonSimulator
+from antidrome.mechanism.running import opened_simulator
+from antidrome.mechanism.simulate import PythonSimulator, as_simulator
 from antidrome.mechanism.simulate.batch import judge
 from antidrome.mechanism.training import TrainingSettings
 
@@ -82,6 +83,25 @@ def test_an_object_that_is_half_a_simulator_is_one_sentence() -> None:
     for simulator, message in ((Nameless(), "without feature_names and feature_units"), (Bare(), "SimulationBatch")):
         with pytest.raises(InputError, match=message):
             SNPE("npe", n_simulations=20, **SMALL).fit(simulator, {"a": Uniform(0, 1)}, [0.0], progress=False)
+
+
+def test_a_function_with_settings_of_its_own_is_called_by_name_as_well() -> None:
+    """``PythonSimulator(neuron, timeout_s=…)`` called neuron with one vector, and every simulation failed."""
+
+    def neuron(a, kind, rng):
+        return {"x": a + 0.1 * rng.standard_normal(), "y": kind}
+
+    prior = Prior(PRIOR)
+    made = PythonSimulator(neuron, n_processes=0, timeout_s=5.0, batched=False)
+    with opened_simulator(made, prior) as simulator:
+        theta = prior.sample(3, seed=0)
+        batch = simulator.run(theta, seed=0)
+        assert simulator.feature_names == ("x", "y")
+        assert np.array_equal(batch.features[:, 1], theta[:, 1])
+    plain = as_simulator(neuron, parameter_names=prior.names, n_processes=0, batched=False)
+    assert np.array_equal(batch.features, plain.run(theta, seed=0).features)
+    by_vector = PythonSimulator(lambda theta: theta, n_processes=0, batched=False)
+    assert as_simulator(by_vector, parameter_names=prior.names) is by_vector
 
 
 def test_an_output_that_changes_its_length_is_a_failure() -> None:

@@ -202,6 +202,8 @@ def opened_simulator(simulator: Any, prior: Prior) -> Iterator[Simulator]:
     InputError
         It does not simulate, or fails at all draws.
     """
+    from antidrome.mechanism.simulate.adapt import as_simulator, named
+
     if callable(getattr(simulator, "run", None)):
         lacking = [name for name in ("feature_names", "feature_units") if not hasattr(simulator, name)]
         if lacking:
@@ -209,10 +211,8 @@ def opened_simulator(simulator: Any, prior: Prior) -> Iterator[Simulator]:
                 f"The simulator is a {type(simulator).__name__} with a method run, but without {' and '.join(lacking)};"
                 " a simulator has run(theta, seed), feature_names and feature_units."
             )
-        made = simulator
+        made = named(simulator, prior.names)
     else:
-        from antidrome.mechanism.simulate.adapt import as_simulator
-
         made = as_simulator(simulator, parameter_names=prior.names)
     prepare = getattr(made, "prepare", None)
     try:

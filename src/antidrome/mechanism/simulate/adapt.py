@@ -15,7 +15,8 @@ def as_simulator(simulator: Any, *, parameter_names: Sequence[str] = (), **setti
     """A simulator from whatever simulates.
 
     A function that takes a ``key`` or was jitted is taken for JAX (`JaxSimulator`: compiled, vectorised); every other
-    function runs in processes of its own (`PythonSimulator`). What already is a simulator is returned as it is.
+    function runs in processes of its own (`PythonSimulator`). What already is a simulator is returned as it is, a
+    `PythonSimulator` whose function takes the parameters by name with their names.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def as_simulator(simulator: Any, *, parameter_names: Sequence[str] = (), **setti
     if isinstance(simulator, Simulator):
         if settings:
             raise InputError(f"{', '.join(settings)}: settings of a simulator that is already made; set them there.")
-        return simulator
+        return named(simulator, parameter_names)
     if not callable(simulator):
         raise InputError(
             f"The simulator is a {type(simulator).__name__}; expected a function of the parameters, or an object with"
@@ -52,6 +53,13 @@ def as_simulator(simulator: Any, *, parameter_names: Sequence[str] = (), **setti
     if features is not None:
         simulator = _then(simulator, features)
     return JaxSimulator(simulator, parameter_names=parameter_names, **settings)
+
+
+def named(simulator: Any, parameter_names: Sequence[str]) -> Any:
+    """A simulator that is already made, with the names of the parameters where its function is called by them."""
+    from antidrome.mechanism.simulate.python_simulator import PythonSimulator
+
+    return simulator.for_parameters(parameter_names) if isinstance(simulator, PythonSimulator) else simulator
 
 
 def _check_settings(settings: Mapping[str, Any], made: type, *further: str) -> None:

@@ -54,7 +54,7 @@ class Call:
         return _caught(lambda: to_rows(self._output(theta, seeds), len(theta)), int(seeds[0]))
 
     def _output(self, theta: np.ndarray, seeds: Any) -> Any:
-        arguments = _argument_names(self.function)
+        arguments = argument_names(self.function)
         extra = {name: _seed_as(name, seeds) for name in SEED_ARGUMENTS if name in arguments}
         if self.parameter_names and set(self.parameter_names) <= set(arguments):
             output = self.function(**dict(zip(self.parameter_names, np.moveaxis(theta, -1, 0), strict=True)), **extra)
@@ -75,7 +75,8 @@ def _caught(run: Callable[[], tuple], seed: int) -> Reply:
         return "failed", "exception", text[:500], traceback.format_exc()[-MAX_TRACEBACK:]
 
 
-def _argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
+def argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of a function's arguments; none where it does not tell them."""
     try:
         return tuple(inspect.signature(function).parameters)
     except (TypeError, ValueError):

@@ -16,7 +16,7 @@ from antidrome.errors import InputError
 from antidrome.mechanism.simulate.batch import Missing, SimulationBatch, check_theta, judge
 from antidrome.mechanism.simulate.detection import Found, find_form
 from antidrome.mechanism.simulate.guarded import WorkerSettings
-from antidrome.mechanism.simulate.python_call import Call
+from antidrome.mechanism.simulate.python_call import Call, argument_names
 from antidrome.mechanism.simulate.runners import MAX_ROWS_A_BLOCK, Collector, Elsewhere, Here, OnRow, Place, Processes
 from antidrome.mechanism.simulate.seeded import SeededSimulator
 
@@ -35,7 +35,8 @@ class PythonSimulator(SeededSimulator):
         (numpy Generator), ``random_state`` or, batched, ``seeds`` receive the seed; the global generators of numpy,
         random and torch are seeded too.
     parameter_names
-        Names of the columns of theta, for functions that are called by name.
+        Names of the columns of theta, for functions that are called by name; in a fit, several that are named like the
+        prior's parameters need not be given.
     batched
         Whether it takes many simulations at once; None: tried out at first use.
     features
@@ -108,6 +109,14 @@ class PythonSimulator(SeededSimulator):
         wanted = {"timeout_s": timeout_s, "n_processes": n_processes, "executor": executor}
         given = {name: value for name, value in wanted.items() if value is not None}
         return PythonSimulator(self.function, **(self._given | given)) if given else self
+
+    def for_parameters(self, names: Sequence[str]) -> PythonSimulator:
+        """The same simulator, called with these names, where it was given none and takes several arguments of them."""
+        if self.call.parameter_names or self.call.factory or len(names) < 2:
+            return self
+        if not set(names) <= set(argument_names(self.function)):
+            return self
+        return PythonSimulator(self.function, **(self._given | {"parameter_names": tuple(names)}))
 
     @property
     def n_recycled(self) -> int:
