@@ -55,6 +55,19 @@ def test_fit_and_diagnose(files: pathlib.Path, capsys) -> None:
 
 
 @pytest.mark.slow
+def test_a_fit_with_too_little_to_judge_by_says_so(files: pathlib.Path, capsys) -> None:
+    """It left nothing to judge by and said nothing, and its folder was taken for none of a fit (exit code 2)."""
+    command = ["mechanism", "fit", str(files / "model.py"), "--observation", str(files / "observed.json")]
+    command += ["-o", str(files / "out"), "--method", "npe", "--density", "mixture", "--simulations", "30"]
+    assert main([*command, "--samples", "50", "--predictive", "0"]) == 0
+    assert "was not judged" in capsys.readouterr().out
+    assert main(["mechanism", "diagnose", str(files / "out")]) == 1
+    assert "fewer than 10 simulations" in capsys.readouterr().out
+    assert main(["mechanism", "diagnose", str(files / "out"), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["trustworthy"] is False
+
+
+@pytest.mark.slow
 def test_samples_are_a_table_whatever_the_parameters(files: pathlib.Path, capsys) -> None:
     """A comma in a name shifted the columns; of a parameter of 1000000 to 1000000.001 only the million was written."""
     text = MODEL.replace(

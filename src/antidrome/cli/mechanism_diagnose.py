@@ -32,12 +32,14 @@ class Diagnose:
 
 def run_diagnose(config: Diagnose) -> int:
     """Judge and print; return 0 if nothing speaks against the posterior, else 1 (also if there is too little)."""
+    from antidrome.mechanism.diagnostics.diagnose import NOT_JUDGED
     from antidrome.mechanism.judgement import diagnose_folder
 
     found = diagnose_folder(config.folder, n_pairs=config.pairs, n_samples=config.samples, seed=config.seed)
+    conclusions = (NOT_JUDGED,) if found is None else found.conclusions
     if config.json:
-        say_json(found.to_dict())
+        say_json({"trustworthy": False, "conclusions": [NOT_JUDGED]} if found is None else found.to_dict())
     else:
-        for sentence in found.conclusions:
+        for sentence in conclusions:
             say(sentence)
-    return 0 if found.trustworthy else 1
+    return 0 if found is not None and found.trustworthy else 1

@@ -211,6 +211,8 @@ def _show(estimator: SNPE, config: Fit) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from antidrome.mechanism.diagnostics.diagnose import NOT_JUDGED
+
     posterior = estimator.posterior_
     summary = posterior.summary(seed=config.seed)
     table = Table(box=None)
@@ -229,7 +231,7 @@ def _show(estimator: SNPE, config: Fit) -> None:
     console.print(table)
     for note in posterior.notes:
         console.print(printable(f"note: {note}"), markup=False)
-    if estimator.diagnosis_ is not None:
-        for sentence in estimator.diagnosis_.conclusions:
-            console.print(printable(sentence), markup=False)
+    judged = estimator.diagnosis_
+    for sentence in (NOT_JUDGED,) if judged is None else judged.conclusions:
+        console.print(printable(sentence), markup=False)
     console.print(printable(f"Written to {config.output}"), markup=False)

@@ -190,10 +190,10 @@ def _diagnosis(
 ) -> tuple[Diagnosis | None, np.ndarray | None]:
     """Calibration on what was kept out of training, and simulations at the posterior; None if too little is there."""
     weights, held_out = weigh_for_judgement(problem, settings.plan, result, settings.seed)
-    if len(usable_pairs(weights)) < FEWEST_PAIRS:
-        return None, None
     if folder is not None:
         keep_for_judgement(folder, result.simulations, weights, held_out)
+    if len(usable_pairs(weights)) < FEWEST_PAIRS:
+        return None, None
     predictive = predicted = None
     if settings.n_predictive and problem.first is None:
         predictive, predicted = _predicted(posterior, problem, result, settings)

@@ -8,7 +8,7 @@ import numpy as np
 
 from antidrome.core.files import atomic_write
 from antidrome.errors import FileFormatError
-from antidrome.mechanism.diagnostics.diagnose import Diagnosis, diagnose
+from antidrome.mechanism.diagnostics.diagnose import FEWEST_PAIRS, Diagnosis, diagnose, usable_pairs
 from antidrome.mechanism.posterior import Posterior
 from antidrome.mechanism.rounds import FitSimulations
 from antidrome.recordings.archives import load_npz
@@ -32,15 +32,15 @@ def keep_for_judgement(folder: Path, simulations: FitSimulations, weights: np.nd
         )
 
 
-def diagnose_folder(folder: str | Path, *, n_pairs: int = 500, n_samples: int = 200, seed: int = 0) -> Diagnosis:
-    """Judge the posterior that a fit left in a folder.
+def diagnose_folder(folder: str | Path, *, n_pairs: int = 500, n_samples: int = 200, seed: int = 0) -> Diagnosis | None:
+    """Judge the posterior that a fit left in a folder; None if the fit left too few simulations to judge by.
 
     Raises
     ------
     FileFormatError
         The folder lacks the posterior or the simulations, or they are damaged.
     InputError
-        Too few simulations to judge by.
+        `n_pairs` or `n_samples` are too few.
     """
     folder = Path(folder)
     posterior = Posterior.load(folder / "posterior.safetensors")
@@ -51,6 +51,8 @@ def diagnose_folder(folder: str | Path, *, n_pairs: int = 500, n_samples: int = 
     lacking = {"u", "features", "weights", "held_out"} - set(kept)
     if lacking:
         raise FileFormatError(f"{path} lacks {', '.join(sorted(lacking))}.")
+    if len(usable_pairs(kept["weights"])) < FEWEST_PAIRS:
+        return None
     return diagnose(
         posterior,
         kept["u"],

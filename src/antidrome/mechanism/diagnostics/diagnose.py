@@ -30,6 +30,10 @@ FEW_PAIRS = 30.0
 """Effective pairs; with fewer, calibration is hardly tested."""
 FEWEST_PAIRS, FEWEST_SAMPLES = 10, 10
 """Pairs, and posterior samples at each; with fewer, nothing is judged."""
+NOT_JUDGED = (
+    f"This posterior was not judged: fewer than {FEWEST_PAIRS} simulations with a weight are there to judge by."
+    " Simulate more."
+)
 
 
 @dataclasses.dataclass(frozen=True)
