@@ -21,6 +21,14 @@ def data_of(part, name, series):
     return next(one.data_source.data for one in plot.renderers if one.data_source.name == series)
 
 
+def test_the_page_says_how_it_was_made(estimated) -> None:
+    """The command line and the seed were handed over, and the page had neither."""
+    run = RunInfo.of("Points", "…", command="antidrome dimension a.npy --seed 7", seed=7)
+    page = dimension_report(estimated, run)
+    assert "<code>antidrome dimension a.npy --seed 7</code>" in page
+    assert "<dt>seed</dt><dd>7</dd>" in page
+
+
 @pytest.fixture(scope="module")
 def layered():
     rng = np.random.default_rng(0)
