@@ -1,5 +1,6 @@
 """Points from files."""
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,6 +106,20 @@ def test_frames_without_a_frame_rate_are_points(tmp_path) -> None:
     scipy.io.savemat(tmp_path / "both.mat", {"one": traces, "two": traces})
     with pytest.raises(InputError, match="one"):
         read_points(tmp_path / "both.mat")
+
+
+@pytest.mark.parametrize("kind", ["h5", "npy", "csv"])
+def test_the_axes_of_a_recording_can_be_told(kind, rng, tmp_path) -> None:
+    wide, path = rng.random((12, 30)), tmp_path / f"a.{kind}"
+    if kind == "h5":
+        with h5py.File(path, "w") as file:
+            file["rates"] = wide
+    elif kind == "npy":
+        np.save(path, wide)
+    else:
+        np.savetxt(path, wide, delimiter=",")
+    for orientation, expected in (("time,neuron", wide), ("neuron,time", wide.T)):
+        np.testing.assert_array_equal(read_points(path, orientation=orientation)[0], expected)
 
 
 def test_what_cannot_be_read_is_said(tmp_path) -> None:

@@ -41,6 +41,10 @@ class Dimension:
     """Block decimation: 1, 2, 4, 8, 16 blocks; the paper's 1 to 20; or none."""
     series: str | None = None
     """Which array, for files with several."""
+    orientation: Annotated[
+        Literal["time,neuron", "neuron,time"] | None, tyro.conf.arg(metavar="time,neuron | neuron,time")
+    ] = None
+    """Meaning of the two axes of a recording; its frames are the points."""
     accepted_only: bool = True
     """Read accepted ROIs only (suite2p, CaImAn, NWB); --no-accepted-only also takes what the file marks as no cell."""
     drop_missing: bool = False
@@ -132,7 +136,11 @@ def _of_points(path: Path, config: Dimension) -> tuple[xr.Dataset, list[str]]:
     from antidrome.dimension.reading import read_points
 
     points, notes = read_points(
-        path, series=config.series, accepted_only=config.accepted_only, drop_missing=config.drop_missing
+        path,
+        series=config.series,
+        accepted_only=config.accepted_only,
+        drop_missing=config.drop_missing,
+        orientation=config.orientation,
     )
     with open_executor(config.cluster) as executor:
         result = estimate(
@@ -152,6 +160,12 @@ def _of_population(path: Path, config: Dimension) -> tuple[xr.Dataset, list[str]
     from antidrome.dimension.populations import population
     from antidrome.dimension.reading import read_points
 
-    recording, notes = read_points(path, series=config.series, accepted_only=config.accepted_only, recording=True)
+    recording, notes = read_points(
+        path,
+        series=config.series,
+        accepted_only=config.accepted_only,
+        recording=True,
+        orientation=config.orientation,
+    )
     settings = {"discard_fraction": config.discard_fraction, "bin_frames": config.bin_frames, "seed": config.seed}
     return population(recording, **settings), notes

@@ -23,6 +23,7 @@ def read_points(
     accepted_only: bool = True,
     drop_missing: bool = False,
     recording: bool = False,
+    orientation: str | None = None,
 ) -> tuple[Any, list[str]]:
     """Read points from a file.
 
@@ -40,6 +41,8 @@ def read_points(
         Leave out points with a value that is not finite; they are counted in the notes.
     recording
         The file is a recording: a table is read as one, also where its times have no name.
+    orientation
+        "time,neuron" or "neuron,time": the file is a recording, of any format, whose two axes mean this.
 
     Returns
     -------
@@ -54,12 +57,14 @@ def read_points(
     path = require_file(path)
     kind = detect_format(path)
     notes: list[str] = []
-    if kind == "csv" and not recording:
+    if orientation is not None:
+        points = _frames(path, series, accepted_only, orientation, notes)
+    elif kind == "csv" and not recording:
         points = _table(path, notes)
     elif kind in (readers := {"npy": _npy, "npz": _npz, "zarr": _zarr, "netcdf": _netcdf}):
         points = readers[kind](path, series)
     else:
-        points = _frames(path, series, accepted_only, notes)
+        points = _frames(path, series, accepted_only, None, notes)
     if not drop_missing:
         return points, notes
     values = np.asarray(points)
@@ -89,13 +94,16 @@ def _table(path: Path, notes: list[str]) -> np.ndarray:
     return values[:, without_times(header, values, without_counters(header, values, notes), notes)]
 
 
-def _frames(path: Path, series: str | None, accepted_only: bool, notes: list[str]) -> np.ndarray:
+def _frames(
+    path: Path, series: str | None, accepted_only: bool, orientation: str | None, notes: list[str]
+) -> np.ndarray:
     """The frames of a recording. Where it states no frame rate, any will do, since points have no time."""
+    choices: Any = {"series": series, "accepted_only": accepted_only, "orientation": orientation}
     try:
-        recording = read(path, series=series, accepted_only=accepted_only)
+        recording = read(path, **choices)
     except InputError as error:
         try:
-            recording = read(path, series=series, accepted_only=accepted_only, frame_rate_hz=1.0)
+            recording = read(path, frame_rate_hz=1.0, **choices)
         except AntidromeError:
             raise error from None
     notes.extend(recording.attrs["notes"])
