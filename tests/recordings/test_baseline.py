@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings import check, noise_level
 from antidrome.recordings.baseline import delta_f_over_f
 from antidrome.recordings.running_baseline import maximin, running_percentile
 
@@ -287,3 +289,46 @@ def test_shipped_dff_of_real_raw_and_neuropil_traces(capsys):
     assert min(constant) > 0.9999
     assert np.median(running) > 0.98
     assert min(running) > 0.75
+
+
+@pytest.mark.parametrize("unit", ["ms", "dates", "durations"])
+def test_times_are_read_in_their_own_unit(unit):
+    values, _ = made_fluorescence(n_frames=900)
+    plain = recording(values)
+    plain.attrs.pop("frame_rate_hz")
+    seconds = plain["time"].values
+    durations = (seconds * 1e9).round().astype("timedelta64[ns]")
+    times = {"ms": seconds * 1e3, "dates": np.datetime64("2024-05-01", "ns") + durations, "durations": durations}[unit]
+    other = plain.assign_coords(time=("time", times, {"units": "ms"} if unit == "ms" else {}))
+    dff = delta_f_over_f(other, window_s=5)
+    assert dff.attrs["frame_rate_hz"] == pytest.approx(RATE)
+    np.testing.assert_allclose(dff.values, delta_f_over_f(plain, window_s=5).values, atol=1e-6)
+    assert noise_level(dff).values == pytest.approx(noise_level(delta_f_over_f(plain, window_s=5)).values, rel=1e-5)
+    assert [one.id for one in check(dff)] == [one.id for one in check(delta_f_over_f(plain, window_s=5))]
+
+
+def test_a_window_without_two_frames_is_refused():
+    with pytest.raises(InputError, match=r"does not hold two frames at 0\.03 Hz"):
+        delta_f_over_f(recording(np.full((50, 1), 100.0), time=np.arange(50) / 0.03, rate=0.03))
+
+
+def test_recording_and_neuropil_may_call_their_dims_otherwise():
+    values, _ = made_fluorescence(n_frames=600)
+    around = np.full_like(values, 50) + np.arange(4, dtype=np.float32)
+    expected = delta_f_over_f(values, RATE, neuropil=around)
+    turned = xr.DataArray(values.T, dims=("roi", "frame"), coords={"roi": list("abcd")}, attrs={"notes": "By hand."})
+    neuropil = xr.DataArray(around.T, dims=("cell", "frame"))
+    dff = delta_f_over_f(turned, RATE, neuropil=neuropil)
+    np.testing.assert_array_equal(dff.values, expected.values)
+    assert dff["neuron"].values.tolist() == list("abcd")
+    assert dff.attrs["notes"][:2] == ["By hand.", "dimension 'frame' taken as 'time'"]
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_neuropil_may_be_a_table_or_lists_and_its_labels_numbers():
+    values, _ = made_fluorescence(n_frames=300)
+    around = np.full_like(values, 50)
+    expected = delta_f_over_f(values, RATE, neuropil=around).values
+    numbered = xr.DataArray(around, dims=("time", "neuron"), coords={"neuron": range(4)})
+    for neuropil in (pd.DataFrame(around), around.tolist(), numbered):
+        np.testing.assert_allclose(delta_f_over_f(values, RATE, neuropil=neuropil).values, expected, atol=1e-6)

@@ -12,7 +12,7 @@ import scipy.io
 import zarr
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.recordings import read, read_with_neuropil
+from antidrome.recordings import from_array, read, read_with_neuropil, write
 from antidrome.recordings.reading import detect_format
 
 
@@ -117,3 +117,9 @@ def test_a_series_of_a_file_with_one_table_is_refused(tmp_path, name):
     with pytest.raises(InputError, match="holds one table"):
         read(tmp_path / name, frame_rate_hz=10.0, series="dff")
     assert read(tmp_path / name, frame_rate_hz=10.0).shape == (100, 2)
+
+
+def test_a_misspelt_orientation_is_refused_also_where_the_file_names_its_axes(tmp_path: Path) -> None:
+    write(from_array(np.zeros((30, 2)), 10.0), tmp_path / "a.nc")
+    with pytest.raises(InputError, match="orientation = 'time,neurons', expected one of"):
+        read(tmp_path / "a.nc", orientation="time,neurons")

@@ -2,7 +2,9 @@
 
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
@@ -239,3 +241,41 @@ def test_times_in_every_usual_unit(traces: np.ndarray, units: str, per_second: f
     time = ("time", np.arange(len(traces)) / 20 * per_second, {"units": units})
     recording = as_recording(xr.DataArray(traces, dims=("time", "neuron"), coords={"time": time}))
     assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)
+
+
+def test_a_table_keeps_its_names_and_times() -> None:
+    values, time = np.random.default_rng(0).random((60, 2)), np.arange(60) / 20 + 7
+    named = as_recording(pd.DataFrame(values, columns=["a", "b"]), 20.0)
+    assert (named["neuron"].values.tolist(), "neuron_labels" in named.attrs) == (["a", "b"], False)
+    assert named["time"].values[0] == 0.025
+    timed = as_recording(pd.DataFrame(values, index=time))
+    np.testing.assert_allclose(timed["time"].values, time)
+    assert timed["neuron"].values.tolist() == ["0", "1"]
+    assert from_array(pd.Series(values[:, 0]), 20.0).shape == (60, 1)
+
+
+def test_times_given_as_dates_or_with_a_unit_are_seconds() -> None:
+    values, time = np.zeros((60, 1)), np.arange(60) / 20
+    durations = (time * 1e9).round().astype("timedelta64[ns]")
+    in_ms = xr.DataArray(time * 1e3, dims="time", attrs={"units": "ms"})
+    for given_time in (in_ms, durations, np.datetime64("2024-05-01", "ns") + durations):
+        recording = from_array(values, time=given_time)
+        np.testing.assert_allclose(recording["time"].values, time)
+        assert recording.attrs["frame_rate_hz"] == pytest.approx(20)
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ([[1.0, 2.0], [3.0]], "is a list that cannot be made an array"),
+        (scipy.sparse.csr_matrix(np.eye(5)), "sparse matrix, expected a dense array"),
+        (xr.DataArray(np.zeros((2, 9, 3)), dims=("trial", "time", "neuron")), "choose one place along every other"),
+    ],
+)
+def test_what_is_no_array_of_frames_and_neurons_is_refused_with_advice(values, match) -> None:
+    with pytest.raises(InputError, match=match):
+        as_recording(values, 30.0)
+
+
+def test_one_note_may_be_given_as_a_sentence() -> None:
+    assert from_array(np.zeros((3, 1)), 10.0, notes="Cut by hand.").attrs["notes"] == ["Cut by hand."]

@@ -112,7 +112,9 @@ def checked_times(time: Any, rate: float | None, n_frames: int, n_neurons: int, 
         if rate is None:
             raise InputError("the recording has neither times nor a frame rate: pass frame_rate_hz")
         return even_times(0.5 / rate, rate, n_frames)
-    times = np.asarray(unmasked(time, [], "times"), dtype=np.float64)
+    if not isinstance(time, xr.DataArray):
+        time = xr.DataArray(np.asarray(unmasked(time, [], "times")))
+    times = time_in_seconds(time)
     if times.shape != (n_frames,):
         hint = _transposed_hint(times.shape == (n_neurons,))
         raise InputError(f"{times.size} times for {n_frames} frames × {n_neurons} neurons{hint}")
@@ -145,7 +147,8 @@ def standard_dims(array: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
             array = _rename(array, found[0], standard)
             notes.append(f"dimension {found[0]!r} taken as {standard!r}")
     if set(array.dims) != {"time", "neuron"} or array.ndim != 2:
-        raise InputError(f"got dimensions {tuple(array.dims)}, expected ('time', 'neuron'): rename them")
+        advice = "rename them" if array.ndim == 2 else "choose one place along every other, or lay trials end to end"
+        raise InputError(f"got dimensions {tuple(array.dims)}, expected ('time', 'neuron'): {advice}")
     return array.transpose("time", "neuron"), notes
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
-from antidrome.recordings.axes import positive_rate
+from antidrome.recordings.axes import positive_rate, standard_dims
 from antidrome.recordings.clock import require_agreement
 from antidrome.recordings.dff_blocks import Counts, Settings, dff_in_blocks
 from antidrome.recordings.masked import require_known_shape, unmasked
-from antidrome.recordings.recording import as_recording
+from antidrome.recordings.recording import as_notes, as_recording
 from antidrome.recordings.segments import frame_rate_of, split_at_gaps, times_s
+from antidrome.recordings.tables import opened_table
 
 MAXIMIN_SMOOTHING_FRAMES = 10.0
 """suite2p's default SD of the Gaussian, in frames."""
@@ -75,6 +77,12 @@ def delta_f_over_f(
     _refuse_bad_arguments(recording, neuropil_factor, baseline, percentile, window_s, smoothing_s)
     fluorescence = recording.transpose("time", "neuron")
     rate = frame_rate_of(fluorescence)
+    if window_s * rate < 2:
+        raise InputError(
+            f"A window of {window_s:g} s does not hold two frames at {rate:g} Hz, and ΔF/F would be 0 in every frame: "
+            "expected a longer window_s, or times in seconds (others need their units, for instance "
+            'recording["time"].attrs["units"] = "ms").'
+        )
     settings = Settings(
         baseline=baseline,
         percentile=percentile,
@@ -96,21 +104,30 @@ def delta_f_over_f(
     result = fluorescence.copy(data=values).rename("dff")
     n_stretches = len(split_at_gaps(time, window_s / 2))
     made = _notes(settings, counts, _name_of(neuropil), n_stretches)
-    notes = [*recording.attrs.get("notes", []), *masked, *made]
+    notes = [*as_notes(recording.attrs.get("notes")), *masked, *made]
     result.attrs = {**recording.attrs, "quantity": "dff", "units": "1", "frame_rate_hz": rate, "notes": notes}
     return result
 
 
 def _labelled(recording: xr.DataArray | np.ndarray, frame_rate_hz: float | None) -> xr.DataArray:
-    """The recording with its frame rate; a plain array becomes a recording."""
+    """The recording with its frame rate and dims "time" and "neuron"; a plain array becomes a recording."""
     if not isinstance(recording, xr.DataArray):
         return as_recording(recording, frame_rate_hz)
+    recording = _standard(recording)
     if frame_rate_hz is None:
         return recording
     rate, time = positive_rate(frame_rate_hz), times_s(recording)
     if time is not None:
         require_agreement(rate, time)
     return recording.assign_attrs(frame_rate_hz=rate)
+
+
+def _standard(recording: xr.DataArray) -> xr.DataArray:
+    """Dims "time" and "neuron", what was renamed in the notes."""
+    if set(recording.dims) == {"time", "neuron"}:
+        return recording
+    renamed, notes = standard_dims(recording)
+    return renamed.assign_attrs(notes=[*as_notes(renamed.attrs.get("notes")), *notes])
 
 
 def _refuse_bad_arguments(
@@ -137,8 +154,8 @@ def _refuse_bad_arguments(
         "smoothing_s": (1.0 if smoothing_s is None else smoothing_s, 1e-6, np.inf),
     }
     for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            raise InputError(f"{name}={value} is out of range; expected {low} to {high}.")
+        if not isinstance(value, numbers.Real) or not low <= value <= high:
+            raise InputError(f"{name}={value!r} is out of range; expected a number from {low} to {high}.")
 
 
 def _increasing_times(fluorescence: xr.DataArray, rate: float) -> np.ndarray:
@@ -166,14 +183,19 @@ def _name_of(neuropil: xr.DataArray | np.ndarray | None) -> str | None:
 def _matching_neuropil(fluorescence: xr.DataArray, neuropil: xr.DataArray | np.ndarray, notes: list[str]):
     """The neuropil as an array (time, neuron), checked against the fluorescence."""
     if isinstance(neuropil, xr.DataArray):
-        neuropil = neuropil.transpose("time", "neuron")
+        neuropil = _standard(neuropil).transpose("time", "neuron")
         for name in ("time", "neuron"):
             both = name in neuropil.coords and name in fluorescence.coords
-            if both and not np.array_equal(neuropil.coords[name].values, fluorescence.coords[name].values):
+            ours, theirs = (one.coords[name].values for one in (fluorescence, neuropil)) if both else ([], [])
+            if name == "neuron":  # labels are text, however they are kept
+                ours, theirs = np.asarray(ours).astype(str), np.asarray(theirs).astype(str)
+            if not np.array_equal(theirs, ours):
                 raise InputError(
                     f"Fluorescence and neuropil differ in their {name} coordinate; expected the same {name}s."
                 )
         neuropil = neuropil.data
+    else:
+        neuropil = opened_table(neuropil, "the neuropil").values
     require_known_shape(neuropil, "the neuropil")
     neuropil = unmasked(neuropil, notes, "samples of the neuropil")
     if neuropil.shape != fluorescence.shape:

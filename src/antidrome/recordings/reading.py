@@ -3,11 +3,13 @@
 import importlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import xarray as xr
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError, UnsafeFileError
+from antidrome.recordings.arguments import one_of
+from antidrome.recordings.axes import Orientation
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.safety import require_file
 
@@ -129,6 +131,8 @@ def detect_format(path: str | os.PathLike[str]) -> str:
 
 def _read(path: str | os.PathLike[str], options: ReadOptions) -> tuple[xr.DataArray, xr.DataArray | None]:
     path = require_file(path)
+    if options.orientation is not None:  # files that name their axes do not use it, and would take any word
+        one_of("orientation", options.orientation, get_args(Orientation))
     file_format = detect_format(path)
     if options.series is not None and file_format in ("csv", "npy"):
         raise InputError(f"{path} is a {file_format} file and holds one table: leave out series= (--series).")

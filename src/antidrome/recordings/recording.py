@@ -25,6 +25,7 @@ from antidrome.recordings.axes import (
 )
 from antidrome.recordings.clock import clock_rate_hz, require_agreement, rounding_note
 from antidrome.recordings.masked import require_known_shape, unmasked
+from antidrome.recordings.tables import opened_table
 from antidrome.recordings.units import known_units
 
 Quantity = Literal["dff", "fluorescence", "unknown"]
@@ -51,15 +52,18 @@ def from_array(
     ----------
     values
         numpy or dask array, shape (frames, neurons), or (neurons, frames) with ``orientation="neuron,time"``; one
-        dimension means one neuron. Integers and half floats become float32 (32-bit and longer integers: float64),
-        foreign byte orders the machine's own. Masked and infinite samples become NaN and are counted in ``notes``.
+        dimension means one neuron. Of a DataFrame (frames, neurons) the names of columns are labels, and an index of
+        dates, durations or fractional numbers (seconds) gives the times. Integers and half floats become float32
+        (32-bit and longer integers: float64), foreign byte orders the machine's own. Masked and infinite samples
+        become NaN and are counted in ``notes``.
     frame_rate_hz
         Frames per second. May be left out when ``time`` is given.
     neuron
         Unique labels; default "0", "1", …
     time
         Centre of each frame in seconds, finite and not decreasing (repeated times are kept and counted in
-        ``notes``); default ``(i + 1/2) / frame_rate_hz``.
+        ``notes``); dates count from the first frame; a DataArray may be in the unit that its attribute "units" names.
+        Default ``(i + 1/2) / frame_rate_hz``.
     quantity
         "dff" (ΔF/F), "fluorescence" (raw) or "unknown".
     orientation
@@ -92,7 +96,11 @@ def from_array(
     """
     one_of("quantity", quantity, get_args(Quantity))
     one_of("orientation", orientation, get_args(Orientation))
-    notes = list(notes)
+    notes = as_notes(notes)
+    if orientation == "time,neuron":
+        values, named, timed = opened_table(values)
+        neuron = named if neuron is None else neuron
+        time = timed if time is None else time
     array = _two_dimensional(values, notes)
     array = _as_float(array, np.ndim(values) == 2 and orientation == "neuron,time", notes)
     n_frames, n_neurons = array.shape
@@ -137,7 +145,7 @@ def as_recording(recording: Any, frame_rate_hz: float | None = None) -> xr.DataA
     ----------
     recording
         A recording (``DataArray`` with dims "time" and "neuron" in either order; common synonyms such as "frame"
-        and "roi" are renamed and noted), or a numpy or dask array of shape (frames, neurons).
+        and "roi" are renamed and noted), a numpy or dask array of shape (frames, neurons), or a DataFrame of it.
     frame_rate_hz
         Needed for plain arrays and for a ``DataArray`` without a time coordinate. With a time coordinate it must
         agree with it within one per cent, or as well as rounded times let anyone tell.
@@ -159,7 +167,7 @@ def as_recording(recording: Any, frame_rate_hz: float | None = None) -> xr.DataA
                 f"got a Dataset with variables {listing(recording.data_vars)}, expected one DataArray: "
                 "pick the trace, for instance dataset['dff']"
             )
-        if frame_rate_hz is None:
+        if frame_rate_hz is None and opened_table(recording).times is None:
             raise InputError("a plain array carries no frame rate: pass frame_rate_hz (frames per second)")
         return from_array(recording, frame_rate_hz)
     array, notes = standard_dims(recording)
@@ -179,7 +187,7 @@ def as_recording(recording: Any, frame_rate_hz: float | None = None) -> xr.DataA
         units=attrs.get("units"),
         coords={str(k): c.values for k, c in array.coords.items() if c.dims == ("neuron",) and k != "neuron"},
         attrs={k: v for k, v in attrs.items() if k not in ("quantity", "units", "notes", "frame_rate_hz")},
-        notes=[*_as_notes(attrs.get("notes")), *notes],
+        notes=[*as_notes(attrs.get("notes")), *notes],
     )
     repeated = np.flatnonzero(np.diff(result["time"].values) <= 0)
     if repeated.size:
@@ -203,7 +211,7 @@ def refuse_paths(values: Any) -> None:
 def _two_dimensional(values: Any, notes: list[str]) -> Any:
     """The values as stored; of one dimension, as a column."""
     require_known_shape(values)
-    array = values if hasattr(values, "dtype") and hasattr(values, "ndim") else np.asarray(values)
+    array = opened_table(values).values
     array = array if array.dtype.kind == "b" else unmasked(array, notes)
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2:
@@ -242,7 +250,8 @@ def _per_neuron(name: str, column: Any, n_neurons: int) -> np.ndarray:
     return values
 
 
-def _as_notes(notes: Any) -> list[str]:
+def as_notes(notes: Any) -> list[str]:
+    """The notes of a recording, one sentence each, from what its attribute holds."""
     if notes is None:
         return []
     return [notes] if isinstance(notes, str) else [str(note) for note in notes]

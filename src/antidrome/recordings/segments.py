@@ -8,14 +8,15 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.axes import time_in_seconds
 from antidrome.recordings.clock import clock_rate_hz, longest_step_s
 
 
 def times_s(recording: xr.DataArray) -> np.ndarray | None:
-    """Frame times in seconds as float64 (time,), or None when the recording carries none."""
+    """Frame times in seconds as float64 (time,), whatever unit they are in, or None when the recording carries none."""
     if "time" not in recording.coords:
         return None
-    return np.asarray(recording.coords["time"].values, dtype=np.float64)
+    return time_in_seconds(recording.coords["time"])
 
 
 def frame_rate_of(recording: xr.DataArray) -> float:
