@@ -166,6 +166,23 @@ def test_evaluate_finds_a_common_delay_and_takes_it_out(rng):
     assert (late["r"] < 0.1).all()
 
 
+def test_evaluate_takes_no_counts_for_times(rng, unchecked_types):
+    result, _ = fake_result(rng)
+    for counts in (result["expected_spikes"].transpose("neuron", "time"), result):
+        with pytest.raises(InputError, match="expected times in seconds"):
+            metrics.evaluate(result, counts)
+    with pytest.raises(InputError, match="Got a DataArray; expected the Dataset"):
+        metrics.evaluate(result["expected_spikes"], [])
+
+
+def test_evaluate_counts_true_spikes_outside_the_recording(rng):
+    result, times = fake_result(rng)
+    assert metrics.evaluate(result, times).attrs["notes"] == []
+    notes = metrics.evaluate(result, {name: train * 1e3 + 1e6 for name, train in times.items()}).attrs["notes"]
+    n = sum(map(len, times.values()))
+    assert notes[0].startswith(f"{n} of {n} true spikes lie before the first or after the last frame")
+
+
 def test_evaluate_names_the_unknown_neuron(rng):
     result, times = fake_result(rng)
     with pytest.raises(InputError, match="Did you mean 'n1'"):

@@ -147,8 +147,12 @@ def evaluate(
     Raises
     ------
     InputError
-        Labels that the result does not have, or as many trains as there are not neurons.
+        Labels that the result does not have, as many trains as there are not neurons, or counts instead of times.
     """
+    if not isinstance(result, xr.Dataset) or "expected_spikes" not in result:
+        raise InputError(
+            f"Got a {type(result).__name__}; expected the Dataset that SpikeVAE.predict gives, with expected_spikes."
+        )
     known = _by_label(result, spike_times_s)
     rate = float(result.attrs["frame_rate_hz"])
     time_s = result["time"].values
@@ -170,11 +174,24 @@ def evaluate(
         values["coverage"] = ("neuron", covered.share)
     left_out = result.sizes["neuron"] - len(known)
     notes = [f"{left_out} neurons have no true spike times and are left out."] if left_out else []
+    notes += _notes_on_clock(known, time_s, rate)
     return xr.Dataset(
         {name: (*v, {"units": UNITS[name][0], "long_name": UNITS[name][1]}) for name, v in values.items()},
         coords={"neuron": list(known), "lag_s": ("lag_s", np.asarray(LAGS) * BIN_S, {"units": "s"})},
         attrs={"notes": notes, "window_s": window_s},
     )
+
+
+def _notes_on_clock(known: Mapping[str, np.ndarray], time_s: np.ndarray, rate: float) -> list[str]:
+    """How many true spikes no frame can have seen."""
+    times = np.concatenate(list(known.values()))
+    n_outside = int(((times < time_s[0] - 0.5 / rate) | (times > time_s[-1] + 0.5 / rate)).sum())
+    if not n_outside:
+        return []
+    return [
+        f"{n_outside} of {len(times)} true spikes lie before the first or after the last frame and are left out; times"
+        " are taken for seconds on the recording's clock."
+    ]
 
 
 def _smoothed_rates(
@@ -198,6 +215,13 @@ def _by_label(
     result: xr.Dataset, spike_times_s: Mapping[str, np.ndarray] | Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
     labels = [str(label) for label in result["neuron"].values]
+    if isinstance(spike_times_s, xr.DataArray | xr.Dataset):
+        raise InputError(
+            f"The true spikes are a {type(spike_times_s).__name__}; expected times in seconds, {{neuron label: times}}."
+            " Of counts (time, neuron) the times are np.repeat(counts['time'].values,"
+            " counts.sel(neuron=label).values.astype(int)); of what SpikeVAE.spike_times gives,"
+            " found['time_s'][found['neuron'] == label]."
+        )
     if not isinstance(spike_times_s, Mapping):
         if len(spike_times_s) != len(labels):
             raise InputError(
