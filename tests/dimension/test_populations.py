@@ -123,3 +123,26 @@ def test_the_same_seed_gives_the_same(rng) -> None:
 def test_hostile_recordings_are_sentences(unchecked_types, recording, settings, message) -> None:
     with pytest.raises(InputError, match=message):
         population(recording, progress=False, **settings)
+
+
+def test_axes_are_told_by_their_names_whatever_their_order(rng) -> None:
+    settings = PopulationConfig(max_points=None)
+    values = rng.standard_normal((200, 5))
+    expected = population_points(xr.DataArray(values, dims=("time", "neuron")), settings)
+    for dims in (("roi", "frame"), ("cell", "time"), ("component", "time")):
+        found = population_points(xr.DataArray(values.T, dims=dims), settings)
+        np.testing.assert_array_equal(found.values, expected.values)
+        assert found.kind == "time"
+
+
+def test_masked_values_are_missing(rng, unchecked_types) -> None:
+    values = rng.standard_normal((200, 5))
+    masked = np.ma.masked_array(values, mask=values > 2)
+    found = population_points(masked, PopulationConfig(max_points=None))
+    assert len(found.values) == int((values <= 2).all(axis=1).sum()) < 200
+    assert found.notes[0] == f"{int((values > 2).sum())} masked samples taken as missing"
+
+
+def test_a_result_of_several_arrays_is_refused_with_their_names(unchecked_types) -> None:
+    with pytest.raises(InputError, match="Dataset with variables 'rate_hz', expected one array"):
+        population(xr.Dataset({"rate_hz": (("time", "neuron"), np.zeros((60, 3)))}), progress=False)

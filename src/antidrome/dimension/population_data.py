@@ -9,6 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import listing
+from antidrome.recordings.axes import NEURON_NAMES, TIME_NAMES
+from antidrome.recordings.masked import unmasked
 
 MOSTLY = 0.5
 MIN_SHIFT = 0.1
@@ -65,8 +68,8 @@ def population_points(recording: Any, settings: Settings) -> PopulationPoints:
     InputError
         Not two axes of numbers, infinite values, or nothing left.
     """
-    values, kind = _two_axes(recording)
     notes: list[str] = []
+    values, kind = _two_axes(recording, notes)
     values = _without_dead_neurons(values, notes)
     values, frame = _binned(values, settings.bin_frames, notes)
     complete = ~np.isnan(values).any(axis=1)
@@ -101,13 +104,21 @@ def shifted(
     return np.take_along_axis(values, (rows[:, None] - shifts) % n, axis=0)
 
 
-def _two_axes(recording: Any) -> tuple[np.ndarray, Literal["time", "trial"]]:
+def _two_axes(recording: Any, notes: list[str]) -> tuple[np.ndarray, Literal["time", "trial"]]:
     kind: Literal["time", "trial"] = "time"
+    if hasattr(recording, "data_vars"):
+        raise InputError(
+            f"got a Dataset with variables {listing(recording.data_vars)}, expected one array (time, neuron) or"
+            " (trial, neuron): pick one, for instance dataset['expected_spikes']"
+        )
     if hasattr(recording, "dims"):
-        if "neuron" in recording.dims and len(recording.dims) == 2:
-            recording = recording.transpose(..., "neuron")
-        kind = "time" if "time" in recording.dims else "trial"
-    values = np.asarray(recording)
+        along_time, of_neurons = (_called(recording.dims, names) for names in (TIME_NAMES, NEURON_NAMES))
+        if len(recording.dims) == 2:
+            first, last = [*along_time, ...], [..., *of_neurons]
+            recording = recording.transpose(*(last if of_neurons else first))
+        kind = "time" if along_time else "trial"
+        recording = recording.data
+    values = np.asarray(unmasked(recording, notes))
     if values.ndim != 2 or values.dtype.kind not in "fbiu" or 0 in values.shape:
         raise InputError(
             f"The recording has the shape {values.shape} and type {values.dtype}; expected numbers (time, neuron) or"
@@ -118,6 +129,12 @@ def _two_axes(recording: Any) -> tuple[np.ndarray, Literal["time", "trial"]]:
         row, neuron = np.argwhere(np.isinf(values))[0]
         raise InputError(f"The recording has an infinite value (row {row}, neuron {neuron}); mark missing ones as NaN.")
     return values, kind
+
+
+def _called(dims: tuple[Any, ...], names: tuple[str, ...]) -> list[Any]:
+    """The one dimension that has such a name, the standard name first; none where nothing decides."""
+    found = [dim for dim in dims if dim == names[0]] or [dim for dim in dims if str(dim).lower() in names]
+    return found if len(found) == 1 else []
 
 
 def _without_dead_neurons(values: np.ndarray, notes: list[str]) -> np.ndarray:

@@ -13,7 +13,7 @@ from antidrome.recordings.units import SECONDS, plain_unit
 
 Orientation = Literal["time,neuron", "neuron,time"]
 
-_TIME_NAMES = ("time", "times", "frame", "frames", "t", "timestamp", "timestamps")
+TIME_NAMES = ("time", "times", "frame", "frames", "t", "timestamp", "timestamps")
 NEURON_NAMES = ("neuron", "neurons", "roi", "rois", "roi_id", "cell", "cells", "cell_id", "unit", "unit_id")
 
 
@@ -137,9 +137,9 @@ def checked_times(time: Any, rate: float | None, n_frames: int, n_neurons: int, 
 def standard_dims(array: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
     """Rename the usual synonyms of "time" and "neuron"; put time first."""
     notes: list[str] = []
-    if array.ndim == 1 and str(array.dims[0]).lower() in _TIME_NAMES:
+    if array.ndim == 1 and str(array.dims[0]).lower() in TIME_NAMES:
         array = array.expand_dims("neuron", axis=1)
-    for standard, synonyms in (("time", _TIME_NAMES), ("neuron", NEURON_NAMES)):
+    for standard, synonyms in (("time", TIME_NAMES), ("neuron", NEURON_NAMES)):
         if standard in array.dims:
             continue
         found = [dim for dim in array.dims if str(dim).lower() in synonyms]
