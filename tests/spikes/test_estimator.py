@@ -247,3 +247,9 @@ def test_many_samples_make_smaller_blocks(simulated, monkeypatch):
     monkeypatch.setattr(lazy, "CHUNK_FRAMES", 6 * on_disk.sizes["time"])
     chunks = [ad.SpikeVAE().predict(on_disk, n_samples=n)["samples"].chunksizes["neuron"] for n in (100, 101, 1000)]
     assert chunks == [(6,), (3, 3), (1,) * 6]
+
+
+def test_times_samples_and_reconstructions_name_their_works(simulated, result):
+    dff, model = simulated["dff"].isel(neuron=[0]), ad.SpikeVAE()
+    for one in (model.spike_times(dff), model.sample(dff, n_samples=2), model.reconstruct(dff)):
+        assert [work.key for work in ad.cite(one).works] == [work.key for work in ad.cite(result).works]

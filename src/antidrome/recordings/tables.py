@@ -30,12 +30,12 @@ def opened_table(values: Any, what: str = "the recording") -> Table:
     """
     if hasattr(values, "to_numpy") and hasattr(values, "index"):
         columns = values.columns if hasattr(values, "columns") else None
-        counted = columns is None or type(columns).__name__ == "RangeIndex"
+        counted = type(columns).__name__ == "RangeIndex"
         index = values.index
         timed = index.dtype.kind in "fMm"
         return Table(
             values.to_numpy(),
-            None if counted else np.array([str(name) for name in columns]),
+            None if columns is None or counted else np.array([str(name) for name in columns]),
             xr.DataArray(index.to_numpy(), dims="time") if timed else None,
         )
     if hasattr(values, "tocsr"):

@@ -230,7 +230,8 @@ class SpikeVAE(Estimator):
     def sample(self, recording: Any, frame_rate_hz: float | None = None, *, n_samples: int = 100) -> xr.DataArray:
         """Posterior spike trains, (sample, time, neuron) spikes per frame; see `predict`."""
         n_samples = whole_number("n_samples", n_samples, 1)
-        return self.predict(recording, frame_rate_hz, n_samples=n_samples, progress=False)["samples"]
+        result = self.predict(recording, frame_rate_hz, n_samples=n_samples, progress=False)
+        return result["samples"].assign_attrs(citations=self.citations_)
 
     def spike_times(
         self,
@@ -265,7 +266,8 @@ class SpikeVAE(Estimator):
         expected = expected_of(result, opened.recording, opened.grid, inference.steps)
         if expected is None:
             expected = over_neurons(inference.expected, opened, self.seed, executor)
-        return placed(expected, opened.recording, opened.grid, opened.frame_rate_hz, inference.steps)
+        found = placed(expected, opened.recording, opened.grid, opened.frame_rate_hz, inference.steps)
+        return found.assign_attrs(citations=self.citations_)
 
     def reconstruct(self, recording: Any, frame_rate_hz: float | None = None) -> xr.DataArray:
         """ΔF/F that the inferred spikes explain, (time, neuron), with the slow drift of the baseline."""
@@ -277,6 +279,7 @@ class SpikeVAE(Estimator):
         for column, row in enumerate(rows):
             values[:, column] = row if row.ndim == 0 else row[grid.places]
         attrs = {"units": "1", "long_name": "ΔF/F explained by the inferred spikes", "frame_rate_hz": rate}
+        attrs["citations"] = self.citations_
         coords = {"time": recording["time"], "neuron": recording["neuron"]}
         return xr.DataArray(values, coords, ("time", "neuron"), attrs=attrs)
 
