@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
 import zarr
@@ -123,3 +124,14 @@ def test_a_misspelt_orientation_is_refused_also_where_the_file_names_its_axes(tm
     write(from_array(np.zeros((30, 2)), 10.0), tmp_path / "a.nc")
     with pytest.raises(InputError, match="orientation = 'time,neurons', expected one of"):
         read(tmp_path / "a.nc", orientation="time,neurons")
+
+
+@pytest.mark.parametrize(("file", "name"), [("mouse.12.csv", "mouse.12"), ("a.csv", "a"), ("b.1.csv.gz", "b.1")])
+def test_the_session_is_called_as_its_file(tmp_path: Path, file: str, name: str) -> None:
+    pd.DataFrame({"time": np.arange(40) / 20, "a": np.arange(40) ** 0.5}).to_csv(tmp_path / file, index=False)
+    assert read(tmp_path / file).attrs["session_id"] == name
+
+
+def test_what_is_no_path_is_said(unchecked_types) -> None:
+    with pytest.raises(InputError, match="got a NoneType, expected the path of a file or folder"):
+        read(None)

@@ -30,7 +30,7 @@ class ReadOptions:
 
     def provenance(self, path: Path, source_format: str, session_id: str | None = None) -> dict[str, Any]:
         """Attributes that say where the recording comes from."""
-        name = path.name.split(".")[0] if path.name.split(".")[0] else path.name
+        name = Path(path.name.removesuffix(".gz")).stem
         return {
             "source": str(path),
             "source_format": source_format,

@@ -32,6 +32,8 @@ _MAX_CHUNK_RATIO = 4
 
 def require_file(path: str | os.PathLike[str]) -> Path:
     """The path of an existing file or folder, or InputError saying that it is missing."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"got a {type(path).__name__}, expected the path of a file or folder")
     found = Path(path)
     if not found.exists():
         raise InputError(f"{found}: no such file or folder")
