@@ -3,7 +3,9 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -189,3 +191,21 @@ def test_bounds_at_the_ends_of_the_numbers() -> None:
     assert np.allclose(prior.log_abs_det_jacobian(u) + prior.log_prob([[1.0], [1e100]]), stats.norm.logpdf(u)[:, 0])
     with pytest.raises(InputError, match="too far apart"):
         Uniform(-1e308, 1e308)
+
+
+def test_labelled_parameter_sets_are_taken_by_name() -> None:
+    """Samples with their columns in another order were read by position, and their densities were wrong."""
+    prior = Prior({"a": Normal(0, 1), "b": Normal(5, 2)})
+    theta = prior.sample(4, seed=1)
+    table = xr.DataArray(theta, dims=("sample", "parameter"), coords={"parameter": list(prior.names)})
+    expected = prior.log_prob(theta)
+    for labelled in (
+        table,
+        table.sel(parameter=["b", "a"]),
+        table.T,
+        pd.DataFrame({"b": theta[:, 1], "a": theta[:, 0]}),
+        pd.DataFrame(theta),
+    ):
+        np.testing.assert_array_equal(prior.log_prob(labelled), expected)
+    with pytest.raises(InputError, match="columns are b, c; expected those of the parameters a, b"):
+        prior.log_prob(pd.DataFrame({"b": theta[:, 1], "c": theta[:, 0]}))
