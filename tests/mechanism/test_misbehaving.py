@@ -12,6 +12,7 @@ from antidrome.mechanism.densities.network import MixtureSettings
 from antidrome.mechanism.running import opened_simulator
 from antidrome.mechanism.simulate import PythonSimulator, as_simulator
 from antidrome.mechanism.simulate.batch import judge
+from antidrome.mechanism.simulate.detection import find_form
 from antidrome.mechanism.training import TrainingSettings
 
 PRIOR = {"a": Uniform(-1, 1), "kind": Uniform(0, 12)}
@@ -67,6 +68,32 @@ def test_what_is_no_simulator_is_one_sentence(function, message: str) -> None:
     simulator = PythonSimulator(function, parameter_names=("a",), n_processes=0, batched=False)
     with pytest.raises(InputError, match=message):
         SNPE("npe", n_simulations=20, **SMALL).fit(simulator, {"a": Uniform(0, 1)}, [0.0, 1.0], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"), [(lambda a: None, "every feature is NaN"), (lambda a: 1 / 0, "division by zero")]
+)
+def test_a_fit_of_which_every_simulation_fails_says_why_they_do(function, reason: str) -> None:
+    """It said that no simulation was there to scale the features by, and the failures were nowhere to be seen."""
+    simulator = PythonSimulator(function, parameter_names=("a",), feature_names=("x",), n_processes=0, batched=False)
+    with pytest.raises(TrainingError, match=rf"None of the 20 simulations.*20 of the first 20.*{reason}"):
+        SNPE("npe", n_simulations=20, **SMALL).fit(simulator, {"a": Uniform(0, 1)}, [0.0], progress=False)
+
+
+def test_a_function_that_always_hangs_is_given_up_after_three_time_limits() -> None:
+    """After three single calls, twenty-one batched ones were waited for too: two hours with the usual limit."""
+    calls = []
+
+    def replies(theta: np.ndarray, seeds: np.ndarray, many: bool) -> list[tuple]:
+        calls.append(len(theta))
+        return [("failed", "timeout", "stopped after 300 s (timeout_s)", "")]
+
+    with pytest.raises(InputError, match=r"each of the first 3 parameter sets.*larger timeout_s"):
+        find_form(replies, np.zeros((50, 2)), None)
+    assert calls == [1, 1, 1]
+    with pytest.raises(InputError, match="each of the first 3"):
+        find_form(replies, np.zeros((50, 2)), True)
+    assert len(calls) == 6
 
 
 def test_an_object_that_is_half_a_simulator_is_one_sentence() -> None:

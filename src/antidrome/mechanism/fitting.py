@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from antidrome.core.hashing import hash_arrays
 from antidrome.core.progress import ProgressBar
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import fold_in
-from antidrome.errors import InputError
+from antidrome.errors import InputError, TrainingError
 from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import DensitySettings
 from antidrome.mechanism.diagnostics.diagnose import FEWEST_PAIRS, Diagnosis, diagnose, usable_pairs
@@ -119,19 +120,30 @@ def fit_posterior(
         keeper = _Keeper(problem, settings, checkpoint, on_round, simulator=runner.identity)
         with show_progress("Fitting", settings.plan.n_rounds, unit="rounds", enabled=progress) as bar:
             keeper.bar = bar
-            result = run_rounds(
-                problem,
-                settings.plan,
-                seed=settings.seed,
-                progress=keeper.restore(),
-                keep=keeper.keep,
-                tell=keeper.tell,
-            )
+            try:
+                result = run_rounds(
+                    problem,
+                    settings.plan,
+                    seed=settings.seed,
+                    progress=keeper.restore(),
+                    keep=keeper.keep,
+                    tell=keeper.tell,
+                )
+            except TrainingError as error:
+                raise TrainingError(f"{error}{_commonest(runner.failures)}") from error
         posteriors = tuple(_posterior(problem, result, settings, runner, r) for r in range(settings.plan.n_rounds))
         diagnosis = predicted = None
         if settings.diagnose:
             diagnosis, predicted = _diagnosis(posteriors[-1], problem, result, settings, checkpoint)
         return Fit(posteriors, predicted, result, tuple(runner.failures), diagnosis)
+
+
+def _commonest(failures: Sequence[Failure]) -> str:
+    """Why most simulations failed, as a further sentence: a fit that gives up has no `failures_` to look at."""
+    if not failures:
+        return ""
+    message, n = Counter(failure.message for failure in failures).most_common(1)[0]
+    return f" Most often ({n} of the first {len(failures)} failures): {message}"
 
 
 class _Keeper:

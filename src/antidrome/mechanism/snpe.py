@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.core.seeds import fold_in
-from antidrome.errors import InputError
+from antidrome.errors import InputError, TrainingError
 from antidrome.mechanism.densities.gaussian_mixture import GaussianMixture
 from antidrome.mechanism.failures import train_failure_classifier
 from antidrome.mechanism.features import FeatureScaling
@@ -124,6 +124,11 @@ def _simulate(problem: Problem, progress: Progress, proposals: list[Proposal], s
 def _with_scaling(problem: Problem, progress: Progress) -> Progress:
     """With what the first simulations decide: which features are hidden, and how the others are scaled."""
     features = progress.simulations.features[progress.simulations.valid]
+    if not len(features):
+        raise TrainingError(
+            f"None of the {len(progress.simulations.valid)} simulations of the first round succeeded; nothing can be"
+            " learned from them. Narrow the prior, or look at why they fail."
+        )
     unrecorded = unrecorded_features(problem.observation, features, problem.missing)
     progress = dataclasses.replace(progress, unrecorded=unrecorded)
     seen = progress.visible(features)

@@ -19,6 +19,8 @@ columns are not taken for rows."""
 SLOW_S = 2.0
 WARM_TRIES = 2
 TRYING_S = 10.0
+TIMEOUTS = 3
+"""So many calls that run into the time limit are waited for; with 300 s each, more would be hours without a word."""
 Replies = Callable[[np.ndarray, np.ndarray, bool], list[Reply]]
 
 
@@ -45,15 +47,19 @@ def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: 
     """
     seeds, failures = simulation_seeds(0, 2 * N_TRIES), []
     found = None if batched else _tried_singly(replies, theta, seeds, failures, or_batched=batched is None)
-    if found is None and batched is not False:
+    hangs = bool(failures) and all(reply[1] == "timeout" for reply in failures)
+    if found is None and batched is not False and not hangs:
         found = _tried_in_batches(replies, theta, seeds, failures)
     if found is not None:
         return found
     if names is not None:
         return Found(names, ("",) * len(names), bool(batched), 0.0)
+    first, n_tried = failures[0], min(N_TRIES, len(theta))
+    n_tried = min(n_tried, len(failures)) if hangs or first[1] == "timeout" else n_tried
+    longer = " a larger timeout_s if it is only slow, or" if first[1] == "timeout" else ""
     raise InputError(
-        f"The simulator failed at each of the first {min(N_TRIES, len(theta))} parameter sets, so its features are"
-        f" not known: {failures[0][2]}. Give feature_names=… if failures are this common.\n{failures[0][3]}"
+        f"The simulator failed at each of the first {n_tried} parameter sets, so its features are"
+        f" not known: {first[2].rstrip('.')}. Give{longer} feature_names=… if failures are this common.\n{first[3]}"
     )
 
 
@@ -72,7 +78,7 @@ def _tried_singly(
                 reply[1], reply[2], tried and _takes_batches(replies, theta[i:], seeds[i:], reply, seconds), seconds
             )
         failures.append(reply)
-        if reply[1] == "timeout" and i >= 2:
+        if reply[1] == "timeout" and i >= TIMEOUTS - 1:
             break
     return None
 
@@ -85,6 +91,8 @@ def _tried_in_batches(replies: Replies, theta: np.ndarray, seeds: np.ndarray, fa
         if reply[0] == "values":
             return Found(reply[1], reply[2], True, time.perf_counter() - start)
         failures.append(reply)
+        if sum(failure[1] == "timeout" for failure in failures) >= TIMEOUTS:
+            break
     return None
 
 
