@@ -167,6 +167,7 @@ def _write_page(estimator: SNPE, config: Fit, cell: RecordedCell | None) -> None
         model=config.model,
         observed=str(config.observation),
         command=command_line("mechanism"),
+        seed=config.seed,
     )
 
 

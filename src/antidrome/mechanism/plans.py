@@ -95,6 +95,7 @@ METHODS: dict[str, Plan] = {
     "npe": dataclasses.replace(_TRUNCATED, n_rounds=1, proposal="prior", weighting="none"),
 }
 
+FLOW_WORK = "durkan2019"
 CITATIONS = {
     "default": ("lueckmann2017", "deistler2022", "durkan2019"),
     "weighted": ("lueckmann2017", "deistler2022", "durkan2019"),

@@ -17,9 +17,10 @@ from antidrome.core.model_files import load_model, save_model
 from antidrome.core.seeds import fold_in
 from antidrome.core.whole import whole_number
 from antidrome.errors import InputError, ModelFileError
+from antidrome.mechanism.densities.network import FlowSettings
 from antidrome.mechanism.densities.trained import TrainedDensity
 from antidrome.mechanism.observations import visible
-from antidrome.mechanism.plans import CITATIONS
+from antidrome.mechanism.plans import CITATIONS, FLOW_WORK
 from antidrome.mechanism.priors import Prior
 from antidrome.mechanism.rounds import RoundReport
 from antidrome.mechanism.simulate.outputs import as_observation
@@ -97,8 +98,9 @@ class Posterior(Drawn):
 
     @property
     def citations(self) -> tuple[str, ...]:
-        """The works behind the method."""
-        return CITATIONS.get(self.method, ())
+        """The works behind the method, and behind spline flows where the density is one."""
+        works = tuple(work for work in CITATIONS.get(self.method, ()) if work != FLOW_WORK)
+        return (*works, FLOW_WORK) if isinstance(self.architecture.density, FlowSettings) else works
 
     @property
     def is_amortised(self) -> bool:

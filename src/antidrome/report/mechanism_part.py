@@ -77,7 +77,12 @@ def mechanism_part(view: MechanismView, run: RunInfo) -> Part:
 
 
 def mechanism_report(
-    fitted: Any, run: RunInfo | None = None, *, traces: Traces | None = None, notes: Sequence[str] = ()
+    fitted: Any,
+    run: RunInfo | None = None,
+    *,
+    traces: Traces | None = None,
+    notes: Sequence[str] = (),
+    seed: int = 0,
 ) -> str:
     """The self-contained HTML page of a fitted posterior.
 
@@ -91,6 +96,8 @@ def mechanism_report(
         Measured and predicted traces, from `antidrome.report.mechanism_view.predicted_traces`.
     notes
         What was done to the measurement before, one sentence each.
+    seed
+        Of the summary in the table, as in `Posterior.summary`.
 
     Returns
     -------
@@ -102,7 +109,7 @@ def mechanism_report(
     InputError
         What was given is no fitted posterior.
     """
-    view = mechanism_view(fitted, traces=traces, notes=notes)
+    view = mechanism_view(fitted, traces=traces, notes=notes, seed=seed)
     run = run or posterior_run(view)
     cited = citations_part(["antidrome", *view.posterior.citations])
     return page_html(run, [mechanism_part(view, run), cited], units=UNITS)
@@ -117,6 +124,7 @@ def write_mechanism_report(
     model: str = "",
     observed: str = "",
     command: str = "",
+    seed: int = 0,
 ) -> None:
     """Write the page of `mechanism_report` to a file, atomically.
 
@@ -124,10 +132,12 @@ def write_mechanism_report(
     ----------
     model, observed, command
         Name of the model, file of the observation, and the command line, for "What was run".
+    seed
+        Of the summary in the table, as in `Posterior.summary`.
     """
     view = mechanism_view(fitted, traces=traces)
     run = posterior_run(view, model, observed, command)
-    write_html(path, mechanism_report(fitted, run, traces=traces, notes=notes))
+    write_html(path, mechanism_report(fitted, run, traces=traces, notes=notes, seed=seed))
 
 
 def posterior_run(view: MechanismView, model: str = "", observed: str = "", command: str = "") -> RunInfo:

@@ -75,8 +75,10 @@ class MechanismView:
     notes: Sequence[str] = ()
 
 
-def mechanism_view(fitted: Any, *, traces: Traces | None = None, notes: Sequence[str] = ()) -> MechanismView:
-    """Gather what the page shows of a fitted `SNPE`, or of a `Posterior` alone.
+def mechanism_view(
+    fitted: Any, *, traces: Traces | None = None, notes: Sequence[str] = (), seed: int = 0
+) -> MechanismView:
+    """Gather what the page shows of a fitted `SNPE`, or of a `Posterior` alone; `seed` is that of its summary.
 
     Raises
     ------
@@ -93,7 +95,7 @@ def mechanism_view(fitted: Any, *, traces: Traces | None = None, notes: Sequence
         posterior.sample(SAMPLES, seed=0).values,
         posterior.prior.sample(SAMPLES, seed=0),
         posterior.map().values,
-        posterior.summary(seed=0),
+        posterior.summary(seed=seed),
         tuple(getattr(fitted, "curves_", ())),
         getattr(fitted, "diagnosis_", None),
         traces,
