@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from antidrome.errors import InputError
-from antidrome.mechanism import SNPE, Uniform
+from antidrome.errors import InputError, TrainingError
+from antidrome.mechanism import SNPE, TraceFeatures, Uniform
 from antidrome.mechanism.densities.network import MixtureSettings
 from antidrome.mechanism.priors import as_prior
 from antidrome.mechanism.samplers import (
@@ -123,3 +123,19 @@ def test_features_that_are_not_used_are_named(rng, offset: float, said: bool) ->
     model = SNPE("npe", **QUICK).fit(simulations, PRIOR, [offset, 1.0], progress=False)
     assert any("x[0]" in note and "rounding" in note for note in model.notes_) == said
     assert any("never vary: x[1]." in note for note in model.notes_)
+
+
+def test_few_simulations_that_all_succeed_are_too_few_and_not_failed() -> None:
+    """The message told to look at the failures, of which there were none."""
+    theta = np.linspace([-0.5], [0.5], 5)
+    simulations = external_simulations(theta, theta, parameter_names=["a"])
+    with pytest.raises(TrainingError, match=r"Only 5 of 5 simulations.*0 failed\. Simulate more\.$"):
+        SNPE("npe", **QUICK).fit(simulations, PRIOR, [0.1], progress=False)
+
+
+@pytest.mark.parametrize("name", ["steps", "channels", "units", "downsample"])
+def test_sizes_of_traces_that_are_not_whole_are_refused(name: str, unchecked_types) -> None:
+    """They ended in a TypeError of NumPy or JAX, after the simulations."""
+    for value in (3.5, 2.0, "2"):
+        with pytest.raises(InputError, match=f"{name} = .*expected a whole number"):
+            TraceFeatures(**({"steps": 10} | {name: value}))

@@ -63,9 +63,14 @@ def weigh(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int) -
     assert scaling is not None
     rows = simulations.valid & (plan.reuse | (simulations.round == r)) & _in_region(plan, simulations, r)
     if rows.sum() < FEWEST_TO_LEARN:
+        remedy = (
+            "Simulate more."
+            if simulations.valid.all()
+            else "Simulate more, narrow the prior, or look at why they fail."
+        )
         raise TrainingError(
-            f"Only {rows.sum()} of {len(rows)} simulations succeeded up to round {r + 1}; nothing can be learned from"
-            " them. Look at the recorded failures, or narrow the prior."
+            f"Only {rows.sum()} of {len(rows)} simulations can be learned from up to round {r + 1}, fewer than"
+            f" {FEWEST_TO_LEARN}; {(~simulations.valid).sum()} failed. {remedy}"
         )
     weights = np.zeros(len(rows))
     weights[rows] = np.exp(_log_weights(simulations, plan, rows, r))

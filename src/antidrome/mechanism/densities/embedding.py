@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.mechanism.densities.bayesian import Linear, as_float32
 
@@ -43,6 +44,8 @@ class TraceFeatures:
     def __post_init__(self) -> None:
         if self.kind not in ("gru", "convolution"):
             raise InputError(f"kind is {self.kind!r}; expected 'gru' or 'convolution'.")
+        for name in ("steps", "channels", "units", "downsample"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
         if min(self.steps, self.channels, self.units, self.downsample) < 1 or self.downsample > self.steps:
             raise InputError(f"{self}: sizes need to be positive, and downsample at most steps.")
 
