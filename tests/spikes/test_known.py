@@ -7,7 +7,8 @@ import xarray as xr
 from antidrome.errors import InputError
 from antidrome.recordings import from_array
 from antidrome.spikes.grid import FrameGrid
-from antidrome.spikes.known import known_counts
+from antidrome.spikes.known import known_counts, opened_known
+from antidrome.spikes.opening import open_recording, open_sessions
 
 RATE_HZ = 10.0
 
@@ -69,3 +70,32 @@ def test_what_cannot_be_used_is_refused(recording):
         place(bad, recording)
     with pytest.raises(InputError, match="dimensions"):
         place(bad.isel(time=slice(5)), recording)
+
+
+def test_counts_may_have_labels_of_any_type_and_usual_names_of_axes(recording):
+    numbered = recording.assign_coords(neuron=["0", "1", "2"])
+    counts = xr.DataArray(np.eye(20)[:, :3], dims=("frame", "roi"))
+    for given in (counts, counts.assign_coords(roi=[0, 1, 2]), counts.rename(frame="time", roi="neuron").T):
+        placed = place(opened_known(given, numbered), numbered)
+        np.testing.assert_array_equal(placed[:, :3], np.eye(3))
+    assert opened_known(None, recording) is None
+    with pytest.raises(InputError, match="no neuron '0'"):
+        opened_known(counts, recording)
+    with pytest.raises(InputError, match=r"other times than the recording \(100.05 to"):
+        opened_known(recording.fillna(0).clip(0).assign_coords(time=recording["time"] + 100), recording)
+
+
+def test_tables_and_results_are_not_known_spikes(recording):
+    found = xr.Dataset({"time_s": ("spike", [1.0]), "neuron": ("spike", ["a"])})
+    for given in (recording.to_pandas(), recording.values, found):
+        with pytest.raises(InputError, match=f"known_spikes is a {type(given).__name__}; expected {{neuron label"):
+            opened_known(given, recording)
+
+
+def test_a_dataset_is_no_set_of_sessions(recording):
+    with pytest.raises(InputError, match=r"got a Dataset with variables 'dff', 'neuropil'"):
+        open_sessions(xr.Dataset({"dff": recording, "neuropil": recording}), None, None)
+    with pytest.raises(InputError, match=r"A list of 2 recordings was given; expected one, or {session: recording}"):
+        open_sessions([recording, recording], None, None)
+    with pytest.raises(InputError, match="this takes one at a time"):
+        open_recording({"a": recording}, None)

@@ -9,10 +9,46 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError, did_you_mean
+from antidrome.recordings.axes import neuron_labels, standard_dims, time_in_seconds
 from antidrome.spikes.grid import FrameGrid, nearest_frames
 
 FAR = 1.0
 """Of a recording's length: as far behind it spikes are no longer those of an electrode that ran a little longer."""
+
+
+def opened_known(known: Any, recording: xr.DataArray) -> Mapping[Any, Any] | xr.DataArray | None:
+    """What `known_counts` takes: of an array (time, neuron) the labels become text, and other names of its axes usual.
+
+    Raises
+    ------
+    InputError
+        Neither times by label nor an array, or an array of other frames.
+    """
+    if known is None or (isinstance(known, Mapping) and not isinstance(known, xr.Dataset)):
+        return known
+    if not isinstance(known, xr.DataArray):
+        raise InputError(
+            f"known_spikes is a {type(known).__name__}; expected {{neuron label: times in seconds}}, or a DataArray"
+            " (time, neuron) of spikes per frame. Of what SpikeVAE.spike_times gives, the times of a neuron are"
+            " found['time_s'].values[found['neuron'].values == label]."
+        )
+    try:
+        known, _ = standard_dims(known)
+        named = known["neuron"].values if "neuron" in known.coords else None
+        labels = neuron_labels(named, known.sizes["neuron"], known.sizes["time"])
+    except InputError as error:
+        raise InputError(f"known_spikes: {error}") from error
+    known = known.assign_coords(neuron=labels)
+    _check_counts(known, recording)
+    if "time" in known.coords:
+        theirs, ours = time_in_seconds(known["time"]), recording["time"].values
+        apart = float(np.abs(theirs - ours).max())
+        if apart * float(recording.attrs["frame_rate_hz"]) > 1.5:
+            raise InputError(
+                f"known_spikes has other times than the recording ({theirs[0]:g} to {theirs[-1]:g} s, not {ours[0]:g}"
+                f" to {ours[-1]:g} s); expected counts of the same frames."
+            )
+    return known
 
 
 def known_counts(
@@ -63,7 +99,7 @@ def _check_counts(known: xr.DataArray, recording: xr.DataArray) -> None:
         )
     unknown = set(known["neuron"].values.astype(str)) - set(recording["neuron"].values.astype(str))
     if unknown:
-        raise InputError(f"known_spikes: the recording has no neuron {sorted(unknown)[0]!r}.")
+        raise InputError(f"known_spikes: the recording has no neuron {str(sorted(unknown)[0])!r}.")
     if (known < 0).any():
         raise InputError("known_spikes holds negative counts; expected spikes per frame, NaN where unknown.")
 

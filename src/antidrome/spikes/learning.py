@@ -17,7 +17,7 @@ from antidrome.spikes.adaptation import Adaptation, AdaptationConfig, Cells, ada
 from antidrome.spikes.adaptation.lots import Recorded, sum_groups
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.inference import group_size
-from antidrome.spikes.known import known_counts
+from antidrome.spikes.known import known_counts, opened_known
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.results import unusable
@@ -67,6 +67,7 @@ def lesson(opened: Opened, known: Any, steps: int, seed: int) -> Lesson:
     recording, frame_rate_hz, grid, _ = opened
     n = recording.sizes["neuron"]
     labels = recording["neuron"].values.astype(str)
+    known = opened_known(known, recording)
     order = generator(seed, "spikes/fit-neurons").permutation(n)
     named = {str(k) for k in (known["neuron"].values if isinstance(known, xr.DataArray) else known or ())}
     first = np.array([label in named for label in labels])

@@ -50,7 +50,12 @@ class Bound:
 
 def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tuple[list[Opened], list[Any]]:
     """One recording, or several by session id; and the known spikes of each (by session id too, where several)."""
-    if not isinstance(recording, Mapping):
+    if isinstance(recording, list | tuple) and any(np.ndim(one) == 2 for one in recording):
+        raise InputError(
+            f"A {type(recording).__name__} of {len(recording)} recordings was given; expected one, or"
+            " {session: recording} with a name for each."
+        )
+    if not isinstance(recording, Mapping) or isinstance(recording, xr.Dataset):
         return [open_recording(recording, frame_rate_hz)], [known]
     if not recording:
         raise InputError("No recording was given.")
@@ -86,6 +91,8 @@ def open_recording(recording: Any, frame_rate_hz: float | None) -> Opened:
     InputError
         No frame rate, raw fluorescence instead of ΔF/F, an array that is not a recording, or hardly any frames.
     """
+    if isinstance(recording, Mapping) and not isinstance(recording, xr.Dataset):
+        raise InputError("Several recordings were given; this takes one at a time, and only fit {session: recording}.")
     recording = _require_dff(as_recording(recording, frame_rate_hz))
     if "frame_rate_hz" not in recording.attrs:
         raise InputError("The recording has no frame rate; give frame_rate_hz=… (frames per second).")
