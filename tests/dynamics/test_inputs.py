@@ -10,7 +10,7 @@ import xarray as xr
 import zarr
 
 import antidrome as ad
-from antidrome.dynamics import simulate
+from antidrome.dynamics import as_population, simulate
 from antidrome.errors import InputError
 
 QUICK = {"shrinkage": 0.0, "coupling": np.inf, "zero_lag": "never", "private_noise": "white"}
@@ -117,6 +117,35 @@ def test_data_frames_carry_their_labels(truth, parts):
     frames = {name: pd.DataFrame(values, columns=list(labels)) for name, (values, labels) in parts.items()}
     expected = fit(parts).predict_covariance(np.arange(16)).values
     np.testing.assert_allclose(fit(frames).predict_covariance(np.arange(16)).values, expected)
+
+
+def test_times_and_trials_of_data_frames_are_heeded(truth):
+    time = np.arange(160) / 20 + np.where(np.arange(160) >= 100, 3.0, 0.0)
+    frame = pd.DataFrame(truth.activity, index=time)
+    dates = pd.Timestamp("2024-05-01", tz="Europe/Berlin") + pd.to_timedelta(time, unit="s")
+    trials = pd.MultiIndex.from_arrays([np.arange(160) // 40, np.arange(160) % 40 / 20], names=("trial", "time"))
+    for index, n_stretches in ((time, 2), (pd.to_timedelta(time, unit="s"), 2), (dates, 2), (trials, 4)):
+        population = as_population(frame.set_axis(index))
+        assert population.frame_rate_hz == pytest.approx(20)
+        assert population.sessions[0].segment.max() + 1 == n_stretches
+    sessions = pd.MultiIndex.from_arrays([np.repeat(["b", "a"], 80), np.arange(160)], names=("session", "frame"))
+    assert [session.name for session in as_population(frame.set_axis(sessions)).sessions] == ["b", "a"]
+    halves = {"a": frame.iloc[:80, :10], "b": frame.iloc[80:, 6:]}
+    assert as_population(halves).labels.tolist() == [str(i) for i in range(16)], "parts keep their numbers"
+    assert "Nobody named the neurons" in " ".join(as_population({"a": frame[:80], "b": frame[80:]}).notes)
+
+
+def test_stacked_trials(truth):
+    trials = xr.DataArray(truth.activity.reshape(4, 40, 16), dims=("trial", "time", "neuron"))
+    trials = trials.assign_coords(trial=np.arange(4), time=np.arange(40) / 20)
+    by_frame, by_time = trials.stack(frame=("trial", "time")), trials.rename(time="t").stack(time=("trial", "t"))
+    for given in (by_frame, by_frame.reset_index("frame"), by_time, by_time.reset_index("time")):
+        population = as_population(given)
+        assert population.sessions[0].segment.max() + 1 == 4
+        assert population.frame_rate_hz in (None, pytest.approx(20))
+    assert as_population(by_time).frame_rate_hz == pytest.approx(20)
+    with pytest.raises(InputError, match="is a MultiIndex of 'trial', 't'"):
+        ad.recordings.as_recording(by_time, 20.0)
 
 
 def test_paths_are_read(parts, tmp_path):

@@ -252,6 +252,11 @@ def test_a_table_keeps_its_names_and_times() -> None:
     np.testing.assert_allclose(timed["time"].values, time)
     assert timed["neuron"].values.tolist() == ["0", "1"]
     assert from_array(pd.Series(values[:, 0]), 20.0).shape == (60, 1)
+    assert as_recording(pd.DataFrame(values, columns=range(5, 7)), 20.0)["neuron"].values.tolist() == ["5", "6"]
+    zoned = pd.Timestamp("2024-10-27 01:59:58", tz="Europe/Berlin") + pd.to_timedelta(time, unit="s")
+    np.testing.assert_allclose(as_recording(pd.DataFrame(values, index=zoned))["time"].values, time - 7)
+    lacking = pd.DataFrame(values).mask(values > 0.9).convert_dtypes()
+    assert as_recording(lacking, 20.0).isnull().sum() == (values > 0.9).sum()
 
 
 def test_times_given_as_dates_or_with_a_unit_are_seconds() -> None:

@@ -14,11 +14,19 @@ from antidrome.dynamics.data import column_statistics, is_dask
 from antidrome.dynamics.population import Population, Session
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
-from antidrome.recordings.axes import named_by_number, neuron_labels, standard_dims, time_in_seconds
+from antidrome.recordings.axes import (
+    TIME_NAMES,
+    named_by_number,
+    neuron_labels,
+    standard_dims,
+    time_in_seconds,
+    without_levels,
+)
 from antidrome.recordings.checks.matching import HOW_TO_NAME
 from antidrome.recordings.clock import clock_rate_hz
 from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.segments import neighbours
+from antidrome.recordings.tables import numbered_columns, opened_table
 
 Segments = Mapping[str, Sequence[tuple[int, int]]]
 HOW_TO_SEGMENT = "expected session id → (first, last + 1) frames, for example {'monday': [(0, 700), (700, 1400)]}."
@@ -39,8 +47,9 @@ def as_population(
     recordings
         Mapping of session id to recording, a list of recordings, or one recording. A recording is a DataArray (time,
         neuron), or any array of that shape (numpy, memmap, HDF5, Zarr, dask, scipy.sparse), or a pair
-        (array, labels), or a DataFrame whose columns are neurons, or the path of a recording. NaN marks what was not
-        observed.
+        (array, labels), or a DataFrame whose columns are neurons and whose index may hold times (dates, durations or
+        fractional numbers of seconds), or levels "session", "trial" and "time", or the path of a recording. NaN marks
+        what was not observed.
     sessions
         For one matrix: the session id of each frame, (frame,); or the coordinate "session" along time.
     neuron
@@ -118,15 +127,23 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         raise InputError(f"{where} is a Dataset with variables {listing(value.data_vars)}: pick one, dataset['dff'].")
     if isinstance(value, xr.DataArray):
         array, _ = standard_dims(value)
+        levels = _levels_of(array.indexes["time"]) if "time" in array.indexes else {}
+        array = without_levels(array, "time")
         labels = array["neuron"].values if "neuron" in array.coords else neuron
         along = {name: array[name].values for name in ("session", "trial") if name in array.coords}
         along = {name: column for name, column in along.items() if column.ndim == 1 and array[name].dims == ("time",)}
-        time = time_in_seconds(array["time"]) if "time" in array.coords else None
+        time = time_in_seconds(array["time"]) if "time" in array.coords else levels.get("time")
         data = array.data if is_dask(array.data) else array.values
         entry = {"values": data, "time": time, "rate": array.attrs.get("frame_rate_hz"), **along}
         entry["numbered"] = labels is None or named_by_number(array)
     elif hasattr(value, "columns") and hasattr(value, "to_numpy"):
-        entry, labels = {"values": value.to_numpy(), "time": None, "rate": None}, np.asarray(value.columns)
+        labels = np.asarray(value.columns)
+        entry = {"values": value.to_numpy(), "time": None, "rate": None}
+        if hasattr(value, "index"):
+            table = opened_table(value, where)
+            time = None if table.times is None else time_in_seconds(table.times)
+            entry |= {"values": table.values, "time": time, "numbered": numbered_columns(value)}
+            entry |= _levels_of(value.index)
     elif _is_pair(value):
         entry, labels = {"values": value[0], "time": None, "rate": None}, value[1]
     else:
@@ -149,6 +166,17 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
             raise InputError(f"{where}: {error}") from error
     known = {"session": None, "trial": None, "numbered": labels is None, "masked": masked}
     return {**known, **entry, "values": values, "labels": labels}
+
+
+def _levels_of(index: Any) -> dict[str, Any]:
+    """Sessions, trials and times of frames whose index has levels of these names."""
+    if getattr(index, "nlevels", 1) < 2:
+        return {}
+    levels = {name: index.get_level_values(name) for name in index.names if name is not None}
+    found = {name: levels[name].to_numpy() for name in ("session", "trial") if name in levels}
+    timed = [level for name, level in levels.items() if str(name).lower() in TIME_NAMES]
+    times = opened_table(timed[0].to_frame().set_index(timed[0])).times if len(timed) == 1 else None
+    return found if times is None else {**found, "time": time_in_seconds(times)}
 
 
 def _whole(labels: Any) -> Any:

@@ -34,6 +34,12 @@ def time_in_seconds(time: xr.DataArray) -> np.ndarray:
         return (values - values[:1]) / np.timedelta64(1, "s")
     if values.dtype.kind == "m":
         return values / np.timedelta64(1, "s")
+    if values.dtype.kind == "O" and len(time.dims) == 1 and getattr(time.indexes.get(time.dims[0]), "nlevels", 1) > 1:
+        levels = listing(time.indexes[time.dims[0]].names)
+        raise InputError(
+            f"the time coordinate is a MultiIndex of {levels}, expected seconds: take one trial, or"
+            f" reset_index({str(time.dims[0])!r}) and assign the times of all frames"
+        )
     unit = _unit(time)
     if not has_unit_of_time(time):
         raise InputError(f"the time coordinate is in {unit!r}, expected seconds, or ns, us, ms, minutes, hours, days")
@@ -155,11 +161,18 @@ def standard_dims(array: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
 def _rename(array: xr.DataArray, dim: Any, standard: str) -> xr.DataArray:
     """Rename a dimension; frame numbers are not times, and a time coordinate along the frames is."""
     if standard in array.coords and array[standard].dims == (dim,):
-        array = array.swap_dims({dim: standard})
+        array = without_levels(array, dim)
+        times = array[standard]  # a level that was taken apart keeps the whole index, and would be no index again
+        array = array.assign_coords({standard: (dim, np.asarray(times.values), times.attrs)}).swap_dims({dim: standard})
         return array.drop_vars(dim) if dim in array.coords else array
     if str(dim).lower() in ("frame", "frames") and dim in array.coords:
         array = array.drop_vars(dim)
     return array.rename({dim: standard})
+
+
+def without_levels(array: xr.DataArray, dim: Any) -> xr.DataArray:
+    """The same with the levels of a MultiIndex along a dimension as plain coordinates."""
+    return array.reset_index(dim) if getattr(array.indexes.get(dim), "nlevels", 1) > 1 else array
 
 
 def _transposed_hint(transposed: bool) -> str:

@@ -30,13 +30,9 @@ def opened_table(values: Any, what: str = "the recording") -> Table:
     """
     if hasattr(values, "to_numpy") and hasattr(values, "index"):
         columns = values.columns if hasattr(values, "columns") else None
-        counted = type(columns).__name__ == "RangeIndex"
-        index = values.index
-        timed = index.dtype.kind in "fMm"
+        named = columns is not None and not numbered_columns(values)
         return Table(
-            values.to_numpy(),
-            None if columns is None or counted else np.array([str(name) for name in columns]),
-            xr.DataArray(index.to_numpy(), dims="time") if timed else None,
+            _plain_values(values), np.array([str(name) for name in columns]) if named else None, _times(values)
         )
     if hasattr(values, "tocsr"):
         raise InputError(f"{what} is a sparse matrix, expected a dense array: call its toarray() first")
@@ -49,3 +45,26 @@ def opened_table(values: Any, what: str = "the recording") -> Table:
         raise InputError(
             f"{what} is a {kind} that cannot be made an array of shape (frames, neurons): {error}"
         ) from error
+
+
+def numbered_columns(table: Any) -> bool:
+    """Whether pandas counted the columns, from 0, since nobody named them."""
+    columns = table.columns
+    return type(columns).__name__ == "RangeIndex" and columns.start == 0 and columns.step == 1
+
+
+def _times(table: Any) -> xr.DataArray | None:
+    """What the index holds where it holds times; those of a time zone as universal time."""
+    index = table.index
+    if index.dtype.kind not in "fMm":
+        return None
+    if index.dtype.kind == "M" and getattr(index, "tz", None) is not None:
+        index = index.tz_convert(None)
+    return xr.DataArray(index.to_numpy(float) if index.dtype.kind == "f" else index.to_numpy(), dims="time")
+
+
+def _plain_values(table: Any) -> np.ndarray:
+    """Values as an array; numbers that may lack (Float64 and the like) as floats with NaN."""
+    values = table.to_numpy()
+    kinds = {dtype.kind for dtype in (table.dtypes if hasattr(table, "columns") else [table.dtype])}
+    return table.to_numpy(float, na_value=np.nan) if values.dtype.kind == "O" and kinds <= set("iufb") else values
