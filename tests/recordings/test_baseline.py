@@ -332,3 +332,7 @@ def test_neuropil_may_be_a_table_or_lists_and_its_labels_numbers():
     numbered = xr.DataArray(around, dims=("time", "neuron"), coords={"neuron": range(4)})
     for neuropil in (pd.DataFrame(around), around.tolist(), numbered):
         np.testing.assert_allclose(delta_f_over_f(values, RATE, neuropil=neuropil).values, expected, atol=1e-6)
+    named, table = (pd.DataFrame(one, columns=list("abcd")) for one in (values, around))
+    np.testing.assert_allclose(delta_f_over_f(named, RATE, neuropil=table).values, expected, atol=1e-6)
+    with pytest.raises(InputError, match="neuropil differ in their neurons' names"):
+        delta_f_over_f(named, RATE, neuropil=table[list("dcba")])

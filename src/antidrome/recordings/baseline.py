@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
-from antidrome.recordings.axes import positive_rate, standard_dims
+from antidrome.recordings.axes import named_by_number, positive_rate, standard_dims
 from antidrome.recordings.clock import require_agreement
 from antidrome.recordings.dff_blocks import Counts, Settings, dff_in_blocks
 from antidrome.recordings.masked import require_known_shape, unmasked
@@ -195,7 +195,10 @@ def _matching_neuropil(fluorescence: xr.DataArray, neuropil: xr.DataArray | np.n
                 )
         neuropil = neuropil.data
     else:
-        neuropil = opened_table(neuropil, "the neuropil").values
+        neuropil, labels, _ = opened_table(neuropil, "the neuropil")
+        named = labels is not None and "neuron" in fluorescence.coords and not named_by_number(fluorescence)
+        if named and not np.array_equal(labels, fluorescence["neuron"].values.astype(str)):
+            raise InputError("Fluorescence and neuropil differ in their neurons' names; expected the same columns.")
     require_known_shape(neuropil, "the neuropil")
     neuropil = unmasked(neuropil, notes, "samples of the neuropil")
     if neuropil.shape != fluorescence.shape:
