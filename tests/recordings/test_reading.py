@@ -45,6 +45,9 @@ def test_the_unknown_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_bytes(b"whatever")
     with pytest.raises(FileFormatError, match=r"a\.xyz is of no known format; known: NWB"):
         read(tmp_path / "a.xyz")
+    (tmp_path / "fit.safetensors").write_bytes(b"whatever")
+    with pytest.raises(FileFormatError, match=r"fit\.safetensors holds a model, no recording"):
+        read(tmp_path / "fit.safetensors")
     (tmp_path / "b.npy").touch()
     with pytest.raises(FileFormatError, match=r"b\.npy is empty"):
         read(tmp_path / "b.npy")

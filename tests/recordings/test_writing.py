@@ -178,3 +178,11 @@ def test_nothing_is_refused_where_it_cannot_be_kept(
 ) -> None:
     with pytest.raises(InputError, match="write Zarr or NetCDF"):
         write(result.isel({empty: slice(0)}), tmp_path / "a", format=format)
+
+
+@pytest.mark.parametrize("name", ["a.nwb", "a.zarr", "a.nc", "folder"])
+def test_reading_a_result_as_a_recording_leads_to_read_spikes(tmp_path: Path, result: xr.Dataset, name: str) -> None:
+    spikes = result[["expected_spikes", "rate_hz"]]
+    write(spikes, tmp_path / name, format="suite2p" if name == "folder" else None)
+    with pytest.raises((InputError, FileFormatError), match=r"antidrome\.recordings\.read_spikes"):
+        read(tmp_path / name)

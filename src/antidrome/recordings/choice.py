@@ -78,7 +78,16 @@ def choose_series(shapes: Mapping[str, Sequence[int]], series: str | None, where
     if not candidates:
         raise FileFormatError(f"{where} has no array of frames × neurons; it has {described or 'no array'}")
     several = _described({name: shapes[name] for name in candidates})
-    raise InputError(f"{where} has several arrays: {several}; choose one with series= (--series NAME)")
+    raise InputError(
+        f"{where} has several arrays: {several}; choose one with series= (--series NAME){of_a_result(several)}"
+    )
+
+
+def of_a_result(listed: str) -> str:
+    """What else to do with a file whose arrays are those of inferred spikes."""
+    if "expected_spikes'" not in listed:
+        return ""
+    return ". It holds inferred spikes; antidrome.recordings.read_spikes reads them all"
 
 
 def _described(shapes: Mapping[str, Sequence[int]]) -> str:

@@ -19,7 +19,7 @@ from pynwb.ophys import DfOverF, Fluorescence, RoiResponseSeries
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.recordings.axes import BY_NUMBER, even_times
-from antidrome.recordings.choice import settle_frame_rate
+from antidrome.recordings.choice import of_a_result, settle_frame_rate
 from antidrome.recordings.lazy import lazy_hdf5, picked, recorded
 from antidrome.recordings.nwb_planes import join_planes
 from antidrome.recordings.nwb_results import MARK, NO_SESSION
@@ -127,7 +127,7 @@ def pick_series(found: list[Series], wanted: str | None, where: str) -> Series:
         raise InputError(f"{where}: series = {wanted!r} fits {len(best)} series, the file has {listed}")
     raise InputError(
         f"{where}: choose a series with series= (--series NAME), or several planes, which are joined, with commas "
-        f"(--series NAME,NAME); the file has {listed}"
+        f"(--series NAME,NAME); the file has {listed}{of_a_result(listed)}"
     )
 
 

@@ -154,6 +154,11 @@ def _folder_format(path: Path) -> str:
         return "zarr"
     if find_planes(path):
         return "suite2p"
+    if (path / "spks.npy").is_file() or any(path.glob("plane*/spks.npy")):
+        raise FileFormatError(
+            f"{path} is a folder of deconvolved traces without fluorescence (no F.npy), which is no recording; what"
+            " antidrome.write made is read by antidrome.recordings.read_spikes"
+        )
     raise FileFormatError(f"{path} is a folder, but neither of suite2p (no F.npy) nor a Zarr store; known: {_KNOWN}")
 
 
@@ -176,6 +181,8 @@ def _file_format(path: Path) -> str:
         return "csv"
     if packed:
         raise FileFormatError(f"{path} is packed by gzip, which is read of text tables only (.csv.gz): unpack it first")
+    if path.suffix == ".safetensors":
+        raise FileFormatError(f"{path} holds a model, no recording: open it with load of its class, as SpikeVAE.load")
     advice = "" if b"\0" in head else "; a text table needs a name that ends in .csv, .tsv or .txt"
     raise FileFormatError(f"{path} is of no known format; known: {_KNOWN}{advice}")
 
