@@ -124,7 +124,7 @@ def load_fitted(
                 raise ModelFileError(f"{path}: the file is damaged (it holds no network).")
             prior = None
             if "prior_share" in config:
-                prior = SummaryPrior(arrays["prior/mean"], float(config["prior_share"]))
+                prior = SummaryPrior(np.asarray(arrays["prior/mean"], np.float32), float(config["prior_share"]))
             return SharedInference(network, labels, cells, prior), header
         return _own(path, arrays, config, labels, cells, network, generative_model), header
     except KeyError as error:
