@@ -132,6 +132,7 @@ def test_times_and_trials_of_data_frames_are_heeded(truth):
     assert [session.name for session in as_population(frame.set_axis(sessions)).sessions] == ["b", "a"]
     halves = {"a": frame.iloc[:80, :10], "b": frame.iloc[80:, 6:]}
     assert as_population(halves).labels.tolist() == [str(i) for i in range(16)], "parts keep their numbers"
+    assert as_population(frame, neuron=[f"n{i}" for i in range(16)]).labels[0] == "n0"
     assert "Nobody named the neurons" in " ".join(as_population({"a": frame[:80], "b": frame[80:]}).notes)
 
 

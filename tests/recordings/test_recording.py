@@ -255,6 +255,8 @@ def test_a_table_keeps_its_names_and_times() -> None:
     assert as_recording(pd.DataFrame(values, columns=range(5, 7)), 20.0)["neuron"].values.tolist() == ["5", "6"]
     zoned = pd.Timestamp("2024-10-27 01:59:58", tz="Europe/Berlin") + pd.to_timedelta(time, unit="s")
     np.testing.assert_allclose(as_recording(pd.DataFrame(values, index=zoned))["time"].values, time - 7)
+    with pytest.raises(InputError, match=r"column 'time' that only grows .* set_index\('time'\)"):
+        as_recording(pd.DataFrame(values, index=pd.Index(time, name="time"), columns=["a", "b"]).reset_index(), 20.0)
     lacking = pd.DataFrame(values).mask(values > 0.9).convert_dtypes()
     assert as_recording(lacking, 20.0).isnull().sum() == (values > 0.9).sum()
 

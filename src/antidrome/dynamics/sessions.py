@@ -26,7 +26,7 @@ from antidrome.recordings.checks.matching import HOW_TO_NAME
 from antidrome.recordings.clock import clock_rate_hz
 from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.segments import neighbours
-from antidrome.recordings.tables import numbered_columns, opened_table
+from antidrome.recordings.tables import index_times, numbered_columns, opened_table
 
 Segments = Mapping[str, Sequence[tuple[int, int]]]
 HOW_TO_SEGMENT = "expected session id → (first, last + 1) frames, for example {'monday': [(0, 700), (700, 1400)]}."
@@ -142,8 +142,9 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         if hasattr(value, "index"):
             table = opened_table(value, where)
             time = None if table.times is None else time_in_seconds(table.times)
-            entry |= {"values": table.values, "time": time, "numbered": numbered_columns(value)}
+            entry |= {"values": table.values, "time": time, "numbered": numbered_columns(value) and neuron is None}
             entry |= _levels_of(value.index)
+            labels = neuron if numbered_columns(value) and neuron is not None else labels
     elif _is_pair(value):
         entry, labels = {"values": value[0], "time": None, "rate": None}, value[1]
     else:
@@ -175,7 +176,7 @@ def _levels_of(index: Any) -> dict[str, Any]:
     levels = {name: index.get_level_values(name) for name in index.names if name is not None}
     found = {name: levels[name].to_numpy() for name in ("session", "trial") if name in levels}
     timed = [level for name, level in levels.items() if str(name).lower() in TIME_NAMES]
-    times = opened_table(timed[0].to_frame().set_index(timed[0])).times if len(timed) == 1 else None
+    times = index_times(timed[0]) if len(timed) == 1 else None
     return found if times is None else {**found, "time": time_in_seconds(times)}
 
 

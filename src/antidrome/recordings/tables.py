@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.axes import TIME_NAMES
 
 
 class Table(NamedTuple):
@@ -26,13 +27,23 @@ def opened_table(values: Any, what: str = "the recording") -> Table:
     Raises
     ------
     InputError
-        If the values are no array and cannot become one.
+        If the values are no array and cannot become one, or a column holds the times.
     """
     if hasattr(values, "to_numpy") and hasattr(values, "index"):
         columns = values.columns if hasattr(values, "columns") else None
         named = columns is not None and not numbered_columns(values)
+        for place, name in enumerate(columns if named else ()):
+            column = values.iloc[:, place]
+            grows = column.is_monotonic_increasing and column.is_unique and len(column) > 1
+            if str(name).lower() in TIME_NAMES and grows:
+                raise InputError(
+                    f"{what} has a column {name!r} that only grows and would be a neuron: make it the index with"
+                    f" set_index({name!r}), or leave it out"
+                )
         return Table(
-            _plain_values(values), np.array([str(name) for name in columns]) if named else None, _times(values)
+            _plain_values(values),
+            np.array([str(name) for name in columns]) if named else None,
+            index_times(values.index),
         )
     if hasattr(values, "tocsr"):
         raise InputError(f"{what} is a sparse matrix, expected a dense array: call its toarray() first")
@@ -53,9 +64,8 @@ def numbered_columns(table: Any) -> bool:
     return type(columns).__name__ == "RangeIndex" and columns.start == 0 and columns.step == 1
 
 
-def _times(table: Any) -> xr.DataArray | None:
+def index_times(index: Any) -> xr.DataArray | None:
     """What the index holds where it holds times; those of a time zone as universal time."""
-    index = table.index
     if index.dtype.kind not in "fMm":
         return None
     if index.dtype.kind == "M" and getattr(index, "tz", None) is not None:
