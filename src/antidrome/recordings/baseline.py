@@ -196,8 +196,8 @@ def _matching_neuropil(fluorescence: xr.DataArray, neuropil: xr.DataArray | np.n
         neuropil = neuropil.data
     else:
         neuropil, labels, _ = opened_table(neuropil, "the neuropil")
-        named = labels is not None and "neuron" in fluorescence.coords and not named_by_number(fluorescence)
-        if named and not np.array_equal(labels, fluorescence["neuron"].values.astype(str)):
+        named = "neuron" in fluorescence.coords and not named_by_number(fluorescence)
+        if labels is not None and named and not np.array_equal(labels, fluorescence["neuron"].values.astype(str)):
             raise InputError("Fluorescence and neuropil differ in their neurons' names; expected the same columns.")
     require_known_shape(neuropil, "the neuropil")
     neuropil = unmasked(neuropil, notes, "samples of the neuropil")

@@ -30,9 +30,8 @@ def opened_table(values: Any, what: str = "the recording") -> Table:
         If the values are no array and cannot become one, or a column holds the times.
     """
     if hasattr(values, "to_numpy") and hasattr(values, "index"):
-        columns = values.columns if hasattr(values, "columns") else None
-        named = columns is not None and not numbered_columns(values)
-        for place, name in enumerate(columns if named else ()):
+        columns = values.columns if hasattr(values, "columns") and not numbered_columns(values) else None
+        for place, name in enumerate(() if columns is None else columns):
             column = values.iloc[:, place]
             grows = column.is_monotonic_increasing and column.is_unique and len(column) > 1
             if str(name).lower() in TIME_NAMES and grows:
@@ -42,7 +41,7 @@ def opened_table(values: Any, what: str = "the recording") -> Table:
                 )
         return Table(
             _plain_values(values),
-            np.array([str(name) for name in columns]) if named else None,
+            None if columns is None else np.array([str(name) for name in columns]),
             index_times(values.index),
         )
     if hasattr(values, "tocsr"):
