@@ -188,5 +188,5 @@ def test_nearly_all_failing_is_said() -> None:
             x[2:] = np.nan
             return judge(x)
 
-    with pytest.raises(TrainingError, match="Only .* can be learned from"):
+    with pytest.raises(TrainingError, match=r"Only .* can be learned from"):
         SNPE("npe", n_simulations=40, **SMALL).fit(Fails(), {"a": Uniform(-1, 1)}, [0.0], progress=False)
