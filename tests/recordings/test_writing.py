@@ -56,12 +56,18 @@ def test_dask_results_are_written_block_by_block(tmp_path: Path, result: xr.Data
     xr.testing.assert_identical(read_spikes(tmp_path / name), result)
 
 
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results of more than 100 values stay on disk."""
+    for reader in (xarray_writing, nwb_results):
+        monkeypatch.setattr(reader, "IN_MEMORY_VALUES", 100)
+
+
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("little_memory")
 def test_large_results_stay_on_disk(
     tmp_path: Path, result: xr.Dataset, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    for reader in (xarray_writing, nwb_results):
-        monkeypatch.setattr(reader, "IN_MEMORY_VALUES", 100)
     monkeypatch.setattr(lazy, "BLOCK_BYTES", 1000)
     write(result, tmp_path / name)
     found = read_spikes(tmp_path / name)
@@ -74,11 +80,8 @@ def test_large_results_stay_on_disk(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_large_results_keep_coordinates_of_no_variable(
-    tmp_path: Path, result: xr.Dataset, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    for reader in (xarray_writing, nwb_results):
-        monkeypatch.setattr(reader, "IN_MEMORY_VALUES", 100)
+@pytest.mark.usefixtures("little_memory")
+def test_large_results_keep_coordinates_of_no_variable(tmp_path: Path, result: xr.Dataset, name: str) -> None:
     result = result.assign_coords(pixel=("pixel", np.arange(3)))
     write(result, tmp_path / name)
     xr.testing.assert_identical(read_spikes(tmp_path / name).compute(), result)

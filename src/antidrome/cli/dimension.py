@@ -11,6 +11,7 @@ import tyro
 from antidrome.cli.options import Paths, given
 from antidrome.cli.text import say, say_json
 from antidrome.errors import AntidromeError, InputError
+from antidrome.pipeline.config import OrientationOption
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,9 +42,7 @@ class Dimension:
     """Block decimation: 1, 2, 4, 8, 16 blocks; the paper's 1 to 20; or none."""
     series: str | None = None
     """Which array, for files with several."""
-    orientation: Annotated[
-        Literal["time,neuron", "neuron,time"] | None, tyro.conf.arg(metavar="time,neuron | neuron,time")
-    ] = None
+    orientation: OrientationOption = None
     """Meaning of the two axes of a recording; its frames are the points."""
     accepted_only: bool = True
     """Read accepted ROIs only (suite2p, CaImAn, NWB); --no-accepted-only also takes what the file marks as no cell."""

@@ -10,6 +10,9 @@ from antidrome.errors import InputError
 
 Format = Literal["nwb", "zarr", "netcdf", "suite2p"]
 StageName = Literal["spikes", "dynamics", "dimension"]
+OrientationOption = Annotated[
+    Literal["time,neuron", "neuron,time"] | None, tyro.conf.arg(metavar="time,neuron | neuron,time")
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,9 +21,7 @@ class FileConfig:
 
     frame_rate_hz: float | None = None
     """Frames per second, for recordings that do not state it."""
-    orientation: Annotated[
-        Literal["time,neuron", "neuron,time"] | None, tyro.conf.arg(metavar="time,neuron | neuron,time")
-    ] = None
+    orientation: OrientationOption = None
     """Meaning of the two axes, for files that do not say; by default the longer one is time."""
     series: str | None = None
     """Which array, for files with several; planes of an NWB file, parted by commas, are joined."""
