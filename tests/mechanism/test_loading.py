@@ -1,12 +1,14 @@
 """Models and measurements from files."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.mechanism.loading import read_model, read_observation
+from antidrome.mechanism.simulate.python_simulator import PythonSimulator
 
 MODEL = """
 from antidrome.mechanism import Uniform
@@ -33,6 +35,25 @@ def test_a_file_with_simulator_and_prior(tmp_path) -> None:
     assert model.simulator(3.0) == {"x": 3.0}
     assert read_model(f"{path}:other").simulator(3.0) == {"x": 6.0}
     assert read_model(f"{path}:Both").prior.names == ("b",)
+
+
+def test_a_model_file_may_import_the_modules_beside_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "neighbouring_module.py").write_text("def doubled(a):\n    return 2 * a\n")
+    (tmp_path / "model.py").write_text(MODEL.replace('return {"x": a}', 'return {"x": doubled(a)}'))
+    with open(tmp_path / "model.py", "a") as stream:
+        stream.write("\nfrom neighbouring_module import doubled\n")
+    model = read_model(str(tmp_path / "model.py"))
+    with PythonSimulator(model.simulator, parameter_names=("a",), n_processes=1) as simulator:
+        assert simulator.run(np.array([[3.0]]), seed=0).features.ravel().tolist() == [6.0]
+
+
+def test_a_package_is_looked_for_where_one_stands(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    (tmp_path / "package_of_models").mkdir()
+    (tmp_path / "package_of_models" / "cell.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    assert read_model("package_of_models.cell").simulator(3.0) == {"x": 3.0}
 
 
 def test_a_model_by_name() -> None:

@@ -79,9 +79,11 @@ def _import(place: str) -> Any:
     path = Path(place)
     try:
         if path.suffix != ".py":
+            _find_modules_in(Path.cwd())
             return importlib.import_module(place)
         if not path.is_file():
             raise InputError(f"{place}: there is no such file.")
+        _find_modules_in(path.resolve().parent)
         specification = importlib.util.spec_from_file_location(f"antidrome_model_{path.stem}", path)
         assert specification is not None
         assert specification.loader is not None
@@ -93,6 +95,12 @@ def _import(place: str) -> Any:
         raise
     except Exception as error:
         raise InputError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _find_modules_in(folder: Path) -> None:
+    """Let imports find the modules of a folder, as ``python FILE.py`` does; simulator processes take the path over."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def _from_json(path: Path) -> Any:
