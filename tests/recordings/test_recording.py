@@ -261,6 +261,45 @@ def test_a_table_keeps_its_names_and_times() -> None:
     assert as_recording(lacking, 20.0).isnull().sum() == (values > 0.9).sum()
 
 
+@pytest.mark.parametrize("name", ["Time [ms]", "time_s", "t", "index", "Unnamed: 0"])
+def test_a_column_that_times_or_numbers_the_rows_is_refused_as_a_neuron(name: str) -> None:
+    table = pd.DataFrame(np.random.default_rng(0).random((60, 2)), columns=["a", "b"])
+    table[name] = (np.arange(60) / 20 * 1e3).round(-2)  # rounded times repeat
+    with pytest.raises(InputError, match="that only grows and would be a neuron"):
+        as_recording(table, 20.0)
+
+
+@pytest.mark.parametrize("kind", [float, int])
+def test_an_index_is_in_the_unit_of_its_name(kind: type) -> None:
+    index = pd.Index((np.arange(60) * 50 + 7).astype(kind), name="time_ms")
+    recording = as_recording(pd.DataFrame(np.random.default_rng(0).random((60, 2)), index=index))
+    np.testing.assert_allclose(recording["time"].values, np.arange(60) / 20 + 7e-3)
+    assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)
+
+
+class OtherTable:
+    """As tables of polars and Arrow are: columns with names, and no index."""
+
+    def __init__(self, columns: dict[str, np.ndarray]) -> None:
+        self.columns, self._of = list(columns), {name: pd.Series(column) for name, column in columns.items()}
+
+    def __getitem__(self, name: str) -> pd.Series:
+        return self._of[name]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.column_stack(list(self._of.values()))
+
+
+def test_tables_of_other_packages_keep_their_names_and_have_no_times_among_them() -> None:
+    values = np.random.default_rng(0).random((60, 2))
+    columns = {"a": values[:, 0], "b": values[:, 1]}
+    recording = as_recording(OtherTable(columns), 20.0)
+    assert recording["neuron"].values.tolist() == ["a", "b"]
+    np.testing.assert_array_equal(recording.values, values)
+    with pytest.raises(InputError, match="column 'time' that only grows"):
+        as_recording(OtherTable({"time": np.arange(60) / 20, **columns}), 20.0)
+
+
 def test_times_given_as_dates_or_with_a_unit_are_seconds() -> None:
     values, time = np.zeros((60, 1)), np.arange(60) / 20
     durations = (time * 1e9).round().astype("timedelta64[ns]")

@@ -24,9 +24,10 @@ from antidrome.recordings.axes import (
 )
 from antidrome.recordings.checks.matching import HOW_TO_NAME
 from antidrome.recordings.clock import clock_rate_hz
+from antidrome.recordings.csv_names import time_unit_s
 from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.segments import neighbours
-from antidrome.recordings.tables import index_times, numbered_columns, opened_table
+from antidrome.recordings.tables import as_frame, index_times, numbered_columns, opened_table
 
 Segments = Mapping[str, Sequence[tuple[int, int]]]
 HOW_TO_SEGMENT = "expected session id → (first, last + 1) frames, for example {'monday': [(0, 700), (700, 1400)]}."
@@ -137,14 +138,11 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         entry = {"values": data, "time": time, "rate": array.attrs.get("frame_rate_hz"), **along}
         entry["numbered"] = labels is None or named_by_number(array)
     elif hasattr(value, "columns") and hasattr(value, "to_numpy"):
-        labels = np.asarray(value.columns)
-        entry = {"values": value.to_numpy(), "time": None, "rate": None}
-        if hasattr(value, "index"):
-            table = opened_table(value, where)
-            time = None if table.times is None else time_in_seconds(table.times)
-            entry |= {"values": table.values, "time": time, "numbered": numbered_columns(value) and neuron is None}
-            entry |= _levels_of(value.index)
-            labels = neuron if numbered_columns(value) and neuron is not None else labels
+        table, numbered = opened_table(value, where), numbered_columns(value)
+        time = None if table.times is None else time_in_seconds(table.times)
+        entry = {"values": table.values, "time": time, "rate": None, "numbered": numbered and neuron is None}
+        entry |= _levels_of(value.index)
+        labels = neuron if numbered and neuron is not None else np.asarray(value.columns)
     elif _is_pair(value):
         entry, labels = {"values": value[0], "time": None, "rate": None}, value[1]
     else:
@@ -175,7 +173,7 @@ def _levels_of(index: Any) -> dict[str, Any]:
         return {}
     levels = {name: index.get_level_values(name) for name in index.names if name is not None}
     found = {name: levels[name].to_numpy() for name in ("session", "trial") if name in levels}
-    timed = [level for name, level in levels.items() if str(name).lower() in TIME_NAMES]
+    timed = [level for name, level in levels.items() if str(name).lower() in TIME_NAMES or time_unit_s(str(name))]
     times = index_times(timed[0]) if len(timed) == 1 else None
     return found if times is None else {**found, "time": time_in_seconds(times)}
 
@@ -196,7 +194,7 @@ def _opened(value: Any, where: str) -> Any:
         from antidrome.recordings import read
 
         return read(value)
-    return value
+    return as_frame(value)
 
 
 def _split_matrix(entry: dict[str, Any], sessions: Any) -> dict[str, dict[str, Any]]:
