@@ -75,6 +75,12 @@ def test_known_spikes_are_read_or_refused(tmp_path):
     path.write_text("cell,time\na,1\n", "utf-8")
     with pytest.raises(InputError, match="columns"):
         read_known(path)
+    path.write_text("neuron,time_s\n", "utf-8")
+    with pytest.raises(InputError, match="holds no spikes"):
+        read_known(path)
+    path.write_text("neuron,time_s\na,1\n", "utf-16")
+    with pytest.raises(InputError, match="expected CSV in UTF-8"):
+        read_known(path)
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused_before_the_work(recording, tmp_path, capsys):

@@ -79,20 +79,26 @@ def read_known(path: Path) -> Mapping[str, list[float]]:
     Raises
     ------
     InputError
-        Another header, or a time that is no number; the message names the row.
+        No such table, another header, no spikes, or a time that is no number; the message names the row.
     """
     import csv
 
     times: dict[str, list[float]] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        if not {"neuron", "time_s"} <= set(rows.fieldnames or ()):
-            raise InputError(f"{path}: expected a header with the columns neuron and time_s.")
-        for number, row in enumerate(rows, 2):
-            try:
-                times.setdefault(str(row["neuron"]), []).append(float(row["time_s"]))
-            except (TypeError, ValueError) as error:
-                raise InputError(f"{path}, row {number}: {row['time_s']!r} is not a time in seconds.") from error
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            header, rows = reader.fieldnames or (), list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a table ({error}); expected CSV in UTF-8.") from error
+    if not {"neuron", "time_s"} <= set(header):
+        raise InputError(f"{path}: expected a header with the columns neuron and time_s.")
+    if not rows:
+        raise InputError(f"{path} holds no spikes: there is no row below its header.")
+    for number, row in enumerate(rows, 2):
+        try:
+            times.setdefault(str(row["neuron"]), []).append(float(row["time_s"]))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}, row {number}: {row['time_s']!r} is not a time in seconds.") from error
     return times
 
 
