@@ -72,6 +72,11 @@ def test_what_cannot_be_used_is_refused(recording):
         place(bad.isel(time=slice(5)), recording)
 
 
+def test_counts_of_one_neuron_are_not_taken_for_times(recording):
+    with pytest.raises(InputError, match=r"neuron 'b': a whole number for each of the 20 frames looks like counts"):
+        place({"b": [0, 1] * 10}, recording)
+
+
 def test_counts_may_have_labels_of_any_type_and_usual_names_of_axes(recording):
     numbered = recording.assign_coords(neuron=["0", "1", "2"])
     counts = xr.DataArray(np.eye(20)[:, :3], dims=("frame", "roi"))

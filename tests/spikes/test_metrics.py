@@ -175,6 +175,20 @@ def test_evaluate_takes_no_counts_for_times(rng, unchecked_types):
         metrics.evaluate(result["expected_spikes"], [])
 
 
+def test_evaluate_takes_neither_counts_of_one_neuron_nor_dates_for_times(rng, unchecked_types):
+    result, times = fake_result(rng)
+    counts = np.zeros(result.sizes["time"], int)
+    for wrong, match in ((counts, "looks like counts"), (["a"], "finite times"), (times["n1"][:, None], "finite times"),
+                         (times["n1"].astype("timedelta64[s]"), "finite times")):  # fmt: skip
+        with pytest.raises(InputError, match=match):
+            metrics.evaluate(result, {"n1": wrong})
+
+
+def test_evaluate_heeds_the_names_of_the_axes(rng):
+    result, times = fake_result(rng)
+    xr.testing.assert_equal(metrics.evaluate(result.transpose(), times), metrics.evaluate(result, times))
+
+
 def test_evaluate_counts_true_spikes_outside_the_recording(rng):
     result, times = fake_result(rng)
     assert metrics.evaluate(result, times).attrs["notes"] == []

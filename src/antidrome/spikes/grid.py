@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from antidrome.errors import InputError
 from antidrome.recordings.clock import whole_frames
 
 LONGEST_GAP_S = 5.0
@@ -53,3 +55,26 @@ class FrameGrid:
 def nearest_frames(times_s: np.ndarray, time_s: np.ndarray) -> np.ndarray:
     """Index of the frame, of those at `time_s`, that is nearest to each time."""
     return np.searchsorted((time_s[1:] + time_s[:-1]) / 2, times_s)
+
+
+def spike_seconds(times_s: Any, n_frames: int, what: str) -> np.ndarray:
+    """(spike,) times that a user gave for one neuron, as float seconds.
+
+    Raises
+    ------
+    InputError
+        No list of numbers, or counts: a whole number for each of the `n_frames` frames.
+    """
+    try:
+        given = np.asarray(times_s)
+        times = given.astype(float)
+    except (TypeError, ValueError):
+        given = times = np.zeros(())
+    if times.ndim != 1 or given.dtype.kind in "mMSU" or not np.isfinite(times).all():
+        raise InputError(f"{what}: expected a list of finite times in seconds.")
+    if len(times) == n_frames and n_frames > 1 and (times == np.round(times)).all() and (np.diff(times) <= 0).any():
+        raise InputError(
+            f"{what}: a whole number for each of the {n_frames} frames looks like counts; expected times in seconds,"
+            " np.repeat(recording['time'].values, counts)."
+        )
+    return times

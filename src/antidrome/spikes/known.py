@@ -10,7 +10,7 @@ import xarray as xr
 
 from antidrome.errors import InputError, did_you_mean
 from antidrome.recordings.axes import neuron_labels, standard_dims, time_in_seconds
-from antidrome.spikes.grid import FrameGrid, nearest_frames
+from antidrome.spikes.grid import FrameGrid, nearest_frames, spike_seconds
 
 FAR = 1.0
 """Of a recording's length: as far behind it spikes are no longer those of an electrode that ran a little longer."""
@@ -108,12 +108,7 @@ def _binned(
     times_s: Any, label: str, time_s: np.ndarray, grid: FrameGrid, frame_rate_hz: float, steps: int
 ) -> np.ndarray:
     """Counts per step on the regular grid, unknown where no frame was recorded."""
-    try:
-        times_s = np.asarray(times_s, float)
-    except (TypeError, ValueError):
-        times_s = np.full(1, np.nan)
-    if times_s.ndim != 1 or not np.isfinite(times_s).all():
-        raise InputError(f"known_spikes of neuron {label!r}: expected a list of finite times in seconds.")
+    times_s = spike_seconds(times_s, len(time_s), f"known_spikes of neuron {label!r}")
     nearest = nearest_frames(times_s, time_s)
     offset = (times_s - time_s[nearest]) * frame_rate_hz + 0.5
     inside = (offset >= 0) & (offset < 1)

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError, did_you_mean
-from antidrome.spikes.grid import nearest_frames
+from antidrome.spikes.grid import nearest_frames, spike_seconds
 from antidrome.spikes.metrics.agreement import (
     correlation,
     correlation_at_lags,
@@ -157,7 +157,7 @@ def evaluate(
     rate = float(result.attrs["frame_rate_hz"])
     time_s = result["time"].values
     chosen = result.sel(neuron=list(known))
-    expected = np.asarray(chosen["expected_spikes"].values, float)
+    expected = np.asarray(chosen["expected_spikes"].transpose("time", "neuron").values, float)
     rows = [score(expected[:, i], times, rate, time_s) for i, times in enumerate(known.values())]
     by_lag = np.stack([row.r_by_lag for row in rows], axis=1)
     best = learnt_lags(by_lag)
@@ -170,7 +170,9 @@ def evaluate(
     values |= {name: ("neuron", [getattr(row, name) for row in rows]) for name in Scores._fields[1:]}
     if "samples" in result:
         true = np.stack([_count_per_frame(times, time_s, rate) for times in known.values()], axis=1)
-        covered = coverage(chosen["samples"].values, true, max(1, round(window_s * rate)))
+        covered = coverage(
+            chosen["samples"].transpose("sample", "time", "neuron").values, true, max(1, round(window_s * rate))
+        )
         values["coverage"] = ("neuron", covered.share)
     left_out = result.sizes["neuron"] - len(known)
     notes = [f"{left_out} neurons have no true spike times and are left out."] if left_out else []
@@ -237,4 +239,8 @@ def _by_label(
             if unknown
             else "There are no true spike times to compare with."
         )
-    return {str(name): np.asarray(times, float) for name, times in spike_times_s.items()}
+    n_frames = result.sizes["time"]
+    return {
+        str(name): spike_seconds(times, n_frames, f"The true spikes of neuron {str(name)!r}")
+        for name, times in spike_times_s.items()
+    }
