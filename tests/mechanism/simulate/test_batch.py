@@ -7,7 +7,7 @@ import xarray as xr
 from antidrome.errors import InputError
 from antidrome.mechanism.simulate import Simulator, as_observation, simulation_seeds
 from antidrome.mechanism.simulate.batch import check_theta, judge
-from antidrome.mechanism.simulate.outputs import to_rows, to_vector
+from antidrome.mechanism.simulate.outputs import in_order, to_rows, to_vector
 
 
 def test_seeds_do_not_depend_on_the_batches() -> None:
@@ -93,6 +93,30 @@ def test_names_win_over_positions() -> None:
         as_observation({"x": 0.5}, ("r",))
     with pytest.raises(InputError, match="in the observation is no array"):
         as_observation({"x": "many"}, ("x",))
+
+
+def test_what_pandas_returns_is_known_by_its_labels() -> None:
+    pandas = pytest.importorskip("pandas")
+    expected = ("rate", "cv")
+    for returned in (pandas.Series({"cv": 0.5, "rate": 3}), pandas.DataFrame({"cv": [0.5], "rate": [3]})):
+        names, _, values = to_vector(returned)
+        assert names == ("cv", "rate")
+        assert in_order(names, values, expected).tolist() == [3, 0.5]
+        assert as_observation(returned, expected).tolist() == [3, 0.5]
+    cells = pandas.DataFrame({"cv": [0.5, 0.6], "rate": [3, 4]})
+    names, _, values = to_vector(cells[["rate", "cv"]])
+    assert names == ("x[0,rate]", "x[0,cv]", "x[1,rate]", "x[1,cv]")
+    assert as_observation(cells, names).tolist() == values.tolist()
+    assert to_rows(cells, 2)[0] == ("cv", "rate")
+    assert to_rows({"psth": cells}, 2)[0] == ("psth[cv]", "psth[rate]")
+    assert to_vector({"psth": pandas.Series({"a": 1, "b": 2})})[0] == ("psth[a]", "psth[b]")
+
+
+def test_a_name_that_stands_twice_is_not_matched() -> None:
+    twice = xr.DataArray([1.0, 2.0, 3.0], dims="cell", coords={"cell": ["a", "b", "b"]})
+    with pytest.raises(InputError, match="feature 'b' twice"):
+        as_observation(twice, ("a", "b"))
+    assert in_order(("b", "a", "a"), np.arange(3.0), ("a", "a", "b")) is None
 
 
 def test_masks_are_gaps() -> None:

@@ -1,4 +1,4 @@
-"""What simulators return, as one vector of named features: arrays, numbers, dicts, xarray."""
+"""What simulators return, as one vector of named features: arrays, numbers, dicts, xarray, pandas."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ def to_vector(output: Any, what: str = "simulator's output") -> tuple[tuple[str,
     Parameters
     ----------
     output
-        A number, an array (of any shape), a mapping of names to these, an xarray DataArray or Dataset. None stands for
-        a missing feature, as NaN does. Entries of an array are named ``name[i]`` or ``name[i,j]``; labels of an xarray
-        dimension are used where there are any. Units come from the attribute ``units`` of xarray objects.
+        A number, an array (of any shape), a mapping of names to these, an xarray DataArray or Dataset, a labelled
+        Series or a DataFrame with named columns of pandas. None stands for a missing feature, as NaN does. Entries of
+        an array are named ``name[i]`` or ``name[i,j]``; labels of an xarray dimension or of a Series are used where
+        there are any. Units come from the attribute ``units`` of xarray objects.
     what
         What to call it in messages.
 
@@ -37,7 +38,7 @@ def to_vector(output: Any, what: str = "simulator's output") -> tuple[tuple[str,
     names: list[str] = []
     units: list[str] = []
     values: list[np.ndarray] = []
-    for name, part, unit in _parts(output):
+    for name, part, unit in _parts(output.iloc[0] if _is_table(output) and len(output) == 1 else output):
         array = _numbers(part, name, what)
         labels = _labels(name, part, array)
         names += labels
@@ -69,8 +70,7 @@ def to_rows(output: Any, n: int) -> tuple[tuple[str, ...], tuple[str, ...], np.n
                 f"A batched simulator returned {name or 'an output'} of shape {array.shape} for {n} simulations;"
                 f" expected {n} rows."
             )
-        first = part.isel({part.dims[0]: 0}) if hasattr(part, "isel") else None
-        labels = _labels(name, first, np.asarray(array[0]))
+        labels = _labels(name, _first_row(part), np.asarray(array[0]))
         names += labels
         units += [unit] * len(labels)
         columns.append(array.reshape(n, -1))
@@ -82,13 +82,13 @@ def to_rows(output: Any, n: int) -> tuple[tuple[str, ...], tuple[str, ...], np.n
 def as_observation(observation: Any, feature_names: Sequence[str]) -> np.ndarray:
     """A measurement as the vector of features that a simulator gives: (k,) float64, NaN where missing.
 
-    Mappings, labelled pandas Series and xarray are matched by name (a name that is left out is missing); plain arrays
-    by position.
+    Mappings, labelled pandas Series, one-row DataFrames and xarray are matched by name (a name that is left out is
+    missing); plain arrays by position.
 
     Raises
     ------
     InputError
-        Another number of features, unknown names, nothing but gaps, or infinite values.
+        Another number of features, unknown names, a name twice, nothing but gaps, or infinite values.
     """
     values = _in_order_of(observation, feature_names)
     if np.isinf(values).any():
@@ -100,10 +100,8 @@ def as_observation(observation: Any, feature_names: Sequence[str]) -> np.ndarray
 
 def _in_order_of(observation: Any, feature_names: Sequence[str]) -> np.ndarray:
     """A measurement (k,) in the order of the names."""
-    if _is_labelled_series(observation):
-        observation = dict(zip(map(str, observation.index), observation.tolist(), strict=True))
     names, _, values = to_vector(observation, "observation")
-    named = isinstance(observation, Mapping) or hasattr(observation, "data_vars") or not _unnamed(names)
+    named = _says_names(observation) or not _unnamed(names)
     if not named and len(feature_names) == len(values):
         return values
     if named:
@@ -114,6 +112,9 @@ def _in_order_of(observation: Any, feature_names: Sequence[str]) -> np.ndarray:
                 f"The observation has a feature {unknown[0]!r} that the simulator does not give; it gives"
                 f" {', '.join(feature_names)}."
             )
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"The observation has the feature {twice!r} twice; keep the value that holds.")
         found = dict(zip(names, values, strict=True))
         return np.array([found.get(name, np.nan) for name in feature_names])
     raise InputError(
@@ -125,10 +126,12 @@ def _in_order_of(observation: Any, feature_names: Sequence[str]) -> np.ndarray:
 def in_order(names: tuple[str, ...], values: np.ndarray, expected: tuple[str, ...]) -> np.ndarray | None:
     """Values (k,) of named features in the expected order; NaN where a simulation left a feature out, as a whole.
 
-    None if it has others, or an array of another length.
+    None if it has others, one twice, or an array of another length.
     """
     if names == expected:
         return values
+    if len(set(names)) < len(names):
+        return None
     parts = {_part(name) for name in names}
     if _unnamed(names) or set(names) != {name for name in expected if _part(name) in parts}:
         return None
@@ -151,10 +154,31 @@ def default_parameter_names(d: int) -> tuple[str, ...]:
     return tuple(f"theta[{i}]" for i in range(d))
 
 
-def _is_labelled_series(observation: Any) -> bool:
+def _is_labelled_series(output: Any) -> bool:
     """Whether this is a pandas Series whose index says which value is which."""
-    index = getattr(observation, "index", None)
-    return hasattr(observation, "tolist") and hasattr(index, "dtype") and index.dtype.kind not in "iuf"
+    return hasattr(output, "tolist") and _are_labels(getattr(output, "index", None))
+
+
+def _is_table(output: Any) -> bool:
+    """Whether this is a pandas DataFrame whose columns have names."""
+    return hasattr(output, "iloc") and _are_labels(getattr(output, "columns", None))
+
+
+def _are_labels(index: Any) -> bool:
+    """Whether an index of pandas holds more than positions."""
+    return hasattr(index, "dtype") and index.dtype.kind not in "iuf"
+
+
+def _says_names(output: Any) -> bool:
+    labelled = _is_labelled_series(output) or _is_table(output)
+    return labelled or isinstance(output, Mapping) or hasattr(output, "data_vars")
+
+
+def _first_row(part: Any) -> Any:
+    """The first of many simulations' outputs, with its labels, if it has any."""
+    if _is_table(part):
+        return part.iloc[0]
+    return part.isel({part.dims[0]: 0}) if hasattr(part, "isel") else None
 
 
 def _unnamed(names: Sequence[str]) -> bool:
@@ -175,6 +199,8 @@ def _parts(output: Any) -> list[tuple[str, Any, str]]:
 def _numbers(part: Any, name: str, what: str = "simulator's output") -> np.ndarray:
     if part is None:
         return np.array(np.nan)
+    if _is_labelled_series(part):  # of a table's row, whose cells may be of several types
+        part = part.tolist()
     if isinstance(part, (list, tuple)):
         part = [np.nan if item is None else item for item in part]
     if isinstance(part, np.ma.MaskedArray):
@@ -194,9 +220,15 @@ def _numbers(part: Any, name: str, what: str = "simulator's output") -> np.ndarr
 def _labels(name: str, part: Any, array: np.ndarray) -> list[str]:
     if array.ndim == 0:
         return [name]
+    labels = None
     if array.ndim == 1 and hasattr(part, "dims") and part.dims[0] in part.coords:
         labels = [str(label) for label in np.asarray(part.coords[part.dims[0]].values).tolist()]
+    elif _is_labelled_series(part):
+        labels = [str(label) for label in part.index]
+    if labels is not None:
         return labels if name == "x" else [f"{name}[{label}]" for label in labels]
+    if _is_table(part):
+        return [f"{name}[{row},{label}]" for row in range(len(part)) for label in part.columns]
     if array.shape == (1,) and name == "x":
         return [name]
     return [f"{name}[{','.join(map(str, index))}]" for index in np.ndindex(array.shape)]

@@ -30,10 +30,10 @@ class PythonSimulator(SeededSimulator):
     Parameters
     ----------
     function
-        ``function(theta)`` with theta (d,), or, batched, (n, d); returns a number, an array, a dict or xarray. Where
-        its arguments have the parameters' names, it is called with them. Further arguments ``seed`` (int), ``rng``
-        (numpy Generator), ``random_state`` or, batched, ``seeds`` receive the seed; the global generators of numpy,
-        random and torch are seeded too.
+        ``function(theta)`` with theta (d,), or, batched, (n, d); returns a number, an array, a dict, xarray or pandas.
+        Where its arguments have the parameters' names, it is called with them. Further arguments ``seed`` (int),
+        ``rng`` (numpy Generator), ``random_state`` or, batched, ``seeds`` receive the seed; the global generators of
+        numpy, random and torch are seeded too.
     parameter_names
         Names of the columns of theta, for functions that are called by name; in a fit, several that are named like the
         prior's parameters need not be given.
