@@ -79,3 +79,15 @@ def test_which_sweep_is_asked_and_gaps_are_refused() -> None:
     gap[10] = np.nan
     with pytest.raises(InputError, match="1 samples of the voltage are missing"):
         recorded_cell(current_clamp_from_array(gap, CURRENT_PA, RATE, area_cm2=1e-4))
+
+
+def test_a_stimulus_in_pieces_is_said_to_be_one() -> None:
+    pulses = np.where((TIME_MS % 20 >= 10) & (TIME_MS > 30), 200.0, 0.0)
+    read = current_clamp_from_array(VOLTAGE_MV, pulses, RATE, area_cm2=1e-4)
+    cell = recorded_cell(read)
+    assert (cell.simulator.stimulus.on_ms, cell.simulator.stimulus.off_ms) == (50.0, 60.0)
+    assert "from 50 to 60 ms" in cell.notes[0]
+    assert "for 49.95 ms more" in cell.notes[0]
+    assert recorded_cell(read, epoch_ms=(30.05, 150.0)).notes == ()
+    test_pulse = CURRENT_PA + np.where((TIME_MS >= 10) & (TIME_MS < 15), -50.0, 0.0)
+    assert recorded_cell(current_clamp_from_array(VOLTAGE_MV, test_pulse, RATE, area_cm2=1e-4)).notes == ()

@@ -13,11 +13,14 @@ from antidrome.mechanism.models.hodgkin_huxley import HodgkinHuxley, eight_param
 from antidrome.mechanism.models.stimulus import current_density, resampled_stimulus
 from antidrome.mechanism.priors import Prior
 from antidrome.recordings.current_clamp import choose_sweep, stimulus_epoch
+from antidrome.recordings.current_clamp.sweeps import stimulus_stretches
 
 AFTER_STIMULUS_MS = 5.0
 SHORTEST_BASELINE_MS = 1.0
 LONGEST_STEP_MS = 0.1
 MODEL_ERROR = 0.02
+MUCH_ELSEWHERE = 0.1
+"""Share of the stimulus for which the current may be away from holding at other times without a note: a test pulse."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,7 @@ def recorded_cell(
         )
     junction_mv, notes = _junction_mv(recording, junction_potential_mv)
     sampling_ms = 1000 / float(recording.attrs["sampling_rate_hz"])
-    on_ms, off_ms = epoch_ms or stimulus_epoch(recording, sweep)
+    (on_ms, off_ms), found = (epoch_ms, ()) if epoch_ms else _epoch_ms(recording, sweep)
     _check_epoch(on_ms, off_ms, one.sizes["time"] * sampling_ms, sampling_ms)
     kept = min(one.sizes["time"], round((off_ms + AFTER_STIMULUS_MS) / sampling_ms))
     voltage = one["voltage_mv"].values[:kept] + junction_mv
@@ -115,7 +118,7 @@ def recorded_cell(
         name="voltage_mv",
     )
     observation = simulator.features_of(voltage, sampling_ms)
-    notes = (*recording.attrs.get("notes", ()), *notes)
+    notes = (*recording.attrs.get("notes", ()), *notes, *found)
     return RecordedCell(simulator, eight_parameter_prior(), observation, trace, notes)
 
 
@@ -136,6 +139,21 @@ def _junction_mv(recording: xr.Dataset, given: float | None) -> tuple[float, tup
     junction = float(recording.attrs.get("junction_potential_mv", 0.0))
     note = f"A liquid-junction potential of {junction:g} mV, as the recording says, was added."
     return junction, (note,) if junction else ()
+
+
+def _epoch_ms(recording: xr.Dataset, sweep: Any) -> tuple[tuple[float, float], tuple[str, ...]]:
+    """When the stimulus is on, and a note where the current is away from its holding value at other times as well."""
+    on_ms, off_ms = stimulus_epoch(recording, sweep)
+    elsewhere_ms = float(np.diff(stimulus_stretches(recording, sweep)).sum()) - (off_ms - on_ms)
+    if elsewhere_ms <= MUCH_ELSEWHERE * (off_ms - on_ms):
+        return (on_ms, off_ms), ()
+    note = (
+        f"The stimulus is taken to be on from {on_ms:g} to {off_ms:g} ms, the longest time for which the current is"
+        f" away from its holding value; at other times it is for {elsewhere_ms:g} ms more. What comes before counts as"
+        f" rest, what comes later than {AFTER_STIMULUS_MS:g} ms after it is left out. If it is on longer, say when:"
+        " recorded_cell(…, epoch_ms=(from, to))."
+    )
+    return (on_ms, off_ms), (note,)
 
 
 def _check_epoch(on_ms: float, off_ms: float, total_ms: float, sampling_ms: float) -> None:

@@ -155,6 +155,13 @@ def stimulus_epoch(recording: xr.Dataset, sweep: Any = None) -> tuple[float, flo
     InputError
         If the current never changes.
     """
+    stretches = stimulus_stretches(recording, sweep)
+    on_ms, off_ms = stretches[int(np.argmax(stretches[:, 1] - stretches[:, 0]))].tolist()
+    return on_ms, off_ms
+
+
+def stimulus_stretches(recording: xr.Dataset, sweep: Any = None) -> np.ndarray:
+    """From when to when, in ms, the current differs from the holding current, (stretch, 2); see `stimulus_epoch`."""
     current = choose_sweep(recording, sweep)["current_pa"].values
     holding = np.median(current[: max(1, len(current) // 50)])
     scale = max(float(np.abs(current - holding).max()), 1e-12)
@@ -162,10 +169,7 @@ def stimulus_epoch(recording: xr.Dataset, sweep: Any = None) -> tuple[float, flo
     if scale < 1e-3 or not away.any():
         raise InputError("The injected current never changes, so there is no stimulus; give its times yourself.")
     edges = np.flatnonzero(np.diff(np.concatenate([[0], away.astype(np.int8), [0]])))
-    starts, ends = edges[::2], edges[1::2]
-    longest = int(np.argmax(ends - starts))
-    rate_khz = recording.attrs["sampling_rate_hz"] / 1000
-    return float(starts[longest] / rate_khz), float(ends[longest] / rate_khz)
+    return edges.reshape(-1, 2) / (recording.attrs["sampling_rate_hz"] / 1000)
 
 
 def choose_sweep(recording: xr.Dataset, sweep: Any = None) -> xr.Dataset:
