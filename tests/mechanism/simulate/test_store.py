@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
+import xarray
 
 from antidrome.errors import FileFormatError, InputError, ResumeError
 from antidrome.mechanism.simulate import (
@@ -195,3 +197,15 @@ def test_names_may_come_as_an_array(tmp_path: Path, unchecked_types) -> None:
     assert external_simulations(np.ones((3, 2)), np.ones(3), parameter_names=names).parameter_names == ("a", "b")
     (tmp_path / "t.csv").write_text("a,b,x\n1,2,3\n")
     assert read_external(tmp_path / "t.csv", parameter_names=names).parameter_names == ("a", "b")
+
+
+def test_tables_of_pandas_belong_together_by_their_index(tmp_path: Path) -> None:
+    theta = pandas.DataFrame({"a": [1.0, 2.0, 3.0]}, index=[5, 6, 7])
+    features = pandas.DataFrame({"x": [30.0, 10.0, 20.0]}, index=[7, 5, 6])
+    assert external_simulations(theta, features).features[:, 0].tolist() == [10.0, 20.0, 30.0]
+    with pytest.raises(InputError, match=r"different labels \(5, 6, 7 … and 0, 1, 2 …\)"):
+        external_simulations(theta, features.reset_index(drop=True))
+    labelled = xarray.DataArray([[1.0, 2.0]], dims=("sample", "parameter"), coords={"parameter": ["b", "a"]})
+    assert external_simulations(labelled, [[3.0]]).parameter_names == ("b", "a")
+    theta.assign(x=[10.0, 20.0, 30.0]).to_csv(tmp_path / "indexed.csv")
+    assert read_external(tmp_path / "indexed.csv", parameter_names=["a"]).feature_names == ("x",)

@@ -46,18 +46,19 @@ def external_simulations(
     Parameters
     ----------
     theta, features
-        (n, d) and (n, k): arrays, or tables with named columns (pandas). Rows of nothing but NaN, and infinite ones,
-        are failed simulations.
+        (n, d) and (n, k): arrays, or tables with named columns (pandas, xarray). Rows of two pandas tables belong
+        together by their index. Rows of nothing but NaN, and infinite ones, are failed simulations.
     log_density
         (n,) log density of what theta was drawn from; not needed if that was the prior.
 
     Raises
     ------
     InputError
-        If the numbers of rows differ, or names and columns.
+        If the numbers of rows differ, their labels, or names and columns.
     """
-    names = tuple(() if parameter_names is None else parameter_names) or tuple(getattr(theta, "columns", ()))
-    k_names = tuple(() if feature_names is None else feature_names) or tuple(getattr(features, "columns", ()))
+    features = _in_rows_of(theta, features)
+    names = tuple(() if parameter_names is None else parameter_names) or _columns_of(theta)
+    k_names = tuple(() if feature_names is None else feature_names) or _columns_of(features)
     parameters = check_theta(np.asarray(theta))
     values = np.asarray(features, np.float64)
     values = values[:, None] if values.ndim == 1 else values
@@ -86,6 +87,28 @@ def external_simulations(
         parameter_names=tuple(map(str, names)),
         feature_names=tuple(map(str, k_names)),
         feature_units=("",) * values.shape[1],
+    )
+
+
+def _columns_of(table: Any) -> tuple[Any, ...]:
+    """Names of the columns of a table; none of an array."""
+    if hasattr(table, "dims") and table.ndim == 2 and table.dims[1] in table.coords:
+        return tuple(table.coords[table.dims[1]].values.tolist())
+    return tuple(getattr(table, "columns", ()))
+
+
+def _in_rows_of(theta: Any, features: Any) -> Any:
+    """Features in the order of the parameters' rows, where both are of pandas and have an index that tells it."""
+    here, there = getattr(theta, "index", None), getattr(features, "index", None)
+    labelled = hasattr(here, "equals") and hasattr(there, "equals") and len(here) == len(there)
+    if not labelled or here.equals(there):
+        return features
+    if here.is_unique and there.is_unique and here.isin(there).all():
+        return features.loc[here]
+    raise InputError(
+        f"The rows of parameters and features have different labels ({', '.join(map(str, here[:3]))} … and"
+        f" {', '.join(map(str, there[:3]))} …). Give both the same index, or, if they are in the same order, none:"
+        " reset_index(drop=True)."
     )
 
 
@@ -122,7 +145,7 @@ def read_external(
             + (f" ({absent[0]!r} is not there)." if absent else ".")
         )
     columns = [header.index(name) for name in names]
-    rest = [i for i in range(len(header)) if i not in columns]
+    rest = [i for i, name in enumerate(header) if i not in columns and name.strip()]  # an index has no name
     if not rest:
         raise FileFormatError(f"{path} has no column of features beside the parameters.")
     return external_simulations(
