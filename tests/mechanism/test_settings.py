@@ -1,13 +1,16 @@
 """Settings at the ends of what is allowed, and as NumPy gives them."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from antidrome.errors import InputError, TrainingError
-from antidrome.mechanism import SNPE, TraceFeatures, Uniform
+from antidrome.mechanism import SNPE, Normal, Prior, TraceFeatures, Uniform
 from antidrome.mechanism.densities.network import MixtureSettings
 from antidrome.mechanism.priors import as_prior
+from antidrome.mechanism.running import Recorded
 from antidrome.mechanism.samplers import (
     glm_gibbs,
     hamiltonian_monte_carlo,
@@ -15,7 +18,12 @@ from antidrome.mechanism.samplers import (
     rejection_abc,
     smc_abc,
 )
-from antidrome.mechanism.simulate import PythonSimulator, external_simulations
+from antidrome.mechanism.simulate import (
+    PythonSimulator,
+    external_simulations,
+    read_simulations,
+    run_simulations,
+)
 from antidrome.mechanism.simulate.batch import judge
 from antidrome.mechanism.training import TrainingSettings
 
@@ -139,3 +147,23 @@ def test_sizes_of_traces_that_are_not_whole_are_refused(name: str, unchecked_typ
     for value in (3.5, 2.0, "2"):
         with pytest.raises(InputError, match=f"{name} = .*expected a whole number"):
             TraceFeatures(**({"steps": 10} | {name: value}))
+
+
+def test_simulations_from_another_prior_are_refused() -> None:
+    drawn_from = Prior({"a": Uniform(0, 1), "b": Normal(0, 1)})
+    theta = drawn_from.sample(100, seed=0)
+    kept = external_simulations(theta, theta + 0.1, parameter_names=("a", "b"))
+    kept = dataclasses.replace(kept, drawn_from=drawn_from.to_dict())
+    assert Recorded(kept, Prior({"b": Normal(0, 1), "a": Uniform(0, 1)})).from_prior
+    for other in ({"a": Uniform(0, 2), "b": Normal(0, 1)}, {"a": Uniform(0, 1), "b": Normal(0, 2)}):
+        with pytest.raises(InputError, match="were drawn from Prior"):
+            Recorded(kept, Prior(other))
+    narrower = kept.rows(np.flatnonzero(theta[:, 0] < 0.5))
+    assert Recorded(narrower, Prior({"a": Uniform(0, 0.5), "b": Normal(0, 1)})).from_prior
+
+
+def test_a_store_says_which_prior_its_simulations_came_from(tmp_path) -> None:
+    identity = {"model": "m", "prior": Prior({"a": Uniform(0, 1)}).to_dict()}
+    with PythonSimulator(lambda a: a, n_processes=0) as simulator:
+        run_simulations(simulator, np.array([[0.5]]), seed=0, store=tmp_path, parameter_names=("a",), identity=identity)
+    assert read_simulations(tmp_path).drawn_from == identity["prior"]

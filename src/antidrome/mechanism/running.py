@@ -22,6 +22,8 @@ from antidrome.mechanism.simulate.store import Simulations
 REMEMBERED_FAILURES = 100
 PREPARING = 32
 """Prior draws at which a function is tried, to learn what it gives."""
+SAME_DENSITY = 1e-6
+"""Difference of log densities that is rounding."""
 
 
 class Runner:
@@ -96,7 +98,7 @@ class Recorded:
     Raises
     ------
     InputError
-        Other parameters than the prior's, or parameter sets outside its support.
+        Other parameters than the prior's, parameter sets outside its support, or drawn from another prior.
     """
 
     def __init__(self, simulations: Simulations, prior: Prior) -> None:
@@ -105,6 +107,8 @@ class Recorded:
         self.u = prior.to_unconstrained(theta)
         density = _checked_density(simulations)
         self.from_prior = density is None
+        if self.from_prior:
+            _require_drawn_from(prior, theta, simulations)
         self.ratio = np.zeros(len(self.u)) if density is None else density - prior.log_prob(theta)
 
     @property
@@ -155,6 +159,23 @@ def _columns(names: tuple[str, ...], prior: Prior) -> list[int]:
             " parameter_names."
         )
     return [names.index(name) for name in prior.names]
+
+
+def _require_drawn_from(prior: Prior, theta: np.ndarray, simulations: Simulations) -> None:
+    """Raise InputError if simulations, parameters (n, d) in the prior's order, are known to come from another prior.
+
+    One that is wider, of which these are the simulations inside the prior, will do.
+    """
+    if simulations.drawn_from is None:
+        return
+    drawn_from = Prior.from_dict(simulations.drawn_from)
+    columns = _columns(simulations.parameter_names, drawn_from)
+    higher = prior.log_prob(theta) - drawn_from.log_prob(simulations.theta[:, columns])
+    if higher.size and (np.ptp(higher) > SAME_DENSITY or higher.min() < -SAME_DENSITY):
+        raise InputError(
+            f"The simulations were drawn from {drawn_from}, the prior is {prior}. Fit with the prior that they were"
+            " drawn from, simulate anew, or give log_density."
+        )
 
 
 def _checked_density(simulations: Simulations) -> np.ndarray | None:

@@ -13,7 +13,7 @@ import math
 import os
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,9 @@ class Simulations:
         Records of the failed ones; their index is the row here.
     parameter_names, feature_names, feature_units
         Names of the columns, units of the features.
+    drawn_from
+        The prior that the parameters were drawn from (`Prior.to_dict`), where that was kept with them, as ``antidrome
+        mechanism simulate`` does; a fit with another one is refused.
     """
 
     theta: np.ndarray
@@ -67,6 +70,7 @@ class Simulations:
     parameter_names: tuple[str, ...]
     feature_names: tuple[str, ...]
     feature_units: tuple[str, ...]
+    drawn_from: Mapping[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.theta)
@@ -241,6 +245,7 @@ def read_simulations(folder: str | os.PathLike[str]) -> Simulations:
         parameter_names=tuple(header["parameters"]),
         feature_names=tuple(header["features"]),
         feature_units=tuple(header["units"]),
+        drawn_from=header["simulator"].get("prior") if isinstance(header.get("simulator"), dict) else None,
     )
     return whole.rows(_first_of_each(whole, Path(folder)))
 
