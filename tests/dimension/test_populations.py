@@ -1,6 +1,7 @@
 """Populations: what is left out, what the controls say, and what cannot be concluded."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -64,6 +65,16 @@ def test_shifts_keep_every_neuron_and_break_what_is_shared(rng) -> None:
     lag_one = [np.corrcoef(c[:-1], c[1:])[0, 1] for c in moved.T]
     assert min(lag_one) > 0.7
     assert np.abs(np.corrcoef(moved.T)[0, 1:]).max() < 0.9
+
+
+def test_times_of_a_table_are_no_neuron(rng) -> None:
+    values = rng.normal(size=(60, 3))
+    table = pd.DataFrame(values, index=np.arange(60) / 20, columns=list("abc"))
+    np.testing.assert_array_equal(population_points(table, PopulationConfig()).values, values)
+    with pytest.raises(InputError, match="column 'time' that only grows"):
+        population_points(table.rename_axis("time").reset_index(), PopulationConfig())
+    with pytest.raises(InputError, match="a tuple that cannot be made an array"):
+        population_points((values, list("abc")), PopulationConfig())
 
 
 def test_what_is_left_out_is_counted(rng) -> None:

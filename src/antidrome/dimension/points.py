@@ -15,6 +15,8 @@ from jaxtyping import Int, Shaped
 import antidrome.recordings.accessor  # noqa: F401  registers .antidrome of labelled results
 from antidrome.core.hashing import hash_rows
 from antidrome.errors import InputError
+from antidrome.recordings.axes import NEURON_NAMES, TIME_NAMES, called
+from antidrome.recordings.tables import is_table, opened_table
 
 BLOCK_BYTES = 32 * 2**20
 """Aim for the size of one block that is read."""
@@ -111,7 +113,8 @@ def as_points(points: Any) -> Points:
     ----------
     points
         numpy array, memmap, DataArray, Zarr or HDF5 array, dask array, or nested lists; the first axis are the points,
-        all others are flattened; of a recording (time and neuron, in any order) the frames are the points.
+        all others are flattened; of a recording (time and neuron, or synonyms: frame, cell …, in any order) the
+        frames are the points.
         One-dimensional input is N points of one number.
 
     Raises
@@ -123,7 +126,8 @@ def as_points(points: Any) -> Points:
         return points
     _refuse_what_is_no_array(points)
     if hasattr(points, "dims") and hasattr(points, "data"):  # xarray
-        points = (points.transpose("time", "neuron") if set(points.dims) == {"time", "neuron"} else points).data
+        axes = [dim for names in (TIME_NAMES, NEURON_NAMES) for dim in called(points.dims, names)]
+        points = (points.transpose(*axes) if len(axes) == len(points.dims) == 2 else points).data
     if hasattr(points, "detach") or not all(hasattr(points, name) for name in ("shape", "dtype", "__getitem__")):
         points = _as_array(points)
     if any(length != length for length in points.shape):
@@ -172,10 +176,11 @@ def _as_array(points: Any) -> np.ndarray:
     if hasattr(points, "detach"):  # a torch tensor
         points = points.detach().cpu()
         points = (points.float() if str(points.dtype) == "torch.bfloat16" else points).numpy()
-    if hasattr(points, "select_dtypes"):  # a table of pandas
-        texts = [str(name) for name, dtype in points.dtypes.items() if dtype.kind not in "biuf"]
-        if texts:
-            raise InputError(f"Column {texts[0]!r} of the table is not of numbers; leave such columns out.")
+    if is_table(points):
+        for name, dtype in zip(getattr(points, "columns", ()), getattr(points, "dtypes", ()), strict=False):
+            if getattr(dtype, "kind", "f") not in "biuf":
+                raise InputError(f"Column {str(name)!r} of the table is not of numbers; leave such columns out.")
+        return np.asarray(opened_table(points, "the table of points").values)
     try:
         return np.asarray(points)
     except ValueError as error:

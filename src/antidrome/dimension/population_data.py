@@ -10,8 +10,9 @@ from jaxtyping import Float, Int
 
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
-from antidrome.recordings.axes import NEURON_NAMES, TIME_NAMES
+from antidrome.recordings.axes import NEURON_NAMES, TIME_NAMES, called
 from antidrome.recordings.masked import unmasked
+from antidrome.recordings.tables import opened_table
 
 MOSTLY = 0.5
 MIN_SHIFT = 0.1
@@ -112,13 +113,13 @@ def _two_axes(recording: Any, notes: list[str]) -> tuple[np.ndarray, Literal["ti
             " (trial, neuron): pick one, for instance dataset['expected_spikes']"
         )
     if hasattr(recording, "dims"):
-        along_time, of_neurons = (_called(recording.dims, names) for names in (TIME_NAMES, NEURON_NAMES))
+        along_time, of_neurons = (called(recording.dims, names) for names in (TIME_NAMES, NEURON_NAMES))
         if len(recording.dims) == 2:
             first, last = [*along_time, ...], [..., *of_neurons]
             recording = recording.transpose(*(last if of_neurons else first))
         kind = "time" if along_time else "trial"
         recording = recording.data
-    values = np.asarray(unmasked(recording, notes))
+    values = np.asarray(unmasked(opened_table(recording).values, notes))
     if values.ndim != 2 or values.dtype.kind not in "fbiu" or 0 in values.shape:
         raise InputError(
             f"The recording has the shape {values.shape} and type {values.dtype}; expected numbers (time, neuron) or"
@@ -129,12 +130,6 @@ def _two_axes(recording: Any, notes: list[str]) -> tuple[np.ndarray, Literal["ti
         row, neuron = np.argwhere(np.isinf(values))[0]
         raise InputError(f"The recording has an infinite value (row {row}, neuron {neuron}); mark missing ones as NaN.")
     return values, kind
-
-
-def _called(dims: tuple[Any, ...], names: tuple[str, ...]) -> list[Any]:
-    """The one dimension that has such a name, the standard name first; none where nothing decides."""
-    found = [dim for dim in dims if dim == names[0]] or [dim for dim in dims if str(dim).lower() in names]
-    return found if len(found) == 1 else []
 
 
 def _without_dead_neurons(values: np.ndarray, notes: list[str]) -> np.ndarray:

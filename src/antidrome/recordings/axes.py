@@ -158,6 +158,12 @@ def standard_dims(array: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
     return array.transpose("time", "neuron"), notes
 
 
+def called(dims: tuple[Any, ...], names: tuple[str, ...]) -> list[Any]:
+    """The one dimension that has such a name, the standard name first; none where nothing decides."""
+    found = [dim for dim in dims if dim == names[0]] or [dim for dim in dims if str(dim).lower() in names]
+    return found if len(found) == 1 else []
+
+
 def _rename(array: xr.DataArray, dim: Any, standard: str) -> xr.DataArray:
     """Rename a dimension; frame numbers are not times, and a time coordinate along the frames is."""
     if standard in array.coords and array[standard].dims == (dim,):
