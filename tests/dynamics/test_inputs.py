@@ -136,6 +136,34 @@ def test_times_and_trials_of_data_frames_are_heeded(truth):
     assert "Nobody named the neurons" in " ".join(as_population({"a": frame[:80], "b": frame[80:]}).notes)
 
 
+def test_times_in_a_named_unit_and_a_level(truth):
+    levels = [np.arange(160) // 40, np.arange(160) % 40 * 50]
+    frame = pd.DataFrame(truth.activity, index=pd.MultiIndex.from_arrays(levels, names=("trial", "time_ms")))
+    assert as_population(frame).frame_rate_hz == pytest.approx(20)
+
+
+def timed(truth, time, **attrs):
+    return xr.DataArray(truth.activity, dims=("time", "neuron"), coords={"time": time}, attrs=attrs)
+
+
+def test_frames_out_of_order_are_refused_and_clocks_that_start_again_are_not(truth, rng):
+    time = np.arange(160) / 20
+    for order in (np.arange(160)[::-1], rng.permutation(160)):
+        with pytest.raises(InputError, match=r"time runs backwards in \d+ of 159 steps .*: sort the frames"):
+            as_population({"a": timed(truth, time)[order]})
+    assert as_population(timed(truth, np.tile(time[:40], 4))).sessions[0].segment.max() == 3
+    trials = timed(truth, np.tile(time[:2], 80)).assign_coords(trial=("time", np.arange(160) // 2))
+    assert as_population(trials).sessions[0].segment.max() == 79
+
+
+def test_rates_that_contradict_the_times_are_refused(truth):
+    time = np.arange(160) / 20
+    with pytest.raises(InputError, match=r"Session 'a' states 20 Hz, but its times run at 0\.02 Hz"):
+        as_population({"a": timed(truth, 1e3 * time, frame_rate_hz=20.0)})
+    with pytest.raises(InputError, match=r"The sessions run at 10 to 20 Hz"):
+        as_population({"a": timed(truth, time, frame_rate_hz=20.0), "b": timed(truth, 2 * time)})
+
+
 def test_stacked_trials(truth):
     trials = xr.DataArray(truth.activity.reshape(4, 40, 16), dims=("trial", "time", "neuron"))
     trials = trials.assign_coords(trial=np.arange(4), time=np.arange(40) / 20)

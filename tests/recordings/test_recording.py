@@ -261,11 +261,12 @@ def test_a_table_keeps_its_names_and_times() -> None:
     assert as_recording(lacking, 20.0).isnull().sum() == (values > 0.9).sum()
 
 
-@pytest.mark.parametrize("name", ["Time [ms]", "time_s", "t", "index", "Unnamed: 0"])
+@pytest.mark.parametrize("name", ["Time [ms]", "time_s", "t", "frame", "index", "Unnamed: 0"])
 def test_a_column_that_times_or_numbers_the_rows_is_refused_as_a_neuron(name: str) -> None:
     table = pd.DataFrame(np.random.default_rng(0).random((60, 2)), columns=["a", "b"])
+    as_recording(table.assign(**{name: table["a"]}), 20.0)
     table[name] = (np.arange(60) / 20 * 1e3).round(-2)  # rounded times repeat
-    with pytest.raises(InputError, match="that only grows and would be a neuron"):
+    with pytest.raises(InputError, match=r"that tells of its rows"):
         as_recording(table, 20.0)
 
 
@@ -296,8 +297,12 @@ def test_tables_of_other_packages_keep_their_names_and_have_no_times_among_them(
     recording = as_recording(OtherTable(columns), 20.0)
     assert recording["neuron"].values.tolist() == ["a", "b"]
     np.testing.assert_array_equal(recording.values, values)
-    with pytest.raises(InputError, match="column 'time' that only grows"):
+    with pytest.raises(InputError, match=r"column 'time' that tells of its rows"):
         as_recording(OtherTable({"time": np.arange(60) / 20, **columns}), 20.0)
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA, pd.NaT, np.float32("nan")])
+def test_a_missing_label_names_no_neuron(missing) -> None:
+    with pytest.raises(InputError, match=r"1 of 2 neuron labels are missing \(first: column 1\)"):
+        from_array(np.zeros((60, 2)), 20.0, neuron=np.array(["a", missing], dtype=object))
 
 
 def test_times_given_as_dates_or_with_a_unit_are_seconds() -> None:

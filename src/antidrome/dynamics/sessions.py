@@ -15,7 +15,6 @@ from antidrome.dynamics.population import Population, Session
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
 from antidrome.recordings.axes import (
-    TIME_NAMES,
     named_by_number,
     neuron_labels,
     standard_dims,
@@ -23,14 +22,16 @@ from antidrome.recordings.axes import (
     without_levels,
 )
 from antidrome.recordings.checks.matching import HOW_TO_NAME
-from antidrome.recordings.clock import clock_rate_hz
-from antidrome.recordings.csv_names import time_unit_s
+from antidrome.recordings.clock import clock_rate_hz, rate_agrees
 from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.segments import neighbours
-from antidrome.recordings.tables import as_frame, index_times, numbered_columns, opened_table
+from antidrome.recordings.tables import as_frame, index_times, is_table, names_times, numbered_columns, opened_table
 
 Segments = Mapping[str, Sequence[tuple[int, int]]]
 HOW_TO_SEGMENT = "expected session id → (first, last + 1) frames, for example {'monday': [(0, 700), (700, 1400)]}."
+
+MOST_RESTARTS = 4
+"""Clocks that start again at every trial run backwards in at most one of so many steps."""
 
 
 def as_population(
@@ -49,8 +50,8 @@ def as_population(
         Mapping of session id to recording, a list of recordings, or one recording. A recording is a DataArray (time,
         neuron), or any array of that shape (numpy, memmap, HDF5, Zarr, dask, scipy.sparse), or a pair
         (array, labels), or a DataFrame whose columns are neurons and whose index may hold times (dates, durations or
-        fractional numbers of seconds), or levels "session", "trial" and "time", or the path of a recording. NaN marks
-        what was not observed.
+        fractional numbers of seconds, or of the unit in its name, "time_ms"), or levels "session", "trial" and
+        "time", or the path of a recording. NaN marks what was not observed.
     sessions
         For one matrix: the session id of each frame, (frame,); or the coordinate "session" along time.
     neuron
@@ -125,7 +126,7 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
     """Values, labels, times, trial numbers and rate of one recording."""
     value = _opened(value, where)
     if isinstance(value, xr.Dataset):
-        raise InputError(f"{where} is a Dataset with variables {listing(value.data_vars)}: pick one, dataset['dff'].")
+        raise InputError(f"{where} is a Dataset with variables {listing(value.data_vars)}: pick one, dataset[name].")
     if isinstance(value, xr.DataArray):
         array, _ = standard_dims(value)
         levels = _levels_of(array.indexes["time"]) if "time" in array.indexes else {}
@@ -137,7 +138,7 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         data = array.data if is_dask(array.data) else array.values
         entry = {"values": data, "time": time, "rate": array.attrs.get("frame_rate_hz"), **along}
         entry["numbered"] = labels is None or named_by_number(array)
-    elif hasattr(value, "columns") and hasattr(value, "to_numpy"):
+    elif is_table(value) and hasattr(value, "columns"):
         table, numbered = opened_table(value, where), numbered_columns(value)
         time = None if table.times is None else time_in_seconds(table.times)
         entry = {"values": table.values, "time": time, "rate": None, "numbered": numbered and neuron is None}
@@ -173,7 +174,7 @@ def _levels_of(index: Any) -> dict[str, Any]:
         return {}
     levels = {name: index.get_level_values(name) for name in index.names if name is not None}
     found = {name: levels[name].to_numpy() for name in ("session", "trial") if name in levels}
-    timed = [level for name, level in levels.items() if str(name).lower() in TIME_NAMES or time_unit_s(str(name))]
+    timed = [level for name, level in levels.items() if names_times(name)]
     times = index_times(timed[0]) if len(timed) == 1 else None
     return found if times is None else {**found, "time": time_in_seconds(times)}
 
@@ -259,12 +260,13 @@ def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_
     """(frame,) number of the stretch, cut at time gaps, trial borders and given segments."""
     n_frames, time = entry["values"].shape[0], entry["time"]
     cut = np.zeros(n_frames, dtype=bool)
-    if time is not None:
-        rate = entry["rate"] or frame_rate_hz or clock_rate_hz(time)
-        cut[1:] |= ~neighbours(time, float(rate), n_frames) if rate else False
     for key in ("trial", "stretch"):
         if entry.get(key) is not None:
             cut[1:] |= entry[key][1:] != entry[key][:-1]
+    if time is not None:
+        _require_order(name, np.diff(time)[~cut[1:]])
+        rate = entry["rate"] or frame_rate_hz or clock_rate_hz(time)
+        cut[1:] |= ~neighbours(time, float(rate), n_frames) if rate else False
     segment = np.cumsum(cut).astype(np.int32)
     wanted = None if segments is None else {str(key): value for key, value in segments.items()}.get(name)
     if wanted is None:
@@ -279,6 +281,16 @@ def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_
     return np.where(given < 0, -1, given * (int(segment[-1]) + 1) + segment).astype(np.int32)
 
 
+def _require_order(name: str, steps: np.ndarray) -> None:
+    """Raise InputError where times (steps, s, within trials) run backwards more often than clocks start again."""
+    n_back = int((steps < 0).sum())
+    if n_back > steps.size / MOST_RESTARTS:
+        raise InputError(
+            f"Session {name!r}: time runs backwards in {n_back} of {steps.size} steps from frame to frame: sort the"
+            " frames by time, or tell the trials apart (a coordinate or level 'trial')."
+        )
+
+
 def _stretches_of(name: str, wanted: Any) -> list[tuple[int, int]]:
     """Segments of a session as pairs of whole numbers."""
     pairs = [whole_numbers(pair) or () for pair in wanted] if isinstance(wanted, Iterable) else [()]
@@ -288,9 +300,15 @@ def _stretches_of(name: str, wanted: Any) -> list[tuple[int, int]]:
 
 
 def _rate(entries: dict[str, dict[str, Any]], frame_rate_hz: float | None) -> float | None:
-    rates = {float(entry["rate"]) for entry in entries.values() if entry["rate"]}
-    if not rates:
-        rates = {rate for entry in entries.values() if (rate := clock_rate_hz(entry["time"])) is not None}
+    for name, entry in entries.items():
+        if entry["rate"] and entry["time"] is not None and not rate_agrees(float(entry["rate"]), entry["time"]):
+            raise InputError(
+                f"Session {name!r} states {float(entry['rate']):g} Hz, but its times run at"
+                f" {clock_rate_hz(entry['time']):g} Hz: correct the attribute 'frame_rate_hz' or the times (in seconds,"
+                " or with their attribute 'units')."
+            )
+    told = [entry["rate"] or clock_rate_hz(entry["time"]) for entry in entries.values()]
+    rates = {float(rate) for rate in told if rate}
     if frame_rate_hz is not None:
         rates = {float(frame_rate_hz), *rates}
     if rates and max(rates) > 1.02 * min(rates):

@@ -61,6 +61,12 @@ def neuron_labels(neuron: Sequence[Any] | np.ndarray | None, n_neurons: int, n_f
     """Unique text labels, shape (neurons,)."""
     if neuron is None:
         return np.array([str(i) for i in range(n_neurons)])
+    missing = [place for place, label in enumerate(neuron) if _is_missing(label)]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {n_neurons} neuron labels are missing (first: column {missing[0]}): name these neurons,"
+            " each by a label that no other has, or leave them out"
+        )
     labels = np.array([label.decode() if isinstance(label, bytes) else str(label) for label in neuron])
     if len(labels) != n_neurons:
         hint = _transposed_hint(len(labels) == n_frames)
@@ -69,6 +75,12 @@ def neuron_labels(neuron: Sequence[Any] | np.ndarray | None, n_neurons: int, n_f
     if len(unique) != n_neurons:
         raise InputError(f"neuron labels must be unique; given more than once: {listing(unique[counts > 1])}")
     return labels
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN, NaT or pandas' NA, which would be the same neuron in all recordings."""
+    not_a_number = isinstance(label, float | np.floating | np.datetime64) and bool(label != label)
+    return label is None or not_a_number or type(label).__name__ in ("NAType", "NaTType")
 
 
 BY_NUMBER = {"neuron_labels": "by number"}
