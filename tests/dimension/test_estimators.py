@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import special_ortho_group
 
 from antidrome.dimension import (
+    TwoNN,
     adaptive_dimension,
     estimate,
     gride,
@@ -261,6 +262,10 @@ def test_never_a_silent_nan_or_zero(seed, kind) -> None:
         (lambda points, graph: levina_bickel(points, 10), r"make one of points by nearest_neighbours\(points, 10\)"),
         (lambda points, graph: levina_bickel(graph, 1), "n_neighbours = 1, expected a whole number, at least 2"),
         (lambda points, graph: local_dimension(points), "no neighbour graph"),
+        (lambda points, graph: adaptive_dimension(points), r"nearest_neighbours\(points, 64\)"),
+        (lambda points, graph: paper_error_bar(points), r"nearest_neighbours\(points, 12\)"),
+        (lambda points, graph: TwoNN(level="90%").fit(points, progress=False), "level is '90%'"),
+        (lambda points, graph: TwoNN(n_bootstrap=20.5).fit(points, progress=False), "n_bootstrap = 20.5, expected a"),
         (lambda points, graph: estimate(points, blocks=3, progress=False), "blocks is 3; expected several"),
     ],
 )

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Int
 
+from antidrome.dimension.graph import require_graph
 from antidrome.dimension.ratios import MIN_RATIOS, ratios
 from antidrome.dimension.two_nn import maximum_likelihood
 from antidrome.errors import InputError
@@ -65,7 +66,7 @@ def adaptive_dimension(graph: xr.Dataset) -> Adaptive:
 
 
 def _usable(graph: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    distance, neighbour = graph["distance"].values, graph["neighbour"].values
+    distance, neighbour = require_graph(graph, 64)["distance"].values, graph["neighbour"].values
     if distance.shape[1] < MIN_RANKS:
         raise InputError(f"Scale selection needs {MIN_RANKS} neighbours or more; the graph has {distance.shape[1]}.")
     if (neighbour < 0).any():

@@ -121,13 +121,19 @@ def require_enough(n_points: int, k: int) -> None:
         raise InputError(f"{n_points} points are too few: {k} neighbours of each need {k + 1} distinct points or more.")
 
 
-def require_ranks(graph: xr.Dataset, k: int) -> xr.Dataset:
-    """The graph if it is one of k ranks, or InputError."""
+def require_graph(graph: Any, k: int) -> xr.Dataset:
+    """The graph if it is one, or InputError, which advises k ranks."""
     if not is_graph(graph):
         raise InputError(
             f"An object of type {type(graph).__name__} is no neighbour graph; make one of points by"
             f" nearest_neighbours(points, {k})."
         )
+    return graph
+
+
+def require_ranks(graph: xr.Dataset, k: int) -> xr.Dataset:
+    """The graph if it is one of k ranks, or InputError."""
+    require_graph(graph, k)
     if graph.sizes["rank"] < k:
         raise InputError(
             f"The neighbour graph has {graph.sizes['rank']} ranks; {k} are needed: search with n_neighbours={k}."

@@ -8,6 +8,7 @@ at 500 points, it is drawn towards the value for uniform points the more the few
 
 from __future__ import annotations
 
+import numbers
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from antidrome.core.seeds import generator
+from antidrome.core.whole import whole_number
+from antidrome.dimension.graph import require_graph
 from antidrome.dimension.influence import influence
 from antidrome.dimension.ratios import Ratios, usable_ratios
 from antidrome.dimension.two_nn import Method, estimate_from
@@ -54,8 +57,8 @@ def uncertainty(
     seed: int = 0,
 ) -> Uncertainty:
     """Standard error of TwoNN and its interval; with `n_bootstrap`, by resampled ratios (never points)."""
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; expected a probability such as 0.9.")
+    if not (isinstance(level, numbers.Real) and 0 < level < 1):
+        raise InputError(f"level is {level!r}; expected a probability such as 0.9.")
     from scipy.stats import norm
 
     log_mu = np.log(found.mu)
@@ -96,7 +99,7 @@ def bootstrap(
     sorted_log_mu: Float[np.ndarray, " n"], method: Method, discard_fraction: float, n_bootstrap: int, seed: int
 ) -> Float[np.ndarray, " replicates"]:
     """Estimates from resampled ratios; resamples of sorted values are drawn sorted."""
-    if n_bootstrap < MIN_BOOTSTRAP:
+    if whole_number("n_bootstrap", n_bootstrap) < MIN_BOOTSTRAP:
         raise InputError(
             f"n_bootstrap is {n_bootstrap}; at least {MIN_BOOTSTRAP} resamples are needed for a standard error, or 0"
             " for the closed form."
@@ -167,7 +170,7 @@ def paper_error_bar(
     InputError
         If the graph has too few ranks for that (12 are enough).
     """
-    distance, neighbour = graph["distance"].values, neighbours_of(graph)
+    distance, neighbour = require_graph(graph, 12)["distance"].values, neighbours_of(graph)
     n = len(distance)
     if neighbour is None:
         raise InputError("The paper's error bar needs to know who the neighbours are: give (distances, indices).")

@@ -53,9 +53,9 @@ def from_array(
     values
         numpy or dask array, shape (frames, neurons), or (neurons, frames) with ``orientation="neuron,time"``; one
         dimension means one neuron. Of a DataFrame (frames, neurons) the names of columns are labels, and an index of
-        dates, durations or fractional numbers (seconds, or the unit in its name) gives the times. Integers and half floats become float32
-        (32-bit and longer integers: float64), foreign byte orders the machine's own. Masked and infinite samples
-        become NaN and are counted in ``notes``.
+        dates, durations or fractional numbers (seconds, or the unit in its name) gives the times. Integers and half
+        floats become float32 (32-bit and longer integers: float64), foreign byte orders the machine's own. Masked and
+        infinite samples become NaN and are counted in ``notes``.
     frame_rate_hz
         Frames per second. May be left out when ``time`` is given.
     neuron
