@@ -115,7 +115,7 @@ def test_one_column_and_small_types(sheet) -> None:
         (scipy.sparse.eye(20).tocsr(), "toarray"),
         (np.ma.masked_less(np.arange(40.0).reshape(20, 2), 3), "3 values of the points are masked"),
         (pd.DataFrame({"a": [1.0, 2.0], "name": ["x", "y"]}), "Column 'name'"),
-        (pd.DataFrame({"time": [1.0, 2.0], "a": [1.0, 2.0]}), "column 'time' that only grows"),
+        (pd.DataFrame({"time": [1.0, 2.0], "a": [1.0, 2.0]}), "column 'time' that tells of its rows"),
         (np.ones((20, 2), complex), "complex128"),
         (np.ones((20, 2), object), "type object"),
         (np.zeros((0, 3)), r"shape \(0, 3\)"),

@@ -71,7 +71,7 @@ def test_times_of_a_table_are_no_neuron(rng) -> None:
     values = rng.normal(size=(60, 3))
     table = pd.DataFrame(values, index=np.arange(60) / 20, columns=list("abc"))
     np.testing.assert_array_equal(population_points(table, PopulationConfig()).values, values)
-    with pytest.raises(InputError, match="column 'time' that only grows"):
+    with pytest.raises(InputError, match="column 'time' that tells of its rows"):
         population_points(table.rename_axis("time").reset_index(), PopulationConfig())
     with pytest.raises(InputError, match="a tuple that cannot be made an array"):
         population_points((values, list("abc")), PopulationConfig())

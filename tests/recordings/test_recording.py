@@ -255,7 +255,7 @@ def test_a_table_keeps_its_names_and_times() -> None:
     assert as_recording(pd.DataFrame(values, columns=range(5, 7)), 20.0)["neuron"].values.tolist() == ["5", "6"]
     zoned = pd.Timestamp("2024-10-27 01:59:58", tz="Europe/Berlin") + pd.to_timedelta(time, unit="s")
     np.testing.assert_allclose(as_recording(pd.DataFrame(values, index=zoned))["time"].values, time - 7)
-    with pytest.raises(InputError, match=r"column 'time' that only grows .* set_index\('time'\)"):
+    with pytest.raises(InputError, match=r"column 'time' that tells of its rows .* set_index\('time'\)"):
         as_recording(pd.DataFrame(values, index=pd.Index(time, name="time"), columns=["a", "b"]).reset_index(), 20.0)
     lacking = pd.DataFrame(values).mask(values > 0.9).convert_dtypes()
     assert as_recording(lacking, 20.0).isnull().sum() == (values > 0.9).sum()
@@ -299,6 +299,8 @@ def test_tables_of_other_packages_keep_their_names_and_have_no_times_among_them(
     np.testing.assert_array_equal(recording.values, values)
     with pytest.raises(InputError, match=r"column 'time' that tells of its rows"):
         as_recording(OtherTable({"time": np.arange(60) / 20, **columns}), 20.0)
+
+
 @pytest.mark.parametrize("missing", [np.nan, None, pd.NA, pd.NaT, np.float32("nan")])
 def test_a_missing_label_names_no_neuron(missing) -> None:
     with pytest.raises(InputError, match=r"1 of 2 neuron labels are missing \(first: column 1\)"):

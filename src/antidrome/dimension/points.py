@@ -16,7 +16,7 @@ import antidrome.recordings.accessor  # noqa: F401  registers .antidrome of labe
 from antidrome.core.hashing import hash_rows
 from antidrome.errors import InputError
 from antidrome.recordings.axes import NEURON_NAMES, TIME_NAMES, called
-from antidrome.recordings.tables import is_table, opened_table
+from antidrome.recordings.tables import is_table, opened_table, without_index
 
 BLOCK_BYTES = 32 * 2**20
 """Aim for the size of one block that is read."""
@@ -176,6 +176,7 @@ def _as_array(points: Any) -> np.ndarray:
     if hasattr(points, "detach"):  # a torch tensor
         points = points.detach().cpu()
         points = (points.float() if str(points.dtype) == "torch.bfloat16" else points).numpy()
+    points = without_index(points)
     if is_table(points):
         for name, dtype in zip(getattr(points, "columns", ()), getattr(points, "dtypes", ()), strict=False):
             if getattr(dtype, "kind", "f") not in "biuf":

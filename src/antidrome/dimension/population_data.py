@@ -12,7 +12,7 @@ from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
 from antidrome.recordings.axes import NEURON_NAMES, TIME_NAMES, called
 from antidrome.recordings.masked import unmasked
-from antidrome.recordings.tables import opened_table
+from antidrome.recordings.tables import opened_table, without_index
 
 MOSTLY = 0.5
 MIN_SHIFT = 0.1
@@ -119,7 +119,7 @@ def _two_axes(recording: Any, notes: list[str]) -> tuple[np.ndarray, Literal["ti
             recording = recording.transpose(*(last if of_neurons else first))
         kind = "time" if along_time else "trial"
         recording = recording.data
-    values = np.asarray(unmasked(opened_table(recording).values, notes))
+    values = np.asarray(unmasked(opened_table(without_index(recording)).values, notes))
     if values.ndim != 2 or values.dtype.kind not in "fbiu" or 0 in values.shape:
         raise InputError(
             f"The recording has the shape {values.shape} and type {values.dtype}; expected numbers (time, neuron) or"

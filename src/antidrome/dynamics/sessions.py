@@ -126,7 +126,10 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
     """Values, labels, times, trial numbers and rate of one recording."""
     value = _opened(value, where)
     if isinstance(value, xr.Dataset):
-        raise InputError(f"{where} is a Dataset with variables {listing(value.data_vars)}: pick one, dataset[name].")
+        first = next(iter(value.data_vars), "dff")
+        raise InputError(
+            f"{where} is a Dataset with variables {listing(value.data_vars)}: pick one, dataset[{first!r}]."
+        )
     if isinstance(value, xr.DataArray):
         array, _ = standard_dims(value)
         levels = _levels_of(array.indexes["time"]) if "time" in array.indexes else {}
