@@ -336,3 +336,9 @@ def test_neuropil_may_be_a_table_or_lists_and_its_labels_numbers():
     np.testing.assert_allclose(delta_f_over_f(named, RATE, neuropil=table).values, expected, atol=1e-6)
     with pytest.raises(InputError, match="neuropil differ in their neurons' names"):
         delta_f_over_f(named, RATE, neuropil=table[list("dcba")])
+    time = np.arange(300) / RATE + 4
+    named, table = named.set_axis(time), table.set_axis(time)
+    np.testing.assert_allclose(delta_f_over_f(named, neuropil=table).values, expected, atol=1e-6)
+    for other in (table.set_axis(time + 5), table[::-1]):
+        with pytest.raises(InputError, match="neuropil differ in their time"):
+            delta_f_over_f(named, neuropil=other)

@@ -261,7 +261,7 @@ def test_a_table_keeps_its_names_and_times() -> None:
     assert as_recording(lacking, 20.0).isnull().sum() == (values > 0.9).sum()
 
 
-@pytest.mark.parametrize("name", ["Time [ms]", "time_s", "t", "frame", "index", "Unnamed: 0"])
+@pytest.mark.parametrize("name", ["Time [ms]", "timestamp_ms", "t", "frame_number", "index", "Unnamed: 0"])
 def test_a_column_that_times_or_numbers_the_rows_is_refused_as_a_neuron(name: str) -> None:
     table = pd.DataFrame(np.random.default_rng(0).random((60, 2)), columns=["a", "b"])
     as_recording(table.assign(**{name: table["a"]}), 20.0)
@@ -305,6 +305,29 @@ def test_tables_of_other_packages_keep_their_names_and_have_no_times_among_them(
 def test_a_missing_label_names_no_neuron(missing) -> None:
     with pytest.raises(InputError, match=r"1 of 2 neuron labels are missing \(first: column 1\)"):
         from_array(np.zeros((60, 2)), 20.0, neuron=np.array(["a", missing], dtype=object))
+def test_a_column_of_times_that_start_anew_is_no_neuron() -> None:
+    table = pd.DataFrame({"time": np.tile(np.arange(30) / 20, 2), "a": np.random.default_rng(0).random(60)})
+    with pytest.raises(InputError, match=r"column 'time' that tells of its rows"):
+        as_recording(table, 20.0)
+
+
+def test_an_index_that_cannot_be_read_as_times_is_not_thrown_away() -> None:
+    table, dates = pd.DataFrame(np.random.default_rng(0).random((60, 2))), pd.date_range("2024-05-01", periods=60)
+    for index in (dates.to_period(), dates.astype(str), dates.astype(object)):
+        with pytest.raises(InputError, match="the index holds dates or times as"):
+            as_recording(table.set_axis(index), 20.0)
+    trials = pd.MultiIndex.from_product([range(2), np.arange(30) / 20], names=["trial", "time"])
+    with pytest.raises(InputError, match="MultiIndex of 'trial', 'time'"):
+        as_recording(table.set_axis(trials), 20.0)
+    assert as_recording(table.set_axis([f"row {i}" for i in range(60)]), 20.0).shape == (60, 2)
+
+
+def test_a_table_of_neurons_by_frames_keeps_its_names_and_times_too() -> None:
+    values, time = np.random.default_rng(0).random((60, 2)), np.arange(60) / 20 + 7
+    table = pd.DataFrame(values, index=time, columns=["a", "b"])
+    turned = from_array(table.T, orientation="neuron,time")
+    xr.testing.assert_equal(turned, from_array(table))
+    assert turned.attrs["orientation"] == "neuron,time"
 
 
 def test_times_given_as_dates_or_with_a_unit_are_seconds() -> None:

@@ -184,7 +184,8 @@ def _rename(array: xr.DataArray, dim: Any, standard: str) -> xr.DataArray:
         array = array.assign_coords({standard: (dim, np.asarray(times.values), times.attrs)}).swap_dims({dim: standard})
         return array.drop_vars(dim) if dim in array.coords else array
     if str(dim).lower() in ("frame", "frames") and dim in array.coords:
-        array = array.drop_vars(dim)
+        array = without_levels(array, dim)
+        array = array.drop_vars(dim, errors="ignore")
     return array.rename({dim: standard})
 
 

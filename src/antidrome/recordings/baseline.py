@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
-from antidrome.recordings.axes import named_by_number, positive_rate, standard_dims
-from antidrome.recordings.clock import require_agreement
+from antidrome.recordings.axes import named_by_number, positive_rate, standard_dims, time_in_seconds
+from antidrome.recordings.clock import GAP_FRAMES, require_agreement
 from antidrome.recordings.dff_blocks import Counts, Settings, dff_in_blocks
 from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.recording import as_notes, as_recording
@@ -195,7 +195,8 @@ def _matching_neuropil(fluorescence: xr.DataArray, neuropil: xr.DataArray | np.n
                 )
         neuropil = neuropil.data
     else:
-        neuropil, labels, _ = opened_table(neuropil, "the neuropil")
+        neuropil, labels, times = opened_table(neuropil, "the neuropil")
+        _require_times(times, fluorescence)
         named = "neuron" in fluorescence.coords and not named_by_number(fluorescence)
         if labels is not None and named and not np.array_equal(labels, fluorescence["neuron"].values.astype(str)):
             raise InputError("Fluorescence and neuropil differ in their neurons' names; expected the same columns.")
@@ -207,6 +208,16 @@ def _matching_neuropil(fluorescence: xr.DataArray, neuropil: xr.DataArray | np.n
             "expected the same shape."
         )
     return neuropil
+
+
+def _require_times(times: xr.DataArray | None, fluorescence: xr.DataArray) -> None:
+    """Raise InputError where the times of a table are not those of the fluorescence; dates count from its first."""
+    ours = times_s(fluorescence)
+    if times is None or ours is None or times.shape != ours.shape:
+        return
+    theirs = time_in_seconds(times) + (ours[0] if times.dtype.kind == "M" else 0.0)
+    if not np.abs(theirs - ours).max() * frame_rate_of(fluorescence) <= GAP_FRAMES:
+        raise InputError("Fluorescence and neuropil differ in their time coordinate; expected the same times.")
 
 
 def _notes(settings: Settings, counts: Counts, neuropil: str | None, n_stretches: int) -> list[str]:

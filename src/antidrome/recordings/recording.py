@@ -25,7 +25,7 @@ from antidrome.recordings.axes import (
 )
 from antidrome.recordings.clock import clock_rate_hz, require_agreement, rounding_note
 from antidrome.recordings.masked import require_known_shape, unmasked
-from antidrome.recordings.tables import opened_table
+from antidrome.recordings.tables import as_frame, is_table, opened_table
 from antidrome.recordings.units import known_units
 
 Quantity = Literal["dff", "fluorescence", "unknown"]
@@ -53,9 +53,10 @@ def from_array(
     values
         numpy or dask array, shape (frames, neurons), or (neurons, frames) with ``orientation="neuron,time"``; one
         dimension means one neuron. Of a DataFrame (frames, neurons) the names of columns are labels, and an index of
-        dates, durations or fractional numbers (seconds, or the unit in its name) gives the times. Integers and half
-        floats become float32 (32-bit and longer integers: float64), foreign byte orders the machine's own. Masked and
-        infinite samples become NaN and are counted in ``notes``.
+        dates, durations or fractional numbers (seconds, or the unit in its name) gives the times; with
+        ``orientation="neuron,time"`` it is the other way round. Integers and half floats become float32 (32-bit and
+        longer integers: float64), foreign byte orders the machine's own. Masked and infinite samples become NaN and
+        are counted in ``notes``.
     frame_rate_hz
         Frames per second. May be left out when ``time`` is given.
     neuron
@@ -97,12 +98,16 @@ def from_array(
     one_of("quantity", quantity, get_args(Quantity))
     one_of("orientation", orientation, get_args(Orientation))
     notes = as_notes(notes)
-    if orientation == "time,neuron":
+    turned = orientation == "neuron,time"
+    values = as_frame(values)
+    if turned and is_table(values) and hasattr(values, "columns"):
+        values, turned = values.T, False  # names and times stand where they do in other tables
+    if not turned:
         values, named, timed = opened_table(values)
         neuron = named if neuron is None else neuron
         time = timed if time is None else time
     array = _two_dimensional(values, notes)
-    array = _as_float(array, np.ndim(values) == 2 and orientation == "neuron,time", notes)
+    array = _as_float(array, np.ndim(values) == 2 and turned, notes)
     n_frames, n_neurons = array.shape
     rate = None if frame_rate_hz is None else positive_rate(frame_rate_hz)
     times = checked_times(time, rate, n_frames, n_neurons, notes)
