@@ -164,6 +164,27 @@ def test_rates_that_contradict_the_times_are_refused(truth):
         as_population({"a": timed(truth, time, frame_rate_hz=20.0), "b": timed(truth, 2 * time)})
 
 
+def test_an_index_or_a_column_of_trials_is_not_overlooked(truth):
+    frame, number = pd.DataFrame(truth.activity).add_prefix("n"), np.arange(160) // 40
+    for trial in (number, number.astype(float), number.astype(str)):
+        population = as_population(frame.set_axis(pd.Index(trial, name="trial")))
+        assert population.sessions[0].segment.max() + 1 == 4
+    assert len(as_population(frame.set_axis(pd.Index(number, name="session"))).sessions) == 4
+    for name in ("trial", "session"):
+        with pytest.raises(InputError, match=rf"set_index\('{name}', append=True\)"):
+            as_population(frame.assign(**{name: number}))
+    with pytest.raises(InputError, match="MultiIndex of 'block', 'step'"):
+        as_population(frame.set_axis(pd.MultiIndex.from_product([range(4), range(40)], names=["block", "step"])))
+
+
+def test_frames_whose_times_stand_still_are_no_neighbours(truth):
+    still = pd.DataFrame(truth.activity, index=np.zeros(160))
+    with pytest.raises(InputError, match="No session has two neighbouring frames"):
+        as_population(still)
+    notes = " ".join(as_population({"a": truth.activity, "b": still}).notes)
+    assert "Session 'b' has no two neighbouring frames and is left out" in notes
+
+
 def test_stacked_trials(truth):
     trials = xr.DataArray(truth.activity.reshape(4, 40, 16), dims=("trial", "time", "neuron"))
     trials = trials.assign_coords(trial=np.arange(4), time=np.arange(40) / 20)
@@ -173,6 +194,7 @@ def test_stacked_trials(truth):
         assert population.sessions[0].segment.max() + 1 == 4
         assert population.frame_rate_hz in (None, pytest.approx(20))
     assert as_population(by_time).frame_rate_hz == pytest.approx(20)
+    assert as_population(trials.rename(time="t").stack(frame=("trial", "t"))).sessions[0].segment.max() + 1 == 4
     with pytest.raises(InputError, match="is a MultiIndex of 'trial', 't'"):
         ad.recordings.as_recording(by_time, 20.0)
 

@@ -305,6 +305,8 @@ def test_tables_of_other_packages_keep_their_names_and_have_no_times_among_them(
 def test_a_missing_label_names_no_neuron(missing) -> None:
     with pytest.raises(InputError, match=r"1 of 2 neuron labels are missing \(first: column 1\)"):
         from_array(np.zeros((60, 2)), 20.0, neuron=np.array(["a", missing], dtype=object))
+
+
 def test_a_column_of_times_that_start_anew_is_no_neuron() -> None:
     table = pd.DataFrame({"time": np.tile(np.arange(30) / 20, 2), "a": np.random.default_rng(0).random(60)})
     with pytest.raises(InputError, match=r"column 'time' that tells of its rows"):

@@ -25,7 +25,15 @@ from antidrome.recordings.checks.matching import HOW_TO_NAME
 from antidrome.recordings.clock import clock_rate_hz, rate_agrees
 from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.segments import neighbours
-from antidrome.recordings.tables import as_frame, index_times, is_table, names_times, numbered_columns, opened_table
+from antidrome.recordings.tables import (
+    as_frame,
+    index_times,
+    is_table,
+    names_times,
+    numbered_columns,
+    opened_table,
+    without_index,
+)
 
 Segments = Mapping[str, Sequence[tuple[int, int]]]
 HOW_TO_SEGMENT = "expected session id → (first, last + 1) frames, for example {'monday': [(0, 700), (700, 1400)]}."
@@ -86,13 +94,14 @@ def as_population(
     made = [_session(name, entry, places, segments, frame_rate_hz, notes) for name, entry in entries.items()]
     if segments is not None and (unknown := sorted(set(map(str, segments)) - set(entries))):
         raise InputError(f"segments names the session {unknown[0]!r}; the sessions are {listing(entries)}.")
+    rate = _rate(entries, frame_rate_hz)
     kept = [session for session in made if session is not None]
     if not kept:
         raise InputError(
             "No session has two neighbouring frames with an observed, varying neuron, the least that a fit, or a use of"
             " one, can work on."
         )
-    return Population(np.array(list(places), dtype=str), tuple(kept), _rate(entries, frame_rate_hz), tuple(notes))
+    return Population(np.array(list(places), dtype=str), tuple(kept), rate, tuple(notes))
 
 
 def _entries(recordings: Any, sessions: Any, neuron: Any) -> dict[str, dict[str, Any]]:
@@ -142,10 +151,11 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         entry = {"values": data, "time": time, "rate": array.attrs.get("frame_rate_hz"), **along}
         entry["numbered"] = labels is None or named_by_number(array)
     elif is_table(value) and hasattr(value, "columns"):
-        table, numbered = opened_table(value, where), numbered_columns(value)
+        levels, numbered = _levels_of(value.index), numbered_columns(value)
+        table = opened_table(without_index(value) if levels else value, where)
+        _require_neurons(value.columns, where)
         time = None if table.times is None else time_in_seconds(table.times)
-        entry = {"values": table.values, "time": time, "rate": None, "numbered": numbered and neuron is None}
-        entry |= _levels_of(value.index)
+        entry = {"values": table.values, "time": time, "rate": None, "numbered": numbered and neuron is None, **levels}
         labels = neuron if numbered and neuron is not None else np.asarray(value.columns)
     elif _is_pair(value):
         entry, labels = {"values": value[0], "time": None, "rate": None}, value[1]
@@ -172,14 +182,22 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
 
 
 def _levels_of(index: Any) -> dict[str, Any]:
-    """Sessions, trials and times of frames whose index has levels of these names."""
-    if getattr(index, "nlevels", 1) < 2:
-        return {}
+    """Sessions, trials and times of frames whose index has levels of these names, or is the only one."""
     levels = {name: index.get_level_values(name) for name in index.names if name is not None}
     found = {name: levels[name].to_numpy() for name in ("session", "trial") if name in levels}
     timed = [level for name, level in levels.items() if names_times(name)]
     times = index_times(timed[0]) if len(timed) == 1 else None
     return found if times is None else {**found, "time": time_in_seconds(times)}
+
+
+def _require_neurons(columns: Any, where: str) -> None:
+    """Raise InputError if a column of a table says to which session or trial its frames belong."""
+    for name in columns:
+        if str(name).lower() in ("session", "trial"):
+            raise InputError(
+                f"{where} has a column {name!r} that would be a neuron: make it a level of the index with"
+                f" set_index({name!r}, append=True), or leave it out."
+            )
 
 
 def _whole(labels: Any) -> Any:
@@ -251,8 +269,10 @@ def _session(
         many = "1 neuron does not vary and is" if len(which) == 1 else f"{len(which)} neurons do not vary and are"
         notes.append(f"Session {name!r}: {many} left out: {listing(which)}.")
     columns = np.flatnonzero(varying)
-    if columns.size == 0 or (segment >= 0).sum() < 2:
-        notes.append(f"Session {name!r} has no varying neuron and is left out.")
+    neighbouring = (segment[1:] >= 0) & (segment[1:] == segment[:-1])
+    if columns.size == 0 or not neighbouring.any():
+        lacking = "varying neuron" if columns.size == 0 else "two neighbouring frames"
+        notes.append(f"Session {name!r} has no {lacking} and is left out.")
         return None
     rows = np.array([places.setdefault(labels[i], len(places)) for i in columns])
     kept = {name: statistics[name][columns] for name in ("mean", "variance", "n_observed", "least", "whole")}
@@ -269,7 +289,7 @@ def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_
     if time is not None:
         _require_order(name, np.diff(time)[~cut[1:]])
         rate = entry["rate"] or frame_rate_hz or clock_rate_hz(time)
-        cut[1:] |= ~neighbours(time, float(rate), n_frames) if rate else False
+        cut[1:] |= ~neighbours(time, float(rate), n_frames) if rate else True  # without a rate they never increase
     segment = np.cumsum(cut).astype(np.int32)
     wanted = None if segments is None else {str(key): value for key, value in segments.items()}.get(name)
     if wanted is None:
