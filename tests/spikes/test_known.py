@@ -90,6 +90,29 @@ def test_counts_may_have_labels_of_any_type_and_usual_names_of_axes(recording):
         opened_known(recording.fillna(0).clip(0).assign_coords(time=recording["time"] + 100), recording)
 
 
+def test_counts_of_frames_without_a_time_and_what_is_no_count_are_refused(recording):
+    counts = recording.fillna(0).clip(0)
+    elsewhere = recording["time"].values + 100
+    elsewhere[3] = np.nan
+    with pytest.raises(InputError, match="other times than the recording"):
+        opened_known(counts.assign_coords(time=elsewhere), recording)
+    with pytest.raises(InputError, match="values of type object"):
+        opened_known(counts.astype(object), recording)
+    with pytest.raises(InputError, match="negative or infinite"):
+        opened_known(counts + np.inf, recording)
+
+
+def test_spike_times_keep_their_units_and_gaps_and_are_no_counts(recording):
+    expected = place({"a": [0.12, 0.48]}, recording)
+    in_ms = xr.DataArray([120.0, 480.0], dims="spike", attrs={"units": "ms"})
+    for times in (np.array([120, 480], "timedelta64[ms]"), in_ms, np.array([0.12, 0.48], object)):
+        np.testing.assert_array_equal(place({"a": times}, recording), expected)
+    with pytest.raises(InputError, match="finite times"):
+        place({"a": np.ma.array([0.12, 0.48], mask=[False, True])}, recording)
+    with pytest.raises(InputError, match="looks like counts"):
+        place({"a": np.arange(20) % 2}, recording)
+
+
 def test_tables_and_results_are_not_known_spikes(recording):
     found = xr.Dataset({"time_s": ("spike", [1.0]), "neuron": ("spike", ["a"])})
     for given in (recording.to_pandas(), recording.values, found):

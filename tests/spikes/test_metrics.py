@@ -178,8 +178,8 @@ def test_evaluate_takes_no_counts_for_times(rng, unchecked_types):
 def test_evaluate_takes_neither_counts_of_one_neuron_nor_dates_for_times(rng, unchecked_types):
     result, times = fake_result(rng)
     counts = np.zeros(result.sizes["time"], int)
-    for wrong, match in ((counts, "looks like counts"), (["a"], "finite times"), (times["n1"][:, None], "finite times"),
-                         (times["n1"].astype("timedelta64[s]"), "finite times")):  # fmt: skip
+    for wrong, match in ((counts, "looks like counts"), (["a"], "finite times"), (np.zeros((2, 2)), "finite times"),
+                         (times["n1"].astype("datetime64[s]"), "finite times")):  # fmt: skip
         with pytest.raises(InputError, match=match):
             metrics.evaluate(result, {"n1": wrong})
 

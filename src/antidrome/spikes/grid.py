@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.axes import time_in_seconds
 from antidrome.recordings.clock import whole_frames
+from antidrome.recordings.masked import unmasked
 
 LONGEST_GAP_S = 5.0
 
@@ -57,24 +60,29 @@ def nearest_frames(times_s: np.ndarray, time_s: np.ndarray) -> np.ndarray:
     return np.searchsorted((time_s[1:] + time_s[:-1]) / 2, times_s)
 
 
-def spike_seconds(times_s: Any, n_frames: int, what: str) -> np.ndarray:
-    """(spike,) times that a user gave for one neuron, as float seconds.
+def spike_seconds(times: Any, n_frames: int, what: str) -> np.ndarray:
+    """(spike,) times that a user gave for one neuron as float64 seconds; of durations and of what has units too.
+
+    Dates are no times of a recording: its first frame may be at any date.
 
     Raises
     ------
     InputError
-        No list of numbers, or counts: a whole number for each of the `n_frames` frames.
+        No list of finite times, or counts: a whole number for each of the `n_frames` frames.
     """
     try:
-        given = np.asarray(times_s)
-        times = given.astype(float)
-    except (TypeError, ValueError):
-        given = times = np.zeros(())
-    if times.ndim != 1 or given.dtype.kind in "mMSU" or not np.isfinite(times).all():
-        raise InputError(f"{what}: expected a list of finite times in seconds.")
-    if len(times) == n_frames and n_frames > 1 and (times == np.round(times)).all() and (np.diff(times) <= 0).any():
+        values = unmasked(times, []) if np.ma.isMaskedArray(times) else np.asarray(times)
+        values = values.astype(float) if values.dtype.kind == "O" else values
+        values = values.ravel() if values.ndim == 2 and 1 in values.shape else values
+        seconds = time_in_seconds(xr.DataArray(values, dims="spike", attrs=getattr(times, "attrs", {})))
+    except (TypeError, ValueError, InputError):
+        values = seconds = np.full(1, np.nan)
+    if values.dtype.kind in "MSU" or not np.isfinite(seconds).all():
+        raise InputError(f"{what}: expected a list of finite times in seconds, or of durations.")
+    counts = len(seconds) == n_frames > 1 and (seconds == np.round(seconds)).all() and (np.diff(seconds) <= 0).any()
+    if counts:
         raise InputError(
             f"{what}: a whole number for each of the {n_frames} frames looks like counts; expected times in seconds,"
             " np.repeat(recording['time'].values, counts)."
         )
-    return times
+    return seconds

@@ -10,6 +10,7 @@ import xarray as xr
 
 from antidrome.errors import InputError, did_you_mean
 from antidrome.recordings.axes import neuron_labels, standard_dims, time_in_seconds
+from antidrome.recordings.clock import GAP_FRAMES
 from antidrome.spikes.grid import FrameGrid, nearest_frames, spike_seconds
 
 FAR = 1.0
@@ -43,7 +44,7 @@ def opened_known(known: Any, recording: xr.DataArray) -> Mapping[Any, Any] | xr.
     if "time" in known.coords:
         theirs, ours = time_in_seconds(known["time"]), recording["time"].values
         apart = float(np.abs(theirs - ours).max())
-        if apart * float(recording.attrs["frame_rate_hz"]) > 1.5:
+        if not apart * float(recording.attrs["frame_rate_hz"]) <= GAP_FRAMES:  # NaN included
             raise InputError(
                 f"known_spikes has other times than the recording ({theirs[0]:g} to {theirs[-1]:g} s, not {ours[0]:g}"
                 f" to {ours[-1]:g} s); expected counts of the same frames."
@@ -100,8 +101,12 @@ def _check_counts(known: xr.DataArray, recording: xr.DataArray) -> None:
     unknown = set(known["neuron"].values.astype(str)) - set(recording["neuron"].values.astype(str))
     if unknown:
         raise InputError(f"known_spikes: the recording has no neuron {str(sorted(unknown)[0])!r}.")
-    if (known < 0).any():
-        raise InputError("known_spikes holds negative counts; expected spikes per frame, NaN where unknown.")
+    if known.dtype.kind not in "iufb":
+        raise InputError(f"known_spikes holds values of type {known.dtype}; expected spikes per frame.")
+    if (known < 0).any() or np.isinf(known).any():
+        raise InputError(
+            "known_spikes holds negative or infinite counts; expected spikes per frame, NaN where unknown."
+        )
 
 
 def _binned(

@@ -50,7 +50,7 @@ class Bound:
 
 def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tuple[list[Opened], list[Any]]:
     """One recording, or several by session id; and the known spikes of each (by session id too, where several)."""
-    if isinstance(recording, list | tuple) and any(np.ndim(one) == 2 for one in recording):
+    if isinstance(recording, list | tuple) and any(getattr(one, "ndim", 0) == 2 for one in recording):
         raise InputError(
             f"A {type(recording).__name__} of {len(recording)} recordings was given; expected one, or"
             " {session: recording} with a name for each."
