@@ -96,6 +96,23 @@ def test_a_function_that_always_hangs_is_given_up_after_three_time_limits() -> N
     assert len(calls) == 6
 
 
+def test_one_call_that_hangs_does_not_end_the_search_for_one_that_works() -> None:
+    """At the first time limit after two failures the search was over, and said to have tried twenty sets."""
+    calls = []
+
+    def replies(theta: np.ndarray, seeds: np.ndarray, many: bool) -> list[tuple]:
+        calls.append(len(theta))
+        kind = "timeout" if len(calls) in ends else "exception"
+        return [("failed", kind, "no", "")] if len(calls) < 8 else [("values", ("x",), ("",), np.zeros(1))]
+
+    ends = (5,)
+    assert find_form(replies, np.zeros((50, 2)), False).names == ("x",)
+    calls.clear()
+    ends = (3, 5, 6)
+    with pytest.raises(InputError, match="each of the first 6 parameter sets"):
+        find_form(replies, np.zeros((50, 2)), False)
+
+
 def test_an_object_that_is_half_a_simulator_is_one_sentence() -> None:
     class Nameless:
         def run(self, theta, seed):

@@ -209,3 +209,12 @@ def test_labelled_parameter_sets_are_taken_by_name() -> None:
         np.testing.assert_array_equal(prior.log_prob(labelled), expected)
     with pytest.raises(InputError, match="columns are b, c; expected those of the parameters a, b"):
         prior.log_prob(pd.DataFrame({"b": theta[:, 1], "c": theta[:, 0]}))
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_what_is_no_table_of_parameter_sets_is_one_sentence() -> None:
+    prior = Prior({"a": Normal(0, 1), "b": Normal(5, 2)})
+    summary = xr.Dataset({"mean": ("parameter", [0.0, 5.0])}, {"parameter": ["a", "b"]})
+    for no_table in (summary, {"a": [0.0], "b": [5.0]}, [["x", "y"]], [[0.0], [1.0, 2.0]]):
+        with pytest.raises(InputError, match=r"no numbers of shape \(n, 2\) for a, b"):
+            prior.log_prob(no_table)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from antidrome.errors import InputError, did_you_mean
 from antidrome.mechanism.distributions import Distribution, log_density_of_map
+from antidrome.mechanism.labelled import in_order_of
 
 
 @dataclass(frozen=True)
@@ -89,31 +89,19 @@ class Coordinates:
 
     def table(self, values: ArrayLike) -> np.ndarray:
         """Values as an array (n, parameter), those with names by name; anything else is refused."""
-        values = np.asarray(self._in_order(values), dtype=float)
+        try:
+            values = np.asarray(in_order_of(values, self.names), dtype=float)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"Parameter sets of type {type(values).__name__} are no numbers of shape (n, {self.n_parameters}) for"
+                f" {', '.join(self.names)}: {error}"
+            ) from error
         if values.ndim != 2 or values.shape[1] != self.n_parameters:
             raise InputError(
                 f"Expected parameter sets of shape (n, {self.n_parameters}) for {', '.join(self.names)}; got"
                 f" {values.shape}."
             )
         return values
-
-    def _in_order(self, values: Any) -> Any:
-        """A labelled table (of xarray with a dimension "parameter", of pandas) with its columns in our order."""
-        if "parameter" in getattr(values, "dims", ()) and "parameter" in values.coords and values.ndim == 2:
-            labels, columns = values["parameter"].values, values.transpose(..., "parameter").values
-        elif getattr(getattr(values, "columns", None), "dtype", None) is not None and values.ndim == 2:
-            labels, columns = values.columns, values.to_numpy()
-        else:
-            return values
-        if len(labels) != self.n_parameters or not all(isinstance(label, str) for label in labels):
-            return columns
-        given = [str(label) for label in labels]
-        if sorted(given) != sorted(self.names):
-            raise InputError(
-                f"The columns are {', '.join(given)}; expected those of the parameters {', '.join(self.names)}."
-                " Name them so, or give a plain array in that order."
-            )
-        return columns[:, [given.index(name) for name in self.names]]
 
     def log_abs_det_jacobian(self, u: ArrayLike) -> np.ndarray:
         """log |det dθ/du| at unconstrained coordinates (n, parameter), (n,)."""

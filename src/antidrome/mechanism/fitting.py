@@ -139,11 +139,11 @@ def fit_posterior(
 
 
 def _commonest(failures: Sequence[Failure]) -> str:
-    """Why most simulations failed, as a further sentence: a fit that gives up has no `failures_` to look at."""
+    """What most failures of simulations were, as a further sentence: a fit that gives up has no `failures_`."""
     if not failures:
         return ""
     message, n = Counter(failure.message for failure in failures).most_common(1)[0]
-    return f" Most often ({n} of the first {len(failures)} failures): {message}"
+    return f" Simulations that failed did so most often ({n} of the first {len(failures)}) with: {message}"
 
 
 class _Keeper:

@@ -1,11 +1,20 @@
 """Seeds of simulations, the verdict on features, and what an output becomes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 from antidrome.errors import InputError
-from antidrome.mechanism.simulate import Simulator, as_observation, simulation_seeds
+from antidrome.mechanism.simulate import (
+    JaxSimulator,
+    PythonSimulator,
+    Simulator,
+    as_observation,
+    external_simulations,
+    run_simulations,
+    simulation_seeds,
+)
 from antidrome.mechanism.simulate.batch import check_theta, judge
 from antidrome.mechanism.simulate.outputs import in_order, to_rows, to_vector
 
@@ -36,6 +45,33 @@ def test_nan_is_a_missing_feature_or_a_failure() -> None:
 def test_theta_needs_rows_of_numbers(theta: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"expected numbers of shape \(simulations, parameters\)"):
         check_theta(theta)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_theta_with_names_is_taken_by_name() -> None:
+    """Posterior samples in another order were simulated by position."""
+    theta = np.array([[1.0, 2.0], [3.0, 4.0]])
+    table = xr.DataArray(theta, dims=("sample", "parameter"), coords={"parameter": ["a", "b"]}).sel(
+        parameter=["b", "a"]
+    )
+    simulator = PythonSimulator(lambda a, b: [a, b], parameter_names=("a", "b"), n_processes=0)
+    jitted = JaxSimulator(lambda theta: theta, parameter_names=("a", "b"), feature_names=("x", "y"))
+    for labelled in (table, table.T, table.to_pandas()):
+        for one in (simulator, jitted):
+            np.testing.assert_array_equal(one.run(labelled, 0).features, theta)
+        done = run_simulations(simulator, labelled, seed=0, parameter_names=("a", "b"), progress=False)
+        np.testing.assert_array_equal(done.theta, theta)
+        for names in (("a", "b"), None):
+            read = external_simulations(labelled, theta, parameter_names=names)
+            column = read.theta[:, read.parameter_names.index("a")]
+            np.testing.assert_array_equal(column, theta[:, 0])
+    renamed = external_simulations(table.to_pandas(), theta, parameter_names=("p", "q"))
+    np.testing.assert_array_equal(renamed.theta, table.values)
+    features = pd.DataFrame(theta, columns=["x", "y"])
+    turned = external_simulations(theta, features, feature_names=("y", "x"))
+    np.testing.assert_array_equal(turned.features, theta[:, ::-1])
+    with pytest.raises(InputError, match="columns are b, a; expected those of the parameters a, c"):
+        check_theta(table, ("a", "c"))
 
 
 def test_theta_is_finite() -> None:

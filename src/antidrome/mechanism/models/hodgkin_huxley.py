@@ -212,7 +212,7 @@ class HodgkinHuxley:
         return np.array([found[name] for name in self._features])
 
     def _checked(self, theta: np.ndarray) -> np.ndarray:
-        theta = check_theta(theta)
+        theta = check_theta(theta, self.parameter_names)
         if theta.shape[1] != len(self.parameter_names):
             raise InputError(
                 f"theta has {theta.shape[1]} columns; this model takes {len(self.parameter_names)} parameters:"

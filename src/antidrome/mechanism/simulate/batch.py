@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError
+from antidrome.mechanism.labelled import in_order_of
 
 FailureKind = Literal["exception", "non-finite", "timeout", "crash", "memory", "shape"]
 Missing = Literal["feature", "failure"]
@@ -140,15 +141,18 @@ def _gaps_in_words(gaps: np.ndarray) -> str:
     return "every feature is NaN" if gaps.all() else f"{int(gaps.sum())} of {gaps.size} features are NaN"
 
 
-def check_theta(theta: np.ndarray) -> np.ndarray:
-    """Parameters as (n, d) float64.
+def check_theta(theta: Any, names: Sequence[str] = ()) -> np.ndarray:
+    """Parameters as (n, d) float64, columns with names in the order of these.
 
     Raises
     ------
     InputError
-        If they are not a finite two-dimensional array of numbers.
+        If they are not a finite two-dimensional array of numbers, or their columns have other names.
     """
-    array = np.asarray(theta)
+    try:
+        array = np.asarray(in_order_of(theta, names) if names else theta)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Parameters of simulations are no table (simulations, parameters): {error}") from error
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise InputError(
             f"Parameters of simulations have shape {array.shape} and type {array.dtype}; expected numbers of shape"

@@ -54,8 +54,7 @@ def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: 
         return found
     if names is not None:
         return Found(names, ("",) * len(names), bool(batched), 0.0)
-    first, n_tried = failures[0], min(N_TRIES, len(theta))
-    n_tried = min(n_tried, len(failures)) if hangs or first[1] == "timeout" else n_tried
+    first, n_tried = failures[0], min(N_TRIES, len(theta), len(failures))
     longer = " a larger timeout_s if it is only slow, or" if first[1] == "timeout" else ""
     raise InputError(
         f"The simulator failed at each of the first {n_tried} parameter sets, so its features are"
@@ -78,7 +77,7 @@ def _tried_singly(
                 reply[1], reply[2], tried and _takes_batches(replies, theta[i:], seeds[i:], reply, seconds), seconds
             )
         failures.append(reply)
-        if reply[1] == "timeout" and i >= TIMEOUTS - 1:
+        if _given_up(failures):
             break
     return None
 
@@ -91,9 +90,14 @@ def _tried_in_batches(replies: Replies, theta: np.ndarray, seeds: np.ndarray, fa
         if reply[0] == "values":
             return Found(reply[1], reply[2], True, time.perf_counter() - start)
         failures.append(reply)
-        if sum(failure[1] == "timeout" for failure in failures) >= TIMEOUTS:
+        if _given_up(failures):
             break
     return None
+
+
+def _given_up(failures: list[Reply]) -> bool:
+    """Whether as many calls ran into the time limit as are waited for."""
+    return sum(failure[1] == "timeout" for failure in failures) >= TIMEOUTS
 
 
 def _warm_seconds(replies: Replies, theta: np.ndarray, seeds: np.ndarray, first: float) -> float:

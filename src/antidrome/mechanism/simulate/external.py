@@ -11,6 +11,7 @@ import numpy as np
 
 from antidrome.core.files import atomic_write
 from antidrome.errors import FileFormatError, InputError
+from antidrome.mechanism.labelled import in_order_of, labelled
 from antidrome.mechanism.simulate.batch import Missing, check_theta, judge
 from antidrome.mechanism.simulate.outputs import default_names, default_parameter_names
 from antidrome.mechanism.simulate.store import Simulations
@@ -23,7 +24,7 @@ MAX_TABLE_BYTES = 4 * 2**30
 
 def write_parameters(path: str | os.PathLike[str], theta: np.ndarray, parameter_names: Sequence[str]) -> None:
     """Write parameters as a CSV table, one row a simulation, for a simulator that runs elsewhere."""
-    theta = check_theta(theta)
+    theta = check_theta(theta, tuple(parameter_names))
     if len(parameter_names) != theta.shape[1]:
         raise InputError(f"{len(parameter_names)} parameter names were given for {theta.shape[1]} parameters.")
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
@@ -46,8 +47,9 @@ def external_simulations(
     Parameters
     ----------
     theta, features
-        (n, d) and (n, k): arrays, or tables with named columns (pandas, xarray). Rows of two pandas tables belong
-        together by their index. Rows of nothing but NaN, and infinite ones, are failed simulations.
+        (n, d) and (n, k): arrays, or tables with named columns (pandas, xarray), which given names order or rename.
+        Rows of two pandas tables belong together by their index. Rows of nothing but NaN, and infinite ones, are
+        failed simulations.
     log_density
         (n,) log density of what theta was drawn from; not needed if that was the prior.
 
@@ -57,9 +59,9 @@ def external_simulations(
         If the numbers of rows differ, their labels, or names and columns.
     """
     features = _in_rows_of(theta, features)
-    names = tuple(() if parameter_names is None else parameter_names) or _columns_of(theta)
-    k_names = tuple(() if feature_names is None else feature_names) or _columns_of(features)
-    parameters = check_theta(np.asarray(theta))
+    names, theta = _arranged(theta, parameter_names)
+    k_names, features = _arranged(features, feature_names)
+    parameters = check_theta(theta)
     values = np.asarray(features, np.float64)
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2 or len(values) != len(parameters):
@@ -100,8 +102,8 @@ def _columns_of(table: Any) -> tuple[Any, ...]:
 def _in_rows_of(theta: Any, features: Any) -> Any:
     """Features in the order of the parameters' rows, where both are of pandas and have an index that tells it."""
     here, there = getattr(theta, "index", None), getattr(features, "index", None)
-    labelled = hasattr(here, "equals") and hasattr(there, "equals") and len(here) == len(there)
-    if not labelled or here.equals(there):
+    both = hasattr(here, "equals") and hasattr(there, "equals") and len(here) == len(there)
+    if not both or here.equals(there):
         return features
     if here.is_unique and there.is_unique and here.isin(there).all():
         return features.loc[here]
@@ -110,6 +112,15 @@ def _in_rows_of(theta: Any, features: Any) -> Any:
         f" {', '.join(map(str, there[:3]))} …). Give both the same index, or, if they are in the same order, none:"
         " reset_index(drop=True)."
     )
+
+
+def _arranged(table: Any, wanted: Sequence[str] | None) -> tuple[tuple[Any, ...], Any]:
+    """Names of a table's columns, and the table: in the order of the wanted names if it has these, else as it is."""
+    names = tuple(() if wanted is None else wanted)
+    given, columns = labelled(table)
+    if names and sorted(names) == sorted(given):
+        return names, in_order_of(table, names)
+    return names or given or _columns_of(table), columns
 
 
 def read_external(

@@ -76,7 +76,8 @@ class JaxSimulator(SeededSimulator):
         super().__init__(feature_names, feature_units)
         self.function, self.batched, self.batch, self.missing = function, batched, batch, missing
         self.n_threads = n_threads or cores.n_threads()
-        self._arguments = _Arguments.of(function, tuple(parameter_names))
+        self._parameter_names = tuple(parameter_names)
+        self._arguments = _Arguments.of(function, self._parameter_names)
         self._compiled: dict[int, Callable[..., jax.Array]] = {}
         self._lock = threading.Lock()
 
@@ -94,7 +95,7 @@ class JaxSimulator(SeededSimulator):
 
     def run_seeded(self, theta: np.ndarray, seeds: np.ndarray) -> SimulationBatch:
         """Simulate every row with the seed (uint64) that stands beside it."""
-        theta = check_theta(theta)
+        theta = check_theta(theta, self._parameter_names)
         self.prepare(theta)
         compiled = self._compiled[theta.shape[1]]
         starts = range(0, len(theta), self.batch)

@@ -91,6 +91,7 @@ class PythonSimulator(SeededSimulator):
         super().__init__(feature_names, feature_units)
         self.function = function
         self.call = Call(function, features, tuple(parameter_names), factory)
+        self._parameter_names = self.call.parameter_names
         self.batched, self.missing, self.executor = batched, missing, executor
         self.n_processes = n_cores() if n_processes is None else whole_number("n_processes", n_processes, 0)
         self.timeout_s, self.memory_bytes = timeout_s, memory_bytes
@@ -146,7 +147,7 @@ class PythonSimulator(SeededSimulator):
 
     def run_seeded(self, theta: np.ndarray, seeds: np.ndarray, on_row: OnRow | None = None) -> SimulationBatch:
         """Simulate every row with the seed (uint64) beside it; ``on_row`` is told of each as soon as it is finished."""
-        theta = check_theta(theta)
+        theta = check_theta(theta, self._parameter_names)
         if not len(theta):
             return judge(np.zeros((0, len(self.feature_names))), self.missing)
         self.prepare(theta)

@@ -54,7 +54,7 @@ def run_simulations(
     simulator
         Any `Simulator`.
     theta
-        (n, d) parameters.
+        (n, d) parameters; labelled columns (pandas, xarray with a dimension "parameter") are taken by name.
     seed, round_
         Seed of the whole run, and the number of the round that these simulations belong to.
     log_density
@@ -81,7 +81,7 @@ def run_simulations(
     InputError
         If theta, shard or log_density cannot be used, or the simulator fails at all of its first parameter sets.
     """
-    theta = check_theta(theta)
+    theta = check_theta(theta, () if parameter_names is None else tuple(parameter_names))
     density = np.full(len(theta), np.nan) if log_density is None else np.asarray(log_density, np.float64)
     if density.shape != (len(theta),):
         raise InputError(f"log_density has shape {density.shape}; expected ({len(theta)},).")

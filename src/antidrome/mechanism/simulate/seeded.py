@@ -20,6 +20,8 @@ class SeededSimulator(ABC):
         None where nobody gave any.
     """
 
+    _parameter_names: tuple[str, ...] = ()
+
     def __init__(self, feature_names: Sequence[str] | None, feature_units: Sequence[str] | None) -> None:
         self._names = None if feature_names is None else tuple(feature_names)
         self._units = None if feature_units is None else tuple(feature_units)
@@ -36,7 +38,7 @@ class SeededSimulator(ABC):
 
     def run(self, theta: np.ndarray, seed: int) -> SimulationBatch:
         """Simulate every row of ``theta`` (n, d); see `Simulator`."""
-        theta = check_theta(theta)
+        theta = check_theta(theta, self._parameter_names)
         return self.run_seeded(theta, simulation_seeds(seed, len(theta)))
 
     @abstractmethod
