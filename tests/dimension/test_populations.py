@@ -157,3 +157,11 @@ def test_masked_values_are_missing(rng, unchecked_types) -> None:
 def test_a_result_of_several_arrays_is_refused_with_their_names(unchecked_types) -> None:
     with pytest.raises(InputError, match="Dataset with variables 'rate_hz', expected one array"):
         population(xr.Dataset({"rate_hz": (("time", "neuron"), np.zeros((60, 3)))}), progress=False)
+
+
+def test_a_column_of_times_in_a_table_is_no_neuron(rng, unchecked_types) -> None:
+    table = pd.DataFrame(rng.standard_normal((200, 5)), columns=list("abcde"))
+    found = population_points(table, PopulationConfig(max_points=None))
+    np.testing.assert_array_equal(found.values, table.to_numpy())
+    with pytest.raises(InputError, match="column 'time' that would be a neuron"):
+        population_points(table.assign(time=np.arange(200) / 20), PopulationConfig(max_points=None))

@@ -197,6 +197,22 @@ def test_evaluate_counts_true_spikes_outside_the_recording(rng):
     assert notes[0].startswith(f"{n} of {n} true spikes lie before the first or after the last frame")
 
 
+def test_evaluate_heeds_units_of_spike_times_and_masks(rng, unchecked_types):
+    result, times = fake_result(rng)
+    times = {name: np.round(train, 3) for name, train in times.items()}
+    expected = metrics.evaluate(result, times)
+    for convert in (
+        lambda train: np.round(train * 1000).astype("timedelta64[ms]"),
+        lambda train: xr.DataArray(train * 1000, dims="spike", attrs={"units": "ms"}),
+        lambda train: train[:, None],
+    ):
+        found = metrics.evaluate(result, {name: convert(train) for name, train in times.items()})
+        np.testing.assert_allclose(found["r"].values, expected["r"].values, atol=1e-6)
+    for wrong in (np.ma.masked_less(times["n1"], 5.0), times["n1"].astype("datetime64[s]"), ["early"]):
+        with pytest.raises(InputError, match="true spike times of neuron 'n1' are not all finite"):
+            metrics.evaluate(result, {"n1": wrong})
+
+
 def test_evaluate_names_the_unknown_neuron(rng):
     result, times = fake_result(rng)
     with pytest.raises(InputError, match="Did you mean 'n1'"):

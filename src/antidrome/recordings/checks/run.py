@@ -14,6 +14,7 @@ from antidrome.recordings.checks.registry import Check, registered_checks
 from antidrome.recordings.checks.view import view_of
 from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.recording import refuse_paths
+from antidrome.recordings.tables import opened_table
 
 
 def check(recording: xr.DataArray | np.ndarray, *, checks: Sequence[str] | None = None) -> list[Finding]:
@@ -46,7 +47,10 @@ def check(recording: xr.DataArray | np.ndarray, *, checks: Sequence[str] | None 
             raise InputError(f"Expected a recording or an array (time, neuron), got a {type(recording).__name__}.")
         if recording.ndim != 2:
             raise InputError(f"Expected an array (time, neuron), got shape {recording.shape}.")
-        recording = xr.DataArray(unmasked(recording, []), dims=("time", "neuron"))
+        values, labels, times = opened_table(recording)
+        given = {"time": times, "neuron": labels}
+        coords = {name: (name, np.asarray(along)) for name, along in given.items() if along is not None}
+        recording = xr.DataArray(unmasked(values, []), coords, ("time", "neuron"))
     require_known_shape(recording)
     if set(recording.dims) != {"time", "neuron"} or 0 in recording.shape:
         raise InputError(f"Expected non-empty dims (time, neuron), got {dict(recording.sizes)}.")
