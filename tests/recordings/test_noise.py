@@ -70,3 +70,13 @@ def test_unknown_frame_rate_is_refused():
     bare = xr.DataArray(np.zeros((10, 2)), dims=("time", "neuron"))
     with pytest.raises(InputError, match="frame rate"):
         noise_level(bare)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_other_names_of_the_axes_are_heeded_and_what_is_no_recording_refused():
+    values = np.random.default_rng(0).random((40, 2))
+    called = xr.DataArray(values.T, dims=("roi", "frame"), attrs={"frame_rate_hz": 20.0})
+    np.testing.assert_allclose(noise_level(called).values, noise_level(dff(values, rate=20.0)).values)
+    for given in (values, values.tolist(), "a.nwb"):
+        with pytest.raises(InputError, match="make it one first"):
+            noise_level(given)

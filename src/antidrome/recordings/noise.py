@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.axes import standard_dims
 from antidrome.recordings.segments import frame_rate_of, neighbours, times_s
 from antidrome.recordings.units import is_percent
 
@@ -35,8 +36,14 @@ def noise_level(recording: xr.DataArray) -> xr.DataArray:
     Raises
     ------
     InputError
-        If the recording holds raw fluorescence or its frame rate is unknown.
+        If it is no recording, holds raw fluorescence, or its frame rate is unknown.
     """
+    if not isinstance(recording, xr.DataArray):
+        raise InputError(
+            f"The noise level is one of a recording, got a {type(recording).__name__}: make it one first, with"
+            " antidrome.recordings.as_recording(values, frame_rate_hz)"
+        )
+    recording, _ = standard_dims(recording)
     if recording.attrs.get("quantity") == "fluorescence":
         raise InputError(
             "The noise level is defined for ΔF/F, but this recording holds raw fluorescence; convert it with "
