@@ -163,5 +163,5 @@ def test_a_column_of_times_in_a_table_is_no_neuron(rng, unchecked_types) -> None
     table = pd.DataFrame(rng.standard_normal((200, 5)), columns=list("abcde"))
     found = population_points(table, PopulationConfig(max_points=None))
     np.testing.assert_array_equal(found.values, table.to_numpy())
-    with pytest.raises(InputError, match="column 'time' that would be a neuron"):
+    with pytest.raises(InputError, match="column 'time' that tells of its rows"):
         population_points(table.assign(time=np.arange(200) / 20), PopulationConfig(max_points=None))

@@ -406,7 +406,7 @@ def test_a_table_is_checked_with_its_names_and_times():
     table = pd.DataFrame(values, index=np.arange(900) / RATE).add_prefix("n")
     expected = check(recording(values).assign_coords(neuron=table.columns.to_numpy()).drop_attrs())
     assert {finding.id for finding in check(table)} == {finding.id for finding in expected}
-    with pytest.raises(InputError, match="column 'time' that would be a neuron"):
+    with pytest.raises(InputError, match="column 'time' that tells of its rows"):
         check(table.rename_axis("time").reset_index())
     trials = pd.MultiIndex.from_product([range(9), np.arange(100) / RATE], names=["trial", "time"])
     with pytest.raises(InputError, match="MultiIndex of 'trial', 'time'"):

@@ -209,7 +209,7 @@ def test_evaluate_heeds_units_of_spike_times_and_masks(rng, unchecked_types):
         found = metrics.evaluate(result, {name: convert(train) for name, train in times.items()})
         np.testing.assert_allclose(found["r"].values, expected["r"].values, atol=1e-6)
     for wrong in (np.ma.masked_less(times["n1"], 5.0), times["n1"].astype("datetime64[s]"), ["early"]):
-        with pytest.raises(InputError, match="true spike times of neuron 'n1' are not all finite"):
+        with pytest.raises(InputError, match="'n1': expected a list of finite times"):
             metrics.evaluate(result, {"n1": wrong})
 
 
