@@ -122,6 +122,28 @@ def test_a_changed_input_is_noticed_and_said(model, helpers, inputs, tmp_path):
     assert any("another input" in note for note in notes[1])
 
 
+def test_what_is_known_of_the_neurons_and_the_nwb_file_follow_the_recording(model, helpers, tmp_path):
+    """Results files hold both, so a correction of either writes them anew, without inference."""
+    recording = helpers.recording(0)
+    for x in (1.0, 2.0):
+        write(recording.assign_coords(x=("neuron", np.full(7, x))), tmp_path / "day.nc")
+        summary = run([tmp_path / "day.nc"], tmp_path / "out", RunConfig(format="zarr"), progress=False)
+        assert (read_spikes(tmp_path / "out" / "spikes.zarr")["x"].values == x).all()
+    assert model.calls == summary["sessions"][0]["seconds"]["blocks_from_earlier_run"]
+    write(recording, tmp_path / "day.nwb")
+    with h5py.File(tmp_path / "day.nwb", "r+") as file:  # as if another program had written it
+        del file["scratch/antidrome_record"]
+        file["processing/ophys/DfOverF/dff"].attrs["comments"] = "of another program"
+    for species in ("mouse", "house mouse"):
+        with h5py.File(tmp_path / "day.nwb", "r+") as file:
+            file["general/subject/species"][()] = species
+        run([tmp_path / "day.nwb"], tmp_path / "nwb", progress=False)
+        with h5py.File(tmp_path / "nwb" / "spikes.nwb") as file:
+            assert file["general/subject/species"].asstr()[()] == species
+    run([tmp_path / "day.nwb"], tmp_path / "nwb", RunConfig(format="netcdf"), progress=False)
+    assert (tmp_path / "nwb" / "spikes.nwb").exists(), "the same results in another format"
+
+
 def test_a_renamed_recording_is_called_by_its_new_name(model, inputs, tmp_path):
     np.savez(tmp_path / "b.npz", dff=read_spikes(inputs[0])["dff"], fs=30.0)
     out, config = tmp_path / "out", RunConfig(format="netcdf", quantity="dff")
