@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import zarr
 
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
-from antidrome.pipeline import InferenceConfig, RunConfig, deconvolve, rebuild_report, run
+from antidrome.pipeline import InferenceConfig, RunConfig, deconvolve, plan, rebuild_report, run
 from antidrome.recordings import read, read_spikes, write
 from antidrome.recordings.nwb_results import RECORD
 
@@ -47,6 +49,21 @@ def test_spikes_may_go_into_the_nwb_file_itself(model, helpers, tmp_path):
     deconvolve(path, path, OVERWRITE, progress=False)
     np.testing.assert_array_equal(read(path).values, values)
     assert read_spikes(path)["expected_spikes"].shape == values.shape
+
+
+def test_a_recording_among_the_results_is_never_the_jobs_own(model, inputs, tmp_path):
+    """Another format, another recording or other settings would later replace or remove it with the stale results."""
+    out = tmp_path / "out"
+    run(inputs[:1], out, progress=False)
+    before = (out / "spikes.nwb").read_bytes()
+    for config in (RunConfig(), RunConfig(format="zarr"), RunConfig(format="zarr", overwrite=True)):
+        for check in (run, plan):
+            with pytest.raises(InputError, match=r"would replace the recording .*spikes\.nwb"):
+                check([out / "spikes.nwb"], output=out, config=config)
+    assert (out / "spikes.nwb").read_bytes() == before
+    mine = Path(shutil.copy(out / "spikes.nwb", tmp_path))
+    with pytest.raises(InputError, match="would replace the recording"):
+        run([mine], tmp_path, RunConfig(overwrite=True), progress=False)
 
 
 def test_no_results_inside_of_a_zarr_recording(model, helpers, tmp_path):

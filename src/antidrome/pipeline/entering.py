@@ -51,9 +51,10 @@ def enter(
         refuse_errors(sessions)
     names = [output_name(one.session_id, len(sessions), config.format) for one in sessions]
     known = {one.source: one.source_format for one in sessions} if paths else {}
-    spare_recordings(known, [output / name for name in (*names, *PAGES)], config.format)
+    manifest = Manifest(output)
+    spare_recordings(known, [output / name for name in (*names, *PAGES, *manifest.names)])
     if not config.overwrite:
-        Manifest(output).refuse_strangers([*names, *PAGES])
+        manifest.refuse_strangers([*names, *PAGES])
     return sessions, names
 
 

@@ -42,7 +42,7 @@ def locked(output: Path) -> Iterator[None]:
         yield
 
 
-def spare_recordings(recordings: Mapping[str, str], targets: Sequence[Path], file_format: str) -> None:
+def spare_recordings(recordings: Mapping[str, str], targets: Sequence[Path], *, may_join: bool = False) -> None:
     """See to it that no recording is lost to its own results.
 
     Parameters
@@ -50,9 +50,9 @@ def spare_recordings(recordings: Mapping[str, str], targets: Sequence[Path], fil
     recordings
         Their paths, each with its format.
     targets
-        What is to be written or replaced.
-    file_format
-        In which format. Spikes in NWB may go into the recording's own NWB file, which is copied first.
+        What is to be written, replaced or removed.
+    may_join
+        Whether results may go into the recording's own file if it is NWB, which is copied first.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def spare_recordings(recordings: Mapping[str, str], targets: Sequence[Path], fil
         source = Path(os.path.realpath(recording))
         for target in targets:
             place = Path(os.path.realpath(target))
-            replaced = place in source.parents or (place == source and not its_format == file_format == "nwb")
+            replaced = place in source.parents or (place == source and not (may_join and its_format == "nwb"))
             if replaced or (its_format == "zarr" and source in place.parents):
                 raise InputError(
                     f"{target} would {'replace' if replaced else 'lie inside'} the recording {recording}, which is left"
@@ -88,6 +88,11 @@ class Manifest:
         self._stamps: dict[str, dict[str, Any]] = {
             str(name): stamp for name, stamp in known.get("written", {}).items() if isinstance(stamp, dict)
         }
+
+    @property
+    def names(self) -> list[str]:
+        """The files of this job, which it may replace and remove."""
+        return list(self._files)
 
     def claim(self, names: list[str], *, overwrite: bool) -> None:
         """Announce the files that this run will write.

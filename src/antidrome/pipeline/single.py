@@ -80,8 +80,8 @@ def deconvolve(
     if not config.force:
         refuse_errors(sessions)
     known = {sessions[0].source: sessions[0].source_format}
-    spare_recordings(known, [output], written_as)
-    spare_recordings(known, [] if times is None else [times], "csv")
+    spare_recordings(known, [output], may_join=written_as == "nwb")
+    spare_recordings(known, [] if times is None else [times])
     with locked(scratch):
         model = load_model(config)
         cache = SessionCache(scratch, "spikes", origin_of(sessions[0], config, model))
