@@ -1,5 +1,6 @@
 """What a run wrote is known by its content: damage is repaired and said, copies and old folders stay valid."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -256,3 +257,14 @@ def test_blocks_that_were_cut_otherwise_are_not_joined_to_new_ones(model, inputs
     (tmp_path / "out" / "spikes.nc").unlink()
     run(inputs[:1], tmp_path / "out", config, progress=False)
     assert read_spikes(tmp_path / "out" / "spikes.nc").sizes["neuron"] == 7
+
+
+def test_what_another_setting_gave_does_not_stay(model, inputs, tmp_path):
+    """Of a stage that is left out only what this command would give again is called that."""
+    out, spikes = tmp_path / "out", RunConfig(format="netcdf", stages=("spikes",))
+    run(inputs[:1], out, NETCDF, progress=False)
+    assert run(inputs[:1], out, spikes, progress=False)["kept_files"] == ["total.nc"]
+    assert run(inputs[:1], out, spikes, progress=False)["kept_files"] == ["total.nc"]
+    summary = run(inputs[:1], out, dataclasses.replace(spikes, bin_s=0.3), progress=False)
+    assert (summary["kept_files"], summary["removed_files"]) == ([], ["total.nc"])
+    assert "bin_s = 0.3" in (out / "run.toml").read_text("utf-8")

@@ -142,7 +142,8 @@ class _Job:
         key = hash_configuration({"numbers": numbers_key, "inputs": self._places(), "beside": beside})
         page_key = hash_configuration({"results": key, "stages": stage_settings(LATER, self.config)})
         summary = read_json(self.output / SUMMARY)
-        if not self.config.overwrite and self._is_done(summary, key, page_key):
+        kept = still_valid(LATER, names, self.config, self.manifest, key=numbers_key)
+        if not self.config.overwrite and self._is_done(summary, key, page_key, kept):
             return self._passed(summary)
         if not self.config.force:
             refuse_errors(self.sessions)
@@ -161,20 +162,20 @@ class _Job:
             executor=self.executor,
             show_progress=self.show_progress,
         )
-        kept = still_valid(LATER, names, self.config, self.manifest, key=numbers_key)
         return self._write_page(results, outcomes, kept, model, (key, page_key), seconds)
 
     def _places(self) -> list[str]:
         """Where the recordings lie: what is written of them says so."""
         return self.paths or [session.source for session in self.sessions]
 
-    def _is_done(self, summary: dict[str, Any], key: str, page_key: str) -> bool:
-        """Whether an earlier run left everything that this one would."""
+    def _is_done(self, summary: dict[str, Any], key: str, page_key: str, kept: list[str]) -> bool:
+        """Whether an earlier run left everything that this one would, and of other stages only what it would keep."""
         pages = all(self.manifest.is_done(name, page_key) for name in PAGES)
         files = {str(file["name"]) for file in summary.get("files", [])}
         return (
             pages
             and files >= set(self.names)
+            and set(summary.get("kept_files", [])) <= set(kept)
             and all(self.manifest.is_done(name, key) for name in self.names)
             and all(self.manifest.is_intact(name) for name in files)
         )
