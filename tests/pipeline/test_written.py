@@ -13,7 +13,7 @@ from antidrome.cli.app import main
 from antidrome.errors import InputError
 from antidrome.pipeline import RunConfig, infer, plan, rebuild_report, run
 from antidrome.pipeline.infer import block_slices
-from antidrome.pipeline.written import content_hash, stamp_of, verified
+from antidrome.pipeline.written import content_hash, source_hash, stamp_of, verified
 from antidrome.recordings import from_array, read_spikes, write
 
 NETCDF = RunConfig(format="netcdf")
@@ -51,6 +51,18 @@ def test_a_stamp_knows_a_file_and_a_folder_again(tmp_path):
     (tmp_path / "b" / "y").rename(tmp_path / "b" / "z")
     assert content_hash(tmp_path / "b") != stamp["hash"]
     assert content_hash(tmp_path / "a" / "x") == hashlib.sha256(b"1").hexdigest()
+
+
+def test_a_source_is_known_by_its_content_and_a_large_one_by_its_times(tmp_path, monkeypatch):
+    path = tmp_path / "day.nwb"
+    path.write_bytes(b"12")
+    small = source_hash(path)
+    os.utime(path, (1, 1))
+    assert source_hash(path) == small
+    monkeypatch.setattr("antidrome.pipeline.written.MOST_BYTES", 1)
+    large = source_hash(path)
+    os.utime(path, (2, 2))
+    assert len({small, large, source_hash(path)}) == 3
 
 
 @pytest.mark.parametrize("format", ["nwb", "netcdf", "zarr", "suite2p"])

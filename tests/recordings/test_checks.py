@@ -1,7 +1,6 @@
 """Every check fires on a made case and is silent on a clean recording."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
 
@@ -398,16 +397,3 @@ def test_a_slow_or_wrong_clock_is_not_taken_for_percent():
     milliseconds = recording(dff_values(n_frames=900), rate=0.03)
     assert found(milliseconds, "looks-percent") is None
     assert found(milliseconds.copy(data=100 * milliseconds), "looks-percent") is not None
-
-
-@pytest.mark.usefixtures("unchecked_types")
-def test_a_table_is_checked_with_its_names_and_times():
-    values = dff_values(n_frames=900)
-    table = pd.DataFrame(values, index=np.arange(900) / RATE).add_prefix("n")
-    expected = check(recording(values).assign_coords(neuron=table.columns.to_numpy()).drop_attrs())
-    assert {finding.id for finding in check(table)} == {finding.id for finding in expected}
-    with pytest.raises(InputError, match="column 'time' that tells of its rows"):
-        check(table.rename_axis("time").reset_index())
-    trials = pd.MultiIndex.from_product([range(9), np.arange(100) / RATE], names=["trial", "time"])
-    with pytest.raises(InputError, match="MultiIndex of 'trial', 'time'"):
-        check(table.set_axis(trials))

@@ -136,10 +136,10 @@ def as_dff(recording: "xr.DataArray", neuropil: "xr.DataArray | None", config: R
 def hash_beside(session: Session) -> str:
     """Hash of what a results file takes from its recording beside the numbers.
 
-    That is what is known of each neuron, the notes, and all of an NWB file: the results go into a copy of it.
+    That is what is known of each neuron, the notes, and all of an NWB file: results in NWB go into a copy of it.
     """
     from antidrome.core.hashing import hash_arrays, hash_configuration
-    from antidrome.pipeline.written import content_hash
+    from antidrome.pipeline.written import source_hash
 
     coordinates = session.recording.coords.items()
     of_neurons = {str(name): one.values for name, one in coordinates if one.dims == ("neuron",) and name != "neuron"}
@@ -147,7 +147,7 @@ def hash_beside(session: Session) -> str:
         {
             "neurons": hash_arrays(of_neurons),
             "notes": list(map(str, session.recording.attrs.get("notes", []))),
-            "file": content_hash(Path(session.source)) if session.source_format == "nwb" else "",
+            "file": source_hash(Path(session.source)) if session.source_format == "nwb" else "",
         }
     )
 

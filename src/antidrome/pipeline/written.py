@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+MOST_BYTES = 2**32
+"""Of a file of the user's that is read as a whole to see whether it changed."""
+
 
 def content_hash(path: Path) -> str:
     """SHA-256 of a file; of a folder, that of one line ``HASH  NAME`` for each file in it, in the order of the names.
@@ -16,6 +19,12 @@ def content_hash(path: Path) -> str:
         return _of_file(path)
     lines = [f"{_of_file(path / name)}  {name}\n" for name in _inside(path)]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def source_hash(path: Path) -> str:
+    """Hash of a file that is not ours: of its content; of one that is large, as those with movies are, of its times."""
+    looks = _looks(path)
+    return content_hash(path) if looks["bytes"] <= MOST_BYTES else str(looks["times"])
 
 
 def stamp_of(path: Path) -> dict[str, Any]:
