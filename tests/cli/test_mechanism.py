@@ -98,8 +98,13 @@ def test_fit_to_simulations_that_are_there(files: pathlib.Path, capsys) -> None:
     assert main(command) == 2
     assert "use method='npe'" in capsys.readouterr().err
     assert main([*command, "--method", "npe"]) == 0
-    assert "round 1: 300 simulations" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "round 1: 300 simulations" in said
+    assert "note:" not in said
     assert abs(np.loadtxt(files / "out" / "samples.csv", skiprows=1).mean() - 0.3) < 0.15
+    (files / "model.py").write_text(f"{MODEL}\n# changed since", "utf-8")
+    assert main([*command[:-4], "-o", str(files / "again"), "--density", "mixture", "--method", "npe"]) == 0
+    assert "note: The simulations are of model.py, BLAKE2b" in capsys.readouterr().out
 
 
 def test_what_a_recording_does_not_say_can_be_said(tmp_path: pathlib.Path, capsys) -> None:
@@ -118,6 +123,8 @@ def test_what_a_recording_does_not_say_can_be_said(tmp_path: pathlib.Path, capsy
         command += given
     assert main(command) == 2
     assert "Which of the 2 sweeps" in capsys.readouterr().err, "all is known but the sweep"
+    assert main([*command, "--sweep", "1", "--epoch-ms", "50", "500"]) == 2
+    assert "is on from 50 to 500 ms, but the sweep lasts 200 ms" in capsys.readouterr().err
 
 
 @pytest.mark.slow

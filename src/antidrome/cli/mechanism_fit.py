@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from antidrome.cli.mechanism_opening import OfModel, opened_model
+from antidrome.cli.mechanism_opening import OfModel, model_identity, opened_model
 from antidrome.cli.options import command_line, given
 from antidrome.cli.text import printable, say, unmarked
 from antidrome.errors import InputError
@@ -55,6 +55,9 @@ class Fit(OfModel):
     prior; by default 0, for a current-clamp recording 0.02."""
     sweep: str | None = None
     """Sweep of a current-clamp recording."""
+    epoch_ms: tuple[float, float] | None = None
+    """From when to when its stimulus is on, ms; by default the longest time for which the current is away from its
+    holding value."""
     voltage_unit: str | None = None
     """Unit of the recorded voltage, where the file does not say or says V though mV were written: mV, V, uV."""
     current_unit: str | None = None
@@ -90,7 +93,7 @@ def run_fit(config: Fit) -> int:
             n_predictive=config.predictive,
             seed=config.seed,
         )
-        notes = cell.notes if cell else ()
+        notes = cell.notes if cell else _notes_on_recorded(config)
         for note in notes:
             say(f"note: {note}")
         estimator.fit(
@@ -104,6 +107,17 @@ def run_fit(config: Fit) -> int:
     _write_page(estimator, config, cell)
     _show(estimator, config)
     return 0
+
+
+def _notes_on_recorded(config: Fit) -> tuple[str, ...]:
+    """What to know where the recorded simulations are of another model, or of another state of its file."""
+    from antidrome.mechanism.simulate.store import simulator_of
+
+    told = None if config.recorded is None else simulator_of(config.recorded)
+    model, now = told.get("model") if isinstance(told, dict) else None, model_identity(config.model)
+    if model in (None, now):
+        return ()
+    return (f"The simulations are of {model}, not of {now}: if the simulator itself differs, simulate anew.",)
 
 
 def _model_error(config: Fit, cell: RecordedCell | None) -> float:
@@ -128,7 +142,7 @@ def _opened(config: Fit) -> Iterator[tuple[Model, Any, RecordedCell | None]]:
             cell = _recorded(config)
             yield Model(config.model, cell.simulator, cell.prior), cell.observation, cell
             return
-    if named := given(config, "sweep", *_UNSAID, "junction_potential_mv"):
+    if named := given(config, "sweep", "epoch_ms", *_UNSAID, "junction_potential_mv"):
         raise InputError(f"{named}: only for current-clamp recordings and hodgkin_huxley_8.")
     with opened_model(config) as model:
         if config.recorded is not None:
@@ -150,7 +164,7 @@ def _recorded(config: Fit) -> RecordedCell:
         sweeps=None if config.sweep is None else [config.sweep],
         **{name: getattr(config, name) for name in _UNSAID},
     )
-    return recorded_cell(recording, junction_potential_mv=config.junction_potential_mv)
+    return recorded_cell(recording, junction_potential_mv=config.junction_potential_mv, epoch_ms=config.epoch_ms)
 
 
 def _write_page(estimator: SNPE, config: Fit, cell: RecordedCell | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -58,3 +59,15 @@ def opened_model(config: OfModel) -> Iterator[Model]:
         elif named := given(config, "timeout_s", "processes", "cluster"):
             raise InputError(f"{named}: only for simulators that are Python functions.")
         yield dataclasses.replace(model, simulator=simulator)
+
+
+def model_identity(model: str) -> str:
+    """What the simulations are of: a model's name; for a file also its content, wherever it lies."""
+    import hashlib
+
+    place = Path(model if model.endswith(".py") else model.rpartition(":")[0] or model)
+    if place.suffix != ".py" or not place.is_file():
+        return model
+    return (
+        f"{model[model.rfind(place.name) :]}, BLAKE2b {hashlib.blake2b(place.read_bytes(), digest_size=8).hexdigest()}"
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from antidrome.cli.mechanism_opening import OfModel, opened_model
+from antidrome.cli.mechanism_opening import OfModel, model_identity, opened_model
 from antidrome.cli.text import say
 from antidrome.errors import InputError
 
@@ -50,7 +50,7 @@ def run_simulate(config: SimulateModel) -> int:
             store=config.output,
             parameter_names=model.prior.names,
             shard=shard,
-            identity={"model": _identity(config.model), "prior": model.prior.to_dict()},
+            identity={"model": model_identity(config.model), "prior": model.prior.to_dict()},
         )
     failed = int((~done.valid).sum())
     say(f"{len(done):,} of {config.simulations:,} simulations in {config.output}, {failed:,} of them failed")
@@ -71,18 +71,6 @@ def draw_from_prior(prior: Prior, n_simulations: int, seed: int) -> numpy.ndarra
         for b in range(-(-n_simulations // THETA_BLOCK))
     ]
     return np.concatenate(blocks)[:n_simulations]
-
-
-def _identity(model: str) -> str:
-    """What the simulations are of: a model's name; for a file also its content, wherever it lies."""
-    import hashlib
-
-    place = Path(model if model.endswith(".py") else model.rpartition(":")[0] or model)
-    if place.suffix != ".py" or not place.is_file():
-        return model
-    return (
-        f"{model[model.rfind(place.name) :]}, BLAKE2b {hashlib.blake2b(place.read_bytes(), digest_size=8).hexdigest()}"
-    )
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:

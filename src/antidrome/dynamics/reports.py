@@ -188,6 +188,6 @@ def notes_on_race(found: Result) -> list[str]:
     r_zero, r_lagged = (max(one.correlation for one in kind) for kind in (zero, lagged))
     who = {1.0: "lags alone", 0.5: "the average of both", 0.0: "the zero-lag model"}[found.share_of_lags]
     return [
-        f"Held-out pairs: r = {r_lagged:.3f} with time lags, {r_zero:.3f} with lag 0 alone (factor analysis); pairs are"
-        f" predicted by {who}."
+        f"Held-out pairs: r = {r_lagged:.3f} with time lags, {r_zero:.3f} with lag 0 alone (factor analysis), of"
+        f" covariances, averaged over the folds; pairs are predicted by {who}."
     ]

@@ -124,8 +124,8 @@ def _held_out(view: DynamicsView) -> Statement:
     r, slope = agreement(*view.held_out)
     level = "good" if r >= GOOD else "care" if r >= FAIR else "bad"
     text = (
-        f"Pairs that were hidden from the fit were predicted with r = {r:.2f}, slope {slope:.2f}; expect about as much"
-        " for pairs that were never recorded together."
+        f"Correlations of pairs that were hidden from the fit were predicted with r = {r:.2f}, slope {slope:.2f};"
+        " expect about as much for pairs that were never recorded together."
     )
     return Statement(level, text)
 
@@ -141,7 +141,7 @@ def _cards(view: DynamicsView) -> list[dict[str, str]]:
         {"number": f"{slowest:.3g} {unit}" if np.isfinite(slowest) else "∞", "label": "slowest time constant"},
     ]
     if view.held_out.shape[1] >= 3:
-        cards.append({"number": f"{agreement(*view.held_out)[0]:.2f}", "label": "r of held-out pairs"})
+        cards.append({"number": f"{agreement(*view.held_out)[0]:.2f}", "label": "r of held-out correlations"})
     return cards
 
 

@@ -127,7 +127,7 @@ def _area_cm2(recording: xr.Dataset, given: float | None) -> float:
     if area is None:
         raise InputError(
             "The recording does not say the membrane's area, which turns its current into a density: give area_cm2"
-            " (capacitance / (1 µF/cm²) estimates it; 100 pF are 1e-4 cm²)."
+            " or --area-cm2 (capacitance / (1 µF/cm²) estimates it; 100 pF are 1e-4 cm²)."
         )
     return float(area)
 
@@ -151,7 +151,7 @@ def _epoch_ms(recording: xr.Dataset, sweep: Any) -> tuple[tuple[float, float], t
         f"The stimulus is taken to be on from {on_ms:g} to {off_ms:g} ms, the longest time for which the current is"
         f" away from its holding value; at other times it is for {elsewhere_ms:g} ms more. What comes before counts as"
         f" rest, what comes later than {AFTER_STIMULUS_MS:g} ms after it is left out. If it is on longer, say when:"
-        " recorded_cell(…, epoch_ms=(from, to))."
+        " epoch_ms=(from, to), or --epoch-ms FROM TO."
     )
     return (on_ms, off_ms), (note,)
 

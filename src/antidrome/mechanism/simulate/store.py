@@ -250,6 +250,12 @@ def read_simulations(folder: str | os.PathLike[str]) -> Simulations:
     return whole.rows(_first_of_each(whole, Path(folder)))
 
 
+def simulator_of(folder: str | os.PathLike[str]) -> Any:
+    """What is kept in a store of the simulator that its simulations are of; None if there is no store."""
+    files = files_of(folder)
+    return read_header(files[0]).get("simulator") if files else None
+
+
 def _first_of_each(whole: Simulations, folder: Path) -> np.ndarray:
     """Rows sorted by round and number, without repetitions (shards cut differently may overlap)."""
     order = np.lexsort((np.arange(len(whole)), whole.index, whole.round))
