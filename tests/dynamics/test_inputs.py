@@ -170,9 +170,11 @@ def test_an_index_or_a_column_of_trials_is_not_overlooked(truth):
         population = as_population(frame.set_axis(pd.Index(trial, name="trial")))
         assert population.sessions[0].segment.max() + 1 == 4
     assert len(as_population(frame.set_axis(pd.Index(number, name="session"))).sessions) == 4
-    for name in ("trial", "session"):
+    for name, n_sessions in (("trial", 1), ("session", 4), ("Session", 4), ("trial_id", 1)):
         with pytest.raises(InputError, match=rf"set_index\('{name}', append=True\)"):
             as_population(frame.assign(**{name: number}))
+        advised = as_population(frame.assign(**{name: number}).set_index(name, append=True))
+        assert (len(advised.sessions), n_sessions * (advised.sessions[0].segment.max() + 1)) == (n_sessions, 4)
     with pytest.raises(InputError, match="MultiIndex of 'block', 'step'"):
         as_population(frame.set_axis(pd.MultiIndex.from_product([range(4), range(40)], names=["block", "step"])))
 

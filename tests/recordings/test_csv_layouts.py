@@ -64,6 +64,14 @@ def test_an_index_beside_times_is_left_out(tmp_path: Path, traces: np.ndarray) -
     assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)
 
 
+@pytest.mark.parametrize("name", ["trial", "Session", "trial_id"])
+def test_a_column_of_trials_or_sessions_is_no_neuron(tmp_path: Path, traces: np.ndarray, name: str) -> None:
+    first = [f"{i / 20:.2f},{1 + i // 40}" for i in range(120)]
+    recording = read(table(tmp_path / "a.csv", first, ["time", name, *"abcdef"], traces))
+    assert recording["neuron"].values.tolist() == list("abcdef")
+    assert f"column {name!r} says to which" in " ".join(recording.attrs["notes"])
+
+
 def test_few_rows_that_rise_are_a_trace(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("left,right\n1,2\n2,3\n3,1\n4,5\n")
     assert read(tmp_path / "a.csv", frame_rate_hz=10.0)["neuron"].values.tolist() == ["left", "right"]

@@ -27,7 +27,7 @@ def test_a_table_keeps_its_names_and_times() -> None:
     assert as_recording(lacking, 20.0).isnull().sum() == (values > 0.9).sum()
 
 
-@pytest.mark.parametrize("name", ["Time [ms]", "timestamp_ms", "t", "frame_number", "index", "Unnamed: 0"])
+@pytest.mark.parametrize("name", ["Time [ms]", "timestamp_ms", "t", "frame_number", "index", "Unnamed: 0", "Trial"])
 def test_a_column_that_times_or_numbers_the_rows_is_refused_as_a_neuron(name: str) -> None:
     table = pd.DataFrame(np.random.default_rng(0).random((60, 2)), columns=["a", "b"])
     as_recording(table.assign(**{name: table["a"]}), 20.0)

@@ -23,6 +23,7 @@ from antidrome.recordings.axes import (
 )
 from antidrome.recordings.checks.matching import HOW_TO_NAME
 from antidrome.recordings.clock import clock_rate_hz, rate_agrees
+from antidrome.recordings.csv_names import names_group
 from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.segments import neighbours
 from antidrome.recordings.tables import (
@@ -152,8 +153,8 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         entry["numbered"] = labels is None or named_by_number(array)
     elif is_table(value) and hasattr(value, "columns"):
         levels, numbered = _levels_of(value.index), numbered_columns(value)
-        table = opened_table(without_index(value) if levels else value, where)
         _require_neurons(value.columns, where)
+        table = opened_table(without_index(value) if levels else value, where)
         time = None if table.times is None else time_in_seconds(table.times)
         entry = {"values": table.values, "time": time, "rate": None, "numbered": numbered and neuron is None, **levels}
         labels = neuron if numbered and neuron is not None else np.asarray(value.columns)
@@ -184,7 +185,7 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
 def _levels_of(index: Any) -> dict[str, Any]:
     """Sessions, trials and times of frames whose index has levels of these names, or is the only one."""
     levels = {name: index.get_level_values(name) for name in index.names if name is not None}
-    found = {name: levels[name].to_numpy() for name in ("session", "trial") if name in levels}
+    found = {group: level.to_numpy() for name, level in levels.items() if (group := names_group(str(name)))}
     timed = [level for name, level in levels.items() if names_times(name)]
     times = index_times(timed[0]) if len(timed) == 1 else None
     return found if times is None else {**found, "time": time_in_seconds(times)}
@@ -193,7 +194,7 @@ def _levels_of(index: Any) -> dict[str, Any]:
 def _require_neurons(columns: Any, where: str) -> None:
     """Raise InputError if a column of a table says to which session or trial its frames belong."""
     for name in columns:
-        if str(name).lower() in ("session", "trial"):
+        if names_group(str(name)):
             raise InputError(
                 f"{where} has a column {name!r} that would be a neuron: make it a level of the index with"
                 f" set_index({name!r}, append=True), or leave it out."

@@ -8,7 +8,7 @@ import numpy as np
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
 from antidrome.recordings.csv_layouts import one_measure, require_wide
-from antidrome.recordings.csv_names import names_counter, says_unit, time_unit_s
+from antidrome.recordings.csv_names import names_counter, names_group, says_unit, time_unit_s
 from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, are_whole, climb, count, rise
 
 _UNNAMED = re.compile(r"^\s*(unnamed.*)?$", re.I)
@@ -73,6 +73,9 @@ def without_counters(header: list[str], values: np.ndarray, notes: list[str]) ->
             kept.remove(place)
         elif named and rise(column) and are_whole(column):
             notes.append(f"column {name!r} numbers the rows, not without gaps, and is left out")
+            kept.remove(place)
+        elif group := names_group(name):
+            notes.append(f"column {name!r} says to which {group} each row belongs and is left out")
             kept.remove(place)
     return kept
 

@@ -1,4 +1,4 @@
-"""What the headings of a text table say: a time and its unit, or a number of each row."""
+"""What the headings of a text table say: a time and its unit, a number of each row, or its trial or session."""
 
 import re
 
@@ -17,6 +17,7 @@ _COUNTER = re.compile(
     r"(frames?|samples?|slice|image|volume|row)[\s_-]*(no|nr|num|number|index|idx|id|count|#)?\.?)\s*",
     re.I,
 )
+_GROUP = re.compile(r"\s*(session|trial)s?([\s_-]*(no|nr|num|number|index|idx|id|#)\.?)?\s*", re.I)
 _SHORT = 3
 
 
@@ -48,6 +49,12 @@ def says_unit(name: str) -> bool:
 def names_counter(name: str) -> bool:
     """Whether a heading is that of a number of each row: "frame", "Frame #", "Slice", "index" …"""
     return bool(_COUNTER.fullmatch(name))
+
+
+def names_group(name: str) -> str | None:
+    """Which of "session" and "trial" a heading says that each row belongs to: "trial", "Session", "trial_id" …"""
+    found = _GROUP.fullmatch(name)
+    return found[1].lower() if found else None
 
 
 def _parted(name: str) -> tuple[str, str | None]:
