@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from antidrome.errors import InputError, ResumeError
@@ -41,6 +42,16 @@ def test_with_and_without_a_store(tmp_path: Path) -> None:
     assert len(kept) == 60
     assert kept.failures
     assert np.array_equal(kept.valid, THETA[:, 0] >= 0.1)
+
+
+def test_labelled_columns_are_taken_by_name_whoever_tells_the_names(unchecked_types) -> None:
+    table = pd.DataFrame({"b": [1.0, 2.0], "a": [10.0, 20.0]})
+    for names in (None, ("a", "b")):
+        with PythonSimulator(lambda a, b: a - b, parameter_names=("a", "b"), n_processes=0) as by_name:
+            done = run_simulations(by_name, table, seed=0, parameter_names=names, progress=False)
+        assert (done.parameter_names, done.features.ravel().tolist()) == (("a", "b"), [9, 18])
+    with PythonSimulator(lambda theta: theta, n_processes=0) as by_place:
+        assert run_simulations(by_place, table, seed=0, progress=False).parameter_names == ("b", "a")
 
 
 def test_shards_together_are_the_whole(tmp_path: Path) -> None:

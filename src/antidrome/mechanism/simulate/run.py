@@ -16,6 +16,7 @@ from antidrome.core.progress import ProgressBar
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError, ResumeError
+from antidrome.mechanism.labelled import labelled
 from antidrome.mechanism.simulate.batch import (
     Failure,
     SimulationBatch,
@@ -62,7 +63,7 @@ def run_simulations(
     store
         Folder, or an open store; None keeps results in memory only.
     parameter_names
-        Names of the columns of theta.
+        Names of the parameters; of labelled columns by default the simulator's, if it has any, or their own.
     shard
         (i, m): do only the i-th of m parts (i counts from 0); for job arrays, whose jobs share one store folder.
     identity
@@ -81,11 +82,12 @@ def run_simulations(
     InputError
         If theta, shard or log_density cannot be used, or the simulator fails at all of its first parameter sets.
     """
-    theta = check_theta(theta, () if parameter_names is None else tuple(parameter_names))
+    names = tuple(() if parameter_names is None else parameter_names) or _names_of(theta, simulator)
+    theta = check_theta(theta, names)
     density = np.full(len(theta), np.nan) if log_density is None else np.asarray(log_density, np.float64)
     if density.shape != (len(theta),):
         raise InputError(f"log_density has shape {density.shape}; expected ({len(theta)},).")
-    names = tuple(() if parameter_names is None else parameter_names) or default_parameter_names(theta.shape[1])
+    names = names or default_parameter_names(theta.shape[1])
     if len(names) != theta.shape[1]:
         raise InputError(f"{len(names)} parameter names were given for {theta.shape[1]} parameters.")
     if hasattr(simulator, "prepare") and len(theta):
@@ -100,6 +102,13 @@ def run_simulations(
             sink = _Sink(plan, opened, done, bar)
             plan.run(rows, sink)
         return plan.finished_simulations(opened) if opened is not None else sink.simulations()
+
+
+def _names_of(theta: Any, simulator: Simulator) -> tuple[str, ...]:
+    """Names of labelled columns, in the order in which the simulator takes them; () of an array."""
+    given, _ = labelled(theta)
+    own = getattr(simulator, "parameter_names", getattr(simulator, "_parameter_names", ()))
+    return (tuple(own) or given) if given else ()
 
 
 @dataclasses.dataclass(frozen=True)
