@@ -167,3 +167,11 @@ def test_a_store_says_which_prior_its_simulations_came_from(tmp_path) -> None:
     with PythonSimulator(lambda a: a, n_processes=0) as simulator:
         run_simulations(simulator, np.array([[0.5]]), seed=0, store=tmp_path, parameter_names=("a",), identity=identity)
     assert read_simulations(tmp_path).drawn_from == identity["prior"]
+
+
+def test_what_a_user_calls_a_prior_in_a_store_need_not_be_a_description(tmp_path) -> None:
+    for i, prior in enumerate(["a in [0, 1]", {"low": 0, "high": 1}]):
+        with PythonSimulator(lambda a: a, n_processes=0) as simulator:
+            told = {"parameter_names": ("a",), "identity": {"prior": prior}}
+            run_simulations(simulator, np.array([[0.5]]), seed=0, store=tmp_path / str(i), **told)
+        assert Recorded(read_simulations(tmp_path / str(i)), Prior({"a": Uniform(0, 1)})).from_prior

@@ -245,9 +245,15 @@ def read_simulations(folder: str | os.PathLike[str]) -> Simulations:
         parameter_names=tuple(header["parameters"]),
         feature_names=tuple(header["features"]),
         feature_units=tuple(header["units"]),
-        drawn_from=header["simulator"].get("prior") if isinstance(header.get("simulator"), dict) else None,
+        drawn_from=_prior_in(header.get("simulator")),
     )
     return whole.rows(_first_of_each(whole, Path(folder)))
+
+
+def _prior_in(identity: Any) -> Mapping[str, Any] | None:
+    """The prior in what identifies a simulator; None if there is none, or what a user calls so is no description."""
+    prior = identity.get("prior") if isinstance(identity, dict) else None
+    return prior if isinstance(prior, dict) and "distributions" in prior else None
 
 
 def simulator_of(folder: str | os.PathLike[str]) -> Any:
