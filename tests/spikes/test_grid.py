@@ -1,8 +1,8 @@
-"""Dropped frames become missing places on the grid, whatever the jitter."""
+"""Dropped frames become missing places on the grid, whatever the jitter; times of spikes that users give."""
 
 import numpy as np
 
-from antidrome.spikes.grid import LONGEST_GAP_S, FrameGrid
+from antidrome.spikes.grid import LONGEST_GAP_S, FrameGrid, spike_seconds
 
 
 def test_regular_times_need_no_grid():
@@ -29,3 +29,8 @@ def test_a_long_pause_is_shortened():
     grid = FrameGrid.of(time, 30.0)
     assert grid.n_missing == LONGEST_GAP_S * 30 - 1
     assert grid.n_missing + grid.n_left_out == 3600 * 30
+
+
+def test_a_neuron_without_spikes_has_an_empty_list_of_any_shape():
+    for none in ([], np.zeros((0, 0)), np.zeros((1, 0)), np.array([], dtype=object)):  # MATLAB's [] is 0 × 0
+        assert spike_seconds(none, 100, "It").shape == (0,)

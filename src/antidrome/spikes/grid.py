@@ -73,7 +73,7 @@ def spike_seconds(times: Any, n_frames: int, what: str) -> np.ndarray:
     try:
         values = unmasked(times, []) if np.ma.isMaskedArray(times) else np.asarray(times)
         values = values.astype(float) if values.dtype.kind == "O" else values
-        values = values.ravel() if values.ndim == 2 and 1 in values.shape else values
+        values = values.ravel() if values.ndim == 2 and min(values.shape) < 2 else values
         seconds = time_in_seconds(xr.DataArray(values, dims="spike", attrs=getattr(times, "attrs", {})))
     except (TypeError, ValueError, InputError):
         values = seconds = np.full(1, np.nan)

@@ -146,6 +146,8 @@ def test_what_pandas_returns_is_known_by_its_labels() -> None:
     assert to_rows(cells, 2)[0] == ("cv", "rate")
     assert to_rows({"psth": cells}, 2)[0] == ("psth[cv]", "psth[rate]")
     assert to_vector({"psth": pandas.Series({"a": 1, "b": 2})})[0] == ("psth[a]", "psth[b]")
+    lacking = to_vector(pandas.Series({"a": 1, "b": None}, dtype="Float64"))[2]
+    np.testing.assert_array_equal(lacking, [1, np.nan])
 
 
 def test_a_name_that_stands_twice_is_not_matched() -> None:

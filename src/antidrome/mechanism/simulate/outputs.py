@@ -200,7 +200,7 @@ def _numbers(part: Any, name: str, what: str = "simulator's output") -> np.ndarr
     if part is None:
         return np.array(np.nan)
     if _is_labelled_series(part):  # of a table's row, whose cells may be of several types
-        part = part.tolist()
+        part = part.astype(object).where(part.notna(), None).tolist()
     if isinstance(part, (list, tuple)):
         part = [np.nan if item is None else item for item in part]
     if isinstance(part, np.ma.MaskedArray):
