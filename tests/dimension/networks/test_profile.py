@@ -45,6 +45,25 @@ def test_arrays_are_measured_as_they_are(rng) -> None:
     assert "ansuini2019" in found.attrs["citations"]
 
 
+def test_given_activations_are_chosen_drawn_and_reduced_as_asked(rng, torch, convolutional, tmp_path) -> None:
+    maps = (rng.uniform(size=(200, 2)) @ rng.normal(size=(2, 60))).reshape(200, 4, 5, 3)
+    arrays = {"maps": maps, "sequence": maps[..., 0], "last": maps[:, :, 0, 0]}
+    mean = layers(arrays, reduce="mean", **QUICK)
+    assert mean["width"].values.ravel().tolist() == [4, 5, 4]
+    expected = TwoNN().fit(maps.mean(axis=(2, 3)), progress=False).dimension_
+    assert mean["dimension"].sel(layer="maps").item() == pytest.approx(expected, rel=1e-12)
+    fewer = layers(arrays, at="la*", max_points=150, classes=np.arange(200) % 2, **QUICK)
+    assert fewer["layer"].values.tolist() == ["last"]
+    assert fewer["n_points"].sel({"class": "all"}).item() == fewer["n_points"].values.ravel()[1:].sum() == 150
+    images = rng.normal(size=(60, 3, 8, 8)).astype(np.float32)
+    recorded = record(convolutional, images, "0.*", store=tmp_path, progress=False)
+    later, at_once = (
+        layers(given, images, "0.*", reduce="mean", max_points=50, **QUICK) for given in (recorded, convolutional)
+    )
+    assert later["width"].values.tolist() == at_once["width"].values.tolist()
+    np.testing.assert_allclose(later["dimension"], at_once["dimension"], rtol=1e-6)
+
+
 def test_streamed_and_in_memory_agree(perceptron, points, tmp_path) -> None:
     labels = np.arange(160) % 2
     streamed = layers(perceptron, points, classes=labels, progress=False)
@@ -160,6 +179,7 @@ def test_labels_follow_the_points_that_are_drawn(perceptron, points) -> None:
         ({"a": np.zeros((5, 2))}, {"classes": [1.0, np.nan, 2.0, 2.0, np.nan]}, r"data point 1 \(2 of 5"),
         ({"a": np.zeros((5, 2))}, {"classes": np.array(["u", None, 2, 2, 2], object)}, r"data point 1 \(1 of 5"),
         ({"a": np.zeros((5, 2))}, {"classes": np.array([1, "1", 2, 2, 2], object)}, "differ as text"),
+        ({"a": np.zeros((5, 2))}, {"at": "b"}, "No layer matches 'b'"),
         ({"a": np.zeros((5, 2))}, {"discard_fraction": 1.5}, "discard_fraction is 1.5"),
     ],
 )

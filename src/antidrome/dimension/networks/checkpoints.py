@@ -31,6 +31,18 @@ def choose(steps: Sequence[Step], at: str | Sequence[str]) -> list[Step]:
     InputError
         A pattern matches nothing; the message lists the names.
     """
+    chosen = chosen_names([step.name for step in steps], at, _paper_checkpoints(steps))
+    return [step for step in steps if step.name in chosen]
+
+
+def chosen_names(names: Sequence[str], at: str | Sequence[str], auto: Sequence[str]) -> list[str]:
+    """The names that `at` chooses, in their order; `auto` are those that "auto" stands for.
+
+    Raises
+    ------
+    InputError
+        A pattern matches nothing; the message lists the names.
+    """
     if isinstance(at, str):
         at = [at]
     if not at:
@@ -39,8 +51,8 @@ def choose(steps: Sequence[Step], at: str | Sequence[str]) -> list[Step]:
     for pattern in at:
         if not isinstance(pattern, str):
             raise InputError(f"at holds {pattern!r}; names of layers or glob patterns (text) were expected.")
-        chosen.update(_paper_checkpoints(steps) if pattern == "auto" else _matching(steps, pattern))
-    return [step for step in steps if step.name in chosen]
+        chosen.update(auto if pattern == "auto" else _matching(names, pattern))
+    return [name for name in names if name in chosen]
 
 
 def relative_depth(steps: Sequence[Step]) -> list[float]:
@@ -87,8 +99,7 @@ def _is_paper_checkpoint(step: Step) -> bool:
     return step.kind in PAPER_KINDS and not step.inside_block
 
 
-def _matching(steps: Sequence[Step], pattern: str) -> list[str]:
-    names = [step.name for step in steps]
+def _matching(names: Sequence[str], pattern: str) -> list[str]:
     if pattern in names:
         return [pattern]
     found = [

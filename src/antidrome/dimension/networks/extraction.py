@@ -115,7 +115,7 @@ def record(
     probe = rows.batch(index[:PROBE_ROWS])
     steps = net.steps(probe)
     chosen = choose(steps, at)
-    shapes = {step.name: _reduced_shape(step.shape, reduce) for step in chosen}
+    shapes = {step.name: reduced_shape(step.shape, reduce) for step in chosen}
     identity = {
         "network": net.fingerprint(),
         "framework": net.framework,
@@ -179,7 +179,8 @@ def _from_path(path: Path) -> Network:
     )
 
 
-def _reduced_shape(shape: tuple[int, ...], reduce: Reduction) -> tuple[int, ...]:
+def reduced_shape(shape: tuple[int, ...], reduce: Reduction) -> tuple[int, ...]:
+    """Shape of one row of activations once it is reduced."""
     one_of("reduce", reduce, get_args(Reduction))
     return shape if reduce == "flatten" else reduced(np.zeros((1, *shape), np.float32), reduce).shape[1:]
 

@@ -58,13 +58,15 @@ def layers(
         DataLoader without shuffling. Not needed for arrays of activations.
     at
         "auto" for the checkpoints of Ansuini et al. (2019): input, each pooling or residual stage, each fully connected
-        layer, output; or names or glob patterns of layers.
+        layer, output (of arrays of activations, all); or names or glob patterns of layers.
     classes
         One label for each data point: each class is estimated too.
     store
         Folder for the activations and the estimates; None: a temporary one.
     reduce
-        What is kept of layers with positions: "flatten", "mean" over positions, or the "first" position. This changes
+        What is kept of layers with positions: "flatten", "mean" over positions, or the "first" position. Layers
+        (points, channels, height, width) have their positions last, those with three axes are taken for sequences
+        (points, positions, features), also where a one-dimensional convolution has its channels there. This changes
         the answer more than the estimator does.
     dtype
         Type of the activations on disk: "float32", "float64" or "float16".

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,17 @@ import numpy as np
 
 from antidrome.core.hashing import hash_configuration
 from antidrome.core.names import slug
-from antidrome.dimension.networks.extraction import as_network, chosen_rows, record
+from antidrome.dimension.networks.checkpoints import chosen_names
+from antidrome.dimension.networks.extraction import (
+    Reduction,
+    as_network,
+    chosen_rows,
+    record,
+    reduced,
+    reduced_shape,
+)
 from antidrome.dimension.networks.store import Activations
-from antidrome.dimension.points import as_points
+from antidrome.dimension.points import Points, as_points
 from antidrome.errors import AntidromeError, InputError
 
 WHOLE = "all"
@@ -54,7 +62,7 @@ def source_of(
 ) -> Source:
     """Activations of one network: given, or recorded into a folder."""
     if isinstance(network, Mapping):
-        return _given(network)
+        return _given(network, at, settings)
     activations = record(as_network(network), data, at, store=folder, progress=progress, **settings)
     return _from_store(activations)
 
@@ -69,9 +77,28 @@ def _from_store(activations: Activations) -> Source:
     )
 
 
-def _given(activations: Mapping[str, Any]) -> Source:
+def _given(activations: Mapping[str, Any], at: str | Sequence[str], settings: Mapping[str, Any]) -> Source:
+    """Activations that are there already, chosen, drawn from and reduced as those of a network would be."""
     if isinstance(activations, Activations):
-        return _from_store(activations)
+        source = _from_store(activations)
+        shapes = {name: layer.shape for name, layer in activations.layers.items()}
+    else:
+        source = _from_arrays(activations)
+        shapes = {name: tuple(points.source.shape[1:]) for name, points in source.activations.items()}
+    index = chosen_rows(source.n_points, settings["max_points"], settings["seed"])
+    names = chosen_names(list(shapes), at, list(shapes))
+    return replace(
+        source,
+        activations={
+            name: _reduced(as_points(source.activations[name]), index, shapes[name], settings["reduce"])
+            for name in names
+        },
+        n_points=index.size,
+        identity="" if index.size < source.n_points else source.identity,
+    )
+
+
+def _from_arrays(activations: Mapping[str, Any]) -> Source:
     arrays = {}
     for name, value in activations.items():
         try:
@@ -84,6 +111,16 @@ def _given(activations: Mapping[str, Any]) -> Source:
     last = max(1, len(arrays) - 1)
     depths = {name: i / last for i, name in enumerate(arrays)}
     return Source(arrays, depths, None, next(iter(counts.values())), "")
+
+
+def _reduced(points: Points, index: np.ndarray, shape: tuple[int, ...], reduce: Reduction) -> Points:
+    """Some rows, each of the given shape; block by block where their positions are averaged or left out."""
+    if index.size < points.n_points:
+        points = points.select(index)
+    if reduced_shape(shape, reduce) == shape:
+        return points
+    blocks = (points.rows(*block) for block in points.blocks())
+    return Points(np.concatenate([reduced(rows.reshape(len(rows), *shape), reduce) for rows in blocks]))
 
 
 def labels_of(classes: Any) -> np.ndarray | None:
