@@ -24,7 +24,7 @@ class RoundReport:
     simulations, failed
         Simulations of this round, and how many of them failed.
     missing
-        Share of missing features among the valid ones.
+        Share of missing features among the simulations that entered the loss.
     trained_on
         Simulations that entered the loss, of this and earlier rounds.
     effective
