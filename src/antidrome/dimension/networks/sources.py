@@ -87,6 +87,7 @@ def _given(activations: Mapping[str, Any], at: str | Sequence[str], settings: Ma
         shapes = {name: tuple(points.source.shape[1:]) for name, points in source.activations.items()}
     index = chosen_rows(source.n_points, settings["max_points"], settings["seed"])
     names = chosen_names(list(shapes), at, list(shapes))
+    as_stored = index.size == source.n_points and settings["reduce"] == "flatten"
     return replace(
         source,
         activations={
@@ -94,7 +95,7 @@ def _given(activations: Mapping[str, Any], at: str | Sequence[str], settings: Ma
             for name in names
         },
         n_points=index.size,
-        identity="" if index.size < source.n_points else source.identity,
+        identity=source.identity if as_stored else "",  # estimates of others are not kept
     )
 
 
