@@ -179,6 +179,16 @@ def test_an_index_or_a_column_of_trials_is_not_overlooked(truth):
         as_population(frame.set_axis(pd.MultiIndex.from_product([range(4), range(40)], names=["block", "step"])))
 
 
+def test_levels_of_an_index_that_nobody_understands_are_told(truth):
+    timed = pd.DataFrame(truth.activity, index=pd.Index(np.arange(160) / 20, name="time"))
+    days = {"mon": timed[:80], "tue": timed[80:]}
+    assert "is not heeded (one without a name)" in " ".join(as_population(pd.concat(days)).notes)
+    assert "is not heeded ('mouse')" in " ".join(as_population(pd.concat(days, names=["mouse"])).notes)
+    assert "not heeded" not in " ".join(as_population(pd.concat(days, names=["session"])).notes)
+    advised = timed.reset_index().set_index("time", append=True)
+    assert "not heeded" not in " ".join(as_population(advised).notes)
+
+
 def test_frames_whose_times_stand_still_are_no_neighbours(truth):
     still = pd.DataFrame(truth.activity, index=np.zeros(160))
     with pytest.raises(InputError, match="No session has two neighbouring frames"):

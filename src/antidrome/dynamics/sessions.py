@@ -83,7 +83,7 @@ def as_population(
     entries = _entries(recordings, sessions, neuron)
     if not entries:
         raise InputError("No recording was given; expected a mapping of session id to recording.")
-    notes = _matching_notes(entries) + list(dict.fromkeys(said for e in entries.values() for said in e["masked"]))
+    notes = _matching_notes(entries) + list(dict.fromkeys(said for e in entries.values() for said in e["notes"]))
     unlabelled = {entry["values"].shape[1] for entry in entries.values() if entry["labels"] is None}
     if len(unlabelled) > 1:
         raise InputError(
@@ -134,7 +134,7 @@ def _matching_notes(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
     """Values, labels, times, trial numbers and rate of one recording."""
-    value = _opened(value, where)
+    value, notes = _opened(value, where), list[str]()
     if isinstance(value, xr.Dataset):
         first = next(iter(value.data_vars), "dff")
         raise InputError(
@@ -155,6 +155,7 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         levels, numbered = _levels_of(value.index), numbered_columns(value)
         _require_neurons(value.columns, where)
         table = opened_table(without_index(value) if levels else value, where)
+        notes += _unheeded_levels(value.index, where)
         time = None if table.times is None else time_in_seconds(table.times)
         entry = {"values": table.values, "time": time, "rate": None, "numbered": numbered and neuron is None, **levels}
         labels = neuron if numbered and neuron is not None else np.asarray(value.columns)
@@ -168,7 +169,7 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
     if hasattr(values, "tocsr"):
         values = values.tocsr()
     require_known_shape(values, where)
-    values = unmasked(values, masked := [], f"entries of {where}")
+    values = unmasked(values, notes, f"entries of {where}")
     if np.dtype(values.dtype).kind not in "iufb":
         raise InputError(f"{where} holds values of type {values.dtype}, expected real numbers.")
     if len(values.shape) != 2 or 0 in values.shape:
@@ -178,7 +179,7 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
             labels = neuron_labels(_whole(labels), values.shape[1], values.shape[0])
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-    known = {"session": None, "trial": None, "numbered": labels is None, "masked": masked}
+    known = {"session": None, "trial": None, "numbered": labels is None, "notes": notes}
     return {**known, **entry, "values": values, "labels": labels}
 
 
@@ -189,6 +190,22 @@ def _levels_of(index: Any) -> dict[str, Any]:
     timed = [level for name, level in levels.items() if names_times(name)]
     times = index_times(timed[0]) if len(timed) == 1 else None
     return found if times is None else {**found, "time": time_in_seconds(times)}
+
+
+def _unheeded_levels(index: Any, where: str) -> list[str]:
+    """What to know of an index that tells more of the frames than their sessions, trials and times."""
+    unheeded = [
+        "one without a name" if name is None else repr(name)
+        for place, name in enumerate(index.names)
+        if not (names_group(str(name)) or names_times(name))
+        and (name is not None or index.get_level_values(place).dtype.kind not in "iu")
+    ]
+    if index.nlevels < 2 or not unheeded:
+        return []
+    return [
+        f"Of the index of {where} a level is not heeded ({', '.join(unheeded)}): call it 'session' or 'trial' if frames"
+        " of different values are not neighbours."
+    ]
 
 
 def _require_neurons(columns: Any, where: str) -> None:

@@ -63,7 +63,7 @@ def test_given_activations_are_chosen_drawn_and_reduced_as_asked(rng, torch, con
     assert later["width"].values.tolist() == at_once["width"].values.tolist()
     np.testing.assert_allclose(later["dimension"], at_once["dimension"], rtol=1e-6)
     flat, mean = (layers(recorded, reduce=how, store=tmp_path / "kept", **QUICK) for how in ("flatten", "mean"))
-    assert (flat["dimension"] != mean["dimension"]).sel(layer="0.0").all(), "what was estimated before was of other points"
+    assert (flat["dimension"] != mean["dimension"]).sel(layer="0.0").all(), "other points than before"
 
 
 def test_streamed_and_in_memory_agree(perceptron, points, tmp_path) -> None:
