@@ -45,7 +45,7 @@ class Model:
                 "frame_rate_hz": recording.attrs["frame_rate_hz"],
                 "findings": "[]",
                 "citations": json.dumps(["speiser2017"]),
-                "notes": json.dumps(["made by a stand-in"]),
+                "notes": json.dumps([*recording.attrs.get("notes", []), "made by a stand-in"]),
                 "model": self.model,
             },
         )

@@ -122,6 +122,18 @@ def test_a_changed_input_is_noticed_and_said(model, helpers, inputs, tmp_path):
     assert any("another input" in note for note in notes[1])
 
 
+def test_notes_are_those_of_the_recording_as_it_is_now(model, helpers, tmp_path):
+    """A renamed file needs no inference, and what was said of the old name is not said any more."""
+    for name in ("monday.npz", "tuesday.npz"):
+        np.savez(tmp_path / name, dff=helpers.recording(0).values, frame_rate_hz=30.0)
+        summary = run([tmp_path / name], tmp_path / "out", NETCDF, progress=False)
+    assert model.calls == 3
+    notes = summary["sessions"][0]["notes"]
+    assert any("tuesday.npz" in note for note in notes)
+    assert not any("monday.npz" in note for note in notes)
+    assert "made by a stand-in" in notes
+
+
 def test_what_is_known_of_the_neurons_and_the_nwb_file_follow_the_recording(model, helpers, tmp_path):
     """Results files hold both, so a correction of either writes them anew, without inference."""
     recording = helpers.recording(0)

@@ -98,14 +98,20 @@ def _loaded(model: str, seed: int) -> "SpikeVAE":
 
 
 def _with_trace(result: "xr.Dataset", part: "xr.DataArray", session: Session, block: slice) -> "xr.Dataset":
-    """The block's result with the trace that it came from; other neuron coordinates are added at the end, once."""
+    """The block's result with the trace that it came from.
+
+    Other neuron coordinates and the recording's notes are added at the end, once, as the recording then has them.
+    """
     extra = {"dff": part.drop_vars([name for name in part.coords if name not in part.dims]).astype("float32")}
     extra["dff"].attrs = {"units": "1", "long_name": "ΔF/F"}
     if session.truth is not None:
         truth = session.truth.isel(neuron=block).astype("float32")
         truth.attrs = {"units": "spikes per frame", "long_name": "true spikes of the simulation"}
         extra["true_spikes"] = truth.drop_vars([name for name in truth.coords if name not in truth.dims])
-    return result.drop_vars([name for name in result.coords if name not in result.dims]).assign(extra)
+    of_recording = _once(part.attrs.get("notes", []))
+    notes = [note for note in _once(result.attrs.get("notes", [])) if note not in of_recording]
+    result = result.drop_vars([name for name in result.coords if name not in result.dims])
+    return result.assign(extra).assign_attrs(notes=notes)
 
 
 def _complete(result: "xr.Dataset", session: Session, cache: SessionCache) -> "xr.Dataset":
