@@ -139,6 +139,14 @@ def test_a_hostile_name_does_nothing(fake_spikes, show):
     assert page.page.locator("table.sortable tbody th").first.text_content() == HOSTILE
 
 
+def test_a_long_name_does_not_widen_the_page(fake_spikes, show):
+    name = "x" * 200
+    finding = {"id": "x", "severity": "warning", "message": name, "fix": name, "neurons": [name]}
+    long = fake_spikes(neuron=[name, "b", "c", "d"], findings=[finding], session_id=name, source=name, notes=[name])
+    page = show(spikes_report([long, fake_spikes()], RUN))
+    assert page.page.evaluate("document.documentElement.scrollWidth") == 1280
+
+
 def test_the_table_downloads_sorts_and_leads_to_the_neuron(fake_spikes, show):
     result = fake_spikes(neuron=['a,"b"', HOSTILE, "c", "d"])
     page = show(spikes_report([result], RUN), accept_downloads=True)
