@@ -106,6 +106,8 @@ def test_two_neurons_have_no_picture_of_pairs():
     values = sessions(2)["mon"][0][:, :2]
     part = dynamics_part(ad.StitchedLDS(1, **QUICK).fit(values, progress=False))
     assert "figure-dynamics-pairs" not in part.figures
+    assert "There is one session" in part.sections["checks"]
+    assert "the others" not in part.sections["checks"]
 
 
 def test_a_session_beyond_chance_is_named(fitted):

@@ -84,6 +84,7 @@ def dynamics_part(
                 warnings=view.warnings,
                 deviating=_deviating(view),
                 tested=view.stationarity is not None,
+                n_sessions=len(view.sessions),
                 notes=view.notes,
             ),
             "results": results,
