@@ -34,9 +34,10 @@ def delta_f_over_f(
 ) -> xr.DataArray:
     """ΔF/F as a fraction: (F − F0) / F0, with F the fluorescence minus `neuropil_factor` times the neuropil.
 
-    F0(t) follows slow drift: a percentile in a moving window, or suite2p's maximin. Missing samples (NaN, infinite)
-    stay missing and do not enter F0; the window is in seconds of the recording's own clock, so dropped frames and
-    irregular timestamps are allowed, and a gap longer than half the window starts a new stretch with its own F0.
+    F0(t) follows slow drift: a percentile in a moving window (ten centres a window, linear in between), or suite2p's
+    maximin. Missing samples (NaN, infinite) stay missing and do not enter F0; the window is in seconds of the
+    recording's own clock, so dropped frames and irregular timestamps are allowed, and a gap longer than half the window
+    starts a new stretch with its own F0.
 
     F0 must be positive to divide by. Where, in a neuron, the F0 left after neuropil subtraction falls to 5 % of the
     neuron's brightness (median F0 of its uncorrected fluorescence) or below, that neuron is divided by the F0 of its
