@@ -241,6 +241,39 @@ def test_a_model_with_the_wrong_number_of_cells_is_refused(rng):
         fit(traces, RATE_HZ, SMALL, model=two_cells, progress=False)
 
 
+def test_a_parameter_that_starts_outside_of_its_support_is_refused(rng):
+    def downwards(calibration):
+        start = linear_model(calibration)
+        return LinearModel(-start.amplitude, start.decay_s, start.rise_s, start.baseline)
+
+    traces, _ = recording(rng)
+    with pytest.raises(InputError, match=r"amplitude starts outside of what it was declared as .* from -\d"):
+        fit(traces, RATE_HZ, SMALL, model=downwards, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f[:-1], r"Wrong.fluorescence gave shape \(1023, 2, 3\) for spikes of shape \(1024, 2, 3\)"),
+        (lambda f: f[0, 0], r"gave shape \(3,\) for spikes"),
+        (lambda f: None, "gave NoneType for spikes"),
+        (np.sqrt, r"\(TracerArrayConversionError\); use jax.numpy instead of numpy"),
+        (lambda f: f if f.sum() > 0 else 2 * f, "jnp.where instead of an if"),
+    ],
+)
+def test_a_model_that_gives_anything_but_fluorescence_is_refused(rng, change, message):
+    class Wrong(LinearModel):
+        def fluorescence(self, spikes, step_s):
+            return change(super().fluorescence(spikes, step_s))
+
+    def wrong(calibration):
+        return Wrong(*vars(linear_model(calibration)).values())
+
+    traces, _ = recording(rng)
+    with pytest.raises(InputError, match=message):
+        fit(traces, RATE_HZ, SMALL, model=wrong, progress=False)
+
+
 @pytest.mark.slow
 def test_joint_samples_have_the_mean_of_the_posterior(rng):
     posterior = dataclasses.replace(NET, kind="autoregressive")

@@ -20,7 +20,13 @@ from antidrome.core.configuration import to_dict
 from antidrome.core.seeds import generator, jax_key
 from antidrome.core.training import TrainingConfig, TrainingHistory, train
 from antidrome.errors import InputError
-from antidrome.spikes.generative import AbstractGenerativeModel, LinearModel, Observation, named_parameters
+from antidrome.spikes.generative import (
+    AbstractGenerativeModel,
+    LinearModel,
+    Observation,
+    named_parameters,
+    to_unconstrained,
+)
 from antidrome.spikes.variational.calibration import Calibration, autocalibrate
 from antidrome.spikes.variational.config import FitConfig
 from antidrome.spikes.variational.problem import Learned, Problem, generative, in_frames, rates
@@ -30,6 +36,13 @@ from antidrome.spikes.variational.wake import wake_loss, window_bounds
 from antidrome.spikes.variational.windows import Windows, batches, cut_windows, split_windows
 
 BOUND_SAMPLES = 32
+TRIED_STEPS = 1024
+"""On which a generative model is tried, without computing anything."""
+NO_JAX = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
 MakeModel = Callable[[Calibration], AbstractGenerativeModel]
 
 
@@ -117,6 +130,7 @@ def fit(
         calibration = autocalibrate(traces, frame_rate_hz, cell, drift=bool(drift_s))
     start = in_frames(model(calibration), calibration.noise_sd, config, drift_s)
     _check_cells(start, len(calibration.noise_sd))
+    _check_fluorescence(start.model, len(calibration.noise_sd))
     problem = Problem.of(start, calibration, frame_rate_hz, config, len(learn_from.cell))
     learned = Learned.start(problem, config, key=jax_key(seed, "spikes/posterior-init"))
     histories = {}
@@ -142,7 +156,8 @@ def fit(
 
 
 def _check_cells(observation: Observation, n_cells: int) -> None:
-    """Refuse a model whose parameters are not one value per cell."""
+    """Refuse a model whose parameters are not one value per cell, each within its support."""
+    free = named_parameters(to_unconstrained(observation))
     for name, (values, shared) in named_parameters(observation).items():
         if not shared and values.shape[-1:] != (n_cells,):
             raise InputError(
@@ -153,6 +168,30 @@ def _check_cells(observation: Observation, n_cells: int) -> None:
             raise InputError(
                 f"The model's parameter {name} is NaN for {int(np.isnan(values).sum())} cells at the start."
             )
+        if np.isnan(free[name][0]).any():
+            raise InputError(
+                f"The model's parameter {name} starts outside of what it was declared as with parameter(…): values from"
+                f" {values.min():g} to {values.max():g}."
+            )
+
+
+def _check_fluorescence(model: AbstractGenerativeModel, n_cells: int) -> None:
+    """Refuse a model that JAX cannot differentiate, or that gives anything but one value a step, sample and cell."""
+    name = f"{type(model).__name__}.fluorescence"
+    spikes = jax.ShapeDtypeStruct((TRIED_STEPS, 2, n_cells), jnp.float32)
+    try:
+        out = jax.eval_shape(lambda x: model.fluorescence(x, 0.01), spikes)
+    except NO_JAX as error:
+        raise InputError(
+            f"JAX cannot differentiate {name} ({type(error).__name__}); use jax.numpy instead of numpy, and jnp.where"
+            " instead of an if on values."
+        ) from error
+    shape = getattr(out, "shape", None)
+    if shape != spikes.shape:
+        raise InputError(
+            f"{name} gave {type(out).__name__ if shape is None else f'shape {shape}'} for spikes of shape"
+            f" {spikes.shape}; expected the same shape (time, sample, neuron)."
+        )
 
 
 class Phase(NamedTuple):
