@@ -48,6 +48,7 @@ def test_every_listed_file_belongs_to_a_set():
 def test_a_set_is_fetched_once_and_checked(mirror, tmp_path):
     folder = data.get("letters", mirror=mirror, folder=tmp_path / "cache", progress=False)
     assert (folder / "b.bin").read_bytes() == b"beta"
+    assert (folder / "b.bin").stat().st_mode & 0o044 == 0o044, "for a folder that a lab shares"
     (mirror / "set" / "a.bin").unlink()
     assert data.get("letters", mirror=mirror, folder=tmp_path / "cache", progress=False) == folder
     (folder / "b.bin").write_bytes(b"damaged")
@@ -76,6 +77,11 @@ def test_a_mirror_that_does_not_answer_is_named(mirror, tmp_path, scheme):
         url = f"{scheme}://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(InputError, match=f"{url}/set/a.bin could not be fetched: .*already stays"):
             data.get("letters", mirror=url, folder=tmp_path / "cache", progress=False)
+
+
+def test_an_address_without_a_host_is_not_taken_for_a_damaged_file(mirror, tmp_path):
+    with pytest.raises(InputError, match=r"could not be fetched: "):
+        data.get("letters", mirror="http://:80", folder=tmp_path / "cache", progress=False)
 
 
 def test_a_scheme_that_cannot_be_fetched_is_named(mirror, tmp_path):

@@ -1,5 +1,6 @@
 """Fetch a data set from a mirror (a folder or a URL) into the cache, every file checked against its sha256."""
 
+import contextlib
 import ftplib
 import os
 import shutil
@@ -95,15 +96,17 @@ def _fetch(file: File, dataset: Dataset, source: str, target: Path) -> None:
         )
     except FileNotFoundError as error:
         raise InputError(f"The mirror {source} does not hold {file.path}.") from error
+    except (RequestException, *_UNREACHABLE) as error:  # of which some are a ValueError, too
+        raise InputError(
+            f"{url} could not be fetched: {error}. What is here already stays; the same command goes on with it."
+        ) from error
     except ValueError as error:
         raise InputError(
             f"{file.path} in the mirror {source} is not the file that the registry lists (its sha256 differs)."
             " It may be damaged or of another version."
         ) from error
-    except (RequestException, *_UNREACHABLE) as error:
-        raise InputError(
-            f"{url} could not be fetched: {error}. What is here already stays; the same command goes on with it."
-        ) from error
+    with contextlib.suppress(OSError):  # it was there before, and is somebody else's
+        place.chmod(place.stat().st_mode | 0o044)  # what pooch leaves is for its owner alone
 
 
 def _copy(url: str, output_file: str, _: object) -> None:

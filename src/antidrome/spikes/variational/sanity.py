@@ -85,7 +85,7 @@ def judge(
     return Sanity(
         (count + 0.5) / (expected + 0.5),
         np.sqrt(square / seen) / calibration.noise_sd,
-        amplitude < SMALLEST_STEP * calibration.noise_sd,
+        ~(amplitude >= SMALLEST_STEP * calibration.noise_sd),  # NaN included
     )
 
 
