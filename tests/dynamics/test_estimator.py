@@ -94,6 +94,8 @@ def test_scores_and_reports(model, sessions, truth):
     full = {"all": truth.activity}
     assert model.score(full) > 0.7
     assert model.score(full, pairs="seen") > 0.7
+    turned = {name: one.isel(neuron=slice(None, None, -1)) for name, one in sessions.items()}
+    assert model.score(turned, pairs="seen") == pytest.approx(model.score(sessions, pairs="seen"))
     with pytest.raises(InputError, match="no unseen pair"):
         model.score(sessions)
     assert float(model.co_smoothing(sessions).median()) > 0.2

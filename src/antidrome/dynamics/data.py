@@ -141,7 +141,7 @@ class SessionData:
 
         session = self.session
         block = session.values
-        if len(session.columns) != block.shape[1]:
+        if not session.uses_all:
             block = block[:, session.columns]
         block = (block.astype(self.dtype) - session.mean.astype(self.dtype)) * self.gain.astype(self.dtype)
         keep = (session.segment >= 0)[:, None]
@@ -180,7 +180,7 @@ def read_rows(session: Session, start: int, stop: int) -> np.ndarray:
     if hasattr(rows, "toarray"):
         rows = rows.toarray()
     rows = np.asarray(rows)
-    return rows if len(session.columns) == rows.shape[1] else rows[:, session.columns]
+    return rows if session.uses_all else rows[:, session.columns]
 
 
 def release(values: Any) -> None:

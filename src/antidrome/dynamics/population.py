@@ -65,6 +65,11 @@ class Session:
         """Whether every used neuron was observed in every used frame."""
         return bool((self.n_observed == self.n_used).all())
 
+    @property
+    def uses_all(self) -> bool:
+        """Whether the used columns are all columns of `values`, in their order."""
+        return np.array_equal(self.columns, np.arange(self.values.shape[1]))
+
     def restricted(self, keep: np.ndarray) -> Session:
         """The same for some of its used columns (places or flags)."""
         names = ("columns", "rows", "mean", "variance", "n_observed", "least", "whole")
