@@ -238,6 +238,12 @@ def test_neuropil_of_other_neurons_is_refused():
         delta_f_over_f(recording(values), neuropil=other)
 
 
+def test_a_frame_rate_that_the_times_contradict_is_refused():
+    every_other = recording(made_fluorescence()[0]).assign_attrs(frame_rate_hz=RATE).isel(time=slice(None, None, 2))
+    with pytest.raises(InputError, match="but the times of the recording run at"):
+        delta_f_over_f(every_other, baseline="maximin")
+
+
 def test_a_plain_array_needs_its_frame_rate():
     values = made_fluorescence()[0]
     labelled = recording(values, time=(np.arange(len(values)) + 0.5) / RATE)

@@ -72,6 +72,13 @@ def test_unknown_frame_rate_is_refused():
         noise_level(bare)
 
 
+def test_a_frame_rate_that_the_times_contradict_is_refused():
+    recording = dff(np.random.default_rng(0).random((60, 2)), rate=30.0, frame_rate_hz=30.0)
+    every_other = recording.isel(time=slice(None, None, 2))
+    with pytest.raises(InputError, match=r"30, but the times of the recording run at 15 Hz"):
+        noise_level(every_other)
+
+
 @pytest.mark.usefixtures("unchecked_types")
 def test_other_names_of_the_axes_are_heeded_and_what_is_no_recording_refused():
     values = np.random.default_rng(0).random((40, 2))

@@ -159,6 +159,16 @@ def test_evaluate_gives_a_perfect_prediction_perfect_scores(rng):
     assert (scores["r"] > 0.8).all()
 
 
+def test_evaluate_takes_the_frame_rate_of_the_times_and_refuses_another(rng):
+    result, times = fake_result(rng)
+    expected = metrics.evaluate(result, times)
+    in_ms = result.assign_coords(time=("time", result["time"].values * 1000, {"units": "ms"}))
+    for same in (result.drop_attrs(), in_ms):
+        np.testing.assert_allclose(metrics.evaluate(same, times)["r"], expected["r"], atol=1e-6)
+    with pytest.raises(InputError, match=r"30, but the times of the recording run at 15 Hz"):
+        metrics.evaluate(result.isel(time=slice(None, None, 2)), times)
+
+
 def test_evaluate_finds_a_common_delay_and_takes_it_out(rng):
     late = metrics.evaluate(*fake_result(rng, late=6))
     np.testing.assert_allclose(late["learnt_lag_s"], 0.2)

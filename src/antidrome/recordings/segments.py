@@ -9,32 +9,35 @@ import xarray as xr
 
 from antidrome.errors import InputError
 from antidrome.recordings.axes import time_in_seconds
-from antidrome.recordings.clock import clock_rate_hz, longest_step_s
+from antidrome.recordings.clock import clock_rate_hz, longest_step_s, require_agreement
 
 
-def times_s(recording: xr.DataArray) -> np.ndarray | None:
+def times_s(recording: xr.DataArray | xr.Dataset) -> np.ndarray | None:
     """Frame times in seconds as float64 (time,), whatever unit they are in, or None when the recording carries none."""
     if "time" not in recording.coords:
         return None
     return time_in_seconds(recording.coords["time"])
 
 
-def frame_rate_of(recording: xr.DataArray) -> float:
+def frame_rate_of(recording: xr.DataArray | xr.Dataset) -> float:
     """Frame rate in hertz: the attribute `frame_rate_hz`, else that of its times.
 
     Raises
     ------
     InputError
-        If the recording has neither, or the attribute is not a positive number.
+        If the recording has neither, the attribute is not a positive number, or it contradicts the times.
     """
     declared = recording.attrs.get("frame_rate_hz")
-    rate = clock_rate_hz(times_s(recording)) if declared is None else float(declared)
+    time = times_s(recording)
+    rate = clock_rate_hz(time) if declared is None else float(declared)
     if rate is None or not np.isfinite(rate) or rate <= 0:
         raise InputError(
             f"The frame rate of the recording is {'missing' if rate is None else rate}, expected a positive number of "
             "frames per second; pass frame_rate_hz when reading the file or give the recording a `time` coordinate in "
             "seconds."
         )
+    if time is not None:
+        require_agreement(rate, time)
     return rate
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError, did_you_mean
+from antidrome.recordings.axes import time_in_seconds
+from antidrome.recordings.segments import frame_rate_of
 from antidrome.spikes.grid import nearest_frames, spike_seconds
 from antidrome.spikes.metrics.agreement import (
     correlation,
@@ -154,8 +156,8 @@ def evaluate(
             f"Got a {type(result).__name__}; expected the Dataset that SpikeVAE.predict gives, with expected_spikes."
         )
     known = _by_label(result, spike_times_s)
-    rate = float(result.attrs["frame_rate_hz"])
-    time_s = result["time"].values
+    rate = frame_rate_of(result)
+    time_s = time_in_seconds(result["time"])
     chosen = result.sel(neuron=list(known))
     expected = np.asarray(chosen["expected_spikes"].transpose("time", "neuron").values, float)
     rows = [score(expected[:, i], times, rate, time_s) for i, times in enumerate(known.values())]
