@@ -79,6 +79,9 @@ def test_a_result_is_enough_where_nothing_is_missing():
     for other in (result.isel(neuron=[0]), result.isel(time=[0, 1]), result.assign_coords(neuron=["a", "c"])):
         with pytest.raises(InputError, match="of other neurons or frames than the recording"):
             expected_of(other, recording, whole, 1)
+    first, second = (one.assign_coords(time=t + np.arange(3) / 30) for one, t in ((result, 0.0), (recording, 20.0)))
+    with pytest.raises(InputError, match="of other neurons or frames than the recording"):
+        expected_of(first, second, whole, 1)
 
 
 def test_results_on_disk_are_read_a_block_at_a_time():

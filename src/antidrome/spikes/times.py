@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.segments import frame_rate_of, times_s
 from antidrome.spikes.grid import FrameGrid
 
 QUIET = 0.02
@@ -109,7 +110,7 @@ def expected_of(
     if result is None:
         return None
     theirs, ours = (one["neuron"].values.astype(str).tolist() for one in (result, recording))
-    if theirs != ours or result.sizes["time"] != recording.sizes["time"]:
+    if theirs != ours or not _same_frames(result, recording):
         raise InputError(
             f"The result ({result.sizes['time']} frames, {len(theirs)} neurons) is of other neurons or frames than the"
             f" recording ({recording.sizes['time']} frames, {len(ours)} neurons); give what predict gave for it."
@@ -117,6 +118,16 @@ def expected_of(
     if steps > 1 or grid.n_missing:
         return None
     return _rows(result["expected_spikes"].transpose("neuron", "time"))
+
+
+def _same_frames(result: xr.Dataset, recording: xr.DataArray) -> bool:
+    """Whether both have the same frames: as many, and each within half a frame period where both have times."""
+    if result.sizes["time"] != recording.sizes["time"]:
+        return False
+    theirs, ours = times_s(result), times_s(recording)
+    if theirs is None or ours is None:
+        return True
+    return bool(np.abs(theirs - ours).max() * frame_rate_of(recording) <= 0.5)
 
 
 def _rows(expected: xr.DataArray) -> Iterator[np.ndarray]:
