@@ -27,6 +27,17 @@ def test_traces_stand_above_one_another_and_keep_their_shape():
     assert [np.nanmean(series.y) for series in picture.series] == sorted(np.nanmean(s.y) for s in picture.series)
 
 
+def test_axes_are_in_the_units_that_they_name():
+    given = recording()
+    seconds = given["time"].values
+    for time in (("time", seconds * 1000, {"units": "ms"}), (seconds * 1e9).round().astype("m8[ns]")):
+        picture = picture_of(given.assign_coords(time=time))
+        assert picture.x_label == "time (s)"
+        np.testing.assert_allclose(picture.series[0].x, seconds)
+    assert picture_of(given.drop_vars("time")).x_label == "frame"
+    assert "spikes per frame" in picture_of(given.to_dataset(name="expected_spikes")).y_label
+
+
 def test_many_neurons_are_cut_and_it_is_said():
     picture = picture_of(recording(MOST_TRACES + 5))
     assert len(picture.series) == MOST_TRACES

@@ -9,6 +9,7 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.plotting.drawing import Picture, Series
+from antidrome.recordings.segments import times_s
 
 MOST_TRACES = 20
 MOST_POINTS = 20_000
@@ -37,20 +38,22 @@ def _is_recording(thing: Any) -> bool:
 
 def _recording(recording: Any) -> Picture:
     shown = recording.isel(neuron=slice(0, MOST_TRACES), time=_thin(recording.sizes["time"]))
+    times = times_s(shown)
     values, step = _stacked(np.asarray(shown.values, float))
-    time, units = shown["time"].values, recording.attrs.get("units", "")
+    time, units = shown["time"].values if times is None else times, recording.attrs.get("units", "")
     left = recording.sizes["neuron"] - shown.sizes["neuron"]
     title = f"{shown.sizes['neuron']} neurons" + (f" of {recording.sizes['neuron']}" if left else "")
     label = f"neuron, {step:.3g}{' ' + units if units not in ('', '1') else ''} apart"
     series = tuple(Series(time, trace) for trace in values.T)
-    return Picture(title, "time (s)", label, series)
+    return Picture(title, "frame" if times is None else "time (s)", label, series)
 
 
 def _spikes(result: Any) -> Picture:
-    """Expected rates of the first neurons, one above the other."""
-    shown = result["rate_hz"] if "rate_hz" in result else result["expected_spikes"]
-    picture = _recording(shown.transpose("time", "neuron").assign_attrs(units="spikes/s"))
-    return Picture(f"Expected rates, {picture.title}", picture.x_label, picture.y_label, picture.series)
+    """Expected rates of the first neurons, or what there is of them, one above the other."""
+    of, units = ("rates", "spikes/s") if "rate_hz" in result else ("spikes", "spikes per frame")
+    shown = result["rate_hz" if "rate_hz" in result else "expected_spikes"]
+    picture = _recording(shown.transpose("time", "neuron").assign_attrs(units=units))
+    return Picture(f"Expected {of}, {picture.title}", picture.x_label, picture.y_label, picture.series)
 
 
 def _population(found: Any) -> Picture:
