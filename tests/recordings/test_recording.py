@@ -274,3 +274,11 @@ def test_what_is_no_array_of_frames_and_neurons_is_refused_with_advice(values, m
 
 def test_one_note_may_be_given_as_a_sentence() -> None:
     assert from_array(np.zeros((3, 1)), 10.0, notes="Cut by hand.").attrs["notes"] == ["Cut by hand."]
+
+
+def test_trials_and_sessions_of_frames_are_kept():
+    session = np.repeat(["monday", "tuesday"], 50)
+    given = from_array(np.random.default_rng(0).random((100, 2)), 10.0).assign_coords(session=("time", session))
+    for same in (given, given.T.rename(time="frame").assign_coords(time=("frame", given["time"].values))):
+        np.testing.assert_array_equal(as_recording(same)["session"], session)
+        assert as_recording(same)["session"].dims == ("time",)

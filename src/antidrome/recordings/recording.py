@@ -158,7 +158,8 @@ def as_recording(recording: Any, frame_rate_hz: float | None = None) -> xr.DataA
     Returns
     -------
     xr.DataArray
-        A valid recording with strictly increasing times.
+        A valid recording with strictly increasing times; further values per neuron and per frame (trial, session,
+        stimulus) are kept.
 
     Raises
     ------
@@ -194,6 +195,8 @@ def as_recording(recording: Any, frame_rate_hz: float | None = None) -> xr.DataA
         attrs={k: v for k, v in attrs.items() if k not in ("quantity", "units", "notes", "frame_rate_hz")},
         notes=[*as_notes(attrs.get("notes")), *notes],
     )
+    along_time = {k: ("time", c.values) for k, c in array.coords.items() if c.dims == ("time",) and k != "time"}
+    result = result.assign_coords(along_time)  # trials, sessions, stimuli
     repeated = np.flatnonzero(np.diff(result["time"].values) <= 0)
     if repeated.size:
         raise InputError(
