@@ -207,7 +207,7 @@ def test_the_real_job_goes_on_after_a_signal(tmp_path, how):
         time.sleep(0.01)
     os.kill(process.pid, getattr(signal, how))
     _, error = process.communicate(timeout=60)
-    assert process.returncode == (-signal.SIGKILL if how == "SIGKILL" else 130)
+    assert process.returncode == (-signal.SIGKILL if how == "SIGKILL" else 130), error.decode()
     if how == "SIGINT":
         assert b"The same command goes on" in error
     assert not (broken / "report.html").exists()

@@ -143,3 +143,11 @@ def test_a_dask_array_of_unknown_length(sheet) -> None:
     lazy = dask.array.from_array(sheet, chunks=50)
     with pytest.raises(InputError, match="compute_chunk_sizes"):
         as_points(lazy[lazy[:, 0] > 0])
+
+
+def test_trials_and_times_that_xarray_has_stacked_are_the_points(rng) -> None:
+    cube = xr.DataArray(rng.random((4, 3, 20)), dims=("trial", "neuron", "time"))
+    stacked = cube.stack(sample=("trial", "time"))
+    assert stacked.dims == ("neuron", "sample")
+    assert as_points(stacked).n_points == as_points(stacked.T).n_points == 80
+    assert as_points(cube.stack(place=("neuron", "time"))).n_points == 4

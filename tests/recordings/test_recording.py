@@ -282,3 +282,5 @@ def test_trials_and_sessions_of_frames_are_kept():
     for same in (given, given.T.rename(time="frame").assign_coords(time=("frame", given["time"].values))):
         np.testing.assert_array_equal(as_recording(same)["session"], session)
         assert as_recording(same)["session"].dims == ("time",)
+    mixed = given.assign_coords(stimulus=("time", np.array([*range(99), "none"], object)))
+    assert set(as_recording(mixed).coords) == {"time", "neuron", "session"}, "no file holds text and numbers together"

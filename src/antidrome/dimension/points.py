@@ -16,7 +16,8 @@ import antidrome.recordings.accessor  # noqa: F401  registers .antidrome of labe
 from antidrome.core.hashing import hash_rows
 from antidrome.errors import InputError
 from antidrome.recordings.axes import NEURON_NAMES, TIME_NAMES, called
-from antidrome.recordings.tables import is_table, opened_table, without_index
+from antidrome.recordings.csv_names import names_group
+from antidrome.recordings.tables import is_table, names_times, opened_table, without_index
 
 BLOCK_BYTES = 32 * 2**20
 """Aim for the size of one block that is read."""
@@ -113,9 +114,8 @@ def as_points(points: Any) -> Points:
     ----------
     points
         numpy array, memmap, DataArray, Zarr or HDF5 array, dask array, or nested lists; the first axis are the points,
-        all others are flattened; of a recording (time and neuron, or synonyms: frame, cell …, in any order) the
-        frames are the points.
-        One-dimensional input is N points of one number.
+        all others are flattened; of a recording (time and neuron, or synonyms: frame, cell …, or trials and times
+        stacked, in any order) the frames are the points. One-dimensional input is N points of one number.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def as_points(points: Any) -> Points:
         return points
     _refuse_what_is_no_array(points)
     if hasattr(points, "dims") and hasattr(points, "data"):  # xarray
-        axes = [dim for names in (TIME_NAMES, NEURON_NAMES) for dim in called(points.dims, names)]
+        axes = [*_frames_of(points), *called(points.dims, NEURON_NAMES)]
         points = (points.transpose(*axes) if len(axes) == len(points.dims) == 2 else points).data
     if hasattr(points, "detach") or not all(hasattr(points, name) for name in ("shape", "dtype", "__getitem__")):
         points = _as_array(points)
@@ -141,6 +141,17 @@ def as_points(points: Any) -> Points:
     if np.dtype(points.dtype).itemsize > 8:
         raise InputError(f"The points are of type {points.dtype}; convert them to float64.")
     return Points(points)
+
+
+def _frames_of(array: Any) -> list[Any]:
+    """The one dimension of time, or that in which xarray has stacked trials and times."""
+    levels = {dim: array.indexes[dim].names for dim in array.dims if dim in getattr(array, "indexes", {})}
+    stacked = [
+        dim
+        for dim, names in levels.items()
+        if len(names) > 1 and any(names_times(name) or names_group(str(name)) for name in names)
+    ]
+    return called(array.dims, TIME_NAMES) or (stacked if len(stacked) == 1 else [])
 
 
 def spread_rows(n: int, at_most: int) -> Int[np.ndarray, " rows"]:

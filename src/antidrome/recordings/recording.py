@@ -5,7 +5,7 @@ covers ``[i, i + 1) / frame_rate_hz`` and its time is ``(i + 1/2) / frame_rate_h
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -143,6 +143,13 @@ def from_array(
     )
 
 
+def _of_frames(array: xr.DataArray) -> dict[Hashable, tuple[str, np.ndarray]]:
+    """Trials, sessions, stimuli …: coordinates along time that files can hold, not of text and numbers together."""
+    found = {k: c.values for k, c in array.coords.items() if c.dims == ("time",) and k != "time"}
+    of_one_kind = {k: v for k, v in found.items() if v.dtype.kind != "O" or all(isinstance(one, str) for one in v)}
+    return {k: ("time", values) for k, values in of_one_kind.items()}
+
+
 def as_recording(recording: Any, frame_rate_hz: float | None = None) -> xr.DataArray:
     """Take a recording in any accepted form and return it in the one form that the methods compute on.
 
@@ -195,8 +202,7 @@ def as_recording(recording: Any, frame_rate_hz: float | None = None) -> xr.DataA
         attrs={k: v for k, v in attrs.items() if k not in ("quantity", "units", "notes", "frame_rate_hz")},
         notes=[*as_notes(attrs.get("notes")), *notes],
     )
-    along_time = {k: ("time", c.values) for k, c in array.coords.items() if c.dims == ("time",) and k != "time"}
-    result = result.assign_coords(along_time)  # trials, sessions, stimuli
+    result = result.assign_coords(_of_frames(array))
     repeated = np.flatnonzero(np.diff(result["time"].values) <= 0)
     if repeated.size:
         raise InputError(
