@@ -89,6 +89,21 @@ def test_a_classifier_tells_a_wrong_posterior_at_the_observation(rng, shift: flo
     assert (outcome.p < 0.1) == suspicious
 
 
+@pytest.mark.parametrize("width", [1.0, 1.3])
+def test_the_classifier_seldom_suspects_the_right_posterior(rng, unchecked_types, width: float) -> None:
+    """Also where simulations have unequal weights: parameters come from a prior that is too wide."""
+    suspicions = 0
+    for seed in range(100):
+        u = width * rng.standard_normal((80, 2))
+        x = u + rng.standard_normal(u.shape)
+        samples = x[:, None] / 2 + np.sqrt(0.5) * rng.standard_normal((80, 50, 2))
+        weights = np.exp((u**2).sum(axis=1) / 2 * (1 / width**2 - 1))
+        there = 0.4 + np.sqrt(0.5) * rng.standard_normal((500, 2))
+        found = local_c2st(Pairs(u, x, weights, samples), x, np.full(2, 0.8), there, seed=seed)
+        suspicions += found.p < 0.04
+    assert suspicions <= 7
+
+
 def test_many_parameters_do_not_make_a_good_posterior_suspicious(rng, unchecked_types) -> None:
     """Of 30 uniform ranks one in three times some p is below 0.01; the verdict allows for their number."""
     quiet = {"coverage_deviation": 0.0, "coverage_p": 0.5, "tarp_deviation": 0.0, "tarp_p": 0.5}
