@@ -192,6 +192,27 @@ def test_an_observation_outside_of_everything_is_said() -> None:
         assert np.median(samples) > 0.5
 
 
+class Silent(Shifted):
+    feature_names, feature_units = ("x", "width"), ("", "")
+
+    def run(self, theta, seed):
+        x = theta[:, 0] + 0.1 * np.random.default_rng(seed).standard_normal(len(theta))
+        return judge(np.column_stack([x, np.where(x < self.threshold, np.nan, x)]))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "width", "note"),
+    [(5.0, 0.8, "outside everything that was simulated (width)"), (0.0, np.nan, "lacks width, as some simulations do")],
+)
+def test_what_only_the_observation_has_or_lacks_is_said(threshold: float, width: float, note: str) -> None:
+    """A spike's width was measured, and no simulation spikes; or it was not, and only some simulations lack it."""
+    simulator = Silent()
+    simulator.threshold = threshold
+    model = SNPE("npe", n_simulations=100, **SMALL)
+    model.fit(simulator, {"a": Uniform(-1, 1)}, [0.5, width], progress=False)
+    assert any(note in one for one in model.notes_)
+
+
 @pytest.mark.parametrize("observation", [[np.inf], [np.nan], ["x"], {"y": 1.0}, [1.0, 2.0], None])
 def test_what_is_no_observation_is_one_sentence(observation) -> None:
     with pytest.raises(InputError, match=r"."):

@@ -162,9 +162,9 @@ def constant_features(features: np.ndarray) -> np.ndarray:
 
 
 def outside_simulations(observation: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Which observed features (k,) lie beyond everything that was simulated (n, k)."""
+    """Which observed features (k,) lie beyond everything that was simulated (n, k), or were never simulated at all."""
     low, high = _range(features)
-    return (observation < low) | (observation > high)
+    return ~np.isnan(observation) & ~((observation >= low) & (observation <= high))
 
 
 def _range(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -272,6 +272,13 @@ def _notes(problem: Problem, result: Progress, names: tuple[str, ...]) -> list[s
     if result.unrecorded is not None:
         hidden = ", ".join(names[i] for i in np.flatnonzero(result.unrecorded))
         notes.append(f"Features that the observation lacks but no simulation does were hidden: {hidden}.")
+    telling = np.isnan(problem.observation) & (True if result.unrecorded is None else ~result.unrecorded)
+    if telling.any() and problem.missing == "auto" and problem.trace is None:
+        lacking = ", ".join(names[i] for i in np.flatnonzero(telling))
+        notes.append(
+            f"The observation lacks {lacking}, as some simulations do: this was taken to tell of the parameters. If it"
+            " was only not measured, fit with SNPE(missing='unrecorded')."
+        )
     if problem.model_error:
         notes.append(
             f"The model is taken to be off by {problem.model_error:.3g} of each feature's spread over the prior"

@@ -1,6 +1,7 @@
 """Calibration levels are uniform for the right posterior, and show bias and overconfidence where there is some."""
 
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from antidrome.mechanism.diagnostics.calibration import (
     tarp_levels,
     uniformity,
 )
-from antidrome.mechanism.diagnostics.diagnose import _objections
+from antidrome.mechanism.diagnostics.diagnose import _objections, _of_predictive
 from antidrome.mechanism.diagnostics.local_c2st import local_c2st
 from antidrome.mechanism.diagnostics.predictive import predictive_check
+from antidrome.mechanism.posterior import Posterior
 
 N, DRAWS = 400, 200
 
@@ -133,3 +135,18 @@ def test_predictive_check_counts_tails_and_gaps(rng) -> None:
     assert found.attrs == {"simulations": 900, "failed": 100}
     nothing = predictive_check(np.zeros(3), simulated, np.zeros(1000, bool), ("a", "b", "c"))
     assert nothing.attrs["simulations"] == 0
+
+
+def test_gaps_where_the_observation_has_a_feature_or_the_other_way_speak_against_a_posterior(
+    rng, unchecked_types
+) -> None:
+    simulated, valid, names = rng.standard_normal((200, 3)), np.ones(200, bool), ("a", "b", "c")
+    simulated[:, 1] = np.nan
+    found = predictive_check(np.array([0.0, 0.0, np.nan]), simulated, valid, names)
+    posterior = cast(Posterior, SimpleNamespace(unrecorded=None))
+    assert _of_predictive(found, posterior)[0] == "Simulations at the posterior do not give the observed b."
+    assert "what the observation lacks (c)" in _of_predictive(found, posterior)[1]
+    hidden = cast(Posterior, SimpleNamespace(unrecorded=np.array([False, False, True])))
+    assert len(_of_predictive(found, hidden)) == 1
+    simulated[:10] = [0.0, 0.0, np.nan]
+    assert not _of_predictive(predictive_check(np.array([0.0, 0.0, np.nan]), simulated, valid, names), posterior)

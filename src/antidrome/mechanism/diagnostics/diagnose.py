@@ -203,7 +203,7 @@ def _objections(
         sentences.append("TARP finds the joint posterior miscalibrated.")
     if local.p < 0.04 and local.statistic > 2 * np.median(local.null):
         sentences.append("A classifier tells the posterior from the truth at this observation (L-C2ST).")
-    sentences += _of_predictive(predictive)
+    sentences += _of_predictive(predictive, posterior)
     last = posterior.reports[-1] if posterior.reports else None
     if last is not None and (last.effective < 100 or last.largest_weight > 0.1):
         sentences.append(
@@ -216,16 +216,27 @@ def _objections(
     return sentences
 
 
-def _of_predictive(predictive: xr.Dataset | None) -> list[str]:
+def _of_predictive(predictive: xr.Dataset | None, posterior: Posterior) -> list[str]:
     if predictive is None:
         return []
     sentences = []
     if predictive.attrs["simulations"] == 0:
         return ["Every simulation at posterior samples failed."]
-    far = predictive["feature"].values[(predictive["tail_probability"] < SUSPICIOUS).values]
+    n, lacking = predictive.attrs["simulations"], predictive["missing"].values
+    gap = np.isnan(predictive["observed"].values)
+    unrecorded = np.zeros(len(gap), bool) if posterior.unrecorded is None else posterior.unrecorded
+    rare = (1 + n * np.where(gap, lacking, 1 - lacking)) / (1 + n) < SUSPICIOUS  # a feature, or a gap, as observed
+    far = predictive["feature"].values[(predictive["tail_probability"] < SUSPICIOUS).values | (rare & ~gap)]
     if len(far):
         some = ", ".join(map(str, far[:6]))
         sentences.append(f"Simulations at the posterior do not give the observed {some}.")
+    odd = predictive["feature"].values[rare & gap & ~unrecorded]
+    if len(odd):
+        some = ", ".join(map(str, odd[:6]))
+        sentences.append(
+            f"Simulations at the posterior have what the observation lacks ({some}): if it was only not measured, fit"
+            " with SNPE(missing='unrecorded')."
+        )
     failed = predictive.attrs["failed"]
     total = failed + predictive.attrs["simulations"]
     if failed > 0.2 * total:
