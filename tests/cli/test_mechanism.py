@@ -103,8 +103,24 @@ def test_fit_to_simulations_that_are_there(files: pathlib.Path, capsys) -> None:
     assert "note:" not in said
     assert abs(np.loadtxt(files / "out" / "samples.csv", skiprows=1).mean() - 0.3) < 0.15
     (files / "model.py").write_text(f"{MODEL}\n# changed since", "utf-8")
-    assert main([*command[:-4], "-o", str(files / "again"), "--density", "mixture", "--method", "npe"]) == 0
+    assert (
+        main(
+            [
+                *command[:-4],
+                "-o",
+                str(files / "again"),
+                "--density",
+                "mixture",
+                "--method",
+                "npe",
+                "--missing",
+                "unrecorded",
+            ]
+        )
+        == 0
+    )
     assert "note: The simulations are of model.py, BLAKE2b" in capsys.readouterr().out
+    assert Posterior.load(files / "again" / "posterior.safetensors").missing == "unrecorded"
 
 
 def test_what_a_recording_does_not_say_can_be_said(tmp_path: pathlib.Path, capsys) -> None:

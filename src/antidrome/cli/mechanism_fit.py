@@ -53,6 +53,9 @@ class Fit(OfModel):
     model_error: float | None = None
     """Error of simulated features that the model is not expected to get right, as a share of their spread over the
     prior; by default 0, for a current-clamp recording 0.02."""
+    missing: Literal["auto", "informative", "unrecorded"] = "auto"
+    """What a feature that the observation lacks says: "informative", as much as one that is there; "unrecorded",
+    nothing, it was not measured; "auto": the former where some simulations lack it, too."""
     sweep: str | None = None
     """Sweep of a current-clamp recording."""
     epoch_ms: tuple[float, float] | None = None
@@ -89,6 +92,7 @@ def run_fit(config: Fit) -> int:
             n_simulations=config.simulations,
             density=config.density,
             n_networks=config.networks,
+            missing=config.missing,
             model_error=_model_error(config, cell),
             n_predictive=config.predictive,
             seed=config.seed,

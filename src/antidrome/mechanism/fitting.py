@@ -277,7 +277,7 @@ def _notes(problem: Problem, result: Progress, names: tuple[str, ...]) -> list[s
         lacking = ", ".join(names[i] for i in np.flatnonzero(telling))
         notes.append(
             f"The observation lacks {lacking}, as some simulations do: this was taken to tell of the parameters. If it"
-            " was only not measured, fit with SNPE(missing='unrecorded')."
+            " was only not measured, fit with missing='unrecorded' (--missing unrecorded)."
         )
     if problem.model_error:
         notes.append(

@@ -235,7 +235,7 @@ def _of_predictive(predictive: xr.Dataset | None, posterior: Posterior) -> list[
         some = ", ".join(map(str, odd[:6]))
         sentences.append(
             f"Simulations at the posterior have what the observation lacks ({some}): if it was only not measured, fit"
-            " with SNPE(missing='unrecorded')."
+            " with missing='unrecorded' (--missing unrecorded)."
         )
     failed = predictive.attrs["failed"]
     total = failed + predictive.attrs["simulations"]
