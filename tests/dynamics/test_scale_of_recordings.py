@@ -3,6 +3,7 @@
 import dask.array as da
 import numpy as np
 import pytest
+import xarray as xr
 
 import antidrome as ad
 from antidrome.dynamics import as_population, simulate
@@ -110,3 +111,55 @@ def test_without_scaling_the_unit_of_the_recording_changes_nothing(unit, refine)
 
     for found, expected in zip(run(unit), run(1.0), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.fixture(scope="module")
+def days():
+    truth = ad.dynamics.simulate(n_neurons=14, n_components=2, n_frames=400, seed=4)
+    parts = {"monday": slice(0, 10), "tuesday": slice(4, 14)}
+    return {
+        name: xr.DataArray(
+            truth.activity[200 * k : 200 * (k + 1), neurons],
+            dims=("time", "neuron"),
+            coords={"neuron": [f"n{i:02d}" for i in range(14)[neurons]]},
+            attrs={"frame_rate_hz": 10.0, "units": "1"},
+        )
+        for k, (name, neurons) in enumerate(parts.items())
+    }
+
+
+def in_percent(recording):
+    return (100 * recording).assign_attrs({**recording.attrs, "units": "percent"})
+
+
+def fit_of(days):
+    return ad.StitchedLDS(2, shrinkage=0.0, private_noise="white", zero_lag="never").fit(days, progress=False)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_session_in_percent_beside_fractions_is_a_fraction(days, chunked):
+    model, tuesday = fit_of(days), in_percent(days["tuesday"])
+    mixed = fit_of({**days, "tuesday": tuesday.chunk({"time": 70}) if chunked else tuesday})
+    expected = model.predict_covariance(model.neurons_).values
+    np.testing.assert_allclose(mixed.predict_covariance(model.neurons_).values, expected, rtol=1e-6, atol=1e-9)
+    assert any("divided by 100: 'tuesday'" in note for note in mixed.notes_)
+    assert not any("percent" in note for note in model.notes_)
+
+
+def test_recordings_in_percent_alone_stay_in_percent(days):
+    model = fit_of({name: in_percent(day) for name, day in days.items()})
+    np.testing.assert_allclose(model.offset_, 100 * fit_of(days).offset_, rtol=1e-6)
+    assert not any("percent" in note for note in model.notes_)
+
+
+def test_a_fit_of_fractions_takes_recordings_in_percent(days, tmp_path):
+    model, monday = fit_of(days), days["monday"]
+    model.save(tmp_path / "fit.safetensors")
+    for one in (model, ad.StitchedLDS.load(tmp_path / "fit.safetensors")):
+        found, expected = one.transform(in_percent(monday)), one.transform(monday)
+        np.testing.assert_allclose(found["latent"].values, expected["latent"].values, rtol=1e-6, atol=1e-9)
+        assert "in percent" in found.attrs["notes"][0]
+        assert not expected.attrs["notes"]
+        np.testing.assert_allclose(one.impute(in_percent(monday))["mean"], one.impute(monday)["mean"], rtol=1e-6)
+    percent = fit_of({name: in_percent(day) for name, day in days.items()})
+    np.testing.assert_allclose(percent.impute(monday)["mean"], 100 * model.impute(monday)["mean"], rtol=1e-4)

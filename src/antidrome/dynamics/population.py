@@ -36,6 +36,8 @@ class Session:
         (neuron,) the smallest observed value or 0, whichever is less, and whether all are whole numbers.
     time_s
         (frame,) frame centres in seconds, where known.
+    percent
+        Whether the recording says that it is in percent, or (False) a fraction; None where it says neither.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Session:
     least: np.ndarray
     whole: np.ndarray
     time_s: np.ndarray | None = None
+    percent: bool | None = None
 
     @property
     def n_frames(self) -> int:
@@ -74,6 +77,20 @@ class Session:
         """The same for some of its used columns (places or flags)."""
         names = ("columns", "rows", "mean", "variance", "n_observed", "least", "whole")
         return dataclasses.replace(self, **{name: getattr(self, name)[keep] for name in names})
+
+    def in_units(self, percent: bool | None) -> Session:
+        """The same in percent or as a fraction, as wanted, where it says to be the other; else as it is."""
+        if None in (self.percent, percent) or self.percent == percent:
+            return self
+        factor = 100.0 if percent else 0.01
+        return dataclasses.replace(
+            self,
+            values=self.values * factor,
+            mean=self.mean * factor,
+            variance=self.variance * factor**2,
+            least=self.least * factor,
+            percent=percent,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +126,12 @@ class Population:
         for k, session in enumerate(self.sessions):
             table[k, session.rows] = True
         return table
+
+    @property
+    def percent(self) -> bool | None:
+        """Whether the sessions that say so are in percent; False where they differ, None where none says."""
+        said = {session.percent for session in self.sessions} - {None}
+        return all(said) if said else None
 
     @property
     def mean(self) -> np.ndarray:

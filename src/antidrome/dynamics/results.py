@@ -28,6 +28,7 @@ class MatchedSession:
 
     data: SessionData
     n_unknown: int
+    converted: bool = False
 
     @property
     def rows(self) -> np.ndarray:
@@ -38,6 +39,9 @@ class MatchedSession:
     def attrs(self) -> dict[str, Any]:
         """Attributes of every result of this session."""
         notes = [f"{self.n_unknown} neurons are unknown to the fit and were not used."] if self.n_unknown else []
+        if self.converted:
+            ours, theirs = ("fractions", "percent") if self.data.session.percent else ("percent", "fractions")
+            notes.append(f"The recording is in {ours}, the fit in {theirs}: results are in {theirs}, as the fit.")
         return {"session_id": self.data.session.name, "citations": ["nonnenmacher2017"], "notes": notes}
 
 
@@ -64,8 +68,9 @@ def matched(system: FittedSystem, population: Population) -> Iterator[tuple[Sess
                 f" is {str(system.population.labels[0])!r})."
             )
         rows = find_labels(system.population.labels, labels[inside])
-        part = dataclasses.replace(session.restricted(inside), rows=rows)
-        yield session, MatchedSession(SessionData(part, gain_of(system, part)), int((~inside).sum()))
+        part = dataclasses.replace(session.restricted(inside), rows=rows).in_units(system.percent)
+        converted = part.percent != session.percent
+        yield session, MatchedSession(SessionData(part, gain_of(system, part)), int((~inside).sum()), converted)
 
 
 def gain_of(system: FittedSystem, session: Session) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -35,6 +36,7 @@ from antidrome.recordings.tables import (
     opened_table,
     without_index,
 )
+from antidrome.recordings.units import stated_percent
 
 Segments = Mapping[str, Sequence[tuple[int, int]]]
 HOW_TO_SEGMENT = "expected session id → (first, last + 1) frames, for example {'monday': [(0, 700), (700, 1400)]}."
@@ -60,7 +62,8 @@ def as_population(
         neuron), or any array of that shape (numpy, memmap, HDF5, Zarr, dask, scipy.sparse), or a pair
         (array, labels), or a DataFrame whose columns are neurons and whose index may hold times (dates, durations or
         fractional numbers of seconds, or of the unit in its name, "time_ms"), or levels "session", "trial" and
-        "time", or the path of a recording. NaN marks what was not observed.
+        "time", or the path of a recording. NaN marks what was not observed. Recordings in percent (attribute "units")
+        beside others that are fractions are divided by 100.
     sessions
         For one matrix: the session id of each frame, (frame,); or the coordinate "session" along time.
     neuron
@@ -102,7 +105,18 @@ def as_population(
             "No session has two neighbouring frames with an observed, varying neuron, the least that a fit, or a use of"
             " one, can work on."
         )
-    return Population(np.array(list(places), dtype=str), tuple(kept), rate, tuple(notes))
+    population = Population(np.array(list(places), dtype=str), tuple(kept), rate, tuple(notes))
+    return _of_one_unit(population)
+
+
+def _of_one_unit(population: Population) -> Population:
+    """Fractions where some sessions say that they are fractions and others that they are percent."""
+    percent = [session.name for session in population.sessions if session.percent]
+    if not percent or population.percent:
+        return population
+    note = f"In percent, beside sessions that are fractions, and divided by 100: {listing(percent, 4)}."
+    converted = tuple(session.in_units(False) for session in population.sessions)
+    return dataclasses.replace(population, sessions=converted, notes=(*population.notes, note))
 
 
 def _entries(recordings: Any, sessions: Any, neuron: Any) -> dict[str, dict[str, Any]]:
@@ -150,6 +164,7 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         time = time_in_seconds(array["time"]) if "time" in array.coords else levels.get("time")
         data = array.data if is_dask(array.data) else array.values
         entry = {"values": data, "time": time, "rate": array.attrs.get("frame_rate_hz"), **along}
+        entry["percent"] = stated_percent(array.attrs)
         entry["numbered"] = labels is None or named_by_number(array)
     elif is_table(value) and hasattr(value, "columns"):
         levels, numbered = _levels_of(value.index), numbered_columns(value)
@@ -294,7 +309,7 @@ def _session(
         return None
     rows = np.array([places.setdefault(labels[i], len(places)) for i in columns])
     kept = {name: statistics[name][columns] for name in ("mean", "variance", "n_observed", "least", "whole")}
-    return Session(name, values, columns, rows, segment, **kept, time_s=entry["time"])
+    return Session(name, values, columns, rows, segment, **kept, time_s=entry["time"], percent=entry.get("percent"))
 
 
 def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_rate_hz: float | None) -> np.ndarray:

@@ -40,6 +40,14 @@ def is_percent(attrs: Mapping[Any, Any]) -> bool:
     return _says_percent(_spelling(attrs.get("units", "")))
 
 
+def stated_percent(attrs: Mapping[Any, Any]) -> bool | None:
+    """Whether the attribute "units" says percent (True) or a fraction (False); None where it says neither."""
+    text = _spelling(attrs.get("units") or "")
+    if _says_percent(text):
+        return True
+    return False if text and (text in _FRACTION or says_dff(text)) else None
+
+
 def says_dff(text: str) -> bool:
     """Whether a name or unit says ΔF/F: "dff", "dF/F0", "ΔF/F (%)", "DfOverF", "deltaF_F" …"""
     plain = re.sub("delta|∆", "δ", _spelling(text))
