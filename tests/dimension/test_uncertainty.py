@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from antidrome.dimension import nearest_neighbours
+from antidrome.dimension import TwoNN, adaptive_dimension, nearest_neighbours, paper_error_bar
 from antidrome.dimension.influence import influence
 from antidrome.dimension.ratios import ratios
 from antidrome.dimension.two_nn import estimate_from
@@ -17,6 +17,7 @@ from antidrome.dimension.uncertainty import (
     uncertainty,
     uniform_inflation,
 )
+from antidrome.errors import InputError
 
 
 @pytest.mark.parametrize("method", ["fit", "mle", "censored"])
@@ -84,3 +85,17 @@ def test_the_interval_covers_nine_times_in_ten(d) -> None:
         error = uncertainty(graph, ratios(graph), "fit", 0.1)
         hits.append(error.low <= d <= error.high)
     assert 0.85 <= np.mean(hits) <= 0.95
+
+
+def test_rows_of_a_graph_that_were_sorted_or_selected_keep_their_neighbours(rng) -> None:
+    """Neighbours are named by the numbers of their points, not by where these stand now."""
+    graph = nearest_neighbours(rng.uniform(size=(200, 3)), 16, progress=False)
+    whole, turned = (TwoNN().fit(some, progress=False) for some in (graph, graph.isel(point=rng.permutation(200))))
+    assert turned.standard_error_ == pytest.approx(whole.standard_error_)
+    assert adaptive_dimension(graph.isel(point=slice(None, None, -1))) == pytest.approx(adaptive_dimension(graph))
+    half = graph.isel(point=slice(100, 200))
+    alone = TwoNN().fit((half["distance"].values,), progress=False)
+    assert TwoNN().fit(half, progress=False).interval_ == pytest.approx(alone.interval_)
+    for measure in (adaptive_dimension, paper_error_bar):
+        with pytest.raises(InputError, match="or a graph with all its points"):
+            measure(half)

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from antidrome.dimension.graph import require_graph
 from antidrome.dimension.ratios import MIN_RATIOS, ratios
 from antidrome.dimension.two_nn import maximum_likelihood
+from antidrome.dimension.uncertainty import neighbours_of
 from antidrome.errors import InputError
 
 LIKELIHOOD_RATIO = 23.928
@@ -47,7 +48,7 @@ def adaptive_dimension(graph: xr.Dataset) -> Adaptive:
     Raises
     ------
     InputError
-        Too few ranks or points, or a graph without indices.
+        Too few ranks or points, or a graph without indices or without some of its points.
     """
     distance, neighbour = _usable(graph)
     d = maximum_likelihood(ratios(graph).mu)
@@ -66,13 +67,14 @@ def adaptive_dimension(graph: xr.Dataset) -> Adaptive:
 
 
 def _usable(graph: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    distance, neighbour = require_graph(graph, 64)["distance"].values, graph["neighbour"].values
+    distance, neighbour = require_graph(graph, 64)["distance"].values, neighbours_of(graph)
     if distance.shape[1] < MIN_RANKS:
         raise InputError(f"Scale selection needs {MIN_RANKS} neighbours or more; the graph has {distance.shape[1]}.")
-    if (neighbour < 0).any():
-        raise InputError("Scale selection needs to know who the neighbours are: give (distances, indices).")
-    if (graph["point"].values != np.arange(len(distance))).any():
-        neighbour = np.searchsorted(graph["point"].values, neighbour)
+    if neighbour is None:
+        raise InputError(
+            "Scale selection needs to know who the neighbours are: give (distances, indices), or a graph with all its"
+            " points."
+        )
     if (distance[:, 0] > 0).sum() < MIN_RATIOS:
         raise InputError("Nearly all points have exact copies; merge them (duplicates='merge').")
     return distance, neighbour

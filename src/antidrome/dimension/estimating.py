@@ -21,7 +21,7 @@ from antidrome.dimension.points import as_points
 from antidrome.dimension.ratios import Ratios, ratios
 from antidrome.dimension.scale import LOWER_BOUND_ABOVE, attributes, block_analysis, judge_gride
 from antidrome.dimension.two_nn import METHODS, bayes, check_discard, estimate_from, goodness_of_fit, line_fit
-from antidrome.dimension.uncertainty import paper_error_bar, uncertainty
+from antidrome.dimension.uncertainty import neighbours_of, paper_error_bar, uncertainty
 from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
 
@@ -187,7 +187,7 @@ def _of_ratios(graph: xr.Dataset, found: Ratios, discard_fraction: float, mle: f
 
 def _paper_bar(graph: xr.Dataset, discard_fraction: float, seed: int) -> dict[str, float]:
     """The paper's mean and bar over 90 % subsamples, where the graph has ranks enough for it."""
-    if graph.sizes["rank"] < PAPER_BAR_RANKS or (graph["neighbour"].values < 0).any():
+    if graph.sizes["rank"] < PAPER_BAR_RANKS or neighbours_of(graph) is None:
         return {}
     mean, sd = paper_error_bar(graph, discard_fraction=discard_fraction, seed=seed)
     return {"paper_mean": mean, "paper_sd": sd}

@@ -113,12 +113,15 @@ def bootstrap(
 
 
 def neighbours_of(graph: xr.Dataset) -> Int[np.ndarray, "points k"] | None:
-    """Whose the neighbours are, as rows of the graph; None where it does not say."""
+    """Whose the neighbours are, as rows of the graph; None where it does not say, or has not kept them all."""
     neighbour, point = graph["neighbour"].values, graph["point"].values
     if (neighbour[:, 0] < 0).any():
         return None
-    merged = point[-1] != len(neighbour) - 1  # points have kept their own numbers
-    return np.searchsorted(point, neighbour) if merged else neighbour
+    if np.array_equal(point, np.arange(len(point))) and neighbour.max(initial=0) < len(point):
+        return neighbour
+    order = np.argsort(point)  # points keep their own numbers where copies were merged, or rows selected or sorted
+    row = order[np.searchsorted(point, neighbour, sorter=order).clip(max=len(point) - 1)]
+    return row if np.array_equal(point[row], neighbour) else None
 
 
 def neighbour_inflation(graph: xr.Dataset, found: Ratios, rank: int = 2) -> float:
@@ -173,7 +176,10 @@ def paper_error_bar(
     distance, neighbour = require_graph(graph, 12)["distance"].values, neighbours_of(graph)
     n = len(distance)
     if neighbour is None:
-        raise InputError("The paper's error bar needs to know who the neighbours are: give (distances, indices).")
+        raise InputError(
+            "The paper's error bar needs to know who the neighbours are: give (distances, indices), or a graph with all"
+            " its points."
+        )
     rng = generator(seed, "dimension/paper-error-bar")
     values = []
     for _ in range(n_repeats):
