@@ -209,3 +209,27 @@ def test_tables_of_pandas_belong_together_by_their_index(tmp_path: Path) -> None
     assert external_simulations(labelled, [[3.0]]).parameter_names == ("b", "a")
     theta.assign(x=[10.0, 20.0, 30.0]).to_csv(tmp_path / "indexed.csv")
     assert read_external(tmp_path / "indexed.csv", parameter_names=["a"]).feature_names == ("x",)
+
+
+def test_rows_of_xarray_and_log_densities_belong_together_by_their_labels_too() -> None:
+    table = pandas.DataFrame({"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0, 6.0]}, index=[5, 6, 7])
+    theta = xarray.DataArray(table, dims=("sample", "parameter"))
+    rows = {"sample": [7, 5, 6]}
+    features = xarray.DataArray([[30.0, 3], [10, 1], [20, 2]], rows | {"feature": ["x", "y"]}, ("sample", "feature"))
+    density = pandas.Series([-3.0, -1.0, -2.0], index=[7, 5, 6])
+    for given in (theta, theta.T, table):
+        read = external_simulations(given, features, log_density=density)
+        assert read.features.tolist() == [[10, 1], [20, 2], [30, 3]]
+        assert read.log_density.tolist() == [-1, -2, -3]
+    assert external_simulations(theta, features.to_pandas(), log_density=density.to_xarray()).features[0, 0] == 10
+    assert external_simulations(table.values, features).features[0, 0] == 30
+    with pytest.raises(InputError, match=r"different labels \(5, 6, 7 … and 0, 1, 2 …\)"):
+        external_simulations(theta, features, log_density=density.reset_index(drop=True))
+
+
+def test_names_order_the_features_of_xarray_as_those_of_pandas() -> None:
+    features = xarray.DataArray([[1.0, 2.0]], {"feature": ["x", "y"]}, ("sample", "feature"))
+    for given in (features, features.to_pandas()):
+        read = external_simulations([[0.0]], given, feature_names=("y", "x"))
+        assert (read.feature_names, read.features.tolist()) == (("y", "x"), [[2.0, 1.0]])
+    assert external_simulations([[0.0]], features, feature_names=("p", "q")).features.tolist() == [[1.0, 2.0]]

@@ -11,7 +11,7 @@ import numpy as np
 
 from antidrome.core.files import atomic_write
 from antidrome.errors import FileFormatError, InputError
-from antidrome.mechanism.labelled import in_order_of, labelled
+from antidrome.mechanism.labelled import labelled
 from antidrome.mechanism.simulate.batch import Missing, check_theta, judge
 from antidrome.mechanism.simulate.outputs import default_names, default_parameter_names
 from antidrome.mechanism.simulate.store import Simulations
@@ -39,7 +39,7 @@ def external_simulations(
     *,
     parameter_names: Sequence[str] | None = None,
     feature_names: Sequence[str] | None = None,
-    log_density: np.ndarray | None = None,
+    log_density: Any = None,
     missing: Missing = "feature",
 ) -> Simulations:
     """Parameters and features that somebody else simulated, as `Simulations`.
@@ -48,17 +48,17 @@ def external_simulations(
     ----------
     theta, features
         (n, d) and (n, k): arrays, or tables with named columns (pandas, xarray), which given names order or rename.
-        Rows of two pandas tables belong together by their index. Rows of nothing but NaN, and infinite ones, are
+        Rows with labels (pandas, xarray) belong together by these. Rows of nothing but NaN, and infinite ones, are
         failed simulations.
     log_density
-        (n,) log density of what theta was drawn from; not needed if that was the prior.
+        (n,) log density of what theta was drawn from, with labels as the features; not needed if that was the prior.
 
     Raises
     ------
     InputError
         If the numbers of rows differ, their labels, or names and columns.
     """
-    features = _in_rows_of(theta, features)
+    features, log_density = _in_rows_of(theta, features), _in_rows_of(theta, log_density)
     names, theta = _arranged(theta, parameter_names)
     k_names, features = _arranged(features, feature_names)
     parameters = check_theta(theta)
@@ -99,18 +99,31 @@ def _columns_of(table: Any) -> tuple[Any, ...]:
     return tuple(getattr(table, "columns", ()))
 
 
-def _in_rows_of(theta: Any, features: Any) -> Any:
-    """Features in the order of the parameters' rows, where both are of pandas and have an index that tells it."""
-    here, there = getattr(theta, "index", None), getattr(features, "index", None)
-    both = hasattr(here, "equals") and hasattr(there, "equals") and len(here) == len(there)
-    if not both or here.equals(there):
-        return features
+def _rows_of(table: Any) -> Any:
+    """Labels of the rows of a table of pandas or xarray, as an index of pandas; None where it has none."""
+    if hasattr(table, "dims"):
+        return table.indexes.get(_row_dimension(table))
+    index = getattr(table, "index", None)
+    return index if hasattr(index, "get_indexer") else None
+
+
+def _row_dimension(table: Any) -> Any:
+    """What an object of xarray calls its rows."""
+    return next((name for name in table.dims if name != "parameter"), None)
+
+
+def _in_rows_of(theta: Any, values: Any) -> Any:
+    """Features or log densities in the order of the parameters' rows, where both have labels that tell it."""
+    here, there = _rows_of(theta), _rows_of(values)
+    if here is None or there is None or len(here) != len(there) or here.equals(there):
+        return values
     if here.is_unique and there.is_unique and here.isin(there).all():
-        return features.loc[here]
+        order = there.get_indexer(here)
+        return values.iloc[order] if hasattr(values, "iloc") else values.isel({_row_dimension(values): order})
     raise InputError(
-        f"The rows of parameters and features have different labels ({', '.join(map(str, here[:3]))} … and"
-        f" {', '.join(map(str, there[:3]))} …). Give both the same index, or, if they are in the same order, none:"
-        " reset_index(drop=True)."
+        f"The rows of parameters and of what belongs to them have different labels ({', '.join(map(str, here[:3]))} …"
+        f" and {', '.join(map(str, there[:3]))} …). Give both the same, or, if they are in the same order, none:"
+        " reset_index(drop=True), of xarray drop_vars."
     )
 
 
@@ -118,9 +131,10 @@ def _arranged(table: Any, wanted: Sequence[str] | None) -> tuple[tuple[Any, ...]
     """Names of a table's columns, and the table: in the order of the wanted names if it has these, else as it is."""
     names = tuple(() if wanted is None else wanted)
     given, columns = labelled(table)
-    if names and sorted(names) == sorted(given):
-        return names, in_order_of(table, names)
-    return names or given or _columns_of(table), columns
+    given = given or _columns_of(table)
+    if names and len(set(given)) == len(given) and set(names) == set(given):
+        columns = np.asarray(columns)[:, [given.index(name) for name in names]]
+    return names or given, columns
 
 
 def read_external(
