@@ -1,6 +1,7 @@
 """Controls: closed forms of their moments, and what they refuse."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -117,6 +118,18 @@ def test_the_correlation_and_its_interval(rng) -> None:
     other = dimension_against_accuracy(x, y, level=0.5, n_permutations=99)
     assert found.lower < other.lower < other.r < other.upper < found.upper
     assert 100 * other.p_value == pytest.approx(round(100 * other.p_value))
+
+
+def test_networks_with_the_same_labels_belong_together_by_these() -> None:
+    dimension = pd.Series([3.0, 4, 5, 6, 7], index=list("abcde"))
+    accuracy = pd.Series([0.9, 0.8, 0.85, 0.7, 0.6], index=list("abcde"))
+    plain = dimension_against_accuracy(dimension.values, accuracy.values)
+    turned = accuracy.sort_values()
+    for x, y in ((dimension, turned), (dimension.rename_axis("network").to_xarray(), turned)):
+        assert dimension_against_accuracy(x, y).r == pytest.approx(plain.r)
+        assert dimension_against_accuracy(y, x).r == pytest.approx(plain.r)
+    by_place = dimension_against_accuracy(dimension.values, turned)
+    assert by_place.r == dimension_against_accuracy(dimension, turned.reset_index(drop=True)).r > 0 > plain.r
 
 
 @pytest.mark.parametrize(

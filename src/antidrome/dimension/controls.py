@@ -204,7 +204,7 @@ def dimension_against_accuracy(
     Parameters
     ----------
     dimension, accuracy
-        One number for each network.
+        One number for each network; with the same labels (pandas, xarray) they belong together by these.
     level
         Of the interval.
     n_permutations
@@ -218,6 +218,9 @@ def dimension_against_accuracy(
         Fewer than four networks, other lengths, NaN, or one value for all.
     """
     x, y = np.asarray(dimension, float), np.asarray(accuracy, float)
+    names, others = _labels(dimension), _labels(accuracy)
+    if names != others and len(set(names)) == len(names) and sorted(names) == sorted(others):
+        y = y[[others.index(name) for name in names]]
     if x.shape != y.shape or x.ndim != 1:
         raise InputError(
             f"Dimension and accuracy have the shapes {x.shape} and {y.shape}; expected one number a network."
@@ -246,6 +249,13 @@ def dimension_against_accuracy(
         n_networks=x.size,
         level=level,
     )
+
+
+def _labels(values: Any) -> list[str]:
+    """Of a series of pandas or a one-dimensional object of xarray; none of an array."""
+    index = values.indexes.get(values.dims[0]) if np.ndim(values) == 1 and hasattr(values, "indexes") else None
+    index = getattr(values, "index", None) if index is None else index
+    return [str(name) for name in index] if hasattr(index, "get_indexer") else []
 
 
 def _images(images: Any, amplitude: float) -> np.ndarray:
