@@ -7,9 +7,10 @@ import time
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from antidrome.errors import InputError
-from antidrome.mechanism.simulate import PythonSimulator
+from antidrome.mechanism.simulate import PythonSimulator, as_simulator
 from antidrome.mechanism.simulate.detection import find_form
 
 THETA = np.random.default_rng(0).random((12, 2))
@@ -251,3 +252,24 @@ def test_a_busy_moment_does_not_decide_whether_batches_are_tried(monkeypatch) ->
     found = find_form(replies, np.random.default_rng(0).random((40, 2)), None)
     assert found.batched
     assert found.seconds < 0.05
+
+
+def test_names_order_the_features_that_a_simulator_names_itself() -> None:
+    """As they do those of simulations that were made elsewhere; other names are new names."""
+
+    def rates(theta, rng):
+        return {"rate": xr.DataArray(theta[0], attrs={"units": "Hz"}), "cv": theta[1]}
+
+    def traced(theta, key):
+        return {"rate": theta[0], "cv": theta[1]}
+
+    theta = np.array([[1.0, 2.0], [3.0, 4.0]])
+    for function in (rates, traced):
+        for names, columns in ((("cv", "rate"), [1, 0]), (("rate", "cv"), [0, 1]), (("a", "b"), [0, 1])):
+            settings = {} if function is traced else {"n_processes": 0}
+            simulator = as_simulator(function, feature_names=names, **settings)
+            np.testing.assert_array_equal(simulator.run(theta, 0).features, theta[:, columns])
+            assert simulator.feature_names == names
+    turned = PythonSimulator(rates, feature_names=("cv", "rate"), n_processes=0)
+    turned.prepare(theta)
+    assert turned.feature_units == ("", "Hz")

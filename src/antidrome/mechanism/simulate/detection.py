@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,13 @@ class Found:
     units: tuple[str, ...]
     batched: bool
     seconds: float
+
+    def in_order_of(self, names: tuple[str, ...] | None) -> Found:
+        """The same, with its features in the order of these names, if these are its own."""
+        if names is None or sorted(names) != sorted(self.names):
+            return self
+        units = dict(zip(self.names, self.units, strict=True))
+        return replace(self, names=names, units=tuple(units[name] for name in names))
 
 
 def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: tuple[str, ...] | None = None) -> Found:

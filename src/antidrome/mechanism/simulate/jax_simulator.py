@@ -38,7 +38,7 @@ class JaxSimulator(SeededSimulator):
     batched
         Whether the function takes many simulations at once.
     feature_names, feature_units
-        By default the keys of the dict, or x[0], x[1], …
+        By default the keys of the dict, or x[0], x[1], …; the same keys in another order put the features in that.
     batch
         Simulations in one compiled call; smaller numbers are padded, so that nothing is compiled twice.
     missing
@@ -180,7 +180,11 @@ class JaxSimulator(SeededSimulator):
             columns.append(values.reshape(*lead, -1).astype(jnp.float32))
         if not isinstance(output, dict):
             names = list(default_names(len(names)))
-        return tuple(names), jnp.concatenate(columns, axis=-1)
+        found = jnp.concatenate(columns, axis=-1)
+        wanted = list(self.feature_names)
+        if wanted != names and sorted(wanted) == sorted(names):
+            return tuple(wanted), found[..., np.array([names.index(name) for name in wanted])]
+        return tuple(names), found
 
 
 def seed_words(seeds: np.ndarray) -> np.ndarray:

@@ -42,7 +42,8 @@ class PythonSimulator(SeededSimulator):
     features
         Applied to what the function returns, in the same process.
     feature_names, feature_units
-        By default from the keys and attributes of what is returned, or x[0], x[1], …
+        By default from the keys and attributes of what is returned, or x[0], x[1], …; the same keys in another order
+        put the features in that.
     n_processes
         Processes; by default one for each core; 0: in this process, without protection.
     timeout_s
@@ -142,6 +143,7 @@ class PythonSimulator(SeededSimulator):
             if self._found is not None:
                 return
             found = find_form(self._open().replies, check_theta(theta), self.batched, self._names)
+            found = found.in_order_of(self._names)
             self._learn(found.names, found.units)
             self._found = found
 
