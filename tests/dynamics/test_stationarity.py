@@ -6,7 +6,8 @@ import pytest
 import antidrome as ad
 from antidrome.dynamics import simulate
 from antidrome.dynamics.lags import lagged_products
-from antidrome.dynamics.stationarity import SessionLatents, drawn_gaps, gaps, latent_runs
+from antidrome.dynamics.sessions import as_population
+from antidrome.dynamics.stationarity import SessionLatents, _matched_parts, drawn_gaps, gaps, latent_runs
 from antidrome.dynamics.system import LinearSystem
 from antidrome.errors import InputError
 
@@ -48,6 +49,22 @@ def test_missing_entries_are_no_deviation(rng):
     found = model.stationarity({"turns": (turns, range(40))}, n_draws=99)
     assert found["session"].values.tolist() == ["turns", "turns-2"]
     assert not found["deviates"].any()
+
+
+def test_parts_of_a_session_are_in_the_units_of_the_whole():
+    """Four neurons are lost and the others grow: a gap by itself, as long as the parts are not rescaled to the same."""
+    truth = simulate(30, 3, 1200, seed=4, eigenvalue_range=(0.9, 0.95))
+    values = truth.activity.copy()
+    values[800:1200] *= 3.0
+    values[800:1200, :4] = np.nan
+    made = {"whole": (values[:400], range(30)), "changing": (values[400:], range(30))}
+    fitted = ad.StitchedLDS(3, scaling="session", **SETTINGS).fit(made, progress=False)
+    table = {}
+    for session, one in _matched_parts(fitted._system(), as_population(made)):
+        table.setdefault(session.name, []).append(dict(zip(one.rows.tolist(), one.data.gain, strict=True)))
+    first, second = table["changing"]
+    assert len(second) == 26
+    assert all(first[row] == gain for row, gain in second.items())
 
 
 def test_a_session_shorter_than_the_largest_lag_has_no_gap_there():

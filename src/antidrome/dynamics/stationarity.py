@@ -8,6 +8,7 @@ private noise: sessions like it are drawn, and the gap of the real one is judged
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
@@ -15,12 +16,13 @@ from scipy import linalg
 
 from antidrome.core.names import unique
 from antidrome.core.whole import whole_number
+from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.fitted import FittedSystem
 from antidrome.dynamics.lags import LagSet, joined, pair_counts, stretches
 from antidrome.dynamics.latent_step import hollow_targets, shared_latent
 from antidrome.dynamics.moments import streamed_moments
 from antidrome.dynamics.patterns import split_by_pattern
-from antidrome.dynamics.population import Population
+from antidrome.dynamics.population import Population, Session
 from antidrome.dynamics.preparation import rescaled_for_missing
 from antidrome.dynamics.problem import Fit, Problem, own_covariance
 from antidrome.dynamics.results import MatchedSession, matched
@@ -72,7 +74,7 @@ def stationarity(
             " where on a session deviates. The default is 199."
         )
     names, rows = [], []
-    for session, one in matched(system, split_by_pattern(population)):
+    for session, one in _matched_parts(system, population):
         own = session_latents(system, one, hollow_lags)
         shared, segment = system.lagged.latent, one.data.session.segment
         gap = float(gaps(own.latent[None], shared, own.gram, own.available)[0])
@@ -90,6 +92,17 @@ def stationarity(
         coords={"session": unique(names, key=str)},
         attrs={"n_draws": n_draws, "citations": ["nonnenmacher2017"]},
     )
+
+
+def _matched_parts(system: FittedSystem, population: Population) -> Iterator[tuple[Session, MatchedSession]]:
+    """Sessions, those whose observed neurons change in parts, each in the units of the whole session, as at the fit."""
+    gains = {}
+    for session, one in matched(system, population):
+        gains[session.name] = np.zeros(len(system.population.labels))
+        gains[session.name][one.rows] = one.data.gain
+    for session, one in matched(system, split_by_pattern(population)):
+        data = SessionData(one.data.session, gains[session.name][one.rows])
+        yield session, dataclasses.replace(one, data=data)
 
 
 def session_latents(system: FittedSystem, one: MatchedSession, hollow_lags: bool) -> SessionLatents:

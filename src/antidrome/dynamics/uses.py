@@ -174,9 +174,10 @@ class Uses:
 
         Returns
         -------
-        Dataset over `session`: `gap`, the share of the covariance between neurons that the session's own latent
-        covariances change; `expected_gap`, its median over drawn sessions; `p_value`, the share of drawn sessions with
-        at least such a gap; and `deviates` where the p-value is at most 0.01 and the gap exceeds the expected by 0.1.
+        Dataset over `session` (of one whose observed neurons change, a row for each part): `gap`, the share of the
+        covariance between neurons that the session's own latent covariances change; `expected_gap`, its median over
+        drawn sessions; `p_value`, the share of drawn sessions with at least such a gap; and `deviates` where the
+        p-value is at most 0.01 and the gap exceeds the expected by 0.1.
         """
         population, rng = as_population(recordings, **given), generator(seed, "dynamics/stationarity")
         hollow = self._fitted().settings.hollow_lags
