@@ -8,10 +8,9 @@ import numpy as np
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
 from antidrome.recordings.csv_layouts import one_measure, require_wide
-from antidrome.recordings.csv_names import names_counter, names_group, says_unit, time_unit_s
+from antidrome.recordings.csv_names import names_counter, names_group, names_nothing, says_unit, time_unit_s
 from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, are_whole, climb, count, rise
 
-_UNNAMED = re.compile(r"^\s*(unnamed.*)?$", re.I)
 _ADVICE = "call it 'time' (s), 'time_ms' or 'frame', or remove it"
 
 
@@ -68,7 +67,7 @@ def without_counters(header: list[str], values: np.ndarray, notes: list[str]) ->
         named = names_counter(name)
         if len(kept) == 1:
             continue
-        if count(column) and (named or _UNNAMED.match(name) or _is_another_counter(place, name, column)):
+        if count(column) and (named or names_nothing(name) or _is_another_counter(place, name, column)):
             notes.append(_counts(name, place))
             kept.remove(place)
         elif named and rise(column) and are_whole(column):
@@ -124,7 +123,7 @@ def _rising_first(
 ) -> tuple[np.ndarray | None, bool] | None:
     """Times (s) so far, and whether the first column left is a counter; None if it may be a neuron."""
     name, column = header[kept[0]], values[:, kept[0]]
-    unnamed = bool(_UNNAMED.match(name))
+    unnamed = names_nothing(name)
     unit = None if unnamed else time_unit_s(name, loosely=True)
     rises = climb(column) if unit else rise(column) and (unnamed or column.size >= FEWEST_ROWS)
     if len(kept) == 1 or not rises:

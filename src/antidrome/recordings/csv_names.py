@@ -18,6 +18,7 @@ _COUNTER = re.compile(
     re.I,
 )
 _GROUP = re.compile(r"\s*(session|trial)s?([\s_-]*(no|nr|num|number|index|idx|id|#)\.?)?\s*", re.I)
+_NOTHING = re.compile(r"\s*(unnamed.*)?", re.I)
 _SHORT = 3
 
 
@@ -49,6 +50,11 @@ def says_unit(name: str) -> bool:
 def names_counter(name: str) -> bool:
     """Whether a heading is that of a number of each row: "frame", "Frame #", "Slice", "index" …"""
     return bool(_COUNTER.fullmatch(name))
+
+
+def names_nothing(name: str) -> bool:
+    """Whether a heading is empty, or what pandas makes of an empty one: "Unnamed: 0"."""
+    return bool(_NOTHING.fullmatch(name))
 
 
 def names_group(name: str) -> str | None:

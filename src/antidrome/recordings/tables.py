@@ -12,7 +12,7 @@ from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
 from antidrome.recordings.axes import TIME_NAMES
 from antidrome.recordings.csv_dialect import CLOCK
-from antidrome.recordings.csv_names import names_counter, names_group, says_unit, time_unit_s
+from antidrome.recordings.csv_names import names_counter, names_group, names_nothing, says_unit, time_unit_s
 
 MOST_TURNS = 0.25
 """Share of the changes of times, or numbers of rows, that may go the other way: where trials begin again."""
@@ -127,7 +127,7 @@ def _labels(table: Any, what: str) -> np.ndarray | None:
 
 def _names_rows(name: str) -> bool:
     """Whether a heading is that of times, a number or the trial of each row, or pandas' for a column without one."""
-    return names_times(name) or names_counter(name) or bool(names_group(name)) or name.startswith("Unnamed: ")
+    return names_times(name) or names_counter(name) or bool(names_group(name)) or names_nothing(name)
 
 
 def _runs_on(column: Any) -> bool:

@@ -209,6 +209,9 @@ def test_tables_of_pandas_belong_together_by_their_index(tmp_path: Path) -> None
     assert external_simulations(labelled, [[3.0]]).parameter_names == ("b", "a")
     theta.assign(x=[10.0, 20.0, 30.0]).to_csv(tmp_path / "indexed.csv")
     assert read_external(tmp_path / "indexed.csv", parameter_names=["a"]).feature_names == ("x",)
+    pandas.read_csv(tmp_path / "indexed.csv").to_csv(tmp_path / "again.csv", index=False)
+    assert (tmp_path / "again.csv").read_text().startswith("Unnamed: 0,")
+    assert read_external(tmp_path / "again.csv", parameter_names=["a"]).feature_names == ("x",)
 
 
 def test_rows_of_xarray_and_log_densities_belong_together_by_their_labels_too() -> None:

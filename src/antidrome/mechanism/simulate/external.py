@@ -17,6 +17,7 @@ from antidrome.mechanism.simulate.outputs import default_names, default_paramete
 from antidrome.mechanism.simulate.store import Simulations
 from antidrome.recordings.archives import load_npz
 from antidrome.recordings.csv_files import load_table
+from antidrome.recordings.csv_names import names_nothing
 from antidrome.recordings.safety import require_file
 
 MAX_TABLE_BYTES = 4 * 2**30
@@ -170,7 +171,7 @@ def read_external(
             + (f" ({absent[0]!r} is not there)." if absent else ".")
         )
     columns = [header.index(name) for name in names]
-    rest = [i for i, name in enumerate(header) if i not in columns and name.strip()]  # an index has no name
+    rest = [i for i, name in enumerate(header) if i not in columns and not names_nothing(name)]  # of an index
     if not rest:
         raise FileFormatError(f"{path} has no column of features beside the parameters.")
     return external_simulations(
