@@ -62,6 +62,7 @@ def test_a_fit_survives_every_failure_and_counts_them() -> None:
         (lambda a: None if a > 5 else {}, "no feature at all"),
         (lambda a: 1 / 0, "failed at each of the first"),
         (lambda a: [1.0, 2.0, 3.0], "2 values, the simulator gives 3"),
+        (lambda a: np.ones((2, 2)), r"gives 4 features: .* PythonSimulator\(…, batched=True\)"),
     ],
 )
 def test_what_is_no_simulator_is_one_sentence(function, message: str) -> None:

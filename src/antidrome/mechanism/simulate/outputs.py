@@ -117,9 +117,11 @@ def _in_order_of(observation: Any, feature_names: Sequence[str]) -> np.ndarray:
             raise InputError(f"The observation has the feature {twice!r} twice; keep the value that holds.")
         found = dict(zip(names, values, strict=True))
         return np.array([found.get(name, np.nan) for name in feature_names])
+    in_rows = all(name.startswith("x[") and "," in name for name in feature_names)
     raise InputError(
         f"The observation has {len(values)} values, the simulator gives {len(feature_names)} features:"
-        f" {', '.join(feature_names)}."
+        f" {', '.join(feature_names[:8])}{' …' if len(feature_names) > 8 else '.'}"
+        + (" If it takes many parameter sets at once, say so: PythonSimulator(…, batched=True)." if in_rows else "")
     )
 
 
