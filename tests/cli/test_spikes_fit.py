@@ -69,18 +69,15 @@ def test_known_spikes_are_read_or_refused(tmp_path):
     path = tmp_path / "known.csv"
     path.write_text("neuron,time_s\na,1.5\nb,2\na,3\n", "utf-8")
     assert read_known(path) == {"a": [1.5, 3.0], "b": [2.0]}
-    path.write_text("neuron,time_s\na,soon\n", "utf-8")
-    with pytest.raises(InputError, match="row 2"):
-        read_known(path)
-    path.write_text("cell,time\na,1\n", "utf-8")
-    with pytest.raises(InputError, match="columns"):
-        read_known(path)
-    path.write_text("neuron,time_s\n", "utf-8")
-    with pytest.raises(InputError, match="holds no spikes"):
-        read_known(path)
-    path.write_text("neuron,time_s\na,1\n", "utf-16")
-    with pytest.raises(InputError, match="expected CSV in UTF-8"):
-        read_known(path)
+    for text, encoding, said in (
+        ("neuron,time_s\na,soon\n", "utf-8", "row 2"),
+        ("cell,time\na,1\n", "utf-8", "columns"),
+        ("neuron,time_s\n", "utf-8", "holds no spikes"),
+        ("neuron,time_s\na,1\n", "utf-16", "expected CSV in UTF-8"),
+    ):
+        path.write_text(text, encoding)
+        with pytest.raises(InputError, match=said):
+            read_known(path)
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused_before_the_work(recording, tmp_path, capsys):

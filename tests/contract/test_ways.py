@@ -65,6 +65,7 @@ WAYS = {
     "later": each(lambda one: one.assign_coords(time=one["time"] + 1234.5)),
     "in ms": each(lambda one: one.assign_coords(time=("time", one["time"].values * 1000, {"units": "ms"}))),
     "dask": each(lambda one: one.chunk({"time": 77, "neuron": 3})),
+    "among strangers": each(among_strangers),
     "neurons that were not seen": each(lambda one: one.reindex(neuron=[f"n{i:02d}" for i in range(N_NEURONS)])),
 }
 
@@ -113,10 +114,9 @@ def of_dynamics(use):
 
 
 @pytest.mark.parametrize("use", list(DYNAMICS))
-@pytest.mark.parametrize("way", [*WAYS, "among strangers"])
+@pytest.mark.parametrize("way", list(WAYS))
 def test_dynamics_of_recordings_however_they_are_given(way, use):
-    given = {**WAYS, "among strangers": each(among_strangers)}[way](sessions())
-    found = values_of(DYNAMICS[use](fitted(), given))
+    found = values_of(DYNAMICS[use](fitted(), WAYS[way](sessions())))
     np.testing.assert_equal(list(found), list(of_dynamics(use)))
     for name, values in found.items():
         np.testing.assert_allclose(values, of_dynamics(use)[name], rtol=1e-6, atol=1e-7, err_msg=name)
