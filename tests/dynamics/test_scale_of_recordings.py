@@ -9,6 +9,7 @@ import antidrome as ad
 from antidrome.dynamics import as_population, simulate
 from antidrome.dynamics.inference import masks
 from antidrome.dynamics.memory import estimate
+from antidrome.errors import InputError
 from antidrome.recordings import lazy
 
 
@@ -142,8 +143,8 @@ def test_a_session_in_percent_beside_fractions_is_a_fraction(days, chunked):
     mixed = fit_of({**days, "tuesday": tuesday.chunk({"time": 70}) if chunked else tuesday})
     expected = model.predict_covariance(model.neurons_).values
     np.testing.assert_allclose(mixed.predict_covariance(model.neurons_).values, expected, rtol=1e-6, atol=1e-9)
-    assert any("divided by 100: 'tuesday'" in note for note in mixed.notes_)
-    assert not any("percent" in note for note in model.notes_)
+    assert "Taken in the units of the other sessions (fractions): 'tuesday'." in mixed.notes_
+    assert not any("units" in note for note in model.notes_)
 
 
 def test_recordings_in_percent_alone_stay_in_percent(days):
@@ -158,8 +159,34 @@ def test_a_fit_of_fractions_takes_recordings_in_percent(days, tmp_path):
     for one in (model, ad.StitchedLDS.load(tmp_path / "fit.safetensors")):
         found, expected = one.transform(in_percent(monday)), one.transform(monday)
         np.testing.assert_allclose(found["latent"].values, expected["latent"].values, rtol=1e-6, atol=1e-9)
-        assert "in percent" in found.attrs["notes"][0]
+        assert "in percent, the fit in fractions" in found.attrs["notes"][0]
         assert not expected.attrs["notes"]
         np.testing.assert_allclose(one.impute(in_percent(monday))["mean"], one.impute(monday)["mean"], rtol=1e-6)
     percent = fit_of({name: in_percent(day) for name, day in days.items()})
     np.testing.assert_allclose(percent.impute(monday)["mean"], 100 * model.impute(monday)["mean"], rtol=1e-4)
+
+
+def test_rates_beside_expected_spikes_are_counts_of_frames(days):
+    counts = {name: day.assign_attrs(units="spikes per frame") for name, day in days.items()}
+    rates = {name: (10 * day).assign_attrs(day.attrs, units="spikes/s") for name, day in days.items()}
+    model = fit_of(counts)
+    mixed = fit_of({**counts, "tuesday": rates["tuesday"]})
+    assert (model.units_, mixed.units_, fit_of(rates).units_) == ("spikes per frame", "spikes per frame", "spikes/s")
+    np.testing.assert_allclose(mixed.offset_, model.offset_, rtol=1e-6)
+    found, expected = (model.transform(one["monday"])["latent"].values for one in (rates, counts))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("units", ["a.u.", "Hz"])
+def test_units_that_do_not_become_those_of_the_others_are_refused(days, units):
+    other = days["tuesday"].assign_attrs(units=units)
+    with pytest.raises(InputError, match=r"'tuesday' is in .*, the others .* in fractions"):
+        fit_of({**days, "tuesday": other})
+    with pytest.raises(InputError, match=r"is in .*, the others .* in fractions"):
+        fit_of(days).transform(other)
+
+
+def test_rates_are_no_counts(days):
+    rates = {name: abs(day).assign_attrs(day.attrs, units="spikes/s") for name, day in days.items()}
+    with pytest.raises(InputError, match="is in spikes/s, expected spikes of each frame"):
+        ad.StitchedLDS(2, observation="poisson").fit(rates, progress=False)

@@ -16,7 +16,7 @@ import antidrome.recordings.accessor  # noqa: F401  registers .antidrome of labe
 from antidrome.core.hashing import hash_rows
 from antidrome.errors import InputError
 from antidrome.recordings.axes import NEURON_NAMES, TIME_NAMES, called
-from antidrome.recordings.csv_names import names_group
+from antidrome.recordings.headings import names_group
 from antidrome.recordings.tables import is_table, names_times, opened_table, without_index
 
 BLOCK_BYTES = 32 * 2**20

@@ -122,8 +122,9 @@ class StitchedLDS(Uses, Estimator):
         observation="poisson"; with scaling="none" the same for all, the power of two next to their root mean variance.
     frame_rate_hz_
         Frames per second; None where the recordings state none.
-    percent_
-        Whether the recordings say that they are in percent (False: fractions); None where they do not say.
+    units_
+        What the recordings say that they are in: "1", "percent", "a.u.", "spikes/s" or "spikes per frame"; None where
+        they do not say.
     losses_
         (iteration,) loss of the solver in scaled units, of the best start.
     overlap_
@@ -328,7 +329,7 @@ class StitchedLDS(Uses, Estimator):
         self.neurons_ = population.labels
         self.n_components_ = found.settings.n_components
         self.frame_rate_hz_ = population.frame_rate_hz
-        self.percent_ = population.percent
+        self.units_ = population.units
         self.offset_ = population.mean
         self.scale_ = found.units.scale
         self.observed_ = population.observed

@@ -34,8 +34,8 @@ class FittedSystem:
         Frames per second, or None.
     process
         (latent, latent) covariance of the process; see `process.process_covariance`.
-    percent
-        Whether the recordings of the fit say that they are in percent; None where they do not say.
+    units
+        Of the recordings of the fit; None where they do not say.
     """
 
     system: LinearSystem
@@ -53,7 +53,7 @@ class FittedSystem:
     scaling: str
     frame_rate_hz: float | None
     process: np.ndarray
-    percent: bool | None
+    units: str | None
 
     @classmethod
     def of(cls, estimator: Any, found: Result) -> FittedSystem:
@@ -74,7 +74,7 @@ class FittedSystem:
             estimator.scaling,
             estimator.frame_rate_hz_,
             found.process,
-            estimator.percent_,
+            estimator.units_,
         )
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.errors import InputError
+from antidrome.recordings.units import spelled, units_in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Session:
         (neuron,) the smallest observed value or 0, whichever is less, and whether all are whole numbers.
     time_s
         (frame,) frame centres in seconds, where known.
-    percent
-        Whether the recording says that it is in percent, or (False) a fraction; None where it says neither.
+    units
+        What the recording says that it is in, of `stated_units`; None where it does not say.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Session:
     least: np.ndarray
     whole: np.ndarray
     time_s: np.ndarray | None = None
-    percent: bool | None = None
+    units: str | None = None
 
     @property
     def n_frames(self) -> int:
@@ -78,18 +79,30 @@ class Session:
         names = ("columns", "rows", "mean", "variance", "n_observed", "least", "whole")
         return dataclasses.replace(self, **{name: getattr(self, name)[keep] for name in names})
 
-    def in_units(self, percent: bool | None) -> Session:
-        """The same in percent or as a fraction, as wanted, where it says to be the other; else as it is."""
-        if None in (self.percent, percent) or self.percent == percent:
+    def in_units(self, wanted: str | None, frame_rate_hz: float | None) -> Session:
+        """The same in the wanted units; as it is where it states none, or none are wanted.
+
+        Raises
+        ------
+        InputError
+            It is in units that do not become the wanted.
+        """
+        if None in (self.units, wanted) or self.units == wanted:
             return self
-        factor = 100.0 if percent else 0.01
+        factor = units_in(str(self.units), str(wanted), frame_rate_hz)
+        if factor is None:
+            raise InputError(
+                f"Session {self.name!r} is in {spelled(self.units)}, the others (or the fit) in {spelled(wanted)}: one"
+                " population, one unit. Convert it (fluorescence with delta_f_over_f, rates with their frame rate), or"
+                " correct the attribute 'units'."
+            )
         return dataclasses.replace(
             self,
             values=self.values * factor,
             mean=self.mean * factor,
             variance=self.variance * factor**2,
             least=self.least * factor,
-            percent=percent,
+            units=wanted,
         )
 
 
@@ -128,10 +141,10 @@ class Population:
         return table
 
     @property
-    def percent(self) -> bool | None:
-        """Whether the sessions that say so are in percent; False where they differ, None where none says."""
-        said = {session.percent for session in self.sessions} - {None}
-        return all(said) if said else None
+    def units(self) -> str | None:
+        """The units of all sessions that state any: fractions of fractions and percent, counts of counts and rates."""
+        said = sorted({str(session.units) for session in self.sessions if session.units})
+        return next((unit for unit in ("1", "spikes per frame") if unit in said), said[0]) if said else None
 
     @property
     def mean(self) -> np.ndarray:

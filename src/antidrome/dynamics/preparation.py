@@ -70,7 +70,12 @@ def units_of(population: Population, scaling: str, observation: str) -> Units:
 
 
 def require_counts(session: Session, labels: np.ndarray, advice: str) -> None:
-    """Raise InputError, with advice, where a value of a session is negative and thus no spike count."""
+    """Raise InputError, with advice, where a session is of rates, or a value is negative and thus no spike count."""
+    if session.units == "spikes/s":
+        raise InputError(
+            f"Session {session.name!r} is in spikes/s, expected spikes of each frame (expected_spikes, or rates over"
+            f" the frame rate). {advice}"
+        )
     if (session.least < -ROUNDING * np.abs(session.mean)).any():
         label = str(labels[session.rows[np.argmin(session.least)]])
         raise InputError(

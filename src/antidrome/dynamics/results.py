@@ -17,6 +17,7 @@ from antidrome.dynamics.population import Population, Session, find_labels
 from antidrome.dynamics.preparation import count_noise, require_counts
 from antidrome.dynamics.system import root_of
 from antidrome.errors import InputError
+from antidrome.recordings.units import spelled
 
 STATES_NOISE_FLOOR = 1e-3
 """Least private variance with which states are inferred; `em` learns with a lower one, and both are in scaled units."""
@@ -28,7 +29,7 @@ class MatchedSession:
 
     data: SessionData
     n_unknown: int
-    converted: bool = False
+    converted: str | None = None
 
     @property
     def rows(self) -> np.ndarray:
@@ -40,8 +41,8 @@ class MatchedSession:
         """Attributes of every result of this session."""
         notes = [f"{self.n_unknown} neurons are unknown to the fit and were not used."] if self.n_unknown else []
         if self.converted:
-            ours, theirs = ("fractions", "percent") if self.data.session.percent else ("percent", "fractions")
-            notes.append(f"The recording is in {ours}, the fit in {theirs}: results are in {theirs}, as the fit.")
+            theirs, ours = spelled(self.converted), spelled(self.data.session.units)
+            notes.append(f"The recording is in {theirs}, the fit in {ours}: results are in {ours}, as the fit.")
         return {"session_id": self.data.session.name, "citations": ["nonnenmacher2017"], "notes": notes}
 
 
@@ -68,8 +69,9 @@ def matched(system: FittedSystem, population: Population) -> Iterator[tuple[Sess
                 f" is {str(system.population.labels[0])!r})."
             )
         rows = find_labels(system.population.labels, labels[inside])
-        part = dataclasses.replace(session.restricted(inside), rows=rows).in_units(system.percent)
-        converted = part.percent != session.percent
+        part = dataclasses.replace(session.restricted(inside), rows=rows)
+        part = part.in_units(system.units, population.frame_rate_hz or system.frame_rate_hz)
+        converted = session.units if part.units != session.units else None
         yield session, MatchedSession(SessionData(part, gain_of(system, part)), int((~inside).sum()), converted)
 
 

@@ -24,7 +24,7 @@ from antidrome.recordings.axes import (
 )
 from antidrome.recordings.checks.matching import HOW_TO_NAME
 from antidrome.recordings.clock import clock_rate_hz, rate_agrees
-from antidrome.recordings.csv_names import names_group
+from antidrome.recordings.headings import names_group
 from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.segments import neighbours
 from antidrome.recordings.tables import (
@@ -36,7 +36,7 @@ from antidrome.recordings.tables import (
     opened_table,
     without_index,
 )
-from antidrome.recordings.units import stated_percent
+from antidrome.recordings.units import spelled, stated_units
 
 Segments = Mapping[str, Sequence[tuple[int, int]]]
 HOW_TO_SEGMENT = "expected session id → (first, last + 1) frames, for example {'monday': [(0, 700), (700, 1400)]}."
@@ -62,8 +62,8 @@ def as_population(
         neuron), or any array of that shape (numpy, memmap, HDF5, Zarr, dask, scipy.sparse), or a pair
         (array, labels), or a DataFrame whose columns are neurons and whose index may hold times (dates, durations or
         fractional numbers of seconds, or of the unit in its name, "time_ms"), or levels "session", "trial" and
-        "time", or the path of a recording. NaN marks what was not observed. Recordings in percent (attribute "units")
-        beside others that are fractions are divided by 100.
+        "time", or the path of a recording. NaN marks what was not observed. Recordings that state their units become
+        those of the others: percent beside fractions, "spikes/s" beside "spikes per frame".
     sessions
         For one matrix: the session id of each frame, (frame,); or the coordinate "session" along time.
     neuron
@@ -77,7 +77,7 @@ def as_population(
     Raises
     ------
     InputError
-        If something cannot be matched; the message names the session.
+        If something cannot be matched, or units that differ be converted; the message names the session.
     """
     if isinstance(recordings, Population):
         return recordings
@@ -110,12 +110,13 @@ def as_population(
 
 
 def _of_one_unit(population: Population) -> Population:
-    """Fractions where some sessions say that they are fractions and others that they are percent."""
-    percent = [session.name for session in population.sessions if session.percent]
-    if not percent or population.percent:
+    """Fractions where some sessions say that they are fractions and others percent, counts where others are rates."""
+    rate, wanted = population.frame_rate_hz, population.units
+    converted = tuple(session.in_units(wanted, rate) for session in population.sessions)
+    changed = [old.name for old, new in zip(population.sessions, converted, strict=True) if new is not old]
+    if not changed:
         return population
-    note = f"In percent, beside sessions that are fractions, and divided by 100: {listing(percent, 4)}."
-    converted = tuple(session.in_units(False) for session in population.sessions)
+    note = f"Taken in the units of the other sessions ({spelled(wanted)}): {listing(changed, 4)}."
     return dataclasses.replace(population, sessions=converted, notes=(*population.notes, note))
 
 
@@ -164,7 +165,7 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         time = time_in_seconds(array["time"]) if "time" in array.coords else levels.get("time")
         data = array.data if is_dask(array.data) else array.values
         entry = {"values": data, "time": time, "rate": array.attrs.get("frame_rate_hz"), **along}
-        entry["percent"] = stated_percent(array.attrs)
+        entry["units"] = stated_units(array.attrs)
         entry["numbered"] = labels is None or named_by_number(array)
     elif is_table(value) and hasattr(value, "columns"):
         levels, numbered = _levels_of(value.index), numbered_columns(value)
@@ -309,7 +310,7 @@ def _session(
         return None
     rows = np.array([places.setdefault(labels[i], len(places)) for i in columns])
     kept = {name: statistics[name][columns] for name in ("mean", "variance", "n_observed", "least", "whole")}
-    return Session(name, values, columns, rows, segment, **kept, time_s=entry["time"], percent=entry.get("percent"))
+    return Session(name, values, columns, rows, segment, **kept, time_s=entry["time"], units=entry.get("units"))
 
 
 def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_rate_hz: float | None) -> np.ndarray:

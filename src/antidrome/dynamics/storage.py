@@ -54,7 +54,7 @@ def save(estimator: Any, path: str | Path) -> None:
         "lags": list(estimator.lags_),
         "sessions": list(estimator.sessions_),
         "frame_rate_hz": estimator.frame_rate_hz_,
-        "percent": estimator.percent_,
+        "recording_units": estimator.units_,
     }
     config = plain(estimator.get_params())
     save_model(
@@ -107,7 +107,7 @@ def load(cls: type, path: str | Path) -> Any:
         estimator.neurons_ = _decode_labels(arrays)
         estimator.n_components_ = found.settings.n_components
         estimator.frame_rate_hz_ = extra["frame_rate_hz"]
-        estimator.percent_ = extra.get("percent")  # files of earlier versions do not say
+        estimator.units_ = extra.get("recording_units")  # files of earlier versions do not say
         estimator.offset_, estimator.scale_ = arrays["offset"], arrays["scale"]
         estimator.observed_ = arrays["observed"].astype(bool)
         estimator.sessions_ = tuple(extra["sessions"])

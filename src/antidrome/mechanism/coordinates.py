@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from antidrome.errors import InputError, did_you_mean
 from antidrome.mechanism.distributions import Distribution, log_density_of_map
-from antidrome.mechanism.labelled import in_order_of
+from antidrome.mechanism.labelled import in_columns_of
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Coordinates:
     def table(self, values: ArrayLike) -> np.ndarray:
         """Values as an array (n, parameter), those with names by name; anything else is refused."""
         try:
-            values = np.asarray(in_order_of(values, self.names), dtype=float)
+            values = np.asarray(in_columns_of(values, self.names), dtype=float)
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"Parameter sets of type {type(values).__name__} are no numbers of shape (n, {self.n_parameters}) for"

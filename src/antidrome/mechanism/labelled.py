@@ -1,4 +1,4 @@
-"""Tables of parameter sets whose columns have names: of xarray with a dimension "parameter", of pandas."""
+"""Tables of parameter sets, or of what belongs to them, whose columns or rows have names: of pandas, xarray, polars."""
 
 from __future__ import annotations
 
@@ -6,22 +6,33 @@ from collections.abc import Sequence
 from typing import Any
 
 from antidrome.errors import InputError
+from antidrome.recordings.tables import as_frame
 
 
-def labelled(values: Any) -> tuple[tuple[str, ...], Any]:
-    """Names of the columns, () where they have none, and the table (n, column) without them."""
+def labelled(values: Any) -> tuple[tuple[Any, ...], Any]:
+    """Labels of the columns, () where they have none, and the table (n, column) without them.
+
+    The columns of xarray are the dimension "parameter" where there is one, else the second.
+    """
+    values = as_frame(values)
     if getattr(values, "ndim", 0) != 2:
         return (), values
-    if "parameter" in getattr(values, "dims", ()) and "parameter" in values.coords:
-        labels, columns = values["parameter"].values, values.transpose(..., "parameter").values
-    elif getattr(getattr(values, "columns", None), "dtype", None) is not None:
-        labels, columns = values.columns, values.to_numpy()
-    else:
-        return (), values
-    return (tuple(str(label) for label in labels) if all(isinstance(label, str) for label in labels) else ()), columns
+    if hasattr(values, "dims"):
+        dim = "parameter" if "parameter" in values.dims else values.dims[1]
+        labels = values[dim].values.tolist() if dim in values.coords else ()
+        return tuple(labels), values.transpose(..., dim).values
+    if hasattr(values, "columns"):
+        return tuple(values.columns), values.to_numpy()
+    return (), values
 
 
-def in_order_of(values: Any, names: Sequence[str]) -> Any:
+def named(values: Any) -> tuple[tuple[str, ...], Any]:
+    """The same, where the labels are text; numbers just count the columns."""
+    labels, columns = labelled(values)
+    return (labels if all(isinstance(label, str) for label in labels) else ()), columns
+
+
+def in_columns_of(values: Any, names: Sequence[str]) -> Any:
     """A table with as many columns as there are names, in their order if its columns have names; others unchanged.
 
     Raises
@@ -29,7 +40,7 @@ def in_order_of(values: Any, names: Sequence[str]) -> Any:
     InputError
         The columns have other names.
     """
-    given, columns = labelled(values)
+    given, columns = named(values)
     if len(given) != len(names):
         return columns
     if sorted(given) != sorted(names):
@@ -38,3 +49,37 @@ def in_order_of(values: Any, names: Sequence[str]) -> Any:
             " Name them so, or give a plain array in that order."
         )
     return columns[:, [given.index(name) for name in names]]
+
+
+def in_rows_of(theta: Any, values: Any) -> Any:
+    """Features or log densities in the order of the parameters' rows, where both have labels that tell it.
+
+    Raises
+    ------
+    InputError
+        The labels of one are not those of the other.
+    """
+    here, there = _rows_of(theta), _rows_of(values)
+    if here is None or there is None or len(here) != len(there) or here.equals(there):
+        return values
+    if here.is_unique and there.is_unique and here.isin(there).all():
+        order = there.get_indexer(here)
+        return values.iloc[order] if hasattr(values, "iloc") else values.isel({_row_dimension(values): order})
+    raise InputError(
+        f"The rows of parameters and of what belongs to them have different labels ({', '.join(map(str, here[:3]))} …"
+        f" and {', '.join(map(str, there[:3]))} …). Give both the same, or, if they are in the same order, none:"
+        " reset_index(drop=True), of xarray drop_vars."
+    )
+
+
+def _rows_of(table: Any) -> Any:
+    """Labels of the rows of a table of pandas or xarray, as an index of pandas; None where it has none."""
+    if hasattr(table, "dims"):
+        return table.indexes.get(_row_dimension(table))
+    index = getattr(table, "index", None)
+    return index if hasattr(index, "get_indexer") else None
+
+
+def _row_dimension(table: Any) -> Any:
+    """What an object of xarray calls its rows."""
+    return next((name for name in table.dims if name != "parameter"), None)

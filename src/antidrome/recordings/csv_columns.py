@@ -8,8 +8,8 @@ import numpy as np
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
 from antidrome.recordings.csv_layouts import one_measure, require_wide
-from antidrome.recordings.csv_names import names_counter, names_group, names_nothing, says_unit, time_unit_s
 from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, are_whole, climb, count, rise
+from antidrome.recordings.headings import names_counter, names_group, names_nothing, says_unit, time_unit_s
 
 _ADVICE = "call it 'time' (s), 'time_ms' or 'frame', or remove it"
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.recordings.axes import NEURON_NAMES
-from antidrome.recordings.csv_names import names_counter
 from antidrome.recordings.csv_times import are_whole
+from antidrome.recordings.headings import names_counter
 
 _MEASURE = re.compile(
     r"(area|%area|mean|stddev|mode|min|max|median|x|y|xm|ym|perim\.|bx|by|width|height|major|minor|angle|circ\.|"

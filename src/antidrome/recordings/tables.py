@@ -12,7 +12,7 @@ from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
 from antidrome.recordings.axes import TIME_NAMES
 from antidrome.recordings.csv_dialect import CLOCK
-from antidrome.recordings.csv_names import names_counter, names_group, names_nothing, says_unit, time_unit_s
+from antidrome.recordings.headings import names_counter, names_group, names_nothing, says_unit, time_unit_s
 
 MOST_TURNS = 0.25
 """Share of the changes of times, or numbers of rows, that may go the other way: where trials begin again."""

@@ -9,6 +9,9 @@ from typing import Any
 _FRACTION = ("", "1", "n.a.", "na", "n/a", "none", "ratio", "fraction", "dimensionless")
 _PERCENT = ("percent", "%", "per cent")
 _ARBITRARY = ("a.u.", "au", "arbitrary", "arbitrary units")
+_A_FRAME = ("frame", "bin", "sample")
+_A_SECOND = ("s", "sec", "second")
+_SPIKES = re.compile(r"(?:sp|spikes?)(?: ?/ ?| per )(\w+)|(hz|1/s|s\^?-1|s⁻¹)")
 _DFF = re.compile(r"df(over)?f|(δ|(?<![^\W_])d)[\W_]*f[\W_]*(over[\W_]*)?f(?!ilt)")
 """In one piece anywhere; in pieces only where the d begins a word. No ΔF/F: "corrected_F_trace", "dF_filtered"."""
 
@@ -40,12 +43,34 @@ def is_percent(attrs: Mapping[Any, Any]) -> bool:
     return _says_percent(_spelling(attrs.get("units", "")))
 
 
-def stated_percent(attrs: Mapping[Any, Any]) -> bool | None:
-    """Whether the attribute "units" says percent (True) or a fraction (False); None where it says neither."""
+def stated_units(attrs: Mapping[Any, Any]) -> str | None:
+    """Units that the attributes of a recording state, None where they state none, or others.
+
+    In the package's own words: "1", "percent", "a.u.", "spikes/s" or "spikes per frame".
+    """
     text = _spelling(attrs.get("units") or "")
     if _says_percent(text):
-        return True
-    return False if text and (text in _FRACTION or says_dff(text)) else None
+        return "percent"
+    if text in _ARBITRARY:
+        return "1" if attrs.get("quantity") == "dff" else "a.u."
+    if found := _SPIKES.fullmatch(text):
+        if found[2] or found[1] in _A_SECOND:
+            return "spikes/s"
+        return "spikes per frame" if found[1] in _A_FRAME else None
+    return "1" if text and (text in _FRACTION or says_dff(text)) else None
+
+
+def units_in(theirs: str, ours: str, frame_rate_hz: float | None) -> float | None:
+    """How much one of their units (of `stated_units`) is in ours; None where the one does not become the other."""
+    rate = frame_rate_hz or 0.0
+    factors = {("percent", "1"): 0.01, ("1", "percent"): 100.0, ("spikes per frame", "spikes/s"): rate}
+    factors[("spikes/s", "spikes per frame")] = 1 / rate if rate else 0.0
+    return 1.0 if theirs == ours else factors.get((theirs, ours)) or None
+
+
+def spelled(units: str | None) -> str:
+    """Units of `stated_units` in a sentence."""
+    return {"1": "fractions", "a.u.": "arbitrary units"}.get(str(units), str(units))
 
 
 def says_dff(text: str) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError
-from antidrome.mechanism.labelled import in_order_of
+from antidrome.mechanism.labelled import in_columns_of
 
 FailureKind = Literal["exception", "non-finite", "timeout", "crash", "memory", "shape"]
 Missing = Literal["feature", "failure"]
@@ -150,7 +150,7 @@ def check_theta(theta: Any, names: Sequence[str] = ()) -> np.ndarray:
         If they are not a finite two-dimensional array of numbers, or their columns have other names.
     """
     try:
-        array = np.asarray(in_order_of(theta, names) if names else theta)
+        array = np.asarray(in_columns_of(theta, names) if names else theta)
     except (TypeError, ValueError) as error:
         raise InputError(f"Parameters of simulations are no table (simulations, parameters): {error}") from error
     if array.ndim != 2 or array.dtype.kind not in "biuf":

@@ -11,13 +11,13 @@ import numpy as np
 
 from antidrome.core.files import atomic_write
 from antidrome.errors import FileFormatError, InputError
-from antidrome.mechanism.labelled import labelled
+from antidrome.mechanism.labelled import in_rows_of, labelled
 from antidrome.mechanism.simulate.batch import Missing, check_theta, judge
 from antidrome.mechanism.simulate.outputs import default_names, default_parameter_names
 from antidrome.mechanism.simulate.store import Simulations
 from antidrome.recordings.archives import load_npz
 from antidrome.recordings.csv_files import load_table
-from antidrome.recordings.csv_names import names_nothing
+from antidrome.recordings.headings import names_nothing
 from antidrome.recordings.safety import require_file
 
 MAX_TABLE_BYTES = 4 * 2**30
@@ -59,7 +59,7 @@ def external_simulations(
     InputError
         If the numbers of rows differ, their labels, or names and columns.
     """
-    features, log_density = _in_rows_of(theta, features), _in_rows_of(theta, log_density)
+    features, log_density = in_rows_of(theta, features), in_rows_of(theta, log_density)
     names, theta = _arranged(theta, parameter_names)
     k_names, features = _arranged(features, feature_names)
     parameters = check_theta(theta)
@@ -93,46 +93,10 @@ def external_simulations(
     )
 
 
-def _columns_of(table: Any) -> tuple[Any, ...]:
-    """Names of the columns of a table; none of an array."""
-    if hasattr(table, "dims") and table.ndim == 2 and table.dims[1] in table.coords:
-        return tuple(table.coords[table.dims[1]].values.tolist())
-    return tuple(getattr(table, "columns", ()))
-
-
-def _rows_of(table: Any) -> Any:
-    """Labels of the rows of a table of pandas or xarray, as an index of pandas; None where it has none."""
-    if hasattr(table, "dims"):
-        return table.indexes.get(_row_dimension(table))
-    index = getattr(table, "index", None)
-    return index if hasattr(index, "get_indexer") else None
-
-
-def _row_dimension(table: Any) -> Any:
-    """What an object of xarray calls its rows."""
-    return next((name for name in table.dims if name != "parameter"), None)
-
-
-def _in_rows_of(theta: Any, values: Any) -> Any:
-    """Features or log densities in the order of the parameters' rows, where both have labels that tell it."""
-    here, there = _rows_of(theta), _rows_of(values)
-    if here is None or there is None or len(here) != len(there) or here.equals(there):
-        return values
-    if here.is_unique and there.is_unique and here.isin(there).all():
-        order = there.get_indexer(here)
-        return values.iloc[order] if hasattr(values, "iloc") else values.isel({_row_dimension(values): order})
-    raise InputError(
-        f"The rows of parameters and of what belongs to them have different labels ({', '.join(map(str, here[:3]))} …"
-        f" and {', '.join(map(str, there[:3]))} …). Give both the same, or, if they are in the same order, none:"
-        " reset_index(drop=True), of xarray drop_vars."
-    )
-
-
 def _arranged(table: Any, wanted: Sequence[str] | None) -> tuple[tuple[Any, ...], Any]:
     """Names of a table's columns, and the table: in the order of the wanted names if it has these, else as it is."""
     names = tuple(() if wanted is None else wanted)
     given, columns = labelled(table)
-    given = given or _columns_of(table)
     if names and len(set(given)) == len(given) and set(names) == set(given):
         columns = np.asarray(columns)[:, [given.index(name) for name in names]]
     return names or given, columns

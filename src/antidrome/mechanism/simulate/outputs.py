@@ -38,7 +38,7 @@ def to_vector(output: Any, what: str = "simulator's output") -> tuple[tuple[str,
     names: list[str] = []
     units: list[str] = []
     values: list[np.ndarray] = []
-    for name, part, unit in _parts(output.iloc[0] if _is_table(output) and len(output) == 1 else output):
+    for name, part, unit in _parts(output.iloc[0] if _has_named_columns(output) and len(output) == 1 else output):
         array = _numbers(part, name, what)
         labels = _labels(name, part, array)
         names += labels
@@ -161,7 +161,7 @@ def _is_labelled_series(output: Any) -> bool:
     return hasattr(output, "tolist") and _are_labels(getattr(output, "index", None))
 
 
-def _is_table(output: Any) -> bool:
+def _has_named_columns(output: Any) -> bool:
     """Whether this is a pandas DataFrame whose columns have names."""
     return hasattr(output, "iloc") and _are_labels(getattr(output, "columns", None))
 
@@ -172,13 +172,13 @@ def _are_labels(index: Any) -> bool:
 
 
 def _says_names(output: Any) -> bool:
-    labelled = _is_labelled_series(output) or _is_table(output)
+    labelled = _is_labelled_series(output) or _has_named_columns(output)
     return labelled or isinstance(output, Mapping) or hasattr(output, "data_vars")
 
 
 def _first_row(part: Any) -> Any:
     """The first of many simulations' outputs, with its labels, if it has any."""
-    if _is_table(part):
+    if _has_named_columns(part):
         return part.iloc[0]
     return part.isel({part.dims[0]: 0}) if hasattr(part, "isel") else None
 
@@ -229,7 +229,7 @@ def _labels(name: str, part: Any, array: np.ndarray) -> list[str]:
         labels = [str(label) for label in part.index]
     if labels is not None:
         return labels if name == "x" else [f"{name}[{label}]" for label in labels]
-    if _is_table(part):
+    if _has_named_columns(part):
         return [f"{name}[{row},{label}]" for row in range(len(part)) for label in part.columns]
     if array.shape == (1,) and name == "x":
         return [name]

@@ -16,7 +16,7 @@ from antidrome.core.progress import ProgressBar
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError, ResumeError
-from antidrome.mechanism.labelled import labelled
+from antidrome.mechanism.labelled import named
 from antidrome.mechanism.simulate.batch import (
     Failure,
     SimulationBatch,
@@ -106,7 +106,7 @@ def run_simulations(
 
 def _names_of(theta: Any, simulator: Simulator) -> tuple[str, ...]:
     """Names of labelled columns, in the order in which the simulator takes them; () of an array."""
-    given, _ = labelled(theta)
+    given, _ = named(theta)
     own = getattr(simulator, "parameter_names", getattr(simulator, "_parameter_names", ()))
     return (tuple(own) or given) if given else ()
 

@@ -1,4 +1,4 @@
-"""What the headings of a text table say: a time and its unit, a number of each row, or its trial or session."""
+"""What the headings of a table say: a time and its unit, a number of each row, or its trial or session."""
 
 import re
 
