@@ -1,6 +1,8 @@
 """What a fit says of recordings does not depend on how these are given: one table of ways, one of uses."""
 
 from functools import cache
+from itertools import cycle
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,7 @@ def sessions():
             truth.activity[N_FRAMES * k : N_FRAMES * (k + 1), list(neurons)],
             {"time": (np.arange(N_FRAMES) + 0.5) / RATE_HZ, "neuron": [f"n{i:02d}" for i in neurons]},
             ("time", "neuron"),
-            attrs={"frame_rate_hz": RATE_HZ},
+            attrs={"frame_rate_hz": RATE_HZ, "units": "1"},
         )
     return made
 
@@ -54,6 +56,10 @@ def as_one_matrix(given):
     return xr.concat(parts, "time", join="outer").assign_attrs(frame_rate_hz=RATE_HZ)
 
 
+def in_percent(recording):
+    return (100 * recording).assign_attrs(recording.attrs, units="percent")
+
+
 WAYS = {
     "permuted": each(permuted),
     "reversed": each(lambda one: one.isel(neuron=slice(None, None, -1))),
@@ -64,6 +70,8 @@ WAYS = {
     "pairs": each(lambda one: (one.values, one["neuron"].values)),
     "later": each(lambda one: one.assign_coords(time=one["time"] + 1234.5)),
     "in ms": each(lambda one: one.assign_coords(time=("time", one["time"].values * 1000, {"units": "ms"}))),
+    "in percent": each(in_percent),
+    "one in percent": lambda given: {**given, "tue": in_percent(given["tue"])},
     "dask": each(lambda one: one.chunk({"time": 77, "neuron": 3})),
     "among strangers": each(among_strangers),
     "neurons that were not seen": each(lambda one: one.reindex(neuron=[f"n{i:02d}" for i in range(N_NEURONS)])),
@@ -87,11 +95,6 @@ DYNAMICS = {
     "stationarity": lambda model, given: {"gap": model.stationarity(given, n_draws=99)["gap"]},
 }
 
-SPIKES = {
-    "predict": lambda model, given: model.predict(given, progress=False)["expected_spikes"],
-    "reconstruct": lambda model, given: model.reconstruct(given),
-}
-
 
 def values_of(found):
     """Numbers in an order that does not depend on that of the answer."""
@@ -102,33 +105,103 @@ def values_of(found):
     return np.asarray(found, float)
 
 
-@cache
-def fitted():
-    settings = {"shrinkage": 0.0, "coupling": np.inf, "zero_lag": "never", "private_noise": "white", "n_starts": 1}
-    return ad.StitchedLDS(2, **settings).fit(sessions(), progress=False)
+SCALINGS = ("neuron", "session", "none")
+SETTINGS = {"shrinkage": 0.0, "coupling": np.inf, "zero_lag": "never", "private_noise": "white", "n_starts": 1}
+
+
+def fit_of(given, scaling):
+    return ad.StitchedLDS(2, scaling=scaling, **SETTINGS).fit(given, progress=False)
 
 
 @cache
-def of_dynamics(use):
-    return values_of(DYNAMICS[use](fitted(), sessions()))
+def fitted(scaling="neuron"):
+    return fit_of(sessions(), scaling)
+
+
+@cache
+def loaded(scaling):
+    with TemporaryDirectory() as folder:
+        fitted(scaling).save(f"{folder}/fit.safetensors")
+        return ad.StitchedLDS.load(f"{folder}/fit.safetensors")
+
+
+@cache
+def of_dynamics(use, scaling):
+    return values_of(DYNAMICS[use](fitted(scaling), sessions()))
+
+
+def agree(found, expected, **close):
+    assert list(found) == list(expected)
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name], err_msg=name, **close)
 
 
 @pytest.mark.parametrize("use", list(DYNAMICS))
 @pytest.mark.parametrize("way", list(WAYS))
 def test_dynamics_of_recordings_however_they_are_given(way, use):
     found = values_of(DYNAMICS[use](fitted(), WAYS[way](sessions())))
-    np.testing.assert_equal(list(found), list(of_dynamics(use)))
-    for name, values in found.items():
-        np.testing.assert_allclose(values, of_dynamics(use)[name], rtol=1e-6, atol=1e-7, err_msg=name)
+    agree(found, of_dynamics(use, "neuron"), rtol=1e-6, atol=1e-7)
 
 
-OF_ONE = ("permuted", "reversed", "transposed", "tables", "in ms", "dask")
+@pytest.mark.parametrize("use", list(DYNAMICS))
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_dynamics_of_a_fit_that_was_written(scaling, use):
+    found = values_of(DYNAMICS[use](loaded(scaling), WAYS["one matrix"](sessions())))
+    agree(found, of_dynamics(use, scaling), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("way", "scaling"), list(zip(sorted({*WAYS} - {"among strangers"}), cycle(SCALINGS), strict=False))
+)
+def test_a_fit_of_recordings_however_they_are_given(way, scaling):
+    model, labels = fit_of(WAYS[way](sessions()), scaling), sorted(fitted(scaling).neurons_)
+    assert sorted(model.neurons_) == labels
+    found, expected = (one.predict_correlation(labels, labels, lag=1).values for one in (model, fitted(scaling)))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def of_neurons(found):
+    """Label → values."""
+    return {str(label): found.sel(neuron=label).values for label in found["neuron"].values}
+
+
+SPIKES = {
+    "predict": lambda model, given: of_neurons(model.predict(given, progress=False)["expected_spikes"]),
+    "sample": lambda model, given: of_neurons(model.sample(given, n_samples=200).sum("time").mean("sample")),
+    "reconstruct": lambda model, given: of_neurons(model.reconstruct(given)),
+    "spike_times": lambda model, given: {
+        str(label): train["time_s"].values for label, train in model.spike_times(given).groupby("neuron")
+    },
+    "noise_level": lambda model, given: of_neurons(ad.recordings.noise_level(ad.recordings.as_recording(given))),
+}
+OF_ONE = {
+    **{way: WAYS[way] for way in ("permuted", "reversed", "transposed", "tables", "in ms", "in percent", "dask")},
+    "one neuron": each(lambda one: one.isel(neuron=[1])),
+    "in double precision": each(lambda one: one.astype(np.float64)),
+}
+
+
+@cache
+def fluorescence():
+    return ad.spikes.simulate(4, 20, 30.0, 1)["dff"]
+
+
+@cache
+def of_spikes(use):
+    return SPIKES[use](ad.SpikeVAE(), fluorescence())
 
 
 @pytest.mark.parametrize("use", list(SPIKES))
-@pytest.mark.parametrize("way", OF_ONE)
+@pytest.mark.parametrize("way", list(OF_ONE))
 def test_spikes_of_a_recording_however_it_is_given(way, use):
-    model, recording = ad.SpikeVAE(), ad.spikes.simulate(4, 20, 30.0, 1)["dff"]
-    given = WAYS[way]({"one": recording})["one"]
-    found, expected = (values_of(SPIKES[use](model, one)) for one in (given, recording))
-    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4)
+    found = SPIKES[use](ad.SpikeVAE(), OF_ONE[way]({"one": fluorescence()})["one"])
+    assert set(found) <= set(of_spikes(use))
+    assert found
+    for label, values in found.items():
+        np.testing.assert_allclose(values, of_spikes(use)[label], rtol=2e-3, atol=2e-4, err_msg=label)
+
+
+@pytest.mark.parametrize("way", [way for way in OF_ONE if way != "one neuron"])
+def test_the_score_of_spikes_however_the_recording_is_given(way):
+    given = OF_ONE[way]({"one": fluorescence()})["one"]
+    assert ad.SpikeVAE().score(given) == pytest.approx(ad.SpikeVAE().score(fluorescence()), rel=1e-3)

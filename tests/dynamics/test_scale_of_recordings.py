@@ -190,3 +190,23 @@ def test_rates_are_no_counts(days):
     rates = {name: abs(day).assign_attrs(day.attrs, units="spikes/s") for name, day in days.items()}
     with pytest.raises(InputError, match="is in spikes/s, expected spikes of each frame"):
         ad.StitchedLDS(2, observation="poisson").fit(rates, progress=False)
+
+
+def test_what_is_known_of_the_frames_stays_with_the_results(days):
+    model, told = fit_of(days), {"trial": ("time", np.repeat([1, 2], 100)), "mean": ("time", np.zeros(200))}
+    monday = days["monday"].assign_coords(told)
+    for found in (model.transform(monday), model.impute(monday)):
+        assert found["trial"].values.tolist() == [1] * 100 + [2] * 100
+    assert model.impute(monday)["mean"].dims == ("time", "neuron")
+    assert model.impute(monday)["mean"].attrs["units"] == "1"
+
+
+def test_trials_are_found_however_they_are_spelled(days):
+    monday = days["monday"]
+    spelled = [
+        monday.assign_coords({name: ("time", np.repeat([1, 2], 100))}) for name in ("trial", "Trial", "trial_id")
+    ]
+    expected, *others = [as_population(one).sessions[0].segment for one in spelled]
+    assert len(set(expected.tolist())) == 2
+    for segment in others:
+        np.testing.assert_array_equal(segment, expected)

@@ -65,7 +65,7 @@ def test_what_xarray_writes(tmp_path: Path, traces: np.ndarray, kind: str) -> No
     dataset = xr.Dataset(
         {"traces": (("roi", "time"), traces.T.astype("f8")), "mean_image": (("y", "x"), np.zeros((3, 4)))},
         coords={"time": ("time", np.arange(120) * 50.0, {"units": "ms"}), "roi": np.arange(6),
-                "depth": ("roi", np.ones(6))},
+                "depth": ("roi", np.ones(6)), "trial": ("time", np.repeat([1, 2], 60))},
     )  # fmt: skip
     path = tmp_path / ("a.zarr" if kind.startswith("zarr") else "a.nc")
     if kind.startswith("zarr"):
@@ -80,6 +80,7 @@ def test_what_xarray_writes(tmp_path: Path, traces: np.ndarray, kind: str) -> No
     assert np.array_equal(recording.values, traces)
     assert recording.attrs["frame_rate_hz"] == pytest.approx(20.0)
     assert list(recording["depth"].values) == [1] * 6
+    assert list(recording["trial"].values) == [1] * 60 + [2] * 60
     with pytest.raises(InputError, match="choose one with series="):
         read(path)
 

@@ -84,6 +84,20 @@ def test_permuted_neurons_permute_the_result(simulated, result):
         np.testing.assert_allclose(permuted[name], result[name].isel(neuron=order), rtol=1e-3, atol=1e-5)
 
 
+def test_the_score_of_a_neuron_depends_on_its_label_not_on_its_place(simulated):
+    model, recording = ad.SpikeVAE(), simulated["dff"].isel(time=slice(0, 300))
+    assert model.score(recording[:, ::-1]) == pytest.approx(model.score(recording), rel=1e-4)
+
+
+def test_coordinates_of_the_recording_stay_and_give_way_to_variables_of_their_name(simulated):
+    recording = simulated["dff"].isel(time=slice(0, 100)).astype("float32")
+    told = recording.assign_coords(baseline=("neuron", np.arange(recording.sizes["neuron"])), trial=("time", [7] * 100))
+    found = ad.SpikeVAE().predict(told, progress=False)
+    assert (found["trial"] == 7).all()
+    assert "The coordinate 'baseline' of the recording gives way to the result's." in found.attrs["notes"]
+    assert found["baseline"].attrs["units"] == "ΔF/F"
+
+
 def test_numpy_and_dask_agree_with_xarray(simulated, result):
     model = ad.SpikeVAE(seed=2)
     plain = model.predict(simulated["dff"].values, 30.0, progress=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class Session:
         (frame,) frame centres in seconds, where known.
     units
         What the recording says that it is in, of `stated_units`; None where it does not say.
+    along
+        (frame,) each: trial, stimulus and whatever else is known of the frames.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Session:
     whole: np.ndarray
     time_s: np.ndarray | None = None
     units: str | None = None
+    along: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def n_frames(self) -> int:

@@ -19,6 +19,7 @@ from antidrome.dynamics.system import root_of
 from antidrome.errors import InputError
 from antidrome.recordings.units import spelled
 
+OWN_NAMES = ("latent", "latent_covariance", "mean", "sd", "component", "component_2", "neuron", "recorded", "time")
 STATES_NOISE_FLOOR = 1e-3
 """Least private variance with which states are inferred; `em` learns with a lower one, and both are in scaled units."""
 
@@ -116,7 +117,7 @@ def latent_states(system: FittedSystem, one: MatchedSession) -> xr.Dataset:
             "latent": (("time", "component"), mean, {"units": "latent units"}),
             "latent_covariance": (("time", "component", "component_2"), spread, {"units": "squared latent units"}),
         },
-        coords={"time": _times(system, one), "component": np.arange(n), "component_2": np.arange(n)},
+        coords={**_frames(system, one), "component": np.arange(n), "component_2": np.arange(n)},
         attrs=one.attrs,
     )
 
@@ -127,9 +128,11 @@ def imputed(system: FittedSystem, one: MatchedSession, places: np.ndarray | None
     found = states(system, one)
     data = activity(system, one, found.mean, found.covariance, places)
     inside = (one.data.session.segment >= 0)[:, None]
-    data = {name: (("time", "neuron"), np.where(inside, values, np.nan), _UNITS) for name, values in data.items()}
+    data = {
+        name: (("time", "neuron"), np.where(inside, values, np.nan), _in_units(system)) for name, values in data.items()
+    }
     recorded = ("neuron", np.isin(places, one.rows))
-    coords = {"time": _times(system, one), "neuron": system.population.labels[places], "recorded": recorded}
+    coords = {**_frames(system, one), "neuron": system.population.labels[places], "recorded": recorded}
     return xr.Dataset(data, coords=coords, attrs=one.attrs)
 
 
@@ -169,7 +172,7 @@ def forecast(system: FittedSystem, one: MatchedSession, n_frames: int) -> xr.Dat
     time = _times(system, one)
     step_s = 1 / system.frame_rate_hz if system.frame_rate_hz else 1.0
     return xr.Dataset(
-        {name: (("time", "neuron"), values, _UNITS) for name, values in data.items()}
+        {name: (("time", "neuron"), values, _in_units(system)) for name, values in data.items()}
         | {"latent": (("time", "component"), np.array(means), {"units": "latent units"})},
         coords={
             "time": time[-1] + step_s * np.arange(1, n_frames + 1),
@@ -201,7 +204,7 @@ def sample(system: FittedSystem, n_frames: int, rng: np.random.Generator) -> xr.
     coords = {"time": (np.arange(n_frames) + 0.5) / rate, "neuron": system.population.labels}
     return xr.Dataset(
         {
-            "activity": (("time", "neuron"), values, _UNITS),
+            "activity": (("time", "neuron"), values, _in_units(system)),
             "latent": (("time", "component"), x, {"units": "latent units"}),
         },
         coords={**coords, "component": np.arange(n)},
@@ -209,7 +212,14 @@ def sample(system: FittedSystem, n_frames: int, rng: np.random.Generator) -> xr.
     )
 
 
-_UNITS = {"units": "recording units"}
+def _in_units(system: FittedSystem) -> dict[str, str]:
+    return {"units": system.units or "recording units"}
+
+
+def _frames(system: FittedSystem, one: MatchedSession) -> dict[str, Any]:
+    """Coordinates along time: times, and what the recording tells of its frames."""
+    along = {name: ("time", values) for name, values in one.data.session.along.items() if name not in OWN_NAMES}
+    return {"time": _times(system, one), **along}
 
 
 def _times(system: FittedSystem, one: MatchedSession) -> np.ndarray:

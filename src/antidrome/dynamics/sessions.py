@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from antidrome.core.whole import whole_numbers
-from antidrome.dynamics.data import column_statistics, is_dask
+from antidrome.dynamics.data import column_statistics
+from antidrome.dynamics.entries import entries_of, matching_notes
 from antidrome.dynamics.population import Population, Session
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
-from antidrome.recordings.axes import (
-    named_by_number,
-    neuron_labels,
-    standard_dims,
-    time_in_seconds,
-    without_levels,
-)
-from antidrome.recordings.checks.matching import HOW_TO_NAME
 from antidrome.recordings.clock import clock_rate_hz, rate_agrees
-from antidrome.recordings.headings import names_group
-from antidrome.recordings.masked import require_known_shape, unmasked
 from antidrome.recordings.segments import neighbours
-from antidrome.recordings.tables import (
-    as_frame,
-    index_times,
-    is_table,
-    names_times,
-    numbered_columns,
-    opened_table,
-    without_index,
-)
-from antidrome.recordings.units import spelled, stated_units
+from antidrome.recordings.units import spelled
 
 Segments = Mapping[str, Sequence[tuple[int, int]]]
 HOW_TO_SEGMENT = "expected session id → (first, last + 1) frames, for example {'monday': [(0, 700), (700, 1400)]}."
@@ -83,10 +63,10 @@ def as_population(
         return recordings
     if segments is not None and not isinstance(segments, Mapping):
         raise InputError(f"segments is of type {type(segments).__name__}, {HOW_TO_SEGMENT}")
-    entries = _entries(recordings, sessions, neuron)
+    entries = entries_of(recordings, sessions, neuron)
     if not entries:
         raise InputError("No recording was given; expected a mapping of session id to recording.")
-    notes = _matching_notes(entries) + list(dict.fromkeys(said for e in entries.values() for said in e["notes"]))
+    notes = matching_notes(entries) + list(dict.fromkeys(said for e in entries.values() for said in e["notes"]))
     unlabelled = {entry["values"].shape[1] for entry in entries.values() if entry["labels"] is None}
     if len(unlabelled) > 1:
         raise InputError(
@@ -120,167 +100,6 @@ def _of_one_unit(population: Population) -> Population:
     return dataclasses.replace(population, sessions=converted, notes=(*population.notes, note))
 
 
-def _entries(recordings: Any, sessions: Any, neuron: Any) -> dict[str, dict[str, Any]]:
-    if isinstance(recordings, Mapping) and not isinstance(recordings, xr.Dataset):
-        if sessions is not None:
-            raise InputError("sessions= belongs to one matrix; a mapping of recordings has its session ids already.")
-        given = [(str(name), value) for name, value in recordings.items()]
-    elif isinstance(recordings, list) or (isinstance(recordings, tuple) and not _is_pair(recordings)):
-        given = [(_own_name(value) or str(i), value) for i, value in enumerate(recordings)]
-        if len({name for name, _ in given}) < len(given):
-            given = [(str(i), value) for i, value in enumerate(recordings)]
-    else:
-        return _split_matrix(_entry(recordings, neuron, "the recording"), sessions)
-    if len({name for name, _ in given}) < len(given):
-        raise InputError(f"Session ids must differ as text; got {listing(name for name, _ in given)}.")
-    return {name: _entry(value, neuron, f"session {name!r}") for name, value in given}
-
-
-def _matching_notes(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What to know where neurons of several sessions are the same because of their number alone."""
-    numbered = [name for name, entry in entries.items() if entry["numbered"]]
-    if len(entries) < 2 or not numbered:
-        return []
-    return [
-        f"Nobody named the neurons of {listing(numbered, 4)}: neurons of equal number are taken for the same cells."
-        f" {HOW_TO_NAME}"
-    ]
-
-
-def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
-    """Values, labels, times, trial numbers and rate of one recording."""
-    value, notes = _opened(value, where), list[str]()
-    if isinstance(value, xr.Dataset):
-        first = next(iter(value.data_vars), "dff")
-        raise InputError(
-            f"{where} is a Dataset with variables {listing(value.data_vars)}: pick one, dataset[{first!r}]."
-        )
-    if isinstance(value, xr.DataArray):
-        array, _ = standard_dims(value)
-        levels = _levels_of(array.indexes["time"]) if "time" in array.indexes else {}
-        array = without_levels(array, "time")
-        labels = array["neuron"].values if "neuron" in array.coords else neuron
-        along = {name: array[name].values for name in ("session", "trial") if name in array.coords}
-        along = {name: column for name, column in along.items() if column.ndim == 1 and array[name].dims == ("time",)}
-        time = time_in_seconds(array["time"]) if "time" in array.coords else levels.get("time")
-        data = array.data if is_dask(array.data) else array.values
-        entry = {"values": data, "time": time, "rate": array.attrs.get("frame_rate_hz"), **along}
-        entry["units"] = stated_units(array.attrs)
-        entry["numbered"] = labels is None or named_by_number(array)
-    elif is_table(value) and hasattr(value, "columns"):
-        levels, numbered = _levels_of(value.index), numbered_columns(value)
-        _require_neurons(value.columns, where)
-        table = opened_table(without_index(value) if levels else value, where)
-        notes += _unheeded_levels(value.index, where)
-        time = None if table.times is None else time_in_seconds(table.times)
-        entry = {"values": table.values, "time": time, "rate": None, "numbered": numbered and neuron is None, **levels}
-        labels = neuron if numbered and neuron is not None else np.asarray(value.columns)
-    elif _is_pair(value):
-        entry, labels = {"values": value[0], "time": None, "rate": None}, value[1]
-    else:
-        entry, labels = {"values": value, "time": None, "rate": None}, neuron
-    values = entry["values"]
-    if not (hasattr(values, "shape") and hasattr(values, "dtype") and hasattr(values, "__getitem__")):
-        values = np.asarray(values)
-    if hasattr(values, "tocsr"):
-        values = values.tocsr()
-    require_known_shape(values, where)
-    values = unmasked(values, notes, f"entries of {where}")
-    if np.dtype(values.dtype).kind not in "iufb":
-        raise InputError(f"{where} holds values of type {values.dtype}, expected real numbers.")
-    if len(values.shape) != 2 or 0 in values.shape:
-        raise InputError(f"{where} has shape {tuple(values.shape)}, expected (frames, neurons), none of them 0.")
-    if labels is not None:
-        try:
-            labels = neuron_labels(_whole(labels), values.shape[1], values.shape[0])
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from error
-    known = {"session": None, "trial": None, "numbered": labels is None, "notes": notes}
-    return {**known, **entry, "values": values, "labels": labels}
-
-
-def _levels_of(index: Any) -> dict[str, Any]:
-    """Sessions, trials and times of frames whose index has levels of these names, or is the only one."""
-    levels = {name: index.get_level_values(name) for name in index.names if name is not None}
-    found = {group: level.to_numpy() for name, level in levels.items() if (group := names_group(str(name)))}
-    timed = [level for name, level in levels.items() if names_times(name)]
-    times = index_times(timed[0]) if len(timed) == 1 else None
-    return found if times is None else {**found, "time": time_in_seconds(times)}
-
-
-def _unheeded_levels(index: Any, where: str) -> list[str]:
-    """What to know of an index that tells more of the frames than their sessions, trials and times."""
-    unheeded = [
-        "one without a name" if name is None else repr(name)
-        for place, name in enumerate(index.names)
-        if not (names_group(str(name)) or names_times(name))
-        and (name is not None or index.get_level_values(place).dtype.kind not in "iu")
-    ]
-    if index.nlevels < 2 or not unheeded:
-        return []
-    return [
-        f"Of the index of {where} a level is not heeded ({', '.join(unheeded)}): call it 'session' or 'trial' if frames"
-        " of different values are not neighbours."
-    ]
-
-
-def _require_neurons(columns: Any, where: str) -> None:
-    """Raise InputError if a column of a table says to which session or trial its frames belong."""
-    for name in columns:
-        if names_group(str(name)):
-            raise InputError(
-                f"{where} has a column {name!r} that would be a neuron: make it a level of the index with"
-                f" set_index({name!r}, append=True), or leave it out."
-            )
-
-
-def _whole(labels: Any) -> Any:
-    """Labels as they are, but whole numbers kept as floats (as tables with gaps have them) as whole numbers."""
-    values = np.asarray(labels)
-    if values.dtype.kind == "f" and np.isfinite(values).all() and (values == np.round(values)).all():
-        return values.astype(np.int64)
-    return labels
-
-
-def _opened(value: Any, where: str) -> Any:
-    """What a path holds; everything else as it is."""
-    if value is None:
-        raise InputError(f"{where} is None, expected an array of shape (frames, neurons).")
-    if isinstance(value, str | os.PathLike):
-        from antidrome.recordings import read
-
-        return read(value)
-    return as_frame(value)
-
-
-def _split_matrix(entry: dict[str, Any], sessions: Any) -> dict[str, dict[str, Any]]:
-    """One matrix with session ids becomes one entry a session; a session that comes back later is a new stretch."""
-    ids = entry["session"] if sessions is None else np.asarray(sessions)
-    if ids is None:
-        return {"0": entry}
-    n_frames = entry["values"].shape[0]
-    if ids.shape != (n_frames,):
-        raise InputError(f"sessions has shape {ids.shape}, expected one id for each of the {n_frames} frames.")
-    none = [one is None for one in ids] if ids.dtype.kind == "O" else False
-    missing = np.flatnonzero((ids != ids) | none)  # NaN and NaT alone differ from themselves
-    if missing.size:
-        raise InputError(f"sessions has no id for frame {missing[0]} ({missing.size} of {n_frames} frames have none).")
-    if ids.dtype == "M8[ns]":  # whose tolist() counts nanoseconds
-        ids = ids.astype("M8[us]") if (ids == ids.astype("M8[us]")).all() else ids.astype(str)
-    names = dict.fromkeys(ids.tolist())
-    if len(set(map(str, names))) < len(names):
-        raise InputError(f"Session ids must differ as text; got {listing(map(str, names))}.")
-    result = {}
-    for name in names:
-        frames = np.flatnonzero(ids == name)
-        together = frames[-1] - frames[0] + 1 == len(frames)
-        chosen = slice(int(frames[0]), int(frames[-1]) + 1) if together else frames
-        stretch = np.concatenate([[0], np.cumsum(np.diff(frames) > 1)])
-        part = {key: None if entry[key] is None else entry[key][chosen] for key in ("time", "trial")}
-        result[str(name)] = {**entry, **part, "numbered": False, "values": entry["values"][chosen], "stretch": stretch}
-    return result
-
-
 def _session(
     name: str,
     entry: dict[str, Any],
@@ -310,7 +129,8 @@ def _session(
         return None
     rows = np.array([places.setdefault(labels[i], len(places)) for i in columns])
     kept = {name: statistics[name][columns] for name in ("mean", "variance", "n_observed", "least", "whole")}
-    return Session(name, values, columns, rows, segment, **kept, time_s=entry["time"], units=entry.get("units"))
+    told = {"time_s": entry["time"], "units": entry["units"], "along": entry["along"]}
+    return Session(name, values, columns, rows, segment, **kept, **told)
 
 
 def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_rate_hz: float | None) -> np.ndarray:
@@ -376,13 +196,3 @@ def _rate(entries: dict[str, dict[str, Any]], frame_rate_hz: float | None) -> fl
     if frame_rate_hz is not None:
         return float(frame_rate_hz)
     return float(np.median(sorted(rates))) if rates else None
-
-
-def _is_pair(value: Any) -> bool:
-    if not isinstance(value, tuple) or len(value) != 2 or not hasattr(value[0], "shape"):
-        return False
-    return len(np.shape(value[1])) == 1 and len(value[0].shape) == 2
-
-
-def _own_name(value: Any) -> str:
-    return str(value.attrs.get("session_id") or "") if isinstance(value, xr.DataArray) else ""

@@ -143,7 +143,7 @@ def from_array(
     )
 
 
-def _of_frames(array: xr.DataArray) -> dict[Hashable, tuple[str, np.ndarray]]:
+def of_frames(array: xr.DataArray) -> dict[Hashable, tuple[str, np.ndarray]]:
     """Trials, sessions, stimuli …: coordinates along time that files can hold, not of text and numbers together."""
     found = {k: c.values for k, c in array.coords.items() if c.dims == ("time",) and k != "time"}
     of_one_kind = {k: v for k, v in found.items() if v.dtype.kind != "O" or all(isinstance(one, str) for one in v)}
@@ -202,7 +202,7 @@ def as_recording(recording: Any, frame_rate_hz: float | None = None) -> xr.DataA
         attrs={k: v for k, v in attrs.items() if k not in ("quantity", "units", "notes", "frame_rate_hz")},
         notes=[*as_notes(attrs.get("notes")), *notes],
     )
-    result = result.assign_coords(_of_frames(array))
+    result = result.assign_coords(of_frames(array))
     repeated = np.flatnonzero(np.diff(result["time"].values) <= 0)
     if repeated.size:
         raise InputError(

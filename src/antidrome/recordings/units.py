@@ -53,10 +53,8 @@ def stated_units(attrs: Mapping[Any, Any]) -> str | None:
         return "percent"
     if text in _ARBITRARY:
         return "1" if attrs.get("quantity") == "dff" else "a.u."
-    if found := _SPIKES.fullmatch(text):
-        if found[2] or found[1] in _A_SECOND:
-            return "spikes/s"
-        return "spikes per frame" if found[1] in _A_FRAME else None
+    if spikes := _of_spikes(text):
+        return spikes
     return "1" if text and (text in _FRACTION or says_dff(text)) else None
 
 
@@ -80,7 +78,7 @@ def says_dff(text: str) -> bool:
 
 
 def known_units(units: Any, quantity: str, notes: list[str]) -> str:
-    """Units in the package's own words: "1", "percent", "a.u." or "unknown"; what has no such word is noted.
+    """Units in the package's own words: "1", "percent", "a.u.", "unknown", or those of spikes; others are noted.
 
     Parameters
     ----------
@@ -98,6 +96,8 @@ def known_units(units: Any, quantity: str, notes: list[str]) -> str:
         return "percent"
     if text == "unknown":
         return "unknown"
+    if quantity == "unknown" and (spikes := _of_spikes(text)):
+        return spikes
     if text in _ARBITRARY:
         return "1" if quantity == "dff" else "a.u."  # many programs write a.u. for whatever has no unit
     if text in _FRACTION or says_dff(text):
@@ -112,6 +112,14 @@ def known_units(units: Any, quantity: str, notes: list[str]) -> str:
 def _says_percent(text: str) -> bool:
     """Whether units are percent, or ΔF/F in percent: "ΔF/F (%)", "percent dF/F" …"""
     return text in _PERCENT or (says_dff(text) and any(word in text for word in _PERCENT))
+
+
+def _of_spikes(text: str) -> str | None:
+    """Units of spikes in the package's own words; None for others."""
+    found = _SPIKES.fullmatch(text)
+    if found and (found[2] or found[1] in _A_SECOND):
+        return "spikes/s"
+    return "spikes per frame" if found and found[1] in _A_FRAME else None
 
 
 def _spelling(units: Any) -> str:

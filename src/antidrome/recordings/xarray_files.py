@@ -30,7 +30,7 @@ from antidrome.recordings.choice import (
 )
 from antidrome.recordings.lazy import lazy_stored
 from antidrome.recordings.options import ReadOptions
-from antidrome.recordings.recording import from_array
+from antidrome.recordings.recording import from_array, of_frames
 from antidrome.recordings.safety import damage_named, open_hdf5
 from antidrome.recordings.xarray_groups import (
     arrays_of,
@@ -148,7 +148,7 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
     columns = {str(key): c.values for key, c in variable.coords.items() if c.dims == ("neuron",) and key != "neuron"}
     quantity = options.quantity or attrs.get("quantity") or (name if name in ("dff", "fluorescence") else "unknown")
     same = attrs.get("quantity") == quantity
-    return from_array(
+    recording = from_array(
         _blocks(variable, path),
         rate,
         neuron=variable["neuron"].values if "neuron" in variable.coords else None,
@@ -159,6 +159,7 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
         attrs={**options.provenance(path, source_format, attrs.get("session_id") or None), **read_as},
         notes=[*notes, *renamed],
     )
+    return recording.assign_coords(of_frames(variable))
 
 
 def read_notes(value: Any) -> list[str]:

@@ -280,14 +280,14 @@ class SpikeVAE(Estimator):
             values[:, column] = row if row.ndim == 0 else row[grid.places]
         attrs = {"units": "1", "long_name": "ΔF/F explained by the inferred spikes", "frame_rate_hz": rate}
         attrs["citations"] = self.citations_
-        coords = {"time": recording["time"], "neuron": recording["neuron"]}
-        return xr.DataArray(values, coords, ("time", "neuron"), attrs=attrs)
+        return xr.DataArray(values, dict(recording.coords), ("time", "neuron"), attrs=attrs)
 
     def score(self, recording: Any, frame_rate_hz: float | None = None) -> float:
         """Mean over neurons of the bound on log p(fluorescence), nats per frame; higher is better.
 
         Comparable between models of one recording, not between recordings, and with one seed: the bound is estimated
-        from draws, which other seeds move by about a nat for short recordings. Above 64 Hz "shared" averages frames.
+        from draws of each neuron, which other seeds, and other labels, move by about a nat for short recordings. Above
+        64 Hz "shared" averages frames.
         """
         opened = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()

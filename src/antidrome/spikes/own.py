@@ -110,7 +110,7 @@ class OwnInference:
             lambda x: (x.offset, x.log_rate), learned, (_zeros(problem.start), jnp.zeros(len(traces), jnp.float32))
         )
         windows = cut_windows(traces, config)
-        values = bounds_of_windows(learned, windows, problem, config, seed)
+        values = bounds_of_windows(learned, windows, problem, config, seed, labels.tolist())
         counted = np.maximum(np.bincount(windows.cell, minlength=len(traces)), 1e-9)
         sums = np.bincount(windows.cell, values, minlength=len(traces))
         return np.where(counted >= 1, sums / counted, np.nan)

@@ -48,6 +48,8 @@ def arrays_of_block(
 def label(values: dict[str, Any], recording: xr.DataArray, attrs: dict[str, Any]) -> xr.Dataset:
     """Put names, units, the recording's coordinates and its provenance on the inferred arrays.
 
+    Coordinates with the name of such an array are left out, and this is noted.
+
     Parameters
     ----------
     values
@@ -65,7 +67,15 @@ def label(values: dict[str, Any], recording: xr.DataArray, attrs: dict[str, Any]
         key: recording.attrs[key] for key in ("source", "source_format", "session_id") if key in recording.attrs
     }
     plain = {key: json.dumps(value) if key in AS_JSON else value for key, value in attrs.items()}
-    return xr.Dataset(data, coords=dict(recording.coords), attrs={**inherited, **plain})
+    hidden = [
+        f"The coordinate {name!r} of the recording gives way to the result's."
+        for name in recording.coords
+        if name in data
+    ]
+    if hidden:
+        plain["notes"] = [*plain.get("notes", []), *hidden]
+    coords = {name: coord.variable for name, coord in recording.coords.items() if name not in data}
+    return xr.Dataset(data, coords=coords, attrs={**inherited, **plain})
 
 
 def implausible(rate_hz: np.ndarray, frame_rate_hz: float) -> np.ndarray:

@@ -67,7 +67,7 @@ class SharedInference:
         slower, slow_rate = working_rate(traces, frame_rate_hz)
         posterior = infer_counts(self.network, slower, slow_rate, self.prior)
         cells = self.describe(slower, np.asarray(posterior.mean), labels, slow_rate)
-        return evidence_bound(posterior, slower, cells, slow_rate, seed)
+        return evidence_bound(posterior, slower, cells, slow_rate, seed, labels.tolist())
 
     def describe(self, traces: np.ndarray, expected: np.ndarray, labels: np.ndarray, frame_rate_hz: float) -> Cells:
         """Parameters of the cells: fitted ones where there are, else read off the trace and its spikes."""

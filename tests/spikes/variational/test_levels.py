@@ -21,7 +21,7 @@ def test_probabilities_moments_and_samples_agree():
     mean = chance @ np.arange(4)
     np.testing.assert_allclose(levels.count_mean(LOGITS), mean, rtol=1e-5)
     np.testing.assert_allclose(levels.count_variance(LOGITS), chance @ np.arange(4) ** 2 - mean**2, rtol=1e-5)
-    uniform = levels.draw_uniform(jax.random.key(0), (20_000, 2, 3), LOGITS.dtype)
+    uniform = jax.random.uniform(jax.random.key(0), (20_000, 2, 3), LOGITS.dtype)
     drawn = np.asarray(levels.count_from_uniform(jnp.broadcast_to(LOGITS, uniform.shape), uniform))
     for cell in range(2):
         np.testing.assert_allclose(
@@ -34,7 +34,7 @@ def test_counts_above_the_highest_level_count_as_it():
 
 
 def test_a_cold_relaxation_is_a_whole_count_and_a_warm_one_has_a_gradient():
-    uniform = levels.draw_uniform(jax.random.key(1), (500, 2, 3), LOGITS.dtype)
+    uniform = jax.random.uniform(jax.random.key(1), (500, 2, 3), LOGITS.dtype)
     logits = jnp.broadcast_to(LOGITS, uniform.shape)
     hard, log_prob = levels.choose_count(logits, uniform, None)
     soft, relaxed_log_prob = levels.relaxed_count(logits, uniform, 1e-3)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from antidrome.spikes.draws import OneOrEach, draw_rows
 from antidrome.spikes.recognition import Dense
 
 HIDDEN = 16
@@ -41,10 +42,10 @@ class AmplitudePosterior(eqx.Module):
         mean, spread = jnp.moveaxis(self.head(jax.nn.silu(self.hidden(summary))), -1, 0)
         return mean, jax.nn.softplus(spread) + 0.01
 
-    def draw(self, inputs: Float[Array, "batch time channel"], n_samples: int, *, key: PRNGKeyArray) -> GainDraw:
+    def draw(self, inputs: Float[Array, "batch time channel"], n_samples: int, *, key: OneOrEach) -> GainDraw:
         """Reparameterised samples."""
         mean, sd = self.moments(inputs)
-        noise = jax.random.normal(key, (n_samples, mean.shape[0]), mean.dtype)
+        noise = draw_rows(jax.random.normal, key, (n_samples, mean.shape[0]), mean.dtype, axis=1)
         log_gain = mean + sd * noise
         prior = -0.5 * (log_gain / PRIOR_SD) ** 2 - jnp.log(PRIOR_SD)
         return GainDraw(log_gain, prior - (-0.5 * noise**2 - jnp.log(sd)))

@@ -8,7 +8,7 @@ network with them (wake). Nothing in it sees a true spike unless some are given 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from antidrome.core.configuration import to_dict
 from antidrome.core.seeds import generator, jax_key
 from antidrome.core.training import TrainingConfig, TrainingHistory, train
 from antidrome.errors import InputError
+from antidrome.spikes.draws import keys_of
 from antidrome.spikes.generative import (
     AbstractGenerativeModel,
     LinearModel,
@@ -259,11 +260,29 @@ def held_out_bound(learned: Learned, windows: Windows, problem: Problem, config:
     return float(np.mean(bounds_of_windows(learned, windows, problem, config, seed)))
 
 
-def bounds_of_windows(learned: Learned, windows: Windows, problem: Problem, config: FitConfig, seed: int) -> np.ndarray:
-    """(window,) importance-weighted bound of every window, nats per frame."""
+def bounds_of_windows(
+    learned: Learned,
+    windows: Windows,
+    problem: Problem,
+    config: FitConfig,
+    seed: int,
+    names: Sequence[str] | None = None,
+) -> np.ndarray:
+    """(window,) importance-weighted bound of every window, nats per frame.
+
+    With names of the cells, what is drawn for a window depends on the seed, its cell's name and its place there alone.
+    """
     config = dataclasses.replace(config, samples=BOUND_SAMPLES)
     bounds = jax.jit(lambda x, batch, key: window_bounds(x, batch, key, problem, config))
     values = np.zeros(len(windows.cell))
+    keys = None if names is None else _keys_of_windows(windows, names, seed)
     for rows in batches(len(windows.cell), config.batch):
-        values[rows] = np.asarray(bounds(learned, windows.take(rows), jax_key(seed, f"spikes/bound/{rows[0]}")))
+        key = jax_key(seed, f"spikes/bound/{rows[0]}") if keys is None else keys[rows]
+        values[rows] = np.asarray(bounds(learned, windows.take(rows), key))
     return values
+
+
+def _keys_of_windows(windows: Windows, names: Sequence[str], seed: int) -> jax.Array:
+    """One key for each window, after the name of its cell and its number among the cell's."""
+    place = np.arange(len(windows.cell)) - np.searchsorted(windows.cell, windows.cell)
+    return jax.vmap(jax.random.fold_in)(keys_of(seed, "spikes/bound", names)[windows.cell], place)

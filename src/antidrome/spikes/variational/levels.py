@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, Real
+from jaxtyping import Array, Float, Real
 
 LARGEST_LOGIT = 6.9067548
 """Probabilities stay within [0.001, 0.999] (Speiser et al. 2017)."""
@@ -77,11 +77,3 @@ def choose_count(
         return relaxed_count(logits, uniform, temperature)
     count = count_from_uniform(logits, uniform)
     return count, count_log_prob(logits, count)
-
-
-def draw_uniform(key: Key[Array, "*one_or_each"], shape: tuple[int, ...], dtype: jnp.dtype) -> Float[Array, "..."]:
-    """Uniform numbers in (0, 1), from one key, or from one for each row (step, sample, row, level)."""
-    if not key.ndim:
-        return jax.random.uniform(key, shape, dtype)
-    steps, samples, _, levels = shape
-    return jax.vmap(lambda own: jax.random.uniform(own, (steps, samples, levels), dtype), out_axes=2)(key)

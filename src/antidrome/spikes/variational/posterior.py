@@ -13,11 +13,12 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PRNGKeyArray, Real
+from jaxtyping import Array, Float, PRNGKeyArray, Real
 
+from antidrome.spikes.draws import OneOrEach, draw_rows
 from antidrome.spikes.recognition import Convolution, Dense
 from antidrome.spikes.variational.config import PosteriorConfig
-from antidrome.spikes.variational.levels import choose_count, clip_logits, draw_uniform
+from antidrome.spikes.variational.levels import choose_count, clip_logits
 from antidrome.spikes.variational.recurrent import GatedUnit, run, run_sampling
 
 LEAK = 0.2
@@ -42,7 +43,7 @@ class AbstractPosterior(eqx.Module):
         inputs: Float[Array, "batch time channel"],
         n_samples: int,
         *,
-        key: Key[Array, "*one_or_each"],
+        key: OneOrEach,
         temperature: float | None = None,
     ) -> Draw:
         """Sample spike trains; differentiable in everything but the spikes, and in these too with a temperature.
@@ -99,13 +100,15 @@ class FactorisedPosterior(AbstractPosterior):
         inputs: Float[Array, "batch time channel"],
         n_samples: int,
         *,
-        key: Key[Array, "*one_or_each"],
+        key: OneOrEach,
         temperature: float | None = None,
     ) -> Draw:
         """See `AbstractPosterior.draw`."""
         logits = self.logits(inputs)[:, None]
         shape = (logits.shape[0], n_samples, *logits.shape[2:])
-        spikes, log_prob = choose_count(logits, draw_uniform(key, shape, logits.dtype), temperature)
+        spikes, log_prob = choose_count(
+            logits, draw_rows(jax.random.uniform, key, shape, logits.dtype, axis=2), temperature
+        )
         return Draw(spikes, log_prob, jnp.broadcast_to(logits, shape))
 
     def logits_given(
@@ -154,13 +157,13 @@ class AutoregressivePosterior(AbstractPosterior):
         inputs: Float[Array, "batch time channel"],
         n_samples: int,
         *,
-        key: Key[Array, "*one_or_each"],
+        key: OneOrEach,
         temperature: float | None = None,
     ) -> Draw:
         """See `AbstractPosterior.draw`."""
         gates, odds = self.drive(inputs)
         shape = (gates.shape[0], n_samples, gates.shape[1], self.config.max_count)
-        uniform = draw_uniform(key, shape, gates.dtype)
+        uniform = draw_rows(jax.random.uniform, key, shape, gates.dtype, axis=2)
         choose = partial(choose_count, temperature=temperature)
         return Draw(*run_sampling(self.forward, self.spike_weight, self.from_state, gates, odds, uniform, choose))
 

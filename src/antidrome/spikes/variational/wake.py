@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from antidrome.spikes.draws import OneOrEach, split_in
 from antidrome.spikes.generative import Observation, take_cells
 from antidrome.spikes.variational.bound import importance_weighted_bound, local_loss, vimco_loss
 from antidrome.spikes.variational.config import FitConfig
@@ -64,12 +65,12 @@ def draw_weights(
     learned: Learned,
     batch: Windows,
     inputs: Float[Array, "batch time channel"],
-    key: PRNGKeyArray,
+    key: OneOrEach,
     problem: Problem,
     config: FitConfig,
 ) -> tuple[Float[Array, "step sample batch"], Weights]:
     """Sample spikes (and the amplitude factor) and weigh every sample."""
-    for_spikes, for_gain = jax.random.split(key)
+    for_spikes, for_gain = split_in(key, 2)
     draw = learned.posterior.draw(inputs, config.samples, key=for_spikes)
     observation, rate_hz = _of_cells(learned, batch, problem, config)
     gain, log_ratio = _draw_gain(learned, inputs, for_gain, config)
@@ -86,7 +87,7 @@ def draw_weights(
 
 
 def window_bounds(
-    learned: Learned, batch: Windows, key: PRNGKeyArray, problem: Problem, config: FitConfig
+    learned: Learned, batch: Windows, key: OneOrEach, problem: Problem, config: FitConfig
 ) -> Float[Array, " batch"]:
     """Importance-weighted bound of every window, nats per frame."""
     inputs = network_inputs(problem, batch.trace, batch.cell)
@@ -156,7 +157,7 @@ def _known_loss(
 
 
 def _draw_gain(
-    learned: Learned, inputs: Float[Array, "batch time channel"], key: PRNGKeyArray, config: FitConfig
+    learned: Learned, inputs: Float[Array, "batch time channel"], key: OneOrEach, config: FitConfig
 ) -> tuple[Float[Array, "sample batch"] | None, Float[Array, "sample batch"]]:
     """Amplitude factors and their log prior less log posterior; none and 0 where amplitudes are not inferred."""
     if learned.gain is None:
