@@ -120,6 +120,18 @@ def test_a_result_holding_the_trace_reads_as_a_recording(tmp_path: Path, result:
         assert np.array_equal(recording.values, dff.values)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_spikes_that_are_read_as_a_recording_keep_their_units(tmp_path: Path, result: xr.Dataset, name: str) -> None:
+    units = {"expected_spikes": "spikes per frame", "rate_hz": "spikes/s"}
+    for series, unit in units.items():
+        result[series].attrs["units"] = unit
+    write(result[[*units]], tmp_path / name)
+    for series, unit in units.items():
+        recording = read(tmp_path / name, series=series)
+        assert recording.attrs["units"] == unit
+        np.testing.assert_array_equal(recording.values, result[series].values)
+
+
 def test_the_format_must_be_known(tmp_path: Path, result: xr.Dataset) -> None:
     with pytest.raises(InputError, match="pass format="):
         write(result, tmp_path / "a.xyz")

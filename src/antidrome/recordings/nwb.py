@@ -27,7 +27,7 @@ from antidrome.recordings.nwb_rois import RoiTable, roi_table
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
 from antidrome.recordings.safety import open_hdf5
-from antidrome.recordings.units import is_percent, says_dff
+from antidrome.recordings.units import is_percent, says_dff, units_of_spikes
 
 _NOT_TRACES = ("neuropil", "deconv", "denoised", "background", "spike")
 _CORRECTED = ("correct", "subtract", "minus", "demix")
@@ -232,7 +232,7 @@ def _recording(
             neuron=table.labels[kept],
             time=time,
             quantity=quantity,
-            units=str(series.unit) if quantity == "dff" else None,
+            units={"dff": str(series.unit), "unknown": units_of_spikes(series.unit)}.get(quantity),
             coords={name: column[kept] for name, column in table.columns.items()},
             attrs=options.provenance(path, "nwb", session_id) | {"series": chosen.path} | by_number,
             notes=notes,

@@ -53,7 +53,7 @@ def stated_units(attrs: Mapping[Any, Any]) -> str | None:
         return "percent"
     if text in _ARBITRARY:
         return "1" if attrs.get("quantity") == "dff" else "a.u."
-    if spikes := _of_spikes(text):
+    if spikes := units_of_spikes(text):
         return spikes
     return "1" if text and (text in _FRACTION or says_dff(text)) else None
 
@@ -64,6 +64,14 @@ def units_in(theirs: str, ours: str, frame_rate_hz: float | None) -> float | Non
     factors = {("percent", "1"): 0.01, ("1", "percent"): 100.0, ("spikes per frame", "spikes/s"): rate}
     factors[("spikes/s", "spikes per frame")] = 1 / rate if rate else 0.0
     return 1.0 if theirs == ours else factors.get((theirs, ours)) or None
+
+
+def units_of_spikes(units: Any) -> str | None:
+    """Units of spikes in the package's own words: "spikes/s" or "spikes per frame"; None for others."""
+    found = _SPIKES.fullmatch(_spelling(units))
+    if found and (found[2] or found[1] in _A_SECOND):
+        return "spikes/s"
+    return "spikes per frame" if found and found[1] in _A_FRAME else None
 
 
 def spelled(units: str | None) -> str:
@@ -96,7 +104,7 @@ def known_units(units: Any, quantity: str, notes: list[str]) -> str:
         return "percent"
     if text == "unknown":
         return "unknown"
-    if quantity == "unknown" and (spikes := _of_spikes(text)):
+    if quantity == "unknown" and (spikes := units_of_spikes(text)):
         return spikes
     if text in _ARBITRARY:
         return "1" if quantity == "dff" else "a.u."  # many programs write a.u. for whatever has no unit
@@ -112,14 +120,6 @@ def known_units(units: Any, quantity: str, notes: list[str]) -> str:
 def _says_percent(text: str) -> bool:
     """Whether units are percent, or ΔF/F in percent: "ΔF/F (%)", "percent dF/F" …"""
     return text in _PERCENT or (says_dff(text) and any(word in text for word in _PERCENT))
-
-
-def _of_spikes(text: str) -> str | None:
-    """Units of spikes in the package's own words; None for others."""
-    found = _SPIKES.fullmatch(text)
-    if found and (found[2] or found[1] in _A_SECOND):
-        return "spikes/s"
-    return "spikes per frame" if found and found[1] in _A_FRAME else None
 
 
 def _spelling(units: Any) -> str:
