@@ -57,6 +57,16 @@ def test_saved_and_loaded(sheet, scale, tmp_path) -> None:
         ad.TwoNN.load(tmp_path / "bad.safetensors")
 
 
+@pytest.mark.parametrize("scale", ["gride", "blocks"])
+def test_as_a_dataset_nothing_of_the_curve_is_lost(sheet, scale) -> None:
+    model = ad.TwoNN(scale=scale).fit(sheet, progress=False)
+    result = model.to_dataset()
+    for name, values in model.scale_.data_vars.items():
+        kept = result[f"{name}_at_scale" if hasattr(model, f"{name}_") else name]
+        np.testing.assert_array_equal(kept, values)
+        assert kept.dims == values.dims
+
+
 def test_a_seed_of_numpy_is_saved(unchecked_types, sheet, tmp_path) -> None:
     ad.TwoNN(seed=np.int64(2)).fit(sheet, progress=False).save(tmp_path / "model.safetensors")
     assert ad.TwoNN.load(tmp_path / "model.safetensors").seed == 2

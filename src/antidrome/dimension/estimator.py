@@ -183,7 +183,7 @@ class TwoNN(Estimator):
             "citations": self.citations_,
             **self.get_params(),
         }
-        scale = self.scale_.rename(dimension="dimension_at_scale", standard_error="standard_error_at_scale")
+        scale = self.scale_.rename({name: f"{name}_at_scale" for name in self.scale_.data_vars if name in numbers})
         return with_units(scale.assign(numbers)).assign_attrs(attrs)
 
     def save(self, path: str | Path) -> None:
