@@ -103,6 +103,76 @@ def test_results_of_dimension_have_a_picture_each():
     assert "3 components" in picture_of(ad.dimension.linear_dimension(points)).title
 
 
+@pytest.mark.parametrize("scale", ["gride", "blocks"])
+def test_the_curve_of_two_nn_is_drawn_however_it_is_given(scale):
+    model = ad.TwoNN(scale=scale).fit(np.random.default_rng(2).standard_normal((300, 3)), progress=False)
+    for given in (model.scale_, model.to_dataset()):
+        (curve,) = picture_of(given).series
+        np.testing.assert_array_equal(curve.x, model.scale_["distance" if scale == "gride" else "n_points"])
+        np.testing.assert_array_equal(curve.y, model.scale_["dimension"])
+
+
+def profile(**classes):
+    draw = np.random.default_rng(3)
+    networks = {one: {f"{one}{i}": draw.standard_normal((60, 4 + i)) for i in range(3)} for one in "ab"}
+    return ad.dimension.layers(networks, linear=False, scale=False, progress=False, **classes)
+
+
+def test_layers_of_several_networks_are_unbroken_curves_along_depth():
+    found = profile().isel(layer=[4, 0, 5, 2, 1, 3])
+    for series in picture_of(found).series:
+        own = found.sel(network=series.name, layer=[f"{series.name}{i}" for i in range(3)])
+        np.testing.assert_array_equal(series.x, [0, 0.5, 1])
+        np.testing.assert_array_equal(series.y, own["dimension"].values[:, 0])
+
+
+def test_classes_that_were_selected_have_a_curve_each():
+    found = profile(classes=["x", "y"] * 30)
+    assert [one.name for one in picture_of(found).series] == ["a", "b"]
+    for chosen, names in (
+        (found.sel({"class": ["x", "y"]}), ["a, x", "a, y", "b, x", "b, y"]),
+        (found.sel({"class": "y", "network": "a"}), ["a, y"]),
+    ):
+        series = picture_of(chosen).series
+        assert [one.name for one in series] == names
+        for one in series:
+            network, group = one.name.split(", ")
+            expected = found.sel({"network": network, "class": group})["dimension"].dropna("layer")
+            np.testing.assert_array_equal(one.y, expected)
+
+
+def test_what_was_selected_is_drawn_as_it_was_with_the_others():
+    given = recording().transpose("neuron", "time")
+    result = xr.Dataset({"expected_spikes": given, "rate_hz": 30 * given})
+    for one in (given.sel(neuron="n1"), given.sel(neuron=["n1"]), result.sel(neuron="n1")):
+        (series,) = picture_of(one).series
+        factor = 30 if hasattr(one, "data_vars") else 1
+        np.testing.assert_allclose(series.y, factor * given.sel(neuron="n1").values)
+    found = ad.dimension.population(recording(8, 400), n_draws=2, n_shuffles=1, progress=False)
+    one = picture_of(found.isel(draw=1)).series[0]
+    np.testing.assert_array_equal(one.y, found["dimension_by_neurons"].isel(draw=1))
+    samples = xr.DataArray(np.eye(5), dims=("sample", "parameter"), coords={"parameter": list("abcde")})
+    assert [series.name for series in picture_of(samples.sel(parameter="b")).series] == ["b"]
+
+
+def test_an_estimate_of_one_estimator_is_drawn_under_its_name():
+    found = ad.dimension.estimate(np.random.default_rng(2).standard_normal((300, 3)), blocks=None, progress=False)
+    for name, shown in (("mle", "mle"), ("two_nn", "TwoNN")):
+        _, point = picture_of(found.sel(estimator=name)).series
+        assert point.name == shown
+        assert (point.x, point.y) == (found["gride_distance"].values[0], found["dimension"].sel(estimator=name).values)
+    _, point = picture_of(found.isel(scale_rank=slice(1, None))).series
+    assert point.x.size == 0  # of its distance, that of the second neighbours, nothing is known any more
+
+
+@pytest.mark.parametrize("without", ["time", "n_neurons"])
+def test_what_has_no_axis_left_to_draw_along_is_refused(without):
+    result = recording().to_dataset(name="expected_spikes")
+    found = ad.dimension.population(recording(8, 400), n_draws=1, n_shuffles=1, progress=False)
+    with pytest.raises(InputError, match="no picture"):
+        ad.plot((result if without == "time" else found).isel({without: 0}))
+
+
 def test_samples_of_a_posterior_show_a_marginal_for_each_parameter():
     values = np.random.default_rng(0).standard_normal((500, 2))
     samples = xr.DataArray(values, dims=("sample", "parameter"), coords={"parameter": ["a", "b"]})

@@ -28,15 +28,27 @@ def picture_of(thing: Any) -> Picture:
 
 
 def _has(*names: str) -> Callable[[Any], bool]:
-    """Whether a thing is a dataset with these variables."""
-    return lambda thing: set(names) <= set(getattr(thing, "data_vars", ()))
+    """Whether a thing is a dataset with these variables and axes."""
+    return lambda thing: hasattr(thing, "data_vars") and set(names) <= {*thing.data_vars, *thing.dims}
 
 
-def _is_recording(thing: Any) -> bool:
-    return getattr(thing, "dims", None) == ("time", "neuron") and not hasattr(thing, "data_vars")
+def _is_array(first: str, second: str) -> Callable[[Any], bool]:
+    """Whether a thing is an array along these axes, in any order; of the second one value may have been selected."""
+
+    def knows(thing: Any) -> bool:
+        dims, other = set(getattr(thing, "dims", ())), not hasattr(thing, "data_vars")
+        return other and {first} <= dims <= {first, second} and second in {*dims, *thing.coords}
+
+    return knows
+
+
+def _along(found: Any, *axes: str) -> Any:
+    """The same with these axes, also where one value was selected along them."""
+    return found.expand_dims([axis for axis in axes if axis not in found.dims])
 
 
 def _recording(recording: Any) -> Picture:
+    recording = _along(recording, "neuron").transpose("time", "neuron")
     shown = recording.isel(neuron=slice(0, MOST_TRACES), time=_thin(recording.sizes["time"]))
     times = times_s(shown)
     values, step = _stacked(np.asarray(shown.values, float))
@@ -52,7 +64,7 @@ def _spikes(result: Any) -> Picture:
     """Expected rates of the first neurons, or what there is of them, one above the other."""
     of, units = ("rates", "spikes/s") if "rate_hz" in result else ("spikes", "spikes per frame")
     shown = result["rate_hz" if "rate_hz" in result else "expected_spikes"]
-    picture = _recording(shown.transpose("time", "neuron").assign_attrs(units=units))
+    picture = _recording(shown.assign_attrs(units=units))
     return Picture(f"Expected {of}, {picture.title}", picture.x_label, picture.y_label, picture.series)
 
 
@@ -63,7 +75,7 @@ def _population(found: Any) -> Picture:
         "neurons",
         "intrinsic dimension",
         (
-            Series(counts, found["dimension_by_neurons"].mean("draw").values, "line", "recorded"),
+            Series(counts, _row(_along(found["dimension_by_neurons"], "draw").mean("draw")), "line", "recorded"),
             Series(counts, found["shuffled_by_neurons"].values, "line", "shifted against one another"),
         ),
     )
@@ -74,23 +86,41 @@ def _is_layers(thing: Any) -> bool:
 
 
 def _layers(found: Any) -> Picture:
-    whole = found.sel({name: "all" for name in found.dims if name == "class" and "all" in found[name].values})
-    many = [whole.sel(network=one) for one in whole["network"].values] if "network" in whole.dims else [whole]
-    series = tuple(
-        Series(_row(one["relative_depth"]), _row(one["dimension"]), "line", str(one.coords.get("network", "")) and
-               str(one["network"].values))
-        for one in many
-    )  # fmt: skip
-    return Picture("Intrinsic dimension across layers", "relative depth", "intrinsic dimension", series)
+    """One curve a network; one a network and class, where some classes were selected."""
+    many = _along(found, "network", "layer", "class")
+    whole = [place for place, name in enumerate(many["class"].values) if name == "all"]
+    series = []
+    for network, name in enumerate(many["network"].values):
+        for group in whole or range(many.sizes["class"]):
+            one = many.isel({"network": network, "class": group})
+            depth = _row(one["relative_depth"])
+            order = np.argsort(depth)[: int(np.isfinite(depth).sum())]  # layers of other networks have no depth here
+            of = str(name) if whole else f"{name}, {many['class'].values[group]}"
+            series.append(Series(depth[order], _row(one["dimension"])[order], "line", of))
+    return Picture("Intrinsic dimension across layers", "relative depth", "intrinsic dimension", tuple(series))
 
 
 def _estimate(found: Any) -> Picture:
     """Every scale that was measured: ranks of neighbours and parts of the points, beside the estimate itself."""
-    one = found.sel(estimator="two_nn")
+    found = _along(found, "estimator", "scale_rank")
+    names = [str(name) for name in found["estimator"].values]
+    one = found.isel(estimator=names.index("two_nn") if "two_nn" in names else 0)
+    value, name = float(one["dimension"].values.flat[0]), str(one["estimator"].values)
+    nearest = _row(found["gride_distance"].where(found["scale_rank"] == 1, drop=True))
     series = [Series(_row(found["gride_distance"]), _row(found["gride"]), "line", "neighbours of growing rank")]
-    series.append(Series(_row(found["gride_distance"])[:1], _row(one["dimension"]), "points", "TwoNN"))
-    title = f"Dimension {float(one['dimension']):.2f} ± {float(one['standard_error']):.2f}: {found.attrs['verdict']}"
+    series.append(Series(nearest, np.full(nearest.size, value), "points", "TwoNN" if name == "two_nn" else name))
+    title = f"Dimension {value:.2f} ± {float(one['standard_error'].values.flat[0]):.2f}{_verdict(found)}"
     return Picture(title, "distance of the neighbours", "intrinsic dimension", tuple(series))
+
+
+def _verdict(found: Any) -> str:
+    return f": {found.attrs['verdict']}" if "verdict" in found.attrs else ""
+
+
+def _of_two_nn(found: Any) -> Picture:
+    """Of what `TwoNN.to_dataset` gives, the curve that it holds."""
+    curve = found[[name for name, values in found.data_vars.items() if values.dims]]
+    return picture_of(curve.rename({name: str(name).removesuffix("_at_scale") for name in curve.data_vars}))
 
 
 def _gride(found: Any) -> Picture:
@@ -100,7 +130,7 @@ def _gride(found: Any) -> Picture:
 
 def _blocks(found: Any) -> Picture:
     series = (Series(_row(found["n_points"]), _row(found["dimension"])),)
-    title = f"Dimension of parts of the points: {found.attrs['verdict']}"
+    title = f"Dimension of parts of the points{_verdict(found)}"
     return Picture(title, "points in a part", "intrinsic dimension", series)
 
 
@@ -183,11 +213,8 @@ def _is_posterior(thing: Any) -> bool:
     return _is_fitted("Posterior")(thing) or _is_fitted("ParameterDensity")(thing)
 
 
-def _are_samples(thing: Any) -> bool:
-    return getattr(thing, "dims", None) == ("sample", "parameter") and not hasattr(thing, "data_vars")
-
-
 def _marginals(samples: Any) -> Picture:
+    samples = _along(samples, "parameter").transpose("sample", "parameter")
     names = [str(name) for name in samples["parameter"].values]
     series = []
     for name, column in zip(names, samples.values.T, strict=True):
@@ -198,15 +225,16 @@ def _marginals(samples: Any) -> Picture:
 
 
 PICTURES: tuple[tuple[Callable[[Any], bool], Callable[[Any], Picture]], ...] = (
-    (_has("expected_spikes"), _spikes),
-    (_has("dimension_by_neurons"), _population),
+    (_has("expected_spikes", "time"), _spikes),
+    (_has("dimension_by_neurons", "n_neurons"), _population),
     (_is_layers, _layers),
+    (_has("dimension_at_scale"), _of_two_nn),
     (_has("gride", "gride_distance", "dimension"), _estimate),
     (_has("sd_over_blocks", "n_points", "dimension"), _blocks),
     (_has("distance", "n_used", "dimension"), _gride),
     (_has("pca_dimension", "variance"), _linear),
-    (_is_recording, _recording),
-    (_are_samples, _marginals),
+    (_is_array("time", "neuron"), _recording),
+    (_is_array("sample", "parameter"), _marginals),
     (_is_posterior, lambda posterior: _marginals(posterior.sample(4000))),
     (_is_fitted("SpikeVAE"), _spike_vae),
     (_is_fitted("TwoNN"), _two_nn),
