@@ -44,6 +44,20 @@ def test_many_neurons_are_cut_and_it_is_said():
     assert picture.title == f"{MOST_TRACES} neurons of {MOST_TRACES + 5}"
 
 
+def test_no_event_of_a_long_trace_is_lost(monkeypatch):
+    monkeypatch.setattr("antidrome.plotting.pictures.MOST_POINTS", 100)
+    given = recording(3, 995)
+    given.values[:] = np.random.default_rng(4).random(given.shape)
+    given.values[[7, 501, 990], [0, 1, 2]] = 5
+    given.values[300:340, 1] = np.nan
+    for series, trace in zip(picture_of(given).series, given.values.T, strict=True):
+        places = np.searchsorted(given["time"].values, series.x)
+        assert places.size <= 100
+        assert np.nanargmax(trace) in places
+        assert np.nanargmin(trace) in places
+        np.testing.assert_allclose(series.y - series.y[0], trace[places] - trace[places[0]])
+
+
 def test_a_fit_of_two_nn_shows_its_line():
     model = ad.TwoNN().fit(POINTS + 1e-3 * np.random.default_rng(1).standard_normal(POINTS.shape), progress=False)
     ratios, line = picture_of(model).series

@@ -49,14 +49,14 @@ def _along(found: Any, *axes: str) -> Any:
 
 def _recording(recording: Any) -> Picture:
     recording = _along(recording, "neuron").transpose("time", "neuron")
-    shown = recording.isel(neuron=slice(0, MOST_TRACES), time=_thin(recording.sizes["time"]))
+    shown = recording.isel(neuron=slice(0, MOST_TRACES))
     times = times_s(shown)
     values, step = _stacked(np.asarray(shown.values, float))
     time, units = shown["time"].values if times is None else times, recording.attrs.get("units", "")
     left = recording.sizes["neuron"] - shown.sizes["neuron"]
     title = f"{shown.sizes['neuron']} neurons" + (f" of {recording.sizes['neuron']}" if left else "")
     label = f"neuron, {step:.3g}{' ' + units if units not in ('', '1') else ''} apart"
-    series = tuple(Series(time, trace) for trace in values.T)
+    series = tuple(Series(time[some], trace[some]) for trace in values.T for some in [_telling(trace)])
     return Picture(title, "frame" if times is None else "time (s)", label, series)
 
 
@@ -248,8 +248,14 @@ def _require(model: Any, attribute: str) -> None:
         raise InputError(f"This {type(model).__name__} is not fitted yet; call fit first.")
 
 
-def _thin(n: int) -> slice:
-    return slice(None, None, max(1, -(-n // MOST_POINTS)))
+def _telling(trace: np.ndarray) -> np.ndarray:
+    """Places that are drawn: all, or of a longer trace both extremes of each of many bins, so that no event is lost."""
+    n, bin_frames = trace.size, -(-2 * trace.size // MOST_POINTS)
+    if n <= MOST_POINTS:
+        return np.arange(n)
+    bins = np.pad(trace, (0, -n % bin_frames), constant_values=np.nan).reshape(-1, bin_frames)
+    low, high = np.where(np.isnan(bins), np.inf, bins).argmin(axis=1), np.where(np.isnan(bins), -np.inf, bins)
+    return np.unique(np.arange(0, n, bin_frames)[:, None] + np.column_stack([low, high.argmax(axis=1)]))
 
 
 def _row(values: Any) -> np.ndarray:
@@ -261,6 +267,6 @@ def _stacked(values: np.ndarray) -> tuple[np.ndarray, float]:
     finite = np.where(np.isfinite(values), values, np.nan)
     if not np.isfinite(finite).any():
         return values, 1.0
-    low, high = np.nanquantile(finite, [0.002, 0.998])
+    low, high = np.nanquantile(finite[:: -(-len(finite) // MOST_POINTS)], [0.002, 0.998])
     step = float(high - low) or 1.0
     return values + step * np.arange(values.shape[1]), step
