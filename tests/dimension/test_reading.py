@@ -18,7 +18,9 @@ def points(rng):
     return rng.random((12, 5))
 
 
-@pytest.mark.parametrize("kind", ["npy", "npz", "csv", "header.csv", "tsv", "zarr", "netcdf", "time.nc"])
+@pytest.mark.parametrize(
+    "kind", ["npy", "npz", "csv", "header.csv", "tsv", "zarr", "netcdf", "time.nc", "frame.nc", "frame.zarr"]
+)
 def test_every_format(kind, points, tmp_path) -> None:
     path = tmp_path / f"points.{kind}"
     match kind:
@@ -38,6 +40,10 @@ def test_every_format(kind, points, tmp_path) -> None:
             xr.Dataset({"points": (("point", "unit"), points)}).to_netcdf(path, engine="h5netcdf")
         case "time.nc":
             xr.Dataset({"rates": (("neuron", "time"), points.T)}).to_netcdf(path, engine="h5netcdf")
+        case "frame.nc":
+            xr.Dataset({"rates": (("cell", "frame"), points.T)}).to_netcdf(path, engine="h5netcdf")
+        case "frame.zarr":
+            xr.Dataset({"rates": (("cell", "frame"), points.T)}).to_zarr(path, consolidated=False)
     found, notes = read_points(path)
     np.testing.assert_allclose(np.asarray(found[...]), points)
     assert notes == []

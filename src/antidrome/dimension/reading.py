@@ -10,6 +10,7 @@ import numpy as np
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.recordings.archives import load_npy, load_npz
+from antidrome.recordings.axes import TIME_NAMES, called
 from antidrome.recordings.reading import detect_format, read
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES, open_hdf5, require_file
 from antidrome.recordings.sources import NamedSource
@@ -30,9 +31,10 @@ def read_points(
     Parameters
     ----------
     path
-        ``.npy`` (mapped), ``.npz``, ``.csv`` and other text tables, Zarr, NetCDF: the first axis are the points, the
-        others are flattened; columns of a table that only count its rows, or hold their times, are left out. Any other
-        recording (NWB, suite2p, CaImAn, .mat …): its frames are the points, with or without a frame rate.
+        ``.npy`` (mapped), ``.npz``, ``.csv`` and other text tables, Zarr, NetCDF: the first axis are the points (in the
+        latter two that of time, or frames, if one is called so), the others are flattened; columns of a table that
+        only count its rows, or hold their times, are left out. Any other recording (NWB, suite2p, CaImAn, .mat …): its
+        frames are the points, with or without a frame rate.
     series
         Which array, where a file has several.
     accepted_only
@@ -119,9 +121,9 @@ def _zarr(path: Path, series: str | None) -> Any:
     if not hasattr(store, "dtype"):
         numeric = {name: a for name, a in arrays_of(store).items() if a.dtype.kind in "biuf" and a.ndim >= 2}
         store = _chosen(numeric, series, path)
-    names = list(getattr(store.metadata, "dimension_names", None) or store.attrs.get("_ARRAY_DIMENSIONS") or [])
+    names = tuple(getattr(store.metadata, "dimension_names", None) or store.attrs.get("_ARRAY_DIMENSIONS") or ())
     source = NamedSource(str(path), store)
-    return np.asarray(source).T if names == ["neuron", "time"] else source
+    return np.asarray(source).T if len(names) == 2 and called(names, TIME_NAMES) == [names[1]] else source
 
 
 def _netcdf(path: Path, series: str | None) -> Any:
@@ -136,8 +138,7 @@ def _netcdf(path: Path, series: str | None) -> Any:
         with xr.open_dataset(path, engine="scipy" if classic else "h5netcdf", decode_timedelta=False) as dataset:
             numeric = {str(k): v for k, v in dataset.data_vars.items() if v.dtype.kind in "biuf" and v.ndim >= 2}
             chosen = _chosen(numeric, series, path)
-            order = ("time", ...) if "time" in chosen.dims else (...,)
-            return chosen.transpose(*order).values
+            return chosen.transpose(*called(chosen.dims, TIME_NAMES), ...).values
     except (OSError, RuntimeError, TypeError, KeyError, AssertionError, IndexError) as error:
         raise FileFormatError(f"{path} cannot be read as NetCDF: {error}.") from error
 
