@@ -77,6 +77,16 @@ def test_times_of_a_table_are_no_neuron(rng) -> None:
         population_points((values, list("abc")), PopulationConfig())
 
 
+def test_stacked_trials_are_a_recording_as_with_frames_that_have_a_name_of_time(rng) -> None:
+    cube = xr.DataArray(smooth(rng, 240, 6).reshape(4, 60, 6), dims=("trial", "time", "neuron"))
+    named, stacked = (cube.stack({name: ("trial", "time")}) for name in ("frame", "sample"))
+    for given in (stacked, stacked.transpose("sample", "neuron")):
+        found = population_points(given, PopulationConfig())
+        assert found.kind == "time"
+        np.testing.assert_array_equal(found.values, population_points(named, PopulationConfig()).values)
+    assert population_points(cube.stack(sample=("time", "trial")), PopulationConfig()).kind == "trial"
+
+
 def test_what_is_left_out_is_counted(rng) -> None:
     recording = rng.normal(size=(400, 10))
     recording[:, 2] = 1.0

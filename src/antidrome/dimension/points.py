@@ -126,7 +126,7 @@ def as_points(points: Any) -> Points:
         return points
     _refuse_what_is_no_array(points)
     if hasattr(points, "dims") and hasattr(points, "data"):  # xarray
-        axes = [*_frames_of(points), *called(points.dims, NEURON_NAMES)]
+        axes = [*frames_of(points), *called(points.dims, NEURON_NAMES)]
         points = (points.transpose(*axes) if len(axes) == len(points.dims) == 2 else points).data
     if hasattr(points, "detach") or not all(hasattr(points, name) for name in ("shape", "dtype", "__getitem__")):
         points = _as_array(points)
@@ -143,7 +143,7 @@ def as_points(points: Any) -> Points:
     return Points(points)
 
 
-def _frames_of(array: Any) -> list[Any]:
+def frames_of(array: Any) -> list[Any]:
     """The one dimension of time, or that in which xarray has stacked trials and times."""
     levels = {dim: array.indexes[dim].names for dim in array.dims if dim in getattr(array, "indexes", {})}
     stacked = [

@@ -8,11 +8,12 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
+from antidrome.dimension.points import frames_of
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
 from antidrome.recordings.axes import NEURON_NAMES, TIME_NAMES, called
 from antidrome.recordings.masked import unmasked
-from antidrome.recordings.tables import opened_table, without_index
+from antidrome.recordings.tables import names_times, opened_table, without_index
 
 MOSTLY = 0.5
 MIN_SHIFT = 0.1
@@ -113,11 +114,11 @@ def _two_axes(recording: Any, notes: list[str]) -> tuple[np.ndarray, Literal["ti
             " (trial, neuron): pick one, for instance dataset['expected_spikes']"
         )
     if hasattr(recording, "dims"):
-        along_time, of_neurons = (called(recording.dims, names) for names in (TIME_NAMES, NEURON_NAMES))
+        along_time, of_neurons = frames_of(recording), called(recording.dims, NEURON_NAMES)
         if len(recording.dims) == 2:
             first, last = [*along_time, ...], [..., *of_neurons]
             recording = recording.transpose(*(last if of_neurons else first))
-        kind = "time" if along_time else "trial"
+        kind = "time" if _follow(recording, along_time) else "trial"
         recording = recording.data
     values = np.asarray(unmasked(opened_table(without_index(recording)).values, notes))
     if values.ndim != 2 or values.dtype.kind not in "fbiu" or 0 in values.shape:
@@ -130,6 +131,12 @@ def _two_axes(recording: Any, notes: list[str]) -> tuple[np.ndarray, Literal["ti
         row, neuron = np.argwhere(np.isinf(values))[0]
         raise InputError(f"The recording has an infinite value (row {row}, neuron {neuron}); mark missing ones as NaN.")
     return values, kind
+
+
+def _follow(recording: Any, along: list[Any]) -> bool:
+    """Whether neighbouring rows follow one another: along time, or stacked with the times of a trial in a row."""
+    levels = [recording.indexes[dim].names for dim in along if dim in getattr(recording, "indexes", {})]
+    return bool(called(tuple(along), TIME_NAMES)) or any(names_times(names[-1]) for names in levels)
 
 
 def _without_dead_neurons(values: np.ndarray, notes: list[str]) -> np.ndarray:
