@@ -128,6 +128,7 @@ def test_networks_with_the_same_labels_belong_together_by_these() -> None:
     for x, y in ((dimension, turned), (dimension.rename_axis("network").to_xarray(), turned)):
         assert dimension_against_accuracy(x, y).r == pytest.approx(plain.r)
         assert dimension_against_accuracy(y, x).r == pytest.approx(plain.r)
+        assert dimension_against_accuracy(dict(x.to_series() if hasattr(x, "dims") else x), dict(y)).r == plain.r
     by_place = dimension_against_accuracy(dimension.values, turned)
     assert by_place.r == dimension_against_accuracy(dimension, turned.reset_index(drop=True)).r > 0 > plain.r
 
@@ -135,6 +136,8 @@ def test_networks_with_the_same_labels_belong_together_by_these() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
+        (pd.Series(range(5), list("abcde")), pd.Series(range(5), list("axcde")), "only the dimension .* 'b', 'x'"),
+        (dict.fromkeys("abcde", 1.0), dict.fromkeys("abcd", 1.0), "only the dimension .* 'e'"),
         ([1, 2, 3], [1, 2, 3], "too few"),
         ([1, 2, 3, 4], [1, 2, 3], "shapes"),
         ([1, 2, 3, np.nan], [1, 2, 3, 4], "NaN"),

@@ -7,6 +7,7 @@ accuracy (figure 4).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from antidrome.dimension.linear import principal_variances
 from antidrome.dimension.points import as_points
 from antidrome.dimension.untrained import untrained
 from antidrome.errors import InputError
-from antidrome.recordings.arguments import one_of
+from antidrome.recordings.arguments import listing, one_of
 
 MIN_NETWORKS = 4
 
@@ -204,7 +205,7 @@ def dimension_against_accuracy(
     Parameters
     ----------
     dimension, accuracy
-        One number for each network; with the same labels (pandas, xarray) they belong together by these.
+        One number for each network; with the same labels (pandas, xarray, mappings) they belong together by these.
     level
         Of the interval.
     n_permutations
@@ -215,12 +216,16 @@ def dimension_against_accuracy(
     Raises
     ------
     InputError
-        Fewer than four networks, other lengths, NaN, or one value for all.
+        Fewer than four networks, other lengths, labels of which only some agree, NaN, or one value for all.
     """
-    x, y = np.asarray(dimension, float), np.asarray(accuracy, float)
     names, others = _labels(dimension), _labels(accuracy)
+    x, y = (np.asarray(list(v.values()) if isinstance(v, Mapping) else v, float) for v in (dimension, accuracy))
     if names != others and len(set(names)) == len(names) and sorted(names) == sorted(others):
         y = y[[others.index(name) for name in names]]
+    elif (alone := set(names) ^ set(others)) and set(names) & set(others):
+        raise InputError(
+            f"Of some networks only the dimension or the accuracy is known: {listing(sorted(alone))}. Leave them out."
+        )
     if x.shape != y.shape or x.ndim != 1:
         raise InputError(
             f"Dimension and accuracy have the shapes {x.shape} and {y.shape}; expected one number a network."
@@ -252,7 +257,9 @@ def dimension_against_accuracy(
 
 
 def _labels(values: Any) -> list[str]:
-    """Of a series of pandas or a one-dimensional object of xarray; none of an array."""
+    """Of a mapping, a series of pandas or a one-dimensional object of xarray; none of an array."""
+    if isinstance(values, Mapping):
+        return [str(name) for name in values]
     index = values.indexes.get(values.dims[0]) if np.ndim(values) == 1 and hasattr(values, "indexes") else None
     index = getattr(values, "index", None) if index is None else index
     return [str(name) for name in index] if hasattr(index, "get_indexer") else []
