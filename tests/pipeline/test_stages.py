@@ -77,6 +77,15 @@ def test_bins_of_unlike_length_name_the_sessions_and_what_to_choose(tmp_path):
         DYNAMICS.compute(activity, RunConfig(), Workplace(tmp_path, tmp_path))
 
 
+@pytest.mark.parametrize(("rate", "frames"), [(5.0, 1), (15.0, 2), (25.0, 2), (35.0, 4), (30.0, 3), (36.0, 4)])
+def test_rates_that_differ_by_the_rounding_of_times_have_the_same_bins(rate, frames):
+    """At 15 Hz a bin of 0.1 s is a frame and a half: a rate found from times may lie on either side of it."""
+    counts = np.ones((200, 2), np.float32)
+    for off in (0.0, -1e-12, 1e-12, -1e-3, 1e-3):
+        found = binned_spikes(spikes(counts, rate * (1 + off)), 0.1)
+        np.testing.assert_array_equal(found[0], frames)
+
+
 def test_a_stage_is_not_computed_twice_and_follows_its_settings(model, inputs, tmp_path):
     out = tmp_path / "out"
     first = run(inputs, out, RunConfig(format="netcdf"), progress=False)

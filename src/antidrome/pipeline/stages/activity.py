@@ -4,6 +4,7 @@ Only what was recorded counts: the spikes that inference puts into missing frame
 for activity that all neurons share.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 FEWEST = 0.5
 """Share of a bin's frames that have to be there; its sum is then extrapolated to all of them."""
+HALF = 0.01
+"""Parts of a frame by which a bin may miss a half and be rounded like it, since rates found from times are inexact."""
 
 
 def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
@@ -25,7 +28,8 @@ def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
     result
         Spikes of one session, with the trace ``dff`` where frames may be missing; dask-backed stays dask-backed.
     bin_s
-        Width of a bin in seconds, rounded to whole frames, one at least. A last, incomplete bin is left out.
+        Width of a bin in seconds, rounded to whole frames (halves to even numbers), one at least. A last, incomplete
+        bin is left out.
 
     Returns
     -------
@@ -39,7 +43,7 @@ def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
     """
     spikes = _of_frames(result["expected_spikes"])
     rate = float(result.attrs["frame_rate_hz"])
-    frames = max(1, round(bin_s * rate))
+    frames = _whole_frames(bin_s * rate)
     session = result.attrs.get("session_id", "The session")
     if spikes.sizes["time"] < frames:
         raise InputError(
@@ -61,6 +65,12 @@ def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
         units="spikes per bin",
         notes=notes,
     )
+
+
+def _whole_frames(length: float) -> int:
+    """A length in frames as a whole number, one at least, the same for 15 Hz and for times that say 14.9999999 Hz."""
+    half = math.floor(length) + 0.5
+    return max(1, round(half if abs(length - half) <= HALF else length))
 
 
 def _of_frames(variable: "xr.DataArray") -> "xr.DataArray":
