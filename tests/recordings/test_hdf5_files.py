@@ -7,6 +7,8 @@ import dask.array as da
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
+import zarr
 
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 from antidrome.recordings import read
@@ -31,6 +33,33 @@ def test_the_rate_may_be_an_attribute(tmp_path: Path, traces: np.ndarray) -> Non
         file["F"] = traces
         file["F"].attrs["fs"] = 12.5
     assert read(tmp_path / "a.h5").attrs["frame_rate_hz"] == 12.5
+
+
+@pytest.mark.parametrize("said", ["percent", "%", b"%", np.array(["dF/F (%)"], "S")])
+@pytest.mark.parametrize("suffix", [".h5", ".nc", ".zarr"])
+@pytest.mark.parametrize("name", ["dff", "traces"])
+def test_units_are_those_that_the_array_states(
+    tmp_path: Path, traces: np.ndarray, said: Any, suffix: str, name: str
+) -> None:
+    """Percent must not become a fraction, neither for the kind of file nor because the caller names the quantity."""
+    path, text = tmp_path / f"a{suffix}", np.ravel(np.array(said, "S")).astype(str).item()
+    if suffix == ".zarr":
+        zarr.open_group(path, mode="w").create_array(name, data=traces).attrs["units"] = text
+    elif suffix == ".nc":
+        xr.Dataset({name: (("time", "neuron"), traces, {"units": text})}).to_netcdf(path, engine="h5netcdf")
+    else:
+        with h5py.File(path, "w") as file:
+            file[name] = traces
+            file[name].attrs["units"] = said
+    for quantity in (None, "dff"):
+        assert read(path, frame_rate_hz=12.5, quantity=quantity).attrs["units"] == "percent"
+
+
+def test_units_of_another_quantity_than_asked_are_not_kept(tmp_path: Path, traces: np.ndarray) -> None:
+    for said in ({"quantity": "dff", "units": "percent"}, {"quantity": "unknown", "units": "unknown"}):
+        file = xr.Dataset({"F": (("time", "neuron"), traces, said)}, attrs={"fs": 12.5})
+        file.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+        assert read(tmp_path / "a.nc", quantity="fluorescence").attrs["units"] == "a.u."
 
 
 @pytest.mark.parametrize(

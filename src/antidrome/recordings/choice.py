@@ -183,6 +183,18 @@ def said_numbers(attributes: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return found
 
 
+def said_units(attributes: Mapping[str, Any], asked: str | None) -> str | None:
+    """Units that the attributes of an array state, or None; not where they are those of another quantity than asked."""
+    value = attributes.get("units")
+    value = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+    value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    said, quantity = str(value), attributes.get("quantity", "unknown")
+    if not isinstance(value, (str, int, float, np.number)):
+        return None
+    fits = asked in (None, quantity) or (quantity == "unknown" and said != "unknown")
+    return said if fits else None
+
+
 def settle_frame_rate(
     asked: float | None, found: float | None, time: np.ndarray | None, where: str, notes: list[str]
 ) -> float | None:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from antidrome.errors import FileFormatError
 from antidrome.recordings.beside import SMALL_BYTES, settle_axes, siblings, with_outer
-from antidrome.recordings.choice import LABEL_NAMES, choose_series, said_numbers, times_sign
+from antidrome.recordings.choice import LABEL_NAMES, choose_series, said_numbers, said_units, times_sign
 from antidrome.recordings.lazy import lazy_hdf5
 from antidrome.recordings.mat_fall import FALL_NAMES, is_fall, read_fall
 from antidrome.recordings.mat_variables import advice, choose_matrix
@@ -60,6 +60,7 @@ def _read(path: Path, options: ReadOptions, source_format: str, *, reverse: bool
                 raise
             raise FileFormatError(f"{error}; {cells[0]}") from error
         dataset, shape = datasets[name], shapes[name]
+        units = said_units(dict(dataset.attrs), options.quantity)
         axes = settle_axes(name, shape, _beside(file, name, datasets), options, path, notes)
         if len(shape) == 1:
             values: Any = dataset[()].ravel()
@@ -75,6 +76,7 @@ def _read(path: Path, options: ReadOptions, source_format: str, *, reverse: bool
         time=axes.time,
         quantity=options.quantity or (own if own in ("dff", "fluorescence") else "unknown"),
         orientation=axes.orientation,
+        units=units,
         attrs=options.provenance(path, source_format),
         notes=notes,
     )

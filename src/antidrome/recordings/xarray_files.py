@@ -26,6 +26,7 @@ from antidrome.recordings.choice import (
     numeric,
     reconciled,
     said_numbers,
+    said_units,
     settle_frame_rate,
 )
 from antidrome.recordings.lazy import lazy_stored
@@ -76,6 +77,7 @@ def _zarr(path: Path, options: ReadOptions) -> xr.DataArray:
         time=axes.time,
         quantity=options.quantity or (name if name in ("dff", "fluorescence") else "unknown"),
         orientation=axes.orientation,
+        units=said_units(dict(array.attrs), options.quantity),
         attrs=options.provenance(path, "zarr"),
         notes=notes,
     )
@@ -147,14 +149,13 @@ def from_dataset(dataset: xr.Dataset, path: Path, source_format: str, options: R
     rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
     columns = {str(key): c.values for key, c in variable.coords.items() if c.dims == ("neuron",) and key != "neuron"}
     quantity = options.quantity or attrs.get("quantity") or (name if name in ("dff", "fluorescence") else "unknown")
-    same = attrs.get("quantity") == quantity
     recording = from_array(
         _blocks(variable, path),
         rate,
         neuron=variable["neuron"].values if "neuron" in variable.coords else None,
         time=time,
         quantity=quantity,
-        units=attrs.get("units") if same or options.quantity is None else None,
+        units=said_units(attrs, options.quantity),
         coords=columns,
         attrs={**options.provenance(path, source_format, attrs.get("session_id") or None), **read_as},
         notes=[*notes, *renamed],
