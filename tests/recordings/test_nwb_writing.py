@@ -154,6 +154,22 @@ def test_a_recording_comes_back_as_a_recording(tmp_path: Path, traces: np.ndarra
     assert read(tmp_path / "tuesday.nwb").attrs["session_id"] == "tuesday"
 
 
+def test_what_is_known_of_the_neurons_comes_back_with_the_recording(tmp_path: Path, traces: np.ndarray) -> None:
+    """Areas, depths and the like are in the ROI table of a new file, where every reader of NWB looks."""
+    areas, lengths = np.array(["V1", "V1", "", "AL", "µ", "V1"]), np.arange(6)
+    known = {"area": areas, "depth": np.linspace(0, 1, 6), "accepted": np.ones(6, bool), "pixel_mask": lengths}
+    recording = from_array(traces, 30.0, quantity="dff", neuron=list("abcdef"), coords=known)
+    recording = recording.assign_coords(roi_row=("neuron", lengths + 7), late=("neuron", da.arange(6, chunks=2)))
+    write(recording, tmp_path / "a.nwb")
+    assert critical(tmp_path / "a.nwb") == []
+    back = read(tmp_path / "a.nwb")
+    for name in ("neuron", "area", "depth", "accepted", "late"):
+        assert np.array_equal(back[name].values, recording[name].values), name
+    again = read(write(back.isel(neuron=[4, 1]), tmp_path / "b.nwb"))
+    assert list(again["area"].values) == ["µ", "V1"]
+    assert np.array_equal(again.values, traces[:, [4, 1]])
+
+
 @pytest.mark.parametrize("own", ["DfOverF/own", "Fluorescence/own"])
 def test_the_trace_that_was_used_goes_in_too(
     make_nwb: Callable[..., Path], traces: np.ndarray, result: xr.Dataset, own: str

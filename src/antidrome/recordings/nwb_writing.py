@@ -39,6 +39,8 @@ from antidrome.recordings.nwb_values import fill, is_later, plain_values, stored
 from antidrome.recordings.safety import open_hdf5
 
 _TIME_TOLERANCE_S = 1e-9
+_ROI_TABLE_OWN = ("id", "label", "roi_id", "roi_row", "pixel_mask", "pixel_mask_index", "voxel_mask", "image_mask")
+"""Names that mean something else in a ROI table, or are found anew in every one."""
 _PLANE_DESCRIPTION = "One region of interest a neuron; its pixels are not known (a placeholder of weight zero)."
 
 
@@ -152,10 +154,7 @@ def _add_neuron_table(module: Any, result: xr.Dataset) -> None:
         DynamicTable(
             name=NEURON_TABLE,
             description=f"{MARK}: what was inferred of each neuron.",
-            columns=[
-                VectorData(name=name, description=_unit_text(name, column), data=_column(column))
-                for name, column in columns.items()
-            ],
+            columns=[_vector(name, column) for name, column in columns.items()],
         )
     )
 
@@ -204,7 +203,7 @@ def _source_rois(nwbfile: pynwb.NWBFile, result: xr.Dataset, source: Path) -> An
     wanted = result.attrs.get("series")
     order = pick_planes(found, wanted, str(source)) if wanted else [s for s in found if s.is_trace]
     if wanted and len(order) > 1:
-        return _rois_of_planes(nwbfile, order[0].series.rois.table.imaging_plane, labels)
+        return _rois_of_planes(nwbfile, order[0].series.rois.table.imaging_plane, result)
     for chosen in order:
         table = roi_table(chosen.series, str(source))
         rows = _rows(table, labels)
@@ -218,19 +217,19 @@ def _source_rois(nwbfile: pynwb.NWBFile, result: xr.Dataset, source: Path) -> An
     )
 
 
-def _rois_of_planes(nwbfile: pynwb.NWBFile, plane: Any, labels: list[str]) -> Any:
+def _rois_of_planes(nwbfile: pynwb.NWBFile, plane: Any, result: xr.Dataset) -> Any:
     """A maker of regions of a new ROI table: a series points at one table only, and each plane has its own."""
     segmentation = PlaneSegmentation(
         name=ROI_TABLE,
         description=f"{MARK}: neurons of several planes; the label names the series and the region in its ROI table.",
         imaging_plane=plane,
-        columns=_roi_columns(labels),
+        columns=_roi_columns(result),
     )
     nwbfile.processing["ophys"].add(
         ImageSegmentation(name=f"{ROI_TABLE}_of_planes", plane_segmentations=[segmentation])
     )
     return lambda: segmentation.create_roi_table_region(
-        region=list(range(len(labels))), description="the regions of interest whose spikes were inferred"
+        region=list(range(result.sizes["neuron"])), description="the regions of interest whose spikes were inferred"
     )
 
 
@@ -254,19 +253,26 @@ def _new_rois(nwbfile: pynwb.NWBFile, result: xr.Dataset) -> Any:
         location="unknown",
         imaging_rate=float(result.attrs.get("frame_rate_hz", np.nan)),
     )
-    labels = [str(label) for label in result["neuron"].values]
     segmentation = PlaneSegmentation(
-        name="PlaneSegmentation", description=_PLANE_DESCRIPTION, imaging_plane=plane, columns=_roi_columns(labels)
+        name="PlaneSegmentation", description=_PLANE_DESCRIPTION, imaging_plane=plane, columns=_roi_columns(result)
     )
     module = nwbfile.create_processing_module("ophys", "Optical physiology: spikes inferred by Antidrome")
     module.add(ImageSegmentation(plane_segmentations=[segmentation]))
     return lambda: segmentation.create_roi_table_region(
-        region=list(range(len(labels))), description="the regions of interest whose spikes were inferred"
+        region=list(range(result.sizes["neuron"])), description="the regions of interest whose spikes were inferred"
     )
 
 
-def _roi_columns(labels: list[str]) -> list[Any]:
+def _roi_columns(result: xr.Dataset) -> list[Any]:
+    """A pixel that stands for none, the label, and what the recording knew of each neuron, which reads back so."""
+    labels = [str(label) for label in result["neuron"].values]
     pixels = np.zeros(len(labels), dtype=[("x", "u4"), ("y", "u4"), ("weight", "f4")])
     mask = VectorData(name="pixel_mask", description="one pixel of weight zero: the pixels are not known", data=pixels)
     index = VectorIndex(name="pixel_mask_index", data=np.arange(1, len(labels) + 1), target=mask)
-    return [mask, index, VectorData(name="label", description="label of the neuron", data=labels)]
+    label = VectorData(name="label", description="label of the neuron", data=labels)
+    known = {n: c for n, c in columns_of(result).items() if n in result.coords and n not in ("neuron", *_ROI_TABLE_OWN)}
+    return [mask, index, label, *(_vector(name, column.compute()) for name, column in known.items())]
+
+
+def _vector(name: str, column: xr.DataArray) -> VectorData:
+    return VectorData(name=name, description=_unit_text(name, column), data=_column(column))
