@@ -110,7 +110,9 @@ def _of_array(recording: xr.DataArray, neuron: Any) -> dict[str, Any]:
     array, _ = standard_dims(recording)
     levels = _levels_of(array.indexes["time"]) if "time" in array.indexes else {}
     array = without_levels(array, "time")
-    told = {str(name): coord.values for name, coord in array.coords.items() if coord.dims == ("time",) and name != "time"}
+    told = {
+        str(name): coord.values for name, coord in array.coords.items() if coord.dims == ("time",) and name != "time"
+    }
     labels = array["neuron"].values if "neuron" in array.coords else neuron
     return {
         "values": array.data if is_dask(array.data) else array.values,
