@@ -175,3 +175,14 @@ def test_what_a_user_calls_a_prior_in_a_store_need_not_be_a_description(tmp_path
             told = {"parameter_names": ("a",), "identity": {"prior": prior}}
             run_simulations(simulator, np.array([[0.5]]), seed=0, store=tmp_path / str(i), **told)
         assert Recorded(read_simulations(tmp_path / str(i)), Prior({"a": Uniform(0, 1)})).from_prior
+
+
+def test_a_prior_in_another_order_than_the_simulator_s_parameters_gives_the_same_posterior() -> None:
+    def simulator(a, b, rng):
+        return [a + 0.1 * rng.standard_normal(), b + 0.1 * rng.standard_normal()]
+
+    prior = Prior({"b": Uniform(5, 6), "a": Uniform(0, 1)})
+    here = PythonSimulator(simulator, parameter_names=("a", "b"), n_processes=0)
+    model = SNPE("npe", n_simulations=60, **QUICK).fit(here, prior, [0.3, 5.6], progress=False)
+    x, (b, a) = model.simulations_.features, prior.from_unconstrained(model.simulations_.u).T
+    np.testing.assert_allclose(x, np.stack([a, b], axis=1), atol=0.6)

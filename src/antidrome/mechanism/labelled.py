@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from antidrome.errors import InputError
 from antidrome.recordings.tables import as_frame
 
@@ -30,6 +32,16 @@ def named(values: Any) -> tuple[tuple[str, ...], Any]:
     """The same, where the labels are text; numbers just count the columns."""
     labels, columns = labelled(values)
     return (labels if all(isinstance(label, str) for label in labels) else ()), columns
+
+
+def in_rows(values: Any) -> Any:
+    """One parameter set (d,) as a table of one row, its labels as those of the columns; tables unchanged."""
+    values = as_frame(values)
+    if np.ndim(values) != 1:
+        return values
+    if hasattr(values, "dims"):
+        return values.expand_dims("sample")
+    return values.to_frame().T if hasattr(values, "to_frame") and hasattr(values, "index") else np.asarray(values)[None]
 
 
 def in_columns_of(values: Any, names: Sequence[str]) -> Any:

@@ -16,6 +16,7 @@ from antidrome.mechanism.priors import Prior
 from antidrome.mechanism.simulate.batch import Failure, Simulator
 from antidrome.mechanism.simulate.identity import simulator_identity
 from antidrome.mechanism.simulate.outputs import default_parameter_names
+from antidrome.mechanism.simulate.parameters import columns_of
 from antidrome.mechanism.simulate.run import run_simulations
 from antidrome.mechanism.simulate.store import Simulations
 
@@ -238,7 +239,8 @@ def opened_simulator(simulator: Any, prior: Prior) -> Iterator[Simulator]:
     prepare = getattr(made, "prepare", None)
     try:
         if prepare is not None:
-            prepare(prior.sample(PREPARING, seed=fold_in(0, "mechanism/prepare")))
+            theta = prior.sample(PREPARING, seed=fold_in(0, "mechanism/prepare"))
+            prepare(theta[:, columns_of(made, prior.names)])
         yield made
     finally:
         close = getattr(made, "close", None)

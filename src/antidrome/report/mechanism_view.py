@@ -113,7 +113,7 @@ def predicted_traces(simulator: Any, posterior: Posterior, measured_mv: xr.DataA
     measured_mv
         (time,), with times in ms.
     """
-    simulated = simulator.voltage(posterior.sample(PREDICTED, seed=0).values, seed=0)
+    simulated = simulator.voltage(posterior.sample(PREDICTED, seed=0), seed=0)
     at, measured = measured_mv["time"].values, measured_mv.values
     own = simulated["time"].values
     at, measured = at[at <= own[-1]], measured[at <= own[-1]]

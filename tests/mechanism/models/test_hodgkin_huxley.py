@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from antidrome.errors import InputError
 from antidrome.mechanism.models.hh_kinetics import noise_of_step
@@ -159,3 +160,11 @@ def test_features_of_a_known_trace() -> None:
         voltage_features(v, 0.1, 200.0, 300.0)
     flat = voltage_features(np.full(1000, -60.0), 0.1, 20.0, 90.0, TWENTY_FEATURES)
     assert np.isnan(flat["autocorrelation_0.1ms"])
+
+
+def test_voltage_takes_parameters_with_labels_by_name() -> None:
+    cell = HodgkinHuxley(SHORT, parameters=("g_na", "g_k"), n_threads=1)
+    plain = cell.voltage(np.array([[50.0, 5.0]]))
+    turned = xr.DataArray([[5.0, 50.0]], {"parameter": ["g_k", "g_na"]}, ("sample", "parameter"))
+    for given in (turned, turned[0], turned.to_pandas(), turned[0].to_pandas(), [50.0, 5.0]):
+        assert cell.voltage(given).equals(plain)

@@ -1,11 +1,16 @@
 """A Jaxley cell as a simulator."""
 
+import sys
+import types
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from antidrome.errors import InputError
 from antidrome.mechanism.models.jaxley_cells import jaxley_parameters, jaxley_simulator
 from antidrome.mechanism.models.voltage_features import voltage_features
+from antidrome.mechanism.simulate import run_simulations
 
 
 @pytest.mark.slow
@@ -36,3 +41,18 @@ def test_a_compartment_with_hodgkin_huxley_channels() -> None:
     assert batch.features[1, 0] == 0, "without sodium there is no spike"
     with pytest.raises(InputError, match="3 columns; the cell has 2 trainable"):
         simulator.run(np.zeros((1, 3)), seed=0)
+
+
+def test_parameters_are_taken_by_the_names_that_the_cell_gives_them(monkeypatch) -> None:
+    def integrate(cell, params, delta_t, t_max):
+        return [jnp.full(1200, -70.0) + 10 * params[0]["g"] + params[1]["k"]]
+
+    monkeypatch.setitem(sys.modules, "jaxley", types.SimpleNamespace(integrate=integrate))
+    parameters = [{"g": np.ones(1)}, {"k": np.ones(1)}]
+    cell = types.SimpleNamespace(get_parameters=lambda: parameters, recordings=[0])
+    simulator = jaxley_simulator(cell, stimulus_on_ms=5.0, stimulus_off_ms=25.0, batch=1)
+    rests = [
+        run_simulations(simulator, np.array([theta]), seed=0, parameter_names=names, progress=False).features[0, 1]
+        for theta, names in (([1.0, 2.0], ("g", "k")), ([2.0, 1.0], ("k", "g")), ([1.0, 2.0], ("mine", "other")))
+    ]
+    np.testing.assert_allclose(rests, -58.0, rtol=1e-5)

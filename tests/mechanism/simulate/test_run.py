@@ -54,6 +54,20 @@ def test_labelled_columns_are_taken_by_name_whoever_tells_the_names(unchecked_ty
         assert run_simulations(by_place, table, seed=0, progress=False).parameter_names == ("b", "a")
 
 
+def test_a_simulator_with_names_of_its_own_gets_its_parameters_by_these() -> None:
+    def difference(a, b):
+        return a - b
+
+    named = {"parameter_names": ("a", "b")}
+    for simulator in (PythonSimulator(difference, n_processes=0, **named), JaxSimulator(difference, **named)):
+        done = run_simulations(simulator, np.array([[1.0, 10.0]]), seed=0, parameter_names=("b", "a"), progress=False)
+        assert (done.theta.tolist(), done.features.item()) == ([[1.0, 10.0]], 9.0)
+        other = run_simulations(simulator, np.array([[1.0, 10.0]]), seed=0, parameter_names=("p", "q"), progress=False)
+        assert other.features.item() == -9.0, "by place, where no name is shared"
+        with pytest.raises(InputError, match="'b' is not among a, c"):
+            run_simulations(simulator, np.ones((1, 2)), seed=0, parameter_names=("a", "c"), progress=False)
+
+
 def test_shards_together_are_the_whole(tmp_path: Path) -> None:
     whole = run_simulations(simulator(), THETA, seed=1, progress=False)
     for i in (2, 0, 1):

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from antidrome.errors import InputError, did_you_mean
+from antidrome.mechanism.labelled import in_rows
 from antidrome.mechanism.models.hh_kinetics import Membrane, State, noise_of_step, steady_state, step
 from antidrome.mechanism.models.online_features import OnlineFeatures, Windows, windows
 from antidrome.mechanism.models.stimulus import Stimulus, step_stimulus
@@ -177,17 +179,17 @@ class HodgkinHuxley:
         """As `run`, with a seed (uint64) for every row."""
         return self._engine.run_seeded(self._checked(theta), seeds)
 
-    def voltage(self, theta: np.ndarray, seed: int = 0, *, every: int = 1) -> xr.DataArray:
+    def voltage(self, theta: ArrayLike, seed: int = 0, *, every: int = 1) -> xr.DataArray:
         """Voltage traces: (simulation, time), mV, of the same simulations that `run` summarises.
 
         Parameters
         ----------
         theta
-            (n, d).
+            (n, d) or (d,); with labels (`Posterior.sample`, `Posterior.map`) by name.
         every
             Keep each so-manieth time step.
         """
-        theta = self._checked(np.atleast_2d(theta))
+        theta = self._checked(in_rows(theta))
         if len(theta) not in self._traces:
             self._traces[len(theta)] = jax.jit(self._simulate_voltage)
         words = seed_words(simulation_seeds(seed, len(theta)))
@@ -211,7 +213,7 @@ class HodgkinHuxley:
         )
         return np.array([found[name] for name in self._features])
 
-    def _checked(self, theta: np.ndarray) -> np.ndarray:
+    def _checked(self, theta: ArrayLike) -> np.ndarray:
         theta = check_theta(theta, self.parameter_names)
         if theta.shape[1] != len(self.parameter_names):
             raise InputError(

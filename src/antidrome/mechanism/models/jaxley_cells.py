@@ -36,7 +36,7 @@ def jaxley_simulator(
     ----------
     cell
         With ``cell.record("v")`` called once, its stimulus attached, and ``cell.make_trainable(NAME)`` called for each
-        parameter; theta gives these parameters in that order (see `jaxley_parameters`).
+        parameter; theta gives these parameters in that order, or by these names (see `jaxley_parameters`).
     stimulus_on_ms, stimulus_off_ms
         Between them features are computed; rest is before.
     dt_ms
@@ -62,7 +62,7 @@ def jaxley_simulator(
         raise InputError("The cell has no trainable parameter; call cell.make_trainable(NAME) for each one of theta.")
     if len(cell.recordings) != 1:
         raise InputError(f"The cell has {len(cell.recordings)} recordings; call cell.record('v') at one place.")
-    online = OnlineFeatures(names, dt_ms)
+    own, online = jaxley_parameters(cell), OnlineFeatures(names, dt_ms)
 
     def simulate(theta: Float[Array, " d"]) -> dict[str, Array]:
         if theta.shape != (sum(sizes),):
@@ -75,7 +75,11 @@ def jaxley_simulator(
         return features_of_traces(trace[:, None], online, dt_ms, stimulus_on_ms, stimulus_off_ms)
 
     return JaxSimulator(
-        simulate, feature_names=names, feature_units=tuple(FEATURE_UNITS[name] for name in names), batch=batch
+        simulate,
+        parameter_names=own if len(set(own)) == len(own) else (),
+        feature_names=names,
+        feature_units=tuple(FEATURE_UNITS[name] for name in names),
+        batch=batch,
     )
 
 

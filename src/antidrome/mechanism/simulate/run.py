@@ -26,6 +26,7 @@ from antidrome.mechanism.simulate.batch import (
     simulation_seeds,
 )
 from antidrome.mechanism.simulate.outputs import default_parameter_names
+from antidrome.mechanism.simulate.parameters import columns_of, own_names
 from antidrome.mechanism.simulate.store import Simulations, SimulationStore
 
 ROWS_OF_PLAIN_SIMULATORS = 256
@@ -63,7 +64,8 @@ def run_simulations(
     store
         Folder, or an open store; None keeps results in memory only.
     parameter_names
-        Names of the parameters; of labelled columns by default the simulator's, if it has any, or their own.
+        Names of the columns of theta; of labelled ones by default the simulator's, if it has any, or their own. A
+        simulator with names of its own receives its parameters by these.
     shard
         (i, m): do only the i-th of m parts (i counts from 0); for job arrays, whose jobs share one store folder.
     identity
@@ -80,7 +82,8 @@ def run_simulations(
     ResumeError
         If the store holds other simulations: other parameters, features, seeds or simulator.
     InputError
-        If theta, shard or log_density cannot be used, or the simulator fails at all of its first parameter sets.
+        If theta, shard or log_density cannot be used, some but not all names are those of the simulator's parameters,
+        or it fails at all of its first parameter sets.
     """
     names = tuple(() if parameter_names is None else parameter_names) or _names_of(theta, simulator)
     theta = check_theta(theta, names)
@@ -90,9 +93,10 @@ def run_simulations(
     names = names or default_parameter_names(theta.shape[1])
     if len(names) != theta.shape[1]:
         raise InputError(f"{len(names)} parameter names were given for {theta.shape[1]} parameters.")
+    own = columns_of(simulator, names)
     if hasattr(simulator, "prepare") and len(theta):
-        simulator.prepare(theta)
-    plan = _Plan(simulator, theta, density, fold_in(seed, f"round-{round_}"), round_, _check_shard(shard), names)
+        simulator.prepare(theta[:, own])
+    plan = _Plan(simulator, theta, density, fold_in(seed, f"round-{round_}"), round_, _check_shard(shard), names, own)
     with _opened(store, plan, identity) as opened:
         done = plan.finished(opened)
         rows = plan.rows_to_run(done)
@@ -107,8 +111,7 @@ def run_simulations(
 def _names_of(theta: Any, simulator: Simulator) -> tuple[str, ...]:
     """Names of labelled columns, in the order in which the simulator takes them; () of an array."""
     given, _ = named(theta)
-    own = getattr(simulator, "parameter_names", getattr(simulator, "_parameter_names", ()))
-    return (tuple(own) or given) if given else ()
+    return (own_names(simulator) or given) if given else ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +125,7 @@ class _Plan:
     round_: int
     shard: tuple[int, int]
     parameter_names: tuple[str, ...]
+    columns: list[int]
 
     @functools.cached_property
     def seeds(self) -> np.ndarray:
@@ -163,12 +167,16 @@ class _Plan:
         mine = group % self.shard[1] == self.shard[0]
         return np.flatnonzero(np.isin(group, group[mine & ~done]))
 
+    def given(self, rows: np.ndarray) -> np.ndarray:
+        """Parameters (rows, d) in the simulator's own order."""
+        return self.theta[rows][:, self.columns]
+
     def run(self, rows: np.ndarray, sink: _Sink) -> None:
         """Run the given rows, telling the sink of each that is finished."""
         if hasattr(self.simulator, "n_processes"):
             seeds = self.seeds[rows]
             on_row: Callable = lambda i, features, failure: sink.add_row(int(rows[i]), features, failure)  # noqa: E731
-            self.simulator.run_seeded(self.theta[rows], seeds, on_row=on_row)
+            self.simulator.run_seeded(self.given(rows), seeds, on_row=on_row)
             return
         size = self.aligned * max(1, getattr(self.simulator, "n_threads", 1), MIN_BLOCK // self.aligned)
         for start in range(0, len(rows), size):
@@ -177,14 +185,14 @@ class _Plan:
 
     def _batch(self, rows: np.ndarray) -> SimulationBatch:
         if hasattr(self.simulator, "run_seeded"):
-            return self.simulator.run_seeded(self.theta[rows], self.seeds[rows])
+            return self.simulator.run_seeded(self.given(rows), self.seeds[rows])
         parts = [part for part in np.split(rows, np.flatnonzero(np.diff(rows // self.aligned)) + 1) if len(part)]
         return joined_batches([self._plain(part) for part in parts])
 
     def _plain(self, rows: np.ndarray) -> SimulationBatch:
         """Rows of a simulator that knows only ``run``; should that raise, one by one."""
         try:
-            return _checked(self.simulator.run(self.theta[rows], fold_in(self.seed, f"rows-{rows[0]}")), len(rows))
+            return _checked(self.simulator.run(self.given(rows), fold_in(self.seed, f"rows-{rows[0]}")), len(rows))
         except InputError:
             raise
         except Exception as error:
