@@ -20,6 +20,21 @@ def here(function, **settings) -> PythonSimulator:
     return PythonSimulator(function, n_processes=0, **settings)
 
 
+@pytest.mark.parametrize("names", [None, ("isi[0]", "count", "isi[1]")])
+def test_the_first_simulation_does_not_decide_which_features_there_are(names) -> None:
+    def simulator(rate, rng):
+        return {"count": rate, "isi": [1 / rate, 2 / rate]} if rate else {"count": rate}
+
+    theta = np.array([[0.0], [0.0], [4.0], [0.0]])
+    done = here(simulator, parameter_names=("rate",), feature_names=names).run(theta, seed=0)
+    assert done.valid.all()
+    silent, active = [np.nan, 0.0, np.nan], [0.25, 4.0, 0.5]
+    found = done.features if names else done.features[:, [1, 0, 2]]
+    np.testing.assert_array_equal(found, [silent, silent, active, silent])
+    with pytest.raises(InputError, match="2 feature names were given for 1 features"):
+        here(lambda theta: theta, feature_names=("x", "y")).run(theta, seed=0)
+
+
 def test_own_seeds_whatever_the_generator() -> None:
     for draw in (
         lambda theta, rng: rng.normal(),

@@ -10,6 +10,7 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.mechanism.simulate.batch import simulation_seeds
+from antidrome.mechanism.simulate.outputs import is_unnamed, part_of
 from antidrome.mechanism.simulate.python_call import Reply
 
 N_TRIES = 20
@@ -34,11 +35,12 @@ class Found:
     seconds: float
 
     def in_order_of(self, names: tuple[str, ...] | None) -> Found:
-        """The same, with its features in the order of these names, if these are its own."""
-        if names is None or sorted(names) != sorted(self.names):
+        """The same, with its features in the order of these names, if its own are among these."""
+        of_some = names is not None and set(self.names) < set(names) and not is_unnamed(self.names)
+        if names is None or not (of_some or sorted(names) == sorted(self.names)):
             return self
         units = dict(zip(self.names, self.units, strict=True))
-        return replace(self, names=names, units=tuple(units[name] for name in names))
+        return replace(self, names=names, units=tuple(units.get(name, "") for name in names))
 
 
 def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: tuple[str, ...] | None = None) -> Found:
@@ -80,13 +82,34 @@ def _tried_singly(
             seconds = time.perf_counter() - start
             seconds = _warm_seconds(replies, theta[i : i + 1], seeds[i : i + 1], seconds)
             tried = or_batched and seconds < SLOW_S
-            return Found(
-                reply[1], reply[2], tried and _takes_batches(replies, theta[i:], seeds[i:], reply, seconds), seconds
-            )
+            if tried and _takes_batches(replies, theta[i:], seeds[i:], reply, seconds):
+                return Found(reply[1], reply[2], True, seconds)
+            further = slice(i + 1, i + 1 + int(np.clip(TRYING_S / max(seconds, 1e-6), 0, N_TRIES)))
+            return Found(*_with_left_out(replies, theta[further], seeds[further], reply), False, seconds)
         failures.append(reply)
         if _given_up(failures):
             break
     return None
+
+
+def _with_left_out(
+    replies: Replies, theta: np.ndarray, seeds: np.ndarray, first: Reply
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and units of the features of the first call, and of those that it left out, as a call without a spike may
+    leave out the spike's shape, but others at theta (n, d) have."""
+    names, units = list(first[1]), list(first[2])
+    if is_unnamed(names):
+        return tuple(names), tuple(units)
+    for i in range(len(theta)):
+        reply = replies(theta[i : i + 1], seeds[i : i + 1], False)[0]
+        if reply[0] == "failed" and reply[1] == "timeout":
+            break
+        if reply[0] == "values":
+            known = {part_of(name) for name in names}
+            new = [j for j, name in enumerate(reply[1]) if part_of(name) not in known]
+            names += [reply[1][j] for j in new]
+            units += [reply[2][j] for j in new]
+    return tuple(names), tuple(units)
 
 
 def _tried_in_batches(replies: Replies, theta: np.ndarray, seeds: np.ndarray, failures: list[Reply]) -> Found | None:

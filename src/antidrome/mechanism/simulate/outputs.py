@@ -101,7 +101,7 @@ def as_observation(observation: Any, feature_names: Sequence[str]) -> np.ndarray
 def _in_order_of(observation: Any, feature_names: Sequence[str]) -> np.ndarray:
     """A measurement (k,) in the order of the names."""
     names, _, values = to_vector(observation, "observation")
-    named = _says_names(observation) or not _unnamed(names)
+    named = _says_names(observation) or not is_unnamed(names)
     if not named and len(feature_names) == len(values):
         return values
     if named:
@@ -134,14 +134,14 @@ def in_order(names: tuple[str, ...], values: np.ndarray, expected: tuple[str, ..
         return values
     if len(set(names)) < len(names):
         return None
-    parts = {_part(name) for name in names}
-    if _unnamed(names) or set(names) != {name for name in expected if _part(name) in parts}:
+    parts = {part_of(name) for name in names}
+    if is_unnamed(names) or set(names) != {name for name in expected if part_of(name) in parts}:
         return None
     found = dict(zip(names, values, strict=True))
     return np.array([found.get(name, np.nan) for name in expected])
 
 
-def _part(name: str) -> str:
+def part_of(name: str) -> str:
     """What of an output a feature belongs to: "isi" of "isi[2]"."""
     return name.partition("[")[0]
 
@@ -183,7 +183,8 @@ def _first_row(part: Any) -> Any:
     return part.isel({part.dims[0]: 0}) if hasattr(part, "isel") else None
 
 
-def _unnamed(names: Sequence[str]) -> bool:
+def is_unnamed(names: Sequence[str]) -> bool:
+    """Whether these are the names of features that nobody named."""
     return tuple(names) == default_names(len(names))
 
 

@@ -43,7 +43,8 @@ class PythonSimulator(SeededSimulator):
         Applied to what the function returns, in the same process.
     feature_names, feature_units
         By default from the keys and attributes of what is returned, or x[0], x[1], …; the same keys in another order
-        put the features in that.
+        put the features in that. Keys may be left out where a feature is missing: those of the first 20 simulations
+        count, or of as many as 10 s allow. If all of these may lack one, give the names.
     n_processes
         Processes; by default one for each core; 0: in this process, without protection.
     timeout_s
