@@ -207,6 +207,21 @@ def test_evaluate_counts_true_spikes_outside_the_recording(rng):
     assert notes[0].startswith(f"{n} of {n} true spikes lie before the first or after the last frame")
 
 
+def test_true_spikes_between_trials_or_where_nothing_was_inferred_are_not_missed(rng):
+    result, times = fake_result(rng)
+    n, clock = result.sizes["time"], result["time"].values
+    away = (clock[n // 3], clock[n // 2])
+    kept = {name: train[(train < away[0] - 0.5 / 30) | (train > away[1] - 0.5 / 30)] for name, train in times.items()}
+    trials = result.isel(time=np.r_[: n // 3, n // 2 : n])
+    hidden = result.drop_vars("samples").where((result["time"] < away[0]) | (result["time"] >= away[1]))
+    for one in (trials, hidden):
+        found, expected = metrics.evaluate(one, times), metrics.evaluate(one, kept)
+        for name in ("count_ratio", "precision", "recall", "f1", "synchrony"):
+            np.testing.assert_allclose(found[name], expected[name], atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(found["count_ratio"], 1.0 + found["bias"], atol=0.05)
+    assert "or in a gap between frames" in metrics.evaluate(trials, times).attrs["notes"][0]
+
+
 def test_evaluate_heeds_units_of_spike_times_and_masks(rng, unchecked_types):
     result, times = fake_result(rng)
     times = {name: np.round(train, 3) for name, train in times.items()}

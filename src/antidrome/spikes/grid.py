@@ -12,6 +12,7 @@ from antidrome.errors import InputError
 from antidrome.recordings.axes import time_in_seconds
 from antidrome.recordings.clock import whole_frames
 from antidrome.recordings.masked import unmasked
+from antidrome.recordings.segments import neighbours
 
 LONGEST_GAP_S = 5.0
 
@@ -58,6 +59,13 @@ class FrameGrid:
 def nearest_frames(times_s: np.ndarray, time_s: np.ndarray) -> np.ndarray:
     """Index of the frame, of those at `time_s`, that is nearest to each time."""
     return np.searchsorted((time_s[1:] + time_s[:-1]) / 2, times_s)
+
+
+def within_frames(times_s: np.ndarray, time_s: np.ndarray, frame_rate_hz: float) -> np.ndarray:
+    """(spike,) whether the frames at `time_s` saw each time: not those before, behind, or in a gap between them."""
+    near = np.abs(times_s - time_s[nearest_frames(times_s, time_s)]) <= 0.5 / frame_rate_hz * 1.01
+    without_gap = np.r_[False, neighbours(time_s, frame_rate_hz, len(time_s)), False]
+    return near | without_gap[np.searchsorted(time_s, times_s)]
 
 
 def spike_seconds(times: Any, n_frames: int, what: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import xarray as xr
 from antidrome.errors import InputError, did_you_mean
 from antidrome.recordings.axes import time_in_seconds
 from antidrome.recordings.segments import frame_rate_of
-from antidrome.spikes.grid import nearest_frames, spike_seconds
+from antidrome.spikes.grid import nearest_frames, spike_seconds, within_frames
 from antidrome.spikes.metrics.agreement import (
     correlation,
     correlation_at_lags,
@@ -94,7 +94,7 @@ def score(
     Returns
     -------
     Scores. 1.12 s at both ends are left out of the correlations, so that methods with and without values at the ends
-    compare; a recording too short for that has NaN.
+    compare; a recording too short for that has NaN. True spikes where there is no frame or no value are left out.
     """
     expected = np.asarray(expected, float)
     if time_s is None:
@@ -110,7 +110,8 @@ def score(
     r_smooth = float(correlation(*(x[edge : len(x) - edge] for x in smooth))) if enough else float("nan")
     error, bias = error_and_bias(*smooth)
     inside = np.asarray(spike_times_s, float)
-    inside = inside[(inside >= edges[0]) & (inside <= time_s[-1] + 0.5 / frame_rate_hz)]
+    inside = inside[(inside >= edges[0]) & within_frames(inside, time_s, frame_rate_hz)]
+    inside = inside[np.isfinite(expected[nearest_frames(inside, time_s)])]
     placed = place_spikes(expected, time_s, frame_rate_hz)
     matches = match_spikes(placed, inside, TOLERANCE_S)
     return Scores(
@@ -189,12 +190,12 @@ def evaluate(
 def _notes_on_clock(known: Mapping[str, np.ndarray], time_s: np.ndarray, rate: float) -> list[str]:
     """How many true spikes no frame can have seen."""
     times = np.concatenate(list(known.values()))
-    n_outside = int(((times < time_s[0] - 0.5 / rate) | (times > time_s[-1] + 0.5 / rate)).sum())
+    n_outside = int((~within_frames(times, time_s, rate)).sum())
     if not n_outside:
         return []
     return [
-        f"{n_outside} of {len(times)} true spikes lie before the first or after the last frame and are left out; times"
-        " are taken for seconds on the recording's clock."
+        f"{n_outside} of {len(times)} true spikes lie before the first or after the last frame, or in a gap between"
+        " frames, and are left out; times are taken for seconds on the recording's clock."
     ]
 
 
@@ -209,9 +210,9 @@ def _smoothed_rates(
 
 
 def _count_per_frame(spike_times_s: np.ndarray, time_s: np.ndarray, frame_rate_hz: float) -> np.ndarray:
-    """(time,) spikes within half a period of each frame's centre; those in gaps between frames belong to none."""
+    """(time,) spikes that are nearest to each frame; those in gaps between frames belong to none."""
     nearest = nearest_frames(spike_times_s, time_s)
-    inside = np.abs(spike_times_s - time_s[nearest]) <= 0.5 / frame_rate_hz * 1.01
+    inside = within_frames(spike_times_s, time_s, frame_rate_hz)
     return np.bincount(nearest[inside], minlength=len(time_s)).astype(float)
 
 
