@@ -199,6 +199,15 @@ def test_evaluate_heeds_the_names_of_the_axes(rng):
     xr.testing.assert_equal(metrics.evaluate(result.transpose(), times), metrics.evaluate(result, times))
 
 
+def test_evaluate_takes_one_selected_neuron_and_labels_that_are_numbers(rng):
+    result, times = fake_result(rng)
+    expected = metrics.evaluate(result, times)
+    one = metrics.evaluate(result.sel(neuron="n1"), {"n1": times["n1"]})
+    np.testing.assert_allclose(one["count_ratio"], expected["count_ratio"].sel(neuron=["n1"]))
+    numbered = metrics.evaluate(result.assign_coords(neuron=[7, 8, 9]), {"9": times["n2"], "7": times["n0"]})
+    np.testing.assert_array_equal(numbered["r"], expected["r"].sel(neuron=["n2", "n0"]))
+
+
 def test_evaluate_counts_true_spikes_outside_the_recording(rng):
     result, times = fake_result(rng)
     assert metrics.evaluate(result, times).attrs["notes"] == []

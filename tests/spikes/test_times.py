@@ -63,7 +63,7 @@ def test_isolated_spikes_are_found_within_their_intervals():
     assert set(times["neuron"].values) == {str(recording["neuron"].values[0])}
 
 
-def test_a_result_is_enough_where_nothing_is_missing():
+def test_a_result_is_enough_where_nothing_is_missing(unchecked_types):
     from antidrome.spikes.grid import FrameGrid
     from antidrome.spikes.times import expected_of
 
@@ -76,6 +76,9 @@ def test_a_result_is_enough_where_nothing_is_missing():
     assert rows[1].ndim == 0
     for known, grid, steps in ((result, gap, 1), (result, whole, 2), (None, whole, 1)):
         assert expected_of(known, recording, grid, steps) is None
+    np.testing.assert_array_equal(next(expected_of(result.isel(neuron=0), recording[:, [0]], whole, 1)), counts[:, 0])
+    with pytest.raises(InputError, match="Got a DataArray; expected the Dataset that"):
+        expected_of(recording, recording, whole, 1)
     for other in (result.isel(neuron=[0]), result.isel(time=[0, 1]), result.assign_coords(neuron=["a", "c"])):
         with pytest.raises(InputError, match="of other neurons or frames than the recording"):
             expected_of(other, recording, whole, 1)

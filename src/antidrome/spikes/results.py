@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from antidrome.errors import InputError
 from antidrome.spikes.response import Response
 
 VARIABLES = {
@@ -76,6 +77,22 @@ def label(values: dict[str, Any], recording: xr.DataArray, attrs: dict[str, Any]
         plain["notes"] = [*plain.get("notes", []), *hidden]
     coords = {name: coord.variable for name, coord in recording.coords.items() if name not in data}
     return xr.Dataset(data, coords=coords, attrs={**inherited, **plain})
+
+
+def opened_result(result: Any) -> xr.Dataset:
+    """A result of inference over `neuron`, also where one of its neurons was selected.
+
+    Raises
+    ------
+    InputError
+        Something else than what `label` makes.
+    """
+    if not isinstance(result, xr.Dataset) or "expected_spikes" not in result:
+        raise InputError(
+            f"Got a {type(result).__name__}; expected the Dataset that SpikeVAE.predict gives, with expected_spikes."
+        )
+    one = "neuron" in result.coords and result["neuron"].ndim == 0
+    return result.expand_dims("neuron") if one else result
 
 
 def implausible(rate_hz: np.ndarray, frame_rate_hz: float) -> np.ndarray:

@@ -11,6 +11,7 @@ import xarray as xr
 from antidrome.errors import InputError
 from antidrome.recordings.segments import frame_rate_of, times_s
 from antidrome.spikes.grid import FrameGrid
+from antidrome.spikes.results import opened_result
 
 QUIET = 0.02
 """Expected spikes per frame below which a frame separates events."""
@@ -105,10 +106,11 @@ def expected_of(
     Raises
     ------
     InputError
-        The result has other neurons or frames than the recording.
+        No result of inference, or of other neurons or frames than the recording.
     """
     if result is None:
         return None
+    result = opened_result(result)
     theirs, ours = (one["neuron"].values.astype(str).tolist() for one in (result, recording))
     if theirs != ours or not _same_frames(result, recording):
         raise InputError(

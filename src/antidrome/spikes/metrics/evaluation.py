@@ -23,6 +23,7 @@ from antidrome.spikes.metrics.agreement import (
 from antidrome.spikes.metrics.bins import bin_expected, bin_spike_times
 from antidrome.spikes.metrics.calibration import coverage
 from antidrome.spikes.metrics.events import match_spikes, place_spikes, spike_synchrony
+from antidrome.spikes.results import opened_result
 
 BIN_S = 0.04
 LAGS = tuple(range(-6, 7))
@@ -152,14 +153,12 @@ def evaluate(
     InputError
         Labels that the result does not have, as many trains as there are not neurons, or counts instead of times.
     """
-    if not isinstance(result, xr.Dataset) or "expected_spikes" not in result:
-        raise InputError(
-            f"Got a {type(result).__name__}; expected the Dataset that SpikeVAE.predict gives, with expected_spikes."
-        )
-    known = _by_label(result, spike_times_s)
+    result = opened_result(result)
+    labels = [str(label) for label in result["neuron"].values]
+    known = _by_label(labels, result.sizes["time"], spike_times_s)
     rate = frame_rate_of(result)
     time_s = time_in_seconds(result["time"])
-    chosen = result.sel(neuron=list(known))
+    chosen = result.isel(neuron=[labels.index(name) for name in known])
     expected = np.asarray(chosen["expected_spikes"].transpose("time", "neuron").values, float)
     rows = [score(expected[:, i], times, rate, time_s) for i, times in enumerate(known.values())]
     by_lag = np.stack([row.r_by_lag for row in rows], axis=1)
@@ -217,9 +216,8 @@ def _count_per_frame(spike_times_s: np.ndarray, time_s: np.ndarray, frame_rate_h
 
 
 def _by_label(
-    result: xr.Dataset, spike_times_s: Mapping[str, np.ndarray] | Sequence[np.ndarray]
+    labels: list[str], n_frames: int, spike_times_s: Mapping[str, np.ndarray] | Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    labels = [str(label) for label in result["neuron"].values]
     if isinstance(spike_times_s, xr.DataArray | xr.Dataset):
         raise InputError(
             f"The true spikes are a {type(spike_times_s).__name__}; expected times in seconds, {{neuron label: times}}."
@@ -242,7 +240,6 @@ def _by_label(
             if unknown
             else "There are no true spike times to compare with."
         )
-    n_frames = result.sizes["time"]
     return {
         str(name): spike_seconds(times, n_frames, f"The true spikes of neuron {str(name)!r}")
         for name, times in spike_times_s.items()
