@@ -5,6 +5,7 @@ import gzip
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from scipy.sparse import csr_array
@@ -206,6 +207,24 @@ def test_evaluate_takes_one_selected_neuron_and_labels_that_are_numbers(rng):
     np.testing.assert_allclose(one["count_ratio"], expected["count_ratio"].sel(neuron=["n1"]))
     numbered = metrics.evaluate(result.assign_coords(neuron=[7, 8, 9]), {"9": times["n2"], "7": times["n0"]})
     np.testing.assert_array_equal(numbered["r"], expected["r"].sel(neuron=["n2", "n0"]))
+
+
+def test_trains_that_pandas_grouped_are_taken_by_their_names(rng, unchecked_types):
+    result, times = fake_result(rng)
+    result = result.assign_coords(neuron=["9", "10", "11"])
+    rows = [(label, t) for label, train in zip([9, 10, 11], times.values(), strict=True) for t in train]
+    table = pd.DataFrame(rows, columns=["neuron", "time_s"]).astype({"neuron": str})
+    grouped = table.groupby("neuron")["time_s"].apply(np.asarray)
+    assert list(grouped.index) == ["10", "11", "9"]
+    expected = metrics.evaluate(result, list(times.values()))
+    for trains in (grouped, pd.Series(list(times.values()))):
+        found = metrics.evaluate(result, trains)
+        np.testing.assert_array_equal(found["r"].sel(neuron=expected["neuron"]), expected["r"])
+    for wrong in (table, grouped.to_frame(), table["time_s"]):
+        with pytest.raises(InputError, match=r"expected times in seconds, \{neuron label"):
+            metrics.evaluate(result, wrong)
+    with pytest.raises(InputError, match="more than once"):
+        metrics.evaluate(result, pd.concat([grouped, grouped[:1]]))
 
 
 def test_evaluate_counts_true_spikes_outside_the_recording(rng):

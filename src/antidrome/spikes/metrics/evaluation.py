@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from antidrome.errors import InputError, did_you_mean
@@ -130,7 +131,10 @@ def score(
 
 
 def evaluate(
-    result: xr.Dataset, spike_times_s: Mapping[str, np.ndarray] | Sequence[np.ndarray], *, window_s: float = 1.0
+    result: xr.Dataset,
+    spike_times_s: Mapping[str, np.ndarray] | Sequence[np.ndarray] | pd.Series,
+    *,
+    window_s: float = 1.0,
 ) -> xr.Dataset:
     """Score every neuron of a result of `ad.SpikeVAE` for which true spikes are known.
 
@@ -139,7 +143,8 @@ def evaluate(
     result
         With `expected_spikes` (time, neuron), and `samples` for the coverage of credible intervals.
     spike_times_s
-        True spike times, seconds on the recording's clock: by neuron label, or in the order of the neurons.
+        True spike times, seconds on the recording's clock: by neuron label (also a Series of trains that pandas
+        grouped), or in the order of the neurons.
     window_s
         Length of the windows in which counts are compared with their 90 % credible interval.
 
@@ -215,15 +220,29 @@ def _count_per_frame(spike_times_s: np.ndarray, time_s: np.ndarray, frame_rate_h
     return np.bincount(nearest[inside], minlength=len(time_s)).astype(float)
 
 
+def _of_series(trains: pd.Series, labels: list[str]) -> dict[str, Any] | list[Any]:
+    """Trains by the names in the index of a Series; in its order where the index does no more than count them."""
+    named = [str(name) for name in trains.index]
+    if named == [str(i) for i in range(len(named))] and not set(named) <= set(labels):
+        return list(trains)
+    if len(set(named)) < len(named):
+        raise InputError("The true spikes name a neuron more than once; expected one train a neuron.")
+    return dict(zip(named, trains, strict=True))
+
+
 def _by_label(
-    labels: list[str], n_frames: int, spike_times_s: Mapping[str, np.ndarray] | Sequence[np.ndarray]
+    labels: list[str],
+    n_frames: int,
+    spike_times_s: Mapping[str, np.ndarray] | Sequence[np.ndarray] | pd.Series,
 ) -> dict[str, np.ndarray]:
-    if isinstance(spike_times_s, xr.DataArray | xr.Dataset):
+    if isinstance(spike_times_s, pd.Series) and spike_times_s.dtype == object:
+        spike_times_s = _of_series(spike_times_s, labels)
+    if isinstance(spike_times_s, xr.DataArray | xr.Dataset | pd.DataFrame | pd.Series):
         raise InputError(
             f"The true spikes are a {type(spike_times_s).__name__}; expected times in seconds, {{neuron label: times}}."
             " Of counts (time, neuron) the times are np.repeat(counts['time'].values,"
-            " counts.sel(neuron=label).values.astype(int)); of what SpikeVAE.spike_times gives,"
-            " found['time_s'][found['neuron'] == label]."
+            " counts.sel(neuron=label).values.astype(int)); of what SpikeVAE.spike_times gives, and of a table with a"
+            " row a spike, found['time_s'][found['neuron'] == label]."
         )
     if not isinstance(spike_times_s, Mapping):
         if len(spike_times_s) != len(labels):
