@@ -174,6 +174,16 @@ def test_a_rate_that_is_said_twice_is_the_same_twice(tmp_path: Path) -> None:
     np.savez(path, **recorded, fs_khz=20.0, dt_ms=0.1)
     for asked in (None, 10_000):
         with pytest.raises(InputError, match=r"twice and differently.*: 20000 Hz by fs_khz, 10000 Hz by dt_ms; keep"):
+def test_arrays_with_sweeps_in_columns_are_refused(tmp_path: Path) -> None:
+    columns = {"voltage_mV": np.stack([VOLTAGE_MV] * 3, axis=1), "current_pA": np.stack([CURRENT_PA] * 3, axis=1)}
+    np.savez(tmp_path / "turned.npz", dt_ms=0.1, **columns)
+    with pytest.raises(InputError, match=r"1000 sweeps of 3 samples; expected \(sweep, time\)"):
+        read_current_clamp(tmp_path / "turned.npz")
+    np.savez(tmp_path / "timed.npz", time_ms=TIME_MS, **{name: array[:50] for name, array in columns.items()})
+    with pytest.raises(InputError, match="'time_ms' has 1000 times for a voltage of shape"):
+        read_current_clamp(tmp_path / "timed.npz")
+
+
             read_current_clamp(path, sampling_rate_hz=asked)
     rates = np.full(1000, 20_000.0)
     table = save_columns(tmp_path / "a.csv", "rate_hz,time_ms,v_mV,i_pA", rates, TIME_MS, VOLTAGE_MV, CURRENT_PA)

@@ -90,6 +90,7 @@ def current_clamp_from_array(
         i = np.repeat(i, len(v), axis=0)
     if v.shape != i.shape:
         raise InputError(f"Voltage of shape {v.shape} and current of shape {i.shape} do not belong together.")
+    _refuse_turned(v)
     if not np.isfinite(i).all():
         raise InputError("The injected current has missing or infinite values; a model needs all of it.")
     labels = np.arange(len(v)) if sweep is None else np.asarray(sweep)
@@ -226,6 +227,15 @@ def _check_plausible(values: np.ndarray, unit: str, limits: tuple[float, float],
             f"The {name} reaches {largest:.3g} {base} if it is in {unit}, which no cell does: it is probably in another"
             f" unit; say which with {name}_unit."
         )
+
+def _refuse_turned(voltage: np.ndarray) -> None:
+    n_sweeps, n_samples = voltage.shape
+    if n_sweeps > n_samples:
+        raise InputError(
+            f"The voltage would be {n_sweeps} sweeps of {n_samples} samples; expected (sweep, time): transpose voltage"
+            " and current."
+        )
+
 
 
 def _positive(value: float, name: str) -> float:

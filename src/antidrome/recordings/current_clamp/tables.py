@@ -60,6 +60,7 @@ def read_table_sweeps(
     voltage, voltage_unit = _series(arrays, voltages, "voltage", path)
     current, current_unit = _series(arrays, currents, "current", path)
     rate = _sampling_rate(arrays, asked["sampling_rate_hz"], path)
+    _require_times_of(voltage, arrays, path)
     return current_clamp_from_array(
         voltage,
         current,
@@ -126,6 +127,16 @@ def _series(arrays: Mapping[str, np.ndarray], found: _Numbered, what: str, path:
         raise InputError(f"{path} has several arrays of {what}: {', '.join(names)}.")
     values = np.stack([arrays[name] for name in names]) if len(names) > 1 else arrays[names[0]]
     return values, _UNITS.get(unit) if unit else None
+
+
+def _require_times_of(voltage: np.ndarray, arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Raise InputError where the file's times are not those of the samples."""
+    for name, values in arrays.items():
+        if _TIME.match(name) and np.size(values) > 1 and np.size(values) != np.shape(voltage)[-1]:
+            raise InputError(
+                f"{path}: {name!r} has {np.size(values)} times for a voltage of shape {np.shape(voltage)}; expected"
+                " (time,) or (sweep, time), with a time for each sample."
+            )
 
 
 def _sampling_rate(arrays: Mapping[str, np.ndarray], asked: float | None, path: Path) -> float:
