@@ -199,6 +199,25 @@ def test_nwb(tmp_path: Path) -> None:
     electrode = nwbfile.create_icephys_electrode(
         name="e", description="d", device=nwbfile.create_device(name="amplifier")
     )
+def test_a_sweep_may_be_named_by_its_text_or_taken_out_before() -> None:
+    whole = current_clamp_from_array(np.stack([VOLTAGE_MV, VOLTAGE_MV + 5]), CURRENT_PA, 10_000, sweep=[3, 12])
+    for one in (choose_sweep(whole, "12"), choose_sweep(whole.sel(sweep=12)), choose_sweep(whole.isel(sweep=1), 12)):
+        np.testing.assert_array_equal(one["voltage_mv"], VOLTAGE_MV + 5)
+    with pytest.raises(InputError, match="There is no sweep 3; the recording has 12"):
+        choose_sweep(whole.sel(sweep=12), 3)
+
+
+def test_one_sweep_may_be_asked_for_without_a_list(tmp_path: Path) -> None:
+    columns = {
+        f"{name}_{i}": array
+        for name, array in (("voltage_mV", VOLTAGE_MV), ("current_pA", CURRENT_PA))
+        for i in (1, 2, 12)
+    }
+    np.savez(tmp_path / "sweeps.npz", dt_ms=0.1, **columns)
+    for one in (12, "12", np.int64(12), ["12"]):
+        assert read_current_clamp(tmp_path / "sweeps.npz", sweeps=one)["sweep"].values.tolist() == [12]
+
+
     for sweep in (4, 3):
         common = {"electrode": electrode, "gain": 1.0, "rate": 10_000.0, "sweep_number": np.uint32(sweep)}
         shift = sweep - 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -23,7 +23,7 @@ def read_nwb_sweeps(
     path: Path,
     asked: Mapping[str, Any],
     area_cm2: float | None,
-    sweeps: Sequence[Any] | None,
+    sweeps: Any,
     *,
     allow_external: bool,
     max_bytes: int,

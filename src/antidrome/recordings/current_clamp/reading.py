@@ -22,7 +22,7 @@ def read_current_clamp(
     current_unit: str | None = None,
     sampling_rate_hz: float | None = None,
     area_cm2: float | None = None,
-    sweeps: list[Any] | None = None,
+    sweeps: Any = None,
     allow_external: bool = False,
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> xr.Dataset:
@@ -44,8 +44,8 @@ def read_current_clamp(
     area_cm2
         Area of the membrane, cm², to be kept with the recording.
     sweeps
-        Labels of the sweeps to read, numbers or their text; by default all. NWB files whose sweeps differ in sampling
-        rate are read so.
+        Label or labels of the sweeps to read, numbers or their text; by default all. NWB files whose sweeps differ in
+        sampling rate are read so.
     allow_external
         Allow HDF5 files to read from other files.
     max_bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,8 +115,8 @@ def current_clamp_from_array(
     )
 
 
-def find_sweeps(labels: Sequence[Any], sweeps: Sequence[Any] | None, where: str) -> list[int]:
-    """Positions of the sweeps asked for, by label or by the text of a label; of all sweeps if ``sweeps`` is None.
+def find_sweeps(labels: Sequence[Any], sweeps: Any, where: str) -> list[int]:
+    """Positions of the sweeps asked for (one, or a list), by label or by the text of a label; of all if it is None.
 
     Raises
     ------
@@ -129,6 +129,7 @@ def find_sweeps(labels: Sequence[Any], sweeps: Sequence[Any] | None, where: str)
         return list(range(len(labels)))
     if not len(sweeps):
         raise InputError("sweeps is empty; name at least one, or leave it out to read all.")
+    sweeps = list(sweeps) if isinstance(sweeps, Iterable) and not isinstance(sweeps, str) else [sweeps]
     texts = [str(label) for label in labels]
     absent = [sweep for sweep in sweeps if sweep not in labels and str(sweep) not in texts]
     if absent:
@@ -149,7 +150,7 @@ def stimulus_epoch(recording: xr.Dataset, sweep: Any = None) -> tuple[float, flo
     recording
         From `current_clamp_from_array` or `read_current_clamp`.
     sweep
-        Label of the sweep; not needed if there is only one.
+        Label of the sweep, or its text; not needed if there is only one.
 
     Raises
     ------
@@ -187,9 +188,9 @@ def choose_sweep(recording: xr.Dataset, sweep: Any = None) -> xr.Dataset:
     there = f"the recording has {', '.join(map(str, labels))}"
     if sweep is None:
         raise InputError(f"Which of the {len(labels)} sweeps? Name one; {there}.")
-    if sweep not in labels:
+    if sweep not in labels and str(sweep) not in map(str, labels):
         raise InputError(f"There is no sweep {sweep!r}; {there}.")
-    return recording.isel(sweep=labels.index(sweep))
+    return recording.isel(sweep=find_sweeps(labels, [sweep], "The recording")[0])
 
 
 def _table(values: Any, name: str) -> np.ndarray:
@@ -205,6 +206,8 @@ def _factor(unit: str, known: Mapping[str, float], name: str) -> float:
     if unit not in known:
         raise InputError(f"{unit!r} is no unit of {name} known here; known are {', '.join(known)}.")
     return known[unit]
+    if "sweep" not in recording.dims:  # one that xarray has taken out already
+        recording = recording.expand_dims("sweep")
 
 
 def _current_factor(unit: str, area_cm2: float | None) -> float:
