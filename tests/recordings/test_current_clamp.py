@@ -80,6 +80,14 @@ def test_a_time_step_that_is_none_is_refused(tmp_path: Path) -> None:
             read_current_clamp(tmp_path / "cell.npz")
 
 
+def test_an_epoch_is_in_the_times_of_the_recording() -> None:
+    whole = current_clamp_from_array(np.stack([VOLTAGE_MV] * 2), CURRENT_PA, 10_000, sweep=[3, 12])
+    for part in (whole.isel(time=slice(None, None, 2)), whole.isel(time=slice(50, None)), whole.drop_attrs()):
+        assert stimulus_epoch(part, 12) == pytest.approx((20.0, 80.0))
+    with pytest.raises(InputError, match="not evenly spaced"):
+        stimulus_epoch(whole.isel(time=np.r_[0:100, 200:1000]), 12)
+
+
 def test_a_current_that_never_changes_has_no_epoch() -> None:
     with pytest.raises(InputError, match="never changes"):
         stimulus_epoch(current_clamp_from_array(VOLTAGE_MV, np.zeros(1000), 10_000))
@@ -166,14 +174,6 @@ def test_columns_that_do_not_pair_are_refused(tmp_path: Path, names: str, messag
         read_current_clamp(path)
 
 
-def test_a_rate_that_is_said_twice_is_the_same_twice(tmp_path: Path) -> None:
-    path = tmp_path / "cell.npz"
-    recorded = {"voltage_mV": VOLTAGE_MV, "current_pA": CURRENT_PA}
-    np.savez(path, **recorded, fs_khz=10.0, dt_ms=0.10005, time_s=TIME_MS / 1e3)
-    check(read_current_clamp(path))
-    np.savez(path, **recorded, fs_khz=20.0, dt_ms=0.1)
-    for asked in (None, 10_000):
-        with pytest.raises(InputError, match=r"twice and differently.*: 20000 Hz by fs_khz, 10000 Hz by dt_ms; keep"):
 def test_arrays_with_sweeps_in_columns_are_refused(tmp_path: Path) -> None:
     columns = {"voltage_mV": np.stack([VOLTAGE_MV] * 3, axis=1), "current_pA": np.stack([CURRENT_PA] * 3, axis=1)}
     np.savez(tmp_path / "turned.npz", dt_ms=0.1, **columns)
@@ -184,6 +184,14 @@ def test_arrays_with_sweeps_in_columns_are_refused(tmp_path: Path) -> None:
         read_current_clamp(tmp_path / "timed.npz")
 
 
+def test_a_rate_that_is_said_twice_is_the_same_twice(tmp_path: Path) -> None:
+    path = tmp_path / "cell.npz"
+    recorded = {"voltage_mV": VOLTAGE_MV, "current_pA": CURRENT_PA}
+    np.savez(path, **recorded, fs_khz=10.0, dt_ms=0.10005, time_s=TIME_MS / 1e3)
+    check(read_current_clamp(path))
+    np.savez(path, **recorded, fs_khz=20.0, dt_ms=0.1)
+    for asked in (None, 10_000):
+        with pytest.raises(InputError, match=r"twice and differently.*: 20000 Hz by fs_khz, 10000 Hz by dt_ms; keep"):
             read_current_clamp(path, sampling_rate_hz=asked)
     rates = np.full(1000, 20_000.0)
     table = save_columns(tmp_path / "a.csv", "rate_hz,time_ms,v_mV,i_pA", rates, TIME_MS, VOLTAGE_MV, CURRENT_PA)
@@ -191,14 +199,6 @@ def test_arrays_with_sweeps_in_columns_are_refused(tmp_path: Path) -> None:
         read_current_clamp(table)
 
 
-def test_nwb(tmp_path: Path) -> None:
-    import pynwb
-    from pynwb.icephys import CurrentClampSeries, CurrentClampStimulusSeries
-
-    nwbfile = pynwb.NWBFile("test", "id", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
-    electrode = nwbfile.create_icephys_electrode(
-        name="e", description="d", device=nwbfile.create_device(name="amplifier")
-    )
 def test_a_sweep_may_be_named_by_its_text_or_taken_out_before() -> None:
     whole = current_clamp_from_array(np.stack([VOLTAGE_MV, VOLTAGE_MV + 5]), CURRENT_PA, 10_000, sweep=[3, 12])
     for one in (choose_sweep(whole, "12"), choose_sweep(whole.sel(sweep=12)), choose_sweep(whole.isel(sweep=1), 12)):
@@ -218,6 +218,14 @@ def test_one_sweep_may_be_asked_for_without_a_list(tmp_path: Path) -> None:
         assert read_current_clamp(tmp_path / "sweeps.npz", sweeps=one)["sweep"].values.tolist() == [12]
 
 
+def test_nwb(tmp_path: Path) -> None:
+    import pynwb
+    from pynwb.icephys import CurrentClampSeries, CurrentClampStimulusSeries
+
+    nwbfile = pynwb.NWBFile("test", "id", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    electrode = nwbfile.create_icephys_electrode(
+        name="e", description="d", device=nwbfile.create_device(name="amplifier")
+    )
     for sweep in (4, 3):
         common = {"electrode": electrode, "gain": 1.0, "rate": 10_000.0, "sweep_number": np.uint32(sweep)}
         shift = sweep - 3

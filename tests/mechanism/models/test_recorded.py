@@ -30,6 +30,24 @@ def test_stimulus_and_features() -> None:
     assert cell.notes == ()
 
 
+def test_a_part_of_a_sweep_keeps_its_times() -> None:
+    """A thinned sweep drove the model at the wrong speed, and times given for one that was cut were counted anew."""
+    whole = recorded_cell(recording())
+    thinned = recorded_cell(recording().isel(time=slice(None, None, 2)))
+    assert thinned.simulator.stimulus.on_ms == pytest.approx(30.0)
+    assert thinned.voltage_mv["time"].values[-1] == pytest.approx(125, abs=0.1)
+    np.testing.assert_allclose(thinned.observation, whole.observation, rtol=0.01)
+    np.testing.assert_allclose(
+        thinned.simulator.stimulus.current_ua_cm2, whole.simulator.stimulus.current_ua_cm2, atol=1e-9
+    )
+    cut = recording().isel(time=slice(200, None))
+    stimulus = recorded_cell(cut, epoch_ms=(30.0, 120.0)).simulator.stimulus
+    assert (stimulus.on_ms, stimulus.off_ms) == pytest.approx((20.0, 110.0))
+    np.testing.assert_allclose(
+        recorded_cell(cut, epoch_ms=(30.0, 120.0)).observation, recorded_cell(cut).observation, rtol=1e-6
+    )
+
+
 def test_the_junction_potential_is_added_and_said() -> None:
     cell = recorded_cell(recording(junction_potential_mv=-14.0))
     assert cell.voltage_mv.values[0] == pytest.approx(VOLTAGE_MV[0] - 14)

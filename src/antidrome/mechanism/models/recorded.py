@@ -13,7 +13,7 @@ from antidrome.mechanism.models.hodgkin_huxley import HodgkinHuxley, eight_param
 from antidrome.mechanism.models.stimulus import current_density, resampled_stimulus
 from antidrome.mechanism.priors import Prior
 from antidrome.recordings.current_clamp import choose_sweep, stimulus_epoch
-from antidrome.recordings.current_clamp.sweeps import stimulus_stretches
+from antidrome.recordings.current_clamp.sweeps import sampling_of, stimulus_stretches
 
 AFTER_STIMULUS_MS = 5.0
 SHORTEST_BASELINE_MS = 1.0
@@ -36,7 +36,7 @@ class RecordedCell:
     observation
         Features of the recorded voltage (k,), NaN where undefined.
     voltage_mv
-        The recorded voltage that they were taken from, (time,), times in ms.
+        The recorded voltage that they were taken from, (time,), times in ms from its first sample, as in the model.
     notes
         What was done to the recording when it was read, and what was assumed.
     model_error
@@ -74,7 +74,8 @@ def recorded_cell(
     junction_potential_mv
         Liquid-junction potential, added to the voltage; by default the recording's, or 0.
     epoch_ms
-        When the stimulus is on; by default the longest time for which the current is away from its holding value.
+        When the stimulus is on, in the times of the recording; by default the longest time for which the current is
+        away from its holding value.
     dt_ms
         Time step of the simulation.
 
@@ -101,8 +102,10 @@ def recorded_cell(
             f"dt_ms is {dt_ms}; expected a time step of the simulation, above 0 and at most {LONGEST_STEP_MS} ms."
         )
     junction_mv, notes = _junction_mv(recording, junction_potential_mv)
-    sampling_ms = 1000 / float(recording.attrs["sampling_rate_hz"])
+    start_ms, rate_hz = sampling_of(one)
+    sampling_ms = 1000 / rate_hz
     (on_ms, off_ms), found = (epoch_ms, ()) if epoch_ms else _epoch_ms(recording, sweep)
+    on_ms, off_ms = on_ms - start_ms, off_ms - start_ms
     _check_epoch(on_ms, off_ms, one.sizes["time"] * sampling_ms, sampling_ms)
     kept = min(one.sizes["time"], round((off_ms + AFTER_STIMULUS_MS) / sampling_ms))
     voltage = one["voltage_mv"].values[:kept] + junction_mv

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.axes import time_in_seconds
 
 VOLTAGE_UNITS = {"V": 1e3, "volts": 1e3, "volt": 1e3, "mV": 1.0, "µV": 1e-3, "uV": 1e-3}
 CURRENT_UNITS = {
@@ -26,6 +27,7 @@ _PLAUSIBLE_MV = (1.0, 500.0)
 _PLAUSIBLE_PA = (1.0, 5e4)
 _PLAUSIBLE_DENSITY_PA = (1e-1, 1e6)
 _PLAUSIBLE_HZ = (200.0, 5e6)
+_SAME_STEP = 1e-6
 
 
 def current_clamp_from_array(
@@ -88,9 +90,9 @@ def current_clamp_from_array(
     i = _table(current, "current") * _current_factor(current_unit, area_cm2)
     if len(i) == 1 and len(v) > 1:
         i = np.repeat(i, len(v), axis=0)
+    _refuse_turned(v)
     if v.shape != i.shape:
         raise InputError(f"Voltage of shape {v.shape} and current of shape {i.shape} do not belong together.")
-    _refuse_turned(v)
     if not np.isfinite(i).all():
         raise InputError("The injected current has missing or infinite values; a model needs all of it.")
     labels = np.arange(len(v)) if sweep is None else np.asarray(sweep)
@@ -127,9 +129,9 @@ def find_sweeps(labels: Sequence[Any], sweeps: Any, where: str) -> list[int]:
     """
     if sweeps is None:
         return list(range(len(labels)))
+    sweeps = list(sweeps) if isinstance(sweeps, Iterable) and not isinstance(sweeps, str) else [sweeps]
     if not len(sweeps):
         raise InputError("sweeps is empty; name at least one, or leave it out to read all.")
-    sweeps = list(sweeps) if isinstance(sweeps, Iterable) and not isinstance(sweeps, str) else [sweeps]
     texts = [str(label) for label in labels]
     absent = [sweep for sweep in sweeps if sweep not in labels and str(sweep) not in texts]
     if absent:
@@ -144,6 +146,8 @@ def micro_sign(text: str) -> str:
 
 def stimulus_epoch(recording: xr.Dataset, sweep: Any = None) -> tuple[float, float]:
     """When the stimulus is on, in ms: the longest time for which the current differs from the holding current.
+
+    In the times of the recording: where its beginning was cut off, they still count from the start of the sweep.
 
     Parameters
     ----------
@@ -164,14 +168,34 @@ def stimulus_epoch(recording: xr.Dataset, sweep: Any = None) -> tuple[float, flo
 
 def stimulus_stretches(recording: xr.Dataset, sweep: Any = None) -> np.ndarray:
     """From when to when, in ms, the current differs from the holding current, (stretch, 2); see `stimulus_epoch`."""
-    current = choose_sweep(recording, sweep)["current_pa"].values
+    one = choose_sweep(recording, sweep)
+    current, (start_ms, rate_hz) = one["current_pa"].values, sampling_of(one)
     holding = np.median(current[: max(1, len(current) // 50)])
     scale = max(float(np.abs(current - holding).max()), 1e-12)
     away = np.abs(current - holding) > 0.05 * scale
     if scale < 1e-3 or not away.any():
         raise InputError("The injected current never changes, so there is no stimulus; give its times yourself.")
     edges = np.flatnonzero(np.diff(np.concatenate([[0], away.astype(np.int8), [0]])))
-    return edges.reshape(-1, 2) / (recording.attrs["sampling_rate_hz"] / 1000)
+    return start_ms + edges.reshape(-1, 2) / (rate_hz / 1000)
+
+
+def sampling_of(recording: xr.Dataset) -> tuple[float, float]:
+    """Time of the first sample (ms) and samples per second, by the times: some may have been cut off or thinned out.
+
+    Raises
+    ------
+    InputError
+        If the times are not evenly spaced.
+    """
+    time_s = time_in_seconds(recording["time"])
+    if len(time_s) < 2:
+        raise InputError(f"A sweep needs two samples or more; the recording has {len(time_s)}.")
+    step_s = (time_s[-1] - time_s[0]) / (len(time_s) - 1)
+    if not step_s > 0 or np.abs(np.diff(time_s) - step_s).max() > 0.01 * step_s:
+        raise InputError("The times of the recording are not evenly spaced; take one stretch of it.")
+    declared = float(recording.attrs.get("sampling_rate_hz", 1 / step_s))
+    exact = declared / max(1, round(declared * step_s))
+    return 1000 * float(time_s[0]), exact if abs(exact * step_s - 1) < _SAME_STEP else float(1 / step_s)
 
 
 def choose_sweep(recording: xr.Dataset, sweep: Any = None) -> xr.Dataset:
@@ -182,6 +206,8 @@ def choose_sweep(recording: xr.Dataset, sweep: Any = None) -> xr.Dataset:
     InputError
         If there are several and none was named, or none of that name.
     """
+    if "sweep" not in recording.dims:  # one that xarray has taken out already
+        recording = recording.expand_dims("sweep")
     labels = recording["sweep"].values.tolist()
     if sweep is None and len(labels) == 1:
         return recording.isel(sweep=0)
@@ -202,12 +228,19 @@ def _table(values: Any, name: str) -> np.ndarray:
     return np.atleast_2d(array.astype(np.float64))
 
 
+def _refuse_turned(voltage: np.ndarray) -> None:
+    n_sweeps, n_samples = voltage.shape
+    if n_sweeps > n_samples:
+        raise InputError(
+            f"The voltage would be {n_sweeps} sweeps of {n_samples} samples; expected (sweep, time): transpose voltage"
+            " and current."
+        )
+
+
 def _factor(unit: str, known: Mapping[str, float], name: str) -> float:
     if unit not in known:
         raise InputError(f"{unit!r} is no unit of {name} known here; known are {', '.join(known)}.")
     return known[unit]
-    if "sweep" not in recording.dims:  # one that xarray has taken out already
-        recording = recording.expand_dims("sweep")
 
 
 def _current_factor(unit: str, area_cm2: float | None) -> float:
@@ -230,15 +263,6 @@ def _check_plausible(values: np.ndarray, unit: str, limits: tuple[float, float],
             f"The {name} reaches {largest:.3g} {base} if it is in {unit}, which no cell does: it is probably in another"
             f" unit; say which with {name}_unit."
         )
-
-def _refuse_turned(voltage: np.ndarray) -> None:
-    n_sweeps, n_samples = voltage.shape
-    if n_sweeps > n_samples:
-        raise InputError(
-            f"The voltage would be {n_sweeps} sweeps of {n_samples} samples; expected (sweep, time): transpose voltage"
-            " and current."
-        )
-
 
 
 def _positive(value: float, name: str) -> float:
