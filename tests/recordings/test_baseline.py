@@ -81,6 +81,15 @@ def test_maximin_is_the_chain_of_plain_filters():
 
 
 @pytest.mark.parametrize("baseline", ["percentile", "maximin"])
+def test_a_window_of_any_length_is_one_baseline_for_all(baseline):
+    values, _ = made_fluorescence(n_frames=300)
+    found = [delta_f_over_f(recording(values), baseline=baseline, window_s=length) for length in (1e4, np.inf)]
+    np.testing.assert_array_equal(*found)
+    f0 = values / (1 + found[0].values)
+    np.testing.assert_allclose(f0, np.broadcast_to(f0[0], f0.shape), rtol=1e-5)
+
+
+@pytest.mark.parametrize("baseline", ["percentile", "maximin"])
 def test_true_dff_comes_back(baseline):
     values, truth = made_fluorescence(n_frames=6000)
     ours = delta_f_over_f(recording(values), baseline=baseline)

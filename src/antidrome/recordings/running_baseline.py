@@ -51,12 +51,12 @@ def maximin(
 
     Parameters and result as in `running_percentile`; `smoothing_s` is the SD of the Gaussian.
     """
-    window = max(1, round(window_s * frame_rate_hz))
     baseline = np.empty_like(values)
     for stretch in split_at_gaps(time, window_s / 2):
         grid = np.r_[0, np.cumsum(whole_frames(time[stretch], frame_rate_hz))]
         traces = np.full((grid[-1] + 1, values.shape[1]), np.nan, dtype=values.dtype)
         traces[grid] = values[stretch]
+        window = max(1, round(min(window_s * frame_rate_hz, 2 * len(traces))))  # longer ones change nothing
         smooth = _smooth_present(traces, smoothing_s * frame_rate_hz)
         present = np.isfinite(smooth)
         lowest = minimum_filter1d(np.where(present, smooth, np.inf), window, axis=0)
