@@ -52,5 +52,7 @@ def test_what_cannot_be_used_is_said() -> None:
         linear_dimension(np.eye(4))
     with pytest.raises(InputError, match="share"):
         linear_dimension(np.eye(9), share=90)
+    with pytest.raises(InputError, match="n_shuffles = -1, expected a whole number, at least 0"):
+        linear_dimension(np.eye(9), n_shuffles=-1)
     with pytest.raises(InputError, match="finite"):
         linear_dimension(np.where(np.eye(9) == 1, np.nan, 0.0))

@@ -9,6 +9,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from antidrome.core.seeds import generator
+from antidrome.core.whole import whole_number
 from antidrome.dimension.points import Points, as_points
 from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
@@ -59,6 +60,7 @@ def linear_dimension(
     """
     if not 0 < share <= 1:
         raise InputError(f"share is {share}; expected a share of the variance, such as 0.9.")
+    n_shuffles = whole_number("n_shuffles", n_shuffles, 0)
     points = as_points(points)
     spectrum = principal_variances(points, standardise=standardise)
     data: dict[str, Any] = {
