@@ -148,7 +148,7 @@ class Uses:
         Returns
         -------
         Dataset with `change` (component, component_2), which maps the other's latent states to this one's,
-        `principal_angles` (component,) in units of π/2, and `residual`, the share of loadings not matched.
+        `principal_angles` (angle,) in units of π/2, and `residual`, the share of loadings not matched.
         """
         if not isinstance(other, Uses):
             raise InputError(f"align() got {other!r}, expected a fitted StitchedLDS.")
