@@ -16,7 +16,7 @@ from antidrome.errors import InputError
 from antidrome.mechanism.coordinates import Coordinates
 from antidrome.mechanism.densities.gaussian_mixture import GaussianMixture
 from antidrome.mechanism.densities.trained import Density
-from antidrome.mechanism.distributions import Normal
+from antidrome.mechanism.distributions import LARGEST_COORDINATE, Normal
 
 DRAWS_FOR_MOMENTS = 50_000
 DRAWS_FOR_MIXTURE = 20_000
@@ -116,12 +116,18 @@ class ParameterDensity:
         Raises
         ------
         InputError
-            A name that is no parameter, a value outside its support, or nothing left free.
+            A name that is no parameter, a value outside its support or at its very bound, or nothing left free.
         """
         given = _names(list(values))
         rows = [self.coordinates.index(name) for name in given]
         free = [name for name in self.names if name not in given]
         u = self.coordinates.of(given).to_unconstrained([[float(values[name]) for name in given]])[0]
+        for name, place in zip(given, u, strict=True):
+            if not abs(place) < LARGEST_COORDINATE:
+                raise InputError(
+                    f"{name} = {float(values[name]):g} lies at the very bound of its prior, where a learned density"
+                    " says nothing of the others; give a value inside."
+                )
         mixture, approximate = self._as_mixture()
         return ParameterDensity(self.coordinates.of(free), mixture.conditional(rows, u), approximate)
 
