@@ -250,6 +250,47 @@ def test_true_spikes_between_trials_or_where_nothing_was_inferred_are_not_missed
     assert "or in a gap between frames" in metrics.evaluate(trials, times).attrs["notes"][0]
 
 
+def test_evaluate_leaves_out_what_was_not_seen_in_every_score(rng):
+    """True spikes in gaps and in frames without a value were missed by nobody: no score may count them."""
+    result, times = fake_result(rng)
+    blank = result.copy(deep=True)
+    blank["expected_spikes"][900:1800] = np.nan
+    with_gap = result.isel(time=np.r_[0:900, 1800:3000])
+    seen = {name: train[(train < 29.98) | (train > 59.99)] for name, train in times.items()}
+    for one in (blank, with_gap):
+        found, expected = metrics.evaluate(one, times), metrics.evaluate(one, seen)
+        for name in ("count_ratio", "precision", "recall", "f1", "synchrony", "coverage"):
+            np.testing.assert_allclose(found[name], expected[name], err_msg=name)
+        np.testing.assert_allclose(found["coverage"], 1.0, atol=0.03)
+        np.testing.assert_allclose(found["count_ratio"], 1 + found["bias"], atol=0.02)
+    assert "in a gap between frames" in found.attrs["notes"][0]
+    blank["expected_spikes"][:, 0] = np.nan
+    dead = metrics.evaluate(blank, times).sel(neuron="n0")
+    assert all(np.isnan(dead[name]) for name in ("count_ratio", "recall", "f1", "synchrony", "coverage"))
+
+
+def test_evaluate_says_nothing_of_a_neuron_of_which_nothing_was_inferred(rng):
+    result, times = fake_result(rng)
+    dead = result.assign(expected_spikes=result["expected_spikes"].where(result["neuron"] != "n1"))
+    scores, others = metrics.evaluate(dead, times), {name: times[name] for name in ("n0", "n2")}
+    for name in ("r", "r_smooth", "error", "count_ratio", "recall", "f1", "coverage"):
+        assert np.isnan(scores[name].sel(neuron="n1")), name
+    left = metrics.evaluate(result, others)
+    xr.testing.assert_identical(scores.sel(neuron=["n0", "n2"]).drop_attrs(), left.drop_attrs())
+
+
+def test_windows_with_missing_frames_do_not_count(rng):
+    true, samples = rng.poisson(0.3, (100, 2)).astype(float), rng.poisson(0.3, (40, 100, 2)).astype(float)
+    samples[:, 30:35, 0] = np.nan
+    found, first = metrics.coverage(samples, true, 10), np.r_[0:30, 40:100]
+    expected = metrics.coverage(samples[:, first], true[first], 10), metrics.coverage(samples, true, 10)
+    assert found.share[0] == expected[0].share[0]
+    assert found.width[0] == expected[0].width[0]
+    places = metrics.probability_integral_transform(samples, true, 10, rng)
+    assert np.flatnonzero(np.isnan(places[:, 0])).tolist() == [3]
+    assert np.isfinite(places[:, 1]).all()
+
+
 def test_evaluate_heeds_units_of_spike_times_and_masks(rng, unchecked_types):
     result, times = fake_result(rng)
     times = {name: np.round(train, 3) for name, train in times.items()}

@@ -10,7 +10,7 @@ from antidrome.errors import InputError
 
 
 class Coverage(NamedTuple):
-    """Per neuron: share of windows whose true count lies in the interval, mean width (spikes), windows used."""
+    """Per neuron: share of windows whose true count lies in the interval, mean width (spikes); windows in all."""
 
     share: np.ndarray
     width: np.ndarray
@@ -32,7 +32,7 @@ def coverage(samples: np.ndarray, true: np.ndarray, window_frames: int, level: f
     Parameters
     ----------
     samples
-        (sample, time, neuron) spikes per frame.
+        (sample, time, neuron) spikes per frame; windows with NaN, here or in the true ones, are left out.
     true
         (time, neuron) spikes per frame.
     window_frames
@@ -46,8 +46,11 @@ def coverage(samples: np.ndarray, true: np.ndarray, window_frames: int, level: f
     """
     sampled, counted = _windows(samples, true, window_frames)
     low, high = interval(sampled, level)
-    inside = (counted >= low) & (counted <= high)
-    return Coverage(inside.mean(axis=0), (high - low).mean(axis=0), len(counted))
+    known = np.isfinite(sampled).all(axis=0) & np.isfinite(counted)
+    n_known = known.sum(axis=0)
+    inside, width = known & (counted >= low) & (counted <= high), np.where(known, high - low, 0.0)
+    share, mean_width = (np.where(n_known, x.sum(axis=0) / np.maximum(n_known, 1), np.nan) for x in (inside, width))
+    return Coverage(share, mean_width, len(counted))
 
 
 def probability_integral_transform(
@@ -55,12 +58,13 @@ def probability_integral_transform(
 ) -> np.ndarray:
     """(window, neuron) place of each true count among the sampled ones, uniform on [0, 1] for an exact posterior.
 
-    Randomised within ties, as counts demand (Czado, Gneiting and Held 2009, Biometrics 65).
+    Randomised within ties, as counts demand (Czado, Gneiting and Held 2009, Biometrics 65). NaN in windows with NaN.
     """
     sampled, counted = _windows(samples, true, window_frames)
     below = (sampled < counted).sum(axis=0)
     equal = (sampled == counted).sum(axis=0)
-    return (below + generator.random(counted.shape) * (equal + 1)) / (len(sampled) + 1)
+    place = (below + generator.random(counted.shape) * (equal + 1)) / (len(sampled) + 1)
+    return np.where(np.isfinite(sampled).all(axis=0) & np.isfinite(counted), place, np.nan)
 
 
 def _windows(samples: np.ndarray, true: np.ndarray, window_frames: int) -> tuple[np.ndarray, np.ndarray]:

@@ -151,7 +151,7 @@ def evaluate(
     Returns
     -------
     Dataset over `neuron` (and `lag_s` for `r_by_lag`) with units; neurons without true spikes are left out and counted
-    in the notes.
+    in the notes. Frames without a value (NaN) and gaps between frames are left out, with the true spikes in them.
 
     Raises
     ------
@@ -177,13 +177,14 @@ def evaluate(
     values |= {name: ("neuron", [getattr(row, name) for row in rows]) for name in Scores._fields[1:]}
     if "samples" in result:
         true = np.stack([_count_per_frame(times, time_s, rate) for times in known.values()], axis=1)
+        true = np.where(np.isfinite(expected), true, np.nan)
         covered = coverage(
             chosen["samples"].transpose("sample", "time", "neuron").values, true, max(1, round(window_s * rate))
         )
         values["coverage"] = ("neuron", covered.share)
     left_out = result.sizes["neuron"] - len(known)
     notes = [f"{left_out} neurons have no true spike times and are left out."] if left_out else []
-    notes += _notes_on_clock(known, time_s, rate)
+    notes += _notes_on_clock(known, expected, time_s, rate)
     return xr.Dataset(
         {name: (*v, {"units": UNITS[name][0], "long_name": UNITS[name][1]}) for name, v in values.items()},
         coords={"neuron": list(known), "lag_s": ("lag_s", np.asarray(LAGS) * BIN_S, {"units": "s"})},
@@ -191,16 +192,21 @@ def evaluate(
     )
 
 
-def _notes_on_clock(known: Mapping[str, np.ndarray], time_s: np.ndarray, rate: float) -> list[str]:
-    """How many true spikes no frame can have seen."""
-    times = np.concatenate(list(known.values()))
-    n_outside = int((~within_frames(times, time_s, rate)).sum())
-    if not n_outside:
-        return []
-    return [
-        f"{n_outside} of {len(times)} true spikes lie before the first or after the last frame, or in a gap between"
-        " frames, and are left out; times are taken for seconds on the recording's clock."
-    ]
+def _notes_on_clock(
+    known: Mapping[str, np.ndarray], expected: np.ndarray, time_s: np.ndarray, rate: float
+) -> list[str]:
+    """How many true spikes no frame can have seen, and how many lie where nothing was inferred."""
+    n, n_seen, n_inferred = sum(map(len, known.values())), 0, 0
+    for train, row in zip(known.values(), expected.T, strict=True):
+        seen = train[within_frames(train, time_s, rate)]
+        n_seen += len(seen)
+        n_inferred += int(np.isfinite(row[nearest_frames(seen, time_s)]).sum())
+    said = {
+        "before the first or after the last frame, or in a gap between frames, and are left out; times are taken for"
+        " seconds on the recording's clock.": n - n_seen,
+        "where nothing was inferred (NaN) and are left out.": n_seen - n_inferred,
+    }
+    return [f"{many} of {n} true spikes lie {where}" for where, many in said.items() if many]
 
 
 def _smoothed_rates(
