@@ -30,6 +30,7 @@ class MatchedSession:
 
     data: SessionData
     n_unknown: int
+    frame_rate_hz: float | None = None
     converted: str | None = None
 
     @property
@@ -71,9 +72,10 @@ def matched(system: FittedSystem, population: Population) -> Iterator[tuple[Sess
             )
         rows = find_labels(system.population.labels, labels[inside])
         part = dataclasses.replace(session.restricted(inside), rows=rows)
-        part = part.in_units(system.units, population.frame_rate_hz or system.frame_rate_hz)
+        rate = population.frame_rate_hz or system.frame_rate_hz
+        part = part.in_units(system.units, rate)
         converted = session.units if part.units != session.units else None
-        yield session, MatchedSession(SessionData(part, gain_of(system, part)), int((~inside).sum()), converted)
+        yield session, MatchedSession(SessionData(part, gain_of(system, part)), int((~inside).sum()), rate, converted)
 
 
 def gain_of(system: FittedSystem, session: Session) -> np.ndarray:
@@ -117,7 +119,7 @@ def latent_states(system: FittedSystem, one: MatchedSession) -> xr.Dataset:
             "latent": (("time", "component"), mean, {"units": "latent units"}),
             "latent_covariance": (("time", "component", "component_2"), spread, {"units": "squared latent units"}),
         },
-        coords={**_frames(system, one), "component": np.arange(n), "component_2": np.arange(n)},
+        coords={**_frames(one), "component": np.arange(n), "component_2": np.arange(n)},
         attrs=one.attrs,
     )
 
@@ -132,7 +134,7 @@ def imputed(system: FittedSystem, one: MatchedSession, places: np.ndarray | None
         name: (("time", "neuron"), np.where(inside, values, np.nan), _in_units(system)) for name, values in data.items()
     }
     recorded = ("neuron", np.isin(places, one.rows))
-    coords = {**_frames(system, one), "neuron": system.population.labels[places], "recorded": recorded}
+    coords = {**_frames(one), "neuron": system.population.labels[places], "recorded": recorded}
     return xr.Dataset(data, coords=coords, attrs=one.attrs)
 
 
@@ -169,8 +171,8 @@ def forecast(system: FittedSystem, one: MatchedSession, n_frames: int) -> xr.Dat
             spreads.append(p)
     places = np.arange(len(system.scale))
     data = activity(system, one, np.array(means), np.array(spreads), places)
-    time = _times(system, one)
-    step_s = 1 / system.frame_rate_hz if system.frame_rate_hz else 1.0
+    time = _times(one)
+    step_s = 1 / one.frame_rate_hz if one.frame_rate_hz else 1.0
     return xr.Dataset(
         {name: (("time", "neuron"), values, _in_units(system)) for name, values in data.items()}
         | {"latent": (("time", "component"), np.array(means), {"units": "latent units"})},
@@ -216,14 +218,14 @@ def _in_units(system: FittedSystem) -> dict[str, str]:
     return {"units": system.units or "recording units"}
 
 
-def _frames(system: FittedSystem, one: MatchedSession) -> dict[str, Any]:
+def _frames(one: MatchedSession) -> dict[str, Any]:
     """Coordinates along time: times, and what the recording tells of its frames."""
     along = {name: ("time", values) for name, values in one.data.session.along.items() if name not in OWN_NAMES}
-    return {"time": _times(system, one), **along}
+    return {"time": _times(one), **along}
 
 
-def _times(system: FittedSystem, one: MatchedSession) -> np.ndarray:
+def _times(one: MatchedSession) -> np.ndarray:
     session = one.data.session
     if session.time_s is not None:
         return session.time_s
-    return (np.arange(session.n_frames) + 0.5) / (system.frame_rate_hz or 1.0)
+    return (np.arange(session.n_frames) + 0.5) / (one.frame_rate_hz or 1.0)
