@@ -106,9 +106,9 @@ def test_a_large_population(monkeypatch) -> None:
 
 def test_an_observation_of_many_named_features() -> None:
     names = tuple(f"spike {i}" for i in range(30_000))
-    started = time.perf_counter()
+    started = time.process_time()
     assert as_observation(dict.fromkeys(names, 1.0), names).sum() == len(names)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_very_many_features_with_gaps(rng, tmp_path) -> None:
