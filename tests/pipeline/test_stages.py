@@ -16,7 +16,7 @@ from antidrome.pipeline.settings_file import read_toml, to_toml
 from antidrome.pipeline.stages.activity import binned_spikes
 from antidrome.pipeline.stages.dynamics import DYNAMICS
 from antidrome.pipeline.stages.stage import Workplace
-from antidrome.recordings import write
+from antidrome.recordings import read_spikes, write
 
 
 def spikes(counts, rate=30.0):
@@ -65,6 +65,20 @@ def test_bins_count_what_was_recorded_and_do_not_straddle_gaps():
         assert float(np.diff(found["time"]).min()) == pytest.approx(0.1)
 
 
+def test_bins_hold_frames_of_one_trial_and_keep_it():
+    counts = np.random.default_rng(0).random((30, 3)).astype(np.float32)
+    trial = np.repeat(["a", "b", "c"], [10, 12, 8])
+    result = spikes(counts).assign_coords(trial=("time", trial), depth=("neuron", [1, 2, 3]))
+    for form in (result, result.chunk(neuron=2)):
+        found = binned_spikes(form, bin_s=0.1)
+        assert found["trial"].values.tolist() == ["a"] * 3 + ["b"] * 4 + ["c"] * 2
+        whole = np.concatenate([counts[first : first + 3].sum(0)[None] for first in (0, 3, 6, 10, 13, 16, 19, 22, 25)])
+        np.testing.assert_allclose(found, whole, rtol=1e-6)
+        np.testing.assert_allclose(found["time"], np.array([1, 4, 7, 11, 14, 17, 20, 23, 26]) / 30 + 0.5 / 30)
+        of_one = result.isel(time=trial == "b").drop_vars("trial")
+        xr.testing.assert_allclose(found[3:7].drop_vars("trial"), binned_spikes(of_one, bin_s=0.1).compute())
+
+
 def test_a_session_shorter_than_a_bin_is_refused():
     with pytest.raises(InputError, match="10 frames, fewer than one bin of 1 s"):
         binned_spikes(spikes(np.zeros((10, 2), np.float32)), bin_s=1.0)
@@ -98,6 +112,20 @@ def test_a_stage_is_not_computed_twice_and_follows_its_settings(model, inputs, t
     assert second["stages"]["dimension"]["key"] != first["stages"]["dimension"]["key"]
     assert (out / "total-day-0.nc").stat().st_mtime_ns > times["total-day-0.nc"]
     assert (out / "spikes-day-0.nc").stat().st_mtime_ns == times["spikes-day-0.nc"]
+
+
+def test_trials_of_a_recording_reach_the_files_and_the_later_stages_follow_them(model, helpers, tmp_path):
+    recording, out, keys = helpers.recording(0), tmp_path / "out", []
+    n = recording.sizes["time"]
+    for trial in (np.arange(n) // 50, np.arange(n) // 70, np.array(["a", "b"])[np.arange(n) // 70 % 2]):
+        told = recording.assign_coords(trial=("time", trial))
+        (tmp_path / "day.nc").unlink(missing_ok=True)
+        write(told, tmp_path / "day.nc")
+        summary = run([tmp_path / "day.nc"], out, RunConfig(), progress=False)
+        keys.append(summary["stages"]["dimension"]["key"])
+        written = read_spikes(out / summary["files"][0]["name"])
+        np.testing.assert_array_equal(written["trial"], trial)
+    assert len(set(keys)) == 3
 
 
 def test_a_stage_that_is_left_out_keeps_its_files_while_they_are_true(model, inputs, tmp_path):

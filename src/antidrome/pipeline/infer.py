@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from antidrome.core.progress import ProgressBar
 from antidrome.pipeline.cache import SessionCache
 from antidrome.pipeline.sessions import Session
+from antidrome.recordings.recording import of_frames
 from antidrome.spikes.lazy import values_with_samples
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def infer_session(
     Returns
     -------
     result
-        The spikes result with the trace as ``dff`` and the recording's neuron coordinates; dask-backed if large.
+        The spikes result with the trace as ``dff`` and the recording's coordinates of neurons and frames; dask-backed
+        if large.
     n_kept
         Blocks that an earlier run had finished.
     """
@@ -118,11 +120,9 @@ def _complete(result: "xr.Dataset", session: Session, cache: SessionCache) -> "x
     """Coordinates and attributes of the whole: the checks' findings, and the notes of all blocks, each said once."""
     of_blocks = result.attrs.pop("block_attributes")
     notes = _once(session.recording.attrs.get("notes", []), *(attributes.get("notes", []) for attributes in of_blocks))
-    coords = {
-        name: ("neuron", coordinate.values)
-        for name, coordinate in session.recording.coords.items()
-        if name not in result.coords and coordinate.dims == ("neuron",)
-    }
+    recording = session.recording
+    of_neurons = {name: ("neuron", c.values) for name, c in recording.coords.items() if c.dims == ("neuron",)}
+    coords = {name: c for name, c in {**of_neurons, **of_frames(recording)}.items() if name not in result.variables}
     named = {name: session.recording.attrs[name] for name in ("neuron_labels",) if name in session.recording.attrs}
     return result.assign_coords(coords).assign_attrs(
         named,

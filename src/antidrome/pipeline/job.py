@@ -29,7 +29,7 @@ from antidrome.pipeline.folder import (
 )
 from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import load_model, origin_of, with_absolute_model
-from antidrome.pipeline.sessions import Session, has_errors, hash_beside, refuse_errors
+from antidrome.pipeline.sessions import Session, has_errors, hash_beside, hash_trials, refuse_errors
 from antidrome.pipeline.settings_file import to_toml
 from antidrome.pipeline.stages import LATER, StageOutcome, parts_of, run_stages, stage_settings, still_valid
 from antidrome.pipeline.summary import run_info, run_record, run_summary, session_summary
@@ -137,7 +137,8 @@ class _Job:
         model = load_model(self.config)
         caches = [SessionCache(self.output, s.session_id, origin_of(s, self.config, model)) for s in self.sessions]
         names = [session.session_id for session in self.sessions]
-        numbers_key = hash_configuration({"results": [cache.key for cache in caches], "sessions": names})
+        trials = {"trials": told} if any(told := [hash_trials(session) for session in self.sessions]) else {}
+        numbers_key = hash_configuration({"results": [cache.key for cache in caches], "sessions": names, **trials})
         beside = [hash_beside(session) for session in self.sessions]
         key = hash_configuration({"numbers": numbers_key, "inputs": self._places(), "beside": beside})
         page_key = hash_configuration({"results": key, "stages": stage_settings(LATER, self.config)})

@@ -136,20 +136,32 @@ def as_dff(recording: "xr.DataArray", neuropil: "xr.DataArray | None", config: R
 def hash_beside(session: Session) -> str:
     """Hash of what a results file takes from its recording beside the numbers.
 
-    That is what is known of each neuron, the notes, and all of an NWB file: results in NWB go into a copy of it.
+    That is what is known of each neuron and frame, the notes, and all of an NWB file: results in NWB go into a copy of
+    it.
     """
     from antidrome.core.hashing import hash_arrays, hash_configuration
     from antidrome.pipeline.written import source_hash
+    from antidrome.recordings.recording import of_frames
 
     coordinates = session.recording.coords.items()
     of_neurons = {str(name): one.values for name, one in coordinates if one.dims == ("neuron",) and name != "neuron"}
     return hash_configuration(
         {
             "neurons": hash_arrays(of_neurons),
+            "frames": hash_arrays({str(name): values for name, (_, values) in of_frames(session.recording).items()}),
             "notes": list(map(str, session.recording.attrs.get("notes", []))),
             "file": source_hash(Path(session.source)) if session.source_format == "nwb" else "",
         }
     )
+
+
+def hash_trials(session: Session) -> str:
+    """Hash of the trials of all frames, at whose borders the later stages cut; empty where none are told."""
+    from antidrome.core.hashing import hash_arrays
+    from antidrome.pipeline.stages.activity import trials_of
+
+    trials = trials_of(session.recording)
+    return "" if trials is None else hash_arrays({"trial": trials.values.astype(str)})
 
 
 def has_errors(sessions: Sequence[Session]) -> bool:

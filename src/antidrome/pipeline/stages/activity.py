@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from antidrome.errors import InputError
+from antidrome.recordings.headings import names_group
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,12 +30,12 @@ def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
         Spikes of one session, with the trace ``dff`` where frames may be missing; dask-backed stays dask-backed.
     bin_s
         Width of a bin in seconds, rounded to whole frames (halves to even numbers), one at least. A last, incomplete
-        bin is left out.
+        bin is left out. No bin holds frames of two trials, where the result has a coordinate "trial" along time.
 
     Returns
     -------
     DataArray (time, neuron) float32, without neurons whose spikes are NaN; their number is in the notes. NaN where a
-    neuron misses most frames of a bin; there is no bin where most frames were not recorded at all.
+    neuron misses most frames of a bin; there is no bin where most frames were not recorded at all. Trials are kept.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
     usable = np.isfinite(spikes.isel(time=0).values)
     kept = np.flatnonzero(usable)
     traces = _of_frames(result["dff"]).isel(neuron=kept) if "dff" in result else None
-    total = _sums(spikes.isel(neuron=kept), traces, frames, rate)
+    total = _sums(spikes.isel(neuron=kept), traces, frames, rate, trials_of(result))
     if not total.sizes["time"]:
         raise InputError(f"{session} has no stretch of {bin_s:g} s without gaps. Choose a smaller --bin-s.")
     notes = [] if usable.all() else [f"{int((~usable).sum())} neurons without spikes were left out."]
@@ -79,15 +80,24 @@ def _of_frames(variable: "xr.DataArray") -> "xr.DataArray":
     return variable.transpose("time", "neuron").drop_vars(other)
 
 
-def _sums(spikes: "xr.DataArray", traces: "xr.DataArray | None", frames: int, rate: float) -> "xr.DataArray":
-    """Sums over bins of so many frames, of what was observed."""
+def trials_of(result: "xr.Dataset | xr.DataArray") -> "xr.DataArray | None":
+    """(time,) trial of every frame of a result or a recording, where it is told."""
+    along = [c for name, c in result.coords.items() if c.dims == ("time",) and names_group(str(name)) == "trial"]
+    return along[0].drop_vars("time") if along else None
+
+
+def _sums(
+    spikes: "xr.DataArray", traces: "xr.DataArray | None", frames: int, rate: float, trials: "xr.DataArray | None"
+) -> "xr.DataArray":
+    """Sums over bins of so many frames, of what was observed; every trial starts a bin."""
     from antidrome.spikes.grid import FrameGrid
 
     grid = FrameGrid.of(spikes["time"].values, rate)
-    if not grid.n_missing and (traces is None or not bool(traces.isnull().any())):
+    if trials is None and not grid.n_missing and (traces is None or not bool(traces.isnull().any())):
         return spikes.coarsen(time=frames, boundary="trim").sum().astype("float32")
-    there, frame = np.zeros(grid.places[-1] + 1, bool), np.zeros(grid.places[-1] + 1, int)
-    there[grid.places], frame[grid.places] = True, np.arange(len(grid.places))
+    places = grid.places if trials is None else _at_bins(grid.places, trials.values, frames)
+    there, frame = np.zeros(places[-1] + 1, bool), np.zeros(places[-1] + 1, int)
+    there[places], frame[places] = True, np.arange(len(places))
     values = spikes.isel(time=frame).drop_vars("time")
     recorded_values = values if traces is None else traces.isel(time=frame).drop_vars("time")
     observed = recorded_values.notnull() & there[:, None]
@@ -95,6 +105,20 @@ def _sums(spikes: "xr.DataArray", traces: "xr.DataArray | None", frames: int, ra
     total = values.where(observed, 0).coarsen(time=frames, boundary="trim").sum() / share.where(share >= FEWEST)
     recorded = there[: len(there) // frames * frames].reshape(-1, frames)
     first = recorded.argmax(axis=1)
-    start = spikes["time"].values[frame[np.arange(len(recorded)) * frames + first]] - first / rate
+    opening = frame[np.arange(len(recorded)) * frames + first]
+    start = spikes["time"].values[opening] - first / rate
     total = total.assign_coords(time=start + (frames - 1) / 2 / rate)
+    if trials is not None:
+        total = total.assign_coords({str(trials.name): ("time", trials.values[opening])})
     return total.isel(time=np.flatnonzero(recorded.mean(axis=1) >= FEWEST)).astype("float32")
+
+
+def _at_bins(places: np.ndarray, trials: np.ndarray, frames: int) -> np.ndarray:
+    """(frame,) grid places, moved so that the first frame of every trial opens a bin of so many frames."""
+    first = np.flatnonzero(trials[1:] != trials[:-1]) + 1
+    moved = np.zeros(len(places), np.int64)
+    so_far = 0
+    for frame in first:
+        moved[frame] = -(places[frame] + so_far) % frames
+        so_far += moved[frame]
+    return places + np.cumsum(moved)
