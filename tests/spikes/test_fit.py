@@ -57,12 +57,16 @@ def adapted(dff):
 @pytest.fixture(scope="module")
 def own(dff):
     model = ad.SpikeVAE(posterior="factorised", superresolution=2, config=OWN, seed=4)
-    return model.fit(dff, known_spikes={"neuron-001": [3.0, 4.2]}, progress=False)
+    return model.fit(dff, known_spikes={"neuron-001": [3.0, 4.2, 99.0]}, progress=False)
 
 
 def agree(a, b):
     for name in a.data_vars:
         np.testing.assert_allclose(a[name], b[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_known_spikes_behind_the_recording_are_told(own):
+    assert any(note.startswith("1 of 3 true spikes lie before the first or after") for note in own.notes_)
 
 
 def test_what_is_drawn_for_a_neuron_does_not_depend_on_its_neighbours(own, dff):

@@ -7,7 +7,7 @@ import xarray as xr
 from antidrome.errors import InputError
 from antidrome.recordings import from_array
 from antidrome.spikes.grid import FrameGrid
-from antidrome.spikes.known import known_counts, opened_known
+from antidrome.spikes.known import known_counts, notes_on_known, opened_known
 from antidrome.spikes.opening import open_recording, open_sessions
 
 RATE_HZ = 10.0
@@ -111,6 +111,15 @@ def test_spike_times_keep_their_units_and_gaps_and_are_no_counts(recording):
         place({"a": np.ma.array([0.12, 0.48], mask=[False, True])}, recording)
     with pytest.raises(InputError, match="looks like counts"):
         place({"a": np.arange(20) % 2}, recording)
+
+
+def test_known_spikes_that_no_frame_saw_are_counted(recording):
+    time_s = recording["time"].values
+    assert notes_on_known({"a": time_s, "b": []}, recording, RATE_HZ) == []
+    assert notes_on_known(recording, recording, RATE_HZ) == notes_on_known(None, recording, RATE_HZ) == []
+    in_frames = {"a": np.array([1, 4, 12, 17]), "b": np.array([1, 2])}
+    (note,) = notes_on_known(in_frames, recording, RATE_HZ)
+    assert note.startswith("3 of 6 true spikes lie before the first or after the last frame, or in a gap")
 
 
 def test_tables_and_results_are_not_known_spikes(recording):

@@ -14,6 +14,7 @@ from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import one_of
 from antidrome.spikes.adaptation import Adaptation, Cells
+from antidrome.spikes.known import notes_on_known
 from antidrome.spikes.learning import FEWEST_FRAMES, Lesson, Opened, config_for, fit_own, fit_shared
 from antidrome.spikes.opening import open_model
 from antidrome.spikes.own import OwnInference
@@ -95,8 +96,9 @@ def fit_estimator(
         )
         lessons = [learned]
         report, notes = _of_selection(selection)
-    for learn, opened in zip(lessons, sessions, strict=True):
+    for learn, opened, own in zip(lessons, sessions, known, strict=True):
         notes += _of_lesson(learn, opened.recording)
+        notes += notes_on_known(own, opened.recording, opened.frame_rate_hz)
     return Fitted(inference, report, notes, rate)
 
 

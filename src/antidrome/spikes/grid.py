@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,18 @@ def within_frames(times_s: np.ndarray, time_s: np.ndarray, frame_rate_hz: float)
     near = np.abs(times_s - time_s[nearest_frames(times_s, time_s)]) <= 0.5 / frame_rate_hz * 1.01
     without_gap = np.r_[False, neighbours(time_s, frame_rate_hz, len(time_s)), False]
     return near | without_gap[np.searchsorted(time_s, times_s)]
+
+
+def notes_on_clock(trains: Iterable[np.ndarray], time_s: np.ndarray, frame_rate_hz: float) -> list[str]:
+    """How many true spikes (seconds) no frame can have seen, in a sentence; nothing where there are none."""
+    times_s = np.concatenate([np.empty(0), *trains])
+    n_outside = int((~within_frames(times_s, time_s, frame_rate_hz)).sum())
+    if not n_outside:
+        return []
+    return [
+        f"{n_outside} of {len(times_s)} true spikes lie before the first or after the last frame, or in a gap between"
+        " frames, and are left out; times are taken for seconds on the recording's clock."
+    ]
 
 
 def spike_seconds(times: Any, n_frames: int, what: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import xarray as xr
 from antidrome.errors import InputError, did_you_mean
 from antidrome.recordings.axes import neuron_labels, standard_dims, time_in_seconds
 from antidrome.recordings.clock import GAP_FRAMES
-from antidrome.spikes.grid import FrameGrid, nearest_frames, spike_seconds
+from antidrome.spikes.grid import FrameGrid, nearest_frames, notes_on_clock, spike_seconds
 
 FAR = 1.0
 """Of a recording's length: as far behind it spikes are no longer those of an electrode that ran a little longer."""
@@ -92,6 +92,19 @@ def known_counts(
     return out
 
 
+def notes_on_known(known: Any, recording: xr.DataArray, frame_rate_hz: float) -> list[str]:
+    """How many of the spikes that were given as times no frame can have seen, in a sentence."""
+    if known is None or isinstance(known, xr.DataArray):
+        return []
+    time_s = recording["time"].values
+    trains = (_seconds(times, str(label), time_s) for label, times in known.items())
+    return notes_on_clock(trains, time_s, frame_rate_hz)
+
+
+def _seconds(times: Any, label: str, time_s: np.ndarray) -> np.ndarray:
+    return spike_seconds(times, len(time_s), f"known_spikes of neuron {label!r}")
+
+
 def _check_counts(known: xr.DataArray, recording: xr.DataArray) -> None:
     if set(known.dims) != {"time", "neuron"} or known.sizes["time"] != recording.sizes["time"]:
         raise InputError(
@@ -113,7 +126,7 @@ def _binned(
     times_s: Any, label: str, time_s: np.ndarray, grid: FrameGrid, frame_rate_hz: float, steps: int
 ) -> np.ndarray:
     """Counts per step on the regular grid, unknown where no frame was recorded."""
-    times_s = spike_seconds(times_s, len(time_s), f"known_spikes of neuron {label!r}")
+    times_s = _seconds(times_s, label, time_s)
     nearest = nearest_frames(times_s, time_s)
     offset = (times_s - time_s[nearest]) * frame_rate_hz + 0.5
     inside = (offset >= 0) & (offset < 1)

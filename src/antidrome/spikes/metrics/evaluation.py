@@ -12,7 +12,7 @@ import xarray as xr
 from antidrome.errors import InputError, did_you_mean
 from antidrome.recordings.axes import time_in_seconds
 from antidrome.recordings.segments import frame_rate_of
-from antidrome.spikes.grid import nearest_frames, spike_seconds, within_frames
+from antidrome.spikes.grid import nearest_frames, notes_on_clock, spike_seconds, within_frames
 from antidrome.spikes.metrics.agreement import (
     correlation,
     correlation_at_lags,
@@ -184,7 +184,7 @@ def evaluate(
         values["coverage"] = ("neuron", covered.share)
     left_out = result.sizes["neuron"] - len(known)
     notes = [f"{left_out} neurons have no true spike times and are left out."] if left_out else []
-    notes += _notes_on_clock(known, expected, time_s, rate)
+    notes += notes_on_clock(known.values(), time_s, rate) + _notes_on_missing(known, expected, time_s, rate)
     return xr.Dataset(
         {name: (*v, {"units": UNITS[name][0], "long_name": UNITS[name][1]}) for name, v in values.items()},
         coords={"neuron": list(known), "lag_s": ("lag_s", np.asarray(LAGS) * BIN_S, {"units": "s"})},
@@ -192,21 +192,14 @@ def evaluate(
     )
 
 
-def _notes_on_clock(
+def _notes_on_missing(
     known: Mapping[str, np.ndarray], expected: np.ndarray, time_s: np.ndarray, rate: float
 ) -> list[str]:
-    """How many true spikes no frame can have seen, and how many lie where nothing was inferred."""
-    n, n_seen, n_inferred = sum(map(len, known.values())), 0, 0
-    for train, row in zip(known.values(), expected.T, strict=True):
-        seen = train[within_frames(train, time_s, rate)]
-        n_seen += len(seen)
-        n_inferred += int(np.isfinite(row[nearest_frames(seen, time_s)]).sum())
-    said = {
-        "before the first or after the last frame, or in a gap between frames, and are left out; times are taken for"
-        " seconds on the recording's clock.": n - n_seen,
-        "where nothing was inferred (NaN) and are left out.": n_seen - n_inferred,
-    }
-    return [f"{many} of {n} true spikes lie {where}" for where, many in said.items() if many]
+    """How many true spikes lie in frames of which nothing was inferred."""
+    seen = [train[within_frames(train, time_s, rate)] for train in known.values()]
+    missing = [np.isnan(row[nearest_frames(train, time_s)]) for train, row in zip(seen, expected.T, strict=True)]
+    n = sum(int(of_one.sum()) for of_one in missing)
+    return [f"{n} true spikes lie where nothing was inferred (NaN) and are left out."] if n else []
 
 
 def _smoothed_rates(
