@@ -270,7 +270,10 @@ class SpikeVAE(Estimator):
         return found.assign_attrs(citations=self.citations_)
 
     def reconstruct(self, recording: Any, frame_rate_hz: float | None = None) -> xr.DataArray:
-        """ΔF/F that the inferred spikes explain, (time, neuron), with the slow drift of the baseline."""
+        """ΔF/F that the inferred spikes explain, (time, neuron), with the slow drift of the baseline.
+
+        The response of a neuron is described with those of its recording, so that a neuron alone differs a little.
+        """
         opened = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
         rows = over_neurons(inference.reconstruct, opened, self.seed)
