@@ -100,6 +100,9 @@ def test_gaps_trials_and_segments_interrupt(values):
     ]
     trials = recording(values, list("abcd")).assign_coords(trial=("time", np.repeat([1, 2], 10)))
     assert np.bincount(as_population(trials).sessions[0].segment).tolist() == [10, 10]
+    for told in ([1.0, np.nan, 2.0], np.array(["a", None, "b"], dtype=object)):
+        between = trials.assign_coords(trial=("time", np.repeat(told, [8, 7, 5])))
+        assert np.bincount(as_population(between).sessions[0].segment).tolist() == [8, 7, 5]
     given = as_population({"s": values}, segments={"s": [(0, 5), (10, 20)]}).sessions[0]
     assert given.segment.tolist() == [0] * 5 + [-1] * 5 + [1] * 10
     np.testing.assert_allclose(given.mean, values[[*range(5), *range(10, 20)]].mean(axis=0))

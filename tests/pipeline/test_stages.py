@@ -79,6 +79,15 @@ def test_bins_hold_frames_of_one_trial_and_keep_it():
         xr.testing.assert_allclose(found[3:7].drop_vars("trial"), binned_spikes(of_one, bin_s=0.1).compute())
 
 
+def test_frames_between_trials_belong_together():
+    counts = np.random.default_rng(0).random((30, 2)).astype(np.float32)
+    between = np.repeat([1.0, np.nan, 2.0], [10, 12, 8])
+    found = binned_spikes(spikes(counts).assign_coords(trial=("time", between)), bin_s=0.1)
+    named = binned_spikes(spikes(counts).assign_coords(trial=("time", np.repeat([1, 0, 2], [10, 12, 8]))), bin_s=0.1)
+    np.testing.assert_array_equal(found, named)
+    np.testing.assert_array_equal(found["trial"], np.where(named["trial"] == 0, np.nan, named["trial"]))
+
+
 def test_a_session_shorter_than_a_bin_is_refused():
     with pytest.raises(InputError, match="10 frames, fewer than one bin of 1 s"):
         binned_spikes(spikes(np.zeros((10, 2), np.float32)), bin_s=1.0)

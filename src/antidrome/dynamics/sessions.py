@@ -15,7 +15,7 @@ from antidrome.dynamics.population import Population, Session
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
 from antidrome.recordings.clock import clock_rate_hz, rate_agrees
-from antidrome.recordings.segments import neighbours
+from antidrome.recordings.segments import borders, neighbours
 from antidrome.recordings.units import spelled
 
 Segments = Mapping[str, Sequence[tuple[int, int]]]
@@ -136,10 +136,7 @@ def _session(
 def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_rate_hz: float | None) -> np.ndarray:
     """(frame,) number of the stretch, cut at time gaps, trial borders and given segments."""
     n_frames, time = entry["values"].shape[0], entry["time"]
-    cut = np.zeros(n_frames, dtype=bool)
-    for key in ("trial", "stretch"):
-        if entry.get(key) is not None:
-            cut[1:] |= entry[key][1:] != entry[key][:-1]
+    cut = np.r_[False, _told_borders(entry)]
     if time is not None:
         _require_order(name, np.diff(time)[~cut[1:]])
         rate = entry["rate"] or frame_rate_hz or clock_rate_hz(time)
@@ -156,6 +153,12 @@ def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_
             raise InputError(f"Session {name!r}: segment ({start}, {stop}) overlaps an earlier one.")
         given[start:stop] = index
     return np.where(given < 0, -1, given * (int(segment[-1]) + 1) + segment).astype(np.int32)
+
+
+def _told_borders(entry: dict[str, Any]) -> np.ndarray:
+    """(frame − 1,) where another trial begins, or a session that was left comes back."""
+    told = [borders(entry[key]) for key in ("trial", "stretch") if entry.get(key) is not None]
+    return np.logical_or.reduce([np.zeros(entry["values"].shape[0] - 1, dtype=bool), *told])
 
 
 def _require_order(name: str, steps: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from antidrome.errors import InputError
@@ -47,6 +48,11 @@ def neighbours(time: np.ndarray | None, frame_rate_hz: float, n_frames: int) -> 
         return np.ones(max(n_frames - 1, 0), dtype=bool)
     steps = np.diff(time)
     return (steps > 0) & (steps <= longest_step_s(time, frame_rate_hz))
+
+
+def borders(told: np.ndarray) -> np.ndarray:
+    """True (n_frames − 1,) where another trial begins, of the trial (frame,); frames of none (NaN, None) are alike."""
+    return np.diff(pd.factorize(told)[0]) != 0
 
 
 def split_at_gaps(time: np.ndarray, max_gap_s: float) -> list[slice]:

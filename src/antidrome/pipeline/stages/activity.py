@@ -11,6 +11,7 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.recordings.headings import names_group
+from antidrome.recordings.segments import borders
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,7 +31,8 @@ def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
         Spikes of one session, with the trace ``dff`` where frames may be missing; dask-backed stays dask-backed.
     bin_s
         Width of a bin in seconds, rounded to whole frames (halves to even numbers), one at least. A last, incomplete
-        bin is left out. No bin holds frames of two trials, where the result has a coordinate "trial" along time.
+        bin is left out. No bin holds frames of two trials, or of a trial and none (NaN), where the result has a
+        coordinate "trial" along time.
 
     Returns
     -------
@@ -115,7 +117,7 @@ def _sums(
 
 def _at_bins(places: np.ndarray, trials: np.ndarray, frames: int) -> np.ndarray:
     """(frame,) grid places, moved so that the first frame of every trial opens a bin of so many frames."""
-    first = np.flatnonzero(trials[1:] != trials[:-1]) + 1
+    first = np.flatnonzero(borders(trials)) + 1
     moved = np.zeros(len(places), np.int64)
     so_far = 0
     for frame in first:
