@@ -91,6 +91,21 @@ def test_session_ids_that_are_none_or_equal_as_text_are_refused(values):
         as_population(values, sessions=np.repeat(np.array([1, "1"], dtype=object), [12, 8]))
 
 
+@pytest.mark.parametrize("ends_s", [0.3, 0.6, 1.3, -4.0])
+def test_steps_between_trials_say_nothing_of_the_frame_rate(ends_s):
+    """Bins of 1 s of which the last of a trial is cut short, pauses of any length, clocks that start again."""
+    number = np.repeat(np.arange(30), [3, 2, 1] * 10)
+    time = np.cumsum(np.r_[0.5, np.where(np.diff(number), ends_s, 1.0)])
+    values = np.random.default_rng(0).normal(size=(60, 4))
+    stated = xr.DataArray(values, {"time": time, "trial": ("time", number)}, ("time", "neuron"))
+    for recording in (stated, stated.assign_attrs(frame_rate_hz=1.0)):
+        population = as_population(recording)
+        assert population.frame_rate_hz == pytest.approx(1.0)
+        assert population.sessions[0].segment.tolist() == number.tolist()
+    with pytest.raises(InputError, match=r"states 1\.1 Hz, but its times run at 1 Hz"):
+        as_population(stated.assign_attrs(frame_rate_hz=1.1))
+
+
 def test_gaps_trials_and_segments_interrupt(values):
     times = np.arange(20) / 10.0
     times[8:] += 5.0

@@ -139,7 +139,7 @@ def _segment(name: str, entry: dict[str, Any], segments: Segments | None, frame_
     cut = np.r_[False, _told_borders(entry)]
     if time is not None:
         _require_order(name, np.diff(time)[~cut[1:]])
-        rate = entry["rate"] or frame_rate_hz or clock_rate_hz(time)
+        rate = entry["rate"] or frame_rate_hz or clock_rate_hz(_clock(entry))
         cut[1:] |= ~neighbours(time, float(rate), n_frames) if rate else True  # without a rate they never increase
     segment = np.cumsum(cut).astype(np.int32)
     wanted = None if segments is None else {str(key): value for key, value in segments.items()}.get(name)
@@ -161,6 +161,21 @@ def _told_borders(entry: dict[str, Any]) -> np.ndarray:
     return np.logical_or.reduce([np.zeros(entry["values"].shape[0] - 1, dtype=bool), *told])
 
 
+def _clock(entry: dict[str, Any]) -> np.ndarray | None:
+    """Times (s) that tell the frame rate: trials of two frames and more, so far apart that none is the next frame."""
+    time, told = entry["time"], _told_borders(entry)
+    if time is None or not told.any():
+        return time
+    steps = np.diff(time)
+    within = steps[~told & (steps > 0)]
+    if not within.size:
+        return None
+    longest = 4 * max(within.max(), -steps.min())
+    apart = 2.0 ** np.ceil(np.log2(longest))  # times stay as round as they are
+    alone = np.r_[True, told] & np.r_[told, True]
+    return (time + apart * np.r_[0, np.cumsum(told)])[~alone]
+
+
 def _require_order(name: str, steps: np.ndarray) -> None:
     """Raise InputError where times (steps, s, within trials) run backwards more often than clocks start again."""
     n_back = int((steps < 0).sum())
@@ -180,14 +195,16 @@ def _stretches_of(name: str, wanted: Any) -> list[tuple[int, int]]:
 
 
 def _rate(entries: dict[str, dict[str, Any]], frame_rate_hz: float | None) -> float | None:
-    for name, entry in entries.items():
-        if entry["rate"] and entry["time"] is not None and not rate_agrees(float(entry["rate"]), entry["time"]):
+    clocks = {name: _clock(entry) for name, entry in entries.items()}
+    for name, time in clocks.items():
+        stated = entries[name]["rate"]
+        if stated and time is not None and not rate_agrees(float(stated), time):
             raise InputError(
-                f"Session {name!r} states {float(entry['rate']):g} Hz, but its times run at"
-                f" {clock_rate_hz(entry['time']):g} Hz: correct the attribute 'frame_rate_hz' or the times (in seconds,"
+                f"Session {name!r} states {float(stated):g} Hz, but its times run at"
+                f" {clock_rate_hz(time):g} Hz: correct the attribute 'frame_rate_hz' or the times (in seconds,"
                 " or with their attribute 'units')."
             )
-    told = [entry["rate"] or clock_rate_hz(entry["time"]) for entry in entries.values()]
+    told = [entry["rate"] or clock_rate_hz(clocks[name]) for name, entry in entries.items()]
     rates = {float(rate) for rate in told if rate}
     if frame_rate_hz is not None:
         rates = {float(frame_rate_hz), *rates}
