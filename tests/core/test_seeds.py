@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from antidrome.core.seeds import fold_in, generator, jax_key
+from antidrome.core.seeds import fold_in, generator, jax_key, jax_keys
 from antidrome.errors import InputError
 
 
@@ -42,3 +42,10 @@ def test_jax_keys_use_all_bits() -> None:
     words = [tuple(jax.random.key_data(jax_key(seed, "spikes/init")).tolist()) for seed in range(20)]
     assert len({first for first, _ in words}) == len({second for _, second in words}) == 20
     assert jax.random.normal(jax_key(0, "x"), (2,)).tolist() == jax.random.normal(jax_key(0, "x"), (2,)).tolist()
+
+
+def test_keys_of_many_steps_are_those_of_each() -> None:
+    import jax
+
+    words = jax.random.key_data(jax_keys(3, ["a", "b/c", "µ"])).tolist()
+    assert words == [jax.random.key_data(jax_key(3, name)).tolist() for name in ("a", "b/c", "µ")]

@@ -12,6 +12,7 @@ BLAKE2b digests of ``"seed/name"``: the same on every machine and in every versi
 import hashlib
 import numbers
 import typing
+from collections.abc import Sequence
 
 from antidrome.errors import InputError
 
@@ -54,11 +55,12 @@ def generator(seed: typing.SupportsIndex, name: str) -> "numpy.random.Generator"
 
 def jax_key(seed: typing.SupportsIndex, name: str) -> "jax.Array":
     """Return a JAX random key for the step ``name``, with all 64 bits of the sub-seed in it; see :func:`fold_in`."""
-    import jax
-    import numpy as np
+    return _keys(_digest(seed, name), (2,))
 
-    words = np.frombuffer(_digest(seed, name), dtype=">u4").astype(np.uint32)
-    return jax.random.wrap_key_data(jax.numpy.asarray(words), impl="threefry2x32")
+
+def jax_keys(seed: typing.SupportsIndex, names: Sequence[str]) -> "jax.Array":
+    """Return the keys of many steps, (name,), each as of :func:`jax_key`."""
+    return _keys(b"".join(_digest(seed, name) for name in names), (-1, 2))
 
 
 MAX_SEED = 2**63 - 1
@@ -76,3 +78,11 @@ def check_seed(seed: typing.SupportsIndex) -> int:
 
 def _digest(seed: typing.SupportsIndex, name: str) -> bytes:
     return hashlib.blake2b(f"{check_seed(seed)}/{name}".encode(), digest_size=8).digest()
+
+
+def _keys(digests: bytes, shape: tuple[int, ...]) -> "jax.Array":
+    import jax
+    import numpy as np
+
+    words = np.frombuffer(digests, dtype=">u4").astype(np.uint32).reshape(shape)
+    return jax.random.wrap_key_data(jax.numpy.asarray(words), impl="threefry2x32")

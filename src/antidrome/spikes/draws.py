@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from antidrome.core.seeds import jax_key
+from antidrome.core.seeds import jax_keys
 
 OneOrEach = Key[Array, "*one_or_each"]
 
 
 def keys_of(seed: int, name: str, rows: Sequence[object]) -> Key[Array, " row"]:
     """One key for each of the rows, after its own name."""
-    return jnp.stack([jax_key(seed, f"{name}/{row}") for row in rows])
+    return jax_keys(seed, [f"{name}/{row}" for row in rows])
 
 
 def split_in(key: OneOrEach, n: int) -> tuple[OneOrEach, ...]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from antidrome.core.seeds import jax_key
+from antidrome.spikes.draws import keys_of
 from antidrome.spikes.variational.calibration import Calibration, check_rows
 from antidrome.spikes.variational.fit import Fit
 from antidrome.spikes.variational.levels import count_mean, count_variance
@@ -88,11 +88,11 @@ def infer(
         some = jnp.mean(jax.nn.sigmoid(draw.logits[..., 0]), 1)
         return jnp.mean(means, 1), spread, some, draw.spikes if keep_samples else jnp.zeros((0,))
 
-    keys = [jax_key(seed, f"spikes/infer/{name}") for name in (range(len(traces)) if names is None else names)]
+    keys = keys_of(seed, "spikes/infer", range(len(traces)) if names is None else names)
     parts = []
     for i in range(0, len(traces), ROWS_PER_CALL):
         rows = np.minimum(np.arange(i, i + ROWS_PER_CALL), len(traces) - 1)
-        out = some_rows(padded[rows], cell[rows].astype(np.int32), jnp.stack([keys[row] for row in rows]))
+        out = some_rows(padded[rows], cell[rows].astype(np.int32), keys[rows])
         parts.append([np.asarray(x)[..., : len(traces) - i] for x in out])
     kept = slice(0, n_frames * config.superresolution)
     mean, variance, some = (np.concatenate([part[j] for part in parts], axis=-1)[kept].T for j in (0, 1, 2))
