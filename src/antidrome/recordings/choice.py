@@ -185,14 +185,16 @@ def said_numbers(attributes: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def said_units(attributes: Mapping[str, Any], asked: str | None) -> str | None:
     """Units that the attributes of an array state, or None; not where they are those of another quantity than asked."""
-    value = attributes.get("units")
-    value = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
-    value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    said, quantity = str(value), attributes.get("quantity", "unknown")
-    if not isinstance(value, (str, int, float, np.number)):
-        return None
+    said, quantity = _text(attributes.get("units")), _text(attributes.get("quantity")) or "unknown"
     fits = asked in (None, quantity) or (quantity == "unknown" and said != "unknown")
     return said if fits else None
+
+
+def _text(value: Any) -> str | None:
+    """The text or number of an attribute, however the file kept it; None of anything else."""
+    value = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+    value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return str(value) if isinstance(value, (str, int, float, np.number)) else None
 
 
 def settle_frame_rate(
