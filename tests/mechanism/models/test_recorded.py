@@ -46,6 +46,8 @@ def test_a_part_of_a_sweep_keeps_its_times() -> None:
     np.testing.assert_allclose(
         recorded_cell(cut, epoch_ms=(30.0, 120.0)).observation, recorded_cell(cut).observation, rtol=1e-6
     )
+    with pytest.raises(InputError, match=r"is on from 5 to 120 ms, but the sweep lasts 140 ms from 10 ms on\."):
+        recorded_cell(cut, epoch_ms=(5.0, 120.0))
 
 
 def test_the_junction_potential_is_added_and_said() -> None:

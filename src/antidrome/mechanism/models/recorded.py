@@ -105,8 +105,8 @@ def recorded_cell(
     start_ms, rate_hz = sampling_of(one)
     sampling_ms = 1000 / rate_hz
     (on_ms, off_ms), found = (epoch_ms, ()) if epoch_ms else _epoch_ms(recording, sweep)
+    _check_epoch(on_ms, off_ms, start_ms, one.sizes["time"] * sampling_ms, sampling_ms)
     on_ms, off_ms = on_ms - start_ms, off_ms - start_ms
-    _check_epoch(on_ms, off_ms, one.sizes["time"] * sampling_ms, sampling_ms)
     kept = min(one.sizes["time"], round((off_ms + AFTER_STIMULUS_MS) / sampling_ms))
     voltage = one["voltage_mv"].values[:kept] + junction_mv
     if not np.isfinite(voltage).all():
@@ -159,10 +159,13 @@ def _epoch_ms(recording: xr.Dataset, sweep: Any) -> tuple[tuple[float, float], t
     return (on_ms, off_ms), (note,)
 
 
-def _check_epoch(on_ms: float, off_ms: float, total_ms: float, sampling_ms: float) -> None:
-    if not 0 <= on_ms < off_ms <= total_ms + sampling_ms / 2:
-        raise InputError(f"The stimulus is on from {on_ms:g} to {off_ms:g} ms, but the sweep lasts {total_ms:g} ms.")
-    if on_ms < SHORTEST_BASELINE_MS:
+def _check_epoch(on_ms: float, off_ms: float, start_ms: float, total_ms: float, sampling_ms: float) -> None:
+    if not start_ms <= on_ms < off_ms <= start_ms + total_ms + sampling_ms / 2:
+        begins = f" from {start_ms:g} ms on" if start_ms else ""
+        raise InputError(
+            f"The stimulus is on from {on_ms:g} to {off_ms:g} ms, but the sweep lasts {total_ms:g} ms{begins}."
+        )
+    if on_ms - start_ms < SHORTEST_BASELINE_MS:
         raise InputError(
             f"The stimulus begins at {on_ms:g} ms: there is no rest before it to take features from. Give epoch_ms, or"
             " a sweep that starts earlier."
