@@ -210,3 +210,9 @@ def test_trials_are_found_however_they_are_spelled(days):
     assert len(set(expected.tolist())) == 2
     for segment in others:
         np.testing.assert_array_equal(segment, expected)
+
+
+def test_of_two_coordinates_of_trials_the_first_holds(days):
+    first, second = np.repeat([1, 2], 100), np.arange(200) // 20
+    told = days["monday"].assign_coords(trial=("time", first)).assign_coords(trial_id=("time", second))
+    assert len(set(as_population(told).sessions[0].segment.tolist())) == 2

@@ -122,7 +122,7 @@ def _of_array(recording: xr.DataArray, neuron: Any) -> dict[str, Any]:
         "rate": array.attrs.get("frame_rate_hz"),
         "units": stated_units(array.attrs),
         "along": {str(name): values for name, (_, values) in of_frames(array).items()},
-        **{group: values for name, values in told.items() if (group := names_group(name))},
+        **{group: values for name, values in reversed(told.items()) if (group := names_group(name))},  # the first holds
     }
 
 

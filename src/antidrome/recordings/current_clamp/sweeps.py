@@ -187,6 +187,8 @@ def sampling_of(recording: xr.Dataset) -> tuple[float, float]:
     InputError
         If the times are not evenly spaced.
     """
+    if "time" not in recording.coords:
+        return 0.0, float(recording.attrs["sampling_rate_hz"])
     time_s = time_in_seconds(recording["time"])
     if len(time_s) < 2:
         raise InputError(f"A sweep needs two samples or more; the recording has {len(time_s)}.")
