@@ -90,18 +90,6 @@ def test_latents_imputation_and_forecast(model, sessions, truth):
     assert float(model.forecast(sessions["tue"], 400)["latent"][-1].sum()) == pytest.approx(0, abs=0.5)
 
 
-def test_results_are_on_the_clock_of_what_is_given_where_the_fit_knows_none(sessions):
-    silent = {name: one.drop_vars("time").drop_attrs() for name, one in sessions.items()}
-    model = ad.StitchedLDS(2, seed=1, **QUICK).fit(silent, progress=False)
-    assert model.frame_rate_hz_ is None
-    given, from_zero = silent["tue"], (np.arange(sessions["tue"].sizes["time"]) + 0.5) / 10
-    for found in (model.transform(given, frame_rate_hz=10), model.impute(given, frame_rate_hz=10)):
-        np.testing.assert_allclose(found["time"], from_zero)
-    np.testing.assert_allclose(model.forecast(given, 2, frame_rate_hz=10)["time"], from_zero[-1] + np.array([0.1, 0.2]))
-    last = float(sessions["tue"]["time"][-1])
-    np.testing.assert_allclose(model.forecast(sessions["tue"], 2)["time"], last + np.array([0.1, 0.2]))
-
-
 def test_scores_and_reports(model, sessions, truth):
     full = {"all": truth.activity}
     assert model.score(full) > 0.7

@@ -216,3 +216,14 @@ def test_of_two_coordinates_of_trials_the_first_holds(days):
     first, second = np.repeat([1, 2], 100), np.arange(200) // 20
     told = days["monday"].assign_coords(trial=("time", first)).assign_coords(trial_id=("time", second))
     assert len(set(as_population(told).sessions[0].segment.tolist())) == 2
+
+
+def test_results_are_on_the_clock_of_what_is_given_where_the_fit_knows_none(days):
+    silent = {name: day.drop_attrs() for name, day in days.items()}
+    model, given, times = fit_of(silent), silent["monday"], (np.arange(200) + 0.5) / 10
+    assert model.frame_rate_hz_ is None
+    for found in (model.transform(given, frame_rate_hz=10), model.impute(given, frame_rate_hz=10)):
+        np.testing.assert_allclose(found["time"], times)
+    timed = given.assign_coords(time=times)
+    for found in (model.forecast(given, 2, frame_rate_hz=10), model.forecast(timed, 2)):
+        np.testing.assert_allclose(found["time"], times[-1] + np.array([0.1, 0.2]))
