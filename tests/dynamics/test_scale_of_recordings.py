@@ -134,7 +134,8 @@ def in_percent(recording):
 
 
 def fit_of(days):
-    return ad.StitchedLDS(2, shrinkage=0.0, private_noise="white", zero_lag="never").fit(days, progress=False)
+    settings = {"shrinkage": 0.0, "private_noise": "white", "zero_lag": "never", "coupling": np.inf, "n_starts": 1}
+    return ad.StitchedLDS(2, **settings).fit(days, progress=False)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
