@@ -1,6 +1,7 @@
 """Known spikes: times and counts on the grid, and what cannot be used."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -24,7 +25,7 @@ def recording():
 
 def place(known, recording, steps=1, chosen=(0, 1, 2)):
     grid = FrameGrid.of(recording["time"].values, RATE_HZ)
-    return known_counts(known, recording, np.array(chosen), grid, RATE_HZ, steps)
+    return known_counts(opened_known(known, recording), recording, np.array(chosen), grid, RATE_HZ, steps)
 
 
 def test_times_fall_into_their_frames_and_gaps_are_unknown(recording):
@@ -63,8 +64,8 @@ def test_what_cannot_be_used_is_refused(recording):
         place({"d": [1.0]}, recording)
     with pytest.raises(InputError, match="finite times"):
         place({"a": [np.nan]}, recording)
-    with pytest.raises(InputError, match="expected"):
-        place([1, 2], recording)
+    with pytest.raises(InputError, match="2 spike trains for 3 neurons"):
+        place([[1], [2]], recording)
     bad = xr.DataArray(np.full((20, 1), -1.0), dims=("time", "neuron"), coords={"neuron": ["a"]})
     with pytest.raises(InputError, match="negative"):
         place(bad, recording)
@@ -81,7 +82,7 @@ def test_counts_may_have_labels_of_any_type_and_usual_names_of_axes(recording):
     numbered = recording.assign_coords(neuron=["0", "1", "2"])
     counts = xr.DataArray(np.eye(20)[:, :3], dims=("frame", "roi"))
     for given in (counts, counts.assign_coords(roi=[0, 1, 2]), counts.rename(frame="time", roi="neuron").T):
-        placed = place(opened_known(given, numbered), numbered)
+        placed = place(given, numbered)
         np.testing.assert_array_equal(placed[:, :3], np.eye(3))
     assert opened_known(None, recording) is None
     with pytest.raises(InputError, match="no neuron '0'"):
@@ -115,18 +116,30 @@ def test_spike_times_keep_their_units_and_gaps_and_are_no_counts(recording):
 
 def test_known_spikes_that_no_frame_saw_are_counted(recording):
     time_s = recording["time"].values
-    assert notes_on_known({"a": time_s, "b": []}, recording, RATE_HZ) == []
-    assert notes_on_known(recording, recording, RATE_HZ) == notes_on_known(None, recording, RATE_HZ) == []
-    in_frames = {"a": np.array([1, 4, 12, 17]), "b": np.array([1, 2])}
+    trains = opened_known({"a": time_s, "b": []}, recording)
+    assert notes_on_known(trains, recording, RATE_HZ) == notes_on_known(None, recording, RATE_HZ) == []
+    assert notes_on_known(opened_known(recording.fillna(0).clip(0), recording), recording, RATE_HZ) == []
+    in_frames = opened_known({"a": np.array([1, 4, 12, 17]), "b": np.array([1, 2])}, recording)
     (note,) = notes_on_known(in_frames, recording, RATE_HZ)
     assert note.startswith("3 of 6 true spikes lie before the first or after the last frame, or in a gap")
 
 
 def test_tables_and_results_are_not_known_spikes(recording):
     found = xr.Dataset({"time_s": ("spike", [1.0]), "neuron": ("spike", ["a"])})
-    for given in (recording.to_pandas(), recording.values, found):
-        with pytest.raises(InputError, match=f"known_spikes is a {type(given).__name__}; expected {{neuron label"):
+    for given in (recording.to_pandas(), recording.to_pandas()["a"], found, 3):
+        with pytest.raises(InputError, match=f"known_spikes: got a {type(given).__name__}, expected times in seconds"):
             opened_known(given, recording)
+
+
+def test_trains_are_matched_as_scores_match_them(recording):
+    by_label = {"a": np.array([0.12]), "b": np.array([0.31, 0.48]), "c": np.array([])}
+    expected = place(by_label, recording)
+    for trains in (pd.Series(by_label)[["c", "b", "a"]], pd.Series(list(by_label.values())), list(by_label.values())):
+        np.testing.assert_array_equal(place(trains, recording), expected)
+    with pytest.raises(InputError, match="name a neuron more than once"):
+        opened_known(pd.concat([pd.Series(by_label)] * 2), recording)
+    with pytest.raises(InputError, match="more than once"):
+        opened_known({1: [0.1], "1": [0.2]}, recording.assign_coords(neuron=["1", "2", "3"]))
 
 
 def test_a_dataset_is_no_set_of_sessions(recording):

@@ -49,13 +49,7 @@ def stated_units(attrs: Mapping[Any, Any]) -> str | None:
     In the package's own words: "1", "percent", "a.u.", "spikes/s" or "spikes per frame".
     """
     text = _spelling(attrs.get("units") or "")
-    if _says_percent(text):
-        return "percent"
-    if text in _ARBITRARY:
-        return "1" if attrs.get("quantity") == "dff" else "a.u."
-    if spikes := units_of_spikes(text):
-        return spikes
-    return "1" if text and (text in _FRACTION or says_dff(text)) else None
+    return _in_our_words(text, attrs.get("quantity")) if text else None
 
 
 def units_in(theirs: str, ours: str, frame_rate_hz: float | None) -> float | None:
@@ -100,21 +94,24 @@ def known_units(units: Any, quantity: str, notes: list[str]) -> str:
     if units is None or (isinstance(units, str) and units == ""):
         return DEFAULT_UNITS[quantity]
     text = _spelling(units)
-    if _says_percent(text):
-        return "percent"
     if text == "unknown":
         return "unknown"
-    if quantity == "unknown" and (spikes := units_of_spikes(text)):
-        return spikes
-    if text in _ARBITRARY:
-        return "1" if quantity == "dff" else "a.u."  # many programs write a.u. for whatever has no unit
-    if text in _FRACTION or says_dff(text):
-        return "1"
+    found = _in_our_words(text, quantity)
+    if found and (quantity == "unknown" or not units_of_spikes(found)):
+        return found
     taken = "a.u." if quantity == "fluorescence" else "unknown"
     said = f"units {str(units)!r} are not known (expected '1', 'percent' or 'a.u.') and are taken for {taken!r}"
     if said not in notes:
         notes.append(said)
     return taken
+
+
+def _in_our_words(text: str, quantity: Any) -> str | None:
+    if _says_percent(text):
+        return "percent"
+    if text in _ARBITRARY:
+        return "1" if quantity == "dff" else "a.u."  # many programs write a.u. for whatever has no unit
+    return "1" if text in _FRACTION or says_dff(text) else units_of_spikes(text)
 
 
 def _says_percent(text: str) -> bool:

@@ -147,8 +147,8 @@ class SpikeVAE(Estimator):
             256 neurons of each, drawn at random, are learned from; the others are described, block by block, with what
             was learned. A dask-backed recording is never loaded whole.
         known_spikes
-            True spikes of some neurons or frames: {neuron label: times in seconds}, or a DataArray (time, neuron) of
-            spikes per frame with NaN where unknown. With several sessions {session: …}.
+            True spikes of some neurons or frames: trains as `spikes.metrics.evaluate` takes them, or a DataArray (time,
+            neuron) of spikes per frame with NaN where unknown. With several sessions {session: …}.
         checkpoint
             Folder for the state of the fit; after an interruption the same call goes on from it, to the same result.
         progress

@@ -14,7 +14,7 @@ from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import one_of
 from antidrome.spikes.adaptation import Adaptation, Cells
-from antidrome.spikes.known import notes_on_known
+from antidrome.spikes.known import Known, notes_on_known
 from antidrome.spikes.learning import FEWEST_FRAMES, Lesson, Opened, config_for, fit_own, fit_shared
 from antidrome.spikes.opening import open_model
 from antidrome.spikes.own import OwnInference
@@ -54,7 +54,7 @@ class Fitted(NamedTuple):
 def fit_estimator(
     model: SpikeVAE,
     sessions: list[Opened],
-    known: list[Any],
+    known: list[Known],
     checkpoint: Path | None,
     progress: bool,
 ) -> Fitted:

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from antidrome.errors import InputError, did_you_mean
+from antidrome.errors import InputError
 from antidrome.recordings.axes import neuron_labels, standard_dims, time_in_seconds
 from antidrome.recordings.clock import GAP_FRAMES
-from antidrome.spikes.grid import FrameGrid, nearest_frames, notes_on_clock, spike_seconds
+from antidrome.spikes.grid import FrameGrid, nearest_frames, notes_on_clock
+from antidrome.spikes.trains import trains_by_label
 
 FAR = 1.0
 """Of a recording's length: as far behind it spikes are no longer those of an electrode that ran a little longer."""
 
 
-def opened_known(known: Any, recording: xr.DataArray) -> Mapping[Any, Any] | xr.DataArray | None:
-    """What `known_counts` takes: of an array (time, neuron) the labels become text, and other names of its axes usual.
+Known = dict[str, np.ndarray] | xr.DataArray | None
+"""(spike,) seconds by neuron label, or (time, neuron) spikes per frame."""
+
+
+def opened_known(known: Any, recording: xr.DataArray) -> Known:
+    """What a user gave, with labels as text; an array (time, neuron) also with the usual names of its axes.
 
     Raises
     ------
     InputError
-        Neither times by label nor an array, or an array of other frames.
+        Neither spike trains nor an array, neurons that the recording does not have, or an array of other frames.
     """
-    if known is None or (isinstance(known, Mapping) and not isinstance(known, xr.Dataset)):
-        return known
+    if known is None:
+        return None
     if not isinstance(known, xr.DataArray):
-        raise InputError(
-            f"known_spikes is a {type(known).__name__}; expected {{neuron label: times in seconds}}, or a DataArray"
-            " (time, neuron) of spikes per frame. Of what SpikeVAE.spike_times gives, the times of a neuron are"
-            " found['time_s'].values[found['neuron'].values == label]."
-        )
+        labels = list(recording["neuron"].values.astype(str))
+        return trains_by_label(known, labels, recording.sizes["time"], "known_spikes")
     try:
         known, _ = standard_dims(known)
         named = known["neuron"].values if "neuron" in known.coords else None
@@ -53,15 +54,14 @@ def opened_known(known: Any, recording: xr.DataArray) -> Mapping[Any, Any] | xr.
 
 
 def known_counts(
-    known: Any, recording: xr.DataArray, chosen: np.ndarray, grid: FrameGrid, frame_rate_hz: float, steps: int
+    known: Known, recording: xr.DataArray, chosen: np.ndarray, grid: FrameGrid, frame_rate_hz: float, steps: int
 ) -> np.ndarray | None:
     """(neuron, place · steps) true spikes per step of the chosen neurons, NaN where unknown; None without any.
 
     Parameters
     ----------
     known
-        Neuron label → spike times in seconds on the recording's clock (all frames of these neurons are known), or a
-        DataArray (time, neuron) of spikes per frame with NaN where unknown, or None.
+        As `opened_known` gives it. Of neurons with a train all frames are known.
     chosen
         Indices of the neurons that are learned from.
     steps
@@ -69,40 +69,26 @@ def known_counts(
     """
     if known is None:
         return None
-    labels = recording["neuron"].values.astype(str)
     out = np.full((len(chosen), (int(grid.places[-1]) + 1) * steps), np.nan)
-    row_of = {label: row for row, label in enumerate(labels[chosen])}
+    row_of = {label: row for row, label in enumerate(recording["neuron"].values.astype(str)[chosen])}
     if isinstance(known, xr.DataArray):
         if steps != 1:
             raise InputError("With superresolution known spikes are given as times: {neuron label: seconds}.")
-        _check_counts(known, recording)
         for label in known["neuron"].values.astype(str):
             if label in row_of:
                 out[row_of[label], grid.places] = known.sel(neuron=label).values
         return out
-    if not isinstance(known, Mapping):
-        raise InputError(f"known_spikes is {type(known).__name__}; expected {{neuron label: seconds}} or a DataArray.")
-    for label, times in known.items():
-        if str(label) not in labels:
-            raise InputError(
-                f"known_spikes: the recording has no neuron {str(label)!r}.{did_you_mean(str(label), labels)}"
-            )
-        if str(label) in row_of:
-            out[row_of[str(label)]] = _binned(times, str(label), recording["time"].values, grid, frame_rate_hz, steps)
+    for label, times_s in known.items():
+        if label in row_of:
+            out[row_of[label]] = _binned(times_s, label, recording["time"].values, grid, frame_rate_hz, steps)
     return out
 
 
-def notes_on_known(known: Any, recording: xr.DataArray, frame_rate_hz: float) -> list[str]:
+def notes_on_known(known: Known, recording: xr.DataArray, frame_rate_hz: float) -> list[str]:
     """How many of the spikes that were given as times no frame can have seen, in a sentence."""
     if known is None or isinstance(known, xr.DataArray):
         return []
-    time_s = recording["time"].values
-    trains = (_seconds(times, str(label), time_s) for label, times in known.items())
-    return notes_on_clock(trains, time_s, frame_rate_hz)
-
-
-def _seconds(times: Any, label: str, time_s: np.ndarray) -> np.ndarray:
-    return spike_seconds(times, len(time_s), f"known_spikes of neuron {label!r}")
+    return notes_on_clock(known.values(), recording["time"].values, frame_rate_hz)
 
 
 def _check_counts(known: xr.DataArray, recording: xr.DataArray) -> None:
@@ -123,10 +109,9 @@ def _check_counts(known: xr.DataArray, recording: xr.DataArray) -> None:
 
 
 def _binned(
-    times_s: Any, label: str, time_s: np.ndarray, grid: FrameGrid, frame_rate_hz: float, steps: int
+    times_s: np.ndarray, label: str, time_s: np.ndarray, grid: FrameGrid, frame_rate_hz: float, steps: int
 ) -> np.ndarray:
     """Counts per step on the regular grid, unknown where no frame was recorded."""
-    times_s = _seconds(times_s, label, time_s)
     nearest = nearest_frames(times_s, time_s)
     offset = (times_s - time_s[nearest]) * frame_rate_hz + 0.5
     inside = (offset >= 0) & (offset < 1)

@@ -17,7 +17,7 @@ from antidrome.spikes.adaptation import Adaptation, AdaptationConfig, Cells, ada
 from antidrome.spikes.adaptation.lots import Recorded, sum_groups
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.inference import group_size
-from antidrome.spikes.known import known_counts, opened_known
+from antidrome.spikes.known import Known, known_counts
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.results import unusable
@@ -62,14 +62,13 @@ class Lesson:
     n_unusable: int
 
 
-def lesson(opened: Opened, known: Any, steps: int, seed: int) -> Lesson:
+def lesson(opened: Opened, known: Known, steps: int, seed: int) -> Lesson:
     """At most 256 neurons, drawn at random, those with known spikes first; read in blocks from a chunked recording."""
     recording, frame_rate_hz, grid, _ = opened
     n = recording.sizes["neuron"]
     labels = recording["neuron"].values.astype(str)
-    known = opened_known(known, recording)
     order = generator(seed, "spikes/fit-neurons").permutation(n)
-    named = {str(k) for k in (known["neuron"].values if isinstance(known, xr.DataArray) else known or ())}
+    named = {str(label) for label in (known["neuron"].values if isinstance(known, xr.DataArray) else known or ())}
     first = np.array([label in named for label in labels])
     chosen = np.sort(order[np.argsort(~first[order], kind="stable")][:MOST_NEURONS])
     blocks = [
@@ -91,7 +90,7 @@ def fit_shared(
     network: RecognitionNetwork,
     sessions: Sequence[Opened],
     config: AdaptationConfig,
-    known: Sequence[Any],
+    known: Sequence[Known],
     generative: Generative | None,
     seed: int,
     checkpoint: Path | None,
@@ -137,7 +136,7 @@ def fit_own(
     network: RecognitionNetwork | None,
     opened: Opened,
     config: FitConfig,
-    known: Any,
+    known: Known,
     generative: Generative,
     drift_s: float,
     amplitude_factors: tuple[float, ...] | None,

@@ -22,6 +22,7 @@ from antidrome.recordings.lazy import neuron_blocks
 from antidrome.recordings.units import is_percent
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.inference import group_size
+from antidrome.spikes.known import Known, opened_known
 from antidrome.spikes.lazy import infer_with_noise
 from antidrome.spikes.learning import Opened
 from antidrome.spikes.own import OwnInference
@@ -48,7 +49,7 @@ class Bound:
         return self.inference.infer(traces, labels, self.frame_rate_hz, self.grid, self.n_samples, self.seed)
 
 
-def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tuple[list[Opened], list[Any]]:
+def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tuple[list[Opened], list[Known]]:
     """One recording, or several by session id; and the known spikes of each (by session id too, where several)."""
     if isinstance(recording, list | tuple) and any(getattr(one, "ndim", 0) == 2 for one in recording):
         raise InputError(
@@ -56,7 +57,8 @@ def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tu
             " {session: recording} with a name for each."
         )
     if not isinstance(recording, Mapping) or isinstance(recording, xr.Dataset):
-        return [open_recording(recording, frame_rate_hz)], [known]
+        opened = open_recording(recording, frame_rate_hz)
+        return [opened], [opened_known(known, opened.recording)]
     if not recording:
         raise InputError("No recording was given.")
     if known is not None and not isinstance(known, Mapping):
@@ -74,7 +76,8 @@ def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tu
         open_recording(one, frame_rate_hz)._replace(session=str(name) if len(recording) > 1 else None)
         for name, one in recording.items()
     ]
-    return opened, [(known or {}).get(session) for session in recording]
+    given = [(known or {}).get(session) for session in recording]
+    return opened, [opened_known(own, one.recording) for own, one in zip(given, opened, strict=True)]
 
 
 def hash_sessions(sessions: Sequence[Opened]) -> str:

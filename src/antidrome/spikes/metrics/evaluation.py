@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from antidrome.errors import InputError, did_you_mean
+from antidrome.errors import InputError
 from antidrome.recordings.axes import time_in_seconds
 from antidrome.recordings.segments import frame_rate_of
-from antidrome.spikes.grid import nearest_frames, notes_on_clock, spike_seconds, within_frames
+from antidrome.spikes.grid import nearest_frames, notes_on_clock, within_frames
 from antidrome.spikes.metrics.agreement import (
     correlation,
     correlation_at_lags,
@@ -25,6 +25,7 @@ from antidrome.spikes.metrics.bins import bin_expected, bin_spike_times
 from antidrome.spikes.metrics.calibration import coverage
 from antidrome.spikes.metrics.events import match_spikes, place_spikes, spike_synchrony
 from antidrome.spikes.results import opened_result
+from antidrome.spikes.trains import trains_by_label
 
 BIN_S = 0.04
 LAGS = tuple(range(-6, 7))
@@ -160,7 +161,9 @@ def evaluate(
     """
     result = opened_result(result)
     labels = [str(label) for label in result["neuron"].values]
-    known = _by_label(labels, result.sizes["time"], spike_times_s)
+    known = trains_by_label(spike_times_s, labels, result.sizes["time"], "The true spikes")
+    if not known:
+        raise InputError("There are no true spike times to compare with.")
     rate = frame_rate_of(result)
     time_s = time_in_seconds(result["time"])
     chosen = result.isel(neuron=[labels.index(name) for name in known])
@@ -217,48 +220,3 @@ def _count_per_frame(spike_times_s: np.ndarray, time_s: np.ndarray, frame_rate_h
     nearest = nearest_frames(spike_times_s, time_s)
     inside = within_frames(spike_times_s, time_s, frame_rate_hz)
     return np.bincount(nearest[inside], minlength=len(time_s)).astype(float)
-
-
-def _of_series(trains: pd.Series, labels: list[str]) -> dict[str, Any] | list[Any]:
-    """Trains by the names in the index of a Series; in its order where the index does no more than count them."""
-    named = [str(name) for name in trains.index]
-    if named == [str(i) for i in range(len(named))] and not set(named) <= set(labels):
-        return list(trains)
-    if len(set(named)) < len(named):
-        raise InputError("The true spikes name a neuron more than once; expected one train a neuron.")
-    return dict(zip(named, trains, strict=True))
-
-
-def _by_label(
-    labels: list[str],
-    n_frames: int,
-    spike_times_s: Mapping[str, np.ndarray] | Sequence[np.ndarray] | pd.Series,
-) -> dict[str, np.ndarray]:
-    if isinstance(spike_times_s, pd.Series) and spike_times_s.dtype == object:
-        spike_times_s = _of_series(spike_times_s, labels)
-    if isinstance(spike_times_s, xr.DataArray | xr.Dataset | pd.DataFrame | pd.Series):
-        raise InputError(
-            f"The true spikes are a {type(spike_times_s).__name__}; expected times in seconds, {{neuron label: times}}."
-            " Of counts (time, neuron) the times are np.repeat(counts['time'].values,"
-            " counts.sel(neuron=label).values.astype(int)); of what SpikeVAE.spike_times gives, and of a table with a"
-            " row a spike, found['time_s'][found['neuron'] == label]."
-        )
-    if not isinstance(spike_times_s, Mapping):
-        if len(spike_times_s) != len(labels):
-            raise InputError(
-                f"{len(spike_times_s)} spike trains for {len(labels)} neurons; give one train a neuron, or a mapping"
-                " from neuron label to spike times."
-            )
-        spike_times_s = dict(zip(labels, spike_times_s, strict=True))
-    unknown = [str(name) for name in spike_times_s if str(name) not in labels]
-    if unknown or not spike_times_s:
-        name = unknown[0] if unknown else ""
-        raise InputError(
-            f"The result has no neuron {name!r}.{did_you_mean(name, labels)}"
-            if unknown
-            else "There are no true spike times to compare with."
-        )
-    return {
-        str(name): spike_seconds(times, n_frames, f"The true spikes of neuron {str(name)!r}")
-        for name, times in spike_times_s.items()
-    }
