@@ -125,7 +125,9 @@ def train(
     Parameters
     ----------
     loss
-        Pure function (parameters, batch, key) → scalar; a batch has the structure of `data`.
+        Pure function (parameters, batch, key) → scalar; a batch has the structure of `data`. Arrays that it needs
+        besides are bound by `equinox.Partial`: they are arguments of what is compiled, so that a training with other
+        values finds it in the cache on disk, which it does not where they are constants of a closure.
     parameters
         Pytree of arrays (an Equinox module works; other leaves are kept as they are).
     data, held_out
@@ -145,6 +147,7 @@ def train(
         The loss became non-finite; a checkpoint keeps the best state before it.
     """
     arrays, static = eqx.partition(parameters, eqx.is_inexact_array)
+    arrays = jax.tree.map(lambda x: x.astype(x.dtype), arrays)  # weak types, which a step makes strong, compile twice
     optimiser = _optimiser(config)
     state = TrainingState(
         arrays, arrays, optimiser.init(arrays), jnp.array(0), arrays, jnp.array(jnp.inf), jnp.array(0)
@@ -218,10 +221,14 @@ def _judge(state: TrainingState, held_out_loss: float, training_loss: float, his
 
 def _compile(loss: Loss, static: PyTree, optimiser: optax.GradientTransformation, config: TrainingConfig):
     """The jitted gradient step and the held-out evaluation."""
+    bound, form = eqx.partition(loss, eqx.is_array)
+
+    def value_of(arrays: PyTree, batch: PyTree, key: PRNGKeyArray, bound: PyTree) -> Array:
+        return eqx.combine(bound, form)(eqx.combine(arrays, static), batch, key)
 
     @jax.jit
-    def update(state: TrainingState, batch: PyTree, key: PRNGKeyArray) -> tuple[TrainingState, Array]:
-        value, gradient = jax.value_and_grad(lambda p: loss(eqx.combine(p, static), batch, key))(state.parameters)
+    def step(state: TrainingState, batch: PyTree, key: PRNGKeyArray, bound: PyTree) -> tuple[TrainingState, Array]:
+        value, gradient = jax.value_and_grad(value_of)(state.parameters, batch, key, bound)
         change, memory = optimiser.update(gradient, state.optimiser, state.parameters)
         parameters = optax.apply_updates(state.parameters, change)
         decay = jnp.minimum(config.averaging, (1 + state.step) / (10 + state.step))
@@ -230,13 +237,21 @@ def _compile(loss: Loss, static: PyTree, optimiser: optax.GradientTransformation
         )
         return state._replace(parameters=parameters, average=average, optimiser=memory, step=state.step + 1), value
 
-    score = jax.jit(lambda p, batch: loss(eqx.combine(p, static), batch, jax.random.key(0)))
+    score = jax.jit(value_of)
+
+    def update(state: TrainingState, batch: PyTree, key: PRNGKeyArray) -> tuple[TrainingState, Array]:
+        return step(state, batch, key, bound)
 
     def evaluate(arrays: PyTree, held_out: Sequence[np.ndarray]) -> float:
         n = max(1, len(held_out[0]) // config.batch)
         size = min(config.batch, len(held_out[0]))
         return float(
-            np.mean([float(score(arrays, _rows(held_out, np.arange(i * size, (i + 1) * size)))) for i in range(n)])
+            np.mean(
+                [
+                    float(score(arrays, _rows(held_out, np.arange(i * size, (i + 1) * size)), jax.random.key(0), bound))
+                    for i in range(n)
+                ]
+            )
         )
 
     return update, evaluate

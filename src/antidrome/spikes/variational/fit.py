@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -207,16 +208,6 @@ class Phase(NamedTuple):
 def phases(config: FitConfig, problem: Problem) -> list[Phase]:
     """The phases that have any steps: sleep, then wake."""
 
-    def asleep(learned: Learned, batch: Windows, key: jax.Array) -> jax.Array:
-        return sleep_loss(learned, batch, key, problem, config)
-
-    def awake(learned: Learned, batch: Windows, key: jax.Array) -> jax.Array:
-        first, second = jax.random.split(key)
-        loss = wake_loss(learned, batch, first, problem, config)
-        if config.sleep_in_wake:
-            loss = loss + config.sleep_in_wake * sleep_loss(learned, batch, second, problem, config)
-        return loss
-
     common = TrainingConfig(
         steps=1,
         batch=config.batch,
@@ -228,14 +219,22 @@ def phases(config: FitConfig, problem: Problem) -> list[Phase]:
         patience=config.patience,
     )
     both = [
-        ("sleep", "Learning from simulations", asleep, config.sleep_steps),
-        ("wake", "Learning from the recording", awake, config.wake_steps),
+        ("sleep", "Learning from simulations", sleep_loss, config.sleep_steps),
+        ("wake", "Learning from the recording", _awake, config.wake_steps),
     ]
     return [
-        Phase(name, title, loss, dataclasses.replace(common, steps=steps))
+        Phase(name, title, eqx.Partial(loss, problem=problem, config=config), dataclasses.replace(common, steps=steps))
         for name, title, loss, steps in both
         if steps > 0
     ]
+
+
+def _awake(learned: Learned, batch: Windows, key: jax.Array, problem: Problem, config: FitConfig) -> jax.Array:
+    first, second = jax.random.split(key)
+    loss = wake_loss(learned, batch, first, problem, config)
+    if config.sleep_in_wake:
+        loss = loss + config.sleep_in_wake * sleep_loss(learned, batch, second, problem, config)
+    return loss
 
 
 def finish(
@@ -273,12 +272,12 @@ def bounds_of_windows(
     With names of the cells, what is drawn for a window depends on the seed, its cell's name and its place there alone.
     """
     config = dataclasses.replace(config, samples=BOUND_SAMPLES)
-    bounds = jax.jit(lambda x, batch, key: window_bounds(x, batch, key, problem, config))
+    bounds = jax.jit(lambda x, batch, key, problem: window_bounds(x, batch, key, problem, config))
     values = np.zeros(len(windows.cell))
     keys = None if names is None else _keys_of_windows(windows, names, seed)
     for rows in batches(len(windows.cell), config.batch):
         key = jax_key(seed, f"spikes/bound/{rows[0]}") if keys is None else keys[rows]
-        values[rows] = np.asarray(bounds(learned, windows.take(rows), key))
+        values[rows] = np.asarray(bounds(learned, windows.take(rows), key, problem))
     return values
 
 

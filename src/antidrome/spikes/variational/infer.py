@@ -14,8 +14,8 @@ from antidrome.spikes.draws import keys_of
 from antidrome.spikes.variational.calibration import Calibration, check_rows
 from antidrome.spikes.variational.fit import Fit
 from antidrome.spikes.variational.levels import count_mean, count_variance
-from antidrome.spikes.variational.posterior import FactorisedPosterior
-from antidrome.spikes.variational.problem import network_inputs
+from antidrome.spikes.variational.posterior import AbstractPosterior, FactorisedPosterior
+from antidrome.spikes.variational.problem import Problem, network_inputs
 
 ROWS_PER_CALL = 8
 SHORTEST = 256
@@ -77,8 +77,10 @@ def infer(
     exact = isinstance(posterior, FactorisedPosterior)
 
     @jax.jit
-    def some_rows(trace: jax.Array, which: jax.Array, key: jax.Array) -> tuple[jax.Array, ...]:
-        inputs = network_inputs(fitted.problem, trace, which)
+    def some_rows(
+        posterior: AbstractPosterior, problem: Problem, trace: jax.Array, which: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, ...]:
+        inputs = network_inputs(problem, trace, which)
         if exact and not keep_samples:
             logits = posterior.logits(inputs)
             return count_mean(logits), count_variance(logits), jax.nn.sigmoid(logits[..., 0]), jnp.zeros((0,))
@@ -92,7 +94,7 @@ def infer(
     parts = []
     for i in range(0, len(traces), ROWS_PER_CALL):
         rows = np.minimum(np.arange(i, i + ROWS_PER_CALL), len(traces) - 1)
-        out = some_rows(padded[rows], cell[rows].astype(np.int32), keys[rows])
+        out = some_rows(posterior, fitted.problem, padded[rows], cell[rows].astype(np.int32), keys[rows])
         parts.append([np.asarray(x)[..., : len(traces) - i] for x in out])
     kept = slice(0, n_frames * config.superresolution)
     mean, variance, some = (np.concatenate([part[j] for part in parts], axis=-1)[kept].T for j in (0, 1, 2))

@@ -60,7 +60,7 @@ def judge(
     steps = config.posterior.superresolution
 
     @jax.jit
-    def one(batch: Windows, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def one(learned: Learned, problem: Problem, batch: Windows, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         inputs = network_inputs(problem, batch.trace, batch.cell)
         spikes, _ = draw_weights(learned, batch, inputs, key, problem, config)
         observation = take_cells(generative(learned, problem, config), batch.cell)
@@ -75,7 +75,7 @@ def judge(
     count, square, frames_seen = np.zeros(n_cells), np.zeros(n_cells), np.zeros(n_cells)
     for rows in batches(len(windows.cell), config.batch):
         batch = windows.take(rows)
-        counts, squares = one(batch, jax_key(seed, f"spikes/sanity/{rows[0]}"))
+        counts, squares = one(learned, problem, batch, jax_key(seed, f"spikes/sanity/{rows[0]}"))
         np.add.at(count, batch.cell, np.asarray(counts))
         np.add.at(square, batch.cell, np.asarray(squares))
         np.add.at(frames_seen, batch.cell, np.isfinite(batch.trace[:, first:last]).sum(axis=1))
