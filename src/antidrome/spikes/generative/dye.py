@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -12,7 +13,8 @@ RESPONSE_S = 2.0
 UNROLL = 4
 
 Bind = Callable[[Array, Array], tuple[Array, Array]]
-"""One step of the grid: (calcium and dye, spikes) → calcium and dye, and the dye."""
+"""One step of the grid: (calcium and dye, spikes) → calcium and dye, and the dye. Of a function at the top of a file,
+with its parameters bound by `equinox.Partial`, one compiled program serves all models; a closure is compiled anew."""
 
 
 def dye_per_spike(
@@ -24,5 +26,7 @@ def dye_per_spike(
     return dye / jnp.maximum(jnp.max(_run(bind, single), axis=0), 1e-9)
 
 
+@eqx.filter_jit
 def _run(bind: Bind, spikes: Float[Array, "time *samples neuron"]) -> Float[Array, "time *samples neuron"]:
-    return jax.lax.scan(bind, jnp.zeros((2, *spikes.shape[1:]), spikes.dtype), spikes, unroll=UNROLL)[1]
+    rest = jnp.zeros((2, *spikes.shape[1:]), spikes.dtype)
+    return jax.lax.scan(lambda state, now: bind(state, now), rest, spikes, unroll=UNROLL)[1]

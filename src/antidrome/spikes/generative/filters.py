@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
@@ -25,6 +27,7 @@ def _filter(x: Array, factor: Array) -> Array:
     return _recur(x, factor)
 
 
+@functools.partial(jax.jit, static_argnames="reverse")
 def _recur(x: Array, factor: Array, *, reverse: bool = False) -> Array:
     def step(state: Array, now: Array) -> tuple[Array, Array]:
         state = factor * state + now

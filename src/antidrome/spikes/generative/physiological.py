@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Real
 
@@ -55,14 +56,22 @@ class PhysiologicalModel(AbstractGenerativeModel):
         factor = jnp.exp(-step_s / self.decay_s)
         at_rest = self.resting_calcium**self.hill
         speed = step_s / self.binding_s
-        ceiling = 1 / self.saturation
+        return eqx.Partial(_bind, factor, self.resting_calcium, at_rest, self.hill, speed, self.saturation)
 
-        def step(state: Array, spike: Array) -> tuple[Array, Array]:
-            calcium = factor * state[0] + spike
-            drive = jnp.exp(self.hill * jnp.log(self.resting_calcium + calcium)) - at_rest
-            share = jnp.minimum(speed * (1 + self.saturation * drive), 1.0)
-            target = drive / (1 + self.saturation * drive)
-            dye = jnp.minimum(state[1] + share * (target - state[1]), ceiling)
-            return jnp.stack([calcium, dye]), dye
 
-        return step
+def _bind(
+    factor: Array,
+    resting_calcium: Array,
+    at_rest: Array,
+    hill: Array,
+    speed: Array,
+    saturation: Array,
+    state: Array,
+    spike: Array,
+) -> tuple[Array, Array]:
+    calcium = factor * state[0] + spike
+    drive = jnp.exp(hill * jnp.log(resting_calcium + calcium)) - at_rest
+    share = jnp.minimum(speed * (1 + saturation * drive), 1.0)
+    target = drive / (1 + saturation * drive)
+    dye = jnp.minimum(state[1] + share * (target - state[1]), 1 / saturation)
+    return jnp.stack([calcium, dye]), dye

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Real
 
@@ -52,13 +53,21 @@ class SCDFModel(AbstractGenerativeModel):
     def _binding(self, step_s: float) -> Bind:
         calcium_factor = jnp.exp(-step_s / self.calcium_decay_s)
         dye_factor = jnp.exp(-step_s / self.dye_decay_s)
+        return eqx.Partial(_bind, calcium_factor, dye_factor, step_s * self.binding_rate_hz, self.hill, self.saturation)
 
-        def step(state: Array, spike: Array) -> tuple[Array, Array]:
-            calcium = calcium_factor * state[0] + spike
-            dye = jnp.minimum(state[1], self.saturation)
-            power = jnp.where(calcium > 0, jnp.exp(self.hill * jnp.log(jnp.maximum(calcium, 1e-12))), 0.0)
-            binding = jnp.minimum(step_s * self.binding_rate_hz * power, 1.0)
-            dye = binding * (self.saturation - dye) + dye_factor * dye
-            return jnp.stack([calcium, dye]), dye
 
-        return step
+def _bind(
+    calcium_factor: Array,
+    dye_factor: Array,
+    binding_per_step: Array,
+    hill: Array,
+    saturation: Array,
+    state: Array,
+    spike: Array,
+) -> tuple[Array, Array]:
+    calcium = calcium_factor * state[0] + spike
+    dye = jnp.minimum(state[1], saturation)
+    power = jnp.where(calcium > 0, jnp.exp(hill * jnp.log(jnp.maximum(calcium, 1e-12))), 0.0)
+    binding = jnp.minimum(binding_per_step * power, 1.0)
+    dye = binding * (saturation - dye) + dye_factor * dye
+    return jnp.stack([calcium, dye]), dye
