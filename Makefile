@@ -23,7 +23,7 @@ test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -q -m "slow and not browser" $(PYTEST)
 
 test-browser: $(VENV)/.browser
-	$(BIN)/python -m pytest -q -m browser $(PYTEST)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m browser $(PYTEST)
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .

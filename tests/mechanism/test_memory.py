@@ -37,7 +37,7 @@ def peak_bytes(function: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("settings", [FlowSettings(), MixtureSettings()])
+@pytest.mark.parametrize("settings", [FlowSettings(), pytest.param(MixtureSettings(), marks=pytest.mark.slow)])
 def test_wide_features_are_not_repeated_for_every_sample(settings, rng) -> None:
     n, n_samples, k = 60, 100, 3000
     features = rng.standard_normal((n, k))

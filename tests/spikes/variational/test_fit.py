@@ -100,6 +100,7 @@ def test_dreams_look_like_the_recording(rng):
     assert np.nanstd(trace) == pytest.approx(np.nanstd(many.trace), rel=0.35)
 
 
+@pytest.mark.slow
 def test_dreamt_bursts_keep_the_rate_and_add_neighbours(rng):
     problem, learned, windows = toy_problem(rng)
     many = on_device(windows.take(np.arange(600) % len(windows.cell)))

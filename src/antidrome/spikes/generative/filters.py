@@ -77,6 +77,7 @@ def random_walk(
 
 
 @jax.custom_vjp
+@jax.jit
 def _solve(x: Array, observed: Array, stiffness: Array) -> Array:
     r"""b of :math:`(M + \lambda L)\, b = x`, with the Laplacian L of a path; zero where nothing is observed.
 
