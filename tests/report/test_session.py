@@ -50,7 +50,8 @@ def test_missing_frames_are_counted_and_not_taken_for_silence(fake_spikes):
     result["expected_spikes"][:, 1] = np.nan
     view = session_view(result)
     assert view.table["missing_frames"].tolist() == [10, 0]
-    assert np.isnan(view.table["mean_rate_hz"][1])
+    for name in ("mean_rate_hz", "expected_spikes", "expected_spikes_sd"):
+        assert np.isnan(view.table[name][1]), f"{name} of nothing observed"
     codes, _ = view.heat_map.codes()
     assert (codes[1] == 255).all()
 

@@ -71,7 +71,8 @@ def _total_sd(block: xr.Dataset, observed: NDArray[np.bool_]) -> NDArray[np.floa
     if "expected_spikes_sd" not in block:
         return np.full(len(observed), np.nan)
     variance = block["expected_spikes_sd"].transpose("neuron", "time").values.astype(np.float64) ** 2
-    return np.sqrt(np.nansum(np.where(observed, variance, 0.0), axis=1))
+    total = np.sqrt(np.nansum(np.where(observed, variance, 0.0), axis=1))
+    return np.where(observed.any(axis=1), total, np.nan)
 
 
 def _per_neuron(block: xr.Dataset, key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
