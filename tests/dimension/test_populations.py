@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from antidrome.dimension.conclusions import last_doubling
 from antidrome.dimension.population_data import population_points, shifted
 from antidrome.dimension.populations import PopulationConfig, population
 from antidrome.errors import InputError
@@ -38,6 +39,12 @@ def test_independent_neurons_are_told_apart_from_structure(rng) -> None:
     assert "shared structure cannot be concluded" in said
     assert "grows by" in said, "independent neurons: each adds its own dimension"
     assert float(found["dimension"]) == pytest.approx(float(found["shuffled_dimension"].mean()), rel=0.15)
+
+
+@pytest.mark.parametrize("along", ["n_neurons", "n_points_drawn"])
+def test_growth_is_per_doubling_also_where_half_was_rounded_down(along) -> None:
+    table = xr.DataArray([[2.0, np.nan], [4.0, 5.0]], {along: [4, 9]}, dims=(along, "draw"))
+    assert last_doubling(table) == pytest.approx(2.0), "in proportion to the size"
 
 
 def test_noise_that_fills_dimensions_is_said(rng) -> None:

@@ -62,7 +62,7 @@ def _noise(result: xr.Dataset, found: float) -> str:
 
 
 def _neurons(result: xr.Dataset, found: float) -> str:
-    growth = _last_doubling(result["dimension_by_neurons"].values)
+    growth = last_doubling(result["dimension_by_neurons"])
     if not growth > STILL_GROWING:
         return ""
     return (
@@ -72,7 +72,7 @@ def _neurons(result: xr.Dataset, found: float) -> str:
 
 
 def _points(result: xr.Dataset, found: float) -> str:
-    growth = _last_doubling(result["dimension_by_points"].values)
+    growth = last_doubling(result["dimension_by_points"])
     if not growth > STILL_GROWING:
         if np.isfinite(growth) and growth < 1 / STILL_GROWING:
             return (
@@ -110,9 +110,15 @@ def _duplicates(result: xr.Dataset, found: float) -> str:
     )
 
 
-def _last_doubling(table: np.ndarray) -> float:
-    """Mean estimate at the largest size over that at half of it."""
+def last_doubling(table: xr.DataArray) -> float:
+    """Growth of the mean estimate from about half of the largest size to all of it, as a factor per doubling.
+
+    Half of an odd number is rounded down: from 4 neurons to 9 they are more than doubled.
+    """
     if len(table) < 2:
         return float("nan")
-    last, before = ([value for value in row if np.isfinite(value)] for row in (table[-1], table[-2]))
-    return float(np.mean(last) / np.mean(before)) if last and before else float("nan")
+    last, before = ([value for value in row if np.isfinite(value)] for row in (table.values[-1], table.values[-2]))
+    if not last or not before:
+        return float("nan")
+    half, whole = table[table.dims[0]].values[-2:]
+    return float((np.mean(last) / np.mean(before)) ** (np.log(2) / np.log(whole / half)))
