@@ -223,7 +223,10 @@ def population_charts(found: "Mapping[str, xr.Dataset]") -> list[Chart]:
         _legend_beside(plot)
         caption = f"Means over random subsets of {key}."
         if key == "neurons":
-            caption += " Dashed: the same neurons shifted against one another in time, which share nothing."
+            caption += (
+                " Dashed: one of these subsets, its neurons shifted once against one another in time, which share"
+                " nothing; the table has the mean over several shifts of all neurons."
+            )
         charts.append(Chart(f"dimension-population-{key}", title, caption + _left_out(len(found), "sessions"), plot))
     return charts
 

@@ -155,6 +155,7 @@ def _overview_caption(view: SessionView) -> str:
     heat = view.heat_map
     seconds = (heat.end_s - heat.start_s) / heat.n_columns
     text = f"Mean rate in cells of {seconds:,.2g} s, square-root colour scale up to the 99.5th percentile."
+    text += " Higher rates are drawn, and stand in the CSV, as that one."
     if heat.rows.size < len(view.neurons):
         text += f" {heat.rows.size:,} of {len(view.neurons):,} neurons, evenly spread."
     return text
