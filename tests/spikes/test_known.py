@@ -126,7 +126,7 @@ def test_known_spikes_that_no_frame_saw_are_counted(recording):
 
 def test_tables_and_results_are_not_known_spikes(recording):
     found = xr.Dataset({"time_s": ("spike", [1.0]), "neuron": ("spike", ["a"])})
-    for given in (recording.to_pandas(), recording.to_pandas()["a"], found, 3):
+    for given in (recording.to_pandas(), recording.to_pandas()["a"], found, 3, iter([[1.0]]), {(1.0,)}, "a.npy"):
         with pytest.raises(InputError, match=f"known_spikes: got a {type(given).__name__}, expected times in seconds"):
             opened_known(given, recording)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set, Sized
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ import xarray as xr
 
 from antidrome.errors import InputError, did_you_mean
 from antidrome.spikes.grid import spike_seconds
+
+_NO_TRAINS = (xr.DataArray, xr.Dataset, pd.DataFrame, pd.Series, Set, str, bytes)
+"""Of tables, or without an order that neurons could have."""
 
 
 def trains_by_label(trains: Any, labels: list[str], n_frames: int, what: str) -> dict[str, np.ndarray]:
@@ -34,7 +37,7 @@ def trains_by_label(trains: Any, labels: list[str], n_frames: int, what: str) ->
     """
     if isinstance(trains, pd.Series) and trains.dtype == object:
         trains = _of_series(trains, labels, what)
-    if isinstance(trains, xr.DataArray | xr.Dataset | pd.DataFrame | pd.Series) or not np.iterable(trains):
+    if isinstance(trains, _NO_TRAINS) or not (np.iterable(trains) and isinstance(trains, Sized)):
         raise InputError(
             f"{what}: got a {type(trains).__name__}, expected times in seconds, {{neuron label: times}}."
             " Of counts (time, neuron) the times are np.repeat(counts['time'].values,"
