@@ -202,14 +202,20 @@ class Silent(Shifted):
 
 
 @pytest.mark.parametrize(
-    ("threshold", "width", "note"),
-    [(5.0, 0.8, "outside everything that was simulated (width)"), (0.0, np.nan, "lacks width, as some simulations do")],
+    ("threshold", "width", "missing", "note"),
+    [
+        (5.0, 0.8, "auto", "outside everything that was simulated (width)"),
+        (0.0, np.nan, "auto", "lacks width, as some simulations do"),
+        (0.0, np.nan, "unrecorded", "and that were not measured were hidden: width"),
+    ],
 )
-def test_what_only_the_observation_has_or_lacks_is_said(threshold: float, width: float, note: str) -> None:
+def test_what_only_the_observation_has_or_lacks_is_said(
+    threshold: float, width: float, missing: str, note: str
+) -> None:
     """A spike's width was measured, and no simulation spikes; or it was not, and only some simulations lack it."""
     simulator = Silent()
     simulator.threshold = threshold
-    model = SNPE("npe", n_simulations=100, **SMALL)
+    model = SNPE("npe", n_simulations=100, missing=missing, **SMALL)
     model.fit(simulator, {"a": Uniform(-1, 1)}, [0.5, width], progress=False)
     assert any(note in one for one in model.notes_)
 

@@ -271,7 +271,8 @@ def _notes(problem: Problem, result: Progress, names: tuple[str, ...]) -> list[s
         notes.append(f"{failed} of {len(simulations.valid)} simulations failed and were left out of training.")
     if result.unrecorded is not None:
         hidden = ", ".join(names[i] for i in np.flatnonzero(result.unrecorded))
-        notes.append(f"Features that the observation lacks but no simulation does were hidden: {hidden}.")
+        why = "but no simulation does " if problem.missing == "auto" else "and that were not measured "
+        notes.append(f"Features that the observation lacks {why}were hidden: {hidden}.")
     telling = np.isnan(problem.observation) & (True if result.unrecorded is None else ~result.unrecorded)
     if telling.any() and problem.missing == "auto" and problem.trace is None:
         lacking = ", ".join(names[i] for i in np.flatnonzero(telling))
