@@ -35,6 +35,23 @@ def test_the_first_simulation_does_not_decide_which_features_there_are(names) ->
         here(lambda theta: theta, feature_names=("x", "y")).run(theta, seed=0)
 
 
+def test_a_feature_that_nobody_named_fails_where_it_turns_up_and_makes_no_further_trials() -> None:
+    calls = []
+
+    def simulator(a):
+        calls.append(a)
+        return {"x": a, "y": a, "z": a} if a == 2 else {"x": a, "y": a}
+
+    theta = np.array([[0.0], [1.0], [2.0], [3.0]])
+    simulated = here(simulator, parameter_names=("a",), feature_names=("x", "y"), batched=False)
+    simulated.prepare(theta)
+    tried = len(calls)
+    done = simulated.run(theta, seed=0)
+    assert list(done.valid) == [True, True, False, True]
+    assert 2.0 not in calls[:tried]
+    assert calls[tried:] == [0.0, 1.0, 2.0, 3.0]
+
+
 def test_own_seeds_whatever_the_generator() -> None:
     for draw in (
         lambda theta, rng: rng.normal(),

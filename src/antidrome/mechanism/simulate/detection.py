@@ -44,7 +44,7 @@ class Found:
 
 
 def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: tuple[str, ...] | None = None) -> Found:
-    """Try a function at rows of ``theta``; ``names`` are the features where all of these fail, if the user gave any.
+    """Try a function at rows of ``theta``; ``names`` are the features, if the user gave any, also where all calls fail.
 
     A function counts as batched only if a call with many rows gives for each what a single call gives, and if no row
     depends on the others (`_takes_batches`). One of which that cannot be told is called row by row.
@@ -55,7 +55,7 @@ def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: 
         If no call gives features; with the first traceback.
     """
     seeds, failures = simulation_seeds(0, 2 * N_TRIES), []
-    found = None if batched else _tried_singly(replies, theta, seeds, failures, or_batched=batched is None)
+    found = None if batched else _tried_singly(replies, theta, seeds, failures, names, or_batched=batched is None)
     hangs = bool(failures) and all(reply[1] == "timeout" for reply in failures)
     if found is None and batched is not False and not hangs:
         found = _tried_in_batches(replies, theta, seeds, failures)
@@ -72,7 +72,13 @@ def find_form(replies: Replies, theta: np.ndarray, batched: bool | None, names: 
 
 
 def _tried_singly(
-    replies: Replies, theta: np.ndarray, seeds: np.ndarray, failures: list[Reply], *, or_batched: bool
+    replies: Replies,
+    theta: np.ndarray,
+    seeds: np.ndarray,
+    failures: list[Reply],
+    wanted: tuple[str, ...] | None,
+    *,
+    or_batched: bool,
 ) -> Found | None:
     """The form by the first call with one row that gives features; None, and what failed, where none does."""
     for i in range(min(N_TRIES, len(theta))):
@@ -85,7 +91,7 @@ def _tried_singly(
             if tried and _takes_batches(replies, theta[i:], seeds[i:], reply, seconds):
                 return Found(reply[1], reply[2], True, seconds)
             further = slice(i + 1, i + 1 + int(np.clip(TRYING_S / max(seconds, 1e-6), 0, N_TRIES)))
-            return Found(*_with_left_out(replies, theta[further], seeds[further], reply), False, seconds)
+            return Found(*_with_left_out(replies, theta[further], seeds[further], reply, wanted), False, seconds)
         failures.append(reply)
         if _given_up(failures):
             break
@@ -93,20 +99,22 @@ def _tried_singly(
 
 
 def _with_left_out(
-    replies: Replies, theta: np.ndarray, seeds: np.ndarray, first: Reply
+    replies: Replies, theta: np.ndarray, seeds: np.ndarray, first: Reply, wanted: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names and units of the features of the first call, and of those that it left out, as a call without a spike may
-    leave out the spike's shape, but others at theta (n, d) have."""
+    leave out the spike's shape, but others at theta (n, d) have. Where the user named the features, only of these."""
     names, units = list(first[1]), list(first[2])
     if is_unnamed(names):
         return tuple(names), tuple(units)
     for i in range(len(theta)):
+        if wanted is not None and len(names) >= len(wanted):
+            break
         reply = replies(theta[i : i + 1], seeds[i : i + 1], False)[0]
         if reply[0] == "failed" and reply[1] == "timeout":
             break
         if reply[0] == "values":
             known = {part_of(name) for name in names}
-            new = [j for j, name in enumerate(reply[1]) if part_of(name) not in known]
+            new = [j for j, name in enumerate(reply[1]) if part_of(name) not in known and name in (wanted or [name])]
             names += [reply[1][j] for j in new]
             units += [reply[2][j] for j in new]
     return tuple(names), tuple(units)
