@@ -129,6 +129,9 @@ def test_tables_and_results_are_not_known_spikes(recording):
     for given in (recording.to_pandas(), recording.to_pandas()["a"], found, 3, iter([[1.0]]), {(1.0,)}, "a.npy"):
         with pytest.raises(InputError, match=f"known_spikes: got a {type(given).__name__}, expected times in seconds"):
             opened_known(given, recording)
+    for given in (recording.values, recording.values.T):
+        with pytest.raises(InputError, match="may be trains or counts"):
+            opened_known(given, recording)
 
 
 def test_trains_are_matched_as_scores_match_them(recording):

@@ -245,14 +245,8 @@ def _compile(loss: Loss, static: PyTree, optimiser: optax.GradientTransformation
     def evaluate(arrays: PyTree, held_out: Sequence[np.ndarray]) -> float:
         n = max(1, len(held_out[0]) // config.batch)
         size = min(config.batch, len(held_out[0]))
-        return float(
-            np.mean(
-                [
-                    float(score(arrays, _rows(held_out, np.arange(i * size, (i + 1) * size)), jax.random.key(0), bound))
-                    for i in range(n)
-                ]
-            )
-        )
+        lots = (_rows(held_out, np.arange(i * size, (i + 1) * size)) for i in range(n))
+        return float(np.mean([float(score(arrays, lot, jax.random.key(0), bound)) for lot in lots]))
 
     return update, evaluate
 

@@ -31,6 +31,11 @@ def opened_known(known: Any, recording: xr.DataArray) -> Known:
     """
     if known is None:
         return None
+    if isinstance(known, np.ndarray) and known.ndim == 2 and known.dtype != object:
+        raise InputError(
+            f"known_spikes: got an array {known.shape}, which may be trains or counts; expected {{neuron label: times"
+            " in seconds}, or a DataArray (time, neuron) of spikes per frame."
+        )
     if not isinstance(known, xr.DataArray):
         labels = list(recording["neuron"].values.astype(str))
         return trains_by_label(known, labels, recording.sizes["time"], "known_spikes")

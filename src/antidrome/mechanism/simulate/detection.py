@@ -114,7 +114,11 @@ def _with_left_out(
             break
         if reply[0] == "values":
             known = {part_of(name) for name in names}
-            new = [j for j, name in enumerate(reply[1]) if part_of(name) not in known and name in (wanted or [name])]
+            new = [
+                j
+                for j, name in enumerate(reply[1])
+                if part_of(name) not in known and (wanted is None or name in wanted)
+            ]
             names += [reply[1][j] for j in new]
             units += [reply[2][j] for j in new]
     return tuple(names), tuple(units)
