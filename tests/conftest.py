@@ -9,6 +9,7 @@ _cache = tempfile.mkdtemp(prefix="antidrome-tests-")
 os.environ.update(
     XDG_CACHE_HOME=_cache,
     JAX_COMPILATION_CACHE_DIR=os.path.join(_cache, "compiled"),
+    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0.1",
     JAX_PLATFORMS="cpu",
 )
 

@@ -12,11 +12,12 @@ from antidrome.core.citations import cite
 from antidrome.errors import InputError, ModelFileError, ResumeError
 from antidrome.mechanism import SNPE, KernelSettings, Normal, Posterior, Prior, TraceFeatures, Uniform
 from antidrome.mechanism.densities.network import FlowSettings, MixtureSettings
-from antidrome.mechanism.simulate import external_simulations, read_simulations
+from antidrome.mechanism.simulate import PythonSimulator, external_simulations, read_simulations
 from antidrome.mechanism.simulate.batch import judge
 from antidrome.mechanism.training import TrainingSettings
 
 PRIOR = Prior({"a": Uniform(-2, 2), "b": Normal(0, 1)}, {"a": "mV"})
+N = 300  # of a round; two rounds, and one of 2 N, have the same capacity, so that one compiled training serves most
 QUICK = {
     "training": TrainingSettings(epochs=40, batch=50, learning_rate=5e-3, patience=8, drops=0),
     "density": MixtureSettings(components=2, hidden=(16,)),
@@ -50,14 +51,14 @@ OBSERVATION = np.array([0.5, -0.5, 0.6])
 
 @pytest.fixture(scope="module")
 def fitted() -> SNPE:
-    return SNPE(n_rounds=2, n_simulations=200, **QUICK).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
+    return SNPE(n_rounds=2, n_simulations=N, **QUICK).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
 
 
 @pytest.mark.parametrize("method", ["default", "snpe-b", "weighted", "tsnpe", "snpe-c"])
 def test_every_method_finds_the_posterior(method: str) -> None:
     """a has two measurements of variance 0.09, b one and a unit prior."""
     changes = QUICK | ({"training": None, "density": None} if method == "snpe-b" else {})
-    model = SNPE(method, n_rounds=2, n_simulations=300, **changes)
+    model = SNPE(method, n_rounds=2, n_simulations=N, **changes)
     model.fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
     samples = model.sample(4000).values
     np.testing.assert_allclose(samples.mean(axis=0), [0.55, -0.5 / 1.09], atol=0.12)
@@ -78,7 +79,7 @@ def test_what_a_fit_leaves(fitted: SNPE) -> None:
     assert np.array_equal(samples, fitted.sample(50, seed=3))
     assert fitted.log_prob([[0.5, -0.4], [5.0, 0.0]])[1] == -np.inf
     assert fitted.rounds_.sizes["round"] == 2
-    assert 200 <= fitted.rounds_["trained_on"][1] < 400, "the second round leaves out what lies outside its region"
+    assert N <= fitted.rounds_["trained_on"][1] < 2 * N, "the second round leaves out what lies outside its region"
     assert fitted.diagnosis_ is not None
     assert fitted.diagnosis_.predictive.attrs["simulations"] == 20
     json.dumps(fitted.diagnosis_.to_dict(), allow_nan=False)
@@ -125,7 +126,7 @@ def test_written_and_opened(fitted: SNPE, tmp_path) -> None:
 def test_every_setting_comes_back_from_a_file(fitted: SNPE, tmp_path) -> None:
     path = tmp_path / "posterior.safetensors"
     for settings in (
-        {"n_rounds": None, "n_simulations": (200, 100), "density": "mixture", "training": None, "n_predictive": 0},
+        {"n_rounds": None, "n_simulations": (N, 100), "density": "mixture", "training": None, "n_predictive": 0},
         {"density": FlowSettings(layers=2), "kernel": KernelSettings(share=0.5), "defensive": 0.2, "diagnose": False},
         {"kernel": KernelSettings(bandwidth=np.inf), "training": TrainingSettings(clip=np.inf)},
         {"trace": TraceFeatures(steps=3), "n_networks": np.int64(3), "n_weight_samples": 2, "missing": "informative"},
@@ -136,7 +137,7 @@ def test_every_setting_comes_back_from_a_file(fitted: SNPE, tmp_path) -> None:
     Posterior.load(path).save(path)
     assert SNPE.load(path).n_networks == 3
     fitted.posterior_.save(path)
-    assert SNPE.load(path).n_simulations == (200, 200), "what an older file tells"
+    assert SNPE.load(path).n_simulations == (N, N), "what an older file tells"
 
 
 def test_settings_that_are_none_are_a_damaged_file(fitted: SNPE, tmp_path, monkeypatch) -> None:
@@ -147,9 +148,9 @@ def test_settings_that_are_none_are_a_damaged_file(fitted: SNPE, tmp_path, monke
 
 
 def test_an_interrupted_fit_goes_on_to_the_same_numbers(fitted: SNPE, tmp_path) -> None:
-    model = SNPE(n_rounds=2, n_simulations=200, **QUICK)
+    model = SNPE(n_rounds=2, n_simulations=N, **QUICK)
     with pytest.raises(KeyboardInterrupt):
-        model.fit(Gaussian(stop_after=300), PRIOR, OBSERVATION, checkpoint=tmp_path, progress=False)
+        model.fit(Gaussian(stop_after=3 * N // 2), PRIOR, OBSERVATION, checkpoint=tmp_path, progress=False)
     model.fit(Gaussian(), PRIOR, OBSERVATION, checkpoint=tmp_path, progress=False)
     assert np.array_equal(model.sample(30), fitted.sample(30))
     assert model.rounds_["loss"].equals(fitted.rounds_["loss"])
@@ -158,7 +159,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_numbers(fitted: SNPE, tmp_path) 
 
 
 def test_failures_are_counted_thinned_and_explained() -> None:
-    model = SNPE(n_rounds=2, n_simulations=300, method="tsnpe", **QUICK)
+    model = SNPE(n_rounds=2, n_simulations=N, method="tsnpe", **QUICK)
     model.fit(Gaussian(fails=True), PRIOR, np.array([1.3, 0.0, 1.3]), progress=False)
     failed = model.rounds_["failed"].values
     assert failed[0] > 15
@@ -168,7 +169,7 @@ def test_failures_are_counted_thinned_and_explained() -> None:
 
 
 def test_gaps_in_the_observation() -> None:
-    model = SNPE(n_rounds=1, n_simulations=300, **QUICK)
+    model = SNPE(n_rounds=1, n_simulations=2 * N, **QUICK)
     model.fit(Gaussian(), PRIOR, {"x": 0.1, "y": 0.0}, progress=False)
     informative = model.sample(2000).values[:, 0].mean()
     model.fit(Gaussian(), PRIOR, [np.nan, 0.0, np.nan], progress=False)
@@ -201,9 +202,7 @@ def test_functions_are_simulators(rng) -> None:
     def simulator(a, b, rng):
         return {"x": a + 0.1 * rng.standard_normal(), "y": b}
 
-    model = SNPE("npe", n_simulations=60, **(QUICK | {"diagnose": False}))
-    from antidrome.mechanism.simulate import PythonSimulator
-
+    model = SNPE("npe", n_simulations=2 * N, **(QUICK | {"diagnose": False}))
     here = PythonSimulator(simulator, parameter_names=PRIOR.names, n_processes=0)
     model.fit(here, PRIOR, {"x": 0.1, "y": 0.2}, progress=False)
     assert model.posterior_.feature_names == ("x", "y")
@@ -281,12 +280,12 @@ def test_the_exported_prior_is_the_prior() -> None:
     def of_positive(a):
         return a if a > 0 else np.nan
 
-    failing = SNPE("npe", n_simulations=400, **QUICK).fit(of_positive, prior, [0.5], progress=False)
+    failing = SNPE("npe", n_simulations=2 * N, **QUICK).fit(of_positive, prior, [0.5], progress=False)
     groups = exported(failing)
     draws, predicted = groups["prior"]["a"][0], groups["prior_predictive"].popitem()[1][0]
     assert (np.isnan(predicted) == (draws <= 0)).all()
     assert abs(draws.mean()) < 0.1
-    near = 0.5 + 0.05 * np.random.default_rng(0).standard_normal((400, 1))
+    near = 0.5 + 0.05 * np.random.default_rng(0).standard_normal((2 * N, 1))
     density = -0.5 * np.square((near[:, 0] - 0.5) / 0.05) - np.log(0.05 * np.sqrt(2 * np.pi))
     recorded = external_simulations(near, near, parameter_names=("a",), log_density=density)
     groups = exported(SNPE("npe", **QUICK).fit(recorded, prior, [0.5], progress=False))
@@ -304,7 +303,8 @@ def exported(model: SNPE) -> dict[str, dict[str, np.ndarray]]:
 
 
 def test_a_kernel_leaves_the_network_good_at_its_own_observation_only() -> None:
-    model = SNPE("weighted", n_rounds=1, n_simulations=200, **QUICK).fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
+    model = SNPE("weighted", n_rounds=1, n_simulations=2 * N, **QUICK)
+    model.fit(Gaussian(), PRIOR, OBSERVATION, progress=False)
     assert not model.posterior_.is_amortised
     with pytest.raises(InputError, match="fitted with a calibration kernel"):
         model.posterior_.sample(5, observation=OBSERVATION + 1)
@@ -312,7 +312,7 @@ def test_a_kernel_leaves_the_network_good_at_its_own_observation_only() -> None:
 
 def test_recorded_simulations_are_matched_by_the_names_of_their_parameters() -> None:
     prior = Prior({"a": Normal(0, 1), "b": Normal(0, 1)})
-    theta = prior.sample(500, seed=0)
+    theta = prior.sample(2 * N, seed=0)
     x = theta + 0.1 * np.random.default_rng(1).standard_normal(theta.shape)
     turned = external_simulations(theta[:, ::-1], x, parameter_names=("b", "a"))
     model = SNPE("npe", **QUICK).fit(turned, prior, [1.0, -1.0], progress=False)
@@ -328,7 +328,7 @@ def test_the_simulations_of_a_fit_serve_another_with_the_weights_of_their_propos
     def simulator(a, rng):
         return a + rng.standard_normal()
 
-    sequential = SNPE("snpe-c", n_rounds=3, n_simulations=300, **QUICK)
+    sequential = SNPE("snpe-c", n_rounds=3, n_simulations=N, **QUICK)
     sequential.fit(simulator, prior, [1.0], checkpoint=tmp_path, progress=False)
     kept = read_simulations(tmp_path / "simulations")
     later = kept.rows(np.flatnonzero(kept.round > 0))
@@ -354,9 +354,9 @@ def test_another_simulator_does_not_go_on_with_a_fit(tmp_path) -> None:
     def simulator(a):
         return -a
 
-    SNPE("npe", n_simulations=50, **settings).fit(first, prior, [0.5], checkpoint=tmp_path, progress=False)
+    SNPE("npe", n_simulations=2 * N, **settings).fit(first, prior, [0.5], checkpoint=tmp_path, progress=False)
     with pytest.raises(ResumeError):
-        SNPE("npe", n_simulations=50, **settings).fit(simulator, prior, [0.5], checkpoint=tmp_path, progress=False)
+        SNPE("npe", n_simulations=2 * N, **settings).fit(simulator, prior, [0.5], checkpoint=tmp_path, progress=False)
 
 
 def test_gaps_that_no_simulation_had_are_refused() -> None:
@@ -367,7 +367,7 @@ def test_gaps_that_no_simulation_had_are_refused() -> None:
             return judge(theta + 0.1 * np.random.default_rng(seed).standard_normal(theta.shape))
 
     prior = {"a": Uniform(-1, 1), "b": Uniform(-1, 1)}
-    model = SNPE("npe", n_simulations=100, **QUICK).fit(Plain(), prior, [0.3, 0.2], progress=False)
+    model = SNPE("npe", n_simulations=2 * N, **QUICK).fit(Plain(), prior, [0.3, 0.2], progress=False)
     assert model.posterior_.sample(5, observation={"y": 0.1, "x": 0.3}).shape == (5, 2)
     for observation, message in (
         ([np.nan, 0.1], "Feature 'x' is missing, as it never was in training"),
@@ -395,6 +395,6 @@ def test_the_highest_density_is_not_beyond_the_samples() -> None:
 
 
 def test_every_round_is_told_where_progress_is_shown(capsys) -> None:
-    SNPE(n_rounds=2, n_simulations=50, **QUICK | {"diagnose": False}).fit(Gaussian(), PRIOR, OBSERVATION)
+    SNPE(n_rounds=2, n_simulations=N, **QUICK | {"diagnose": False}).fit(Gaussian(), PRIOR, OBSERVATION)
     lines = [line for line in capsys.readouterr().err.splitlines() if "largest weight" in line]
     assert len(lines) == 2

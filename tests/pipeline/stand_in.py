@@ -91,14 +91,19 @@ def stage():
 
 
 def install(setattr_, block_values=900):
-    """Put the stand-in where the network would be, a trivial stage after it, and cut the work into small blocks."""
+    """Put the stand-in where the network would be, a trivial stage after it, and cut the work into small blocks.
+
+    The page is without charts, which have tests of their own and take as long as everything else.
+    """
     from antidrome.pipeline import infer, job, model, rebuild, single
+    from antidrome.report import spikes_part
 
     stand_in = Model()
     for module in (job, single):
         setattr_(module, "load_model", lambda config: stand_in)
     setattr_(model, "model_hash", lambda model: "stand-in")
     setattr_(infer, "BLOCK_VALUES", block_values)
+    setattr_(spikes_part, "_figures", lambda has: {})
     for module in (job, rebuild):
         setattr_(module, "LATER", (stage(),))
     return stand_in

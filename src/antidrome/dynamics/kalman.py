@@ -158,9 +158,10 @@ def _backward(
     n_frames, n = forward.filtered_mean.shape
     x, p = forward.filtered_mean.copy(), forward.filtered.copy()
     gains = np.empty((max(n_frames - 1, 0), n, n))
+    as_next = _are_as_next(forward.filtered)[:-1] & _are_as_next(forward.predicted)[1:]
     frozen = False
     for t in range(n_frames - 2, -1, -1):
-        same = t < n_frames - 2 and _is_same(forward.filtered, t) and _is_same(forward.predicted, t + 1)
+        same = t < n_frames - 2 and as_next[t]
         if same:
             gains[t] = gains[t + 1]
         else:
@@ -185,5 +186,5 @@ def _update(p: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, float]:
     return rest @ p @ rest.T + gain @ gain.T, 2 * float(np.log(np.diag(factor)).sum())
 
 
-def _is_same(values: np.ndarray, t: int) -> bool:
-    return bool((values[t] == values[t + 1]).all())
+def _are_as_next(matrices: np.ndarray) -> np.ndarray:
+    return (matrices[:-1] == matrices[1:]).all(axis=(1, 2))

@@ -42,7 +42,7 @@ def spikes_part(views: Sequence[SessionView], run: RunInfo, card: Mapping[str, A
         The model card's metadata; may be empty.
     """
     many = len(views) > 1
-    figures, has = _figures(views)
+    has = _what_there_is(views)
     sessions = [_session_context(view, run) for view in views]
     with_trust = [
         {**context, "statements": session_statements(view, card)} for context, view in zip(sessions, views, strict=True)
@@ -61,13 +61,14 @@ def spikes_part(views: Sequence[SessionView], run: RunInfo, card: Mapping[str, A
                 many=many, columns=COLUMNS, files=run.files,
             ),
         },
-        figures=figures,
+        figures=_figures(has),
         data=data,
         blocks=blocks,
     )  # fmt: skip
 
 
-def _figures(views: Sequence[SessionView]) -> tuple[dict[str, "Model"], dict[str, bool]]:
+def _what_there_is(views: Sequence[SessionView]) -> dict[str, bool]:
+    """What any of the sessions has to be drawn."""
     channels = {name for view in views for name in view.channels}
     has = {
         "trace": "first" in channels,
@@ -77,11 +78,15 @@ def _figures(views: Sequence[SessionView]) -> tuple[dict[str, "Model"], dict[str
         "baseline": "baseline" in channels or any(np.isfinite(view.table["baseline"]).any() for view in views),
     }
     has["baseline"] = has["baseline"] and has["trace"]
+    return has
+
+
+def _figures(has: Mapping[str, bool]) -> dict[str, "Model"]:
     rows = browser(trace=has["trace"], band=has["sd"])
     figures = {"figure-overview": overview(rows.select_one({"name": "time"})), "figure-browser": rows}
     for name, (_, label) in HISTOGRAM_TITLES.items():
         figures[f"figure-{name}"] = small_histogram(name, label)
-    return figures, has
+    return figures
 
 
 def _data(views: Sequence[SessionView]) -> tuple[dict[str, Any], list[tuple[str, str]]]:

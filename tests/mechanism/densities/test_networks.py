@@ -20,12 +20,15 @@ from antidrome.mechanism.densities.mixture_network import (
 from antidrome.mechanism.densities.network import FlowSettings, MixtureSettings, density_network
 from antidrome.mechanism.densities.spline_flow import BOUND, WIDEST, SplineFlow, rational_quadratic
 
-KEY = jax.random.key(0)
-
 
 def draw(seed: int = 0) -> np.random.Generator:
     """Initial weights."""
     return np.random.default_rng(seed)
+
+
+def normal(shape: tuple[int, ...], seed: int = 0, sd: float = 1.0) -> jax.Array:
+    """Not of `jax.random`, which compiles a program for every shape."""
+    return jnp.asarray(sd * draw(seed).standard_normal(shape), jnp.float32)
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +40,17 @@ def network() -> MixtureNetwork:
 def flow() -> SplineFlow:
     flow = SplineFlow(3, 2, layers=2, bins=5, hidden=8, n_context=6, draw=draw())
     leaves, structure = jax.tree.flatten(flow)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    noisy = [leaf + 0.3 * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)]
+    # seeds of a density that float32 can follow: some of these weights concentrate it a thousandfold
+    noisy = [leaf + normal(leaf.shape, 40 + i, sd=0.3) for i, leaf in enumerate(leaves)]
     return jax.tree.unflatten(structure, noisy)
 
 
 @pytest.mark.parametrize("d", [1, 3, 6])
 def test_mixture_network_gives_the_density_of_its_mixture(d: int) -> None:
     network = MixtureNetwork(3, d, components=4, hidden=(8,), bayesian=True, draw=draw(), n_active=3)
-    x, u = jax.random.normal(KEY, (5, 3)), jax.random.normal(jax.random.key(3), (5, d))
+    x, u = normal((5, 3)), normal((5, d), 3)
     leaves, structure = jax.tree.flatten((network.linear, network.triangles))
-    random = [0.5 * jax.random.normal(jax.random.key(i), leaf.shape) for i, leaf in enumerate(leaves)]
+    random = [normal(leaf.shape, i, sd=0.5) for i, leaf in enumerate(leaves)]
     network = eqx.tree_at(lambda n: (n.linear, n.triangles), network, jax.tree.unflatten(structure, random))
     context = network.condition(x)
     ours = network.log_prob(u, context)
@@ -64,8 +67,8 @@ def test_mixture_network_gives_the_density_of_its_mixture(d: int) -> None:
 
 
 def test_layers_side_by_side_are_each_of_them(network: MixtureNetwork) -> None:
-    heads, x = (network.logits, network.means), jax.random.normal(KEY, (6, 8))
-    noise = jax.random.normal(jax.random.key(2), (6, 12))
+    heads, x = (network.logits, network.means), normal((6, 8))
+    noise = normal((6, 12), 2)
     together = bayesian.side_by_side(heads)(x, noise)
     apart = [heads[0](x, noise[:, :4]), heads[1](x, noise[:, 4:])]
     np.testing.assert_allclose(together, np.concatenate(apart, axis=1), rtol=1e-5, atol=1e-6)
@@ -74,7 +77,7 @@ def test_layers_side_by_side_are_each_of_them(network: MixtureNetwork) -> None:
 def test_sampled_weights_scatter_as_weights_would(network: MixtureNetwork) -> None:
     layer = bayesian.Linear(3, 1, bayesian=True, draw=draw())
     x = jnp.tile(jnp.array([[1.0, -2.0, 0.5]]), (20_000, 1))
-    values = np.asarray(layer(x, jax.random.normal(jax.random.key(5), (20_000, 1))))[:, 0]
+    values = np.asarray(layer(x, normal((20_000, 1), 5)))[:, 0]
     expected_sd = np.exp(bayesian.INITIAL_LOG_SD) * np.sqrt(1 + 4 + 0.25 + 1)
     assert values.std() == pytest.approx(expected_sd, rel=0.05)
     assert values.mean() == pytest.approx(float(layer(x[:1])[0, 0]), abs=4 * expected_sd / np.sqrt(20_000))
@@ -98,7 +101,7 @@ def test_divergences_are_those_of_gaussians(network: MixtureNetwork) -> None:
 
 
 def test_growing_keeps_the_density_and_pruning_retires(network: MixtureNetwork) -> None:
-    x, u = jax.random.normal(KEY, (6, 3)), jax.random.normal(jax.random.key(3), (6, 2))
+    x, u = normal((6, 3)), normal((6, 2), 3)
     before = network.log_prob(u, network.condition(x))
     grown = grow(network, 3, draw=draw(2))
     assert np.asarray(grown.active).tolist() == [True, True, True, False]
@@ -113,7 +116,7 @@ def test_growing_keeps_the_density_and_pruning_retires(network: MixtureNetwork) 
 
 @pytest.mark.parametrize("inverse", [False, True])
 def test_spline_is_invertible_and_its_slope_is_the_derivative(inverse: bool) -> None:
-    raw = jax.random.normal(KEY, (40, 1, 3 * 6 - 1)) * 1.5
+    raw = normal((40, 1, 3 * 6 - 1), sd=1.5)
     x = jnp.linspace(-1.3 * BOUND, 1.3 * BOUND, 40)[:, None]
     y, log_slope = rational_quadratic(x, raw, inverse=inverse)
     back, log_back = rational_quadratic(y, raw, inverse=not inverse)
@@ -128,7 +131,7 @@ def test_spline_is_invertible_and_its_slope_is_the_derivative(inverse: bool) -> 
 def test_flow_has_the_density_of_its_samples(flow: SplineFlow) -> None:
     """By change of variables: N(noise) over the determinant of what sampling does to it; so it integrates to one."""
     context = flow.condition(jnp.array([[0.3, -1.0, 0.5]]))
-    noise = jax.random.normal(KEY, (60, 2))
+    noise = normal((60, 2))
 
     def place(one: jax.Array) -> jax.Array:
         return flow.sample(one[None], context)[0]
@@ -136,13 +139,13 @@ def test_flow_has_the_density_of_its_samples(flow: SplineFlow) -> None:
     samples, slopes = jax.jit(jax.vmap(lambda one: (place(one), jax.jacfwd(place)(one))))(noise)
     expected = jax.scipy.stats.norm.logpdf(noise).sum(1) - jnp.linalg.slogdet(slopes)[1]
     density = flow.log_prob(samples, jax.tree.map(lambda c: jnp.tile(c, (60, 1)), context))
-    np.testing.assert_allclose(density, expected, atol=2e-2)
+    np.testing.assert_allclose(density, expected, atol=2e-3)
 
 
 def test_tails_of_the_flow_are_gaussian() -> None:
     """Weights far larger than any training leaves, and still no point is thrown out by the dimensions before it."""
     flow = SplineFlow(3, 3, layers=1, bins=5, hidden=8, n_context=6, draw=draw())
-    wild = jax.tree.map(lambda leaf: 30 * jax.random.normal(KEY, leaf.shape), flow.transforms)
+    wild = jax.tree.map(lambda leaf: normal(leaf.shape, sd=30), flow.transforms)
     flow = eqx.tree_at(lambda f: f.transforms, flow, wild)
     rays = jnp.array([[1.0, 1.0, -1.0], [-1.0, 1.0, 1.0]])
     context = flow.condition(jnp.ones((2, 3)))
@@ -158,7 +161,7 @@ def test_tails_of_the_flow_are_gaussian() -> None:
 @pytest.mark.slow
 def test_flow_is_autoregressive_and_invertible(flow: SplineFlow) -> None:
     layer, context = jax.tree.map(lambda a: a[0], flow.transforms), jnp.ones((3, 6))
-    u = jax.random.normal(KEY, (3, 2))
+    u = normal((3, 2))
     z, change = layer.forward(u, context)
     np.testing.assert_allclose(layer.backward(z, context), u, atol=0.03)
     jacobian = jax.jacobian(lambda v: layer.forward(v[None], context[:1])[0][0])(u[0])
