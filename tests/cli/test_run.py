@@ -68,6 +68,17 @@ def test_the_median_of_an_even_number_of_rates_lies_between_them(capsys):
     assert "median rate 1.50 spikes/s" in capsys.readouterr().out
 
 
+def test_what_speaks_against_a_later_stage_is_told_beside_what_it_found(capsys):
+    from antidrome.cli.run import _console, _tell_stage
+
+    apart = "Sessions a and b share 0 neurons, fewer than the 3 latent dimensions"
+    found = {"n_components": 3, "n_neurons": 40, "deviating_sessions": ["b"], "notes": [apart]}
+    _tell_stage(_console(), "dynamics", found)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "dynamics: 3 dimensions shared by 40 neurons"
+    assert [line.strip() for line in told[1:]] == ["session b differs from the others by more than chance", apart]
+
+
 def test_run_tells_where_the_page_is(recording, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["run", str(recording), "-o", str(out), "--format", "netcdf"]) == 0

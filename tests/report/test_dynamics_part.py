@@ -107,6 +107,8 @@ def test_two_neurons_have_no_picture_of_pairs():
     part = dynamics_part(ad.StitchedLDS(1, **QUICK).fit(values, progress=False))
     assert "figure-dynamics-pairs" not in part.figures
     assert "There is one session" in part.sections["checks"]
+    assert "One session: its neurons with themselves." in part.sections["results"]
+    assert "tied together" not in part.sections["results"]
     assert "the others" not in part.sections["checks"]
 
 

@@ -75,10 +75,7 @@ def _tell(summary: dict[str, Any], output: Path) -> None:
     console = _console()
     _tell_sessions(console, summary["sessions"])
     for name, stage in summary["stages"].items():
-        if "skipped" in stage:
-            console.print(f"[yellow]no {name}[/yellow]: {unmarked(stage['skipped'])}")
-        else:
-            console.print(f"[bold]{name}[/bold]: {unmarked(_found(stage))}")
+        _tell_stage(console, name, stage)
     for file in summary["files"]:
         console.print(f"  {unmarked(output / file['name'])}  [dim]{unmarked(file['what'])}[/dim]")
     for name in summary.get("kept_files", []):  # summaries of before files were kept have none
@@ -90,6 +87,18 @@ def _tell(summary: dict[str, Any], output: Path) -> None:
     if "passed" in summary:
         console.print(unmarked(summary["passed"]))
     console.print(f"Open the page: {unmarked((output / 'report.html').resolve().as_uri())}")
+
+
+def _tell_stage(console: Any, name: str, stage: dict[str, Any]) -> None:
+    """What a later stage found, and what speaks against trusting it."""
+    if "skipped" in stage:
+        console.print(f"[yellow]no {name}[/yellow]: {unmarked(stage['skipped'])}")
+        return
+    console.print(f"[bold]{name}[/bold]: {unmarked(_found(stage))}")
+    for session in stage.get("deviating_sessions", []):
+        console.print(f"  [yellow]session {unmarked(session)} differs from the others by more than chance[/yellow]")
+    for note in stage.get("notes", []):
+        console.print(f"  [dim]{unmarked(note)}[/dim]")
 
 
 def _tell_plan(planned: dict[str, Any]) -> None:

@@ -58,10 +58,15 @@ def shared_chart(view: DynamicsView) -> Chart:
     )  # fmt: skip
     ticks = list(range(1, n + 1)) if n <= 12 else [1, n]
     plot.xaxis.ticker = plot.yaxis.ticker = ticks
+    return Chart("dynamics-shared", "Shared neurons", _ties(view), plot)
+
+
+def _ties(view: DynamicsView) -> str:
+    if len(view.sessions) == 1:
+        return "One session: its neurons with themselves."
     groups = int(view.component.max(initial=0)) + 1
     tied = "All sessions are tied together" if groups == 1 else f"The sessions fall into {groups} groups"
-    caption = f"{tied} by shared neurons with independent loadings; {view.n_components} are needed for each tie."
-    return Chart("dynamics-shared", "Shared neurons", caption, plot)
+    return f"{tied} by shared neurons with independent loadings; {view.n_components} are needed for each tie."
 
 
 def loss_chart(view: DynamicsView) -> Chart:

@@ -214,7 +214,7 @@ def _cards(views: Sequence[SessionView]) -> list[dict[str, str]]:
         {"number": duration(sum(view.recorded_s for view in views)), "label": f"recorded at {rate}"},
         {"number": shown(median("mean_rate_hz"), 2), "label": "spikes/s, median neuron"},
         {"number": shown(median("noise_level"), 2), "label": "% Hz⁻¹ᐟ² noise, median neuron"},
-        {"number": str(findings), "label": "warning from the checks" if findings == 1 else "warnings from the checks"},
+        {"number": str(findings), "label": f"warning{'' if findings == 1 else 's'} from the checks of recordings"},
     ]
 
 
