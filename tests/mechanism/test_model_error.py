@@ -44,6 +44,8 @@ def test_posterior_is_as_wide_as_the_error_allows(tmp_path) -> None:
     np.testing.assert_allclose(samples.std(axis=0), 0.3 / np.sqrt(1.09), rtol=0.2)
     assert any("model_error" in note for note in model.notes_)
     assert model.diagnosis_.trustworthy
+    # Predictions scatter as the posterior and the error do together; those of the prior have the error as well.
+    assert model.predicted_[:, 0].std() == pytest.approx(0.3 * np.sqrt(1 + 1 / 1.09), rel=0.15)
     model.save(tmp_path / "posterior.safetensors")
     assert SNPE.load(tmp_path / "posterior.safetensors").model_error == 0.3
 

@@ -169,7 +169,8 @@ class SNPE(Estimator):
         -------
         self, with `posterior_`, `posteriors_` (after each round; those before the last serve as proposals and are
         trained briefly), `rounds_` (Dataset over rounds), `simulations_`, `failures_`, `curves_`, `diagnosis_` (None if
-        too few simulations can be judged by), `predicted_` (features of simulations at the posterior), `notes_`.
+        too few simulations can be judged by), `predicted_` (features of simulations at the posterior, with any
+        `model_error`), `notes_`.
 
         Raises
         ------

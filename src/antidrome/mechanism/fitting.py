@@ -224,13 +224,14 @@ def _diagnosis(
 def _predicted(
     posterior: Posterior, problem: Problem, result: Progress, settings: FitSettings
 ) -> tuple[xr.Dataset, np.ndarray]:
-    """The predictive check, and the features of valid simulations at the posterior, without model error."""
+    """The predictive check, and the features of valid simulations at the posterior; model error is in both."""
     seed = fold_in(settings.seed, "mechanism/predictive")
     theta = posterior.sample(settings.n_predictive, seed=seed).values
     features, valid = problem.run(theta, settings.plan.n_rounds, posterior.log_prob(theta))
-    disturbed = features if result.error is None else with_error(features, result.error, seed)
+    if result.error is not None:
+        features = with_error(features, result.error, seed)
     names, units = posterior.feature_names, posterior.feature_units
-    return predictive_check(problem.observation, disturbed, valid, names, units), features[valid]
+    return predictive_check(problem.observation, features, valid, names, units), features[valid]
 
 
 def _posterior(
