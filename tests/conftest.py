@@ -3,6 +3,7 @@
 import os
 import pathlib
 import tempfile
+import warnings
 from collections.abc import Iterator
 
 _cache = tempfile.mkdtemp(prefix="antidrome-tests-")
@@ -13,9 +14,28 @@ os.environ.update(
     JAX_PLATFORMS="cpu",
 )
 
+import jaxtyping  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from beartype import BeartypeConf  # noqa: E402
+from beartype.claw import beartype_package  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+
+class AnnotationWarning(UserWarning):
+    """A value that is not what an annotation says; an error as every warning is, where it is not asked for."""
+
+
+# Annotations are executed; as everywhere in Python's typing, an int will do for a float. Jaxtyping, which checks
+# shapes, takes half of the time of the solvers of dynamics, whose annotations state none: beartype alone does there.
+SHAPED = ("cli", "core", "data", "dimension", "mechanism", "pipeline", "plotting", "recordings", "report", "spikes")
+jaxtyping.install_import_hook(
+    [f"antidrome.{name}" for name in SHAPED], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)
+beartype_package(
+    "antidrome.dynamics",
+    conf=BeartypeConf(is_pep484_tower=True, violation_type=AnnotationWarning, claw_is_pep526=False),
+)
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("repeatable")
@@ -53,10 +73,10 @@ def rng() -> np.random.Generator:
 @pytest.fixture
 def unchecked_types() -> Iterator[None]:
     """Switch the executed annotations off, for tests that pass what only a user without them can pass."""
-    import jaxtyping
-
     jaxtyping.config.update("jaxtyping_disable", True)
-    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AnnotationWarning)
+        yield
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
