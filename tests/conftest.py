@@ -1,7 +1,9 @@
 """What every test runs under. Nothing of antidrome is imported here: annotations are instrumented at first import."""
 
+import importlib.util
 import os
 import pathlib
+import pkgutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -28,9 +30,10 @@ class AnnotationWarning(UserWarning):
 
 # Annotations are executed; as everywhere in Python's typing, an int will do for a float. Jaxtyping, which checks
 # shapes, takes half of the time of the solvers of dynamics, whose annotations state none: beartype alone does there.
-SHAPED = ("cli", "core", "data", "dimension", "mechanism", "pipeline", "plotting", "recordings", "report", "spikes")
+_parts = pkgutil.iter_modules(importlib.util.find_spec("antidrome").submodule_search_locations)
 jaxtyping.install_import_hook(
-    [f"antidrome.{name}" for name in SHAPED], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+    [f"antidrome.{part.name}" for part in _parts if part.name != "dynamics"],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )
 beartype_package(
     "antidrome.dynamics",

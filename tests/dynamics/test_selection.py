@@ -97,7 +97,7 @@ def test_the_race_is_the_same_twice_and_keeps_the_best_predictions(solvers):
             (False, True),
             (True, False),
             np.random.default_rng(1),
-            n_iterations=4,
+            n_iterations=8,
         )
         for _ in range(2)
     ]

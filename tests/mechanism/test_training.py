@@ -22,6 +22,7 @@ def draw() -> np.random.Generator:
     return np.random.default_rng(1)
 
 
+QUICK = TrainingSettings(epochs=60, batch=50, learning_rate=5e-3, patience=10, drops=1)
 CALM = TrainingSettings(epochs=40, batch=100, learning_rate=2e-3, patience=10, drops=1)
 STILL = TrainingSettings(epochs=1, batch=64, learning_rate=1e-12)
 SMALL = MixtureSettings(components=1, hidden=(16,))
@@ -45,13 +46,13 @@ def identity_scaling(k: int) -> FeatureScaling:
 
 
 def test_mixture_learns_the_gaussian_posterior() -> None:
-    u, x = gaussian_pairs(4000)
+    u, x = gaussian_pairs(1000)
     network = density_network(SMALL, 1, 1, draw=draw())
-    result = train_density(network, prepared(u, x, capacity=4096), CALM, key=KEY)
+    result = train_density(network, prepared(u, x), QUICK, key=KEY)
     density = TrainedDensity((result.network,), identity_scaling(1)).at(np.array([0.8]))
     assert density.mean()[0] == pytest.approx(0.8 / 1.25, abs=0.08)
     assert np.sqrt(density.covariance()[0, 0]) == pytest.approx(np.sqrt(0.25 / 1.25), rel=0.1)
-    assert len(result.training_curve) == len(result.validation_curve) <= CALM.epochs
+    assert len(result.training_curve) == len(result.validation_curve) <= QUICK.epochs
     assert result.loss == pytest.approx(np.nanmin(result.validation_curve))
 
 

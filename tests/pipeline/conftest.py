@@ -27,6 +27,12 @@ def model(helpers, monkeypatch):
 
 
 @pytest.fixture
+def drawing_model(helpers, monkeypatch):
+    """The same, and the page with its charts."""
+    return helpers.install(monkeypatch.setattr, charts=True)
+
+
+@pytest.fixture
 def inputs(helpers, tmp_path):
     """Two small recordings on disk."""
     from antidrome.recordings import write

@@ -90,10 +90,10 @@ def stage():
     )
 
 
-def install(setattr_, block_values=900):
+def install(setattr_, block_values=900, *, charts=False):
     """Put the stand-in where the network would be, a trivial stage after it, and cut the work into small blocks.
 
-    The page is without charts, which have tests of their own and take as long as everything else.
+    Without `charts` the page has none: they have tests of their own, and take as long as everything else.
     """
     from antidrome.pipeline import infer, job, model, rebuild, single
     from antidrome.report import spikes_part
@@ -103,7 +103,8 @@ def install(setattr_, block_values=900):
         setattr_(module, "load_model", lambda config: stand_in)
     setattr_(model, "model_hash", lambda model: "stand-in")
     setattr_(infer, "BLOCK_VALUES", block_values)
-    setattr_(spikes_part, "_figures", lambda has: {})
+    if not charts:
+        setattr_(spikes_part, "_figures", lambda has: {})
     for module in (job, rebuild):
         setattr_(module, "LATER", (stage(),))
     return stand_in
@@ -202,7 +203,7 @@ def kill_everywhere(folder):
 
     dask.config.set(scheduler="synchronous")  # no threads in a process that forks
     inputs = sorted(str(path) for path in folder.glob("*.nc"))
-    install(setattr, block_values=1500)
+    install(setattr, block_values=1500, charts=True)
     _job(folder / "whole", inputs)
     wanted, found = contents(folder / "whole"), []
     for n in range(100):

@@ -304,7 +304,7 @@ def test_large_results_stay_on_disk_until_written(model, helpers, inputs, tmp_pa
 
 
 @pytest.mark.parametrize("format", ["netcdf", "nwb", "suite2p"])
-def test_the_page_can_be_made_again_elsewhere(model, inputs, tmp_path, format):
+def test_the_page_can_be_made_again_elsewhere(drawing_model, inputs, tmp_path, format):
     run(inputs, tmp_path / "out", RunConfig(format=format), progress=False)
     moved = (tmp_path / "out").rename(tmp_path / "moved")
     page = (moved / "report.html").read_text("utf-8")

@@ -158,10 +158,10 @@ def _backward(
     n_frames, n = forward.filtered_mean.shape
     x, p = forward.filtered_mean.copy(), forward.filtered.copy()
     gains = np.empty((max(n_frames - 1, 0), n, n))
-    as_next = _are_as_next(forward.filtered)[:-1] & _are_as_next(forward.predicted)[1:]
+    equal = _equal_the_next(forward.filtered)[:-1] & _equal_the_next(forward.predicted)[1:]
     frozen = False
     for t in range(n_frames - 2, -1, -1):
-        same = t < n_frames - 2 and as_next[t]
+        same = t < n_frames - 2 and equal[t]
         if same:
             gains[t] = gains[t + 1]
         else:
@@ -186,5 +186,6 @@ def _update(p: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, float]:
     return rest @ p @ rest.T + gain @ gain.T, 2 * float(np.log(np.diag(factor)).sum())
 
 
-def _are_as_next(matrices: np.ndarray) -> np.ndarray:
+def _equal_the_next(matrices: np.ndarray) -> np.ndarray:
+    """(frame − 1,) bool, of matrices (frame, latent, latent)."""
     return (matrices[:-1] == matrices[1:]).all(axis=(1, 2))
