@@ -28,7 +28,7 @@ def config(*paths, **options):
 def test_clean_file_exits_with_zero(files, capsys):
     assert run(config(files / "clean.npy")) == 0
     out = capsys.readouterr().out
-    assert "3000 frames × 4 neurons, 30 Hz" in out
+    assert "3,000 frames × 4 neurons, 30 Hz" in out
     assert "nothing found" in out
 
 

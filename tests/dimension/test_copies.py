@@ -26,7 +26,7 @@ def test_copies_are_neighbours_at_zero(rng) -> None:
     np.testing.assert_allclose(graph["distance"], plain(points, 3), rtol=1e-12)
     assert graph["copies"].values[-1] == 4
     assert (graph["distance"].values[-4:] == 0).all()
-    with pytest.raises(InputError, match=r"3 of 54 points are exact copies.*point 51 equals point 50"):
+    with pytest.raises(InputError, match=r"3 of 54 points are equal to an earlier one.*point 51 equals point 50"):
         found(points, duplicates="raise")
 
 

@@ -175,7 +175,7 @@ def test_copies_are_dropped_merged_or_refused(rng) -> None:
     clean = line_fit(ratios(graph_of(points)).mu).dimension
     dropped = ratios(graph_of(twice))
     assert dropped.n_zero == 120
-    assert "120 of 1060 points have an exact copy" in dropped.notes[0]
+    assert "120 of 1,060 points have an exact copy" in dropped.notes[0]
     assert line_fit(dropped.mu).dimension == pytest.approx(clean, rel=0.05)
     merged = graph_of(twice, duplicates="merge")
     assert line_fit(ratios(merged).mu).dimension == pytest.approx(clean, rel=1e-12)

@@ -105,8 +105,8 @@ def test_what_is_left_out_is_counted(rng) -> None:
     assert 7 not in given.frame
     said = " ".join(given.notes)
     for words in (
-        "1 of 10 neurons never change",
-        "1 of 10 neurons are missing",
+        "1 of 10 neurons is constant",
+        "1 of 10 neurons is missing",
         "1 of 400 points",
         "100 of 399 points",
     ):
@@ -117,7 +117,7 @@ def test_bins_are_means_and_the_rest_is_counted(rng) -> None:
     recording = rng.normal(size=(103, 4))
     given = population_points(recording, PopulationConfig(bin_frames=10))
     np.testing.assert_allclose(given.values, recording[:100].reshape(10, 10, 4).mean(axis=1))
-    assert given.notes == ("The last 3 frames fill no bin and were left out.",)
+    assert given.notes == ("3 frames were left out at the end: no whole bin.",)
 
 
 def test_sparse_events_are_said(rng) -> None:

@@ -69,7 +69,7 @@ def test_missing_points_are_dropped_on_request(points, tmp_path) -> None:
     np.save(tmp_path / "points.npy", points)
     found, notes = read_points(tmp_path / "points.npy", drop_missing=True)
     assert found.shape == (11, 5)
-    assert notes == ["1 of 12 points have values that are not finite and were left out."]
+    assert notes == ["1 of 12 points has values that are not finite: left out."]
 
 
 def test_names_and_counters_of_a_pandas_table_are_no_points(tmp_path) -> None:

@@ -46,7 +46,7 @@ def test_a_constant_neuron_is_left_out_and_named(parts):
     constant = values.copy()
     constant[:, 3] = 7.0
     model = fit({**parts, "a": (constant, labels)})
-    assert any("1 neuron does not vary and is left out" in note and "3" in note for note in model.notes_)
+    assert any("1 neuron is left out, without variation" in note and "3" in note for note in model.notes_)
     assert "3" not in model.neurons_
 
 

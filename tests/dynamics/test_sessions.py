@@ -134,7 +134,7 @@ def test_missing_constant_and_infinite_entries_are_counted(values):
     found = as_population({"s": values})
     assert found.labels.tolist() == ["0", "3"]
     assert any("1 infinite" in note for note in found.notes)
-    assert any("1 neuron does not vary" in note for note in found.notes)
+    assert any("1 neuron is left out, without variation" in note for note in found.notes)
     assert not found.sessions[0].is_complete
 
 
@@ -160,7 +160,7 @@ def test_patterns_of_missing_neurons_become_parts(values):
         ({"a": np.array([["x", "y"]])}, "real numbers"),
         ({"a": np.zeros((5, 2))}, "No session has two"),
         ({"a": (np.zeros((5, 2)), ["n", "n"])}, "must be unique"),
-        ({"a": (np.zeros((5, 2)), ["n"])}, "1 neuron labels"),
+        ({"a": (np.zeros((5, 2)), ["n"])}, "1 neuron label"),
     ],
 )
 def test_what_cannot_be_used_is_said(given, message):

@@ -73,7 +73,7 @@ def test_neurons_that_are_matched_by_number_alone_are_a_finding(only_dynamics, i
         np.savez(path, dff=read(source).values, fs=30.0)
     config = RunConfig(format="netcdf", quantity="dff", n_components=1)
     summary = run(paths, tmp_path / "out", config, progress=False)
-    said = "Nobody named the neurons of animal0, animal1: 7 neurons are taken for the same cells"
+    said = "Nobody named the neurons of animal0, animal1: 7 neurons are taken for the same cell in"
     for session in summary["sessions"]:
         assert session["findings"][0]["id"] == "neurons-matched-by-number"
     record = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))

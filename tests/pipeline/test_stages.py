@@ -34,7 +34,7 @@ def test_bins_hold_the_sums_and_dead_neurons_are_counted():
     assert list(found["neuron"].values) == ["n0", "n1", "n3"]
     np.testing.assert_allclose(found["time"], [0.05, 0.15, 0.25])
     assert found.attrs["frame_rate_hz"] == pytest.approx(10)
-    assert found.attrs["notes"] == ["1 neurons without spikes were left out."]
+    assert found.attrs["notes"] == ["1 neuron without spikes left out."]
 
 
 def test_bins_of_a_dask_result_stay_lazy():

@@ -157,7 +157,7 @@ def test_over_subtracted_neuron_falls_back_to_its_uncorrected_f0_and_says_so():
     ours = delta_f_over_f(recording(values), neuropil=surround)
     assert np.corrcoef(ours.values[:, 1], truth[:, 1])[0, 1] > 0.98
     assert 0.9 < np.polyfit(truth[:, 1], ours.values[:, 1], 1)[0] < 1.15
-    assert any(note.startswith("1 neurons with F0 near or below zero") for note in ours.attrs["notes"])
+    assert any(note.startswith("1 neuron with F0 near or below zero") for note in ours.attrs["notes"])
 
 
 def test_neuron_without_positive_f0_is_masked_and_counted():
@@ -166,7 +166,7 @@ def test_neuron_without_positive_f0_is_masked_and_counted():
     ours = delta_f_over_f(recording(values))
     assert np.isnan(ours.values[:, 3]).all()
     assert np.isfinite(ours.values[:, :3]).all()
-    assert any(note.startswith("1 neurons have no positive F0") for note in ours.attrs["notes"])
+    assert any(note.startswith("1 neuron without a positive F0") for note in ours.attrs["notes"])
 
 
 def test_dark_stretch_is_masked_and_counted():
@@ -181,7 +181,7 @@ def test_dark_stretch_is_masked_and_counted():
 
 def test_all_neurons_without_f0_is_an_error():
     values, _ = made_fluorescence()
-    with pytest.raises(InputError, match="None of the 4 neurons has a positive baseline"):
+    with pytest.raises(InputError, match="None of 4 neurons has a positive baseline"):
         delta_f_over_f(recording(values - values.mean(axis=0)))
 
 

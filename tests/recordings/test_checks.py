@@ -112,13 +112,14 @@ def test_quiet_but_white_noise_is_not_denoised():
 
 @pytest.mark.parametrize("rate", [7.5, 30.0, 120.0])
 def test_smoothed_traces(rate):
-    from scipy.ndimage import gaussian_filter1d
+    from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
-    values = dff_values(rate=rate)
-    values *= np.sqrt(rate / 30)
+    values = dff_values(rate=rate) * np.sqrt(rate / 30)
     assert found(recording(values, rate), "looks-smoothed") is None
     smoothed = gaussian_filter1d(values, 1.2, axis=0)
     assert "smoothed" in found(recording(smoothed, rate), "looks-smoothed").message
+    averaged = found(recording(uniform_filter1d(values, 5, axis=0), rate), "looks-smoothed")
+    assert ("5 frames later" if rate > 10 else "share their noise") in averaged.message
 
 
 def test_too_noisy_neuron_is_named():
@@ -329,7 +330,7 @@ def test_large_dask_recording_is_sampled(monkeypatch):
     values = 100 * dff_values(n_frames=40_000, n_neurons=12)
     lazy = da.from_array(values, chunks=(2000, 4)).map_blocks(noted, dtype=values.dtype, meta=values[:0, :0])
     finding = found(recording(values).copy(data=lazy), "looks-percent")
-    assert "sampled: 6144 of 40000 frames, 8 of 12 neurons" in finding.message
+    assert "sampled: 6,144 of 40,000 frames, 8 of 12 neurons" in finding.message
     assert sum(largest) < values.size
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from antidrome.recordings.checks import check
 
@@ -114,3 +114,18 @@ def test_spoilt_sets_are_caught(data_folder, capsys, name):
     with capsys.disabled():
         sys.stdout.write(f"\n{name}: caught in {caught}, missed in {len(missed)} {missed}")
     assert caught >= 0.8 * (caught + len(missed))
+
+
+def test_moving_averages_are_caught_with_their_width(data_folder, capsys):
+    caught, missed = 0, []
+    for set_name, recording in populations(data_folder):
+        rate = recording.attrs["frame_rate_hz"]
+        averaged = uniform_filter1d(recording.values, 5, axis=0, mode="nearest")
+        findings = check(as_recording(averaged, np.arange(len(averaged)) / rate, rate), checks=["looks-smoothed"])
+        if any("5 frames later" in finding.message for finding in findings):
+            caught += 1
+        else:
+            missed.append(set_name)
+    with capsys.disabled():
+        sys.stdout.write(f"\nmoving average: caught in {caught}, missed in {len(missed)} {missed}")
+    assert caught >= 0.5 * (caught + len(missed))

@@ -37,7 +37,7 @@ def test_fall_of_suite2p_is_read_as_its_folder_is(
     assert (recording.attrs["quantity"], recording.attrs["frame_rate_hz"]) == ("fluorescence", 15.0)
     assert recording.attrs["session_id"] == "m7"
     assert recording.attrs["notes"] == [
-        "2 of 6 ROIs are no cells and are left out (iscell)",
+        "2 of 6 ROIs are no cell: left out (iscell)",
         "frame rate 15 Hz from the settings (ops.fs) of Fall.mat",
     ]
     named, none = read_with_neuropil(path, series="F")

@@ -312,8 +312,8 @@ def test_ground_truth_gaps_are_counted(tmp_path: Path, trial: Callable[..., dict
     assert recording.sizes["time"] == 49
     assert np.isnan(recording.values[6, 0])
     assert recording.attrs["notes"] == [
-        "1 frames without a time dropped",
-        "1 of 3 trials have no fluorescence and are left out",
+        "1 frame without a time dropped",
+        "1 of 3 trials has no fluorescence: left out",
     ]
     assert no_spikes.shape == (0,)
 

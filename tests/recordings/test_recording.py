@@ -131,7 +131,7 @@ def test_nan_stays_and_infinity_is_counted(traces: np.ndarray) -> None:
     recording = from_array(traces, 30.0)
     assert np.isnan(recording.values[3, 2])
     assert np.isnan(recording.values[5, 1])
-    assert recording.attrs["notes"] == ["1 infinite samples taken as missing (first: frame 5, neuron 1)"]
+    assert recording.attrs["notes"] == ["1 infinite sample taken as missing (first: frame 5, neuron 1)"]
     assert np.isinf(traces[5, 1]), "the caller's array is not changed"
 
 

@@ -32,7 +32,7 @@ def test_cells_are_read_with_rate_and_neuropil(
     assert recording.attrs["frame_rate_hz"] == 30.0
     assert recording.attrs["quantity"] == "fluorescence"
     assert recording.attrs["session_id"] == "m1"
-    assert recording.attrs["notes"] == ["2 of 6 ROIs in plane0 are no cells and are left out (iscell.npy)"]
+    assert recording.attrs["notes"] == ["2 of 6 ROIs in plane0 left out: no cells (iscell.npy)"]
     assert list(recording["cell_probability"].values) == [0.9, 0.8, 0.7, 0.6]
     assert np.array_equal(recording["roi_id"].values, cells)
 

@@ -133,7 +133,7 @@ def test_missing_frames_are_bridged_and_dead_neurons_counted(simulated):
     result = ad.SpikeVAE().predict(dff, progress=False)
     assert np.isfinite(result["expected_spikes"].values[:, [0, 3, 4, 5]]).all()
     assert np.isnan(result["expected_spikes"].values[:, [1, 2]]).all()
-    assert any("2 neurons show no variation" in note for note in result.attrs["notes"])
+    assert any("2 neurons are dead or missing" in note for note in result.attrs["notes"])
 
 
 def test_planes_that_take_turns_are_read_at_their_own_rate(simulated):
@@ -154,7 +154,7 @@ def test_what_no_neuron_fires_is_said(simulated):
     dff = simulated["dff"].copy(deep=True)
     dff[700, 0] = 5e3
     notes = ad.SpikeVAE().predict(dff, progress=False).attrs["notes"]
-    assert any(note.startswith("1 neurons have more spikes than a neuron can fire") for note in notes)
+    assert any(note.startswith("1 neuron has more spikes than a neuron can fire") for note in notes)
     rectified = simulated["dff"].clip(min=0, keep_attrs=True)
     found = [finding.id for finding in ad.check(rectified)]
     assert "rectified-traces" in found

@@ -93,7 +93,7 @@ def test_the_adapted_network_is_kept_and_described(adapted, dff):
     assert parameters["decay_s"].attrs["units"] == "s"
     assert [row["mixture"] for row in adapted.report_["candidates"]] == [0.0, 0.25]
     assert adapted.report_["pooling"] == 0  # three usable cells say too little
-    assert any("1 neurons show no variation" in note for note in adapted.notes_)
+    assert any("1 neuron was not learned from" in note for note in adapted.notes_)
     assert adapted.frame_rate_hz_ == RATE_HZ
 
 
@@ -255,7 +255,7 @@ def test_settings_that_do_not_go_together_are_refused(unchecked_types, dff):
         ad.SpikeVAE(None).predict(dff)
     with pytest.raises(InputError, match="nothing to learn from"):
         ad.SpikeVAE().fit(dff * 0, progress=False)
-    with pytest.raises(InputError, match="None of the 4 neurons has 10 observed frames that vary"):
+    with pytest.raises(InputError, match="None of 4 neurons has 10 observed frames that vary"):
         ad.SpikeVAE().fit(dff.isel(time=slice(9)), progress=False)
 
 

@@ -12,6 +12,7 @@ from antidrome.cli.options import Options, Paths
 from antidrome.cli.text import printable, say_json
 from antidrome.errors import AntidromeError, InputError
 from antidrome.pipeline.config import FileConfig
+from antidrome.recordings.arguments import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -127,7 +128,9 @@ def _write_findings(console: Console, one: _Looked) -> None:
 
     rate = "unknown frame rate" if one.frame_rate_hz is None else f"{one.frame_rate_hz:g} Hz"
     what = f"{one.quantity or 'unknown'}, units {one.units or 'unknown'}"
-    console.print(Text(printable(f"  {one.n_frames} frames × {one.n_neurons} neurons, {rate}, {what}")))
+    console.print(
+        Text(printable(f"  {counted(one.n_frames, 'frame')} × {counted(one.n_neurons, 'neuron')}, {rate}, {what}"))
+    )
     for note in one.notes:
         console.print(Text(printable(f"  note: {note}"), style="dim"))
     if not one.findings:

@@ -8,6 +8,7 @@ import tyro
 
 from antidrome.cli.text import say, say_json
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ def _list(config: List) -> int:
         return 0
     for dataset in datasets().values():
         say(
-            f"{dataset.name}  ({dataset.size / 1e6:.1f} MB, {len(dataset.files)} files)\n  {dataset.title}\n"
+            f"{dataset.name}  ({dataset.size / 1e6:.1f} MB, {counted(len(dataset.files), 'file')})\n  {dataset.title}\n"
             f"  from {dataset.origin}\n  licence: {dataset.licence}\n  cite: {dataset.cite}"
         )
     return 0

@@ -10,6 +10,7 @@ from antidrome.cli.options import Options, Paths, command_line
 from antidrome.cli.text import say, unmarked
 from antidrome.errors import InputError
 from antidrome.pipeline.config import FileConfig
+from antidrome.recordings.arguments import counted
 
 MOST_NEURONS = 5000
 
@@ -212,7 +213,7 @@ def _tell(model: Any, written: list[Path]) -> None:
     table = model.dynamics_table()
     unit = "s" if "time_constant_s" in table else "frames"
     slowest = ", ".join(f"{value:.3g}" for value in table[f"time_constant_{unit}"].values[:4])
-    console.print(f"{model.n_components_} dimensions; slowest time constants {slowest} {unit}")
+    console.print(f"{counted(model.n_components_, 'dimension')}; slowest time constants {slowest} {unit}")
     for note in model.notes_:
         console.print(f"  [dim]{unmarked(note)}[/dim]")
     for path in written:

@@ -11,6 +11,7 @@ import tyro
 from antidrome.cli.options import Options, Paths, command_line
 from antidrome.cli.text import printable, say_json, unmarked
 from antidrome.pipeline.config import RunConfig
+from antidrome.recordings.arguments import counted
 
 MOST_NAMES = 4
 """Sessions that are named where a finding is told of several."""
@@ -120,8 +121,9 @@ def _tell_sessions(console: Any, sessions: list[dict[str, Any]]) -> None:
     for session in sessions:
         rates = [n["mean_rate_hz"] for n in session.get("neurons", []) if n["mean_rate_hz"] is not None]
         median = f", median rate {statistics.median(rates):.2f} spikes/s" if rates else ""
-        console.print(f"[bold]{unmarked(session['session_id'])}[/bold]: {session['n_neurons']:,} neurons, "
-                      f"{session['n_frames']:,} frames at {session['frame_rate_hz']:.4g} Hz{median}")  # fmt: skip
+        size = f"{counted(session['n_neurons'], 'neuron')}, {counted(session['n_frames'], 'frame')}"
+        rate = f"{session['frame_rate_hz']:.4g} Hz"
+        console.print(f"[bold]{unmarked(session['session_id'])}[/bold]: {size} at {rate}{median}")
         for finding in session["findings"]:
             if len(owners[_words(finding)]) == 1:
                 _tell_finding(console, *_words(finding))
@@ -147,7 +149,7 @@ def _tell_finding(console: Any, severity: str, message: str, fix: str) -> None:
 def _found(stage: dict[str, Any]) -> str:
     """The figures of a later stage, in a line."""
     if "n_components" in stage:
-        return f"{stage['n_components']} dimensions shared by {stage['n_neurons']:,} neurons"
+        return f"{counted(stage['n_components'], 'dimension')} shared by {counted(stage['n_neurons'], 'neuron')}"
     return "; ".join(
         f"{one['session_id']} {one['dimension']:.1f} ± {one['standard_error']:.1f}" for one in stage["sessions"]
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from antidrome.recordings.arguments import counted
+
 LIKE_INDEPENDENT = 0.8
 STILL_GROWING = 1.1
 MANY_TEMPORAL = 0.1
@@ -26,8 +28,9 @@ def conclusions(result: xr.Dataset) -> list[str]:
     """
     found = float(result["dimension"])
     first = (
-        f"Dimension {found:.1f} ± {float(result['standard_error']):.1f} (standard error) at {result.attrs['n_points']}"
-        f" points and {result.attrs['n_neurons']} neurons: a figure of this sample size and scale."
+        f"Dimension {found:.1f} ± {float(result['standard_error']):.1f} (standard error) at"
+        f" {counted(result.attrs['n_points'], 'point')} and {counted(result.attrs['n_neurons'], 'neuron')}: a figure of"
+        " this sample size and scale."
     )
     warnings = [
         sentence

@@ -12,6 +12,7 @@ from antidrome.core.seeds import generator
 from antidrome.dimension.found import Found
 from antidrome.dimension.points import Points
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 
 NUMBERS_AT_A_TIME = 2**22
 
@@ -70,7 +71,9 @@ def with_copies(found: Found, first: Int[np.ndarray, " points"], k: int) -> Foun
         rank, n_own = np.arange(k), count[own][:, None] - 1
         upto = np.cumsum(count[others], axis=1)
         if (n_own[:, 0] + upto[:, -1] < k).any():
-            raise InputError(f"Only {count.size} of {first.size} points are distinct: too few for {k} neighbours.")
+            raise InputError(
+                f"Only {counted(count.size, 'point', 'is', of=first.size)} distinct: too few for {k} neighbours."
+            )
         beyond = np.maximum(rank - n_own, 0)
         which = np.minimum((upto[:, None, :] <= beyond[:, :, None]).sum(axis=2), others.shape[1] - 1)
         before = np.take_along_axis(upto - count[others], which, 1)

@@ -21,7 +21,7 @@ from antidrome.dimension.points import Points, as_points
 from antidrome.dimension.preparation import survey
 from antidrome.dimension.units import distance_units, with_units
 from antidrome.errors import InputError
-from antidrome.recordings.arguments import one_of
+from antidrome.recordings.arguments import counted, one_of
 
 Duplicates = Literal["drop", "merge", "raise"]
 
@@ -118,7 +118,9 @@ def is_graph(points: Any) -> bool:
 def require_enough(n_points: int, k: int) -> None:
     """At least k others for each point, or InputError."""
     if n_points < k + 1:
-        raise InputError(f"{n_points} points are too few: {k} neighbours of each need {k + 1} distinct points or more.")
+        raise InputError(
+            f"{counted(n_points, 'point', 'is')} too few: {k} neighbours of each need {k + 1} distinct points or more."
+        )
 
 
 def require_graph(graph: Any, k: int) -> xr.Dataset:
@@ -169,8 +171,8 @@ def given_graph(given: tuple, k: int, duplicates: Duplicates = "drop") -> xr.Dat
         raise InputError(f"The indices {indices.shape} {indices.dtype} need to be integers of shape {distance.shape}.")
     if given.indices is not None and ((indices < 0) | (indices >= len(indices))).any():
         raise InputError(
-            f"The indices reach from {indices.min()} to {indices.max()}, but there are {len(indices)} points, from 0:"
-            " give (distances,) alone where the neighbours are others than these points, or are not known."
+            f"The indices reach from {indices.min()} to {indices.max()}, but the number of points is {len(indices)},"
+            " from 0: give (distances,) alone where the neighbours are others than these points, or are not known."
         )
     own = indices == np.arange(len(indices))[:, None]
     if own.any(axis=1).all():
@@ -181,7 +183,7 @@ def given_graph(given: tuple, k: int, duplicates: Duplicates = "drop") -> xr.Dat
     if duplicates == "merge" and (distance[:, 0] == 0).any():
         raise InputError("Equal points cannot be merged in a finished graph; give the points, or duplicates='drop'.")
     if duplicates == "raise" and (distance[:, 0] == 0).any():
-        raise InputError(f"{int((distance[:, 0] == 0).sum())} points have a neighbour at distance 0.")
+        raise InputError(f"{counted((distance[:, 0] == 0).sum(), 'point', 'has')} a neighbour at distance 0.")
     found = Found(distance, indices.astype(np.int64), "given", 0)
     return require_ranks(_label(found, np.ones(len(distance), np.int64), {"metric": "given"}), k)
 
@@ -197,8 +199,8 @@ def _searched(
     if duplicates == "raise" and n_copies:
         row = int(np.flatnonzero(first != np.arange(first.size))[0])
         raise InputError(
-            f"{n_copies} of {points.n_points} points are exact copies of others (first: point {row} equals point"
-            f" {first[row]}); duplicates='drop' leaves such points out, 'merge' counts them once."
+            f"{counted(n_copies, 'point', 'is', of=points.n_points)} equal to an earlier one (first: point {row}"
+            f" equals point {first[row]}); duplicates='drop' leaves such points out, 'merge' counts them once."
         )
     if kept.size < 2:
         raise InputError(f"All {points.n_points} points are equal: they have no neighbours at a distance.")

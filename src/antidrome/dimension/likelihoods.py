@@ -12,6 +12,7 @@ from antidrome.dimension.ratios import MIN_RATIOS, ratios
 from antidrome.dimension.uncertainty import neighbour_inflation, uniform_inflation
 from antidrome.dimension.units import GIVEN, with_units
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 
 
 def gride(graph: xr.Dataset, ranks: tuple[int, ...] | None = None) -> xr.Dataset:
@@ -87,7 +88,7 @@ def levina_bickel(graph: xr.Dataset, n_neighbours: int = 10) -> tuple[float, flo
     """
     logs = _log_ratios(graph, n_neighbours)
     if len(logs) < MIN_RATIOS:
-        raise InputError(f"Only {len(logs)} points have no exact copy; at least {MIN_RATIOS} are needed.")
+        raise InputError(f"Only {counted(len(logs), 'point', 'has')} no exact copy; at least {MIN_RATIOS} are needed.")
     total = float(logs.sum())
     if total <= 0:
         raise InputError(
@@ -115,7 +116,7 @@ def local_dimension(graph: xr.Dataset, n_neighbours: int = 20) -> xr.Dataset:
     inner = distance[usable]
     out[usable] = (k - 2) / np.sum(np.log(inner[:, -1:] / inner[:, :-1]), axis=1)
     n_bad = int((~usable).sum())
-    notes = [f"{n_bad} points have an exact copy or only equally far neighbours: their dimension is NaN."]
+    notes = [f"{counted(n_bad, 'point', 'has')} an exact copy or only equally far neighbours: no dimension (NaN)."]
     found = xr.Dataset(
         {"dimension": ("point", out), "standard_error": ("point", out / np.sqrt(k - 2))},
         coords={"point": graph["point"].values},

@@ -13,6 +13,7 @@ from antidrome.core.whole import whole_number
 from antidrome.dimension.points import Points, as_points
 from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 
 MAX_SIDE = 20_000
 CHUNK_BYTES = 64 * 2**20
@@ -114,7 +115,7 @@ def participation_ratio(spectrum: Spectrum) -> float:
     """
     n = spectrum.n_points
     if n < 5:
-        raise InputError(f"{n} points are too few for a participation ratio; at least 5 are needed.")
+        raise InputError(f"{counted(n, 'point', 'is')} too few for a participation ratio; at least 5 are needed.")
     trace, squared = float(spectrum.variances.sum()), float(np.sum(spectrum.variances**2))
     q = spectrum.norm_fourth_moment * n / (n - 1)
     below = (n - 1) * (n - 2) * squared + trace**2 - n * q
@@ -131,7 +132,7 @@ def principal_variances(
     """
     n, d = points.n_points, points.n_dimensions
     if n < 5:
-        raise InputError(f"{n} points are too few for principal components; at least 5 are needed.")
+        raise InputError(f"{counted(n, 'point', 'is')} too few for principal components; at least 5 are needed.")
     if min(n, d) > MAX_SIDE:
         raise InputError(f"Principal components of {n} × {d} need a matrix of side {min(n, d)}; at most {MAX_SIDE}.")
     if d <= n:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from antidrome.dimension.points import frames_of
 from antidrome.errors import InputError
-from antidrome.recordings.arguments import listing
+from antidrome.recordings.arguments import counted, listing
 from antidrome.recordings.axes import NEURON_NAMES, TIME_NAMES, called
 from antidrome.recordings.masked import unmasked
 from antidrome.recordings.tables import names_times, opened_table, without_index
@@ -76,13 +76,13 @@ def population_points(recording: Any, settings: Settings) -> PopulationPoints:
     values, frame = _binned(values, settings.bin_frames, notes)
     complete = ~np.isnan(values).any(axis=1)
     if not complete.all():
-        notes.append(f"{int((~complete).sum())} of {len(complete)} points have missing values and were left out.")
+        notes.append(f"{counted((~complete).sum(), 'point', 'has', of=len(complete))} missing values: left out.")
         values, frame = values[complete], frame[complete]
     if len(values) == 0:
         raise InputError(f"No point is complete. {' '.join(notes)} Choose neurons that were recorded together.")
     constant = np.ptp(values, axis=0) == 0
     if constant.any():
-        notes.append(f"{int(constant.sum())} neurons are constant in what is left and were left out.")
+        notes.append(f"{counted(constant.sum(), 'neuron', 'is')} constant in what is left: left out.")
         values = values[:, ~constant]
     if settings.standardise and values.size:
         mean, sd = values.mean(axis=0), values.std(axis=0)
@@ -91,7 +91,9 @@ def population_points(recording: Any, settings: Settings) -> PopulationPoints:
     index = np.arange(len(values))
     if settings.max_points is not None and len(values) > settings.max_points:
         index = np.linspace(0, len(values) - 1, settings.max_points).round().astype(int)
-        notes.append(f"{settings.max_points} of {len(values)} points were used, spread evenly over the recording.")
+        notes.append(
+            f"{counted(settings.max_points, 'point', 'was', of=len(values))} used, spread evenly over the recording."
+        )
     return PopulationPoints(values, index, frame[index], kind, tuple(notes))
 
 
@@ -143,9 +145,9 @@ def _without_dead_neurons(values: np.ndarray, notes: list[str]) -> np.ndarray:
     missing = np.isnan(values).mean(axis=0) > MOSTLY
     constant = (np.fmax.reduce(values, axis=0) <= np.fmin.reduce(values, axis=0)) & ~missing
     if missing.any():
-        notes.append(f"{int(missing.sum())} of {missing.size} neurons are missing most of the time and were left out.")
+        notes.append(f"{counted(missing.sum(), 'neuron', 'is', of=missing.size)} missing most of the time: left out.")
     if constant.any():
-        notes.append(f"{int(constant.sum())} of {constant.size} neurons never change and were left out.")
+        notes.append(f"{counted(constant.sum(), 'neuron', 'is', of=constant.size)} constant: left out.")
     kept = ~missing & ~constant
     return values if kept.all() else values[:, kept]
 
@@ -153,9 +155,11 @@ def _without_dead_neurons(values: np.ndarray, notes: list[str]) -> np.ndarray:
 def _binned(values: np.ndarray, bin_frames: int, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     n_bins = len(values) // bin_frames
     if n_bins == 0:
-        raise InputError(f"bin_frames is {bin_frames} and the recording has {len(values)} frames: no whole bin.")
+        raise InputError(
+            f"bin_frames is {bin_frames} and the recording has {counted(len(values), 'frame')}: no whole bin."
+        )
     left = len(values) - n_bins * bin_frames
     if left:
-        notes.append(f"The last {left} frames fill no bin and were left out.")
+        notes.append(f"{counted(left, 'frame', 'was')} left out at the end: no whole bin.")
     binned = values[: n_bins * bin_frames].reshape(n_bins, bin_frames, -1)
     return (binned[:, 0] if bin_frames == 1 else binned.mean(axis=1)), np.arange(n_bins)

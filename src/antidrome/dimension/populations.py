@@ -27,6 +27,7 @@ from antidrome.dimension.population_data import PopulationPoints, population_poi
 from antidrome.dimension.two_nn import check_discard
 from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 
 MIN_NEURONS = 3
 MIN_POINTS = 50
@@ -117,7 +118,8 @@ def population(
     given = population_points(recording, config)
     if given.values.shape[1] < MIN_NEURONS or given.values.shape[0] < MIN_POINTS:
         raise InputError(
-            f"{given.values.shape[0]} points × {given.values.shape[1]} neurons are left; at least {MIN_POINTS} points"
+            f"{counted(given.values.shape[0], 'point')} × {counted(given.values.shape[1], 'neuron')} are left; at least"
+            f" {MIN_POINTS} points"
             f" and {MIN_NEURONS} neurons are needed. {' '.join(given.notes)}".rstrip()
         )
     neuron_counts = _halvings(given.values.shape[1], SMALLEST_DRAW)
@@ -207,7 +209,7 @@ def _over_neurons(
             if j == 0:
                 control[i] = _dimension(shift[:, chosen], config)
                 bar.advance()
-            bar.advance(figure=f"{count} neurons: {out[i, j]:.1f}")
+            bar.advance(figure=f"{counted(count, 'neuron')}: {out[i, j]:.1f}")
     return out, control
 
 
@@ -221,7 +223,7 @@ def _over_points(
         for j in range(config.n_draws):
             chosen = np.sort(draw.choice(len(points), count, replace=False))
             out[i, j] = _dimension(points[chosen], config)
-            bar.advance(figure=f"{count} points: {out[i, j]:.1f}")
+            bar.advance(figure=f"{counted(count, 'point')}: {out[i, j]:.1f}")
     return out
 
 

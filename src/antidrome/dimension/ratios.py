@@ -9,6 +9,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 
 MIN_RATIOS = 10
 NEAR = 1e-6
@@ -66,9 +67,10 @@ def usable_ratios(
     if used.sum() < MIN_RATIOS:
         n_zero = int(np.sum(inner == 0))
         raise InputError(
-            f"Only {int(used.sum())} of {inner.size} points have a usable ratio of distances ({n_zero} have an exact"
-            f" copy, {inner.size - n_zero - int(used.sum())} have two neighbours equally far); at least {MIN_RATIOS}"
-            " are needed. Give more points, merge copies (duplicates='merge'), or use an estimator for discrete data."
+            f"Only {counted(used.sum(), 'point', 'has', of=inner.size)} a usable ratio of distances (with an exact"
+            f" copy: {n_zero}; with two neighbours equally far: {inner.size - n_zero - int(used.sum())}); at least"
+            f" {MIN_RATIOS} are needed. Give more points, merge copies (duplicates='merge'), or use an estimator for"
+            " discrete data."
         )
     if (outer > 1e300).any():  # the ratio of huge distances is taken from logarithms
         return np.exp(np.log(outer[used]) - np.log(inner[used])), used
@@ -93,13 +95,13 @@ def discreteness(graph: xr.Dataset) -> str | None:
 def _notes(graph: xr.Dataset, positive: np.ndarray, n: int, n_zero: int, n_tied: int, n_close: int) -> tuple[str, ...]:
     notes = []
     if n_zero:
-        notes.append(f"{n_zero} of {n} points have an exact copy and were left out of the ratios.")
+        notes.append(f"{counted(n_zero, 'point', 'has', of=n)} an exact copy: left out of the ratios.")
     if n_tied:
-        notes.append(f"{n_tied} of {n} points have two neighbours equally far and were left out of the ratios.")
+        notes.append(f"{counted(n_tied, 'point', 'has', of=n)} two neighbours equally far: left out of the ratios.")
     if n_close:
         notes.append(
-            f"{n_close} of {n} points have a near-duplicate, closer than {NEAR:g} of the median nearest distance"
-            f" ({np.median(positive):.3g}): the estimate at this scale may describe the copying, not the data."
+            f"{counted(n_close, 'point', 'has', of=n)} a near-duplicate, closer than {NEAR:g} of the median nearest"
+            f" distance ({np.median(positive):.3g}): the estimate at this scale may describe the copying, not the data."
         )
     sentence = discreteness(graph)
     return (*notes, sentence) if sentence else tuple(notes)

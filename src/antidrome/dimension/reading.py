@@ -10,6 +10,7 @@ import numpy as np
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.recordings.archives import load_npy, load_npz
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import TIME_NAMES, called
 from antidrome.recordings.reading import detect_format, read
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES, open_hdf5, require_file
@@ -72,7 +73,7 @@ def read_points(
     values = np.asarray(points)
     missing = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if missing.any():
-        notes.append(f"{int(missing.sum())} of {len(values)} points have values that are not finite and were left out.")
+        notes.append(f"{counted(missing.sum(), 'point', 'has', of=len(values))} values that are not finite: left out.")
     return values[~missing], notes
 
 

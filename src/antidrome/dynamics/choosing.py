@@ -28,6 +28,7 @@ from antidrome.dynamics.selection import (
 )
 from antidrome.dynamics.solving import BlockSolver, FitSettings, Solver
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 
 FEWEST_NEURONS = 8
 DIAGONALS = {"white": (False,), "autocorrelated": (True,), "auto": (True, False)}
@@ -152,7 +153,7 @@ def choose(
     if options.n_components == "auto" and min(orders) > top:
         notes = (
             *notes,
-            f"No session tells more than {top} dimensions: n_components = 1, none of the orders, was used.",
+            f"No session tells more than {counted(top, 'dimension')}: n_components = 1, none of the orders, was used.",
         )
     only_zero = len(lags) == 1 or options.zero_lag == "always"
     kinds = (True,) if only_zero else (False, True) if options.zero_lag == "race" else (False,)

@@ -30,7 +30,7 @@ from antidrome.dynamics.sessions import Segments, as_population
 from antidrome.dynamics.solving import FitSettings
 from antidrome.dynamics.uses import Uses
 from antidrome.errors import InputError
-from antidrome.recordings.arguments import one_of
+from antidrome.recordings.arguments import counted, one_of
 
 MOST = sys.float_info.max
 CHOICES = {
@@ -312,8 +312,8 @@ class StitchedLDS(Uses, Estimator):
             raise InputError(f"n_components = {self.n_components!r}, expected a whole number.")
         if n >= population.n_neurons and self.n_components != "auto":
             raise InputError(
-                f"n_components = {n}, but the population has {population.n_neurons} neurons; it needs more neurons than"
-                " dimensions."
+                f"n_components = {n}, but the population has {counted(population.n_neurons, 'neuron')}; it needs more"
+                " neurons than dimensions."
             )
         largest = max(largest_lag(session.segment) for session in population.sessions)
         lags = lag_set(self.lags, self.lag_weights, n, largest)

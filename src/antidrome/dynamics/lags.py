@@ -10,6 +10,7 @@ import numpy as np
 
 from antidrome.core.whole import whole_numbers
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 
 MOST_BY_DEFAULT = 9
 
@@ -68,8 +69,8 @@ def lag_set(
         raise InputError(f"The lags are {given}; expected each lag once, none negative.")
     if largest is not None and max(given) > largest:
         raise InputError(
-            f"The largest lag is {max(given)} frames, but no uninterrupted stretch of the recordings holds it twice;"
-            f" the largest that they have is {largest}."
+            f"The largest lag is {counted(max(given), 'frame')}, but no uninterrupted stretch of the recordings holds"
+            f" it twice; the largest that they have is {largest}."
         )
     try:
         weight = np.ones(len(given)) if weights is None else np.asarray(weights, dtype=float)

@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.sessions import as_population
+from antidrome.recordings.arguments import counted
 
 PATTERNS_AT_ONCE = 2048
 
@@ -70,9 +71,9 @@ class OverlapReport:
 
     def __str__(self) -> str:
         lines = [
-            f"{_count(len(self.sessions), 'session')}, {_count(self.n_neurons, 'neuron')};"
+            f"{counted(len(self.sessions), 'session')}, {counted(self.n_neurons, 'neuron')};"
             f" {100 * self.share_never_together:.1f} % of the pairs were never recorded together;"
-            f" {_count(self.n_groups, 'group')} of tied sessions.",
+            f" {counted(self.n_groups, 'group')} of tied sessions.",
             *self.warnings,
         ]
         return "\n".join(lines)
@@ -162,16 +163,12 @@ def _warnings(
         i, j = np.unravel_index(block.argmax(), block.shape)
         n = int(block.max())
         sentences.append(
-            f"Sessions {names[inside[i]]} and {names[outside[j]]} share {_count(n, 'neuron')}, fewer than"
-            f" the {n_components} latent dimensions{', and no other pair ties their groups' if n else ''}: their latent"
+            f"Sessions {names[inside[i]]} and {names[outside[j]]} share {counted(n, 'neuron')}, fewer than the"
+            f" {n_components} latent dimensions{', and no other pair ties their groups' if n else ''}: their latent"
             " axes are linked only through dynamics, which real data rarely determine. Do not trust correlations"
             " between their neurons without a check on held-out pairs."
         )
     return sentences
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _finite(values: np.ndarray) -> list[list[float | None]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.units import spelled, units_in
 
 
@@ -176,8 +177,8 @@ class Population:
             outside = wanted[(wanted < -self.n_neurons) | (wanted >= self.n_neurons)]
             if outside.size:
                 raise InputError(
-                    f"Neuron {outside[0]} is out of range: the population has"
-                    f" {self.n_neurons} neurons. Give places from 0 to {self.n_neurons - 1}, or labels as text."
+                    f"Neuron {outside[0]} is out of range: the population has {counted(self.n_neurons, 'neuron')}. Give"
+                    f" places from 0 to {self.n_neurons - 1}, or labels as text."
                 )
             return wanted % max(self.n_neurons, 1)
         return find_labels(self.labels, wanted.astype(str))

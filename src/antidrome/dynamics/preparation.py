@@ -23,7 +23,7 @@ from antidrome.dynamics.resuming import Stages, require_identity
 from antidrome.dynamics.sketch import sketch
 from antidrome.dynamics.solving import BlockSolver, PairSolver, Solver
 from antidrome.errors import InputError
-from antidrome.recordings.arguments import listing
+from antidrome.recordings.arguments import counted, listing
 
 KEPT_VALUES = 2**24
 DENSE_VALUES = 3 * 10**7
@@ -94,7 +94,7 @@ def notes_on_frames(population: Population, lags: LagSet) -> list[str]:
         return []
     return [
         f"Observed in fewer than {least} frames, too few for a covariance to mean anything: {listing(few, 4)}"
-        f" ({len(few)} of {population.n_neurons} neurons)."
+        f" ({counted(len(few), 'neuron', of=population.n_neurons)})."
     ]
 
 

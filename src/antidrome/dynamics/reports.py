@@ -15,7 +15,7 @@ from antidrome.dynamics.gauge import principal_angles
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.results import MatchedSession, activity, matched, states
 from antidrome.errors import InputError
-from antidrome.recordings.arguments import one_of
+from antidrome.recordings.arguments import counted, one_of
 
 MOST_IN_BLOCK = 1000
 
@@ -115,7 +115,9 @@ def align(system: FittedSystem, other: FittedSystem) -> xr.Dataset:
     shared, here, there = np.intersect1d(system.population.labels, other.population.labels, return_indices=True)
     n, m = system.loadings.shape[1], other.loadings.shape[1]
     if len(shared) < max(n, m):
-        raise InputError(f"The two fits share {len(shared)} neurons, fewer than their {max(n, m)} dimensions.")
+        raise InputError(
+            f"The two fits share {counted(len(shared), 'neuron')}, fewer than their {counted(max(n, m), 'dimension')}."
+        )
     mine = system.loadings[here] * system.scale[here, None]
     theirs = other.loadings[there] * other.scale[there, None]
     # C₁ x₁ = C₂ x₂ on the shared neurons, hence x₁ = C₁⁺ C₂ x₂

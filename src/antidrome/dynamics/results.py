@@ -17,6 +17,7 @@ from antidrome.dynamics.population import Population, Session, find_labels
 from antidrome.dynamics.preparation import count_noise, require_counts
 from antidrome.dynamics.system import root_of
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.units import spelled
 
 OWN_NAMES = ("latent", "latent_covariance", "mean", "sd", "component", "component_2", "neuron", "recorded", "time")
@@ -41,7 +42,9 @@ class MatchedSession:
     @property
     def attrs(self) -> dict[str, Any]:
         """Attributes of every result of this session."""
-        notes = [f"{self.n_unknown} neurons are unknown to the fit and were not used."] if self.n_unknown else []
+        notes = (
+            [f"{counted(self.n_unknown, 'neuron', 'is')} unknown to the fit and not used."] if self.n_unknown else []
+        )
         if self.converted:
             theirs, ours = spelled(self.converted), spelled(self.data.session.units)
             notes.append(f"The recording is in {theirs}, the fit in {ours}: results are in {ours}, as the fit.")

@@ -13,7 +13,7 @@ from antidrome.dynamics.data import column_statistics
 from antidrome.dynamics.entries import entries_of, matching_notes
 from antidrome.dynamics.population import Population, Session
 from antidrome.errors import InputError
-from antidrome.recordings.arguments import listing
+from antidrome.recordings.arguments import counted, listing
 from antidrome.recordings.clock import clock_rate_hz, rate_agrees
 from antidrome.recordings.segments import borders, neighbours
 from antidrome.recordings.units import spelled
@@ -114,13 +114,13 @@ def _session(
     statistics = column_statistics(values, segment, name)
     n_infinite = int(statistics["n_infinite"].sum())
     if n_infinite:
-        notes.append(f"Session {name!r}: {n_infinite} infinite entries taken as missing.")
+        notes.append(f"Session {name!r}: {counted(n_infinite, 'infinite entry')} taken as missing.")
     seen = statistics["n_observed"] > 0
     varying = seen & (statistics["variance"] > 0) & (statistics["n_observed"] > 1)
     if (seen & ~varying).any():
         which = [labels[i] for i in np.flatnonzero(seen & ~varying)]
-        many = "1 neuron does not vary and is" if len(which) == 1 else f"{len(which)} neurons do not vary and are"
-        notes.append(f"Session {name!r}: {many} left out: {listing(which)}.")
+        many = counted(len(which), "neuron", "is")
+        notes.append(f"Session {name!r}: {many} left out, without variation: {listing(which)}.")
     columns = np.flatnonzero(varying)
     neighbouring = (segment[1:] >= 0) & (segment[1:] == segment[:-1])
     if columns.size == 0 or not neighbouring.any():

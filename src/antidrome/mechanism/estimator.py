@@ -28,6 +28,7 @@ from antidrome.mechanism.rounds import RoundReport
 from antidrome.mechanism.training import TrainingSettings
 from antidrome.mechanism.views import ParameterDensity
 from antidrome.mechanism.weights import KernelSettings
+from antidrome.recordings.arguments import counted
 
 _KINDS: tuple[tuple[str, Any, str], ...] = (
     ("n_rounds", numbers.Integral, "a whole number"),
@@ -317,8 +318,8 @@ class SNPE(Estimator):
         whole = given.dtype.kind in "iuf" and bool(np.all(np.isfinite(given) & (given == np.floor(given))))
         if not whole or given.shape not in ((), (rounds,)) or given.min() < 10:
             raise InputError(
-                f"n_simulations is {self.n_simulations!r} for {rounds} round{'' if rounds == 1 else 's'};"
-                " expected one whole number, or one for each round, each at least 10."
+                f"n_simulations is {self.n_simulations!r} for {counted(rounds, 'round')}; expected one whole number, or"
+                " one for each round, each at least 10."
             )
         return tuple(int(n) for n in np.broadcast_to(given, rounds))
 

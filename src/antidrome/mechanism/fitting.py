@@ -37,6 +37,7 @@ from antidrome.mechanism.simulate.outputs import as_observation
 from antidrome.mechanism.snapshots import Architecture, FitCheckpoint
 from antidrome.mechanism.snpe import run_rounds
 from antidrome.mechanism.weighing import weigh_for_judgement
+from antidrome.recordings.arguments import counted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -269,7 +270,7 @@ def _notes(problem: Problem, result: Progress, names: tuple[str, ...]) -> list[s
     simulations, notes = result.simulations, []
     failed = int((~simulations.valid).sum())
     if failed:
-        notes.append(f"{failed} of {len(simulations.valid)} simulations failed and were left out of training.")
+        notes.append(f"{counted(failed, 'simulation', of=len(simulations.valid))} failed: left out of training.")
     if result.unrecorded is not None:
         hidden = ", ".join(names[i] for i in np.flatnonzero(result.unrecorded))
         why = "but no simulation does " if problem.missing == "auto" else "and that were not measured "

@@ -11,6 +11,7 @@ from antidrome.mechanism.densities.trained import TrainedDensity
 from antidrome.mechanism.failures import FailureClassifier
 from antidrome.mechanism.features import FeatureScaling
 from antidrome.mechanism.observations import visible
+from antidrome.recordings.arguments import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ class RoundReport:
     def __str__(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""
         return (
-            f"round {self.round}: {self.simulations} simulations{failed}; ESS {self.effective:.0f} of"
+            f"round {self.round}: {counted(self.simulations, 'simulation')}{failed}; ESS {self.effective:.0f} of"
             f" {self.trained_on}, largest weight {100 * self.largest_weight:.1f} %; {self.epochs:.0f} epochs, loss"
             f" {self.loss:.3f}"
         )

@@ -27,6 +27,7 @@ from antidrome.mechanism.problem import Problem
 from antidrome.mechanism.proposals import FromDensity, FromPrior, Mixed, Proposal, Thinned, Truncated
 from antidrome.mechanism.round_training import train_round
 from antidrome.mechanism.rounds import FitSimulations, Progress, RoundReport
+from antidrome.recordings.arguments import counted
 
 _logger = logging.getLogger("antidrome")
 
@@ -145,7 +146,7 @@ def _checked(features: np.ndarray, valid: np.ndarray, n: int, problem: Problem) 
     if features.shape != (n, k) or np.shape(valid) != (n,):
         raise InputError(
             f"The simulator gave features of shape {features.shape} and validity of shape {np.shape(valid)} for {n}"
-            f" parameter sets, but the observation has {k} features; expected ({n}, {k}) and ({n},)."
+            f" parameter sets, but the observation has {counted(k, 'feature')}; expected ({n}, {k}) and ({n},)."
         )
     if np.isinf(features[np.asarray(valid, bool)]).any():
         raise InputError("The simulator gave infinite features in valid rows; mark those simulations as failed.")

@@ -9,6 +9,7 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.plotting.drawing import Picture, Series
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.segments import times_s
 
 MOST_TRACES = 20
@@ -54,7 +55,7 @@ def _recording(recording: Any) -> Picture:
     values, step = _stacked(np.asarray(shown.values, float))
     time, units = shown["time"].values if times is None else times, recording.attrs.get("units", "")
     left = recording.sizes["neuron"] - shown.sizes["neuron"]
-    title = f"{shown.sizes['neuron']} neurons" + (f" of {recording.sizes['neuron']}" if left else "")
+    title = counted(shown.sizes["neuron"], "neuron") + (f" of {recording.sizes['neuron']}" if left else "")
     label = f"neuron, {step:.3g}{' ' + units if units not in ('', '1') else ''} apart"
     series = tuple(Series(time[some], trace[some]) for trace in values.T for some in [_telling(trace)])
     return Picture(title, "frame" if times is None else "time (s)", label, series)
@@ -194,7 +195,7 @@ def _stitched_lds(model: Any) -> Picture:
     eigenvalues = np.linalg.eigvals(model.result_.system.dynamics)
     circle = np.exp(2j * np.pi * np.linspace(0, 1, 200))
     return Picture(
-        f"Dynamics of {model.n_components_} dimensions",
+        f"Dynamics of {counted(model.n_components_, 'dimension')}",
         "real part",
         "imaginary part",
         (

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
-from antidrome.recordings.arguments import listing, one_of
+from antidrome.recordings.arguments import counted, listing, one_of
 from antidrome.recordings.masked import unmasked
 from antidrome.recordings.units import SECONDS, plain_unit
 
@@ -70,7 +70,10 @@ def neuron_labels(neuron: Sequence[Any] | np.ndarray | None, n_neurons: int, n_f
     labels = np.array([label.decode() if isinstance(label, bytes) else str(label) for label in neuron])
     if len(labels) != n_neurons:
         hint = _transposed_hint(len(labels) == n_frames)
-        raise InputError(f"{len(labels)} neuron labels for an array of {n_neurons} neurons × {n_frames} frames{hint}")
+        raise InputError(
+            f"{counted(len(labels), 'neuron label')} for an array of {counted(n_neurons, 'neuron')} ×"
+            f" {counted(n_frames, 'frame')}{hint}"
+        )
     unique, counts = np.unique(labels, return_counts=True)
     if len(unique) != n_neurons:
         raise InputError(f"neuron labels must be unique; given more than once: {listing(unique[counts > 1])}")
@@ -135,7 +138,9 @@ def checked_times(time: Any, rate: float | None, n_frames: int, n_neurons: int, 
     times = time_in_seconds(time)
     if times.shape != (n_frames,):
         hint = _transposed_hint(times.shape == (n_neurons,))
-        raise InputError(f"{times.size} times for {n_frames} frames × {n_neurons} neurons{hint}")
+        raise InputError(
+            f"{counted(times.size, 'time')} for {counted(n_frames, 'frame')} × {counted(n_neurons, 'neuron')}{hint}"
+        )
     bad = np.flatnonzero(~np.isfinite(times))
     if bad.size:
         raise InputError(f"{bad.size} of {n_frames} times are not finite (first: frame {bad[0]}): remove these frames")

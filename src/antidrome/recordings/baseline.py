@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import named_by_number, positive_rate, standard_dims, time_in_seconds
 from antidrome.recordings.clock import GAP_FRAMES, require_agreement
 from antidrome.recordings.dff_blocks import Counts, Settings, dff_in_blocks
@@ -98,8 +99,8 @@ def delta_f_over_f(
     values, counts = dff_in_blocks(fluorescence.data, surround, time, settings)
     if counts.unusable_neurons == fluorescence.sizes["neuron"]:
         raise InputError(
-            f"None of the {counts.unusable_neurons} neurons has a positive baseline, so ΔF/F cannot be formed; "
-            "expected raw fluorescence. If the traces are ΔF/F, detrended or z-scored already, use them as they are "
+            f"None of {counted(counts.unusable_neurons, 'neuron')} has a positive baseline, so ΔF/F cannot be formed;"
+            " expected raw fluorescence. If the traces are ΔF/F, detrended or z-scored already, use them as they are "
             '(quantity="dff"); if neuropil was subtracted twice, lower neuropil_factor.'
         )
     result = fluorescence.copy(data=values).rename("dff")
@@ -234,10 +235,13 @@ def _notes(settings: Settings, counts: Counts, neuropil: str | None, n_stretches
     if n_stretches > 1:
         notes.append(f"Gaps longer than {settings.window_s / 2:g} s split the recording into {n_stretches} stretches.")
     said = {
-        "missing": "samples missing in the fluorescence stay missing (NaN).",
-        "uncorrected_f0": "neurons with F0 near or below zero after neuropil subtraction were divided by the F0 of "
-        "their uncorrected fluorescence.",
-        "unusable_frames": "samples with F0 near or below zero were masked (NaN).",
-        "unusable_neurons": "neurons have no positive F0 and were masked whole (NaN).",
+        "missing": ("sample", "missing in the fluorescence: missing here too (NaN)."),
+        "uncorrected_f0": (
+            "neuron",
+            "with F0 near or below zero after neuropil subtraction: divided by F0 of the uncorrected fluorescence.",
+        ),
+        "unusable_frames": ("sample", "with F0 near or below zero: masked (NaN)."),
+        "unusable_neurons": ("neuron", "without a positive F0: masked whole (NaN)."),
     }
-    return notes + [f"{getattr(counts, name)} {text}" for name, text in said.items() if getattr(counts, name)]
+    found = {name: int(getattr(counts, name)) for name in said}
+    return notes + [f"{counted(found[name], noun)} {text}" for name, (noun, text) in said.items() if found[name]]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import Orientation, choose_orientation, positive_rate
 from antidrome.recordings.choice import (
     LABEL_NAMES,
@@ -75,13 +76,13 @@ def settle_axes(
     else:
         time, _ = reconciled(time, positive_rate(options.frame_rate_hz), str(path), notes)
     read_as = f"{name!r} ({times_sign(shape)}, read as {orientation})"
-    strays = _strays(times, f"{read_as} has {lengths[0]} frames") if time is None else []
+    strays = _strays(times, f"{read_as} has {counted(lengths[0], 'frame')}") if time is None else []
     if strays and found is None and options.frame_rate_hz is None:
         raise InputError(
             f"{path}: {strays[0]}: correct it, or pass frame_rate_hz (frames per second) to go on without it"
         )
     if neuron is None:
-        strays += _strays(labels, f"{read_as} has {lengths[1]} neurons")
+        strays += _strays(labels, f"{read_as} has {counted(lengths[1], 'neuron')}")
     notes.extend(f"{stray}; it is left out" for stray in strays)
     rate = settle_frame_rate(options.frame_rate_hz, found, time, str(path), notes)
     return Axes(orientation, rate, time, neuron)

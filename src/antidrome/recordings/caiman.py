@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import BY_NUMBER
 from antidrome.recordings.choice import settle_frame_rate, usable_rate
 from antidrome.recordings.lazy import lazy_hdf5, picked
@@ -54,7 +55,8 @@ def read_caiman(path: Path, options: ReadOptions) -> xr.DataArray:
         if kept.size == 0:
             raise InputError(f"{path}: idx_components accepts none of {n_components} components: {KEEP_ALL}")
         if kept.size < n_components:
-            notes.append(f"{n_components - kept.size} of {n_components} components are rejected and left out")
+            rejected = counted(n_components - kept.size, "component", "is", of=n_components)
+            notes.append(f"{rejected} rejected and left out")
             values = picked(values, kept, 0)
         rate = settle_frame_rate(options.frame_rate_hz, _frame_rate(file), None, str(path), notes)
     return from_array(

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import choose_orientation
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.csv_cells import clock_column, drop_comments, numbers
@@ -175,9 +176,11 @@ def _kept(accepted: np.ndarray, options: ReadOptions, path: Path, notes: list[st
         return np.arange(accepted.size)
     kept = np.flatnonzero(accepted)
     if kept.size == 0:
-        raise InputError(f"{path} accepts none of {accepted.size} neurons: {KEEP_ALL}")
+        raise InputError(f"{path} accepts none of {counted(accepted.size, 'neuron')}: {KEEP_ALL}")
     if kept.size < accepted.size:
-        notes.append(f"{accepted.size - kept.size} of {accepted.size} neurons are not accepted and are left out")
+        notes.append(
+            f"{counted(accepted.size - kept.size, 'neuron', 'is', of=accepted.size)} not accepted and left out"
+        )
     return kept
 
 

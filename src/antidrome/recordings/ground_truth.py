@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import AntidromeError, FileFormatError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.mat_guard import load_mat
 from antidrome.recordings.recording import from_array
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES, require_file
@@ -59,21 +60,23 @@ def read_ground_truth_mat(
             continue
         read.append(_trial(fields, path.name.removesuffix(".mat"), index, where))
     if not read:
-        raise FileFormatError(f"{path}: none of {len(trials)} trials has fluorescence")
+        raise FileFormatError(f"{path}: none of {counted(len(trials), 'trial')} has fluorescence")
     if empty:
         for recording, _ in read:
-            recording.attrs["notes"].append(f"{empty} of {len(trials)} trials have no fluorescence and are left out")
+            recording.attrs["notes"].append(
+                f"{counted(empty, 'trial', 'has', of=len(trials))} no fluorescence: left out"
+            )
     return read
 
 
 def _trial(fields: dict[str, np.ndarray], name: str, index: int, where: str) -> tuple[xr.DataArray, np.ndarray]:
     time, values = fields["fluo_time"], fields["fluo_mean"]
     if time.size != values.size:
-        raise FileFormatError(f"{where}: {time.size} times for {values.size} values of ΔF/F")
+        raise FileFormatError(f"{where}: {counted(time.size, 'time')} for {counted(values.size, 'value')} of ΔF/F")
     notes = []
     timed = np.isfinite(time)
     if not timed.all():
-        notes.append(f"{int((~timed).sum())} frames without a time dropped")
+        notes.append(f"{counted((~timed).sum(), 'frame')} without a time dropped")
     try:
         recording = from_array(
             values[timed],

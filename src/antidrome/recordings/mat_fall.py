@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import BY_NUMBER
 from antidrome.recordings.choice import settle_frame_rate, usable_rate
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
@@ -60,7 +61,7 @@ def read_fall(
     if kept.size == 0:
         raise InputError(f"{path}: iscell accepts none of {n_rois} ROIs: curate them in suite2p, or {KEEP_ALL}")
     if kept.size < n_rois:
-        notes.append(f"{n_rois - kept.size} of {n_rois} ROIs are no cells and are left out (iscell)")
+        notes.append(f"{counted(n_rois - kept.size, 'ROI', 'is', of=n_rois)} no cell: left out (iscell)")
     found = usable_rate(arrays.get("ops/fs", arrays.get("fs")))
     if found is not None and options.frame_rate_hz is None:
         notes.append(f"frame rate {found:g} Hz from the settings (ops.fs) of {path.name}")

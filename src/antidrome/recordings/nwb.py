@@ -18,6 +18,7 @@ import xarray as xr
 from pynwb.ophys import DfOverF, Fluorescence, RoiResponseSeries
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import BY_NUMBER, even_times
 from antidrome.recordings.choice import of_a_result, settle_frame_rate
 from antidrome.recordings.lazy import lazy_hdf5, picked, recorded
@@ -192,7 +193,7 @@ def frame_times(series: RoiResponseSeries, n_frames: int, where: str) -> tuple[n
     if series.timestamps is not None:
         time = np.asarray(series.timestamps[:], dtype=np.float64)
         if time.shape != (n_frames,):
-            raise FileFormatError(f"{where} has {time.size} timestamps for {n_frames} frames")
+            raise FileFormatError(f"{where} has {counted(time.size, 'timestamp')} for {counted(n_frames, 'frame')}")
         return time, None
     rate = np.nan if series.rate is None else float(series.rate)  # before it is judged: a long double may be less
     if not np.isfinite(rate) or rate <= 0:
@@ -217,7 +218,7 @@ def _recording(
         raise InputError(f"{where}: the ROI table accepts none of {len(table)} ROIs: {KEEP_ALL}")
     if kept.size < len(table):
         notes.append(
-            f"{len(table) - kept.size} of {len(table)} ROIs are not accepted in the ROI table and are left out"
+            f"{counted(len(table) - kept.size, 'ROI', 'is', of=len(table))} not accepted in the ROI table: left out"
         )
         values = picked(values, kept, 1)
     if chosen.kind == "DfOverF" and options.quantity is None and not isinstance(series.parent, DfOverF):

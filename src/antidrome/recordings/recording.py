@@ -13,7 +13,7 @@ import xarray as xr
 
 import antidrome.recordings.accessor  # noqa: F401  registers recording.antidrome
 from antidrome.errors import InputError
-from antidrome.recordings.arguments import listing, one_of
+from antidrome.recordings.arguments import counted, listing, one_of
 from antidrome.recordings.axes import (
     BY_NUMBER,
     Orientation,
@@ -237,7 +237,7 @@ def _as_float(array: Any, turned: bool, notes: list[str]) -> Any:
     """Frames first, as floats, infinite samples missing."""
     n_frames, n_neurons = array.shape[::-1] if turned else array.shape
     if 0 in array.shape:
-        raise InputError(f"the recording is empty: {n_frames} frames × {n_neurons} neurons")
+        raise InputError(f"the recording is empty: {counted(n_frames, 'frame')} × {counted(n_neurons, 'neuron')}")
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind not in "iuf":
         raise InputError(f"got values of type {array.dtype}, expected real numbers")
@@ -252,7 +252,9 @@ def _as_float(array: Any, turned: bool, notes: list[str]) -> Any:
     n_infinite = int(infinite.sum())
     if n_infinite:
         frame, neuron = np.argwhere(infinite)[0]
-        notes.append(f"{n_infinite} infinite samples taken as missing (first: frame {frame}, neuron {neuron})")
+        notes.append(
+            f"{counted(n_infinite, 'infinite sample')} taken as missing (first: frame {frame}, neuron {neuron})"
+        )
         floats = np.where(infinite, np.array(np.nan, target), floats)
     return floats
 

@@ -15,7 +15,7 @@ import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.archives import load_npy
-from antidrome.recordings.arguments import listing
+from antidrome.recordings.arguments import counted, listing
 from antidrome.recordings.axes import BY_NUMBER
 from antidrome.recordings.choice import settle_frame_rate, times_sign, usable_rate
 from antidrome.recordings.lazy import lazy_npy, picked
@@ -140,7 +140,7 @@ def _read_plane(folder: Path, n_planes: int, options: ReadOptions) -> _Plane:
         notes.append(f"{folder.name} is left out: none of its {n_rois} ROIs is accepted (iscell.npy)")
     elif kept.size < n_rois:
         notes.append(
-            f"{n_rois - kept.size} of {n_rois} ROIs in {folder.name} are no cells and are left out (iscell.npy)"
+            f"{counted(n_rois - kept.size, 'ROI', of=n_rois)} in {folder.name} left out: no cells (iscell.npy)"
         )
     neuropil = None
     if options.series is None and (folder / "Fneu.npy").is_file():

@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.recordings.arguments import one_of
+from antidrome.recordings.arguments import counted, one_of
 from antidrome.recordings.reading import detect_format
 from antidrome.recordings.safety import require_file
 
@@ -157,7 +157,7 @@ def _require_writable(dataset: xr.Dataset, format: str) -> None:
         if variable.dims == ("neuron",) and name in _OF_NWB_TABLES:
             raise InputError(f"{name!r} is what nwb calls a part of every table: rename it first")
     if format in ("nwb", "suite2p") and not (dataset.sizes["time"] and dataset.sizes["neuron"]):
-        sizes = f"{dataset.sizes['time']} frames × {dataset.sizes['neuron']} neurons"
+        sizes = f"{counted(dataset.sizes['time'], 'frame')} × {counted(dataset.sizes['neuron'], 'neuron')}"
         raise InputError(f"the result is empty ({sizes}), and {format} holds no empty arrays: write Zarr or NetCDF")
 
 

@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 
+from antidrome.recordings.arguments import counted
 from antidrome.report.charts import COLOURS, Chart, Ink, draw, frame, short
 from antidrome.report.dynamics_view import DynamicsView
 
@@ -65,7 +66,7 @@ def _ties(view: DynamicsView) -> str:
     if len(view.sessions) == 1:
         return "One session: its neurons with themselves."
     groups = int(view.component.max(initial=0)) + 1
-    tied = "All sessions are tied together" if groups == 1 else f"The sessions fall into {groups} groups"
+    tied = "All sessions are tied together" if groups == 1 else f"The sessions fall into {counted(groups, 'group')}"
     return f"{tied} by shared neurons with independent loadings; {view.n_components} are needed for each tie."
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from antidrome.recordings.arguments import counted
 from antidrome.report.charts import Chart, panels
 from antidrome.report.dynamics_charts import (
     agreement,
@@ -134,10 +135,9 @@ def _held_out(view: DynamicsView) -> Statement:
 def _cards(view: DynamicsView) -> list[dict[str, str]]:
     unit = _unit(view)
     slowest = float(view.modes[f"time_constant_{unit}"].max())
-    many = "s" if len(view.sessions) != 1 else ""
     cards = [
         {"number": f"{view.n_components}", "label": "latent dimensions"},
-        {"number": f"{view.n_neurons:,}", "label": f"neurons in {len(view.sessions)} session{many}"},
+        {"number": f"{view.n_neurons:,}", "label": f"neurons in {counted(len(view.sessions), 'session')}"},
         {"number": f"{100 * view.share_never_together:.1f} %", "label": "of pairs never recorded together"},
         {"number": f"{slowest:.3g} {unit}" if np.isfinite(slowest) else "∞", "label": "slowest time constant"},
     ]

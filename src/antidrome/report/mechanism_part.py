@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from antidrome.recordings.arguments import counted
 from antidrome.report.charts import panels
 from antidrome.report.citations import citations_part
 from antidrome.report.encode import float_text
@@ -145,7 +146,8 @@ def posterior_run(view: MechanismView, model: str = "", observed: str = "", comm
     posterior = view.posterior
     return RunInfo.of(
         f"Posterior of {model}" if model else "Posterior of a mechanistic model",
-        f"{len(posterior.names)} parameters, inferred from {np.isfinite(posterior.observation).sum()} features.",
+        f"{counted(len(posterior.names), 'parameter')}, inferred from"
+        f" {counted(np.isfinite(posterior.observation).sum(), 'feature')}.",
         command=command,
         model=model,
         seed=posterior.seed,
@@ -168,10 +170,9 @@ def _cards(view: MechanismView) -> list[dict[str, str]]:
     simulations, failed = sum(r.simulations for r in reports), sum(r.failed for r in reports)
     seconds = sum(r.simulating_s + r.training_s for r in reports)
     last = reports[-1] if reports else None
-    rounds = f"{len(reports)} round{'s' if len(reports) != 1 else ''}"
     return [
         {"number": f"{len(view.posterior.names)}", "label": "parameters"},
-        {"number": f"{simulations:,}", "label": f"simulations in {rounds}"},
+        {"number": f"{simulations:,}", "label": f"simulations in {counted(len(reports), 'round')}"},
         {"number": f"{failed:,}", "label": "simulations failed"},
         {"number": shown(last.effective if last else math.nan, 0), "label": "effective in the last round"},
         {"number": shown(seconds / 60, 1), "label": "minutes"},

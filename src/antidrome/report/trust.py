@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from antidrome.recordings.arguments import counted
 from antidrome.report.session import SessionView
 from antidrome.report.statement import Statement
 
@@ -82,11 +83,11 @@ def _reached(reached: Mapping[str, Any]) -> str:
 def _findings(view: SessionView) -> Statement:
     count = {level: sum(f.get("severity") == level for f in view.findings) for level in ("error", "warning")}
     if count["error"]:
-        text = f"{_many(count['error'], 'check')} found an error in the input (see Checks)"
+        text = f"{counted(count['error'], 'check')} found an error in the input (see Checks)"
         return Statement("bad", f"{text}: do not rely on these spikes before it is resolved.")
     if count["warning"]:
         return Statement(
-            "care", f"{_many(count['warning'], 'check')} warned about the input; see Checks for what to do."
+            "care", f"{counted(count['warning'], 'check')} warned about the input; see Checks for what to do."
         )
     return Statement("good", "No check objected to the input.")
 
@@ -105,7 +106,7 @@ def _noise(view: SessionView, known: tuple[float, float] | None) -> Statement | 
     if outside == 0:
         return Statement("good", f"{text} All lie within {span}.")
     return Statement(
-        "care", f"{text} {_many(outside, 'neuron')} of {noise.size:,} outside {span}: read these with doubt."
+        "care", f"{text} {counted(outside, 'neuron')} of {noise.size:,} outside {span}: read these with doubt."
     )
 
 
@@ -128,7 +129,7 @@ def _missing(view: SessionView) -> Statement | None:
     if share == 0:
         return None
     affected = int((missing > 0).sum())
-    text = f"{share:.2%} of the samples are missing, in {_many(affected, 'neuron')}; spikes there are guesses."
+    text = f"{share:.2%} of the samples are missing, in {counted(affected, 'neuron')}; spikes there are guesses."
     return Statement("care" if share > 0.01 else "fact", text)
 
 
@@ -149,15 +150,11 @@ def _simulation(view: SessionView) -> Statement | None:
         return None
     return Statement(
         "fact",
-        f"This recording is simulated and its spikes are known: correlation with them, frame by frame at lag 0, is "
-        f"{view.agreement['mean_r_lag0']:.2f} (mean of {_many(int(view.agreement['n_neurons']), 'neuron')}).",
+        "This recording is simulated and its spikes are known: correlation with them, frame by frame at lag 0, is"
+        f" {view.agreement['mean_r_lag0']:.2f} (mean of {counted(int(view.agreement['n_neurons']), 'neuron')}).",
     )
 
 
 def _range(card: Mapping[str, Any], key: str) -> tuple[float, float] | None:
     value = card.get(key)
     return (float(value[0]), float(value[1])) if isinstance(value, list | tuple) and len(value) == 2 else None
-
-
-def _many(n: int, word: str) -> str:
-    return f"{n:,} {word}{'' if n == 1 else 's'}"

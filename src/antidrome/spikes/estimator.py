@@ -17,6 +17,7 @@ from antidrome.core.seeds import check_seed
 from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.recordings import check
+from antidrome.recordings.arguments import counted
 from antidrome.spikes.adaptation import AdaptationConfig
 from antidrome.spikes.fitting import Fitted, fit_estimator
 from antidrome.spikes.grid import LONGEST_GAP_S, FrameGrid
@@ -217,12 +218,10 @@ class SpikeVAE(Estimator):
             return label(infer_lazily(infer, recording, n_samples), recording, attrs)
         values, n_unusable = infer_in_blocks(infer, recording, progress, executor)
         if n_unusable:
-            attrs["notes"].append(
-                f"{n_unusable} neurons show no variation at all (dead or missing); their spikes are NaN."
-            )
+            attrs["notes"].append(f"{counted(n_unusable, 'neuron', 'is')} dead or missing (no variation): NaN spikes.")
         if n_implausible := int(implausible(values["rate_hz"], rate).sum()):
             attrs["notes"].append(
-                f"{n_implausible} neurons have more spikes than a neuron can fire (over {MOST_HZ:g} Hz, or"
+                f"{counted(n_implausible, 'neuron', 'has')} more spikes than a neuron can fire (over {MOST_HZ:g} Hz, or"
                 f" {MOST_IN_A_FRAME_HZ:g} Hz in a frame): look for artefacts, traces cut off at zero, and F0 near zero."
             )
         return label(values, recording, attrs)
@@ -386,7 +385,7 @@ class SpikeVAE(Estimator):
         if grid.n_missing:
             longer = f", those longer than {LONGEST_GAP_S:g} s as if they were no longer" if grid.n_left_out else ""
             missing = grid.n_missing + grid.n_left_out
-            notes.append(f"{missing} frames are missing between the recorded ones; inference bridges gaps{longer}.")
+            notes.append(f"{counted(missing, 'frame', 'is')} missing in between; inference bridges gaps{longer}.")
         return {
             "frame_rate_hz": float(recording.attrs["frame_rate_hz"]),
             "findings": [dataclasses.asdict(finding) for finding in check(recording)],

@@ -12,7 +12,7 @@ import xarray as xr
 from antidrome.core.seeds import check_seed
 from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
-from antidrome.recordings.arguments import one_of
+from antidrome.recordings.arguments import counted, one_of
 from antidrome.spikes.adaptation import Adaptation, Cells
 from antidrome.spikes.known import Known, notes_on_known
 from antidrome.spikes.learning import FEWEST_FRAMES, Lesson, Opened, config_for, fit_own, fit_shared
@@ -168,9 +168,12 @@ def _of_lesson(learn: Lesson, recording: xr.DataArray) -> list[str]:
     notes = []
     if learn.n_unusable:
         notes.append(
-            f"{learn.n_unusable} neurons show no variation in at least {FEWEST_FRAMES} observed frames and were not"
-            " learned from."
+            f"{counted(learn.n_unusable, 'neuron', 'was')} not learned from: no variation in at least {FEWEST_FRAMES}"
+            " observed frames."
         )
     if len(learn.labels) + learn.n_unusable < recording.sizes["neuron"]:
-        notes.append(f"{len(learn.labels)} of {recording.sizes['neuron']} neurons were learned from, drawn at random.")
+        notes.append(
+            f"{counted(len(learn.labels), 'neuron', 'was', of=recording.sizes['neuron'])} learned from, drawn at"
+            " random."
+        )
     return notes

@@ -12,6 +12,7 @@ import xarray as xr
 
 from antidrome.core.seeds import generator
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.lazy import neuron_blocks
 from antidrome.spikes.adaptation import Adaptation, AdaptationConfig, Cells, adapt, describe_cells, working_rate
 from antidrome.spikes.adaptation.lots import Recorded, sum_groups
@@ -79,7 +80,8 @@ def lesson(opened: Opened, known: Known, steps: int, seed: int) -> Lesson:
     usable = ~unusable(traces) & (np.isfinite(traces).sum(axis=1) >= FEWEST_FRAMES)
     if not usable.any():
         raise InputError(
-            f"None of the {n} neurons has {FEWEST_FRAMES} observed frames that vary; there is nothing to learn from."
+            f"None of {counted(n, 'neuron')} has {FEWEST_FRAMES} observed frames that vary; there is nothing to learn"
+            " from."
         )
     kept = chosen[usable]
     counts = known_counts(known, recording, kept, grid, frame_rate_hz, steps)

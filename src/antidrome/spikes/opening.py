@@ -18,6 +18,7 @@ from antidrome.core.model_files import ModelHeader, read_header
 from antidrome.core.progress import progress as show_progress
 from antidrome.errors import InputError
 from antidrome.recordings import as_recording
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.lazy import neuron_blocks
 from antidrome.recordings.units import is_percent
 from antidrome.spikes.grid import FrameGrid
@@ -53,7 +54,7 @@ def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tu
     """One recording, or several by session id; and the known spikes of each (by session id too, where several)."""
     if isinstance(recording, list | tuple) and any(getattr(one, "ndim", 0) == 2 for one in recording):
         raise InputError(
-            f"A {type(recording).__name__} of {len(recording)} recordings was given; expected one, or"
+            f"A {type(recording).__name__} of {counted(len(recording), 'recording')} was given; expected one, or"
             " {session: recording} with a name for each."
         )
     if not isinstance(recording, Mapping) or isinstance(recording, xr.Dataset):

@@ -11,7 +11,7 @@ import xarray as xr
 from antidrome.core.seeds import check_seed, generator
 from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
-from antidrome.recordings.arguments import one_of
+from antidrome.recordings.arguments import counted, one_of
 from antidrome.spikes.generative import LinearModel, SCDFModel
 from antidrome.spikes.observation import (
     LEAD_S,
@@ -139,7 +139,7 @@ def _labelled(
     frames, cells = ("time", "neuron"), ("neuron",)
     common = {"frame_rate_hz": float(wanted.frame_rate_hz), "source": "simulation", "source_format": "array"}
     described = (
-        f"Simulated: {wanted.generative} model, indicator '{wanted.indicator}', {wanted.n_neurons} neurons,"
+        f"Simulated: {wanted.generative} model, indicator '{wanted.indicator}', {counted(wanted.n_neurons, 'neuron')},"
         f" {wanted.duration_s:g} s at {wanted.frame_rate_hz:g} Hz, seed {wanted.seed}."
     )
     session = f"simulated-{wanted.indicator}-{wanted.seed}"

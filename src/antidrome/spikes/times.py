@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.segments import frame_rate_of, times_s
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.results import opened_result
@@ -114,8 +115,9 @@ def expected_of(
     theirs, ours = (one["neuron"].values.astype(str).tolist() for one in (result, recording))
     if theirs != ours or not _same_frames(result, recording):
         raise InputError(
-            f"The result ({result.sizes['time']} frames, {len(theirs)} neurons) is of other neurons or frames than the"
-            f" recording ({recording.sizes['time']} frames, {len(ours)} neurons); give what predict gave for it."
+            f"The result ({counted(result.sizes['time'], 'frame')}, {counted(len(theirs), 'neuron')}) is of other"
+            f" neurons or frames than the recording ({counted(recording.sizes['time'], 'frame')},"
+            f" {counted(len(ours), 'neuron')}); give what predict gave for it."
         )
     if steps > 1 or grid.n_missing:
         return None

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from antidrome.errors import InputError, did_you_mean
+from antidrome.recordings.arguments import counted
 from antidrome.spikes.grid import spike_seconds
 
 _NO_TRAINS = (xr.DataArray, xr.Dataset, pd.DataFrame, pd.Series, Set, str, bytes)
@@ -47,8 +48,8 @@ def trains_by_label(trains: Any, labels: list[str], n_frames: int, what: str) ->
     if not isinstance(trains, Mapping):
         if len(trains) != len(labels):
             raise InputError(
-                f"{what}: {len(trains)} spike trains for {len(labels)} neurons; give one train a neuron, or a mapping"
-                " from neuron label to spike times."
+                f"{what}: {counted(len(trains), 'spike train')} for {counted(len(labels), 'neuron')}; give one train a"
+                " neuron, or a mapping from neuron label to spike times."
             )
         trains = dict(zip(labels, trains, strict=True))
     named = [str(label) for label in trains]

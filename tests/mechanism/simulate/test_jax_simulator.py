@@ -60,7 +60,7 @@ def test_what_jax_cannot_run_is_said() -> None:
     simulator = JaxSimulator(lambda theta, key: np.sin(float(theta[0])))
     with pytest.raises(InputError, match="JAX cannot run this function with theta of shape"):
         simulator.run(THETA, 0)
-    with pytest.raises(InputError, match="3 feature names were given for 1 features"):
+    with pytest.raises(InputError, match="3 feature names were given for 1 feature"):
         JaxSimulator(lambda theta: theta.sum(), feature_names=("a", "b", "c")).run(THETA, 0)
 
 

@@ -31,7 +31,7 @@ def test_the_first_simulation_does_not_decide_which_features_there_are(names) ->
     silent, active = [np.nan, 0.0, np.nan], [0.25, 4.0, 0.5]
     found = done.features if names else done.features[:, [1, 0, 2]]
     np.testing.assert_array_equal(found, [silent, silent, active, silent])
-    with pytest.raises(InputError, match="2 feature names were given for 1 features"):
+    with pytest.raises(InputError, match="2 feature names were given for 1 feature"):
         here(lambda theta: theta, feature_names=("x", "y")).run(theta, seed=0)
 
 

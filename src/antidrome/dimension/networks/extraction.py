@@ -17,7 +17,7 @@ from antidrome.dimension.networks.rows import Rows, as_rows
 from antidrome.dimension.networks.steps import Batch, Network, framework_of
 from antidrome.dimension.networks.store import Activations, Writer
 from antidrome.errors import InputError, ResumeError
-from antidrome.recordings.arguments import one_of
+from antidrome.recordings.arguments import counted, one_of
 
 Reduction = Literal["flatten", "mean", "first"]
 DTYPES = ("float32", "float64", "float16")
@@ -224,7 +224,8 @@ def _pass(writer: Writer, net: Network, batch: Batch, n_rows: int, reduce: Reduc
     def sink(name: str, values: np.ndarray) -> None:
         if len(values) != n_rows:
             raise InputError(
-                f"Layer {name!r} gave {len(values)} rows for {n_rows} points; its first axis is not the data points."
+                f"Layer {name!r} gave {counted(len(values), 'row')} for {counted(n_rows, 'point')}; its first axis is"
+                " not the data points."
             )
         seen.add(name)
         writer.add(name, reduced(values, reduce))

@@ -11,6 +11,7 @@ import numpy as np
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError
 from antidrome.mechanism.labelled import in_columns_of
+from antidrome.recordings.arguments import counted
 
 FailureKind = Literal["exception", "non-finite", "timeout", "crash", "memory", "shape"]
 Missing = Literal["feature", "failure"]
@@ -138,7 +139,7 @@ def judge(features: np.ndarray, missing: Missing = "feature") -> SimulationBatch
 
 
 def _gaps_in_words(gaps: np.ndarray) -> str:
-    return "every feature is NaN" if gaps.all() else f"{int(gaps.sum())} of {gaps.size} features are NaN"
+    return "every feature is NaN" if gaps.all() else f"{counted(gaps.sum(), 'feature', 'is', of=gaps.size)} NaN"
 
 
 def check_theta(theta: Any, names: Sequence[str] = ()) -> np.ndarray:

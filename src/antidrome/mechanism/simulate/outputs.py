@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 
 MAX_FEATURES = 100_000
 
@@ -119,7 +120,8 @@ def _in_order_of(observation: Any, feature_names: Sequence[str]) -> np.ndarray:
         return np.array([found.get(name, np.nan) for name in feature_names])
     in_rows = all(name.startswith("x[") and "," in name for name in feature_names)
     raise InputError(
-        f"The observation has {len(values)} values, the simulator gives {len(feature_names)} features:"
+        f"The observation has {counted(len(values), 'value')}, the simulator gives"
+        f" {counted(len(feature_names), 'feature')}:"
         f" {', '.join(feature_names[:8])}{' …' if len(feature_names) > 8 else '.'}"
         + (" If it takes many parameter sets at once, say so: PythonSimulator(…, batched=True)." if in_rows else "")
     )

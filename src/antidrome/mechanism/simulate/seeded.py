@@ -9,6 +9,7 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.mechanism.simulate.batch import SimulationBatch, check_theta, simulation_seeds
+from antidrome.recordings.arguments import counted
 
 
 class SeededSimulator(ABC):
@@ -49,5 +50,5 @@ class SeededSimulator(ABC):
         """Take the features as found, where none were given; refuse another number of them than was given."""
         for given, what in ((self._names, "names"), (self._units, "units")):
             if given is not None and len(given) != len(names):
-                raise InputError(f"{len(given)} feature {what} were given for {len(names)} features.")
+                raise InputError(f"{len(given)} feature {what} were given for {counted(len(names), 'feature')}.")
         self._names, self._units = self._names or names, self._units or units

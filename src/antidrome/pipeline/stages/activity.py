@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.headings import names_group
 from antidrome.recordings.segments import borders
 
@@ -50,8 +51,8 @@ def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
     session = result.attrs.get("session_id", "The session")
     if spikes.sizes["time"] < frames:
         raise InputError(
-            f"{session} has {spikes.sizes['time']} frames, fewer than one bin of {bin_s:g} s ({frames} frames). Choose"
-            " a smaller --bin-s."
+            f"{session} has {counted(spikes.sizes['time'], 'frame')}, fewer than one bin of {bin_s:g} s ({frames}"
+            " frames). Choose a smaller --bin-s."
         )
     usable = np.isfinite(spikes.isel(time=0).values)
     kept = np.flatnonzero(usable)
@@ -59,7 +60,7 @@ def binned_spikes(result: "xr.Dataset", bin_s: float) -> "xr.DataArray":
     total = _sums(spikes.isel(neuron=kept), traces, frames, rate, trials_of(result))
     if not total.sizes["time"]:
         raise InputError(f"{session} has no stretch of {bin_s:g} s without gaps. Choose a smaller --bin-s.")
-    notes = [] if usable.all() else [f"{int((~usable).sum())} neurons without spikes were left out."]
+    notes = [] if usable.all() else [f"{counted((~usable).sum(), 'neuron')} without spikes left out."]
     return total.assign_attrs(
         {name: result.attrs[name] for name in ("neuron_labels",) if name in result.attrs},
         frame_rate_hz=rate / frames,

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.checks.finding import Problem
 from antidrome.recordings.checks.registry import register_check
 from antidrome.recordings.checks.view import RecordingView
@@ -26,7 +27,7 @@ def orientation_is_wrong(view: RecordingView) -> Problem | None:
     transposed = across_neurons > CORRELATED and abs(across_frames) < across_neurons / 3
     if not transposed and view.n_neurons <= view.n_frames:
         return None
-    shape = f"{view.n_frames} frames × {view.n_neurons} neurons"
+    shape = f"{counted(view.n_frames, 'frame')} × {counted(view.n_neurons, 'neuron')}"
     if transposed:
         message = (
             f"The table looks transposed: read as {shape}, but neighbouring neurons correlate by {across_neurons:.2f} "

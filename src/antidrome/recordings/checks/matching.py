@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import xarray as xr
 
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import named_by_number
 from antidrome.recordings.checks.finding import Finding
 
@@ -36,7 +37,7 @@ def matched_by_number(recordings: Mapping[str, xr.DataArray]) -> Finding | None:
     return Finding(
         id=MATCHED_BY_NUMBER,
         severity="warning",
-        message=f"Nobody named the neurons of {', '.join(numbered[:4])}{' …' if numbered[4:] else ''}: {len(shared)}"
-        f" neurons are taken for the same cells in several recordings because they have the same number.",
+        message=f"Nobody named the neurons of {', '.join(numbered[:4])}{' …' if numbered[4:] else ''}:"
+        f" {counted(len(shared), 'neuron', 'is')} taken for the same cell in several recordings because of the number.",
         fix=HOW_TO_NAME,
     )

@@ -18,7 +18,7 @@ def neurons_are_empty(view: RecordingView) -> Problem | None:
     if not empty.any():
         return None
     return Problem(
-        message=f"{view.share(empty)} have no finite sample.",
+        message=f"{view.share(empty, 'has')} no finite sample.",
         fix="Nothing is inferred for them; drop them, or look why the extraction left them empty.",
         neurons=view.named(empty),
         severity="error" if empty.all() else None,
@@ -35,7 +35,7 @@ def samples_are_missing(view: RecordingView) -> Problem | None:
     frames = missing[:, some].all(axis=1).mean()
     share = missing[:, some].mean()
     return Problem(
-        message=f"{view.share(some)} have missing samples: {100 * share:.2g} % of their samples; "
+        message=f"{view.share(some, 'has')} missing samples: {100 * share:.2g} % of their samples; "
         f"{100 * frames:.2g} % of the frames are missing in all of them.",
         fix="They are masked and counted; if that is more than you expect, look at motion or artefact rejection.",
         neurons=() if some.all() else view.named(some),
@@ -50,7 +50,7 @@ def samples_are_infinite(view: RecordingView) -> Problem | None:
     if not infinite.any():
         return None
     return Problem(
-        message=f"{view.share(infinite)} have infinite samples.",
+        message=f"{view.share(infinite, 'has')} infinite samples.",
         fix="Compute ΔF/F again with a guarded baseline (antidrome.recordings.delta_f_over_f).",
         neurons=view.named(infinite),
     )

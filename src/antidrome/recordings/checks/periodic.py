@@ -6,6 +6,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 from scipy.signal import welch
 
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.checks.finding import Problem
 from antidrome.recordings.checks.registry import register_check
 from antidrome.recordings.checks.view import RecordingView
@@ -34,14 +35,14 @@ def has_periodic_artefact(view: RecordingView) -> Problem | None:
     peak = int(common.argmax())
     labels = [view.labels[i] for i in columns]
     if len(labels) >= FEWEST_FOR_ALL and common[peak] > ALL_EXCESS and np.median(amplitude[peak]) > ALL_AMPLITUDE:
-        where, hz, who = f"common to {len(labels)} neurons looked at", frequency[peak], ()
+        where, hz, who = f"common to {counted(len(labels), 'neuron')} looked at", frequency[peak], ()
     else:
         lines = (excess > ONE_EXCESS) & (amplitude > ONE_AMPLITUDE)
         if not lines.any():
             return None
         who = tuple(label for label, has in zip(labels, lines.any(axis=0), strict=True) if has)
         strongest = np.unravel_index(np.where(lines, excess, -np.inf).argmax(), excess.shape)
-        where, hz = f"in {len(who)} of {len(labels)} neurons looked at", frequency[strongest[0]]
+        where, hz = f"in {counted(len(who), 'neuron', of=len(labels))} looked at", frequency[strongest[0]]
     return Problem(
         message=f"A periodic artefact at {hz:.2f} Hz, {where}{view.scope}; its waves may be taken for spikes.",
         fix="Look for breathing, pumps, mains or an aliased clock; remove it with a notch filter before inference.",

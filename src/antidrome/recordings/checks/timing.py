@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.checks.finding import Problem
 from antidrome.recordings.checks.registry import register_check
 from antidrome.recordings.checks.view import RecordingView
@@ -76,8 +77,9 @@ def timestamps_are_not_finite(view: RecordingView) -> Problem | None:
     wrong = np.flatnonzero(~np.isfinite(view.all_time_s))
     if not wrong.size:
         return None
+    many = counted(wrong.size, "timestamp", "is", of=view.n_frames)
     return Problem(
-        message=f"{wrong.size} of {view.n_frames} timestamps are NaN or infinite, first at frame {wrong[0]}.",
+        message=f"{many} NaN or infinite, first at frame {wrong[0]}.",
         fix="Drop these frames, or rebuild the times from the frame rate.",
     )
 
@@ -85,24 +87,25 @@ def timestamps_are_not_finite(view: RecordingView) -> Problem | None:
 @register_check(id="timestamps-duplicated", severity="error")
 def timestamps_are_duplicated(view: RecordingView) -> Problem | None:
     """Two frames at one time come from files joined twice or clocks of low resolution."""
-    return _steps_problem(view, lambda steps: steps == 0, "repeat the time of the frame before")
+    return _steps_problem(view, lambda steps: steps == 0, "repeats", "the time of the frame before")
 
 
 @register_check(id="timestamps-decreasing", severity="error")
 def timestamps_decrease(view: RecordingView) -> Problem | None:
     """Time that runs backwards means trials joined with clocks that restart, or rows out of order."""
-    return _steps_problem(view, lambda steps: steps < 0, "are earlier than the frame before")
+    return _steps_problem(view, lambda steps: steps < 0, "is", "earlier than the frame before")
 
 
-def _steps_problem(view: RecordingView, is_wrong, what: str) -> Problem | None:
+def _steps_problem(view: RecordingView, is_wrong, verb: str, what: str) -> Problem | None:
     if view.all_time_s is None:
         return None
     wrong = np.flatnonzero(is_wrong(np.diff(view.all_time_s)))
     if not wrong.size:
         return None
     frame = int(wrong[0]) + 1
+    first = f"first frame {frame} ({view.all_time_s[frame]:g} s)"
     return Problem(
-        message=f"{wrong.size} of {view.n_frames} frames {what}, first frame {frame} ({view.all_time_s[frame]:g} s).",
+        message=f"{counted(wrong.size, 'frame', verb, of=view.n_frames)} {what}, {first}.",
         fix="Drop or sort these frames; keep trials as separate recordings, or give them one running clock.",
     )
 
@@ -161,7 +164,7 @@ def recording_is_too_short(view: RecordingView) -> Problem | None:
     seconds = view.n_frames / view.frame_rate_hz if view.frame_rate_hz else np.inf
     if seconds >= SHORTEST_S and view.n_frames >= SHORTEST_FRAMES:
         return None
-    length = f"{view.n_frames} frames" + (f" ({seconds:.3g} s)" if np.isfinite(seconds) else "")
+    length = counted(view.n_frames, "frame") + (f" ({seconds:.3g} s)" if np.isfinite(seconds) else "")
     return Problem(
         message=f"The recording has only {length}; expected at least {SHORTEST_FRAMES} frames and {SHORTEST_S:g} s.",
         fix="Use a longer recording, or read results as rough: amplitude and noise are poorly known.",

@@ -23,7 +23,7 @@ def traces_are_constant(view: RecordingView) -> Problem | None:
     if not constant.any() or view.values.shape[0] < 2:
         return None
     return Problem(
-        message=f"{view.share(constant)} are constant, or change in less than 1 % of the frames.",
+        message=f"{view.share(constant, 'is')} constant in more than 99 % of the frames.",
         fix="Drop them: they are dead regions, empty channels, or not fluorescence.",
         neurons=view.named(constant),
         severity="error" if constant.all() else None,
@@ -44,7 +44,7 @@ def traces_are_clipped(view: RecordingView) -> Problem | None:
         return None
     worst = int(np.where(clipped, at_top, 0).argmax())
     return Problem(
-        message=f"{view.share(clipped)} are clipped: neuron {view.labels[worst]} has {int(at_top[worst])} samples "
+        message=f"{view.share(clipped, 'is')} clipped: neuron {view.labels[worst]} has {int(at_top[worst])} samples "
         f"exactly at its highest value {high[worst]:g}.",
         fix="Amplitudes are cut off there; lower the detector gain, or store values in a wider type.",
         neurons=view.named(clipped),
@@ -69,8 +69,8 @@ def traces_are_rectified(view: RecordingView) -> Problem | None:
     worst = int(np.where(cut, at_bottom, 0).argmax())
     share = 100 * at_bottom[worst] / view.present[:, worst].sum()
     return Problem(
-        message=f"{view.share(cut)} are cut off below: {share:.2g} % of the samples of neuron {view.labels[worst]} sit "
-        f"exactly on its lowest value ({low[worst]:.3g}). Far too many spikes may be found.",
+        message=f"{view.share(cut, 'is')} cut off below: {share:.2g} % of the samples of neuron {view.labels[worst]} "
+        f"sit exactly on its lowest value ({low[worst]:.3g}). Far too many spikes may be found.",
         fix="Use the traces before negative values were set to zero, and not another method's spikes.",
         neurons=view.named(cut),
     )
@@ -89,7 +89,8 @@ def integers_overflowed(view: RecordingView) -> Problem | None:
     if not wrapped.any():
         return None
     return Problem(
-        message=f"{view.share(wrapped)} jump by nearly the whole range of an 8- or 16-bit integer: counts overflowed.",
+        message=f"{view.share(wrapped, 'jumps')} by nearly the whole range of an 8- or 16-bit integer: counts "
+        "overflowed.",
         fix="Extract the traces again in a wider type (float32), or unwrap them.",
         neurons=view.named(wrapped),
     )
@@ -118,7 +119,7 @@ def traces_are_identical(view: RecordingView) -> Problem | None:
         return None
     surplus = int(twice.sum()) - sum(len(group) > 1 for group in groups.values())
     return Problem(
-        message=f"{view.share(twice)} have a trace that another neuron has too; {surplus} are surplus.",
+        message=f"{view.share(twice, 'has')} a trace that another neuron has too; {surplus} are surplus.",
         fix="Keep one of each; look for regions listed twice or planes read twice.",
         neurons=view.named(twice),
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from antidrome.recordings.arguments import agreeing, counted
 from antidrome.recordings.clock import clock_rate_hz
 from antidrome.recordings.noise import median_absolute_step, nan_median
 from antidrome.recordings.segments import neighbours, times_s
@@ -62,7 +63,9 @@ class RecordingView:
         if not self.is_sampled:
             return ""
         frames, neurons = self.values.shape
-        return f" (sampled: {frames} of {self.n_frames} frames, {neurons} of {self.n_neurons} neurons)"
+        return (
+            f" (sampled: {counted(frames, 'frame', of=self.n_frames)}, {counted(neurons, 'neuron', of=self.n_neurons)})"
+        )
 
     @property
     def is_fluorescence(self) -> bool:
@@ -158,9 +161,10 @@ class RecordingView:
         """Labels of the neurons looked at where `mask` is True."""
         return tuple(self.labels[i] for i in np.flatnonzero(mask))
 
-    def share(self, mask: np.ndarray) -> str:
-        """ "3 of 120 neurons", with what was looked at if that is a part."""
-        return f"{int(mask.sum())} of {mask.size} neurons{self.scope}"
+    def share(self, mask: np.ndarray, verb: str) -> str:
+        """ "3 of 120 neurons have", with what was looked at if that is a part."""
+        n = int(mask.sum())
+        return f"{counted(n, 'neuron', of=mask.size)}{self.scope} {agreeing(n, verb)}"
 
 
 def view_of(recording: xr.DataArray, *, max_values: int = MAX_VALUES) -> RecordingView:

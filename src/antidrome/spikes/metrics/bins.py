@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 
 
 def bin_frames(values: np.ndarray, n_frames: int) -> np.ndarray:
     """Sum of each group of `n_frames` frames along the first axis; a last partial group is cut, NaN stays NaN."""
     values = np.asarray(values, float)
     if n_frames < 1:
-        raise InputError(f"{n_frames} frames per bin; expected at least 1.")
+        raise InputError(f"{counted(n_frames, 'frame')} per bin; expected at least 1.")
     whole = len(values) // n_frames
     return values[: whole * n_frames].reshape(whole, n_frames, *values.shape[1:]).sum(axis=1)
 

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import time_in_seconds
 from antidrome.recordings.segments import frame_rate_of
 from antidrome.spikes.grid import nearest_frames, notes_on_clock, within_frames
@@ -186,7 +187,7 @@ def evaluate(
         )
         values["coverage"] = ("neuron", covered.share)
     left_out = result.sizes["neuron"] - len(known)
-    notes = [f"{left_out} neurons have no true spike times and are left out."] if left_out else []
+    notes = [f"{counted(left_out, 'neuron', 'has')} no true spike times: left out."] if left_out else []
     notes += notes_on_clock(known.values(), time_s, rate) + _notes_on_missing(known, expected, time_s, rate)
     return xr.Dataset(
         {name: (*v, {"units": UNITS[name][0], "long_name": UNITS[name][1]}) for name, v in values.items()},
