@@ -2,7 +2,7 @@
 
     python -m training.ship --work DIR                      # copies the fold networks to benchmarks/weights
     python -m benchmarks.spikes_ground_truth --json FILE    # measures them on sets that they have not seen
-    python -m training.ship --work DIR --reached FILE       # writes the shipped networks with what was reached
+    python -m training.ship --work DIR --data GROUND_TRUTH --reached FILE   # writes the shipped networks and cards
 
 Nothing on the card is typed in: the ranges come from the training code, the accuracy from the benchmark's JSON.
 """

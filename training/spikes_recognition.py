@@ -4,7 +4,8 @@
     python -m training.spikes_recognition --stage simulations ...          # only one stage; stages resume after a kill
 
 Stages: `simulations` (no ground truth anywhere), `fold-1` … `fold-3` (fine-tuned without the sets of that fold, for the
-leave-datasets-out benchmark), `shipped` (fine-tuned on all sets; the network inside the package).
+leave-datasets-out benchmark), `shipped` (fine-tuned on all sets but DS03, see `training.folds`; the network
+inside the package).
 """
 
 from __future__ import annotations

@@ -201,3 +201,18 @@ def test_a_working_directory_that_is_gone_is_named(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     assert code == 2
     assert "the working directory is gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("run", ["a.nwb"], "goes on"),
+        ("mechanism", ["fit", "m.py"], "goes on"),
+        ("dynamics", ["fit", "a.nwb"], "starts again (with --checkpoint it would go on)"),
+        ("dynamics", ["fit", "a.nwb", "--checkpoint=c"], "goes on"),
+        ("dimension layers", ["--store", "s"], "goes on"),
+        ("dimension", ["a.npy"], "starts again"),
+    ],
+)
+def test_an_interrupted_command_says_whether_its_work_is_kept(name, options, said):
+    assert app._what_comes(name, options) == said

@@ -121,6 +121,6 @@ def test_onnx_without_its_extra_says_what_to_install(tmp_path, monkeypatch, caps
     command = ["dimension", "layers", "-d", str(tmp_path / "points.npy"), "-n"]
     (tmp_path / "net.onnx").write_bytes(b"anything")
     assert main([*command, str(tmp_path / "net.onnx")]) == 2
-    assert "pip install antidrome[onnx]" in capsys.readouterr().err
+    assert "pip install 'antidrome[onnx]'" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "missing.onnx")]) == 2
     assert "there is no such ONNX file" in capsys.readouterr().err

@@ -186,3 +186,12 @@ def test_mistakes_are_one_sentence(
     monkeypatch.chdir(files)
     assert main(["mechanism", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_files_of_others_are_not_replaced(files: pathlib.Path, capsys) -> None:
+    (files / "out").mkdir()
+    (files / "out" / "summary.json").write_text("mine")
+    command = ["mechanism", "fit", str(files / "model.py"), "--observation", str(files / "observed.json")]
+    assert main([*command, "-o", str(files / "out")]) == 2
+    assert "summary.json exists" in capsys.readouterr().err
+    assert (files / "out" / "summary.json").read_text() == "mine"

@@ -95,17 +95,18 @@ def install(setattr_, block_values=900, *, charts=False):
 
     Without `charts` the page has none: they have tests of their own, and take as long as everything else.
     """
-    from antidrome.pipeline import infer, job, model, rebuild, single
+    from antidrome.pipeline import entering, infer, job, model, rebuild, single
     from antidrome.report import spikes_part
 
     stand_in = Model()
     for module in (job, single):
         setattr_(module, "load_model", lambda config: stand_in)
-    setattr_(model, "model_hash", lambda model: "stand-in")
+    for module in (model, infer):
+        setattr_(module, "model_hash", lambda model: "stand-in")
     setattr_(infer, "BLOCK_VALUES", block_values)
     if not charts:
         setattr_(spikes_part, "_figures", lambda has: {})
-    for module in (job, rebuild):
+    for module in (entering, job, rebuild):
         setattr_(module, "LATER", (stage(),))
     return stand_in
 

@@ -174,7 +174,7 @@ def test_a_renamed_recording_is_called_by_its_new_name(model, inputs, tmp_path):
 def test_a_damaged_block_is_computed_again(model, helpers, inputs, tmp_path):
     run(inputs, tmp_path / "whole", NETCDF, progress=False)
     first = run(inputs, tmp_path / "out", NETCDF, progress=False)
-    block = tmp_path / "out" / ".antidrome" / "day-0" / "block-00001.nc"
+    block = tmp_path / "out" / ".antidrome" / "blocks-day-0" / "block-00001.nc"
     block.write_bytes(block.read_bytes()[:2000])
     (tmp_path / "out" / "report.html").unlink()
     model.calls = 0
@@ -188,14 +188,16 @@ def test_a_damaged_block_is_computed_again(model, helpers, inputs, tmp_path):
 
 def test_a_block_damaged_inside_is_told_with_its_place(model, inputs, tmp_path):
     run(inputs, tmp_path / "out", NETCDF, progress=False)
-    block = tmp_path / "out" / ".antidrome" / "day-0" / "block-00001.nc"
+    block = tmp_path / "out" / ".antidrome" / "blocks-day-0" / "block-00001.nc"
     with h5py.File(block) as file:
         place = file["expected_spikes"].id.get_chunk_info(0).byte_offset
     with open(block, "r+b") as stream:
         stream.seek(place)
         stream.write(b"xx" * 20)
     (tmp_path / "out" / "report.html").unlink()
-    with pytest.raises(FileFormatError, match=r"\.antidrome/day-0, which an earlier run left, is damaged.*Delete it"):
+    with pytest.raises(
+        FileFormatError, match=r"\.antidrome/blocks-day-0, which an earlier run left, is damaged.*Delete it"
+    ):
         run(inputs, tmp_path / "out", NETCDF, progress=False)
 
 

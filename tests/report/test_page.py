@@ -154,3 +154,22 @@ def test_trust_quotes_the_card_and_nothing_else(fake_spikes):
 def test_an_error_found_is_a_problem_for_trust(fake_spikes):
     finding = {"id": "x", "severity": "error", "message": "m", "fix": "f", "neurons": []}
     assert session_statements(session_view(fake_spikes(findings=[finding])), {})[0].level == "bad"
+
+
+def test_names_that_look_like_ids_stay():
+    from bokeh.plotting import figure
+
+    from antidrome.report.embed import figures_json
+
+    def made():
+        plot = figure(title="p1")
+        plot.line([0, 1], [1, 2], legend_label="p2", name="p3")
+        plot.scatter(x="x", y="y", source={"x": [1], "y": [2], "id": ["p4"], "say": ['"id": "p5"']})
+        return figures_json({"first": plot})
+
+    one, other = made(), made()
+    assert one == other, "ids count on through a process"
+    text = json.dumps(one)
+    assert all(name in text for name in ('"p1"', '"p2"', '"p3"', '"p4"', "p5"))
+    assert list(one["roots"].values()) == ["first"]
+    assert next(iter(one["roots"])) in {root["id"] for root in one["document"]["roots"]}

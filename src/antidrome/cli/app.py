@@ -45,6 +45,12 @@ FORMER = {
     "simulate --model": "--generative",
 }
 """Options that once had another name, which is too unlike for tyro to suggest the one of now."""
+GO_ON = dict.fromkeys(("run", "spikes", "spikes predict", "mechanism fit", "mechanism simulate", "data"), "") | {
+    "spikes fit": "--checkpoint",
+    "dynamics fit": "--checkpoint",
+    "dimension layers": "--store",
+}
+"""Commands that find again what they had done, and the option that they need for it."""
 
 NO_DEVICE = "Unable to initialize backend"
 
@@ -132,7 +138,8 @@ def _guarded(name: str, options: list[str]) -> int:
         return 2
     except KeyboardInterrupt as interrupt:
         again = shlex.join(["antidrome", *name.split(), *options])
-        _complain(f"\nInterrupted; no half-written file is left. The same command goes on:\n  {again}")
+        comes = _what_comes(name, options)
+        _complain(f"\nInterrupted; no half-written file is left. The same command {comes}:\n  {again}")
         return 143 if isinstance(interrupt, _Terminated) else 130
     except BrokenPipeError:
         raise
@@ -156,6 +163,16 @@ def _guarded(name: str, options: list[str]) -> int:
         traceback.print_exc()
         _complain(f"\nantidrome {name}: an unexpected error. This is a bug: please report the lines above.")
         return 1
+
+
+def _what_comes(name: str, options: list[str]) -> str:
+    """Whether an interrupted command finds what it had done."""
+    needed = GO_ON.get(name, GO_ON.get(" ".join([name, *options[:1]])))
+    if needed is None:
+        return "starts again"
+    if needed and needed not in [option.split("=")[0] for option in options]:
+        return f"starts again (with {needed} it would go on)"
+    return "goes on"
 
 
 def _run(name: str, options: list[str]) -> int:

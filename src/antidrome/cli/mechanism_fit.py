@@ -13,6 +13,7 @@ import tyro
 from antidrome.cli.mechanism_opening import OfModel, model_identity, opened_model
 from antidrome.cli.options import command_line, given
 from antidrome.cli.text import printable, say, unmarked
+from antidrome.core.files import refuse_existing
 from antidrome.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 NARROW = 1e-4
 """Range of a parameter's samples, relative to the largest: below it, eight digits would leave few of what differs."""
+FILES = ("posterior.safetensors", "samples.csv", "summary.json", "report.html")
+"""What a fit leaves in its folder."""
 _UNSAID = ("voltage_unit", "current_unit", "sampling_rate_hz", "area_cm2")
 """What files of current clamp may not say, or say wrongly."""
 
@@ -77,14 +80,20 @@ class Fit(OfModel):
     """Simulations at posterior samples, to check the posterior by."""
     seed: int = 0
     """Seed of everything: the same seed, the same posterior."""
+    overwrite: bool = False
+    """Replace files of another origin in the folder."""
 
 
 def run_fit(config: Fit) -> int:
     """Fit, print figures and conclusions, write; return 0."""
     from antidrome.mechanism.estimator import SNPE
+    from antidrome.mechanism.snapshots import CHECKPOINT
 
     if config.samples < 1:
         raise InputError(f"samples is {config.samples}; expected at least 1.")
+    if not (config.overwrite or (config.output / CHECKPOINT).exists()):
+        for name in FILES:
+            refuse_existing(config.output / name, overwrite=False, is_file=True)
     with _opened(config) as (model, observation, cell):
         estimator = SNPE(
             config.method,

@@ -34,7 +34,7 @@ from antidrome.mechanism.rounds import Progress, RoundReport
 from antidrome.mechanism.running import Recorded, Runner, running
 from antidrome.mechanism.simulate.batch import Failure
 from antidrome.mechanism.simulate.outputs import as_observation
-from antidrome.mechanism.snapshots import Architecture, FitCheckpoint
+from antidrome.mechanism.snapshots import CHECKPOINT, Architecture, FitCheckpoint
 from antidrome.mechanism.snpe import run_rounds
 from antidrome.mechanism.weighing import weigh_for_judgement
 from antidrome.recordings.arguments import counted
@@ -164,7 +164,7 @@ class _Keeper:
         self.store: FitCheckpoint | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            self.store = FitCheckpoint(folder / "fit.safetensors", _identity(problem, settings, simulator))
+            self.store = FitCheckpoint(folder / CHECKPOINT, _identity(problem, settings, simulator))
 
     def restore(self) -> Progress | None:
         """Where an earlier run was."""

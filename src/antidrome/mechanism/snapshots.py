@@ -168,6 +168,10 @@ def simulations_from_arrays(arrays: Mapping[str, np.ndarray]) -> FitSimulations:
     return FitSimulations(**_under(arrays, "simulations"))
 
 
+CHECKPOINT = "fit.safetensors"
+"""What an interrupted fit goes on from, in its folder."""
+
+
 @dataclasses.dataclass(frozen=True)
 class FitCheckpoint:
     """The file from which a fit goes on.

@@ -16,9 +16,12 @@ from antidrome.recordings.lazy import IN_MEMORY_VALUES
 if TYPE_CHECKING:
     import xarray as xr
 
+ORIGIN = "origin.json"
+"""In the folder of a session's blocks: what they were made from."""
+
 
 class SessionCache:
-    """Blocks of one session's results under ``.antidrome/SESSION/``.
+    """Blocks of one session's results under ``.antidrome/blocks-SESSION/``.
 
     Parameters
     ----------
@@ -31,17 +34,20 @@ class SessionCache:
     """
 
     def __init__(self, output: Path, session_id: str, origin: Mapping[str, Any]) -> None:
-        self.folder = output / CACHE / slug(session_id)
+        self.folder = _folder(output, session_id)
         self.origin = dict(origin)
         self.key = hash_configuration(self.origin)
-        self._known = self.folder / "origin.json"
+        self._known = self.folder / ORIGIN
 
-    def prepare(self, *, forget: bool) -> list[str]:
+    def prepare(self) -> list[str]:
         """Make the folder fit for this origin alone; see the function of this name."""
-        return prepare([self], forget=forget)[0]
+        return prepare([self], forget=False)[0]
 
     def known(self) -> dict[str, Any]:
-        """What the folder says of the blocks that it holds: their origin, and what had changed when they were begun."""
+        """What the folder says of the blocks that it holds.
+
+        That is their origin, what had changed when they were begun, and whether the job finished since.
+        """
         return read_json(self._known)
 
     def begin(self, blocks: Path | None, changed: Sequence[str]) -> None:
@@ -50,7 +56,11 @@ class SessionCache:
             shutil.rmtree(self.folder)
         if blocks is not None:
             os.replace(blocks, self.folder)
-        write_json(self._known, {"origin": self.origin, "changed": list(changed)})
+        write_json(self._known, {"origin": self.origin, "changed": list(changed), "finished": False})
+
+    def finish(self) -> None:
+        """Take note that the job is done."""
+        write_json(self._known, {**self.known(), "finished": True})
 
     def has(self, block: int) -> bool:
         """Whether the block is finished; one that is cut short, as by a full disk or a broken copy, is not."""
@@ -81,13 +91,15 @@ def prepare(caches: Sequence[SessionCache], *, forget: bool) -> list[list[str]]:
 
     Blocks that a session of another name left here are taken over if they are of the same origin; all of them are set
     aside before the first folder is emptied, since sessions may have swapped their names. Blocks of an origin that no
-    session has any more are deleted: they would never be used again.
+    session has any more are deleted: they would never be used again. To `forget` is to use no blocks of a job that was
+    finished; those of an interrupted one are the same command's own.
 
     Returns
     -------
     What changed since the run before, for each session; nothing where there was no run, or blocks could be kept.
     """
-    known = [{} if forget else cache.known() for cache in caches]
+    known = [cache.known() for cache in caches]
+    known = [{} if forget and one.get("finished", True) else one for one in known]
     stale = [i for i, cache in enumerate(caches) if known[i].get("origin") != cache.origin]
     aside = {i: None if forget else _set_aside(caches[i]) for i in stale}
     changes = [list(map(str, one.get("changed", []))) for one in known]
@@ -95,7 +107,15 @@ def prepare(caches: Sequence[SessionCache], *, forget: bool) -> list[list[str]]:
         before = known[i].get("origin")
         changes[i] = _differences(before, caches[i].origin) if before and blocks is None else []
         caches[i].begin(blocks, changes[i])
+    ours = [cache.folder for cache in caches]
+    for other in caches[0].folder.parent.glob(f"*/{ORIGIN}"):
+        if other.parent not in ours:
+            shutil.rmtree(other.parent)
     return changes
+
+
+def _folder(output: Path, session_id: str) -> Path:
+    return output / CACHE / f"blocks-{slug(session_id)}"
 
 
 def _set_aside(cache: SessionCache) -> Path | None:
@@ -103,7 +123,7 @@ def _set_aside(cache: SessionCache) -> Path | None:
     from antidrome.core.files import atomic_directory
 
     aside = cache.folder.with_name(f".taken-{cache.folder.name}")
-    for known in sorted(cache.folder.parent.glob("*/origin.json")):
+    for known in sorted(cache.folder.parent.glob(f"*/{ORIGIN}")):
         if read_json(known).get("origin") != cache.origin:
             continue
         if known.parent != aside:  # else an interrupted run set them aside
@@ -165,9 +185,11 @@ def _damaged(path: Path, error: Exception) -> FileFormatError:
     )
 
 
-def cached_blocks(output: Path, session_id: str) -> list[Path]:
-    """The blocks that the folder holds of a session, in order."""
-    return sorted((output / CACHE / slug(session_id)).glob("block-*.nc"))
+def cached_blocks(output: Path, session_id: str, key: str) -> list[Path]:
+    """The blocks that the folder holds of a session, in order; none if they are of another origin than this key's."""
+    folder = _folder(output, session_id)
+    origin = read_json(folder / ORIGIN).get("origin")
+    return sorted(folder.glob("block-*.nc")) if origin and hash_configuration(origin) == key else []
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

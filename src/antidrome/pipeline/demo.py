@@ -12,6 +12,8 @@ N_NEURONS, N_PER_SESSION, N_FACTORS = 40, 26, 3
 SECONDS_PER_SESSION = 150.0
 FRAME_RATE_HZ = 30.0
 SEED = 7
+SOURCE = "simulated by antidrome"
+"""In place of a path."""
 
 
 def demo_sessions(config: ReadingConfig) -> list[Session]:
@@ -30,4 +32,4 @@ def demo_sessions(config: ReadingConfig) -> list[Session]:
 def _session(name: str, part: "xr.Dataset", config: ReadingConfig) -> Session:
     part = part.assign_coords(time=part["time"] - part["time"][0] + 0.5 / FRAME_RATE_HZ)
     recording = part["dff"].assign_attrs(session_id=name)
-    return session_from_recording(name, "simulated by antidrome", recording, config, truth=part["spike_count"])
+    return session_from_recording(name, SOURCE, recording, config, truth=part["spike_count"])

@@ -4,13 +4,17 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from antidrome.core.files import read_json
 from antidrome.errors import InputError
 from antidrome.pipeline.config import RunConfig
-from antidrome.pipeline.demo import demo_sessions
-from antidrome.pipeline.folder import PAGES, Manifest, spare_recordings
+from antidrome.pipeline.demo import SOURCE, demo_sessions
+from antidrome.pipeline.folder import PAGES, SUMMARY, Manifest, is_of_a_run, spare_recordings
 from antidrome.pipeline.names import output_name
 from antidrome.pipeline.sessions import Session, read_sessions, refuse_errors
+from antidrome.pipeline.stages import LATER, files_of
+from antidrome.recordings.arguments import listing
 
 
 def enter(
@@ -41,7 +45,7 @@ def enter(
     ------
     InputError
         If a recording cannot be used, a check finds an error (and neither ``config.force`` is set nor `refuse` unset),
-        or the folder is a file, holds files of others or may not be written to.
+        or the folder is a file, holds files of others or the results of other recordings, or may not be written to.
     """
     _refuse_unwritable(output)
     sessions = read_sessions(paths, config, hashed=hashed) if paths else demo_sessions(config)
@@ -52,10 +56,32 @@ def enter(
     names = [output_name(one.session_id, len(sessions), config.format) for one in sessions]
     known = {one.source: one.source_format for one in sessions} if paths else {}
     manifest = Manifest(output)
-    spare_recordings(known, [output / name for name in (*names, *PAGES, *manifest.names)])
+    written = [*names, *PAGES, *files_of(LATER, [one.session_id for one in sessions], config)]
+    spare_recordings(known, [output / name for name in (*written, *manifest.names)])
     if not config.overwrite:
-        manifest.refuse_strangers([*names, *PAGES])
+        manifest.refuse_strangers(written)
+        _refuse_other_recordings(output, sessions)
     return sessions, names
+
+
+def _refuse_other_recordings(output: Path, sessions: Sequence[Session]) -> None:
+    """Refuse to replace the results of recordings none of which is here, unless they were simulated."""
+    summary = read_json(output / SUMMARY)
+    before = [one for one in summary["sessions"] if one["input"]["path"] != SOURCE] if is_of_a_run(summary) else []
+    if before and not any(_is_same(session, one) for session in sessions for one in before):
+        raise InputError(
+            f"{output} holds the results of other recordings: {listing([one['session_id'] for one in before], 4)}. Give"
+            " another folder with -o, or --overwrite to replace what is there."
+        )
+
+
+def _is_same(session: Session, before: dict[str, Any]) -> bool:
+    """Whether a session is, or where it was not hashed may be, one that an earlier run tells of."""
+    if session.session_id == before["session_id"]:
+        return True
+    if session.input_hash:
+        return session.input_hash == before["input"]["hash"]
+    return dict(session.recording.sizes) == {"time": before["n_frames"], "neuron": before["n_neurons"]}
 
 
 def _refuse_unwritable(output: Path) -> None:

@@ -120,6 +120,10 @@ class Manifest:
         """Whether the file is there and was made from `key`, whatever became of it since."""
         return self._files.get(name) == key and (self.output / name).exists()
 
+    def may_be_of(self, name: str, key: str) -> bool:
+        """Whether nothing says that the file was made from anything else than `key`."""
+        return self._files.get(name, TOLD) in (TOLD, key)
+
     def is_done(self, name: str, key: str) -> bool:
         """Whether the file was made from `key`, and is there as it was written."""
         return self.made_from(name, key) and self.is_intact(name)
@@ -221,9 +225,16 @@ def is_of_a_run(summary: Mapping[str, Any]) -> bool:
         isinstance(summary.get("format_version"), int)
         and isinstance(summary.get("files"), list)
         and isinstance(summary.get("sessions"), list)
+        and all(_is_session(one) for one in summary["sessions"])
         and isinstance(versions, dict)
         and "antidrome" in versions
     )
+
+
+def _is_session(told: Any) -> bool:
+    """Whether this is what a run says of a session."""
+    known = isinstance(told, dict) and {"session_id", "n_frames", "n_neurons"} <= told.keys()
+    return known and isinstance(told.get("input"), dict) and {"path", "hash"} <= told["input"].keys()
 
 
 def _is_plain(name: Any) -> bool:

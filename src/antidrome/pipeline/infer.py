@@ -7,10 +7,13 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from antidrome.core.progress import ProgressBar
+from antidrome.errors import InputError
 from antidrome.pipeline.cache import SessionCache
+from antidrome.pipeline.model import model_hash
 from antidrome.pipeline.sessions import Session
 from antidrome.recordings.recording import of_frames
 from antidrome.spikes.lazy import values_with_samples
+from antidrome.spikes.results import notes_on_neurons, odd_neurons
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,23 +76,39 @@ def infer_session(
         cache.put(number, _with_trace(result, under_way.pop(index), session, blocks[number]))
         bar.advance(blocks[number].stop - blocks[number].start)
 
+    origin = (cache.origin["antidrome version"], cache.origin["model weights"])
     infer = (
-        partial(_infer_here, model, n_samples)
+        partial(_infer_here, model, origin[1], n_samples)
         if executor is None
-        else partial(_infer_there, str(model.model), int(model.seed), n_samples)
+        else partial(_infer_there, str(model.model), int(model.seed), origin, n_samples)
     )
     for _ in map_tasks(infer, parts(), executor=executor, on_result=keep):
         pass
     return _complete(cache.open(len(blocks)), session, cache), len(kept)
 
 
-def _infer_here(model: "SpikeVAE", n_samples: int, part: "xr.DataArray") -> "xr.Dataset":
-    return model.predict(part, n_samples=n_samples, progress=False)
+def _infer_here(model: "SpikeVAE", weights: str, n_samples: int, part: "xr.DataArray") -> "xr.Dataset":
+    """One block, by a network of these weights and no other: a file may be replaced while hours of work go on."""
+    result = model.predict(part, n_samples=n_samples, progress=False)
+    if model_hash(model) != weights:
+        raise InputError(
+            f"{model.model} is not the model that this run began with: it was replaced meanwhile, or another file has"
+            " its path where the work is done. Run the job again; blocks of the first model are not used."
+        )
+    return result
 
 
-def _infer_there(model: str, seed: int, n_samples: int, part: "xr.DataArray") -> "xr.Dataset":
-    """One block in another process, where the model is loaded (once) from its name or its file."""
-    return _loaded(model, seed).predict(part, n_samples=n_samples, progress=False)
+def _infer_there(model: str, seed: int, origin: tuple[str, str], n_samples: int, part: "xr.DataArray") -> "xr.Dataset":
+    """One block in another process, where the model is loaded (once) from its name or its file.
+
+    `origin` is the version of Antidrome that asks, and the hash of the weights.
+    """
+    from antidrome import __version__
+
+    version, weights = origin
+    if __version__ != version:
+        raise InputError(f"A worker has Antidrome {__version__}, the run {version}. Install the same on all machines.")
+    return _infer_here(_loaded(model, seed), weights, n_samples, part)
 
 
 @lru_cache(maxsize=1)
@@ -102,7 +121,8 @@ def _loaded(model: str, seed: int) -> "SpikeVAE":
 def _with_trace(result: "xr.Dataset", part: "xr.DataArray", session: Session, block: slice) -> "xr.Dataset":
     """The block's result with the trace that it came from.
 
-    Other neuron coordinates and the recording's notes are added at the end, once, as the recording then has them.
+    Other neuron coordinates and the recording's notes are added at the end, once, as the recording then has them; so
+    are notes that count neurons, of which the block keeps the counts.
     """
     extra = {"dff": part.drop_vars([name for name in part.coords if name not in part.dims]).astype("float32")}
     extra["dff"].attrs = {"units": "1", "long_name": "ΔF/F"}
@@ -110,16 +130,20 @@ def _with_trace(result: "xr.Dataset", part: "xr.DataArray", session: Session, bl
         truth = session.truth.isel(neuron=block).astype("float32")
         truth.attrs = {"units": "spikes per frame", "long_name": "true spikes of the simulation"}
         extra["true_spikes"] = truth.drop_vars([name for name in truth.coords if name not in truth.dims])
-    of_recording = _once(part.attrs.get("notes", []))
-    notes = [note for note in _once(result.attrs.get("notes", [])) if note not in of_recording]
+    odd = odd_neurons(result)
+    said_later = {*_once(part.attrs.get("notes", [])), *notes_on_neurons(*odd)}
+    notes = [note for note in _once(result.attrs.get("notes", [])) if note not in said_later]
     result = result.drop_vars([name for name in result.coords if name not in result.dims])
-    return result.assign(extra).assign_attrs(notes=notes)
+    return result.assign(extra).assign_attrs(notes=notes, odd_neurons=list(odd))
 
 
 def _complete(result: "xr.Dataset", session: Session, cache: SessionCache) -> "xr.Dataset":
     """Coordinates and attributes of the whole: the checks' findings, and the notes of all blocks, each said once."""
     of_blocks = result.attrs.pop("block_attributes")
-    notes = _once(session.recording.attrs.get("notes", []), *(attributes.get("notes", []) for attributes in of_blocks))
+    result.attrs.pop("odd_neurons")
+    odd = (sum(map(int, counts)) for counts in zip(*(one["odd_neurons"] for one in of_blocks), strict=True))
+    of_all = [attributes.get("notes", []) for attributes in of_blocks]
+    notes = _once(session.recording.attrs.get("notes", []), *of_all, notes_on_neurons(*odd))
     recording = session.recording
     of_neurons = {name: ("neuron", c.values) for name, c in recording.coords.items() if c.dims == ("neuron",)}
     coords = {name: c for name, c in {**of_neurons, **of_frames(recording)}.items() if name not in result.variables}

@@ -163,7 +163,10 @@ class _Job:
             executor=self.executor,
             show_progress=self.show_progress,
         )
-        return self._write_page(results, outcomes, kept, model, (key, page_key), seconds)
+        summary = self._write_page(results, outcomes, kept, model, (key, page_key), seconds)
+        for cache in caches:
+            cache.finish()
+        return summary
 
     def _places(self) -> list[str]:
         """Where the recordings lie: what is written of them says so."""

@@ -12,6 +12,7 @@ from antidrome.pipeline.folder import RECORD, REPORT, SUMMARY, Manifest, locked
 from antidrome.pipeline.stages import LATER, parts_of
 from antidrome.pipeline.summary import run_info
 from antidrome.pipeline.written import content_hash
+from antidrome.recordings.arguments import listing
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,7 +36,7 @@ def rebuild_report(folder: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InputError
-        If the folder holds no finished run.
+        If the folder holds no finished run, or a later one was interrupted while it replaced the files.
     """
     from antidrome.report import write_spikes_report
 
@@ -47,6 +48,7 @@ def rebuild_report(folder: str | os.PathLike[str]) -> Path:
     for session in summary["sessions"]:
         _require(session, OF_SESSION, folder / SUMMARY)
     with locked(folder):
+        _refuse_half_replaced(folder, summary)
         results = [_result(folder, session) for session in summary["sessions"]]
         parts = parts_of(LATER, folder, summary)
         write_spikes_report(
@@ -54,6 +56,21 @@ def rebuild_report(folder: str | os.PathLike[str]) -> Path:
         )
         _tell_record(folder)
     return folder / REPORT
+
+
+def _refuse_half_replaced(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Refuse files of a later run, which left its summary unwritten: the page would tell of two runs at once."""
+    manifest = Manifest(folder)
+    names = [session["session_id"] for session in summary["sessions"]]
+    made = {str(session["result"]["file"]): session["result"].get("key") for session in summary["sessions"]}
+    for stage in LATER:
+        made |= dict.fromkeys(stage.files(names), summary.get("stages", {}).get(stage.name, {}).get("key"))
+    other = [name for name, key in made.items() if key is not None and not manifest.may_be_of(name, key)]
+    if other:
+        raise InputError(
+            f"A later run was interrupted while it replaced {listing(other, 3)} in {folder}: they are not what"
+            f" {SUMMARY} tells of. Run the job again; it goes on."
+        )
 
 
 def _tell_record(folder: Path) -> None:
@@ -80,9 +97,8 @@ def _result(folder: Path, session: dict[str, Any]) -> "xr.Dataset":
     from antidrome.recordings import read_spikes
 
     path = folder / str(session["result"]["file"])
-    blocks = cached_blocks(folder, session["session_id"])
-    if blocks and path.is_dir() and path.suffix != ".zarr":
-        result = open_blocks(blocks)
+    result = _of_blocks(folder, session) if path.is_dir() and path.suffix != ".zarr" else None
+    if result is not None:
         del result.attrs["block_attributes"]
     elif path.exists():
         result = read_spikes(path)
@@ -95,3 +111,10 @@ def _result(folder: Path, session: dict[str, Any]) -> "xr.Dataset":
         source=session["input"]["path"],
         source_format=session["input"]["format"],
     )
+
+
+def _of_blocks(folder: Path, session: dict[str, Any]) -> "xr.Dataset | None":
+    """The session's result from its blocks; None unless all of them are there, of the run that the summary tells of."""
+    blocks = cached_blocks(folder, session["session_id"], str(session["result"].get("blocks")))
+    result = open_blocks(blocks) if blocks else None
+    return result if result is not None and result.sizes["neuron"] == session.get("n_neurons") else None

@@ -62,10 +62,12 @@ def read_sessions(
     Raises
     ------
     InputError
-        If a path cannot be read, the same path is given twice, or something must be chosen (frame rate, series).
+        If a path cannot be read or its name written, the same path is given twice, or something must be chosen (frame
+        rate, series).
     """
     from antidrome.recordings import read_with_neuropil
 
+    _refuse_unwritable_names(paths)
     resolved = [os.path.realpath(path) for path in paths]
     twice = {path for path in resolved if resolved.count(path) > 1}
     if twice:
@@ -78,6 +80,15 @@ def read_sessions(
         _session(name, str(path), recording, neuropil, config, hashed=hashed)
         for name, path, (recording, neuropil) in zip(names, paths, pairs, strict=True)
     ]  # fmt: skip
+
+
+def _refuse_unwritable_names(paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Refuse a name of other bytes than UTF-8, as old disks have them: no result could say where it came from."""
+    for path in paths:
+        try:
+            os.path.abspath(path).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError(f"The name of {os.fsencode(path)!r} is not UTF-8. Rename the file or folder.") from error
 
 
 def session_names(recordings: "Sequence[xr.DataArray]", paths: Sequence[str | os.PathLike[str]]) -> list[str]:

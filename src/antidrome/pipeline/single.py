@@ -14,7 +14,7 @@ from antidrome.pipeline.cache import SessionCache
 from antidrome.pipeline.config import InferenceConfig
 from antidrome.pipeline.folder import locked, spare_recordings
 from antidrome.pipeline.infer import infer_session
-from antidrome.pipeline.model import load_model, origin_of
+from antidrome.pipeline.model import load_model, origin_of, with_absolute_model
 from antidrome.pipeline.sessions import read_sessions, refuse_errors
 from antidrome.pipeline.written import verified
 
@@ -70,7 +70,7 @@ def deconvolve(
     """
     from antidrome.recordings.writing import SINGLE_FILES, format_of, write
 
-    config, output = config or InferenceConfig(), Path(output)
+    config, output = with_absolute_model(config or InferenceConfig()), Path(output)
     times, scratch = None if times is None else Path(times), output.parent / f".{output.name}.antidrome"
     written_as = format_of(output, format)
     refuse_existing(output, overwrite=config.overwrite, is_file=written_as in SINGLE_FILES)
@@ -87,7 +87,7 @@ def deconvolve(
         cache = SessionCache(scratch, "spikes", origin_of(sessions[0], config, model))
         if times is not None and not _are_ours(times, scratch, cache.key):
             refuse_existing(times, overwrite=config.overwrite, option=TIMES)
-        cache.prepare(forget=config.overwrite)
+        cache.prepare()
         with show("Inferring spikes", sessions[0].recording.sizes["neuron"], unit="neurons", enabled=progress) as bar:
             result, _ = infer_session(model, sessions[0], cache, config.samples, bar, executor)
         if times is not None and not _are_ours(times, scratch, cache.key):
@@ -101,8 +101,12 @@ def deconvolve(
 
 def _refuse_times(times: Path, output: Path, scratch: Path, *, overwrite: bool) -> None:
     """Refuse what could not be written, before any work."""
-    if times.absolute() == output.absolute():
-        raise InputError(f"{times} is named by -o and by {TIMES}. Give the spike times another name.")
+    place, whole = Path(os.path.realpath(times)), Path(os.path.realpath(output))
+    if whole in (place, *place.parents):
+        raise InputError(
+            f"{times} is named by -o and by {TIMES}, or would lie inside of {output}, which is written as a whole. Give"
+            " the spike times another place."
+        )
     if not (scratch / TOLD_TIMES).exists():
         refuse_existing(times, overwrite=overwrite, option=TIMES, is_file=True)
 

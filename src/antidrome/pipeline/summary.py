@@ -38,7 +38,7 @@ def session_summary(
         "duration_s": view.duration_s,
         "findings": view.findings,
         "notes": view.notes,
-        "result": {"file": file, "key": result_key},
+        "result": {"file": file, "key": result_key, "blocks": str(view.attrs.get("result_key", ""))},
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "neurons": neurons,
     }

@@ -75,7 +75,7 @@ def loss_chart(view: DynamicsView) -> Chart:
     plot = frame("dynamics-loss", 240, x_label="iteration", y_label="loss (data's constant left out)", tools=SAVE)
     data = {"iteration": np.arange(1, len(view.losses) + 1), "loss": view.losses}
     draw(plot, "line", data, series="loss", ink="blue", line_width=1.6, x="iteration", y="loss")
-    caption = "Squared error of all lagged covariances between neurons recorded together, per frame."
+    caption = "Squared error of all lagged covariances between neurons recorded together, per time step."
     return Chart("dynamics-loss", "Loss", caption, plot)
 
 
@@ -138,7 +138,7 @@ def _trajectory(view: DynamicsView, first: int | None, second: int, title: str) 
         plot.legend.click_policy = "mute"
         plot.legend.update(spacing=0, padding=4, margin=4)
     step = max(one.step for one in view.trajectories)
-    thinned = f"every {step}th frame; " if step > 1 else ""
+    thinned = f"one of every {step} time steps; " if step > 1 else ""
     many = " Click a session in the legend to dim it." if few and len(view.trajectories) > 1 else ""
     return Chart(name, title, f"Smoothed latent states, {thinned}one line a session.{many}", plot)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from antidrome.dynamics import StitchedLDS
 
-UNITS = "Latent states are in units of the fit; correlations are at the lag named, in frames of the recordings."
+UNITS = "Latent states are in units of the fit; correlations are at the lag named, in time steps of the fit."
 FAIR, GOOD = 0.3, 0.7
 MOST_MODES = 12
 
@@ -107,7 +107,7 @@ def statements(view: DynamicsView) -> list[Statement]:
     slowest = float(view.modes["modulus"].max()) if view.modes.sizes["mode"] else 0.0
     if slowest > 0.995:
         text = (
-            f"The slowest mode keeps {100 * slowest:.2f} % of itself from frame to frame: sessions that are short"
+            f"The slowest mode keeps {100 * slowest:.2f} % of itself from step to step: sessions that are short"
             " beside its time constant say little about its variance."
         )
         found.append(Statement("care", text))

@@ -77,7 +77,14 @@ def figures_json(figures: dict[str, "Model"]) -> dict[str, Any]:
 
 
 def _renumbered(content: dict[str, Any]) -> dict[str, Any]:
-    """The same with bokeh's ids, which count on through a process, from one: the same results, the same page."""
+    """The same with bokeh's ids, which count on through a process, from one: the same results, the same page.
+
+    A name of the user's that looks like an id ("p1") is no value of a key "id" and stays.
+    """
     ids: dict[str, str] = {}
-    text = json.dumps(content)
-    return json.loads(re.sub(r'"(p\d+)"', lambda found: f'"{ids.setdefault(found[1], f"m{len(ids) + 1}")}"', text))
+    text = re.sub(
+        r'("id": )"(p\d+)"',
+        lambda found: f'{found[1]}"{ids.setdefault(found[2], f"m{len(ids) + 1}")}"',
+        json.dumps(content["document"]),
+    )
+    return {"document": json.loads(text), "roots": {ids[one]: name for one, name in content["roots"].items()}}

@@ -32,7 +32,7 @@ from antidrome.spikes.opening import (
     over_neurons,
 )
 from antidrome.spikes.own import OwnInference
-from antidrome.spikes.results import MOST_HZ, MOST_IN_A_FRAME_HZ, implausible, label
+from antidrome.spikes.results import implausible, label, notes_on_neurons
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import Generative
 from antidrome.spikes.storage import Settings, save_fitted, settings_of
@@ -44,8 +44,8 @@ from antidrome.spikes.weights import load_network, save_network
 class SpikeVAE(Estimator):
     """Amortised spike inference: a recognition network inverts a biophysical model of fluorescence in one pass.
 
-    Without `fit` the network that ships with the package is used: it serves every indicator and frame rates from 3 to
-    150 Hz (trained at 3 to 64 Hz; faster recordings are averaged in groups of frames). `fit` learns from unlabelled
+    Without `fit` the network that ships with the package is used: it serves the usual indicators and frame rates from 3
+    to 150 Hz (trained at 3 to 64 Hz; faster recordings are averaged in groups of frames). `fit` learns from unlabelled
     recordings, in one of two ways:
 
     - ``posterior="shared"``: the shipped network takes a few careful steps on simulations of the recording's own cells,
@@ -144,9 +144,9 @@ class SpikeVAE(Estimator):
         ----------
         recording, frame_rate_hz
             As in `predict`; with "shared" also several, {session: recording}, with different frame rates too; their
-            cells are then called "session/neuron". At most
-            256 neurons of each, drawn at random, are learned from; the others are described, block by block, with what
-            was learned. A dask-backed recording is never loaded whole.
+            cells are then called "session/neuron". At most 256 neurons of each are learned from: those with known
+            spikes, then others drawn at random. With "shared" the rest are described, block by block, with what was
+            learned. A dask-backed recording is never loaded whole.
         known_spikes
             True spikes of some neurons or frames: trains as `spikes.metrics.evaluate` takes them, or a DataArray (time,
             neuron) of spikes per frame with NaN where unknown. With several sessions {session: …}.
@@ -217,13 +217,7 @@ class SpikeVAE(Estimator):
         if recording.chunks is not None and executor is None:
             return label(infer_lazily(infer, recording, n_samples), recording, attrs)
         values, n_unusable = infer_in_blocks(infer, recording, progress, executor)
-        if n_unusable:
-            attrs["notes"].append(f"{counted(n_unusable, 'neuron', 'is')} dead or missing (no variation): NaN spikes.")
-        if n_implausible := int(implausible(values["rate_hz"], rate).sum()):
-            attrs["notes"].append(
-                f"{counted(n_implausible, 'neuron', 'has')} more spikes than a neuron can fire (over {MOST_HZ:g} Hz, or"
-                f" {MOST_IN_A_FRAME_HZ:g} Hz in a frame): look for artefacts, traces cut off at zero, and F0 near zero."
-            )
+        attrs["notes"] += notes_on_neurons(n_unusable, int(implausible(values["rate_hz"], rate).sum()))
         return label(values, recording, attrs)
 
     def sample(self, recording: Any, frame_rate_hz: float | None = None, *, n_samples: int = 100) -> xr.DataArray:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 from antidrome.spikes.response import Response
 
 VARIABLES = {
@@ -100,6 +101,26 @@ def implausible(rate_hz: np.ndarray, frame_rate_hz: float) -> np.ndarray:
     highest = np.nan_to_num(rate_hz).max(axis=0)
     busy = np.nan_to_num(rate_hz).mean(axis=0) > MOST_HZ
     return busy | (highest > max(MOST_IN_A_FRAME_HZ, MOST_IN_A_FRAME * frame_rate_hz))
+
+
+def odd_neurons(result: xr.Dataset) -> tuple[int, int]:
+    """Numbers of neurons of which nothing was inferred, and of those with more spikes than a neuron can fire."""
+    nothing = result["expected_spikes"].isnull().all("time")
+    rate = result["rate_hz"].transpose("time", "neuron").values
+    return int(nothing.sum()), int(implausible(rate, result.attrs["frame_rate_hz"]).sum())
+
+
+def notes_on_neurons(n_unusable: int, n_implausible: int) -> list[str]:
+    """What is said of such neurons, if there are any."""
+    notes = []
+    if n_unusable:
+        notes.append(f"{counted(n_unusable, 'neuron', 'is')} dead or missing (no variation): NaN spikes.")
+    if n_implausible:
+        notes.append(
+            f"{counted(n_implausible, 'neuron', 'has')} more spikes than a neuron can fire (over {MOST_HZ:g} Hz, or"
+            f" {MOST_IN_A_FRAME_HZ:g} Hz in a frame): look for artefacts, traces cut off at zero, and F0 near zero."
+        )
+    return notes
 
 
 def unusable(traces: np.ndarray) -> np.ndarray:

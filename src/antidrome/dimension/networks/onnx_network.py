@@ -177,7 +177,7 @@ def _load(path: Path) -> Any:
         import onnxruntime  # noqa: F401 - runs the network later; asked for before any work
         from google.protobuf.message import DecodeError
     except ImportError as error:
-        raise InputError(f"{path}: ONNX files need onnx and onnxruntime: pip install antidrome[onnx]") from error
+        raise InputError(f"{path}: ONNX files need onnx and onnxruntime: pip install 'antidrome[onnx]'") from error
     if path.stat().st_size > MAX_FILE_BYTES:
         raise FileFormatError(f"{path}: the file has {path.stat().st_size:,} bytes; an ONNX model has at most 2 GB.")
     try:

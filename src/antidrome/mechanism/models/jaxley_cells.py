@@ -54,7 +54,7 @@ def jaxley_simulator(
     try:
         import jaxley
     except ImportError as error:
-        raise InputError("Cells of Jaxley need it installed: pip install antidrome[jaxley]") from error
+        raise InputError("Cells of Jaxley need it installed: pip install 'antidrome[jaxley]'") from error
     names = check_features(features)
     parameters = cell.get_parameters()
     sizes = [int(np.size(value)) for entry in parameters for value in entry.values()]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from antidrome.core.hashing import hash_configuration
-from antidrome.errors import InputError
+from antidrome.errors import FileFormatError, InputError
 from antidrome.pipeline.folder import CACHE, Manifest
 from antidrome.pipeline.stages.activity import binned_spikes
 from antidrome.pipeline.stages.stage import Stage, Workplace
@@ -82,10 +82,12 @@ def run_stages(
                 scratch = _scratch(output, stage.name, own)
                 for name in files:
                     manifest.begin(name)
-                stage.compute(activity, config, Workplace(output, scratch, executor, show_progress))
+                _compute(stage, activity, config, Workplace(output, scratch, executor, show_progress))
                 for name in files:
                     manifest.done(name, own)
                 shutil.rmtree(scratch, ignore_errors=True)
+        except FileFormatError:
+            raise
         except InputError as error:
             outcomes[stage.name] = StageOutcome({"skipped": str(error)}, {})
             continue
@@ -94,6 +96,11 @@ def run_stages(
             {**summary, "key": own, "seconds": round(time.perf_counter() - start, 3)}, files
         )
     return outcomes
+
+
+def files_of(stages: Sequence[Stage], session_ids: Sequence[str], config: "RunConfig") -> list[str]:
+    """The files that the wanted stages will write."""
+    return [name for stage in stages if stage.name in config.stages for name in stage.files(session_ids)]
 
 
 def still_valid(
@@ -110,6 +117,17 @@ def _key(stage: Stage, config: "RunConfig", key: str) -> str:
     from antidrome import __version__
 
     return hash_configuration({"results": key, **stage.settings(config), "antidrome version": __version__})
+
+
+def _compute(stage: Stage, activity: "Mapping[str, xr.DataArray]", config: "RunConfig", place: Workplace) -> None:
+    """The stage's work; once more from its beginning where what an earlier run left of it is damaged."""
+    try:
+        stage.compute(activity, config, place)
+    except FileFormatError:
+        if not place.scratch.exists():
+            raise
+        shutil.rmtree(place.scratch)
+        stage.compute(activity, config, place)
 
 
 def _scratch(output: Path, name: str, key: str) -> Path:

@@ -33,7 +33,7 @@ def read_abf_sweeps(path: Path, asked: Mapping[str, Any], area_cm2: float | None
     try:
         import pyabf
     except ImportError as error:
-        raise InputError("ABF files need pyabf: pip install antidrome[abf]") from error
+        raise InputError("ABF files need pyabf: pip install 'antidrome[abf]'") from error
     if path.stat().st_size < _HEADER_BYTES:
         raise FileFormatError(f"{path} is cut short: {path.stat().st_size} bytes are less than an ABF header.")
     try:
