@@ -140,8 +140,8 @@ def _with_trace(result: "xr.Dataset", part: "xr.DataArray", session: Session, bl
 def _complete(result: "xr.Dataset", session: Session, cache: SessionCache) -> "xr.Dataset":
     """Coordinates and attributes of the whole: the checks' findings, and the notes of all blocks, each said once."""
     of_blocks = result.attrs.pop("block_attributes")
-    result.attrs.pop("odd_neurons")
-    odd = (sum(map(int, counts)) for counts in zip(*(one["odd_neurons"] for one in of_blocks), strict=True))
+    result.attrs.pop("odd_neurons", None)  # blocks from before have none
+    odd = (sum(map(int, counts)) for counts in zip(*(one.get("odd_neurons", (0, 0)) for one in of_blocks), strict=True))
     of_all = [attributes.get("notes", []) for attributes in of_blocks]
     notes = _once(session.recording.attrs.get("notes", []), *of_all, notes_on_neurons(*odd))
     recording = session.recording

@@ -167,6 +167,7 @@ def standard_dims(array: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
             continue
         found = [dim for dim in array.dims if str(dim).lower() in synonyms]
         if len(found) == 1:
+            notes += _on_frame_numbers(array, found[0])
             array = _rename(array, found[0], standard)
             notes.append(f"dimension {found[0]!r} taken as {standard!r}")
     if set(array.dims) != {"time", "neuron"} or array.ndim != 2:
@@ -179,6 +180,20 @@ def called(dims: tuple[Any, ...], names: tuple[str, ...]) -> list[Any]:
     """The one dimension that has such a name, the standard name first; none where nothing decides."""
     found = [dim for dim in dims if dim == names[0]] or [dim for dim in dims if str(dim).lower() in names]
     return found if len(found) == 1 else []
+
+
+def _on_frame_numbers(array: xr.DataArray, dim: Any) -> list[str]:
+    """A sentence where numbers of frames, which are left out as they are no times, tell of missing frames."""
+    numbers = array.coords[dim].values if str(dim).lower() in ("frame", "frames") and dim in array.coords else None
+    if numbers is None or numbers.dtype.kind not in "iuf" or "time" in array.coords:
+        return []
+    steps = np.diff(numbers)
+    if not (steps > 1).any() or not (steps > 0).all():
+        return []
+    return [
+        f"numbers of frames have gaps (first: after {numbers[np.argmax(steps > 1)]:g}) and are not used: give times in"
+        " seconds, as a coordinate 'time' along them, or the frames will be taken as evenly spaced"
+    ]
 
 
 def _rename(array: xr.DataArray, dim: Any, standard: str) -> xr.DataArray:

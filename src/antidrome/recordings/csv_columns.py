@@ -46,6 +46,8 @@ def split_columns(
     time, kept = _named_time(header, values, kept)
     while (found := _rising_first(header, values, kept, time, notes)) is not None:
         time, counted, kept = found[0], counted or found[1], kept[1:]
+    if time is not None:
+        kept = without_times(header, values, kept, notes)
     require_wide(header, values, kept)
     kept = one_measure(header, kept, notes)
     labels = [header[i] for i in kept]
@@ -80,10 +82,10 @@ def without_counters(header: list[str], values: np.ndarray, notes: list[str]) ->
 
 
 def without_times(header: list[str], values: np.ndarray, kept: Sequence[int], notes: list[str]) -> list[int]:
-    """Places, among those kept, of the columns that are not both called times and rising; one at least."""
+    """Places, among those kept, of the columns that are not both called some time and rising; one at least."""
     left = list(kept)
     for place in kept:
-        if len(left) > 1 and time_unit_s(header[place]) is not None and climb(values[:, place]):
+        if len(left) > 1 and time_unit_s(header[place], loosely=True) is not None and climb(values[:, place]):
             notes.append(f"column {header[place]!r} holds the times of the rows and is left out")
             left.remove(place)
     return left

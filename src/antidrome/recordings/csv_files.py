@@ -138,6 +138,21 @@ def _ends_open(frame: pd.DataFrame, dialect: Dialect) -> bool:
 
 
 def _frame(path: Path, dialect: Dialect, max_bytes: int) -> pd.DataFrame:
+    """All rows; of a single column, a blank line between others is an empty cell and separates nothing."""
+    frame = _rows(path, dialect, max_bytes)
+    if frame.shape[1] > 1:
+        return frame
+    with open_text(path, max_bytes) as text:
+        lines = pd.Series(text.read().splitlines()[dialect.n_skipped :], dtype=str).str.strip()
+    filled = np.flatnonzero(lines != "")
+    if dialect.header is not None:
+        filled -= filled[0]  # blank lines below the header
+    if len(filled) != len(frame) or filled[-1] + 1 >= 2 * len(frame) - 1:  # every second line is blank, as of line ends
+        return frame
+    return frame.set_axis(filled).reindex(range(filled[-1] + 1))
+
+
+def _rows(path: Path, dialect: Dialect, max_bytes: int) -> pd.DataFrame:
     try:
         with open_text(path, max_bytes) as text:
             return pd.read_csv(

@@ -83,7 +83,9 @@ def picked(array: Any, places: np.ndarray, axis: int) -> Any:
     if stored is None or array.ndim != 2:
         return array[(slice(None),) * axis + (places,)]
     counts = np.histogram(places, np.cumsum([0, *array.chunks[axis]]) - 0.5)[0]
-    chunks = tuple(tuple(counts[counts > 0].tolist()) if i == axis else one for i, one in enumerate(array.chunks))
+    chunks = tuple(
+        (tuple(counts[counts > 0].tolist()) or (0,)) if i == axis else one for i, one in enumerate(array.chunks)
+    )
     return _from_chunks(PickedSource(stored, tuple(places.tolist()), axis), chunks)
 
 

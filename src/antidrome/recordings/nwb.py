@@ -4,6 +4,7 @@ The file is guarded first (:mod:`antidrome.recordings.safety`), then opened by p
 axis is time is decided by the length of the ROI table, since files with the axes exchanged are common.
 """
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,10 +29,11 @@ from antidrome.recordings.nwb_rois import RoiTable, roi_table
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
 from antidrome.recordings.safety import open_hdf5
-from antidrome.recordings.units import is_percent, says_dff, units_of_spikes
+from antidrome.recordings.units import is_percent, says_dff, stated_units, units_of_spikes
 
 _NOT_TRACES = ("neuropil", "deconv", "denoised", "background", "spike")
 _CORRECTED = ("correct", "subtract", "minus", "demix")
+_CORRECTED_ELSE = ("baseline", "background", "motion", "bleach", "drift", "offset", "raw")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,13 @@ class Series:
             return False
         own = "/".join(words.split("/")[-2:])
         return "baseline" not in own or _is_corrected_for("baseline", own)
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether its own name, or that of its container, says that something was taken away that may be neuropil."""
+        own = "/".join(self.path.lower().split("/")[-2:])
+        of_else = any(word in own for word in _CORRECTED_ELSE) and "neuropil" not in own
+        return any(word in own for word in _CORRECTED) and not of_else
 
     @property
     def is_neuropil(self) -> bool:
@@ -181,8 +190,13 @@ def read_nwb(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.DataArr
         recordings, neuropils = [], []
         for chosen in pick_planes(found, options.series, str(path)):
             table = roi_table(chosen.series, f"{path}: {chosen.path}")
-            recordings.append(_recording(chosen, table, path, options, nwbfile))
-            neuropils.append(_neuropil(found, chosen, table, path, options, nwbfile))
+            recording, surround = _recording(chosen, table, path, options, nwbfile), None
+            if chosen.is_corrected:
+                recording.attrs["notes"].append(f"{chosen.path} is taken as corrected for neuropil, as its name says")
+            elif chosen.kind != "DfOverF":
+                surround = _neuropil(found, chosen, table, path, options, nwbfile)
+            recordings.append(recording)
+            neuropils.append(surround)
     names = [recording.attrs["series"] for recording in recordings]
     neuropil = None if any(one is None for one in neuropils) else join_planes(neuropils, names, str(path))
     return join_planes(recordings, names, str(path)), neuropil
@@ -224,6 +238,10 @@ def _recording(
     if chosen.kind == "DfOverF" and options.quantity is None and not isinstance(series.parent, DfOverF):
         notes.append(f"taken for ΔF/F, as the name {series.name!r} or unit {series.unit!r} of the series says")
     quantity = options.quantity or {"DfOverF": "dff", "Fluorescence": "fluorescence"}.get(chosen.kind, "unknown")
+    unit: str | None = str(series.unit)
+    if options.quantity == "dff" and stated_units({"units": unit, "quantity": "dff"}) is None:
+        notes.append(f"unit {unit!r} of the series is none of ΔF/F: taken for fractions, as quantity='dff' says")
+        unit = None
     by_number = BY_NUMBER if all(map(str.isdecimal, table.labels.tolist())) else {}
     session_id = None if nwbfile.session_id == NO_SESSION else nwbfile.session_id
     try:
@@ -233,7 +251,7 @@ def _recording(
             neuron=table.labels[kept],
             time=time,
             quantity=quantity,
-            units={"dff": str(series.unit), "unknown": units_of_spikes(series.unit)}.get(quantity),
+            units={"dff": unit, "unknown": units_of_spikes(series.unit)}.get(quantity),
             coords={name: column[kept] for name, column in table.columns.items()},
             attrs=options.provenance(path, "nwb", session_id) | {"series": chosen.path} | by_number,
             notes=notes,
@@ -286,16 +304,24 @@ def _is_transposed(shape: tuple[int, ...], n_rois: int, series: RoiResponseSerie
 def _neuropil(
     found: list[Series], chosen: Series, table: RoiTable, path: Path, options: ReadOptions, nwbfile: pynwb.NWBFile
 ) -> xr.DataArray | None:
-    """The neuropil series of the same ROIs and frames, if there is just one."""
-    if chosen.kind == "DfOverF":
-        return None
-    same = [
-        s
-        for s in found
-        if s.is_neuropil and s is not chosen and np.shape(s.series.data) == np.shape(chosen.series.data)
-    ]
+    """The neuropil series of the same ROIs and frames, if there is just one and it is of no other series."""
+    alike = [s for s in found if s is not chosen and _are_alike(s.series, chosen.series)]
+    same = [s for s in alike if s.is_neuropil]
     if len(same) > 1:
         same = [s for s in same if s.series.name == chosen.series.name]
     if len(same) != 1 or not np.array_equal(roi_table(same[0].series, same[0].path).labels, table.labels):
         return None
+    rest = "".join(re.findall(r"[a-z\d]+", str(same[0].series.name).lower().replace("neuropil", "")))
+    others = [str(s.series.name).lower() for s in alike if s.is_trace and not s.is_neuropil]
+    if rest and rest not in str(chosen.series.name).lower() and any(rest in name for name in others):
+        return None
     return _recording(same[0], table, path, options, nwbfile).rename("neuropil")
+
+
+def _are_alike(one: RoiResponseSeries, other: RoiResponseSeries) -> bool:
+    """Whether two series are of the same frames and of the same rows of one ROI table."""
+    return (
+        np.shape(one.data) == np.shape(other.data)
+        and one.rois.table is other.rois.table
+        and np.array_equal(one.rois.data[:], other.rois.data[:])
+    )

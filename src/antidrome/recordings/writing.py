@@ -48,13 +48,15 @@ def write(
     Raises
     ------
     InputError
-        If the format is unknown, or the result does not fit the source.
+        If the format is unknown, the result does not fit the source, or the recording or a folder of other files would
+        be lost.
     """
     path = Path(path)
     format = format_of(path, format)
     dataset = _as_dataset(result)
     _require_writable(dataset, format)
     origin = _source_of(dataset, format, source)
+    _refuse_loss(dataset, path, format, origin)
     if format == "nwb":
         from antidrome.recordings.nwb_writing import write_nwb
 
@@ -161,6 +163,25 @@ def _require_writable(dataset: xr.Dataset, format: str) -> None:
         raise InputError(f"the result is empty ({sizes}), and {format} holds no empty arrays: write Zarr or NetCDF")
 
 
+def _refuse_loss(dataset: xr.Dataset, path: Path, format: str, origin: Path | None) -> None:
+    """Refuse to replace the recording by its result, and a file that would have been copied had it been found."""
+    recorded = dataset.attrs.get("source")
+    if not (path.exists() and isinstance(recorded, str) and recorded):
+        return
+    if format in ("zarr", "netcdf") and "expected_spikes" in dataset and path.resolve() == Path(recorded).resolve():
+        raise InputError(f"{path} is the recording itself, and would be replaced by its result: write to another file")
+    if (
+        format == "nwb"
+        and origin is None
+        and dataset.attrs.get("source_format") == "nwb"
+        and not Path(recorded).exists()
+    ):
+        raise InputError(
+            f"{path} exists, and the recording {recorded} is no longer where it was: give its place as source=, so that"
+            " the result goes into a copy of it, or another name for the result"
+        )
+
+
 def _source_of(dataset: xr.Dataset, format: str, source: str | os.PathLike[str] | None) -> Path | None:
     """The source if it is of the format to be written; a source that is named but missing is an error."""
     if format not in ("nwb", "suite2p"):
@@ -173,6 +194,9 @@ def _source_of(dataset: xr.Dataset, format: str, source: str | os.PathLike[str] 
         if path is None or not path.exists():
             return None
     try:
-        return path if detect_format(path) == format else None
+        found = detect_format(path)
     except FileFormatError:
-        return None
+        found = ""
+    if found != format and source is not None:
+        raise InputError(f"source={str(source)!r} is no {format} file: a result in {format} has no use for it")
+    return path if found == format else None

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from antidrome.errors import FileFormatError
+from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes, encode_attributes
 from antidrome.recordings.files import atomic_directory, atomic_write
 from antidrome.recordings.lazy import IN_MEMORY_VALUES, block_neurons
@@ -14,6 +14,7 @@ from antidrome.recordings.safety import open_hdf5
 from antidrome.recordings.xarray_files import open_xarray_zarr
 from antidrome.recordings.zarr_guard import guard_zarr
 
+_OF_ZARR = (".zgroup", ".zarray", "zarr.json")
 _PACKED = {"zlib": True, "complevel": 1, "shuffle": True}
 
 
@@ -27,6 +28,8 @@ def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
 
 def write_zarr(dataset: xr.Dataset, path: Path) -> None:
     """Write a dataset as a Zarr store (version 2, which every reader knows), whole traces per chunk."""
+    if path.is_dir() and any(path.iterdir()) and not any((path / mark).exists() for mark in _OF_ZARR):
+        raise InputError(f"{path} is a folder of other files, which would be deleted: write to another place")
     plain = _encoded(dataset)
     encoding: dict[str, Any] = {}
     for name, variable in plain.data_vars.items():
