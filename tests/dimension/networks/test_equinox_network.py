@@ -7,6 +7,8 @@ import pytest
 
 from antidrome.dimension.networks.checkpoints import choose
 from antidrome.dimension.networks.equinox_network import EquinoxNetwork
+from antidrome.dimension.networks.extraction import record
+from antidrome.dimension.networks.profile import layers
 from antidrome.errors import InputError
 
 
@@ -75,3 +77,44 @@ def test_the_fingerprint_changes_with_the_weights(convolutional) -> None:
     other = eqx.tree_at(lambda m: m.layers[0].bias, convolutional, convolutional.layers[0].bias + 1)
     assert EquinoxNetwork(convolutional).fingerprint() == EquinoxNetwork(convolutional).fingerprint()
     assert EquinoxNetwork(convolutional).fingerprint() != EquinoxNetwork(other).fingerprint()
+
+
+class Plain(eqx.Module):
+    """Two linear layers with a tanh between them and one behind."""
+
+    stem: eqx.nn.Linear
+    head: eqx.nn.Linear
+
+    def __call__(self, x):
+        return jax.numpy.tanh(self.head(jax.numpy.tanh(self.stem(x))))
+
+
+class Named(eqx.Module):
+    """The same with parts that are called as the ends."""
+
+    input: eqx.nn.Linear
+    output: eqx.nn.Linear
+
+    def __call__(self, x):
+        return jax.numpy.tanh(self.output(jax.numpy.tanh(self.input(x))))
+
+
+def test_parts_called_as_the_ends_are_layers_of_their_own(rng, tmp_path) -> None:
+    parts = [eqx.nn.Linear(3, 3, key=key) for key in jax.random.split(jax.random.key(0))]
+    x = rng.normal(size=(150, 3)).astype(np.float32)
+    options = {"batch_size": 32, "progress": False}
+    plain = record(Plain(*parts), x, ["*", "*:input"], store=tmp_path / "plain", **options)
+    named = record(Named(*parts), x, ["*", "*:input"], store=tmp_path / "named", **options)
+    assert list(plain) == ["input", "stem:input", "stem", "head:input", "head", "output"]
+    assert list(named) == ["input", ".input:input", ".input", ".output:input", ".output", "output"]
+    assert [layer.kind for layer in named.layers.values()] == [layer.kind for layer in plain.layers.values()]
+    for ours, theirs in zip(named.values(), plain.values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not np.array_equal(named["output"], named[".output"])
+    found = [layers(net(*parts), x, batch_size=32, progress=False)["dimension"].values for net in (Plain, Named)]
+    np.testing.assert_array_equal(*found)
+
+
+def test_one_linear_layer_is_a_network() -> None:
+    steps = EquinoxNetwork(eqx.nn.Linear(3, 2, key=jax.random.key(0))).steps(np.ones((2, 3), np.float32))
+    assert [step.name for step in steps] == ["input", "output:input", "output"]

@@ -12,7 +12,8 @@ import pytest
 
 from antidrome.dimension.networks import extraction
 from antidrome.dimension.networks.extraction import as_network, record, reduced
-from antidrome.dimension.networks.store import Activations
+from antidrome.dimension.networks.steps import Step
+from antidrome.dimension.networks.store import Activations, Writer
 from antidrome.dimension.networks.torch_network import TorchNetwork
 from antidrome.errors import FileFormatError, InputError, ResumeError
 
@@ -251,3 +252,59 @@ def test_too_small_a_disk_is_said_before_the_start(convolutional, images, tmp_pa
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
     with pytest.raises(InputError, match=r"GiB free\. Choose fewer layers"):
         record(convolutional, images, store=tmp_path, progress=False)
+
+
+class Written:
+    """A network that gives the places it is told to, under the names it is told to."""
+
+    framework = "none"
+
+    def __init__(self, offered: list[str], given: list[str]) -> None:
+        self.offered, self.given = offered, given
+
+    def steps(self, batch) -> list[Step]:
+        return [
+            Step(name=name, kind="other", shape=(2,), n_weighted=0, digest=str(i))
+            for i, name in enumerate(self.offered)
+        ]
+
+    def run(self, batch, names, sink) -> None:
+        for number, name in enumerate(self.given):
+            sink(name, batch + number)
+
+    def fingerprint(self) -> str:
+        return "written"
+
+
+@pytest.mark.parametrize(
+    ("offered", "given", "message"),
+    [
+        (["a", "b"], ["a", "b", "a"], r"layer 'a' twice for one batch.*Rename one of its modules"),
+        (["a", "a"], ["a"], r"Two layers of the network are called 'a'; rename"),
+    ],
+)
+def test_two_tensors_never_go_into_one_file(tmp_path, offered, given, message) -> None:
+    with pytest.raises(InputError, match=message):
+        record(Written(offered, given), np.ones((6, 2)), "*", store=tmp_path, batch_size=3, progress=False)
+
+
+@pytest.mark.parametrize(("times", "rows"), [(2, 6), (0, 0)])
+def test_a_layer_with_other_rows_than_points_is_not_committed(tmp_path, times, rows) -> None:
+    steps = Written(["a"], []).steps(None)
+    writer = Writer(tmp_path, {}, steps, {"a": (2,)}, [0.0], n_rows=6, dtype="float32", last_hidden=None)
+    writer.start()
+    for _ in range(times):
+        writer.add("a", np.ones((3, 2)))
+    with pytest.raises(InputError, match=f"Layer 'a' got {rows} rows for 3 data points"):
+        writer.commit(3, ["digest"])
+    writer.close()
+    with pytest.raises(FileFormatError, match="only 0 of 6 rows"):
+        Activations(tmp_path)
+
+
+def test_a_finished_file_with_more_rows_than_it_says_is_refused(tmp_path) -> None:
+    stored = record(Written(["a"], ["a"]), np.ones((6, 2)), "a", store=tmp_path, progress=False)
+    path = tmp_path / stored.layers["a"].file
+    path.write_bytes(path.read_bytes() + bytes(48))
+    with pytest.raises(FileFormatError, match="more values than its header says"):
+        Activations(tmp_path)["a"]

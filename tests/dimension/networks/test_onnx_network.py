@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from antidrome.dimension.networks.checkpoints import choose
+from antidrome.dimension.networks.extraction import record
 from antidrome.dimension.networks.onnx_network import OnnxNetwork
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 
@@ -82,3 +83,16 @@ def test_data_of_another_shape_is_a_sentence(rng, tmp_path) -> None:
     onnx.save(model(rng)[0], tmp_path / "m.onnx")
     with pytest.raises(InputError, match=r"could not be run on x \(2, 3\)"):
         OnnxNetwork(tmp_path / "m.onnx").steps(np.zeros((2, 3), np.float32))
+
+
+def test_nodes_called_as_the_ends_are_layers_of_their_own(rng, tmp_path) -> None:
+    made, weights = model(rng)
+    made.graph.node[2].name, made.graph.node[3].name, made.graph.node[4].name = "output", "input", ""
+    made.graph.output.append(onnx.helper.make_tensor_value_info("hidden", onnx.TensorProto.FLOAT, ["rows", 5]))
+    onnx.save(made, tmp_path / "m.onnx")
+    x = rng.normal(size=(7, 4, 6)).astype(np.float32)
+    stored = record(tmp_path / "m.onnx", x, "*", store=tmp_path / "s", batch_size=3, progress=False)
+    assert list(stored) == ["input", "pool", "flatten", ".output", ".input", "y", "output"]
+    expected = by_hand(x, weights)
+    for name, plain in {"input": "input", ".output": "fc1", ".input": "fc2:input", "output": "fc2"}.items():
+        np.testing.assert_allclose(stored[name], expected[plain].reshape(7, -1), atol=1e-5, err_msg=name)

@@ -1,11 +1,14 @@
 """PyTorch networks: what hooks see, and that nothing is left behind."""
 
 import math
+from collections import OrderedDict
 
 import numpy as np
 import pytest
 
 from antidrome.dimension.networks.checkpoints import choose, last_hidden, relative_depth
+from antidrome.dimension.networks.extraction import record
+from antidrome.dimension.networks.profile import layers
 from antidrome.dimension.networks.torch_network import TorchNetwork
 from antidrome.errors import InputError
 
@@ -124,3 +127,64 @@ def test_the_fingerprint_tells_weights_and_structure_apart(torch, convolutional)
     with torch.no_grad():
         convolutional[1][4].bias[0] += 1e-3
     assert TorchNetwork(convolutional).fingerprint() != before
+
+
+def two_parts(torch, first: str, second: str):
+    """Two linear layers of equal width with a tanh between them and one behind, under some names."""
+
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                setattr(self, first, torch.nn.Linear(3, 3))
+                setattr(self, second, torch.nn.Linear(3, 3))
+
+        def forward(self, x):
+            return torch.tanh(getattr(self, second)(torch.tanh(getattr(self, first)(x))))
+
+    return Network()
+
+
+def test_parts_called_as_the_ends_are_layers_of_their_own(torch, rng, tmp_path) -> None:
+    x = rng.normal(size=(150, 3)).astype(np.float32)
+    options = {"batch_size": 32, "progress": False}
+    plain = record(two_parts(torch, "stem", "head"), x, "*", store=tmp_path / "plain", **options)
+    named = record(two_parts(torch, "input", "output"), x, "*", store=tmp_path / "named", **options)
+    assert list(plain) == ["input", "stem", "head", "output"]
+    assert list(named) == ["input", ".input", ".output", "output"]
+    for ours, theirs in zip(named.values(), plain.values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not np.array_equal(named["output"], named[".output"])
+    found = [
+        layers(two_parts(torch, *names), x, batch_size=32, progress=False)["dimension"].values
+        for names in (("stem", "head"), ("input", "output"))
+    ]
+    np.testing.assert_array_equal(*found)
+
+
+def test_what_enters_and_later_calls_of_such_parts(torch, collected) -> None:
+    network = torch.nn.Sequential(OrderedDict(output=(layer := torch.nn.Linear(3, 3)), act=torch.nn.Tanh()))
+    network.add_module("again", torch.nn.Sequential(OrderedDict(output=layer)))
+    x = np.ones((2, 3), np.float32)
+    names = [".output:input", ".output", ".output#2:input", ".output#2", "output"]
+    assert set(names) <= {step.name for step in TorchNetwork(network).steps(x)}
+    TorchNetwork(network).run(x, names, collected.sink)
+    assert set(collected.values) == set(names)
+    np.testing.assert_array_equal(collected.values[".output:input"], x)
+    np.testing.assert_array_equal(collected.values[".output#2"], collected.values["output"])
+
+
+def test_batch_normalisation_by_the_batch_itself_is_refused(torch, rng, tmp_path) -> None:
+    x = rng.normal(size=(8, 3)).astype(np.float32)
+    own = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4, track_running_stats=False))
+    with pytest.raises(InputError, match=r"Module '1' \(BatchNorm1d\) keeps no running statistics.*batch_size"):
+        record(own, x, store=tmp_path / "own", batch_size=4, progress=False)
+    tracked = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    record(tracked, x, store=tmp_path / "tracked", batch_size=4, progress=False)
+
+
+def test_instance_normalisation_and_unused_parts_are_no_reason_to_refuse(torch, images) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.InstanceNorm2d(4))
+    network[0].unused = torch.nn.BatchNorm2d(4, track_running_stats=False)
+    assert [step.name for step in TorchNetwork(network).steps(images[:2])] == ["input", "0", "1", "output"]

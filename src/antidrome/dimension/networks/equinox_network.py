@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from antidrome.dimension.networks.steps import Batch, Kind, Sink, Step, as_activations, digest_of, numbered
+from antidrome.dimension.networks.steps import (
+    Batch,
+    Kind,
+    Sink,
+    Step,
+    as_activations,
+    digest_of,
+    label_of,
+    numbered,
+    path_of,
+)
 from antidrome.errors import InputError
 
 Record = list[tuple[str, Any]]
@@ -40,8 +50,7 @@ class EquinoxNetwork:
         modules, kinds = dict(_walk(self.module, "")), _kinds(self.module)
         steps, n_weighted = [_step("input", "input", rows, 0)], 0
         for label, array in values:
-            name = "" if label == "output" else label.removesuffix(":input").split("#")[0]
-            entering = label.endswith(":input")
+            name, entering = path_of(label), label.endswith(":input")
             kind, inside = kinds[name]
             n_weighted += not entering and _has_weights(modules[name])
             steps.append(_step(label, "other" if entering else kind, array, n_weighted, inside))
@@ -138,13 +147,15 @@ def _with_taps(module: Any, name: str, record: Record) -> Any:
 def _tap_class(cls: type, name: str, record: Record) -> type:
     import equinox as eqx
 
+    label = label_of(name)
+
     def call(self: Any, *arguments: Any, **keywords: Any) -> Any:
         if isinstance(self, eqx.nn.Linear) and arguments:
-            record.append((f"{name or 'output'}:input", arguments[0]))
+            record.append((f"{label}:input", arguments[0]))
         output = cls.__call__(self, *arguments, **keywords)
         value = _first_array(output)
         if value is not None:
-            record.append((name or "output", value))
+            record.append((label, value))
         return output
 
     return type(cls)(cls.__name__, (cls,), {"__call__": call, "__module__": cls.__module__})

@@ -227,6 +227,11 @@ def _pass(writer: Writer, net: Network, batch: Batch, n_rows: int, reduce: Reduc
                 f"Layer {name!r} gave {counted(len(values), 'row')} for {counted(n_rows, 'point')}; its first axis is"
                 " not the data points."
             )
+        if name in seen:
+            raise InputError(
+                f"The network gave layer {name!r} twice for one batch, so that two of its tensors share this name."
+                " Rename one of its modules, or choose other layers (at=…)."
+            )
         seen.add(name)
         writer.add(name, reduced(values, reduce))
 

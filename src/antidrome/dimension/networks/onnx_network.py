@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from antidrome.dimension.networks.steps import Batch, Kind, Sink, Step, as_activations, digest_of
+from antidrome.dimension.networks.steps import Batch, Kind, Sink, Step, as_activations, digest_of, label_of
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 
 POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "ReduceMean"})
@@ -57,7 +57,7 @@ class OnnxNetwork:
         if not isinstance(batch, Mapping):
             rows = as_activations(batch, "input")
             steps.append(Step(name="input", kind="input", shape=rows.shape[1:], n_weighted=0, digest=digest_of(rows)))
-        n_weighted, outputs = 0, {value.name for value in self.model.graph.output}
+        n_weighted, output = 0, self.model.graph.output[0].name
         for node in self.model.graph.node:
             value = values.get(node.output[0])
             if node.output[0] not in self.names.values() or not _is_rows(value, n_rows):
@@ -69,7 +69,7 @@ class OnnxNetwork:
                 steps.append(_step(f"{label}:input", "other", entering, n_weighted))
             n_weighted += kind in ("linear", "weighted")
             steps.append(_step(label, kind, value, n_weighted))
-            if node.output[0] in outputs:
+            if node.output[0] == output:
                 steps.append(_step("output", "output", value, n_weighted))
         return steps
 
@@ -202,13 +202,13 @@ def _refuse_files_elsewhere(tensor: Any, path: Path) -> None:
 
 
 def _node_names(graph: Any) -> dict[str, str]:
-    """Label → tensor of each node's first output: the node's own name where it has one."""
+    """Label → tensor of each node's first output: the node's own name where it has one, never that of an end."""
     names: dict[str, str] = {}
     for node in graph.node:
         if node.op_type in ("Constant", "Shape", "Identity") or not node.output or not node.output[0]:
             continue
-        label = node.name.strip("/") or node.output[0]
-        names[label if label not in names else node.output[0]] = node.output[0]
+        label = label_of(node.name.strip("/") or node.output[0])
+        names[label if label not in names else label_of(node.output[0])] = node.output[0]
     return names
 
 

@@ -14,6 +14,7 @@ from antidrome.errors import InputError
 Kind = Literal["input", "weighted", "linear", "pool", "block", "stage", "other", "output"]
 Batch = np.ndarray | Mapping[str, np.ndarray]
 Sink = Callable[[str, np.ndarray], None]
+ENDS = frozenset({"input", "output"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,8 @@ class Step:
     ----------
     name
         Name of the layer; "input" and "output" for the ends, "NAME:input" for what enters a layer, "NAME#2" for the
-        second call of a layer that is used twice.
+        second call of a layer that is used twice. A part that is itself called "input" or "output" is ".input" or
+        ".output".
     kind
         What happens there.
     shape
@@ -75,6 +77,17 @@ def framework_of(network: Any) -> str | None:
 def digest_of(values: np.ndarray) -> str:
     """Hash of values without their shape, so that a flattened copy counts as the same."""
     return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()
+
+
+def label_of(path: str) -> str:
+    """Name of the place of a module: its path, "output" for the whole; a part that is called as an end gets a dot."""
+    return f".{path}" if path in ENDS else path or "output"
+
+
+def path_of(label: str) -> str:
+    """Path of the module that a name belongs to, whichever call of it is meant, and whether its input or output."""
+    place = label.removesuffix(":input").split("#")[0]
+    return "" if place == "output" else place.removeprefix(".")
 
 
 def nth_call(name: str, n: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from antidrome.core.files import write_json
 from antidrome.core.names import slug
 from antidrome.dimension.networks.steps import Step
 from antidrome.errors import FileFormatError, InputError, ResumeError
+from antidrome.recordings.arguments import counted
 
 SPARE_BYTES = 256 * 2**20
 
@@ -71,9 +73,15 @@ class Activations(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         path = self.folder / _safe(self.layers[name].file)
         try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            values = np.lib.format.open_memmap(path, mode="r")
+            n_bytes = path.stat().st_size
         except (OSError, ValueError) as error:
             raise FileFormatError(f"{path}: the activations cannot be read ({error}).") from error
+        if n_bytes != values.offset + values.nbytes:
+            raise FileFormatError(
+                f"{path}: more values than its header says, as of two layers mixed; delete the folder and start again."
+            )
+        return values
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.layers)
@@ -105,7 +113,7 @@ class Writer:
     ResumeError
         The folder belongs to another run.
     InputError
-        The disk is too small.
+        The disk is too small, or two layers have the same name.
     """
 
     def __init__(
@@ -132,6 +140,7 @@ class Writer:
             )
             for number, (step, depth) in enumerate(zip(steps, depths, strict=True))
         ]
+        _require_different([layer.name for layer in self.layers])
         self.index = {
             "identity": dict(identity),
             "n_rows": n_rows,
@@ -190,11 +199,25 @@ class Writer:
         self._added[name] = first + len(stored)
 
     def commit(self, n_rows: int, digests: Sequence[str]) -> None:
-        """Make all rows added so far safe, and say so."""
+        """Make all rows added so far safe, and say so.
+
+        Raises
+        ------
+        InputError
+            A layer got more or fewer rows than were done.
+        """
+        done = self.rows_done + n_rows
+        for layer in self.layers:
+            added = self._added.get(layer.name, self.rows_done)
+            if added != done:
+                raise InputError(
+                    f"Layer {layer.name!r} got {counted(added, 'row')} for {counted(done, 'data point')}; each point"
+                    " has one row in each layer. Choose other layers (at=…)."
+                )
         for stream in self._open.values():
             stream.flush()
             os.fsync(stream.fileno())
-        self.rows_done += n_rows
+        self.rows_done = done
         self.digests.extend(digests)
         write_json(self.folder / "progress.json", {"rows_done": self.rows_done, "digests": self.digests})
 
@@ -267,6 +290,14 @@ def _header(shape: tuple[int, int], dtype: np.dtype) -> bytes:
     description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(stream, description)
     return stream.getvalue()
+
+
+def _require_different(names: Sequence[str]) -> None:
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise InputError(
+            f"Two layers of the network are called {twice[0]!r}; rename one of them, or choose other layers (at=…)."
+        )
 
 
 def _require_space(folder: Path, needed: int) -> None:

@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from antidrome.dimension.networks.steps import Batch, Kind, Sink, Step, as_activations, digest_of, nth_call
+from antidrome.dimension.networks.steps import (
+    Batch,
+    Kind,
+    Sink,
+    Step,
+    as_activations,
+    digest_of,
+    label_of,
+    nth_call,
+    path_of,
+)
 from antidrome.errors import InputError
 
 SIDE_BRANCHES = frozenset({"downsample", "shortcut"})
@@ -96,6 +106,8 @@ class _Prober:
 
         hooks = []
         for name, module in self.root.named_modules():
+            if _normalises_by_batch(module):
+                hooks.append((module, "before", _refusing(name)))
             if isinstance(module, torch.nn.Linear):
                 hooks.append((module, "before", self._before(name)))
             hooks.append((module, "after", self._after(name, module)))
@@ -137,7 +149,7 @@ class _Prober:
 
 def _reading_hooks(root: Any, names: set[str], sink: Sink) -> list[tuple[Any, str, Callable]]:
     hooks, calls = [], {}
-    wanted = {name.removesuffix(":input").split("#")[0] for name in names}
+    wanted = {path_of(name) for name in names}
 
     def before(name: str) -> Callable:
         def hook(module: Any, arguments: tuple, keywords: dict) -> None:
@@ -157,9 +169,30 @@ def _reading_hooks(root: Any, names: set[str], sink: Sink) -> list[tuple[Any, st
         return hook
 
     for name, module in root.named_modules():
-        if _label(name) in wanted:
+        if name in wanted:
             hooks += [(module, "before", before(name)), (module, "after", after(name))]
     return hooks
+
+
+def _normalises_by_batch(module: Any) -> bool:
+    """Whether it is a batch normalisation that takes its statistics from the batch, also in evaluation mode."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    return isinstance(module, _BatchNorm) and module.running_mean is None and module.running_var is None
+
+
+def _refusing(name: str) -> Callable:
+    """A hook that refuses a batch normalisation without statistics of its own."""
+
+    def hook(module: Any, arguments: tuple, keywords: dict) -> None:
+        raise InputError(
+            f"Module {label_of(name)!r} ({type(module).__name__}) keeps no running statistics"
+            " (track_running_stats=False): it normalises by the rows of each batch, so that activations would change"
+            " with batch_size. Give it running statistics (track_running_stats=True, then run training data through the"
+            " network in training mode), or give activations as a mapping of layer names to arrays."
+        )
+
+    return hook
 
 
 def _plain(module: Any) -> Any:
@@ -177,12 +210,8 @@ def _plain(module: Any) -> Any:
     return module
 
 
-def _label(name: str) -> str:
-    return name or "output"
-
-
 def _numbered(name: str, n_calls: int) -> str:
-    return nth_call(_label(name), n_calls)
+    return nth_call(label_of(name), n_calls)
 
 
 def _kinds(root: Any) -> dict[str, tuple[Kind, bool]]:
