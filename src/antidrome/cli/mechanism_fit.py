@@ -81,7 +81,8 @@ class Fit(OfModel):
     seed: int = 0
     """Seed of everything: the same seed, the same posterior."""
     overwrite: bool = False
-    """Replace files of another origin in the folder."""
+    """Replace files of another origin in the folder, and start anew, whatever an earlier fit left there to go on
+    from."""
 
 
 def run_fit(config: Fit) -> int:
@@ -109,6 +110,8 @@ def run_fit(config: Fit) -> int:
         notes = cell.notes if cell else _notes_on_recorded(config)
         for note in notes:
             say(f"note: {note}")
+        if config.overwrite:
+            _start_anew(config)
         estimator.fit(
             model.simulator,
             model.prior,
@@ -120,6 +123,22 @@ def run_fit(config: Fit) -> int:
     _write_page(estimator, config, cell)
     _show(estimator, config)
     return 0
+
+
+def _start_anew(config: Fit) -> None:
+    """Without the checkpoint of an earlier fit and its simulations; those of `mechanism simulate` are nobody's to drop.
+
+    A fit tells of its simulator in one line of text, `mechanism simulate` of model and prior.
+    """
+    from antidrome.mechanism.simulate.store import files_of, simulator_of
+    from antidrome.mechanism.snapshots import CHECKPOINT
+
+    (config.output / CHECKPOINT).unlink(missing_ok=True)
+    kept = config.output / "simulations"
+    given = config.recorded is not None and config.recorded.resolve() == kept.resolve()
+    if not given and isinstance(simulator_of(kept), str):
+        for path in files_of(kept):
+            path.unlink()
 
 
 def _notes_on_recorded(config: Fit) -> tuple[str, ...]:

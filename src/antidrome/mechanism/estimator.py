@@ -74,7 +74,8 @@ class SNPE(Estimator):
         simulations from the prior: what the model is not expected to reproduce (Wilkinson 2013). 0 believes in the
         model to the last digit; for a model of recorded cells 0.02 is a good start (`RecordedCell.model_error`).
     n_weight_samples
-        Average predictions over draws of Bayesian weights; 0 uses their means, as the paper does.
+        Average predictions over draws of Bayesian weights; 0 uses their means, as the paper does. Ranks, coverage and
+        TARP of `diagnosis_` are of the mean weights in any case.
     diagnose
         Judge the posterior at the end of a fit (`diagnosis_`).
     n_predictive
@@ -159,7 +160,9 @@ class SNPE(Estimator):
             Features (k,), a mapping of feature names, or a DataArray; NaN where missing.
         checkpoint
             Folder in which every finished simulation and every trained round is kept, and from which the same call
-            goes on after an interruption, to the same result.
+            goes on after an interruption, to the same result. Another simulator does not: it is known by its source, by
+            the arguments of a `functools.partial`, and, of an object, by its ``identity_settings`` (a mapping), or
+            without these by its public attributes (numbers, text, arrays).
         progress
             Show a progress bar.
         on_round

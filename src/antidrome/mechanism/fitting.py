@@ -191,10 +191,15 @@ class _Keeper:
 
 
 def _for_recorded(settings: FitSettings, recorded: Recorded) -> FitSettings:
-    """Recorded simulations: one round of their number, weighted if they did not come from the prior."""
+    """Recorded simulations: one round of their number, weighted if they did not come from the prior.
+
+    The atomic loss needs no weights: whatever its atoms were drawn from cancels.
+    """
     if settings.plan.n_rounds > 1:
         raise InputError(f"Recorded simulations serve one round, not {settings.plan.n_rounds}: use method='npe'.")
-    plan = settings.plan if recorded.from_prior else dataclasses.replace(settings.plan, weighting="round")
+    plan = settings.plan
+    if not recorded.from_prior and plan.loss == "direct":
+        plan = dataclasses.replace(plan, weighting="round")
     return dataclasses.replace(settings, plan=plan, n_simulations=(len(recorded.u),))
 
 

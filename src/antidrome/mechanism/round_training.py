@@ -19,7 +19,7 @@ from antidrome.mechanism.problem import Problem
 from antidrome.mechanism.rounds import FitSimulations, Progress, RoundReport
 from antidrome.mechanism.training import TrainingResult, train_density
 from antidrome.mechanism.training_data import training_data
-from antidrome.mechanism.weighing import Weighed, weigh
+from antidrome.mechanism.weighing import Weighed, in_use, weigh
 from antidrome.mechanism.weights import effective_sample_size, largest_share
 
 
@@ -77,6 +77,7 @@ def _ensemble(
         problem.prior.log_prob_unconstrained(u),
         held_out=weighed.held_out,
         capacity=problem.capacity,
+        failed=~progress.simulations.valid & in_use(plan, progress.simulations, r),
     )
     mixture = plan.density if isinstance(plan.density, MixtureSettings) else None
     results = []

@@ -47,11 +47,8 @@ class Runner:
     def __init__(self, simulator: Any, prior: Prior, *, seed: int, store: Path | None, progress: bool) -> None:
         self.simulator, self.prior, self.seed, self.store, self.progress = simulator, prior, seed, store, progress
         self.failures: list[Failure] = []
-
-    @property
-    def identity(self) -> str:
-        """Which simulator it is."""
-        return simulator_identity(self.simulator)
+        self.identity = simulator_identity(simulator)
+        """Which simulator it is; what simulating changes in it (a counter) does not make it another one."""
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -78,7 +78,11 @@ def run_rounds(
 
 
 def proposal_of_round(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int) -> Proposal:
-    """Where round `r` simulates; the same for the same past."""
+    """Where round `r` simulates; the same for the same past.
+
+    It is thinned by failures where what is learned from it takes that into account: not by the direct loss without
+    weights, which would take what is left for draws from the prior.
+    """
     prior = problem.prior
     proposal: Proposal = problem.first or FromPrior(prior)
     if r > 0 and plan.proposal != "prior":
@@ -87,7 +91,8 @@ def proposal_of_round(problem: Problem, plan: Plan, progress: Progress, r: int, 
             density = density.with_heavy_tails(plan.degrees)
         shares = {"posterior": (1.0, 0.0), "truncated": (0.0, 1.0), "robust": (0.3, 0.7)}[plan.proposal]
         proposal = _mix(density, prior, shares, plan.defensive, fold_in(seed, f"round-{r}/truncate"))
-    classifier = progress.classifiers[r - 1] if r > 0 else None
+    thinned = r > 0 and (plan.weighting != "none" or plan.loss != "direct")
+    classifier = progress.classifiers[r - 1] if thinned else None
     return proposal if classifier is None else Thinned.of(proposal, classifier, seed=fold_in(seed, f"round-{r}/thin"))
 
 

@@ -242,11 +242,12 @@ class _Batch(NamedTuple):
     x: Array
     weights: Array
     log_prior: Array
+    data: TrainingData
 
 
 def _batch(data: TrainingData, rows: Array, counted: Array) -> _Batch:
     """Rows of the simulations, of which those that are counted (1, else 0) enter the loss."""
-    return _Batch(data.u[rows], data.x[rows], data.weights[rows] * counted, data.log_prior[rows])
+    return _Batch(data.u[rows], data.x[rows], data.weights[rows] * counted, data.log_prior[rows], data)
 
 
 def _direct_loss(
@@ -261,7 +262,11 @@ def _direct_loss(
 def _atomic_loss(
     parameters: PyTree, batch: _Batch, key: PRNGKeyArray, *, static: PyTree, settings: TrainingSettings, sampled: bool
 ) -> Array:
-    """Σ w (−log of the share that the true parameters have among atoms) (Greenberg, Nonnenmacher & Macke 2019)."""
+    """Σ w (−log of the share that the true parameters have among atoms) (Greenberg, Nonnenmacher & Macke 2019).
+
+    Atoms are the parameters of all simulations, those that failed in their share: were they of those alone that
+    succeeded, the chance to succeed would cancel, although it is part of the likelihood of what was observed.
+    """
     network = eqx.combine(parameters, static)
     shift_key, weight_key = jax.random.split(key)
     context = network.condition(batch.x, weight_key if sampled else None)
@@ -271,10 +276,21 @@ def _atomic_loss(
 
     def ratio(shift: Array) -> Array:
         u, log_prior = jnp.roll(batch.u, shift, axis=0), jnp.roll(batch.log_prior, shift)
-        return network.log_prob(u, context) - log_prior
+        row, failed = _failed_atoms(batch.data, n, jax.random.fold_in(shift_key, shift))
+        failed = failed & (shift > 0)
+        u = jnp.where(failed[:, None], batch.data.u[row], u)
+        return network.log_prob(u, context) - jnp.where(failed, batch.data.log_prior[row], log_prior)
 
     ratios = jax.lax.map(ratio, shifts)
     return -jnp.sum(batch.weights * (ratios[0] - jax.scipy.special.logsumexp(ratios, axis=0)))
+
+
+def _failed_atoms(data: TrainingData, n: int, key: PRNGKeyArray) -> tuple[Array, Array]:
+    """Rows (n,) of simulations that failed, and which of `n` atoms they are, as often as simulations fail."""
+    which, whether = jax.random.split(key)
+    row = data.failed[jax.random.randint(which, (n,), 0, jnp.maximum(data.n_failed, 1))]
+    share = data.n_failed / (data.n_failed + data.n_training + data.n_validation)
+    return row, jax.random.uniform(whether, (n,)) < share
 
 
 _LOSSES = {"direct": _direct_loss, "atomic": _atomic_loss}

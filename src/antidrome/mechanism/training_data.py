@@ -29,6 +29,9 @@ class TrainingData(NamedTuple):
         Row numbers, (capacity,), of which the first `n_training` and `n_validation` count.
     effective
         Effective number of training simulations, by which the divergence of Bayesian weights is divided.
+    failed
+        Row numbers, (capacity,), of which the first `n_failed` count: simulations that failed, whose parameters are
+        atoms like the others'.
     """
 
     u: Float[Array, "capacity D"]
@@ -40,6 +43,8 @@ class TrainingData(NamedTuple):
     validation: Int[Array, " capacity"]
     n_validation: Int[Array, ""]
     effective: Float[Array, ""]
+    failed: Int[Array, " capacity"]
+    n_failed: Int[Array, ""]
 
 
 def padded_capacity(n: int) -> int:
@@ -55,6 +60,7 @@ def training_data(
     *,
     held_out: np.ndarray,
     capacity: int,
+    failed: np.ndarray | None = None,
 ) -> TrainingData:
     """Pad simulations; rows with weight 0 are left out, weights have mean 1 over training and over validation rows.
 
@@ -64,6 +70,8 @@ def training_data(
         As in `TrainingData`, without padding.
     held_out
         (n,) bool, rows for validation.
+    failed
+        (n,) bool, rows whose simulations failed, for the atomic loss.
 
     Raises
     ------
@@ -71,6 +79,7 @@ def training_data(
         No simulation has a positive weight.
     """
     used = weights > 0
+    lost = np.flatnonzero(np.zeros(len(u), bool) if failed is None else failed)
     training, validation = np.flatnonzero(used & ~held_out), np.flatnonzero(used & held_out)
     if len(training) < 2:
         raise TrainingError(
@@ -97,4 +106,6 @@ def training_data(
         padded(validation, np.int32),
         jnp.asarray(len(validation), jnp.int32),
         jnp.asarray(effective_sample_size(weights[training]), jnp.float32),
+        padded(lost, np.int32),
+        jnp.asarray(len(lost), jnp.int32),
     )

@@ -61,7 +61,7 @@ def weigh(problem: Problem, plan: Plan, progress: Progress, r: int, seed: int) -
     """
     simulations, scaling = progress.simulations, progress.scaling
     assert scaling is not None
-    rows = simulations.valid & (plan.reuse | (simulations.round == r)) & _in_region(plan, simulations, r)
+    rows = simulations.valid & in_use(plan, simulations, r)
     if rows.sum() < FEWEST_TO_LEARN:
         remedy = (
             "Simulate more."
@@ -93,6 +93,11 @@ def weigh_for_judgement(problem: Problem, plan: Plan, progress: Progress, seed: 
     weighed = weigh(problem, alike, progress, plan.n_rounds - 1, seed)
     held_out = plan.training.validation > 0
     return np.where(weighed.held_out, weighed.total, 0.0) if held_out else weighed.total, held_out
+
+
+def in_use(plan: Plan, simulations: FitSimulations, r: int) -> np.ndarray:
+    """Which simulations (n,) round `r` learns from, as far as they succeeded."""
+    return (plan.reuse | (simulations.round == r)) & _in_region(plan, simulations, r)
 
 
 def _in_region(plan: Plan, simulations: FitSimulations, r: int) -> np.ndarray:

@@ -168,3 +168,29 @@ def test_voltage_takes_parameters_with_labels_by_name() -> None:
     turned = xr.DataArray([[5.0, 50.0]], {"parameter": ["g_k", "g_na"]}, ("sample", "parameter"))
     for given in (turned, turned[0], turned.to_pandas(), turned[0].to_pandas(), [50.0, 5.0]):
         assert cell.voltage(given).equals(plain)
+
+
+@pytest.mark.parametrize(
+    ("dt_ms", "lacking"),
+    [(0.2, (1, 3, 5, 7, 9)), (0.04, (1, 3, 5, 7, 9)), (0.1, ()), (0.05, ()), (0.025, ()), (0.02, ())],
+)
+def test_autocorrelations_are_at_their_own_lag_or_missing(dt_ms: float, lacking: tuple[int, ...]) -> None:
+    """At 0.2 ms a sample, that of 0.1 ms was that of 0.2 ms; at 0.04 ms it was that of 0.08 ms."""
+    time = np.arange(round(400 / dt_ms)) * dt_ms
+    found = voltage_features(np.sin(time / 0.7), dt_ms, 50.0, 350.0, TWENTY_FEATURES)
+    for i in range(1, 11):
+        expected = np.nan if i in lacking else np.cos(0.1 * i / 0.7)
+        assert found[f"autocorrelation_{0.1 * i:g}ms"] == pytest.approx(expected, abs=5e-3, nan_ok=True)
+
+
+def test_lags_that_are_no_whole_number_of_steps_are_missing_in_simulations_too() -> None:
+    names = ("mean_mv", "autocorrelation_0.1ms", "autocorrelation_0.2ms")
+    cell = HodgkinHuxley(
+        step_stimulus(4.0, duration_ms=12, on_ms=2, off_ms=10, dt_ms=0.04), features=names, batch=2, n_threads=1
+    )
+    theta = np.array([cell.defaults])
+    batch = cell.run(theta, seed=1)
+    assert batch.valid.all()
+    assert np.isnan(batch.features[0]).tolist() == [False, True, False]
+    expected = cell.features_of(cell.voltage(theta, seed=1).values[0])
+    np.testing.assert_allclose(batch.features[0], expected, rtol=5e-3, atol=2e-3)

@@ -112,6 +112,9 @@ def diagnose(
 ) -> Diagnosis:
     """Calibration, local test and conclusions from weighted simulations.
 
+    Ranks, coverage and TARP are those of the mean weights of a Bayesian network, whatever the posterior's
+    `n_weight_samples`.
+
     Parameters
     ----------
     posterior

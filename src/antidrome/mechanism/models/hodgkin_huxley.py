@@ -162,6 +162,18 @@ class HodgkinHuxley:
         return self._engine.feature_units
 
     @property
+    def identity_settings(self) -> dict[str, Any]:
+        """What makes it another simulator: a fit does not go on with simulations that were made with other settings."""
+        stimulus = self.stimulus
+        return {
+            "current_ua_cm2": np.asarray(stimulus.current_ua_cm2, float),
+            "times_ms": (stimulus.dt_ms, stimulus.on_ms, stimulus.off_ms),
+            "parameters": self.parameter_names,
+            "fixed": {name: float(value) for name, value in self.fixed.items()},
+            "features": self._features,
+        }
+
+    @property
     def aligned_rows(self) -> int:
         """Simulations that are always computed together."""
         return self._engine.aligned_rows

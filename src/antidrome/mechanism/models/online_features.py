@@ -15,7 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from antidrome.mechanism.models.voltage_features import LAGS_MS, SPIKE_FEATURES, SPIKE_THRESHOLD_MV
+from antidrome.mechanism.models.voltage_features import (
+    LAGS_MS,
+    SPIKE_FEATURES,
+    SPIKE_THRESHOLD_MV,
+    lag_steps,
+)
 
 
 class Windows(NamedTuple):
@@ -71,7 +76,8 @@ class OnlineFeatures:
         self.names, self.dt = tuple(names), dt_ms
         orders = [int(name.removeprefix("moment_")) for name in names if name.startswith("moment_")]
         self.order = max([2, *orders, *(4 for name in names if name in ("skewness", "kurtosis"))])
-        self.lags = tuple(max(1, round(lag / dt_ms)) if f"autocorrelation_{lag:g}ms" in names else 0 for lag in LAGS_MS)
+        asked = [f"autocorrelation_{lag:g}ms" in names for lag in LAGS_MS]
+        self.lags = tuple((a and lag_steps(lag, dt_ms)) or 0 for a, lag in zip(asked, LAGS_MS, strict=True))
         self.spike_times = any(name in SPIKE_FEATURES for name in names)
 
     @property
@@ -140,6 +146,7 @@ class OnlineFeatures:
         if self.order >= 4:
             found["skewness"] = _if_any(on.central[1] / sd**3, variance)
             found["kurtosis"] = _if_any(on.central[2] / variance**2, variance)
+        found |= {f"autocorrelation_{lag_ms:g}ms": jnp.full_like(count, jnp.nan) for lag_ms in LAGS_MS}
         names = [f"autocorrelation_{lag_ms:g}ms" for lag_ms, lag in zip(LAGS_MS, self.lags, strict=True) if lag]
         for name, square, pair in zip(names, carry["squares"], carry["pairs"], strict=True):
             found[name] = _if_any(1 - 0.5 * square / jnp.maximum(pair, 1) / variance, variance * pair)

@@ -15,6 +15,8 @@ from antidrome.errors import InputError, did_you_mean
 
 SPIKE_THRESHOLD_MV = -10.0
 LAGS_MS = tuple(round(0.1 * i, 1) for i in range(1, 11))
+LAG_ERROR = 0.01
+"""Share of a lag by which whole samples may miss it."""
 
 FEATURE_UNITS: dict[str, str] = {
     "spike_count": "1",
@@ -83,7 +85,8 @@ def voltage_features(
     -------
     Feature → value; NaN where the trace has no such feature. A spike is a crossing of -10 mV upwards. Moments are
     central (about the mean), skewness and kurtosis standardised (kurtosis 3 for a Gaussian). The autocorrelation at lag
-    l is 1 - ½⟨(v(t) - v(t-l))²⟩/variance.
+    l is 1 - ½⟨(v(t) - v(t-l))²⟩/variance, NaN where l is not a whole number of samples, to 1 % (`lag_steps`): the lags
+    of 0.1, 0.3, … ms of a trace sampled every 0.04 or 0.2 ms. A fit takes these for not recorded.
 
     Raises
     ------
@@ -106,11 +109,20 @@ def voltage_features(
     found = _moments(v[on]) | _spikes(v, time, on)
     found |= {"rest_mean_mv": _mean(v[rest]), "rest_sd_mv": float(np.std(v[late])) if late.any() else np.nan}
     for lag in LAGS_MS:
-        n = max(1, round(lag / dt_ms))
+        n = lag_steps(lag, dt_ms)
+        if n is None:
+            found[f"autocorrelation_{lag:g}ms"] = np.nan
+            continue
         pairs = on[n:] & on[:-n]
         difference = np.mean((v[n:] - v[:-n])[pairs] ** 2) if pairs.any() else np.nan
         found[f"autocorrelation_{lag:g}ms"] = 1 - 0.5 * difference / found["moment_2"] if found["moment_2"] else np.nan
     return {name: float(found[name]) for name in names}
+
+
+def lag_steps(lag_ms: float, dt_ms: float) -> int | None:
+    """The lag in samples; None where the nearest whole number of them is another lag by more than `LAG_ERROR`."""
+    n = max(1, round(lag_ms / dt_ms))
+    return n if abs(n * dt_ms - lag_ms) <= LAG_ERROR * lag_ms else None
 
 
 def _moments(v: np.ndarray) -> dict[str, float]:
