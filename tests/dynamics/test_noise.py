@@ -87,3 +87,19 @@ def test_a_private_memory_is_no_shared_dynamics(rng, unseen_correlation):
     assert r["autocorrelated"] > r["white"] + 0.1
     chosen = ad.StitchedLDS(2, **{**settings, "private_noise": "auto", "n_folds": 2}).fit(made, progress=False)
     assert chosen.result_.settings.hollow_lags
+
+
+def test_private_autocovariances_are_not_predicted():
+    """A fit that leaves them out knows no covariance of a neuron with itself but its variance."""
+    truth = simulate(12, 2, 400, seed=3)
+    made = {"a": (truth.activity[:200, :9], range(9)), "b": (truth.activity[200:, 3:], range(3, 12))}
+    names, itself = [str(i) for i in range(12)], np.eye(12, dtype=bool)
+    for kind, unknown in (("autocorrelated", itself), ("white", itself & False)):
+        model = ad.StitchedLDS(2, **{**QUICK, "private_noise": kind}).fit(made, progress=False)
+        for predict in (model.predict_covariance, model.predict_correlation):
+            for of in ("recordings", "process"):
+                assert np.isfinite(predict(names, of=of).values).all()
+                for lag in (1, -1, 40):
+                    np.testing.assert_array_equal(np.isnan(predict(names, lag=lag, of=of).values), unknown)
+        assert np.isnan(model.predict_correlation("3", ["5", "3"], lag=1).values).tolist() == [[False, unknown[0, 0]]]
+        assert np.isfinite(model.compare_pairs(made, pairs="all")).all()

@@ -14,7 +14,7 @@ from antidrome.core.seeds import generator
 from antidrome.core.whole import whole_number
 from antidrome.dynamics.comparing import HeldOutPairs, held_out_pairs
 from antidrome.dynamics.lags import LagSet
-from antidrome.dynamics.overlap import share_never_together
+from antidrome.dynamics.overlap import share_never_together, share_of_pairs_unseen
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.resuming import Stages
 from antidrome.dynamics.selection import (
@@ -144,12 +144,12 @@ def choose(
     top = max(1, min(len(seen) - 1, int(np.median([len(s.rows) for s in population.sessions]))))
     possible = [n for n in orders if n <= top] or [1]
     wanted = possible if options.n_components == "auto" else [int(options.n_components)]
-    unseen = _share_unseen(population, solver) > 0
+    unseen = _share_unseen(solver) > 0
     polished = _is_polished(options)
     shrinkages = SHRINKAGES if unseen and not polished else (0.0,)
     if options.shrinkage != "auto":
         shrinkages = (float(options.shrinkage),)
-    couplings, notes = _couplings(options, solver, len(population.sessions))
+    couplings, notes = _couplings(options, solver)
     if options.n_components == "auto" and min(orders) > top:
         notes = (
             *notes,
@@ -196,7 +196,7 @@ def choose(
     )
 
 
-def _couplings(options: Options, solver: Solver, n_sessions: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
+def _couplings(options: Options, solver: Solver) -> tuple[tuple[float, ...], tuple[str, ...]]:
     """What is tried of the coupling, and a note where it has no part."""
     if not isinstance(solver, BlockSolver):
         if options.coupling in ("auto", np.inf):
@@ -208,7 +208,7 @@ def _couplings(options: Options, solver: Solver, n_sessions: int) -> tuple[tuple
         return (np.inf,), (note,)
     if options.coupling != "auto":
         return (float(options.coupling),), ()
-    return (COUPLINGS if n_sessions > 1 and not _is_polished(options) else (np.inf,)), ()
+    return (COUPLINGS if len(solver.moments) > 1 and not _is_polished(options) else (np.inf,)), ()
 
 
 def _not_chosen(wanted: Sequence[int], n_neurons: int) -> tuple[str, ...]:
@@ -245,8 +245,7 @@ def _calibration(slope: float, best: Candidate, candidates: Sequence[Candidate],
     return float(np.clip(slope * 2 / (1 + noisy), 0.25, 3.0)) if slope > 0 else 1.0
 
 
-def _share_unseen(population: Population, solver: Solver) -> float:
+def _share_unseen(solver: Solver) -> float:
     if isinstance(solver, BlockSolver):
-        return share_never_together(population.observed)
-    seen = np.asarray(solver.moments.count[0]) > 1
-    return float(1 - seen[np.triu_indices(len(seen), 1)].mean()) if len(seen) > 1 else 0.0
+        return share_never_together(solver.observed)
+    return share_of_pairs_unseen(solver.together)

@@ -22,6 +22,7 @@ from antidrome.dynamics.choosing import Options, require_consistent
 from antidrome.dynamics.fitting import ORDERS, Result, choose_population, fit_population
 from antidrome.dynamics.lags import LagSet, lag_set, largest_lag
 from antidrome.dynamics.overlap import OverlapReport, report_of
+from antidrome.dynamics.patterns import recorded_sets
 from antidrome.dynamics.plain import plain
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.reports import notes_on_race, order_curve
@@ -112,9 +113,10 @@ class StitchedLDS(Uses, Estimator):
     neurons_
         (neuron,) labels, in the order in which they were met.
     sessions_
-        Session ids.
+        Session ids. A session whose neurons come and go in a few patterns stands in parts (``a, a-2``), one for each
+        set of neurons that were recorded together, unless another holds it.
     observed_
-        (session, neuron) True where a session has observed the neuron.
+        (session, neuron) True where a session, or part of one, has observed the neuron.
     offset_
         (neuron,) mean over all observed frames, recording units.
     scale_
@@ -332,10 +334,10 @@ class StitchedLDS(Uses, Estimator):
         self.units_ = population.units
         self.offset_ = population.mean
         self.scale_ = found.units.scale
-        self.observed_ = population.observed
-        self.sessions_ = tuple(session.name for session in population.sessions)
-        scaled = found.lagged.loadings
-        self.overlap_: OverlapReport = report_of(population, self.n_components_, scaled)
+        self.sessions_, self.observed_ = recorded_sets(population)
+        self.overlap_: OverlapReport = report_of(
+            self.sessions_, self.observed_, self.n_components_, found.lagged.loadings, found.together
+        )
         self.notes_ = [*population.notes, *found.notes, *self.overlap_.warnings, *notes_on_race(found)]
         self.losses_ = np.array(found.losses)
 

@@ -24,8 +24,8 @@ class FittedSystem:
         See `fitting.Result`.
     population
         Labels alone (no sessions), to look neurons up.
-    observed
-        (session, neuron) at the fit.
+    observed, together
+        (session, neuron) at the fit; (neuron, neuron) pairs recorded together, or None where `observed` tells them.
     scale, offset, variance
         (neuron,) units of the scaled data, mean, variance in scaled units.
     observation, scaling
@@ -36,6 +36,8 @@ class FittedSystem:
         (latent, latent) covariance of the process; see `process.process_covariance`.
     units
         Of the recordings of the fit; None where they do not say.
+    hollow
+        Whether neurons have private autocovariances, which the fit left out and does not know.
     """
 
     system: LinearSystem
@@ -46,6 +48,7 @@ class FittedSystem:
     lags: tuple[int, ...]
     population: Population
     observed: np.ndarray
+    together: np.ndarray | None
     scale: np.ndarray
     offset: np.ndarray
     variance: np.ndarray
@@ -54,6 +57,7 @@ class FittedSystem:
     frame_rate_hz: float | None
     process: np.ndarray
     units: str | None
+    hollow: bool = False
 
     @classmethod
     def of(cls, estimator: Any, found: Result) -> FittedSystem:
@@ -67,6 +71,7 @@ class FittedSystem:
             estimator.lags_,
             Population(estimator.neurons_, ()),
             estimator.observed_,
+            found.together,
             estimator.scale_,
             estimator.offset_,
             found.variance,
@@ -75,6 +80,7 @@ class FittedSystem:
             estimator.frame_rate_hz_,
             found.process,
             estimator.units_,
+            found.settings.hollow_lags,
         )
 
     @property
@@ -89,6 +95,13 @@ class FittedSystem:
         return dataclasses.replace(
             self, lagged=PairPredictor(c, latent), zero=None, share=1.0, calibration=1.0, variance=variance
         )
+
+    def recorded_together(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """(i, j) True for pairs of neurons that the fit has seen together."""
+        if self.together is not None:
+            return self.together[np.ix_(i, j)]
+        seen = self.observed.astype(np.float32)
+        return seen[:, i].T @ seen[:, j] > 0
 
     def latent_covariance(self, lag: int) -> np.ndarray:
         """X at a lag ≥ 0: as fitted, or by the dynamics from the largest fitted lag below it."""
@@ -108,22 +121,25 @@ def scaled_covariance(system: FittedSystem, i: np.ndarray, j: np.ndarray, lag: i
         c0 = system.zero.loadings
         predicted = system.share * predicted + (1 - system.share) * (c0[i] @ system.zero.latent[0] @ c0[j].T)
     if system.calibration != 1:
-        seen = system.observed.astype(np.float32)
-        together = seen[:, i].T @ seen[:, j] > 0
-        predicted = np.where(together, predicted, system.calibration * predicted)
+        predicted = np.where(system.recorded_together(i, j), predicted, system.calibration * predicted)
     return predicted
 
 
 def covariance(system: FittedSystem, i: np.ndarray, j: np.ndarray, lag: int) -> np.ndarray:
-    """Covariance in the units of the recording, (i, j); the total variance where a neuron meets itself at lag 0."""
-    predicted = scaled_covariance(system, i, j, lag)
+    """Covariance in the units of the recording, (i, j).
+
+    Where a neuron meets itself: the total variance at lag 0; at other lags NaN where it has private autocovariances.
+    """
+    predicted, itself = scaled_covariance(system, i, j, lag), i[:, None] == j[None, :]
     if lag == 0:
-        predicted = np.where(i[:, None] == j[None, :], system.variance[i][:, None], predicted)
+        predicted = np.where(itself, system.variance[i][:, None], predicted)
+    elif system.hollow:
+        predicted = np.where(itself, np.nan, predicted)
     scale = np.multiply.outer(system.scale[i], system.scale[j])
     if system.observation == "gaussian":
         return scale * predicted
     counts = scale * np.expm1(np.minimum(predicted, 50.0))
-    return counts + np.where((i[:, None] == j[None, :]) & (lag == 0), system.scale[i][:, None], 0.0)
+    return counts + np.where(itself & (lag == 0), system.scale[i][:, None], 0.0)
 
 
 def total_variance(system: FittedSystem, i: np.ndarray) -> np.ndarray:
@@ -135,7 +151,7 @@ def total_variance(system: FittedSystem, i: np.ndarray) -> np.ndarray:
 
 
 def correlation(system: FittedSystem, i: np.ndarray, j: np.ndarray, lag: int) -> np.ndarray:
-    """Correlation, (i, j), within −1 and 1."""
+    """Correlation, (i, j), within −1 and 1; NaN where `covariance` is."""
     spread = np.sqrt(np.multiply.outer(total_variance(system, i), total_variance(system, j)))
     return np.clip(covariance(system, i, j, lag) / np.maximum(spread, 1e-300), -1, 1)
 

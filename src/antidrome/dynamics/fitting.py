@@ -71,6 +71,7 @@ class Result:
     notes: tuple[str, ...]
     pairs: ComparedPairs = dataclasses.field(default_factory=ComparedPairs.none)
     process: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+    together: np.ndarray | None = None
 
 
 def fit_population(
@@ -135,7 +136,14 @@ def fit_population(
         tuple(notes),
         _compared(population, solver, choice, lagged, zero, share, variance, options),
         process_covariance(system.loadings, positive_part(latent[0]), system.dynamics, stretch_lengths(population))[0],
+        _together(population, solver),
     )
+
+
+def _together(population: Population, solver: Solver) -> np.ndarray | None:
+    """(neuron, neuron) pairs recorded together, where entries are missing and the solver has counted pairs."""
+    complete = all(session.is_complete for session in population.sessions)
+    return None if complete or isinstance(solver, BlockSolver) else solver.together
 
 
 def choose_population(

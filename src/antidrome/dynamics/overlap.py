@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from antidrome.dynamics.population import Population
+from antidrome.dynamics.patterns import recorded_sets
 from antidrome.dynamics.sessions import as_population
 from antidrome.recordings.arguments import counted
 
@@ -20,10 +20,13 @@ PATTERNS_AT_ONCE = 2048
 class OverlapReport:
     """Which sessions are tied together, and by how much.
 
+    A session whose neurons come and go in a few patterns counts as several: one for each set of neurons that were
+    recorded together, beside none that holds it.
+
     Parameters
     ----------
     sessions
-        (session,) ids.
+        (session,) ids; parts of a session are numbered: ``a, a-2``.
     n_neurons
         Neurons in all.
     n_observed
@@ -41,7 +44,8 @@ class OverlapReport:
     component
         (session,) number of the group of sessions that are tied together, directly or through others.
     share_never_together
-        Share of all pairs of neurons that no session has recorded together.
+        Share of all pairs of neurons that no session has recorded together. Where entries are missing here and there,
+        a fit of a small population has counted them pair by pair; otherwise such a session counts as complete.
     warnings
         Plain sentences; empty when every session is tied to every other through enough neurons.
     """
@@ -89,12 +93,21 @@ def overlap_report(recordings: Any, n_components: int = 10, **options: Any) -> O
     n_components
         Latent dimensions that are to be tied.
     """
-    return report_of(as_population(recordings, **options), n_components)
+    return report_of(*recorded_sets(as_population(recordings, **options)), n_components)
 
 
-def report_of(population: Population, n_components: int, loadings: np.ndarray | None = None) -> OverlapReport:
-    """The report of a population; with the loadings of a fit (neuron, latent), ranks are theirs."""
-    observed = population.observed
+def report_of(
+    names: tuple[str, ...],
+    observed: np.ndarray,
+    n_components: int,
+    loadings: np.ndarray | None = None,
+    together: np.ndarray | None = None,
+) -> OverlapReport:
+    """The report of sessions or parts of them, by name and (session, neuron) flags.
+
+    With the loadings of a fit (neuron, latent), ranks are theirs; `together` (neuron, neuron) are the pairs that were
+    recorded together, where they were counted one by one.
+    """
     shared = observed.astype(float) @ observed.T.astype(float)
     if loadings is None:
         rank = np.minimum(shared, n_components)
@@ -104,11 +117,10 @@ def report_of(population: Population, n_components: int, loadings: np.ndarray | 
     tied = rank >= n_components
     np.fill_diagonal(tied, True)
     n_groups, component = connected_components(csr_matrix(tied), directed=False)
-    names = tuple(session.name for session in population.sessions)
-    never = share_never_together(observed)
+    never = share_never_together(observed) if together is None else share_of_pairs_unseen(together)
     return OverlapReport(
         names,
-        population.n_neurons,
+        observed.shape[1],
         observed.sum(axis=1),
         shared.astype(int),
         n_components,
@@ -135,6 +147,12 @@ def share_never_together(observed: np.ndarray) -> float:
         meet = patterns[some].astype(np.float32) @ patterns.T.astype(np.float32) > 0
         together += float(counts[some] @ meet @ counts)
     return float(max(0.0, 1 - (together - n) / (n * (n - 1.0))))
+
+
+def share_of_pairs_unseen(together: np.ndarray) -> float:
+    """Share of pairs of distinct neurons without a flag, (neuron, neuron)."""
+    n = len(together)
+    return float(1 - together[np.triu_indices(n, 1)].mean()) if n > 1 else 0.0
 
 
 def _ranks(observed: np.ndarray, loadings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,10 +6,12 @@ import dataclasses
 
 import numpy as np
 
+from antidrome.core.names import unique
 from antidrome.dynamics.data import column_statistics, frames_at_once, read_rows
 from antidrome.dynamics.population import Population, Session
 
 MOST_PATTERNS = 24
+FEWEST_FRAMES = 2
 
 
 def split_by_pattern(population: Population) -> Population:
@@ -23,6 +25,39 @@ def split_by_pattern(population: Population) -> Population:
     for session in population.sessions:
         parts.extend([session] if session.is_complete else _parts(session))
     return dataclasses.replace(population, sessions=tuple(parts))
+
+
+def recorded_sets(population: Population) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names (set,) and neurons (set, neuron) of the sets of neurons that were recorded together.
+
+    One set a session; of a session with at most 24 patterns each that no other of them holds, as parts: ``a, a-2``.
+    """
+    names, is_later, rows = [], [], []
+    for session in population.sessions:
+        for number, columns in enumerate(_largest(session)):
+            names.append(session.name)
+            is_later.append(number > 0)
+            rows.append(session.rows[columns])
+    observed = np.zeros((len(rows), population.n_neurons), dtype=bool)
+    for flags, row in zip(observed, rows, strict=True):
+        flags[row] = True
+    order = np.argsort(is_later, kind="stable").tolist()  # the first set of a session has its very name
+    named = dict(zip(order, unique([names[i] for i in order], key=str), strict=True))
+    return tuple(named[i] for i in range(len(names))), observed
+
+
+def _largest(session: Session) -> np.ndarray:
+    """(set, neuron) patterns of observed neurons of a session that are no part of another; all neurons for many."""
+    everything = np.ones((1, len(session.rows)), dtype=bool)
+    found = None if session.is_complete else row_patterns(session)
+    if found is None:
+        return everything
+    patterns, of_frame = found
+    frames = np.array([(of_frame == index).sum() for index in range(len(patterns))])
+    patterns = patterns[patterns.any(axis=1) & (frames >= FEWEST_FRAMES)]
+    flags = patterns.astype(np.float32)
+    inside = flags @ flags.T == flags.sum(axis=1)[:, None]  # no two are equal: a largest one lies in itself alone
+    return patterns[inside.sum(axis=1) == 1] if len(patterns) else everything
 
 
 def row_patterns(session: Session) -> tuple[np.ndarray, np.ndarray] | None:
@@ -59,7 +94,7 @@ def _parts(session: Session) -> list[Session]:
     parts, (patterns, of_frame) = [], found
     for index, pattern in enumerate(patterns):
         inside = of_frame == index
-        if not pattern.any() or inside.sum() < 2:
+        if not pattern.any() or inside.sum() < FEWEST_FRAMES:
             continue
         cut = np.zeros(session.n_frames, dtype=bool)
         cut[1:] = (np.diff(session.segment) != 0) | (np.diff(of_frame) != 0)

@@ -46,8 +46,7 @@ def compare_pairs(
         measured, known = session_correlation(one, place[chosen[here]])
         total[block] += np.where(known, measured, 0.0)
         count[block] += known
-    seen = system.observed[:, chosen].astype(np.float32)
-    together = seen.T @ seen > 0
+    together = system.recorded_together(chosen, chosen)
     upper = np.triu(np.ones_like(together), 1) & (count > 0)
     wanted = upper & {"unseen": ~together, "seen": together, "all": np.ones_like(together)}[pairs]
     i, j = np.nonzero(wanted)

@@ -141,6 +141,14 @@ class BlockSolver:
         kept = [m.restricted(np.flatnonzero(np.isin(m.rows, neurons)), m.weight) for m in self.moments]
         return dataclasses.replace(self, moments=tuple(m for m in kept if len(m.rows) > 1))
 
+    @property
+    def observed(self) -> np.ndarray:
+        """(session, neuron) True where a session, or a part of one, has recorded a neuron."""
+        table = np.zeros((len(self.moments), self.n_neurons), dtype=bool)
+        for row, m in zip(table, self.moments, strict=True):
+            row[m.rows] = True
+        return table
+
     def amount(self) -> np.ndarray:
         """(neuron,) frames in which it was recorded beside others."""
         return self._frames().sum(axis=0)
@@ -246,6 +254,11 @@ class PairSolver:
         """The same for some of the neurons only."""
         keep = np.isin(np.arange(self.n_neurons), neurons)
         return dataclasses.replace(self, weights=self.weights * (keep[:, None] & keep[None, :]))
+
+    @property
+    def together(self) -> np.ndarray:
+        """(neuron, neuron) True where a pair was recorded together in more than one frame."""
+        return np.asarray(self.moments.count[0]) > 1
 
     def amount(self) -> np.ndarray:
         """(neuron,) weight of all its pairs at lag 0."""

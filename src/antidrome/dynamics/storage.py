@@ -13,7 +13,6 @@ from antidrome.dynamics.comparing import ComparedPairs
 from antidrome.dynamics.fitting import PairPredictor, Result
 from antidrome.dynamics.overlap import report_of
 from antidrome.dynamics.plain import plain, restored
-from antidrome.dynamics.population import Population, Session
 from antidrome.dynamics.preparation import Units
 from antidrome.dynamics.selection import Candidate
 from antidrome.dynamics.solving import FitSettings
@@ -30,6 +29,8 @@ def save(estimator: Any, path: str | Path) -> None:
     arrays |= {"lagged/loadings": found.lagged.loadings, "lagged/latent": found.lagged.latent}
     if found.zero is not None:
         arrays |= {"zero/loadings": found.zero.loadings, "zero/latent": found.zero.latent}
+    if found.together is not None:
+        arrays["together"] = np.packbits(found.together, axis=1)
     arrays |= {
         "scale": found.units.scale,
         "variance": found.variance,
@@ -101,6 +102,7 @@ def load(cls: type, path: str | Path) -> Any:
             tuple(extra["notes"]),
             ComparedPairs(arrays["pairs/seen"], arrays["pairs/held_out"]),
             arrays["process"],
+            _together(arrays),
         )
         estimator.result_ = found
         estimator.lags_ = tuple(int(lag) for lag in extra["lags"])
@@ -114,20 +116,22 @@ def load(cls: type, path: str | Path) -> Any:
         estimator.notes_ = list(extra["notes"])
         estimator.losses_ = arrays["losses"]
         estimator.data_hash_ = header.data_hash
-        estimator.overlap_ = report_of(_skeleton(estimator), estimator.n_components_, found.lagged.loadings)
+        estimator.overlap_ = report_of(
+            estimator.sessions_,
+            estimator.observed_,
+            estimator.n_components_,
+            found.lagged.loadings,
+            found.together,
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: the file is damaged ({error}).") from error
     return estimator
 
 
-def _skeleton(estimator: Any) -> Population:
-    """Sessions without data, for the overlap report."""
-    empty = np.zeros(0)
-    sessions = tuple(
-        Session(name, empty, empty, np.flatnonzero(row), *[empty] * 6)
-        for name, row in zip(estimator.sessions_, estimator.observed_, strict=True)
-    )
-    return Population(estimator.neurons_, sessions)
+def _together(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
+    """Pairs recorded together; None where `observed` tells them, and in files that do not say."""
+    packed = arrays.get("together")
+    return None if packed is None else np.unpackbits(packed, axis=1, count=len(packed)).astype(bool)
 
 
 def _encode_labels(labels: np.ndarray) -> dict[str, np.ndarray]:

@@ -48,7 +48,9 @@ class Uses:
 
         Returns
         -------
-        DataArray (neuron, neuron_2), in squared units of the recording; at lag 0 the variance of a neuron with itself.
+        DataArray (neuron, neuron_2), in squared units of the recording. Of a neuron with itself it has the variance at
+        lag 0; at other lags the latent part, which is all where private noise is white, and NaN where the fit found it
+        autocorrelated (`private_noise`), as the fit does not know private autocovariances.
         """
         system, lag = self._predictor(of), whole_number("lag", lag, what="frames")
         i = system.population.find(first)
@@ -59,7 +61,13 @@ class Uses:
     def predict_correlation(
         self, first: Any, second: Any = None, lag: int = 0, *, of: str = "recordings"
     ) -> xr.DataArray:
-        """Correlation of y_i(t + lag) and y_j(t); parameters as for `predict_covariance`."""
+        """Correlation of y_i(t + lag) and y_j(t); parameters as for `predict_covariance`.
+
+        Returns
+        -------
+        DataArray (neuron, neuron_2) within −1 and 1; of a neuron with itself 1 at lag 0, and at other lags NaN where
+        the fit found private noise autocorrelated, as there `predict_covariance` has none.
+        """
         system, lag = self._predictor(of), whole_number("lag", lag, what="frames")
         i = system.population.find(first)
         j = i if second is None else system.population.find(second)
