@@ -4,6 +4,7 @@ import copy
 import dataclasses
 from types import SimpleNamespace
 
+import equinox as eqx
 import numpy as np
 import pytest
 import xarray as xr
@@ -11,14 +12,19 @@ from sklearn.base import clone
 
 import antidrome as ad
 from antidrome.core.model_files import load_model, save_model
-from antidrome.errors import InputError, ModelFileError
+from antidrome.errors import InputError, ModelFileError, ResumeError
 from antidrome.spikes import learning
 from antidrome.spikes.adaptation import AdaptationConfig
+from antidrome.spikes.conditioning import noise_sd
 from antidrome.spikes.generative import AbstractGenerativeModel, decay_filter, parameter
 from antidrome.spikes.inference import infer_counts
 from antidrome.spikes.opening import open_recording
+from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import amplitude_starts, start_cells
 from antidrome.spikes.variational import FitConfig, PosteriorConfig
+from antidrome.spikes.variational.fit import bounds_of_windows
+from antidrome.spikes.variational.windows import cut_windows
+from antidrome.spikes.weights import load_network
 
 RATE_HZ = 20.0
 SHORT = AdaptationConfig(steps=3, batch=4, simulated_cells=8, gain=-1.0)
@@ -119,6 +125,10 @@ def test_a_fit_is_saved_and_loaded_and_named_as_a_model(adapted, dff, tmp_path):
         np.testing.assert_array_equal(again[name], expected[name], err_msg=name)
     agree(ad.SpikeVAE(path, seed=4).predict(dff, n_samples=2, progress=False), expected)
     xr.testing.assert_allclose(loaded.generative_parameters_, adapted.generative_parameters_)
+    ad.SpikeVAE(path, seed=4).save(tmp_path / "copy.safetensors")
+    copied = ad.SpikeVAE.load(tmp_path / "copy.safetensors")
+    xr.testing.assert_equal(copied.predict(dff, n_samples=2, progress=False), again)
+    assert copied.get_params() == {**adapted.get_params(), "model": str(tmp_path / "copy.safetensors")}
     assert loaded.notes_ == adapted.notes_
     assert loaded.get_params() == {**adapted.get_params(), "model": str(path)}
     assert not hasattr(clone(loaded), "inference_")
@@ -152,6 +162,18 @@ def test_settings_come_back_from_a_file_and_older_files_have_the_defaults(adapte
     assert ad.SpikeVAE.load(path).get_params() == ad.SpikeVAE(str(path), seed=4).get_params()
     copy.copy(adapted).set_params(generative=lambda start: start).save(path)
     assert ad.SpikeVAE.load(path).generative is None
+
+
+def test_the_noise_of_fitted_cells_is_per_frame_where_frames_are_averaged(unchecked_types):
+    fast = ad.spikes.simulate(n_neurons=3, duration_s=10, frame_rate_hz=100.0, seed=5)["dff"]
+    network = load_network("simulations")[0]
+    adapted = SimpleNamespace(infer=lambda traces, rate: infer_counts(network, traces, rate))
+    (cells,) = learning._describe(adapted, open_recording(fast, None))
+    np.testing.assert_allclose(cells.noise_sd, noise_sd(fast.values.T), rtol=0.1)
+    labels, traces = fast["neuron"].values.astype(str), fast.values.T.astype(np.float32)
+    fitted, as_shipped = SharedInference(network, tuple(labels), cells), SharedInference(network)
+    expected = as_shipped.bound(traces, labels, 100.0, 0)
+    np.testing.assert_allclose(fitted.bound(traces, labels, 100.0, 0), expected, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -196,6 +218,36 @@ def test_a_network_of_its_own(own, dff, others, tmp_path):
     assert own.reconstruct(others).shape == others.shape
     with pytest.raises(InputError, match="knows no other rate"):
         own.predict(dff.values, 40.0, progress=False)
+
+
+def test_fitted_cells_are_scored_with_their_fitted_rates(own, dff):
+    fitted = own.inference_.fitted
+    told = fitted._replace(rate_hz=3 * fitted.rate_hz)
+    log_rate = fitted.problem.log_rate + np.log(3).astype(np.float32)
+    problem = eqx.tree_at(lambda p: p.log_rate, fitted.problem, log_rate)
+    engine = dataclasses.replace(own.inference_, fitted=told)
+    labels = np.array(engine.labels)
+    traces = dff.sel(neuron=labels).values.T.astype(np.float32)
+    windows = cut_windows(traces, fitted.config)
+    values = bounds_of_windows(fitted.learned, windows, problem, fitted.config, 4, labels.tolist())
+    expected = np.bincount(windows.cell, values) / np.bincount(windows.cell)
+    np.testing.assert_allclose(engine.bound(traces, labels, RATE_HZ, 4), expected, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_fit_of_another_generative_model_is_not_continued(dff, tmp_path):
+    config = dataclasses.replace(OWN, sleep_steps=1, wake_steps=0)
+    arguments = {"posterior": "factorised", "config": config, "amplitude_factors": (1.0,)}
+
+    def learn(model, generative):
+        fitted = ad.SpikeVAE(model, generative=generative, **arguments)
+        return fitted.fit(dff, checkpoint=tmp_path, progress=False)
+
+    learn("simulations", "linear")
+    learn("simulations", "linear")
+    for model, generative in (("simulations", "ar1"), (None, "linear")):
+        with pytest.raises(ResumeError):
+            learn(model, generative)
 
 
 class Square(AbstractGenerativeModel):

@@ -123,6 +123,24 @@ def test_bins_keep_every_spike_and_mask_gaps():
         metrics.bin_expected(np.ones(6), np.array([0, 1, 2, 3, 2.5, 5.0]), 1.0)
 
 
+@pytest.mark.parametrize("clock", ["29.97 Hz", "29.9 Hz", "jitter", "milliseconds"])
+def test_scores_do_not_depend_on_how_exact_the_clock_is(clock, rng):
+    n, rate = 6000, 30.0
+    count = rng.poisson(0.05, n)
+    expected = 0.8 * count + 0.1 * rng.random(n)
+    exact = np.arange(n) / rate
+    told = {
+        "29.97 Hz": np.arange(n) / 29.97,
+        "29.9 Hz": np.arange(n) / 29.9,
+        "jitter": exact + rng.uniform(-0.002, 0.002, n),
+        "milliseconds": exact.round(3),
+    }[clock]
+    of_exact, found = (metrics.score(expected, np.repeat(time_s, count), rate, time_s) for time_s in (exact, told))
+    for name in ("r", "r_smooth", "error", "bias", "information_gain"):
+        assert getattr(found, name) == pytest.approx(getattr(of_exact, name), abs=0.03), name
+    assert np.isfinite(metrics.bin_expected(expected, told, rate, 0.01)[0]).all()
+
+
 def test_an_exact_posterior_is_calibrated(rng):
     rate = rng.gamma(1.0, 2.0, (4000, 1))
     true = rng.poisson(rate)

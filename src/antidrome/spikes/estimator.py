@@ -180,6 +180,8 @@ class SpikeVAE(Estimator):
     ) -> xr.Dataset:
         """Infer spikes at every frame, with delay 0; after `fit` with what was learned, for seen and unseen cells.
 
+        Above 64 Hz, where an even number of frames is averaged, half a frame late.
+
         Parameters
         ----------
         recording
@@ -291,7 +293,7 @@ class SpikeVAE(Estimator):
         return float(np.nanmean([float(row) for row in rows]))
 
     def save(self, path: str | Path) -> None:
-        """Write the model as one `.safetensors` file: the fit and its settings, or before `fit` the network alone.
+        """Write the model as one `.safetensors` file: the fit and its settings, or before `fit` that of `model`.
 
         A generative model of your own is code, which files do not hold; `load` takes it again.
         """
@@ -308,6 +310,9 @@ class SpikeVAE(Estimator):
             )
             report = {"report": self.report_, "notes": self.notes_, "frame_rate_hz": self.frame_rate_hz_}
             save_fitted(Path(path), self.inference_, settings=settings, data_hash=self.data_hash_, report=report)
+            return
+        if self._engine()[0].labels:
+            type(self).load(str(self.model), generative=self.generative, seed=self.seed).save(path)
             return
         network, header = load_network(str(self.model))
         save_network(Path(path), network, seed=header.seed or 0, card=header.extra.get("card", {}))

@@ -72,7 +72,8 @@ def infer_counts(
     Returns
     -------
     CountPosterior of numpy arrays (neuron, time). With groups of m frames a frame holds one m-th of the expected count
-    of the m frames around it.
+    of the m frames around it; where m is even (65 to 128 Hz, 193 to 256 Hz) these lie half a frame early, and what is
+    inferred is half a frame late.
     """
     slowest = max(1, int(frame_rate_hz / SLOWEST_HZ))
     groups = np.maximum(group_size(frame_rate_hz), np.minimum(spacing(traces), slowest))

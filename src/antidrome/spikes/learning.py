@@ -124,14 +124,15 @@ def _labels_of(sessions: Sequence[Opened]) -> tuple[str, ...]:
 
 
 def _describe(adapted: Adaptation, opened: Opened) -> Iterator[Cells]:
-    """Parameters of every cell of a recording, in blocks of neurons."""
+    """Parameters of every cell of a recording, in blocks of neurons; the noise is that of its own frames."""
     recording, rate, grid, _ = opened
     n = recording.sizes["neuron"]
     blocks = [slice(i, min(i + BLOCK, n)) for i in range(0, n, BLOCK)]
     for part in neuron_blocks(recording, blocks):
         block = grid.spread(np.asarray(part.values, np.float32).T)
         block, slow_rate = working_rate(np.where(unusable(block)[:, None], np.float32(0), block), rate)
-        yield describe_cells(block, np.asarray(adapted.infer(block, slow_rate).mean), slow_rate)
+        cells = describe_cells(block, np.asarray(adapted.infer(block, slow_rate).mean), slow_rate)
+        yield cells._replace(noise_sd=cells.noise_sd * group_size(rate) ** 0.5)
 
 
 def fit_own(

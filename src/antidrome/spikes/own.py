@@ -104,7 +104,9 @@ class OwnInference:
         """(neuron,) importance-weighted bound, nats per frame."""
         start, config = self._start(traces, labels, frame_rate_hz), self.fitted.config
         own = self.observation(traces, labels, frame_rate_hz, start)
-        problem = Problem.of(own, calibration_of(start), frame_rate_hz, config, 1)
+        place = places_of(labels, self.labels)
+        rate_hz = np.where(place >= 0, self.fitted.rate_hz[place], start.rate_hz)
+        problem = Problem.of(own, calibration_of(start._replace(rate_hz=rate_hz)), frame_rate_hz, config, 1)
         learned = self.fitted.learned
         learned = eqx.tree_at(
             lambda x: (x.offset, x.log_rate), learned, (_zeros(problem.start), jnp.zeros(len(traces), jnp.float32))

@@ -17,7 +17,7 @@ from antidrome.spikes.adaptation.cells import places_of
 from antidrome.spikes.blocks import infer_block
 from antidrome.spikes.drift import drift_frames, slow_part
 from antidrome.spikes.grid import FrameGrid
-from antidrome.spikes.inference import SummaryPrior, infer_counts
+from antidrome.spikes.inference import SummaryPrior, group_size, infer_counts
 from antidrome.spikes.recognition import RecognitionNetwork
 
 
@@ -30,7 +30,7 @@ class SharedInference:
     network
         Recognition network.
     labels, cells
-        Fitted cells and their parameters; empty where nothing was fitted.
+        Fitted cells and their parameters, noise per frame as recorded; empty where nothing was fitted.
     prior
         What the cells of the fitted preparation share.
     """
@@ -66,13 +66,21 @@ class SharedInference:
         """(neuron,) evidence lower bound, nats per frame; frames averaged above 64 Hz."""
         slower, slow_rate = working_rate(traces, frame_rate_hz)
         posterior = infer_counts(self.network, slower, slow_rate, self.prior)
-        cells = self.describe(slower, np.asarray(posterior.mean), labels, slow_rate)
+        cells = self.describe(slower, np.asarray(posterior.mean), labels, slow_rate, group_size(frame_rate_hz))
         return evidence_bound(posterior, slower, cells, slow_rate, seed, labels.tolist())
 
-    def describe(self, traces: np.ndarray, expected: np.ndarray, labels: np.ndarray, frame_rate_hz: float) -> Cells:
-        """Parameters of the cells: fitted ones where there are, else read off the trace and its spikes."""
+    def describe(
+        self, traces: np.ndarray, expected: np.ndarray, labels: np.ndarray, frame_rate_hz: float, group: int = 1
+    ) -> Cells:
+        """Parameters of the cells: fitted ones where there are, else read off the trace and its spikes.
+
+        Every frame of the traces is the mean of `group` frames as recorded, and so is the noise of the cells.
+        """
         found = describe_cells(traces, expected, frame_rate_hz)
-        return found if self.cells is None else self.cells.at(places_of(labels, self.labels), found)
+        if self.cells is None:
+            return found
+        fitted = self.cells._replace(noise_sd=self.cells.noise_sd / group**0.5)
+        return fitted.at(places_of(labels, self.labels), found)
 
     def parameters(self) -> dict[str, tuple[np.ndarray, bool]]:
         """Fitted generative parameters by name, and whether each is shared by all cells."""

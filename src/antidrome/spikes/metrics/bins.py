@@ -6,6 +6,7 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import counted
+from antidrome.recordings.segments import neighbours
 
 
 def bin_frames(values: np.ndarray, n_frames: int) -> np.ndarray:
@@ -26,7 +27,8 @@ def bin_expected(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Integrate expected spikes per frame into bins of `bin_s` seconds.
 
-    A frame's expected spikes are spread evenly over the frame (its centre ± half a frame period).
+    A frame's expected spikes are spread evenly over the frame: half way to the frames before and after it, and half a
+    frame period from its centre at a gap and at the ends.
 
     Parameters
     ----------
@@ -60,10 +62,7 @@ def bin_expected(
     if len(time_s) > 1 and np.min(np.diff(time_s)) <= 0:
         frame = int(np.argmin(np.diff(time_s)))
         raise InputError(f"Frame times do not increase between frames {frame} and {frame + 1}; sort them first.")
-    half = 0.5 / frame_rate_hz
-    left = time_s - half
-    left[1:] = np.maximum(left[1:], time_s[:-1] + np.minimum(half, np.diff(time_s) / 2))
-    right = np.r_[np.minimum(time_s[:-1] + half, left[1:]), time_s[-1] + half]
+    left, right = _borders(time_s, frame_rate_hz)
     edges = np.arange(left[0] if start_s is None else start_s, right[-1] + 1e-9, bin_s)
     if len(edges) < 2:
         raise InputError(f"{len(time_s)} frames at {frame_rate_hz} Hz are shorter than one bin of {bin_s} s.")
@@ -80,6 +79,16 @@ def bin_spike_times(spike_times_s: np.ndarray, edges_s: np.ndarray) -> np.ndarra
     if not np.isfinite(spike_times_s).all():
         raise InputError(f"{int((~np.isfinite(spike_times_s)).sum())} spike times are not finite; leave them out.")
     return np.histogram(spike_times_s, edges_s)[0].astype(float)
+
+
+def _borders(time_s: np.ndarray, frame_rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """Left and right border of every frame; frames without a gap between them share one, however uneven the clock."""
+    left, right = time_s - 0.5 / frame_rate_hz, time_s + 0.5 / frame_rate_hz
+    middle = (time_s[1:] + time_s[:-1]) / 2
+    joined = neighbours(time_s, frame_rate_hz, len(time_s)) | (np.diff(time_s) < 1 / frame_rate_hz)
+    left[1:] = np.where(joined, middle, left[1:])
+    right[:-1] = np.where(joined, middle, right[:-1])
+    return left, right
 
 
 def _cumulative(per_frame: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from antidrome.core.configuration import to_dict
+from antidrome.core.hashing import hash_arrays
 from antidrome.core.seeds import generator, jax_key
 from antidrome.core.training import TrainingConfig, TrainingHistory, train
 from antidrome.errors import InputError
@@ -138,6 +139,7 @@ def fit(
     histories = {}
     model_name = type(start.model).__name__
     settings = {**to_dict(config), "model": model_name, "drift_s": drift_s, "frame_rate_hz": frame_rate_hz}
+    settings |= {"problem": _hash_of(problem)}
     if checkpoint is not None:
         checkpoint.mkdir(parents=True, exist_ok=True)
     for phase in phases(config, problem):
@@ -155,6 +157,12 @@ def fit(
         )
         learned, histories[phase.name] = result.parameters, result.history
     return finish(learned, problem, config, held_out, calibration, seed, histories)
+
+
+def _hash_of(problem: Problem) -> str:
+    """Hash of all values that a fit starts from: models of one class differ in nothing else."""
+    values = jax.tree.leaves(eqx.filter(problem, eqx.is_array))
+    return hash_arrays({str(i): value for i, value in enumerate(values)})
 
 
 def _check_cells(observation: Observation, n_cells: int) -> None:
