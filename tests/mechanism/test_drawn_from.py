@@ -17,6 +17,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 def test_the_atomic_loss_corrects_for_the_proposal_of_recorded_simulations_once() -> None:
     """Importance weights corrected for it as well: the mean was 0.445 in place of 0.671."""
     rng = np.random.default_rng(0)
@@ -54,6 +55,7 @@ def test_the_atomic_loss_knows_that_simulations_fail() -> None:
     assert samples.mean() == pytest.approx((theta * likelihood).sum() / likelihood.sum(), abs=0.25)
 
 
+@pytest.mark.slow
 def test_rounds_without_weights_are_not_thinned_by_failures() -> None:
     """The second round was, and nothing made up for it: failures entered the posterior twice."""
     few = SMALL | {"training": TrainingSettings(epochs=3, drops=0)}

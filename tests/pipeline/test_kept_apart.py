@@ -1,6 +1,7 @@
 """No run takes for its own what another one made: files, blocks, models, and names that look like its own."""
 
 import dataclasses
+import json
 import os
 import shutil
 
@@ -10,6 +11,7 @@ import pytest
 from antidrome.errors import FileFormatError, InputError
 from antidrome.pipeline import RunConfig, deconvolve, infer, plan, rebuild_report, run, single
 from antidrome.pipeline.config import InferenceConfig
+from antidrome.pipeline.demo import SOURCE
 from antidrome.recordings import read_spikes, write
 
 NETCDF = RunConfig(format="netcdf")
@@ -101,10 +103,13 @@ def test_results_of_other_recordings_are_not_replaced_unasked(model, helpers, in
     assert [path.name for path in (out / ".antidrome").glob("blocks-*")] == ["blocks-day-3"]
 
 
-def test_simulated_results_make_way(model, inputs, tmp_path, monkeypatch):
-    run([], tmp_path / "out", NETCDF, progress=False)
+def test_simulated_results_make_way(model, helpers, inputs, tmp_path):
     run(inputs[:1], tmp_path / "out", NETCDF, progress=False)
-    assert {path.name for path in (tmp_path / "out" / ".antidrome").glob("blocks-*")} == {"blocks-day-0"}
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
+    summary["sessions"][0]["input"]["path"] = SOURCE
+    (tmp_path / "out" / "summary.json").write_text(json.dumps(summary))
+    run(inputs[1:], tmp_path / "out", NETCDF, progress=False)
+    assert {path.name for path in (tmp_path / "out" / ".antidrome").glob("blocks-*")} == {"blocks-day-1"}
 
 
 def test_an_interrupted_run_with_overwrite_goes_on(model, inputs, tmp_path, monkeypatch):

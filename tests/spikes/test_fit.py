@@ -164,6 +164,7 @@ def test_settings_come_back_from_a_file_and_older_files_have_the_defaults(adapte
     assert ad.SpikeVAE.load(path).generative is None
 
 
+@pytest.mark.slow
 def test_the_noise_of_fitted_cells_is_per_frame_where_frames_are_averaged(unchecked_types):
     fast = ad.spikes.simulate(n_neurons=3, duration_s=10, frame_rate_hz=100.0, seed=5)["dff"]
     network = load_network("simulations")[0]

@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from antidrome.core.configuration import to_dict
-from antidrome.core.hashing import hash_arrays
 from antidrome.core.seeds import generator, jax_key
 from antidrome.core.training import TrainingConfig, TrainingHistory, train
 from antidrome.errors import InputError
@@ -139,7 +138,7 @@ def fit(
     histories = {}
     model_name = type(start.model).__name__
     settings = {**to_dict(config), "model": model_name, "drift_s": drift_s, "frame_rate_hz": frame_rate_hz}
-    settings |= {"problem": _hash_of(problem)}
+    settings |= {"starts": _told(problem)}
     if checkpoint is not None:
         checkpoint.mkdir(parents=True, exist_ok=True)
     for phase in phases(config, problem):
@@ -159,10 +158,14 @@ def fit(
     return finish(learned, problem, config, held_out, calibration, seed, histories)
 
 
-def _hash_of(problem: Problem) -> str:
-    """Hash of all values that a fit starts from: models of one class differ in nothing else."""
-    values = jax.tree.leaves(eqx.filter(problem, eqx.is_array))
-    return hash_arrays({str(i): value for i, value in enumerate(values)})
+def _told(problem: Problem) -> list[str]:
+    """Mean and spread of all values that a fit starts from: models of one class differ in nothing else.
+
+    Three digits of each: another machine may differ in the last ones, and goes on all the same.
+    """
+    values = [np.asarray(one, float) for one in jax.tree.leaves(eqx.filter(problem, eqx.is_inexact_array))]
+    finite = [one[np.isfinite(one)] for one in values]
+    return [f"{one.mean():.3g} ± {one.std():.3g}" if one.size else "nothing finite" for one in finite]
 
 
 def _check_cells(observation: Observation, n_cells: int) -> None:
