@@ -33,7 +33,8 @@ from antidrome.recordings.units import is_percent, says_dff, stated_units, units
 
 _NOT_TRACES = ("neuropil", "deconv", "denoised", "background", "spike")
 _CORRECTED = ("correct", "subtract", "minus", "demix")
-_CORRECTED_ELSE = ("baseline", "background", "motion", "bleach", "drift", "offset", "raw")
+_CORRECTED_ELSE = ("baseline", "background", "motion", "bleach", "drift", "offset")
+"""What else is taken away from traces, which then still hold their neuropil."""
 
 
 @dataclass(frozen=True)

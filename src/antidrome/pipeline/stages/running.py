@@ -86,7 +86,7 @@ def run_stages(
                 for name in files:
                     manifest.done(name, own)
                 shutil.rmtree(scratch, ignore_errors=True)
-        except FileFormatError:
+        except FileFormatError:  # a file of ours is damaged: the data are not to blame, and the stage is not skipped
             raise
         except InputError as error:
             outcomes[stage.name] = StageOutcome({"skipped": str(error)}, {})
