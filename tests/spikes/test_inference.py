@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from antidrome.spikes import inference
+from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.inference import FASTEST_HZ, WINDOW, WindowPlan, group_size, infer_counts, spacing
 from antidrome.spikes.recognition import RecognitionConfig, RecognitionNetwork
 
@@ -48,6 +49,20 @@ def test_groups_keep_the_expected_number_of_spikes(network, rng):
     grouped = [traces[:, phase : phase + 1998].reshape(1, -1, 2).mean(axis=2) for phase in (0, 1)]
     slow = np.mean([float(np.sum(infer_counts(network, g, FASTEST_HZ).mean)) for g in grouped])
     assert fast == pytest.approx(slow, rel=0.05)
+
+
+@pytest.mark.parametrize("n_grouped", [1, 2, 3, 4])
+def test_groups_of_frames_lie_around_their_frame(network, rng, monkeypatch, n_grouped):
+    """With a network that looks at one frame alone, time turned round turns the result round: nothing is delayed."""
+
+    def of_one_frame(_, traces, *__):
+        return CountPosterior(traces.astype(np.float32), np.full(traces.shape, 0.5, np.float32))
+
+    monkeypatch.setattr(inference, "_infer_direct", of_one_frame)
+    traces = rng.standard_normal((2, 101)).astype(np.float32)
+    there, back = (infer_counts(network, x, n_grouped * FASTEST_HZ) for x in (traces, traces[:, ::-1]))
+    np.testing.assert_allclose(there.mean, back.mean[:, ::-1], rtol=1e-4)
+    np.testing.assert_allclose(there.logit, back.logit[:, ::-1], atol=1e-4)
 
 
 def test_the_spacing_of_frames_is_each_traces_own():

@@ -180,8 +180,6 @@ class SpikeVAE(Estimator):
     ) -> xr.Dataset:
         """Infer spikes at every frame, with delay 0; after `fit` with what was learned, for seen and unseen cells.
 
-        Above 64 Hz, where an even number of frames is averaged, half a frame late.
-
         Parameters
         ----------
         recording

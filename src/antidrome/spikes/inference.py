@@ -72,8 +72,7 @@ def infer_counts(
     Returns
     -------
     CountPosterior of numpy arrays (neuron, time). With groups of m frames a frame holds one m-th of the expected count
-    of the m frames around it; where m is even (65 to 128 Hz, 193 to 256 Hz) these lie half a frame early, and what is
-    inferred is half a frame late.
+    of the m frames around it; where m is even, the mean over the two groups that lie half a frame to either side.
     """
     slowest = max(1, int(frame_rate_hz / SLOWEST_HZ))
     groups = np.maximum(group_size(frame_rate_hz), np.minimum(spacing(traces), slowest))
@@ -89,14 +88,17 @@ def _infer_grouped(
 ) -> CountPosterior:
     if group == 1:
         return _infer_direct(network, traces, frame_rate_hz, prior)
+    n_groups = traces.shape[1] + (group + 1) % 2  # where m is even, groups lie between frames: one more than these
     padded = np.pad(traces, ((0, 0), (group // 2, group)), mode="edge")
-    logit, extra = np.empty((2, *traces.shape), np.float32)
+    probability, mean = np.empty((2, len(traces), n_groups), np.float32)
     for phase in range(group):
-        n = len(range(phase, traces.shape[1], group))
+        n = len(range(phase, n_groups, group))
         grouped = _mean_of_observed(padded[:, phase : phase + n * group].reshape(len(traces), n, group))
         posterior = _infer_direct(network, grouped, frame_rate_hz / group, prior)
-        logit[:, phase::group], extra[:, phase::group] = _share_out(posterior, group)
-    return CountPosterior(logit, extra)
+        probability[:, phase::group], mean[:, phase::group] = _share_out(posterior, group)
+    if group % 2 == 0:
+        probability, mean = ((x[:, :-1] + x[:, 1:]) / 2 for x in (probability, mean))
+    return CountPosterior(np.log(probability / (1 - probability)), np.maximum(mean / probability - 1, 1e-3))
 
 
 def group_size(frame_rate_hz: float) -> int:
@@ -130,12 +132,11 @@ def _mean_of_observed(x: np.ndarray) -> np.ndarray:
 
 
 def _share_out(posterior: CountPosterior, group: int) -> tuple[np.ndarray, np.ndarray]:
-    """One frame's share of a group's count: the same expected number of spikes per time."""
+    """One frame's share of a group's count, probability and mean: the same expected number of spikes per time."""
     probability = 1 / (1 + np.exp(-posterior.logit))
     share = 1 - (1 - probability) ** (1 / group)
     mean = probability * (1 + posterior.extra) / group
-    share = np.clip(np.minimum(share, mean / 1.001), 1e-6, 1 - 1e-6)
-    return np.log(share / (1 - share)), np.maximum(mean / share - 1, 1e-3)
+    return np.clip(np.minimum(share, mean / 1.001), 1e-6, 1 - 1e-6), mean
 
 
 def _infer_direct(
