@@ -357,3 +357,11 @@ def test_neuropil_may_be_a_table_or_lists_and_its_labels_numbers():
     for other in (table.set_axis(time + 5), table[::-1]):
         with pytest.raises(InputError, match="neuropil differ in their time"):
             delta_f_over_f(named, neuropil=other)
+
+
+@pytest.mark.parametrize("gone", ["fluorescence", "neuropil"])
+def test_the_note_on_missing_samples_says_where_they_may_be_missing(gone):
+    values = {"fluorescence": np.full((200, 1), 100.0), "neuropil": np.full((200, 1), 10.0)}
+    values[gone][10:20] = np.nan
+    dff = delta_f_over_f(values["fluorescence"], RATE, neuropil=values["neuropil"])
+    assert dff.attrs["notes"][-1].startswith("10 samples missing in the fluorescence or its neuropil: missing here too")

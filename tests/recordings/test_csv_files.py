@@ -189,6 +189,45 @@ def test_a_first_frame_of_numbers_stays_one(tmp_path: Path, text: str) -> None:
     assert recording.attrs["notes"] == []
 
 
+@pytest.mark.parametrize(
+    ("names", "mark"), [(["0"], "."), (["5"], "."), (["3", "12"], "."), (["3", "12"], ","), (["1", "2", "3"], ".")]
+)
+def test_whole_numbers_above_decimals_are_names(
+    tmp_path: Path, traces: np.ndarray, names: list[str], mark: str
+) -> None:
+    table = pd.DataFrame(traces[:, : len(names)].round(3), columns=names)
+    table.iloc[3, 0] = np.nan
+    table.to_csv(tmp_path / "a.csv", index=False, sep="," if mark == "." else ";", decimal=mark)
+    recording = read(tmp_path / "a.csv", frame_rate_hz=30.0)
+    assert np.array_equal(recording.values.astype("f4"), table.values.astype("f4"), equal_nan=True)
+    assert recording["neuron"].values.tolist() == names
+    assert "is taken as a header" in recording.attrs["notes"][0]
+
+
+def test_numbers_above_times_are_names_and_the_first_time_is_none(tmp_path: Path, traces: np.ndarray) -> None:
+    times = (np.arange(120) + 0.5) / 30
+    pd.DataFrame(np.c_[times, traces[:, :2]]).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(InputError, match="the first column '0' rises at every step"):
+        read(tmp_path / "a.csv", frame_rate_hz=30.0)
+    rows = "".join(f"{(i + 1) / 10},{i}.5,2.5\n" for i in range(20))
+    recording = read(save(tmp_path / "b.csv", "0,1,2\n" + rows))
+    assert recording.values[0].tolist() == [1, 2], "the frame at 0 s"
+
+
+@pytest.mark.parametrize("lines", ["0,126\n-0,132\n0,640\n", "0,12\n0,15\n0,09\n", "1,5\n0,07\n1,2E-05\n"])
+def test_decimal_commas_of_one_neuron_are_not_two_neurons(tmp_path: Path, lines: str) -> None:
+    with pytest.raises(InputError, match="no two numbers: write decimal points"):
+        read(save(tmp_path / "a.csv", lines * 20), frame_rate_hz=30.0)
+    recording = read(save(tmp_path / "b.csv", lines.replace("\n", ";\n") * 20), frame_rate_hz=30.0)
+    assert recording.shape == (60, 1)
+    assert recording.values[0, 0] == float(lines.split("\n")[0].replace(",", "."))
+
+
+def test_whole_numbers_of_two_neurons_are_two(tmp_path: Path) -> None:
+    recording = read(save(tmp_path / "a.csv", "0,12\n3,0\n-1,10\n" * 20), frame_rate_hz=30.0)
+    assert recording.values[:3].tolist() == [[0, 12], [3, 0], [-1, 10]]
+
+
 def test_a_counter_without_a_header_is_no_time(tmp_path: Path, traces: np.ndarray) -> None:
     pd.DataFrame(traces).to_csv(tmp_path / "a.csv", header=False)
     recording = read(tmp_path / "a.csv", frame_rate_hz=30.0)

@@ -47,6 +47,15 @@ def test_a_folder_is_exchanged_without_the_system_call(tmp_path: Path, monkeypat
     test_a_folder_is_exchanged(tmp_path)
 
 
+def test_a_folder_in_the_place_of_a_file_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    target = tmp_path / "result"
+    target.write_text("a file")
+    with atomic_directory(target) as temporary:
+        (temporary / "part").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+    assert (target / "part").read_text() == "new"
+
+
 def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
     target = tmp_path / "store"
     target.mkdir()

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from antidrome.errors import InputError
-from antidrome.recordings import check, from_array, lazy, read, read_with_neuropil, write
+from antidrome.recordings import check, delta_f_over_f, from_array, lazy, read, read_with_neuropil, write
 
 pynwb = pytest.importorskip("pynwb")
 N_FRAMES, N_ROIS = 60, 3
@@ -112,6 +112,39 @@ def test_a_result_does_not_take_the_place_of_its_recording(result, tmp_path, nam
     write(read_back.load(), tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["own.zarr", "own.nc"])
+def test_raw_traces_are_not_replaced_by_what_was_made_of_them(tmp_path, rng, name):
+    raw = from_array(100 + rng.random((400, 2)), 30.0, quantity="fluorescence")
+    write(raw, tmp_path / name)
+    found = read(tmp_path / name).load()
+    with pytest.raises(InputError, match="is the recording itself"):
+        write(delta_f_over_f(found), tmp_path / name)
+    write(found.isel(time=slice(200)), tmp_path / name)
+    assert read(tmp_path / name).sizes["time"] == 200
+    both = xr.Dataset({"dff": delta_f_over_f(raw), "fluorescence": raw})
+    write(both, tmp_path / name)
+    with pytest.raises(InputError, match="is the recording itself"):
+        write(read(tmp_path / name, series="dff").load(), tmp_path / name)
+
+
+def test_traces_in_groups_are_not_replaced(tmp_path, rng):
+    for name, engine in (("g.nc", "h5netcdf"), ("g.zarr", "zarr")):
+        day = xr.Dataset({"F": (("time", "neuron"), rng.random((40, 2)))}, {"time": np.arange(40) / 30})
+        for group in ("monday", "tuesday"):
+            if engine == "zarr":
+                day.to_zarr(tmp_path / name, group=group, mode="a", zarr_format=2)
+            else:
+                day.to_netcdf(tmp_path / name, group=group, mode="a", engine="h5netcdf")
+        with pytest.raises(InputError, match="is the recording itself"):
+            write(read(tmp_path / name, series="monday/F").load(), tmp_path / name)
+
+
+def test_a_recording_is_found_again_from_another_folder(tmp_path, nwb, monkeypatch):
+    monkeypatch.chdir(nwb({"DfOverF/plane": 0}).parent)
+    path = nwb({"DfOverF/plane": 0})
+    assert read(path.name).attrs["source"] == str(path)
+
+
 def test_a_folder_of_other_files_is_not_deleted(result, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "raw.tif").write_text("mine")
@@ -132,6 +165,16 @@ def test_a_large_plane_without_cells_is_left_out_as_a_small_one_is(tmp_path, mon
     large = read(tmp_path / "suite2p")
     assert large.attrs["notes"] == small.attrs["notes"]
     np.testing.assert_array_equal(large.values, small.values)
+
+
+@pytest.mark.parametrize("header", ["", "roi\n"])
+def test_most_frames_of_one_column_may_be_missing(tmp_path, rng, header):
+    missing = rng.random(200) < 0.6
+    missing[[0, -1]] = False
+    lines = ["" if gone else "0.5" for gone in missing]
+    (tmp_path / "one.csv").write_text(header + "\n".join(lines) + "\n")
+    recording = read(tmp_path / "one.csv", frame_rate_hz=30.0)
+    np.testing.assert_array_equal(np.isnan(recording.values[:, 0]), missing)
 
 
 @pytest.mark.parametrize("header", ["", "roi\n", "roi\n\n"])

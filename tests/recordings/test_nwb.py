@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask.array as da
 import h5py
@@ -10,6 +11,7 @@ import pytest
 
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 from antidrome.recordings import as_recording, delta_f_over_f, read, read_with_neuropil
+from antidrome.recordings.nwb import Series
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pynwb", "ignore::UserWarning:hdmf")
 
@@ -53,6 +55,35 @@ def test_what_was_corrected_for_neuropil_is_no_neuropil(
     assert np.array_equal(neuropil.values, traces * 3)
     dff = delta_f_over_f(recording, neuropil=neuropil)
     assert "neuropil (ophys/Corrected/Neuropil) subtracted with factor 0.7" in dff.attrs["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "corrected"),
+    [
+        ("Uncorrected", False),
+        ("NotCorrected", False),
+        ("PreCorrection", False),
+        ("F_not_corrected", False),
+        ("gain_corrected", False),
+        ("HemoCorrected", False),
+        ("crosstalk_subtracted", False),
+        ("corrected", True),
+        ("run_corrected", True),
+        ("Chemogenetics_corrected", True),
+        ("uncorrected_gain_neuropil_subtracted", True),
+    ],
+)
+def test_only_what_is_corrected_for_neuropil_goes_without(name: str, corrected: bool) -> None:
+    series = SimpleNamespace(unit="a.u.")
+    assert Series(f"ophys/Fluorescence/{name}", "Fluorescence", series).is_corrected == corrected
+
+
+def test_uncorrected_traces_come_with_their_neuropil(make_nwb: Callable[..., Path], traces: np.ndarray) -> None:
+    path = make_nwb({"Fluorescence/Uncorrected": traces, "Fluorescence/Neuropil": traces / 2})
+    recording, neuropil = read_with_neuropil(path)
+    assert recording.attrs["notes"] == []
+    assert neuropil is not None
+    assert np.array_equal(neuropil.values, traces / 2)
 
 
 @pytest.mark.parametrize("name", ["Fluorescence/Baseline", "Baseline/plane0", "Fluorescence/F_baseline"])

@@ -123,6 +123,35 @@ def test_another_recording_is_refused_and_nothing_changes(
     assert [p.name for p in source.parent.iterdir()] == [source.name]
 
 
+def test_frames_of_another_recording_are_refused_and_some_of_its_own_are_taken(
+    tmp_path: Path, make_nwb: Callable[..., Path], traces: np.ndarray, result: xr.Dataset
+) -> None:
+    source = make_nwb({"DfOverF/dff": traces})
+    for other in (result.isel(time=slice(50)), result.isel(time=np.arange(150) % 120)):
+        with pytest.raises(InputError, match=r"the \d+ frames of the result are not frames of 'ophys/DfOverF/dff'"):
+            write(other, tmp_path / "out.nwb", source=source)
+    for rate in (30.0, 15.0):
+        times = read(source, frame_rate_hz=rate)["time"]
+        some = result.assign_coords(time=times).assign_attrs(frame_rate_hz=rate).isel(time=slice(20, 70))
+        write(some, tmp_path / "out.nwb", source=source)
+        np.testing.assert_allclose(read_spikes(tmp_path / "out.nwb")["time"], some["time"])
+
+
+def test_a_recording_is_not_replaced_by_a_result_that_does_not_know_it(
+    tmp_path: Path, make_nwb: Callable[..., Path], traces: np.ndarray, result: xr.Dataset
+) -> None:
+    source = make_nwb({"DfOverF/dff": traces})
+    before = source.read_bytes()
+    with pytest.raises(InputError, match="give it as source="):
+        write(result, source)
+    assert source.read_bytes() == before
+    copy = write(result, tmp_path / "copy.nwb", source=source)
+    with pytest.raises(InputError, match="give it as source="):
+        write(result, copy)
+    (tmp_path / "empty.nwb").write_bytes(b"")
+    write(result, write(result, tmp_path / "empty.nwb"))
+
+
 def test_a_name_that_is_taken_is_refused(
     tmp_path: Path, make_nwb: Callable[..., Path], traces: np.ndarray, result: xr.Dataset
 ) -> None:

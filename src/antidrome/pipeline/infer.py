@@ -140,14 +140,15 @@ def _with_trace(result: "xr.Dataset", part: "xr.DataArray", session: Session, bl
 def _complete(result: "xr.Dataset", session: Session, cache: SessionCache) -> "xr.Dataset":
     """Coordinates and attributes of the whole: the checks' findings, and the notes of all blocks, each said once."""
     of_blocks = result.attrs.pop("block_attributes")
-    result.attrs.pop("odd_neurons", None)  # blocks from before have none
+    for of_block in ("odd_neurons", "series"):  # blocks from before have none
+        result.attrs.pop(of_block, None)
     odd = (sum(map(int, counts)) for counts in zip(*(one.get("odd_neurons", (0, 0)) for one in of_blocks), strict=True))
     of_all = [attributes.get("notes", []) for attributes in of_blocks]
     notes = _once(session.recording.attrs.get("notes", []), *of_all, notes_on_neurons(*odd))
     recording = session.recording
     of_neurons = {name: ("neuron", c.values) for name, c in recording.coords.items() if c.dims == ("neuron",)}
     coords = {name: c for name, c in {**of_neurons, **of_frames(recording)}.items() if name not in result.variables}
-    named = {name: session.recording.attrs[name] for name in ("neuron_labels",) if name in session.recording.attrs}
+    named = {name: recording.attrs[name] for name in ("neuron_labels", "series") if name in recording.attrs}
     return result.assign_coords(coords).assign_attrs(
         named,
         findings=json.dumps([finding.to_dict() for finding in session.findings], ensure_ascii=False),

@@ -235,7 +235,10 @@ def _notes(settings: Settings, counts: Counts, neuropil: str | None, n_stretches
     if n_stretches > 1:
         notes.append(f"Gaps longer than {settings.window_s / 2:g} s split the recording into {n_stretches} stretches.")
     said = {
-        "missing": ("sample", "missing in the fluorescence: missing here too (NaN)."),
+        "missing": (
+            "sample",
+            f"missing in the fluorescence{' or its neuropil' if neuropil else ''}: missing here too (NaN).",
+        ),
         "uncorrected_f0": (
             "neuron",
             "with F0 near or below zero after neuropil subtraction: divided by F0 of the uncorrected fluorescence.",

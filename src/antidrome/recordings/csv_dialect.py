@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from antidrome.errors import FileFormatError
+from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.csv_columns import count_from_zero
 from antidrome.recordings.csv_text import open_text
-from antidrome.recordings.csv_times import are_even, rise
+from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, rise
 
 MISSING = ("", "nan", "na", "n/a", "null", "none", "inf", "-inf")
 """Cells (in small letters) that stand for no number."""
@@ -21,6 +21,9 @@ CLOCK = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?.*)?|(\d+ days? )?\d{1
 
 _EXCEL = re.compile(r"\"?sep=.?\"?\s*", re.I)
 """A first line that tells Excel what stands between cells."""
+
+_DECIMAL_COMMA = re.compile(r"[-+]?(0|[1-9]\d*),\d+(e[-+]?\d+)?", re.I)
+_NO_TWO_NUMBERS = re.compile(r"-0,|[-+]?\d+,0\d")
 
 _STATUS = ("accepted", "rejected", "undecided")
 _MAX_LINE_BYTES = 64 * 2**20
@@ -60,13 +63,16 @@ def find_dialect(path: Path, max_bytes: int) -> Dialect:
 
     A point below the header means decimal points; cells parted by semicolons or tabs have decimal commas otherwise,
     which serves for whole numbers as well. A first line of numbers is a header if it counts the columns (0, 1, 2, …),
-    as pandas writes where nobody named them, or leaves the cell above an index empty. Of lines before the table that
+    as pandas writes where nobody named them, or leaves the cell above an index empty, or has whole numbers where all
+    that stands below has decimals. Of lines before the table that
     begin with #, the last is its header if it has as many cells as the first row, and the first row is all numbers.
 
     Raises
     ------
     FileFormatError
         If the file is not text in lines, or its first line is empty.
+    InputError
+        If the commas of a single column are decimal marks.
     """
     try:
         with open_text(path, max_bytes) as text:
@@ -77,6 +83,8 @@ def find_dialect(path: Path, max_bytes: int) -> Dialect:
     cells = _cells(first, delimiter)
     header = cells if _is_header(cells, below, delimiter) else None
     rows = below if header else [first, *below]
+    if header is None and delimiter == ",":
+        _refuse_decimal_commas(rows, path)
     status = _status(header, rows, delimiter)
     if status:
         cells, rows = _cells(rows[0], delimiter), rows[1:]
@@ -151,6 +159,19 @@ def _decimal(rows: list[str], delimiter: str) -> str:
     return "." if grouped else ","
 
 
+def _refuse_decimal_commas(rows: list[str], path: Path) -> None:
+    """Raise InputError for one column of decimal commas: "-0,132" and "0,05" are no two whole numbers."""
+    rows = [row.strip() for row in rows]
+    if not all(_DECIMAL_COMMA.fullmatch(row) for row in rows):
+        return
+    telling = next((row for row in rows if _NO_TWO_NUMBERS.match(row)), None)
+    if telling is not None:
+        raise InputError(
+            f"{path} has a comma in the middle of every line, and {telling!r} is no two numbers: write decimal points"
+            " instead of decimal commas, or end every line with a semicolon"
+        )
+
+
 def _is_header(cells: list[str], below: list[str], delimiter: str) -> bool:
     """Whether the first line names columns; of numbers, what stands below decides."""
     if CLOCK.fullmatch(cells[0]) and len(cells) > 1:
@@ -158,13 +179,36 @@ def _is_header(cells: list[str], below: list[str], delimiter: str) -> bool:
         return not all(_is_number(cell, delimiter) for cell in cells)
     if not all(_is_number(cell, delimiter) for cell in cells):
         return True
+    column = np.array([_number(cells_below[0], delimiter) for cells_below in _rows(below, delimiter)])
+    if _stands_above_decimals(cells, below, delimiter) and not _is_first_time(cells[0], column):
+        return True
     if len(cells) < 2:
         return False
-    column = np.array([_number(cells_below[0], delimiter) for cells_below in _rows(below, delimiter)])
     if cells[0]:
         return count_from_zero(cells) and not are_even(np.append(0.0, column))
     names = cells[1:]
     return count_from_zero(names) or (all(names) and len(set(names)) == len(names) and rise(column))
+
+
+def _stands_above_decimals(cells: list[str], below: list[str], delimiter: str) -> bool:
+    """Whether different whole numbers stand above columns (of eight rows and more) in which every number has decimals.
+
+    So pandas writes some columns of a table whose columns nobody named.
+    """
+    rows, mark = _rows(below, delimiter), _decimal(below, delimiter)
+    names = [cell.strip('"') for cell in cells]
+    if len(set(names)) < len(names) or not all(map(str.isdecimal, names)) or len(rows) < FEWEST_ROWS:
+        return False
+    if any(len(row) != len(cells) for row in rows):
+        return False
+    columns = [[cell for cell in column if cell.lower() not in MISSING] for column in zip(*rows, strict=True)]
+    return all(column and all(mark in cell or "e" in cell.lower() for cell in column) for column in columns)
+
+
+def _is_first_time(cell: str, column: np.ndarray) -> bool:
+    """Whether a number begins a column of times: the step to the next is as long as all others."""
+    steps = np.diff(np.append(float(cell.strip('"')), column))
+    return bool(np.isfinite(steps).all() and (np.abs(steps - np.median(steps)) < 0.1 * np.median(steps)).all())
 
 
 def _rows(lines: list[str], delimiter: str) -> list[list[str]]:

@@ -147,7 +147,7 @@ def _frame(path: Path, dialect: Dialect, max_bytes: int) -> pd.DataFrame:
     filled = np.flatnonzero(lines != "")
     if dialect.header is not None:
         filled -= filled[0]  # blank lines below the header
-    if len(filled) != len(frame) or filled[-1] + 1 >= 2 * len(frame) - 1:  # every second line is blank, as of line ends
+    if len(filled) != len(frame) or len(set(np.diff(filled).tolist())) < 2:  # every second line, as of line ends
         return frame
     return frame.set_axis(filled).reindex(range(filled[-1] + 1))
 

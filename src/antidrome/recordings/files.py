@@ -82,7 +82,7 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
         _replace_directory(temporary, target)
         _fsync(target.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
 
 
 def _prepare(path: str | os.PathLike[str]) -> Path:
@@ -109,10 +109,7 @@ def _remove_leftovers(target: Path) -> None:
         pid = entry.name[len(prefix) :].split("-")[0]
         if not pid.isdigit() or _is_alive(int(pid)):
             continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            entry.unlink(missing_ok=True)
+        _remove(entry)
 
 
 def _is_alive(pid: int) -> bool:
@@ -132,7 +129,7 @@ def _replace_directory(temporary: Path, target: Path) -> None:
         aside = _temporary_name(target)
         os.rename(target, aside)
         os.rename(temporary, target)
-        shutil.rmtree(aside)
+        _remove(aside)
 
 
 def _exchange(first: Path, second: Path) -> bool:
@@ -143,6 +140,14 @@ def _exchange(first: Path, second: Path) -> bool:
     if rename is None:
         return False
     return rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, a file or a link, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _fsync(path: Path) -> None:

@@ -33,7 +33,10 @@ from antidrome.recordings.units import is_percent, says_dff, stated_units, units
 
 _NOT_TRACES = ("neuropil", "deconv", "denoised", "background", "spike")
 _CORRECTED = ("correct", "subtract", "minus", "demix")
-_CORRECTED_ELSE = ("baseline", "background", "motion", "bleach", "drift", "offset")
+_NOT_CORRECTED = re.compile(r"(un|non|not|pre|(?<![a-z])(un|non|not|pre)[-_ ]+)(correct|subtract)(ed|ion|ing)?")
+_CORRECTED_ELSE = re.compile(
+    r"baseline|background|motion|bleach|drift|offset|(?<!a)gain|dark|cross[-_ ]?talk|(?<!c)ha?emo"
+)
 """What else is taken away from traces, which then still hold their neuropil."""
 
 
@@ -57,8 +60,8 @@ class Series:
     @property
     def is_corrected(self) -> bool:
         """Whether its own name, or that of its container, says that something was taken away that may be neuropil."""
-        own = "/".join(self.path.lower().split("/")[-2:])
-        of_else = any(word in own for word in _CORRECTED_ELSE) and "neuropil" not in own
+        own = _NOT_CORRECTED.sub("", "/".join(self.path.lower().split("/")[-2:]))
+        of_else = _CORRECTED_ELSE.search(own) is not None and "neuropil" not in own
         return any(word in own for word in _CORRECTED) and not of_else
 
     @property
@@ -130,7 +133,7 @@ def pick_series(found: list[Series], wanted: str | None, where: str) -> Series:
             f"{where} has no RoiResponseSeries, expected one in processing/ophys (current-clamp sweeps are read with "
             "antidrome.recordings.read_current_clamp)"
         )
-    matching = found if wanted is None else _matching(found, wanted)
+    matching = found if wanted is None else series_called(found, wanted)
     best = matching if len(matching) == 1 else _preferred(matching)
     if len(best) == 1:
         return best[0]
@@ -144,7 +147,7 @@ def pick_series(found: list[Series], wanted: str | None, where: str) -> Series:
 
 def pick_planes(found: list[Series], wanted: str | None, where: str) -> list[Series]:
     """The series asked for; several where ``wanted`` names several, parted by commas."""
-    names = [] if wanted is None or _matching(found, wanted) else [name.strip() for name in wanted.split(",")]
+    names = [] if wanted is None or series_called(found, wanted) else [name.strip() for name in wanted.split(",")]
     if len(names) < 2:
         return [pick_series(found, wanted, where)]
     planes = [pick_series(found, name, where) for name in names]
@@ -153,7 +156,8 @@ def pick_planes(found: list[Series], wanted: str | None, where: str) -> list[Ser
     return planes
 
 
-def _matching(found: list[Series], wanted: str) -> list[Series]:
+def series_called(found: list[Series], wanted: str) -> list[Series]:
+    """The series that a name fits: the whole path, else the end of it, else any part."""
     matching = [s for s in found if s.path == wanted] or [s for s in found if f"/{s.path}".endswith(f"/{wanted}")]
     return matching or [s for s in found if wanted in s.path.split("/")]
 
@@ -214,6 +218,12 @@ def frame_times(series: RoiResponseSeries, n_frames: int, where: str) -> tuple[n
     if not np.isfinite(rate) or rate <= 0:
         return None, None
     return even_times(float(series.starting_time or 0.0), rate, n_frames), rate
+
+
+def frames_of(series: RoiResponseSeries, n_rois: int) -> int:
+    """Number of frames of a series of so many ROIs, whichever of its axes is time."""
+    shape = np.shape(series.data)
+    return shape[-1] if len(shape) == 2 and _is_transposed(shape, n_rois, series, ReadOptions()) else shape[0]
 
 
 def _recording(

@@ -5,6 +5,7 @@ minimal plane. The source's own data are never changed.
 """
 
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from pynwb.ophys import DfOverF, Fluorescence, ImageSegmentation, OpticalChannel
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.files import atomic_write
-from antidrome.recordings.nwb import find_series, pick_planes
+from antidrome.recordings.nwb import find_series
+from antidrome.recordings.nwb_places import Place, places_in_source
 from antidrome.recordings.nwb_results import (
     MARK,
     NEURON_TABLE,
@@ -34,12 +36,13 @@ from antidrome.recordings.nwb_results import (
     result_groups,
     series_of,
 )
-from antidrome.recordings.nwb_rois import RoiTable, roi_table
 from antidrome.recordings.nwb_values import fill, is_later, plain_values, stored_values
+from antidrome.recordings.reading import is_format
 from antidrome.recordings.safety import open_hdf5
 
 _TIME_TOLERANCE_S = 1e-9
-_ROI_TABLE_OWN = ("id", "label", "roi_id", "roi_row", "pixel_mask", "pixel_mask_index", "voxel_mask", "image_mask")
+_TABLE, _ROW = "roi_table", "roi_row"
+_ROI_TABLE_OWN = ("id", "label", "roi_id", _TABLE, _ROW, "pixel_mask", "pixel_mask_index", "voxel_mask", "image_mask")
 """Names that mean something else in a ROI table, or are found anew in every one."""
 _PLANE_DESCRIPTION = "One region of interest a neuron; its pixels are not known (a placeholder of weight zero)."
 
@@ -52,12 +55,23 @@ def write_nwb(result: xr.Dataset, path: Path, source: Path | None) -> None:
                 f"{path} holds nothing but what Antidrome wrote, and would be replaced: write to another file"
             )
         source = None
+    if source is None:
+        refuse_lost_recordings(path)
     with atomic_write(path) as temporary:
         if source is None:
             _write_new(result, temporary)
         else:
             _write_copy(result, temporary, source)
         fill(temporary, result)
+
+
+def refuse_lost_recordings(path: Path) -> None:
+    """InputError if there is an NWB file whose recordings are not in what would replace it."""
+    if path.exists() and is_format(path, "nwb") and not _holds_only_ours(path):
+        raise InputError(
+            f"{path} exists and holds recordings that Antidrome did not write, which would be lost: choose another"
+            " name, or in Python give it as source=, so that the result goes into it"
+        )
 
 
 def _write_new(result: xr.Dataset, path: Path) -> None:
@@ -122,9 +136,7 @@ def _remove_earlier_result(path: Path) -> None:
 
 
 def _add_result(nwbfile: pynwb.NWBFile, result: xr.Dataset, region: Any) -> None:
-    module = nwbfile.processing.get("ophys") or nwbfile.create_processing_module(
-        "ophys", "Optical physiology: traces of regions of interest, and the spikes inferred from them"
-    )
+    module = _ophys(nwbfile)
     clock = _clock(result["time"].values, result.attrs.get("frame_rate_hz"))
     for name, variable in series_of(result).items():
         _require_free(module, str(name))
@@ -145,6 +157,12 @@ def _add_result(nwbfile: pynwb.NWBFile, result: xr.Dataset, region: Any) -> None
         name=RECORD, data=record_of(result), description=f"{MARK}: attributes of the result as JSON, to read it back."
     )
     nwbfile.add_scratch(record)
+
+
+def _ophys(nwbfile: pynwb.NWBFile) -> Any:
+    return nwbfile.processing.get("ophys") or nwbfile.create_processing_module(
+        "ophys", "Optical physiology: traces of regions of interest, and the spikes inferred from them"
+    )
 
 
 def _add_neuron_table(module: Any, result: xr.Dataset) -> None:
@@ -197,45 +215,37 @@ def _clock(time: np.ndarray, frame_rate_hz: float | None) -> dict[str, Any]:
 
 
 def _source_rois(nwbfile: pynwb.NWBFile, result: xr.Dataset, source: Path) -> Any:
-    """A maker of regions of the source's ROI table for the neurons of the result, found by label."""
-    labels = [str(label) for label in result["neuron"].values]
-    found = find_series(nwbfile)
-    wanted = result.attrs.get("series")
-    order = pick_planes(found, wanted, str(source)) if wanted else [s for s in found if s.is_trace]
-    if wanted and len(order) > 1:
-        return _rois_of_planes(nwbfile, order[0].series.rois.table.imaging_plane, result)
-    for chosen in order:
-        table = roi_table(chosen.series, str(source))
-        rows = _rows(table, labels)
-        if rows is not None:
-            segmentation = chosen.series.rois.table
-            return lambda: segmentation.create_roi_table_region(
-                region=rows, description="the regions of interest whose spikes were inferred"
-            )
-    raise InputError(
-        f"{source}: no ROI table has all {len(labels)} neurons of the result (first: {labels[0]!r}): another recording?"
-    )
+    """A maker of regions of the source's ROI table for the neurons of the result."""
+    places = places_in_source(nwbfile, result, source)
+    rows, table = [place.row for place in places], places[0].table
+    if all(place.table is table for place in places) and len(set(rows)) == len(rows):
+        return _region_of(table, rows)
+    return _rois_of_planes(nwbfile, places, result)
 
 
-def _rois_of_planes(nwbfile: pynwb.NWBFile, plane: Any, result: xr.Dataset) -> Any:
+def _rois_of_planes(nwbfile: pynwb.NWBFile, places: Sequence[Place], result: xr.Dataset) -> Any:
     """A maker of regions of a new ROI table: a series points at one table only, and each plane has its own."""
+    tables = [place.table for place in places]
+    told = {
+        _TABLE: ("ROI table of the plane of each neuron", [f"{table.parent.name}/{table.name}" for table in tables]),
+        _ROW: ("row of each neuron in the ROI table of its plane", [place.row for place in places]),
+    }
     segmentation = PlaneSegmentation(
         name=ROI_TABLE,
-        description=f"{MARK}: neurons of several planes; the label names the series and the region in its ROI table.",
-        imaging_plane=plane,
-        columns=_roi_columns(result),
+        description=f"{MARK}: neurons of several planes. The label names the series and the region in its ROI table,"
+        f" {_TABLE} and {_ROW} its row there. The imaging plane is that of the first neuron; others may have others.",
+        imaging_plane=tables[0].imaging_plane,
+        columns=[*_roi_columns(result), *(VectorData(name=n, description=d, data=c) for n, (d, c) in told.items())],
     )
-    nwbfile.processing["ophys"].add(
-        ImageSegmentation(name=f"{ROI_TABLE}_of_planes", plane_segmentations=[segmentation])
-    )
-    return lambda: segmentation.create_roi_table_region(
-        region=list(range(result.sizes["neuron"])), description="the regions of interest whose spikes were inferred"
-    )
+    _ophys(nwbfile).add(ImageSegmentation(name=f"{ROI_TABLE}_of_planes", plane_segmentations=[segmentation]))
+    return _region_of(segmentation, list(range(len(places))))
 
 
-def _rows(table: RoiTable, labels: list[str]) -> list[int] | None:
-    row_of = dict(zip(table.labels.tolist(), table.rows.tolist(), strict=True))
-    return [row_of[label] for label in labels] if all(label in row_of for label in labels) else None
+def _region_of(table: PlaneSegmentation, rows: list[int]) -> Any:
+    """A maker of regions of some rows of a table."""
+    return lambda: table.create_roi_table_region(
+        region=rows, description="the regions of interest whose spikes were inferred"
+    )
 
 
 def _new_rois(nwbfile: pynwb.NWBFile, result: xr.Dataset) -> Any:
@@ -258,9 +268,7 @@ def _new_rois(nwbfile: pynwb.NWBFile, result: xr.Dataset) -> Any:
     )
     module = nwbfile.create_processing_module("ophys", "Optical physiology: spikes inferred by Antidrome")
     module.add(ImageSegmentation(plane_segmentations=[segmentation]))
-    return lambda: segmentation.create_roi_table_region(
-        region=list(range(result.sizes["neuron"])), description="the regions of interest whose spikes were inferred"
-    )
+    return _region_of(segmentation, list(range(result.sizes["neuron"])))
 
 
 def _roi_columns(result: xr.Dataset) -> list[Any]:

@@ -1,5 +1,6 @@
 """What a caller may say about a file; one object for all readers."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class ReadOptions:
         """Attributes that say where the recording comes from."""
         name = Path(path.name.removesuffix(".gz")).stem
         return {
-            "source": str(path),
+            "source": os.path.abspath(path),  # a relative one is another file once the work goes on elsewhere
             "source_format": source_format,
             "session_id": self.session_id or session_id or name,
         }

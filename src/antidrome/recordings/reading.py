@@ -129,6 +129,14 @@ def detect_format(path: str | os.PathLike[str]) -> str:
     return _folder_format(path) if path.is_dir() else _file_format(path)
 
 
+def is_format(path: str | os.PathLike[str], format: str) -> bool:
+    """Whether a file or folder is of a format; False of what is damaged or of no known one."""
+    try:
+        return detect_format(path) == format
+    except AntidromeError:
+        return False
+
+
 def _read(path: str | os.PathLike[str], options: ReadOptions) -> tuple[xr.DataArray, xr.DataArray | None]:
     path = require_file(path)
     if options.orientation is not None:  # files that name their axes do not use it, and would take any word

@@ -56,7 +56,7 @@ def from_array(
         dates, durations or fractional numbers (seconds, or the unit in its name) gives the times; with
         ``orientation="neuron,time"`` it is the other way round. Integers and half floats become float32 (32-bit and
         longer integers: float64), foreign byte orders the machine's own. Masked and infinite samples become NaN and
-        are counted in ``notes``.
+        are counted in ``notes``; the infinite ones of a dask array are not counted, since nothing of it is read here.
     frame_rate_hz
         Frames per second. May be left out when ``time`` is given.
     neuron

@@ -7,7 +7,7 @@ import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.arguments import counted, one_of
-from antidrome.recordings.reading import detect_format
+from antidrome.recordings.reading import detect_format, is_format
 from antidrome.recordings.safety import require_file
 
 FORMATS = ("nwb", "zarr", "netcdf", "suite2p")
@@ -168,8 +168,13 @@ def _refuse_loss(dataset: xr.Dataset, path: Path, format: str, origin: Path | No
     recorded = dataset.attrs.get("source")
     if not (path.exists() and isinstance(recorded, str) and recorded):
         return
-    if format in ("zarr", "netcdf") and "expected_spikes" in dataset and path.resolve() == Path(recorded).resolve():
-        raise InputError(f"{path} is the recording itself, and would be replaced by its result: write to another file")
+    if format in ("zarr", "netcdf") and path.resolve() == Path(recorded).resolve():
+        from antidrome.recordings.xarray_writing import keeps_traces
+
+        if "expected_spikes" in dataset or not (is_format(path, format) and keeps_traces(dataset, path)):
+            raise InputError(
+                f"{path} is the recording itself, and would be replaced by its result: write to another file"
+            )
     if (
         format == "nwb"
         and origin is None
@@ -193,10 +198,8 @@ def _source_of(dataset: xr.Dataset, format: str, source: str | os.PathLike[str] 
         path = Path(recorded) if isinstance(recorded, str) and recorded else None
         if path is None or not path.exists():
             return None
-    try:
-        found = detect_format(path)
-    except FileFormatError:
-        found = ""
-    if found != format and source is not None:
+    if is_format(path, format):
+        return path
+    if source is not None:
         raise InputError(f"source={str(source)!r} is no {format} file: a result in {format} has no use for it")
-    return path if found == format else None
+    return None

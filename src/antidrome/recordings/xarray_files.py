@@ -85,8 +85,7 @@ def _zarr(path: Path, options: ReadOptions) -> xr.DataArray:
 
 def read_netcdf(path: Path, options: ReadOptions) -> xr.DataArray:
     """Read a variable of a NetCDF file (version 4 as dask through the HDF5 rules; version 3 by scipy)."""
-    with open(path, "rb") as stream:
-        classic = stream.read(3) == b"CDF"
+    classic = is_classic(path)
     if not classic:
         with open_hdf5(path, allow_external=options.allow_external, max_bytes=options.max_bytes):
             pass
@@ -99,6 +98,12 @@ def read_netcdf(path: Path, options: ReadOptions) -> xr.DataArray:
             group, options = find_group(dict(dataset.data_vars), netcdf_arrays(path, options), options, path)
             dataset = open_netcdf_group(path, group, dataset) if group else dataset
         return from_dataset(dataset, path, "netcdf", options)
+
+
+def is_classic(path: Path) -> bool:
+    """Whether a NetCDF file is of version 3."""
+    with open(path, "rb") as stream:
+        return stream.read(3) == b"CDF"
 
 
 def open_zarr(path: Path) -> zarr.Array | zarr.Group:

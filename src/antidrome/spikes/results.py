@@ -59,15 +59,15 @@ def label(values: dict[str, Any], recording: xr.DataArray, attrs: dict[str, Any]
     recording
         The recording they were inferred from.
     attrs
-        What to add to the recording's own source, session and notes; findings, citations and model card become JSON.
+        What to add to the recording's own source, series, session and notes; findings, citations and model card become
+        JSON.
     """
     data = {}
     for name, array in values.items():
         kind, units, meaning = VARIABLES[name]
         data[name] = (DIMENSIONS[kind], array, {"units": units, "long_name": meaning})
-    inherited = {
-        key: recording.attrs[key] for key in ("source", "source_format", "session_id") if key in recording.attrs
-    }
+    origin = ("source", "source_format", "series", "session_id")
+    inherited = {key: recording.attrs[key] for key in origin if key in recording.attrs}
     plain = {key: json.dumps(value) if key in AS_JSON else value for key, value in attrs.items()}
     hidden = [
         f"The coordinate {name!r} of the recording gives way to the result's."
@@ -123,9 +123,9 @@ def notes_on_neurons(n_unusable: int, n_implausible: int) -> list[str]:
     return notes
 
 
-def unusable(traces: np.ndarray) -> np.ndarray:
-    """(neuron,) True where a trace says nothing about spikes: nothing observed, or no variation at all."""
+def unusable(traces: np.ndarray, fewest_frames: int = 1) -> np.ndarray:
+    """(neuron,) True where a trace says nothing about spikes: too few observed frames, or no variation at all."""
     observed = np.isfinite(traces)
     high = np.where(observed, traces, -np.inf).max(axis=1)
     low = np.where(observed, traces, np.inf).min(axis=1)
-    return ~(high > low)
+    return ~(high > low) | (observed.sum(axis=1) < fewest_frames)
