@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antidrome.report.decimate import bin_factor, bin_times, max_bins, min_max, sum_bins
+from antidrome.report.decimate import bin_factor, bin_times, max_bins, min_max, sum_bins, thinned
 
 
 @given(st.integers(1, 500), st.integers(1, 60))
@@ -39,3 +39,12 @@ def test_bins_last_as_long_as_their_frames_even_across_a_gap():
     centre, duration = bin_times(time_s, 2)
     np.testing.assert_allclose(centre, [0.5, 6.0, 11.0])
     np.testing.assert_allclose(duration, [2.0, 2.0, 1.0])
+
+
+def test_a_thinned_trace_keeps_its_spikes_beside_missing_samples():
+    trace = np.full(40_000, -70.0)
+    trace[::50] = np.nan
+    trace[[1010, 2020]] = 40.0, -90.0
+    time, values = thinned(np.arange(40_000.0), trace)
+    assert {1010, 2020} <= set(time.tolist())
+    assert np.isfinite(values).all()

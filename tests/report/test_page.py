@@ -5,6 +5,7 @@ import hashlib
 import html
 import html.parser
 import json
+import os
 import re
 
 import pytest
@@ -101,6 +102,13 @@ def test_islands_survive_a_round_trip_and_never_end_their_element():
         island(float("nan"))
     with pytest.raises(ValueError, match="inline script"):
         script("x = '</SCRIPT>'")
+
+
+def test_a_recording_is_told_by_its_place_in_the_working_folder(fake_spikes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = spikes_report([fake_spikes(source=str(tmp_path / "data" / "day.nwb"))], RUN)
+    assert os.path.join("data", "day.nwb") in text
+    assert str(tmp_path) not in text
 
 
 def test_decimation_and_the_cap_are_said(fake_spikes):

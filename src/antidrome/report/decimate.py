@@ -100,6 +100,7 @@ def thinned(time: Floats, values: Floats) -> tuple[Floats, Floats]:
     whole = n // width * width
     blocks = values[:whole].reshape(-1, width)
     first = np.arange(len(blocks)) * width
-    lowest, highest = first + blocks.argmin(axis=1), first + blocks.argmax(axis=1)
+    lowest = first + np.where(np.isnan(blocks), np.inf, blocks).argmin(axis=1)
+    highest = first + np.where(np.isnan(blocks), -np.inf, blocks).argmax(axis=1)
     rows = np.unique(np.concatenate([lowest, highest, np.arange(whole, n)]))
     return time[rows], values[rows]

@@ -1,6 +1,7 @@
 """What the spikes contribute to each section of the page."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -170,7 +171,7 @@ def _session_context(view: SessionView, run: RunInfo) -> dict[str, Any]:
     source = run.inputs.get(view.session_id, {})
     return {
         "id": view.session_id,
-        "source": source.get("path") or view.attrs.get("source") or "in memory",
+        "source": source.get("path") or _within_here(str(view.attrs.get("source") or "")) or "in memory",
         "hash": source.get("hash", ""),
         "format": source.get("format") or view.attrs.get("source_format", "–"),
         "n_neurons": len(view.neurons),
@@ -180,6 +181,11 @@ def _session_context(view: SessionView, run: RunInfo) -> dict[str, Any]:
         "notes": view.notes,
         "findings": [_finding(finding) for finding in sorted(view.findings, key=_worst_first)],
     }  # fmt: skip
+
+
+def _within_here(path: str) -> str:
+    """A path without the folders above the working folder, which nobody need know who gets the page."""
+    return path.removeprefix(f"{os.getcwd()}{os.sep}")
 
 
 def _length(view: SessionView) -> str:

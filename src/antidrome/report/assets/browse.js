@@ -56,7 +56,7 @@ function neuronCsv() {
 function overviewCsv() {
   const { overview, neurons } = session(), { rows, columns, start, end, top } = overview;
   const codes = numbers(byId(overview.island).textContent, "uint8"), width = (end - start) / columns;
-  const lines = [["neuron", ...Array.from({ length: columns }, (_, i) => (start + (i + 0.5) * width).toPrecision(7))].join(",")];
+  const lines = [["neuron", ...Array.from({ length: columns }, (_, i) => (start + (i + 0.5) * width).toFixed(6))].join(",")];
   rows.forEach((neuron, at) => {
     const cells = Array.from(codes.subarray(at * columns, (at + 1) * columns));
     lines.push([csvCell(neurons[neuron]), ...cells.map((code) => (code === 255 ? "" : ((code / 254) ** 2 * top).toPrecision(4)))].join(","));
