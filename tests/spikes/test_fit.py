@@ -19,6 +19,7 @@ from antidrome.spikes.conditioning import noise_sd
 from antidrome.spikes.generative import AbstractGenerativeModel, decay_filter, parameter
 from antidrome.spikes.inference import infer_counts
 from antidrome.spikes.opening import open_recording
+from antidrome.spikes.same_cells import fingerprints
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import amplitude_starts, start_cells
 from antidrome.spikes.variational import FitConfig, PosteriorConfig
@@ -75,6 +76,12 @@ def test_known_spikes_behind_the_recording_are_told(own):
     assert any(note.startswith("1 of 3 true spikes lie before the first or after") for note in own.notes_)
 
 
+def test_the_traces_of_fitted_cells_are_kept_in_mind(own, dff):
+    assert not own.inference_.traces.numbered
+    expected = fingerprints(dff.sel(neuron=list(own.inference_.labels)).values.T)
+    np.testing.assert_array_equal(own.inference_.traces.fingerprints, expected)
+
+
 def test_what_is_drawn_for_a_neuron_does_not_depend_on_its_neighbours(own, dff):
     whole = own.predict(dff, n_samples=3, progress=False)
     turned = own.predict(dff[:, ::-1], n_samples=3, progress=False)
@@ -100,6 +107,8 @@ def test_the_adapted_network_is_kept_and_described(adapted, dff):
     assert [row["mixture"] for row in adapted.report_["candidates"]] == [0.0, 0.25]
     assert adapted.report_["pooling"] == 0  # three usable cells say too little
     assert any("1 neuron was not learned from" in note for note in adapted.notes_)
+    assert not adapted.inference_.traces.numbered
+    np.testing.assert_array_equal(adapted.inference_.traces.fingerprints, fingerprints(dff.values.T))
     assert adapted.frame_rate_hz_ == RATE_HZ
 
 
@@ -169,7 +178,7 @@ def test_the_noise_of_fitted_cells_is_per_frame_where_frames_are_averaged(unchec
     fast = ad.spikes.simulate(n_neurons=3, duration_s=10, frame_rate_hz=100.0, seed=5)["dff"]
     network = load_network("simulations")[0]
     adapted = SimpleNamespace(infer=lambda traces, rate: infer_counts(network, traces, rate))
-    (cells,) = learning._describe(adapted, open_recording(fast, None))
+    ((cells, _),) = learning._describe(adapted, open_recording(fast, None))
     np.testing.assert_allclose(cells.noise_sd, noise_sd(fast.values.T), rtol=0.1)
     labels, traces = fast["neuron"].values.astype(str), fast.values.T.astype(np.float32)
     fitted, as_shipped = SharedInference(network, tuple(labels), cells), SharedInference(network)
@@ -325,7 +334,7 @@ def test_cells_behind_dask_are_described_with_each_block_computed_once(dff, adap
     computed.clear()
     infer = adapted.inference_
     adaptation = SimpleNamespace(infer=lambda traces, rate: infer_counts(infer.network, traces, rate, infer.prior))
-    found = [part.decay_s for part in learning._describe(adaptation, opened)]
+    found = [cells.decay_s for cells, _ in learning._describe(adaptation, opened)]
     assert computed == [4]
-    in_memory = [part.decay_s for part in learning._describe(adaptation, open_recording(dff, None))]
+    in_memory = [cells.decay_s for cells, _ in learning._describe(adaptation, open_recording(dff, None))]
     np.testing.assert_array_equal(np.concatenate(found), np.concatenate(in_memory))

@@ -74,3 +74,16 @@ def test_scdf_facilitates_and_saturates():
 def test_the_step_does_not_change_the_response(step_s):
     coarse = np.asarray(scdf(hill=1.5).fluorescence(one_spike(int(1 / step_s)), step_s)).max()
     assert coarse == pytest.approx(0.2, rel=0.05)
+
+
+@pytest.mark.parametrize("rate_hz", [3.0, 10.0, 30.0])
+def test_scdf_means_the_same_at_every_frame_rate(rate_hz):
+    """2, 5 and 20 spikes over one spike, in long steps and on the grid of simulations (240 Hz)."""
+
+    def peaks(model, rate):
+        spikes = jnp.zeros((int(rate), 3, 1)).at[0, :, 0].set(jnp.array([2.0, 5.0, 20.0]))
+        return model.fluorescence(spikes, 1 / rate).max(axis=(0, 2))
+
+    for hill, saturation in ((1.5, 20.0), (1.0, 5.0)):
+        model = scdf(amplitude=1.0, hill=hill, saturation=saturation)
+        np.testing.assert_allclose(peaks(model, rate_hz), peaks(model, 240.0), rtol=0.1)

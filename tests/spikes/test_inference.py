@@ -87,3 +87,10 @@ def test_a_trace_of_hardly_any_frames_is_not_inferred_once_for_each_of_them(netw
     assert np.isfinite(np.asarray(posterior.mean)).all()
     assert set(calls) == {2.0}
     assert len(calls) == 15
+
+
+@pytest.mark.parametrize("n_frames", [2, 3, 4, 5])
+def test_frames_far_apart_in_a_short_recording_leave_two_groups(network, n_frames):
+    traces = np.full((1, n_frames), np.nan, np.float32)
+    traces[0, [0, -1]] = 0.0, 1.0
+    assert np.isfinite(np.asarray(infer_counts(network, traces, 30.0).mean)).all()

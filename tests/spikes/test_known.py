@@ -152,3 +152,18 @@ def test_a_dataset_is_no_set_of_sessions(recording):
         open_sessions([recording, recording], None, None)
     with pytest.raises(InputError, match="this takes one at a time"):
         open_recording({"a": recording}, None)
+
+
+def test_spikes_between_frames_of_an_uneven_clock_are_kept():
+    """Intervals of up to one and a half periods are no gaps: their spikes belong to the nearest frame."""
+    time_s = (np.arange(20) + 0.5) / RATE_HZ
+    time_s[10:] += 0.04
+    recording = from_array(np.zeros((20, 1)), quantity="dff", neuron=["a"], time=time_s)
+    recording.attrs["frame_rate_hz"] = RATE_HZ
+    times = time_s[9] + np.array([0.051, 0.06, 0.069, 0.071, 0.08, 0.089])
+    grid = FrameGrid.of(time_s, RATE_HZ)
+    for steps in (1, 3):
+        counts = known_counts({"a": times}, recording, np.array([0]), grid, RATE_HZ, steps)
+        before, after = counts[0].reshape(20, steps)[9:11]
+        assert (before.sum(), before[-1], after.sum(), after[0]) == (3, 3, 3, 3)
+    assert notes_on_known({"a": times}, recording, RATE_HZ) == []

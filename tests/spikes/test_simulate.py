@@ -82,3 +82,8 @@ def test_neurons_that_share_factors_are_more_correlated():
 def test_a_negative_number_of_factors_is_refused():
     with pytest.raises(InputError, match="n_factors = -1"):
         ad.spikes.simulate(2, 10, 30, n_factors=-1)
+
+
+def test_rounding_does_not_cost_a_frame():
+    assert ad.spikes.simulate(n_neurons=1, duration_s=8.2, frame_rate_hz=30).sizes["time"] == 246
+    assert ad.spikes.simulate(n_neurons=1, duration_s=8.19, frame_rate_hz=30).sizes["time"] == 245

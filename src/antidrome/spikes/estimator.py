@@ -18,6 +18,7 @@ from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.recordings import check
 from antidrome.recordings.arguments import counted
+from antidrome.recordings.axes import named_by_number
 from antidrome.spikes.adaptation import AdaptationConfig
 from antidrome.spikes.fitting import Fitted, fit_estimator
 from antidrome.spikes.grid import LONGEST_GAP_S, FrameGrid
@@ -32,7 +33,7 @@ from antidrome.spikes.opening import (
     over_neurons,
 )
 from antidrome.spikes.own import OwnInference
-from antidrome.spikes.results import implausible, label, notes_on_neurons
+from antidrome.spikes.results import label
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import Generative
 from antidrome.spikes.storage import Settings, save_fitted, settings_of
@@ -145,8 +146,9 @@ class SpikeVAE(Estimator):
         recording, frame_rate_hz
             As in `predict`; with "shared" also several, {session: recording}, with different frame rates too; their
             cells are then called "session/neuron". At most 256 neurons of each are learned from: those with known
-            spikes, then others drawn at random. With "shared" the rest are described, block by block, with what was
-            learned. A dask-backed recording is never loaded whole.
+            spikes, then others drawn at random. With "shared" 8,192 frames (averaged ones above 64 Hz) are: those of
+            which most spikes are known, else the first; and the other neurons are described, block by block, with what
+            was learned. A dask-backed recording is never loaded whole.
         known_spikes
             True spikes of some neurons or frames: trains as `spikes.metrics.evaluate` takes them, or a DataArray (time,
             neuron) of spikes per frame with NaN where unknown. With several sessions {session: …}.
@@ -179,6 +181,8 @@ class SpikeVAE(Estimator):
         progress: bool = True,
     ) -> xr.Dataset:
         """Infer spikes at every frame, with delay 0; after `fit` with what was learned, for seen and unseen cells.
+
+        Seen cells are known by their labels; where nobody named the neurons and labels are numbers, by the trace too.
 
         Parameters
         ----------
@@ -213,11 +217,12 @@ class SpikeVAE(Estimator):
         enable_compilation_cache()
         inference, card = self._engine()
         attrs = self._provenance(recording, grid, card)
-        infer = Bound(inference, rate, grid, n_samples, check_seed(self.seed))
+        infer = Bound(inference, rate, grid, n_samples, check_seed(self.seed), named_by_number(recording))
         if recording.chunks is not None and executor is None:
+            attrs["notes"] += infer.notes_before_reading(recording["neuron"].values)
             return label(infer_lazily(infer, recording, n_samples), recording, attrs)
-        values, n_unusable = infer_in_blocks(infer, recording, progress, executor)
-        attrs["notes"] += notes_on_neurons(n_unusable, int(implausible(values["rate_hz"], rate).sum()))
+        values, notes = infer_in_blocks(infer, recording, progress, executor)
+        attrs["notes"] += notes
         return label(values, recording, attrs)
 
     def sample(self, recording: Any, frame_rate_hz: float | None = None, *, n_samples: int = 100) -> xr.DataArray:
@@ -256,26 +261,26 @@ class SpikeVAE(Estimator):
         """
         opened = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
+        attrs: dict[str, Any] = {"citations": self.citations_}
         expected = expected_of(result, opened.recording, opened.grid, inference.steps)
         if expected is None:
-            expected = over_neurons(inference.expected, opened, self.seed, executor)
+            expected = over_neurons(inference, "expected", opened, self.seed, executor, attrs)
         found = placed(expected, opened.recording, opened.grid, opened.frame_rate_hz, inference.steps)
-        return found.assign_attrs(citations=self.citations_)
+        return found.assign_attrs(attrs)
 
     def reconstruct(self, recording: Any, frame_rate_hz: float | None = None) -> xr.DataArray:
         """ΔF/F that the inferred spikes explain, (time, neuron), with the slow drift of the baseline.
 
         The response of a neuron is described with those of its recording, so that a neuron alone differs a little.
         """
-        opened = open_recording(recording, frame_rate_hz)
+        recording, rate, grid, _ = opened = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
-        rows = over_neurons(inference.reconstruct, opened, self.seed)
-        recording, rate, grid, _ = opened
+        attrs: dict[str, Any] = {"units": "1", "long_name": "ΔF/F explained by the inferred spikes"}
+        attrs |= {"frame_rate_hz": rate, "citations": self.citations_}
+        rows = over_neurons(inference, "reconstruct", opened, self.seed, attrs=attrs)
         values = np.empty(recording.shape, np.float32)
         for column, row in enumerate(rows):
             values[:, column] = row if row.ndim == 0 else row[grid.places]
-        attrs = {"units": "1", "long_name": "ΔF/F explained by the inferred spikes", "frame_rate_hz": rate}
-        attrs["citations"] = self.citations_
         return xr.DataArray(values, dict(recording.coords), ("time", "neuron"), attrs=attrs)
 
     def score(self, recording: Any, frame_rate_hz: float | None = None) -> float:
@@ -287,7 +292,7 @@ class SpikeVAE(Estimator):
         """
         opened = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()
-        rows = over_neurons(inference.bound, opened, self.seed)
+        rows = over_neurons(inference, "bound", opened, self.seed)
         return float(np.nanmean([float(row) for row in rows]))
 
     def save(self, path: str | Path) -> None:

@@ -14,6 +14,7 @@ from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import counted, one_of
 from antidrome.spikes.adaptation import Adaptation, Cells
+from antidrome.spikes.adaptation.lots import RECORDED_FRAMES
 from antidrome.spikes.known import Known, notes_on_known
 from antidrome.spikes.learning import FEWEST_FRAMES, Lesson, Opened, config_for, fit_own, fit_shared
 from antidrome.spikes.opening import open_model
@@ -175,5 +176,10 @@ def _of_lesson(learn: Lesson, recording: xr.DataArray) -> list[str]:
         notes.append(
             f"{counted(len(learn.labels), 'neuron', 'was', of=recording.sizes['neuron'])} learned from, drawn at"
             " random."
+        )
+    if learn.n_known_left_out:
+        notes.append(
+            f"{counted(learn.n_known_left_out, 'known spike', 'was')} not learned from: {RECORDED_FRAMES:,} frames of a"
+            " recording are, those of which most are known."
         )
     return notes

@@ -74,7 +74,7 @@ def infer_counts(
     CountPosterior of numpy arrays (neuron, time). With groups of m frames a frame holds one m-th of the expected count
     of the m frames around it; where m is even, the mean over the two groups that lie half a frame to either side.
     """
-    slowest = max(1, int(frame_rate_hz / SLOWEST_HZ))
+    slowest = max(1, min(int(frame_rate_hz / SLOWEST_HZ), traces.shape[1] // 2))  # two groups of frames at least
     groups = np.maximum(group_size(frame_rate_hz), np.minimum(spacing(traces), slowest))
     logit, extra = np.empty((2, *traces.shape), np.float32)
     for group in np.unique(groups):

@@ -10,7 +10,7 @@ import xarray as xr
 from antidrome.errors import InputError
 from antidrome.recordings.axes import neuron_labels, standard_dims, time_in_seconds
 from antidrome.recordings.clock import GAP_FRAMES
-from antidrome.spikes.grid import FrameGrid, nearest_frames, notes_on_clock
+from antidrome.spikes.grid import FrameGrid, nearest_frames, notes_on_clock, within_frames
 from antidrome.spikes.trains import trains_by_label
 
 FAR = 1.0
@@ -119,7 +119,7 @@ def _binned(
     """Counts per step on the regular grid, unknown where no frame was recorded."""
     nearest = nearest_frames(times_s, time_s)
     offset = (times_s - time_s[nearest]) * frame_rate_hz + 0.5
-    inside = (offset >= 0) & (offset < 1)
+    inside = within_frames(times_s, time_s, frame_rate_hz)
     length = time_s[-1] - time_s[0]
     if times_s.size > 1 and (times_s > time_s[-1] + FAR * length).all():
         raise InputError(
@@ -127,7 +127,8 @@ def _binned(
             f" {times_s.max():g}) lie far behind the recording ({time_s[0]:g} to {time_s[-1]:g} s). Are they in"
             " seconds?"
         )
-    step = grid.places[nearest[inside]] * steps + (offset[inside] * steps).astype(int)
+    within = np.clip((offset[inside] * steps).astype(int), 0, steps - 1)  # intervals may be longer than a period
+    step = grid.places[nearest[inside]] * steps + within
     counts = np.bincount(step, minlength=(int(grid.places[-1]) + 1) * steps).astype(float)
     recorded = np.zeros(len(counts), bool)
     recorded[(grid.places[:, None] * steps + np.arange(steps)).ravel()] = True

@@ -13,15 +13,17 @@ import xarray as xr
 from antidrome.core.seeds import generator
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import counted
+from antidrome.recordings.axes import named_by_number
 from antidrome.recordings.lazy import neuron_blocks
 from antidrome.spikes.adaptation import Adaptation, AdaptationConfig, Cells, adapt, describe_cells, working_rate
-from antidrome.spikes.adaptation.lots import Recorded, sum_groups
+from antidrome.spikes.adaptation.lots import Recorded, known_stretch, sum_groups
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.inference import group_size
 from antidrome.spikes.known import Known, known_counts
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.results import unusable
+from antidrome.spikes.same_cells import FittedTraces, fingerprints
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import Generative, amplitude_starts, calibration_of, make_model, start_cells
 from antidrome.spikes.variational import Calibration, FitConfig, PosteriorConfig, Selection, fit_with_restarts
@@ -55,12 +57,15 @@ class Lesson:
         (neuron, place · steps) true spikes where known, or None.
     n_unusable
         Neurons without any variation, or with fewer than `FEWEST_FRAMES` observed frames.
+    n_known_left_out
+        Known spikes outside of the frames that are learned from.
     """
 
     traces: np.ndarray
     labels: np.ndarray
     known: np.ndarray | None
     n_unusable: int
+    n_known_left_out: int = 0
 
 
 def lesson(opened: Opened, known: Known, steps: int, seed: int) -> Lesson:
@@ -77,7 +82,7 @@ def lesson(opened: Opened, known: Known, steps: int, seed: int) -> Lesson:
         for i in range(0, len(chosen), BLOCK)
     ]
     traces = np.concatenate(blocks)
-    usable = ~unusable(traces) & (np.isfinite(traces).sum(axis=1) >= FEWEST_FRAMES)
+    usable = ~unusable(traces, FEWEST_FRAMES)
     if not usable.any():
         raise InputError(
             f"None of {counted(n, 'neuron')} has {FEWEST_FRAMES} observed frames that vary; there is nothing to learn"
@@ -105,13 +110,19 @@ def fit_shared(
         traces, slow_rate = working_rate(learn.traces, opened.frame_rate_hz)
         counts = None if learn.known is None else sum_groups(learn.known, group_size(opened.frame_rate_hz))
         recorded.append(Recorded(traces, slow_rate, counts))
-        lessons.append(learn)
+        lessons.append(dataclasses.replace(learn, n_known_left_out=_left_out(counts)))
     make = None if generative is None else lambda cells: make_model(generative, cells)
     adapted = adapt(network, recorded, config, make=make, seed=seed, checkpoint=checkpoint, progress=progress)
     parts = [part for opened in sessions for part in _describe(adapted, opened)]
-    cells = Cells(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    labels = _labels_of(sessions)
-    return SharedInference(adapted.network, labels, cells, adapted.prior), adapted, lessons
+    cells = Cells(*(np.concatenate(columns) for columns in zip(*(cells for cells, _ in parts), strict=True)))
+    numbered = any(named_by_number(opened.recording) for opened in sessions)
+    traces = FittedTraces(numbered, np.concatenate([prints for _, prints in parts]))
+    return SharedInference(adapted.network, _labels_of(sessions), cells, adapted.prior, traces=traces), adapted, lessons
+
+
+def _left_out(counts: np.ndarray | None) -> int:
+    """Known spikes that no lot is made of."""
+    return 0 if counts is None else round(np.nansum(counts) - np.nansum(counts[:, known_stretch(counts)]))
 
 
 def _labels_of(sessions: Sequence[Opened]) -> tuple[str, ...]:
@@ -123,16 +134,20 @@ def _labels_of(sessions: Sequence[Opened]) -> tuple[str, ...]:
     )
 
 
-def _describe(adapted: Adaptation, opened: Opened) -> Iterator[Cells]:
-    """Parameters of every cell of a recording, in blocks of neurons; the noise is that of its own frames."""
+def _describe(adapted: Adaptation, opened: Opened) -> Iterator[tuple[Cells, np.ndarray]]:
+    """Parameters of every cell of a recording and fingerprints of the traces, in blocks of neurons.
+
+    The noise is that of the recording's own frames.
+    """
     recording, rate, grid, _ = opened
     n = recording.sizes["neuron"]
     blocks = [slice(i, min(i + BLOCK, n)) for i in range(0, n, BLOCK)]
     for part in neuron_blocks(recording, blocks):
         block = grid.spread(np.asarray(part.values, np.float32).T)
+        prints = fingerprints(block)
         block, slow_rate = working_rate(np.where(unusable(block)[:, None], np.float32(0), block), rate)
         cells = describe_cells(block, np.asarray(adapted.infer(block, slow_rate).mean), slow_rate)
-        yield cells._replace(noise_sd=cells.noise_sd * group_size(rate) ** 0.5)
+        yield cells._replace(noise_sd=cells.noise_sd * group_size(rate) ** 0.5), prints
 
 
 def fit_own(
@@ -172,7 +187,8 @@ def fit_own(
     # the network was told of scaled amplitudes, and is to be told of the same again
     factor = selection.candidates[selection.place].amplitude_factor
     told = started(rescaled(calibration_of(cells), factor))
-    fitted = OwnInference(selection.chosen, tuple(learn.labels), told, generative, network, rate)
+    traces = FittedTraces(named_by_number(opened.recording), fingerprints(learn.traces))
+    fitted = OwnInference(selection.chosen, tuple(learn.labels), told, generative, network, rate, traces)
     return fitted, selection, learn
 
 

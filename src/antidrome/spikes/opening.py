@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -19,6 +19,7 @@ from antidrome.core.progress import progress as show_progress
 from antidrome.errors import InputError
 from antidrome.recordings import as_recording
 from antidrome.recordings.arguments import counted
+from antidrome.recordings.axes import named_by_number
 from antidrome.recordings.lazy import neuron_blocks
 from antidrome.recordings.units import is_percent
 from antidrome.spikes.grid import FrameGrid
@@ -27,27 +28,42 @@ from antidrome.spikes.known import Known, opened_known
 from antidrome.spikes.lazy import infer_with_noise
 from antidrome.spikes.learning import Opened
 from antidrome.spikes.own import OwnInference
-from antidrome.spikes.results import unusable
+from antidrome.spikes.results import implausible, notes_on_neurons, unusable
+from antidrome.spikes.same_cells import notes_before_reading, notes_on_others, other_cells, told_apart
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import Generative
 from antidrome.spikes.storage import CLASS, load_fitted
 from antidrome.spikes.weights import SHIPPED, load_network
 
 BLOCK_FRAMES = 2_000_000
+OTHERS = "others"
+Method = Literal["infer", "expected", "reconstruct", "bound"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """An inference engine with everything that one block of neurons needs besides its traces."""
+    """An inference engine with everything that one block of neurons needs besides its traces.
+
+    Arrays of the result, and `OTHERS`: the neurons that have a fitted cell's number and are other cells.
+    """
 
     inference: SharedInference | OwnInference
     frame_rate_hz: float
     grid: FrameGrid
     n_samples: int
     seed: int
+    numbered: bool
 
     def __call__(self, traces: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-        return self.inference.infer(traces, labels, self.frame_rate_hz, self.grid, self.n_samples, self.seed)
+        labels, others = _of_cells(self.inference, "infer", self.grid.spread(traces), labels, self.numbered)
+        found = self.inference.infer(traces, labels, self.frame_rate_hz, self.grid, self.n_samples, self.seed)
+        return {**found, OTHERS: others}
+
+    def notes_before_reading(self, labels: np.ndarray) -> list[str]:
+        """What is to be said of neurons with these labels as long as no trace has been read."""
+        engine = self.inference
+        known = engine.traces if "infer" in engine.reads_cells else None
+        return notes_before_reading(labels, self.numbered, engine.labels, known)
 
 
 def open_sessions(recording: Any, frame_rate_hz: float | None, known: Any) -> tuple[list[Opened], list[Known]]:
@@ -132,14 +148,14 @@ def open_model(model: str | Path, generative: Generative | None) -> tuple[Shared
 
 def infer_in_blocks(
     infer: Bound, recording: xr.DataArray, progress: bool, executor: Executor | None
-) -> tuple[dict[str, Any], int]:
+) -> tuple[dict[str, Any], list[str]]:
     """All neurons of a recording, block by block, wherever the executor runs.
 
     Blocks are the same with and without an executor, and are read as they are needed.
 
     Returns
     -------
-    Arrays as in the result, and how many neurons could not be used.
+    Arrays as in the result, and what is to be said of the neurons.
     """
     one_block = partial(_infer_block, infer, recording.attrs, recording["time"].values)
     with show_progress("Inferring spikes", recording.sizes["neuron"], unit="neurons", enabled=progress) as bar:
@@ -149,7 +165,9 @@ def infer_in_blocks(
 
         parts = list(map_tasks(one_block, _blocks(recording), executor=executor, on_result=tick))
     joined = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
-    return joined, int(np.isnan(joined["expected_spikes"][0]).sum())
+    notes = notes_on_others(int(joined.pop(OTHERS).sum()))
+    n_unusable = int(np.isnan(joined["expected_spikes"][0]).sum())
+    return joined, notes + notes_on_neurons(n_unusable, int(implausible(joined["rate_hz"], infer.frame_rate_hz).sum()))
 
 
 def _infer_block(
@@ -160,15 +178,24 @@ def _infer_block(
 
 
 def over_neurons(
-    compute: Callable[..., np.ndarray],
+    inference: SharedInference | OwnInference,
+    method: Method,
     opened: Opened,
     seed: int,
     executor: Executor | None = None,
+    attrs: dict[str, Any] | None = None,
 ) -> Iterator[np.ndarray]:
-    """One row a neuron of what an engine's method gives on the regular grid; NaN where a trace says nothing."""
-    of_block = partial(_rows_of_block, compute, opened.grid, opened.frame_rate_hz, seed)
-    for rows in map_tasks(of_block, _blocks(opened.recording), executor=executor):
+    """One row a neuron of what an engine's method gives on the regular grid; NaN where a trace says nothing.
+
+    What is to be said of the neurons becomes the `notes` of these attributes after the last row.
+    """
+    numbered, n_others = named_by_number(opened.recording), 0
+    of_block = partial(_rows_of_block, inference, method, numbered, opened.grid, opened.frame_rate_hz, seed)
+    for rows, n in map_tasks(of_block, _blocks(opened.recording), executor=executor):
+        n_others += n
         yield from rows
+    if attrs is not None and n_others:
+        attrs["notes"] = notes_on_others(n_others)
 
 
 def _blocks(recording: xr.DataArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -181,21 +208,36 @@ def _blocks(recording: xr.DataArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _rows_of_block(
-    compute: Callable[..., np.ndarray],
+    inference: SharedInference | OwnInference,
+    method: Method,
+    numbered: bool,
     grid: FrameGrid,
     frame_rate_hz: float,
     seed: int,
     block: tuple[np.ndarray, np.ndarray],
-) -> list[np.ndarray]:
-    """The rows of (time, neuron) traces with these labels."""
+) -> tuple[list[np.ndarray], int]:
+    """The rows of (time, neuron) traces with these labels, and how many have a fitted cell's number and are others."""
     traces, labels = np.asarray(block[0], np.float32).T, block[1]
     rows = [np.asarray(np.nan)] * len(traces)
-    useful = np.flatnonzero(~unusable(traces))
-    if len(useful):
-        found = compute(grid.spread(traces[useful]), labels[useful], frame_rate_hz, seed)
-        for i, row in zip(useful, found, strict=True):
-            rows[i] = np.asarray(row)
-    return rows
+    useful = np.flatnonzero(~unusable(traces, inference.fewest_frames))
+    if not len(useful):
+        return rows, 0
+    spread = grid.spread(traces[useful])
+    names, others = _of_cells(inference, method, spread, labels[useful], numbered)
+    found = getattr(inference, method)(spread, names, frame_rate_hz, seed)
+    for i, row in zip(useful, found, strict=True):
+        rows[i] = np.asarray(row)
+    return rows, int(others.sum())
+
+
+def _of_cells(
+    inference: SharedInference | OwnInference, method: Method, traces: np.ndarray, labels: np.ndarray, numbered: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels that are those of fitted cells only where the cells are the same; and which of the neurons are not."""
+    if method not in inference.reads_cells:
+        return labels, np.zeros(len(labels), bool)
+    others = other_cells(traces, labels, numbered, inference.labels, inference.traces)
+    return told_apart(labels, others), others
 
 
 def _require_dff(recording: xr.DataArray) -> xr.DataArray:

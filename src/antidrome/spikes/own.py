@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -18,8 +18,10 @@ from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.response import Response, fit_response
 from antidrome.spikes.results import arrays_of_block, unusable
+from antidrome.spikes.same_cells import FittedTraces
 from antidrome.spikes.starts import Generative, calibration_of, make_model, start_cells
 from antidrome.spikes.variational import Fit, infer
+from antidrome.spikes.variational.calibration import FEWEST_FRAMES
 from antidrome.spikes.variational.fit import bounds_of_windows
 from antidrome.spikes.variational.infer import Inferred, for_new_cells
 from antidrome.spikes.variational.problem import Problem, in_frames
@@ -44,7 +46,14 @@ class OwnInference:
         The network that describes unseen cells; None where the fit started cold.
     frame_rate_hz
         Frame rate of the fit; recordings at another rate are refused.
+    traces
+        What tells the fitted cells from others with the same label; None in older files.
     """
+
+    fewest_frames: ClassVar[int] = FEWEST_FRAMES
+    """Observed frames without which nothing is inferred of a neuron."""
+    reads_cells: ClassVar[frozenset[str]] = frozenset({"infer", "expected", "reconstruct", "bound"})
+    """Methods to which it matters whether a neuron is a fitted cell."""
 
     fitted: Fit
     labels: tuple[str, ...]
@@ -52,6 +61,7 @@ class OwnInference:
     generative: Generative
     network: RecognitionNetwork | None
     frame_rate_hz: float
+    traces: FittedTraces | None = None
 
     @property
     def steps(self) -> int:
@@ -63,7 +73,7 @@ class OwnInference:
     ) -> dict[str, np.ndarray]:
         """Arrays of the result for one block of neurons, the neuron axis last."""
         traces = np.asarray(traces, np.float32)
-        useless = unusable(traces)
+        useless = unusable(traces, self.fewest_frames)
         spread = grid.spread(traces)
         n_places = spread.shape[1]
         mean, sd, probability = np.full((3, *spread.shape), np.nan, np.float32)

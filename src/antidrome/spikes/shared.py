@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from antidrome.spikes.drift import drift_frames, slow_part
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.inference import SummaryPrior, group_size, infer_counts
 from antidrome.spikes.recognition import RecognitionNetwork
+from antidrome.spikes.same_cells import FittedTraces
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +35,21 @@ class SharedInference:
         Fitted cells and their parameters, noise per frame as recorded; empty where nothing was fitted.
     prior
         What the cells of the fitted preparation share.
+    traces
+        What tells the fitted cells from others with the same label; None without any, and in older files.
     """
+
+    fewest_frames: ClassVar[int] = 1
+    """Observed frames without which nothing is inferred of a neuron."""
+    reads_cells: ClassVar[frozenset[str]] = frozenset({"reconstruct", "bound"})
+    """Methods to which it matters whether a neuron is a fitted cell."""
 
     network: RecognitionNetwork
     labels: tuple[str, ...] = ()
     cells: Cells | None = None
     prior: SummaryPrior | None = None
     steps: int = 1
+    traces: FittedTraces | None = None
 
     def infer(
         self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float, grid: FrameGrid, n_samples: int, seed: int

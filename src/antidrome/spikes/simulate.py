@@ -106,7 +106,7 @@ def simulate(
     )
     per_frame, step_s = fine_grid(frame_rate_hz)
     lead = round(LEAD_S * frame_rate_hz)
-    n_frames = int(duration_s * frame_rate_hz)
+    n_frames = int(duration_s * frame_rate_hz * (1 + 1e-9))  # 8.2 s at 30 Hz are 245.99… in floats
     ranges, draw_cells = INDICATORS[indicator], generator(seed, "spikes/simulate/cells")
     cells = (draw_linear if generative == "linear" else draw_scdf)(draw_cells, n_neurons, ranges)
     amplitude = np.asarray(cells.amplitude)

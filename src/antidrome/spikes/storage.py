@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from antidrome.spikes.adaptation import AdaptationConfig, Cells
 from antidrome.spikes.inference import SummaryPrior
 from antidrome.spikes.own import OwnInference
 from antidrome.spikes.recognition import RecognitionNetwork
+from antidrome.spikes.same_cells import FittedTraces
 from antidrome.spikes.shared import SharedInference
 from antidrome.spikes.starts import STARTS, Generative, calibration_of, make_model
 from antidrome.spikes.variational import Fit, FitConfig
@@ -69,6 +71,9 @@ def save_fitted(
     if isinstance(inference, SharedInference) and inference.prior is not None:
         arrays["prior/mean"] = np.asarray(inference.prior.mean, float)
         config["prior_share"] = inference.prior.share
+    if inference.traces is not None:
+        arrays["fingerprints"] = inference.traces.fingerprints
+        config["numbered"] = inference.traces.numbered
     if isinstance(inference, OwnInference):
         fitted = inference.fitted
         arrays |= pack("learned", fitted.learned)
@@ -119,14 +124,18 @@ def load_fitted(
         if not config["cold"]:
             network = unpack_network("network", arrays, config["network"], path)
         cells = Cells(*(arrays[f"cells/{name}"] for name in Cells._fields)) if "cells/amplitude" in arrays else None
+        traces = None
+        if "numbered" in config:
+            traces = FittedTraces(bool(config["numbered"]), np.asarray(arrays["fingerprints"], np.uint64))
         if "fit" not in config:
             if network is None:
                 raise ModelFileError(f"{path}: the file is damaged (it holds no network).")
             prior = None
             if "prior_share" in config:
                 prior = SummaryPrior(np.asarray(arrays["prior/mean"], np.float32), float(config["prior_share"]))
-            return SharedInference(network, labels, cells, prior), header
-        return _own(path, arrays, config, labels, cells, network, generative_model), header
+            return SharedInference(network, labels, cells, prior, traces=traces), header
+        own = _own(path, arrays, config, labels, cells, network, generative_model)
+        return dataclasses.replace(own, traces=traces), header
     except KeyError as error:
         raise ModelFileError(f"{path}: the file is damaged ({error} is missing).") from error
 

@@ -8,6 +8,7 @@ import pytest
 
 import antidrome as ad
 from antidrome.errors import InputError
+from antidrome.spikes import fitting, learning
 from antidrome.spikes.adaptation import (
     AdaptationConfig,
     Recorded,
@@ -19,7 +20,7 @@ from antidrome.spikes.adaptation import (
 )
 from antidrome.spikes.adaptation.adapt import acceptable, adaptation_loss, mix
 from antidrome.spikes.adaptation.cells import respond
-from antidrome.spikes.adaptation.lots import Lot, mean_lag, shared_summary
+from antidrome.spikes.adaptation.lots import RECORDED_FRAMES, Lot, known_stretch, mean_lag, shared_summary
 from antidrome.spikes.adaptation.matched import FRAMES
 from antidrome.spikes.conditioning import condition
 from antidrome.spikes.counts import CountPosterior
@@ -169,3 +170,23 @@ def test_it_improves_on_its_own_simulations_and_resumes(simulated, network, tmp_
     again = adapt(network, recorded, config, seed=1, checkpoint=tmp_path, progress=False)
     for a, b in zip(jax.tree.leaves(first.network), jax.tree.leaves(again.network), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_learned_from_holds_the_known_frames():
+    n = RECORDED_FRAMES + 1000
+    known = np.full((2, n), np.nan)
+    for first in (0, 500, 1000):
+        known[:] = np.nan
+        known[1, first : first + RECORDED_FRAMES] = 0
+        assert known_stretch(known) == slice(first, first + RECORDED_FRAMES)
+    for anything in (None, np.zeros((2, n)), np.full((2, n), np.nan), np.zeros((2, 100))):
+        assert known_stretch(anything).stop == RECORDED_FRAMES
+    assert learning._left_out(np.ones((2, n))) == 2000
+    assert learning._left_out(np.full((2, n), np.nan)) == learning._left_out(None) == 0
+
+
+def test_known_spikes_that_are_not_learned_from_are_counted(simulated):
+    traces = simulated["dff"].values.T
+    learn = learning.Lesson(traces, simulated["neuron"].values, None, 0, n_known_left_out=3)
+    (note,) = fitting._of_lesson(learn, simulated["dff"])
+    assert note.startswith("3 known spikes were not learned from: 8,192 frames")

@@ -159,3 +159,10 @@ def test_priors_are_binomial_and_poisson():
         priors.poisson_log_prob(count, jnp.array(0.3)), poisson.logpmf(np.arange(6), 0.3), rtol=1e-4
     )
     assert float(gammaln(2.0)) == 0
+
+
+def test_the_count_prior_is_finite_at_any_rate_and_counts_more_than_one_a_step():
+    for probability in (0.0, 1.0, 2.0):
+        assert np.isfinite(priors.binomial_count_log_prob(jnp.array([0.0, 3.0, 10.0]), 10, probability)).all()
+    totals = jnp.arange(31.0)
+    assert float(jnp.exp(priors.binomial_count_log_prob(totals, 30, 0.4)).sum()) == pytest.approx(1, rel=1e-4)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -292,3 +293,36 @@ def test_joint_samples_have_the_mean_of_the_posterior(rng):
 def test_a_phase_without_steps_is_left_out(unchecked_types, sleep_steps, wake_steps, names):
     config = dataclasses.replace(SMALL, sleep_steps=sleep_steps, wake_steps=wake_steps)
     assert [phase.name for phase in phases(config, None)] == names
+
+
+@pytest.mark.parametrize("objective", ["local", "relaxed"])
+def test_the_prior_on_counts_needs_whole_windows(rng, objective):
+    config = dataclasses.replace(SMALL, prior="count", objective=objective)
+    with pytest.raises(InputError, match="prior is 'count'"):
+        fit(recording(rng)[0], RATE_HZ, config, progress=False)
+
+
+@pytest.mark.slow
+def test_the_prior_on_counts_holds_several_spikes_a_step(rng):
+    """Expected counts of more than one a step: a finite loss, and totals above the number of steps count."""
+    config = dataclasses.replace(SMALL, prior="count", posterior=dataclasses.replace(NET, max_count=3))
+    problem, learned, windows = toy_problem(rng, config)
+    learned = eqx.tree_at(lambda x: x.log_rate, learned, learned.log_rate + np.log(2 * RATE_HZ))
+    batch = on_device(windows.take(np.arange(8)))
+    assert np.isfinite(wake_loss(learned, batch, jax.random.key(0), problem, config))
+
+
+def test_cells_of_planes_that_take_turns_have_windows(rng):
+    """A third of the frames, evenly: all windows; a gap in it costs its own windows alone."""
+    traces = rng.standard_normal((2, 300)).astype(np.float32)
+    traces[:, np.arange(300) % 3 > 0] = np.nan
+    traces[1, 100:200] = np.nan
+    windows = cut_windows(traces, SMALL)
+    np.testing.assert_array_equal(np.bincount(windows.cell), [6, 4])
+
+
+def test_traces_shorter_than_half_a_window_are_said(rng):
+    windows = cut_windows(rng.standard_normal((2, 20)), SMALL)
+    assert batches(0, 8) == []
+    with pytest.raises(InputError, match="No trace fills half of a window"):
+        split_windows(windows, 0.1, rng)

@@ -15,7 +15,7 @@ from antidrome.spikes.inference import SummaryPrior, group_size, infer_counts
 from antidrome.spikes.recognition import RecognitionNetwork
 
 RECORDED_FRAMES = 8192
-"""Of a recording, from its beginning, at most; what is simulated is shorter (`matched.SIMULATED_FRAMES`)."""
+"""Of a recording at most (see `known_stretch`); what is simulated is shorter (`matched.SIMULATED_FRAMES`)."""
 LARGEST_LAG = 8
 FEWEST_CELLS = 4
 CHUNK = 32
@@ -32,6 +32,21 @@ def sum_groups(x: np.ndarray, group: int) -> np.ndarray:
     """(row, time) sums over groups of frames; a last partial group is cut; NaN where one is missing."""
     n = x.shape[1] // group
     return x[:, : n * group].reshape(len(x), n, group).sum(axis=2)
+
+
+def known_stretch(known: np.ndarray | None) -> slice:
+    """The `RECORDED_FRAMES` frames that are learned from: those with the most known ones, else the first.
+
+    Parameters
+    ----------
+    known
+        (neuron, time) true spikes per frame, NaN where unknown.
+    """
+    if known is None or known.shape[1] <= RECORDED_FRAMES:
+        return slice(RECORDED_FRAMES)
+    total = np.r_[0, np.cumsum(np.isfinite(known).sum(axis=0))]
+    first = int(np.argmax(total[RECORDED_FRAMES:] - total[:-RECORDED_FRAMES]))
+    return slice(first, first + RECORDED_FRAMES)
 
 
 class Recorded(NamedTuple):
@@ -78,8 +93,9 @@ class Lot(NamedTuple):
     ) -> Lot:
         """Describe the cells of a recording with the network as it is."""
         rate = recorded.frame_rate_hz
-        traces = np.asarray(recorded.traces[:, :RECORDED_FRAMES], np.float32)
-        known = np.full(traces.shape, np.nan) if recorded.known is None else recorded.known[:, :RECORDED_FRAMES]
+        stretch = known_stretch(recorded.known)
+        traces = np.asarray(recorded.traces[:, stretch], np.float32)
+        known = np.full(traces.shape, np.nan) if recorded.known is None else recorded.known[:, stretch]
         expected = np.asarray(infer_counts(network, traces, rate).mean)
         spikes = np.where(np.isfinite(known), known, expected)
         cells = describe_cells(traces, spikes, rate)

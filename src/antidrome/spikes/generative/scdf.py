@@ -9,6 +9,9 @@ from jaxtyping import Array, Float, Real
 from antidrome.spikes.generative.base import AbstractGenerativeModel, parameter
 from antidrome.spikes.generative.dye import Bind, dye_per_spike
 
+LONGEST_STEP_S = 0.02
+"""Up to here binding goes by calcium at the beginning of a step; in longer ones calcium decays while the dye binds."""
+
 
 class SCDFModel(AbstractGenerativeModel):
     r"""Spikes → calcium → dye → fluorescence: facilitation at few spikes, saturation at many.
@@ -17,7 +20,8 @@ class SCDFModel(AbstractGenerativeModel):
     :math:`D_t = \Delta\,k\,C_t^{h}\,(D_{max} - \min(D_{t-1}, D_{max})) + e^{-\Delta/\tau_D} \min(D_{t-1}, D_{max})`,
     :math:`F_t = \alpha D_t / D_1 + \beta` (Speiser et al. 2017, the SCDF model, with its step made explicit).
     :math:`D_1` is the peak for one spike, so that ``amplitude`` keeps its meaning; the min() keeps the recurrence from
-    overshooting.
+    overshooting. In steps longer than 20 ms the dye binds :math:`1 - e^{-b}` of what is free, where
+    :math:`b = k\,C_t^{h}\,\tau_C / h\,(1 - e^{-h \Delta/\tau_C})` is the binding while calcium decays.
 
     Parameters
     ----------
@@ -53,13 +57,19 @@ class SCDFModel(AbstractGenerativeModel):
     def _binding(self, step_s: float) -> Bind:
         calcium_factor = jnp.exp(-step_s / self.calcium_decay_s)
         dye_factor = jnp.exp(-step_s / self.dye_decay_s)
-        return eqx.Partial(_bind, calcium_factor, dye_factor, step_s * self.binding_rate_hz, self.hill, self.saturation)
+        short = jnp.asarray(step_s <= LONGEST_STEP_S)
+        decay_s = self.calcium_decay_s / self.hill  # of calcium to the power of h
+        binding_s = jnp.where(short, step_s, -decay_s * jnp.expm1(-step_s / decay_s))
+        return eqx.Partial(
+            _bind, calcium_factor, dye_factor, binding_s * self.binding_rate_hz, short, self.hill, self.saturation
+        )
 
 
 def _bind(
     calcium_factor: Array,
     dye_factor: Array,
     binding_per_step: Array,
+    short: Array,
     hill: Array,
     saturation: Array,
     state: Array,
@@ -68,6 +78,7 @@ def _bind(
     calcium = calcium_factor * state[0] + spike
     dye = jnp.minimum(state[1], saturation)
     power = jnp.where(calcium > 0, jnp.exp(hill * jnp.log(jnp.maximum(calcium, 1e-12))), 0.0)
-    binding = jnp.minimum(binding_per_step * power, 1.0)
+    binding = binding_per_step * power
+    binding = jnp.where(short, jnp.minimum(binding, 1.0), -jnp.expm1(-binding))
     dye = binding * (saturation - dye) + dye_factor * dye
     return jnp.stack([calcium, dye]), dye

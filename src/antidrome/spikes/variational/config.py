@@ -92,7 +92,8 @@ class FitConfig:
     temperature
         Of the relaxation.
     prior
-        "rate": Poisson with a rate per cell that is learnt; "count": the paper's binomial on a window's spike count.
+        "rate": Poisson with a rate per cell that is learnt; "count": the paper's binomial on a window's spike count
+        (with "vimco").
     rate_sd, parameter_sd, noise_sd
         SDs (log scale) of the priors on the rate, the model's parameters and the noise, around the initial values.
     parameter_jitter

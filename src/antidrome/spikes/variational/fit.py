@@ -120,10 +120,15 @@ def fit(
     Raises
     ------
     InputError
-        Traces that cannot be used.
+        Traces that cannot be used, or settings that do not go together.
     TrainingError
         A loss became non-finite.
     """
+    if config.prior == "count" and config.objective != "vimco":
+        raise InputError(
+            f"prior is 'count', which weighs whole windows, and objective {config.objective!r} takes every step for"
+            " itself: use objective='vimco', or prior='rate'."
+        )
     if known is None:
         config = dataclasses.replace(config, supervised=0.0)
     windows = cut_windows(traces, config, cell, known)

@@ -81,7 +81,9 @@ def draw_weights(
     log_likelihood, log_prior, log_q = log_likelihood[frames], log_prior[steps], draw.log_prob[steps]
     prior = jnp.sum(log_prior, axis=0)
     if config.prior == "count":
-        prior = binomial_count_log_prob(jnp.sum(draw.spikes[steps], axis=0), log_prior.shape[0], expected)
+        most = config.posterior.max_count
+        total = jnp.sum(draw.spikes[steps], axis=0)
+        prior = binomial_count_log_prob(total, log_prior.shape[0] * most, expected / most)
     log_weight = jnp.sum(log_likelihood, axis=0) + prior - jnp.sum(log_q, axis=0) + log_ratio
     return draw.spikes, Weights(log_likelihood, log_prior, log_q, log_ratio, log_weight)
 

@@ -11,6 +11,7 @@ from antidrome.spikes.variational.calibration import check_rows
 from antidrome.spikes.variational.config import FitConfig
 
 SMALLEST_OBSERVED = 0.5
+"""Of the frames of a window's centre, over the share that was observed of the whole trace."""
 
 
 class Windows(NamedTuple):
@@ -30,7 +31,7 @@ def cut_windows(
 ) -> Windows:
     """Cut traces so that every frame lies in the centre of one window; missing frames pad the ends.
 
-    Windows of whose centre less than half was observed are left out.
+    Windows of whose centre less than half as much was observed as of their trace are left out.
 
     Parameters
     ----------
@@ -64,14 +65,15 @@ def cut_windows(
 
     trace = cut(traces, 1)
     inside = np.isfinite(trace[:, config.buffer_before : config.window_frames - config.buffer_after])
-    kept = inside.mean(axis=1) >= SMALLEST_OBSERVED
+    usual = np.repeat(np.isfinite(traces).mean(axis=1), per_row)
+    kept = inside.mean(axis=1) >= SMALLEST_OBSERVED * usual
     windows = Windows(trace, np.repeat(cell, per_row).astype(np.int32), cut(known, steps))
     return windows.take(np.flatnonzero(kept))
 
 
 def batches(n_windows: int, size: int) -> list[np.ndarray]:
     """Rows of batches of one size that hold every window; the last overlaps where the size does not fit."""
-    size = min(size, n_windows)
+    size = max(1, min(size, n_windows))
     starts = [*range(0, n_windows - size + 1, size)]
     if n_windows % size:
         starts.append(n_windows - size)
@@ -80,6 +82,8 @@ def batches(n_windows: int, size: int) -> list[np.ndarray]:
 
 def split_windows(windows: Windows, share: float, generator: np.random.Generator) -> tuple[Windows, Windows]:
     """Windows to learn from and windows to judge by, every cell with at least one of each where it has two."""
+    if not len(windows.cell):
+        raise InputError("No trace fills half of a window; use shorter windows or longer traces.")
     held = np.zeros(len(windows.cell), bool)
     for cell in np.unique(windows.cell):
         own = np.flatnonzero(windows.cell == cell)
