@@ -13,7 +13,7 @@ def make_session(values, rows=None, segment=None, name="s"):
     statistics = column_statistics(values, segment, name)
     columns = np.flatnonzero(statistics["n_observed"] > 0)
     rows = np.arange(values.shape[1]) if rows is None else np.asarray(rows)
-    kept = {key: statistics[key][columns] for key in ("mean", "variance", "n_observed", "least", "whole")}
+    kept = {key: statistics[key][columns] for key in ("mean", "variance", "n_observed", "least", "whole", "digest")}
     return Session(name, values, columns, rows[columns], segment, **kept)
 
 

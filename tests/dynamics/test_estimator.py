@@ -323,6 +323,11 @@ def test_a_fit_beyond_memory_is_refused_before_it_starts(sessions):
         ({"lags": [0], "parametrization": "linear"}, "positive lag"),
         ({"solver": "lbfgs", "shrinkage": 0.3}, "no ridge, but shrinkage = 0.3"),
         ({"parametrization": "linear", "coupling": 0.03}, "one X_s for all sessions"),
+        ({"solver": "adam", "shrinkage": 0.3}, "shrinkage = 0.3 would change nothing beside solver='adam'"),
+        ({"solver": "adam", "coupling": 0.03}, "Leave coupling at 'auto', or choose another solver"),
+        ({"solver": "adam", "zero_lag": "always"}, "zero_lag = 'always' would change nothing"),
+        ({"zero_lag": "always", "parametrization": "linear"}, "parametrization = 'linear' would change nothing"),
+        ({"zero_lag": "always", "private_noise": "autocorrelated"}, "beside zero_lag='always'"),
     ],
 )
 def test_wrong_settings_are_named(sessions, options, message):

@@ -45,6 +45,31 @@ def test_what_cannot_be_counts_is_refused_and_what_is_hardly_is_noted(rng):
     assert any("The values of 'b' are not all whole numbers" in note for note in noted)
 
 
+def test_drawn_counts_have_the_mean_of_the_recording(rng):
+    """Also where the refined system has another variance of the log rate than the counts."""
+    latents = simulate(12, 2, 1500, seed=2).latents
+    counts = rng.poisson(0.5 * np.exp(0.6 * latents @ rng.normal(size=(2, 12)) - 0.3)).astype(float)
+    model = ad.StitchedLDS(2, observation="poisson", refine="em", em_iterations=8, **QUICK)
+    model.fit(counts, progress=False)
+    system = model._system()
+    own = np.einsum("ia,ab,ib->i", system.loadings, system.system.stationary, system.loadings)
+    own += system.system.noise_variance
+    assert np.exp(np.abs(own - system.variance) / 2).max() > 1.2
+    drawn = model.sample(20_000, seed=1)["activity"].values.mean(axis=0)
+    np.testing.assert_allclose(drawn / counts.mean(axis=0), 1, atol=0.12)
+
+
+def test_counts_of_unlike_rates_have_one_variance_of_the_log_rate(rng):
+    system = simulate(8, 2, 6000, seed=2, eigenvalue_range=(0.9, 0.92))
+    loadings = rng.normal(size=(2, 8))
+    loadings *= 0.6 / np.linalg.norm(loadings, axis=0)
+    log_rate = system.latents @ loadings - 0.18
+    slow, fast = rng.poisson(0.4 * np.exp(log_rate[:3000])), rng.poisson(4.0 * np.exp(log_rate[3000:]))
+    made = {"slow": (slow.astype(float), range(8)), "fast": (fast.astype(float), range(8))}
+    model = ad.StitchedLDS(2, observation="poisson", **QUICK).fit(made, progress=False)
+    assert model.result_.variance.mean() == pytest.approx(0.36, abs=0.08)
+
+
 def test_sessions_scaled_by_themselves_keep_their_units():
     """A session that is three times as bright has the same latent states, and is imputed in its own units."""
     truth = simulate(40, 2, 600, seed=11)

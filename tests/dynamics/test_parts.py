@@ -5,8 +5,11 @@ import pytest
 
 import antidrome as ad
 from antidrome.dynamics import as_population, overlap_report, simulate
+from antidrome.dynamics.memory import estimate
 from antidrome.dynamics.patterns import recorded_sets
+from antidrome.dynamics.preparation import choose_form
 from antidrome.dynamics.storage import load
+from antidrome.errors import InputError
 
 QUICK = {"n_starts": 2, "max_iterations": 40, "n_folds": 2, "seed": 1}
 HALVES = {"apart": (10, 10), "sharing": (14, 6)}
@@ -91,6 +94,20 @@ def test_pairs_are_counted_where_entries_are_missing_here_and_there(truth, rng, 
         assert one.overlap_.n_groups == 1
         predicted, _ = one.compare_pairs(truth.activity)
         assert predicted == pytest.approx([one.predict_correlation("0", "1").item()])
+
+
+def test_the_moments_of_every_part_count_as_memory(truth):
+    values = truth.activity.copy()
+    for k in range(10):
+        values[60 * k : 60 * (k + 1), k] = np.nan
+    needed = []
+    for one in (truth.activity, values):
+        form, sessions = choose_form(as_population(one), "lbfgs", "session", 3)
+        assert form == "dense"
+        needed.append(estimate(sessions, form, 2, 3, 40).moments)
+    assert needed[1] == pytest.approx(10 * (19 / 20) ** 2 * needed[0])
+    with pytest.raises(InputError, match="would take about"):
+        ad.StitchedLDS(2, solver="lbfgs", lags=range(3)).fit(values, memory_limit_bytes=10**6, progress=False)
 
 
 def test_parts_within_others_are_no_parts_of_their_own(truth):

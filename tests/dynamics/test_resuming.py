@@ -100,6 +100,16 @@ def test_other_data_and_settings_are_refused(tmp_path):
         ad.StitchedLDS(2, **SETTINGS).fit({**made, "a": (2 * values, labels)}, checkpoint=tmp_path, progress=False)
 
 
+def test_shifted_neurons_are_other_data(tmp_path):
+    """As in a control: every neuron keeps its mean, its variance, and all its values."""
+    counts = np.random.default_rng(0).poisson(0.5, (512, 10)).astype(float)
+    first = ad.StitchedLDS(2, **SETTINGS).fit(counts, checkpoint=tmp_path, progress=False)
+    shifted = np.column_stack([np.roll(trace, 40 * k) for k, trace in enumerate(counts.T)])
+    with pytest.raises(ResumeError, match="data differ"):
+        ad.StitchedLDS(2, **SETTINGS).fit(shifted, checkpoint=tmp_path, progress=False)
+    assert ad.StitchedLDS(2, **SETTINGS).fit(shifted, progress=False).data_hash_ != first.data_hash_
+
+
 def test_states_survive_their_files(tmp_path, rng):
     fit = Fit(rng.standard_normal((5, 2)), rng.standard_normal((1, 3, 2, 2)), (0.5, 0.25), True)
     state = EMState(*(rng.standard_normal((2, 2)) for _ in range(6)), (-3.5,))

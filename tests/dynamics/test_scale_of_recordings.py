@@ -167,6 +167,22 @@ def test_a_fit_of_fractions_takes_recordings_in_percent(days, tmp_path):
     np.testing.assert_allclose(percent.impute(monday)["mean"], 100 * model.impute(monday)["mean"], rtol=1e-4)
 
 
+def test_what_is_left_out_of_a_recording_is_told_with_the_results(days):
+    model, other = fit_of(days), days["monday"].copy()
+    other[:, 0], other[5:8, 1] = 0.0, np.inf
+    given = {"other": other, "silent": xr.zeros_like(other)}
+    expected = [
+        "Session 'other': 3 infinite entries taken as missing.",
+        "Session 'other': 1 neuron is left out, without variation: 'n00'.",
+        "Session 'silent' has no varying neuron and is left out.",
+    ]
+    for found in (model.transform(given), model.impute(given), model.forecast(given, 2)):
+        assert list(found) == ["other"]
+        assert set(expected) <= set(found["other"].attrs["notes"])
+    for found in (model.stationarity(given, n_draws=99), model.co_smoothing(given)):
+        assert set(expected) <= set(found.attrs["notes"])
+
+
 def test_rates_beside_expected_spikes_are_counts_of_frames(days):
     counts = {name: day.assign_attrs(units="spikes per frame") for name, day in days.items()}
     rates = {name: (10 * day).assign_attrs(day.attrs, units="spikes/s") for name, day in days.items()}

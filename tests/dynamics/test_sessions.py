@@ -138,6 +138,28 @@ def test_missing_constant_and_infinite_entries_are_counted(values):
     assert not found.sessions[0].is_complete
 
 
+@pytest.mark.parametrize("container", [np.asarray, lambda x: da.from_array(x, (300, 2)), scipy.sparse.csr_array])
+def test_a_constant_neuron_is_known_by_its_values(rng, container):
+    """The mean of a number that is not round is not quite it, so that a variance about it is not quite 0."""
+    values = rng.standard_normal((1000, 4))
+    values[:, 1], values[:, 2], values[5:, 3] = 0.1, 1e5 / 3, 0.1
+    values[:5, 3] = 0.1 + 1e-7
+    found = as_population({"s": container(values)})
+    assert found.labels.tolist() == ["0", "3"]
+    assert found.notes == ("Session 's': 2 neurons are left out, without variation: '1', '2'.",)
+
+
+def test_several_events_of_one_place_are_their_sum(rng):
+    counts = rng.poisson(0.8, (300, 4))
+    neuron = np.repeat(np.argwhere(counts)[:, 1], counts[counts > 0])
+    begins = np.concatenate([[0], np.cumsum(counts.sum(axis=1))])
+    spikes = scipy.sparse.csr_array((np.ones(len(neuron)), neuron, begins), shape=counts.shape)
+    found = as_population(spikes).sessions[0]
+    np.testing.assert_allclose(found.variance, counts.var(axis=0))
+    assert found.values.nnz == np.count_nonzero(counts)
+    assert spikes.nnz == counts.sum()
+
+
 def test_patterns_of_missing_neurons_become_parts(values):
     values[:10, 0] = np.nan
     values[10:, 3] = np.nan

@@ -67,6 +67,18 @@ def test_parts_of_a_session_are_in_the_units_of_the_whole():
     assert all(first[row] == gain for row, gain in second.items())
 
 
+def test_parts_without_a_neuron_of_the_fit_are_passed_over():
+    activity = simulate(20, 2, 900, seed=3).activity
+    model = ad.StitchedLDS(2, **SETTINGS).fit(activity[:500, :10], progress=False)
+    turns = activity[500:].copy()
+    turns[:200, 10:], turns[200:, :10] = np.nan, np.nan
+    assert model.transform(turns).sizes["time"] == 400
+    found = model.stationarity(turns, n_draws=99)
+    expected = model.stationarity(np.where(np.arange(20) < 10, turns, np.nan), n_draws=99)
+    np.testing.assert_allclose(found["gap"], expected["gap"])
+    assert found.sizes["session"] == 1
+
+
 def test_a_session_shorter_than_the_largest_lag_has_no_gap_there():
     truth = simulate(40, 3, 900, seed=2, eigenvalue_range=(0.8, 0.9))
     model = ad.StitchedLDS(4, **SETTINGS).fit(parts(truth), progress=False)

@@ -91,10 +91,14 @@ def stochastic_gradient(
     """
     frames = np.array([one.session.n_used for one in data], dtype=float)
     shares = frames / frames.sum()
+    lengths = [min(settings.window_frames + lags.largest, one.session.n_frames) for one in data]
+    chances = [_chances(one.session.segment, length) for one, length in zip(data, lengths, strict=True)]
     while len(state.losses) < settings.n_steps:
         step = len(state.losses) + 1
         rng = generator(settings.seed, f"dynamics/adam-{step}")
-        window = _window(data[rng.choice(len(data), p=shares)], lags, settings.window_frames, rng)
+        drawn = int(rng.choice(len(data), p=shares))
+        begin = _begin(chances[drawn], data[drawn].session.n_frames - lengths[drawn] + 1, rng)
+        window = _window(data[drawn], lags, begin, lengths[drawn])
         problem = Problem.of([window], n_neurons, lags.weights, hollow_lags=hollow_lags)
         state = _step(state, settings, step, *loss_and_gradient(problem, state.loadings, state.latent))
         if on_iteration is not None:
@@ -121,11 +125,24 @@ def _step(
     return AdamState(c, x, c_mean, x_mean, c_square, x_square, (*state.losses, loss))
 
 
-def _window(one: SessionData, lags: LagSet, n_frames: int, rng: np.random.Generator) -> StreamedMoments:
-    """The moments of a random stretch of frames, centred and scaled as the session is."""
+def _chances(segment: np.ndarray, length: int) -> np.ndarray | None:
+    """(begin,) frames of segments in all windows up to each one; None where windows are alike, as all frames are."""
+    if (segment >= 0).all():
+        return None
+    before = np.concatenate([[0], np.cumsum(segment >= 0)])
+    return np.cumsum(before[length:] - before[:-length])
+
+
+def _begin(chances: np.ndarray | None, n_windows: int, rng: np.random.Generator) -> int:
+    """First frame of a window, drawn in proportion to the frames of segments in it, so that all frames count alike."""
+    if chances is None:
+        return int(rng.integers(n_windows))
+    return int(np.searchsorted(chances, rng.integers(chances[-1]), side="right"))
+
+
+def _window(one: SessionData, lags: LagSet, begin: int, length: int) -> StreamedMoments:
+    """The moments of a stretch of frames, centred and scaled as the session is."""
     session = one.session
-    length = min(n_frames + lags.largest, session.n_frames)
-    begin = int(rng.integers(session.n_frames - length + 1))
     values = one.read(begin, begin + length)
     rows, zeros = np.arange(values.shape[1]), np.zeros(values.shape[1])
     segment = session.segment[begin : begin + length]

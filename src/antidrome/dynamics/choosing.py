@@ -33,6 +33,14 @@ from antidrome.recordings.arguments import counted
 FEWEST_NEURONS = 8
 DIAGONALS = {"white": (False,), "autocorrelated": (True,), "auto": (True, False)}
 """Whether the diagonals of all lags are left out, in the order in which it is tried; the last where nothing chooses."""
+BESIDE = (
+    ("solver", "adam", "shrinkage", ("auto", 0)),
+    ("solver", "adam", "coupling", ("auto", np.inf)),
+    ("solver", "adam", "zero_lag", ("race", "never")),
+    ("zero_lag", "always", "parametrization", ("free",)),
+    ("zero_lag", "always", "private_noise", ("auto", "white")),
+)
+"""A hyperparameter, its value, another, and what may be given for the other: anything else would have no effect."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,6 +93,12 @@ def require_consistent(options: Options, n_lags: int) -> None:
         raise InputError(f"weights='pairs' is solved by solver='als', not {options.solver!r}.")
     if options.parametrization == "linear" and n_lags < 2:
         raise InputError("parametrization='linear' needs a positive lag.")
+    for name, value, other, allowed in BESIDE:
+        if getattr(options, name) == value and (given := getattr(options, other)) not in allowed:
+            raise InputError(
+                f"{other} = {given!r} would change nothing beside {name}={value!r}. Leave {other} at {allowed[0]!r}, or"
+                f" choose another {name}."
+            )
     if not _is_polished(options):
         return
     for name, value in (("shrinkage", 0.0), ("coupling", np.inf)):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.dynamics import sparse
+from antidrome.dynamics.digests import column_digests, frame_weights, spelled_out
 from antidrome.dynamics.population import Session
 from antidrome.errors import InputError
 
@@ -200,12 +201,12 @@ def is_dask(values: Any) -> bool:
 
 
 def column_statistics(values: Any, segment: np.ndarray, name: str) -> dict[str, np.ndarray]:
-    """Observed frames, mean, variance, infinite entries and kind of numbers of every column, in one read.
+    """Observed frames, mean, variance, infinite entries, kind of numbers and digest of every column, in one read.
 
     Returns
     -------
-    "n_observed", "mean", "variance" (divisor n), "n_infinite", "least" (at most 0), "whole" (all numbers are):
-    (neuron,) each, over frames with ``segment ≥ 0``.
+    "n_observed", "mean", "variance" (divisor n), "n_infinite", "least" (at most 0), "varies" (not all numbers are
+    equal), "whole" (all numbers are), "digest" (see `digests`): (neuron,) each, over frames with ``segment ≥ 0``.
 
     Raises
     ------
@@ -219,24 +220,28 @@ def column_statistics(values: Any, segment: np.ndarray, name: str) -> dict[str, 
         return _dask_statistics(values, segment)
     if sparse.is_sparse(values) and (found := sparse.statistics(values, segment)) is not None:
         return found
-    count, mean, m2, n_infinite, least = np.zeros((5, n_columns))
-    whole = np.ones(n_columns, dtype=bool)
-    everything = Session(name, values, *[np.arange(n_columns)] * 2, segment, mean, mean, mean, least, whole)
+    count, mean, m2, n_infinite = np.zeros((4, n_columns))
+    least, greatest = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
+    whole, digest = np.ones(n_columns, dtype=bool), np.zeros(n_columns, dtype=np.uint64)
+    everything = Session(name, values, *[np.arange(n_columns)] * 2, segment, mean, mean, mean, least, whole, digest)
     size = frames_at_once(everything)
     for start in range(0, n_frames, size):
-        block = read_rows(everything, start, min(start + size, n_frames))[segment[start : start + size] >= 0]
-        n, centre, spread, infinite, smallest = block_statistics(block)
+        stop = min(start + size, n_frames)
+        inside = segment[start:stop] >= 0
+        block = read_rows(everything, start, stop)[inside]
+        n, centre, spread, infinite, smallest, largest = block_statistics(block)
         shift, total = centre - mean, np.maximum(count + n, 1)
         m2 += spread + shift**2 * count * n / total
         mean += shift * n / total
         count += n
         n_infinite += infinite
-        least = np.minimum(least, smallest)
+        least, greatest = np.minimum(least, smallest), np.maximum(greatest, largest)
         whole[whole] = all_whole(block, whole)
+        digest += column_digests(block, frame_weights(start, stop)[inside])
         release(values)
     variance = m2 / np.maximum(count, 1)
     found = {"n_observed": count, "mean": mean, "variance": variance, "n_infinite": n_infinite}
-    return {**found, "least": least, "whole": whole}
+    return {**found, "least": np.minimum(least, 0), "varies": greatest > least, "whole": whole, "digest": digest}
 
 
 def all_whole(block: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -248,7 +253,7 @@ def all_whole(block: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def block_statistics(block: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Observed entries, mean, sum of squares about it, infinite entries and least (at most 0) of a block's columns."""
+    """Observed entries, mean, squares about it, infinite entries, least and greatest entry of a block's columns."""
     finite = np.isfinite(block)
     n = finite.sum(axis=0).astype(float)
     if finite.all():
@@ -257,10 +262,12 @@ def block_statistics(block: np.ndarray) -> tuple[np.ndarray, ...]:
     else:
         filled = np.where(finite, block, 0).astype(np.float64, copy=False)
         infinite = np.isinf(block).sum(axis=0).astype(float)
+    least = filled.min(axis=0, initial=np.inf, where=finite)
+    greatest = filled.max(axis=0, initial=-np.inf, where=finite)
     mean = filled.sum(axis=0) / np.maximum(n, 1)
     deviation = filled - mean
     deviation *= finite
-    return n, mean, np.einsum("tp,tp->p", deviation, deviation), infinite, filled.min(axis=0, initial=0)
+    return n, mean, np.einsum("tp,tp->p", deviation, deviation), infinite, least, greatest
 
 
 def _dask_statistics(values: Any, segment: np.ndarray) -> dict[str, np.ndarray]:
@@ -272,14 +279,21 @@ def _dask_statistics(values: Any, segment: np.ndarray) -> dict[str, np.ndarray]:
     filled = da.where(finite, used, 0).astype(np.float64)
     count = finite.sum(axis=0)
     mean = filled.sum(axis=0) / da.maximum(count, 1)
-    least, whole = da.minimum(filled.min(axis=0), 0), (filled == da.rint(filled)).all(axis=0)
-    count, mean, n_infinite, least, whole = dask.compute(count, mean, da.isinf(used).sum(axis=0), least, whole)
+    least, greatest = da.where(finite, used, np.inf).min(axis=0), da.where(finite, used, -np.inf).max(axis=0)
+    whole, n_infinite = (filled == da.rint(filled)).all(axis=0), da.isinf(used).sum(axis=0)
+    weights = da.from_array(frame_weights(0, len(segment))[segment >= 0][:, None], chunks=(used.chunks[0], 1))
+    digest = (da.map_blocks(spelled_out, used, dtype=np.uint64) * weights).sum(axis=0)
+    count, mean, n_infinite, least, greatest, whole, digest = dask.compute(
+        count, mean, n_infinite, least, greatest, whole, digest
+    )
     spread = (((filled - mean) * finite) ** 2).sum(axis=0).compute()
     return {
         "n_observed": count.astype(float),
         "mean": mean,
         "variance": spread / np.maximum(count, 1),
         "n_infinite": n_infinite.astype(float),
-        "least": least,
+        "least": np.minimum(least, 0),
+        "varies": greatest > least,
         "whole": whole,
+        "digest": digest,
     }

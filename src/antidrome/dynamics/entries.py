@@ -90,6 +90,9 @@ def _entry(value: Any, neuron: Any, where: str) -> dict[str, Any]:
         values = np.asarray(values)
     if hasattr(values, "tocsr"):
         values = values.tocsr()
+        if not values.has_canonical_format:  # several entries of one place are their sum
+            values = values.copy()
+            values.sum_duplicates()
     require_known_shape(values, where)
     values = unmasked(values, notes, f"entries of {where}")
     if np.dtype(values.dtype).kind not in "iufb":

@@ -173,10 +173,11 @@ def _prepared(
     """The form of the moments, and what `prepare` makes, once it is known that it fits into memory."""
     largest = max(orders) if options.n_components == "auto" else int(options.n_components)
     rank = options.sketch_rank or max(12 * largest, 40)
-    form = choose_form(population, options.solver, options.weights, len(lags))
-    require_memory(estimate(population, form, largest, len(lags), rank), memory_limit_bytes)
+    form, parts = choose_form(population, options.solver, options.weights, len(lags))
+    require_memory(estimate(parts, form, largest, len(lags), rank), memory_limit_bytes)
     solver, data, notes = prepare(
         population,
+        parts,
         form,
         lags,
         units,
@@ -287,9 +288,9 @@ def _zero_lag(
 
 def _scaled_variance(population: Population, units: Units, observation: str) -> np.ndarray:
     """(neuron,) variance in scaled units; that of the log rate for counts (Fano factors of at least 1.01)."""
-    if observation == "poisson":
-        mean = units.scale
-        return np.log1p(np.maximum(population.variance / mean**2 - 1 / mean, 0.01 / mean))
+    if observation == "poisson":  # each session over its own mean, as its counts are
+        each = [(session.mean, session.variance) for session in population.sessions]
+        return population.pooled([np.log1p(np.maximum(v / m**2 - 1 / m, 0.01 / m)) for m, v in each])
     sessions = zip(population.sessions, units.gains, strict=True)
     return population.pooled([session.variance * gain**2 for session, gain in sessions])
 

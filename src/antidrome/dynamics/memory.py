@@ -37,7 +37,7 @@ def estimate(population: Population, form: str, n_components: int, n_lags: int, 
     Parameters
     ----------
     population
-        The sessions.
+        The sessions, or the parts of them that have moments of their own.
     form
         "dense", "sketch", "stream" or "pairs": how the moments are held (with the copies of three sets of held-out
         pairs).

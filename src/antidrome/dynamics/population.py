@@ -36,6 +36,8 @@ class Session:
         (neuron,) observed frames.
     least, whole
         (neuron,) the smallest observed value or 0, whichever is less, and whether all are whole numbers.
+    digest
+        (neuron,) whole numbers that tell the observed trace from any other; see `digests`.
     time_s
         (frame,) frame centres in seconds, where known.
     units
@@ -54,6 +56,7 @@ class Session:
     n_observed: np.ndarray
     least: np.ndarray
     whole: np.ndarray
+    digest: np.ndarray
     time_s: np.ndarray | None = None
     units: str | None = None
     along: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
@@ -80,7 +83,7 @@ class Session:
 
     def restricted(self, keep: np.ndarray) -> Session:
         """The same for some of its used columns (places or flags)."""
-        names = ("columns", "rows", "mean", "variance", "n_observed", "least", "whole")
+        names = ("columns", "rows", "mean", "variance", "n_observed", "least", "whole", "digest")
         return dataclasses.replace(self, **{name: getattr(self, name)[keep] for name in names})
 
     def in_units(self, wanted: str | None, frame_rate_hz: float | None) -> Session:
@@ -106,6 +109,7 @@ class Session:
             mean=self.mean * factor,
             variance=self.variance * factor**2,
             least=self.least * factor,
+            digest=self.digest ^ np.float64(factor).view(np.uint64),
             units=wanted,
         )
 

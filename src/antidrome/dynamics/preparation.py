@@ -23,7 +23,7 @@ from antidrome.dynamics.resuming import Stages, require_identity
 from antidrome.dynamics.sketch import sketch
 from antidrome.dynamics.solving import BlockSolver, PairSolver, Solver
 from antidrome.errors import InputError
-from antidrome.recordings.arguments import counted, listing
+from antidrome.recordings.arguments import agreeing, counted, listing
 
 KEPT_VALUES = 2**24
 DENSE_VALUES = 3 * 10**7
@@ -119,8 +119,8 @@ def session_data(population: Population, units: Units) -> list[SessionData]:
     return data
 
 
-def choose_form(population: Population, solver: str, weights: str, n_lags: int) -> str:
-    """How the moments are held: "pairs", "dense", "sketch" or "stream".
+def choose_form(population: Population, solver: str, weights: str, n_lags: int) -> tuple[str, Population]:
+    """How the moments are held ("pairs", "dense", "sketch" or "stream"), and the sessions, or parts, that have them.
 
     Raises
     ------
@@ -135,19 +135,19 @@ def choose_form(population: Population, solver: str, weights: str, n_lags: int) 
                 f"weights='pairs' holds {n_lags} × {population.n_neurons:,}² numbers several times; for so many neurons"
                 " use weights='session'."
             )
-        return "pairs"
+        return "pairs", population
     if incomplete and pair_values <= DENSE_VALUES and solver in ("auto", "als"):
-        return "pairs"
-    dense = sum(n_lags * len(session.rows) ** 2 for session in population.sessions)
-    if solver == "auto":
-        return "dense" if dense <= DENSE_VALUES else "sketch"
-    if solver == "sketch":
-        return "sketch"
-    return "dense" if dense <= DENSE_VALUES else "stream"
+        return "pairs", population
+    parts = split_by_pattern(population)
+    dense = sum(n_lags * len(part.rows) ** 2 for part in parts.sessions)
+    if solver != "sketch" and dense <= DENSE_VALUES:
+        return "dense", parts
+    return "sketch" if solver in ("auto", "sketch") else "stream", parts
 
 
 def prepare(
     population: Population,
+    parts: Population,
     form: str,
     lags: LagSet,
     units: Units,
@@ -159,7 +159,10 @@ def prepare(
     executor: Executor | None = None,
     stages: Stages | None = None,
 ) -> tuple[Solver, list[SessionData], list[str]]:
-    """The solver over these moments, the data of every session (or part), and what to tell the user."""
+    """The solver over these moments, the data of every session (or part), and what to tell the user.
+
+    `parts` and `form` are those of `choose_form`.
+    """
     notes: list[str] = []
     if form == "pairs":
         data = session_data(population, units)
@@ -168,11 +171,11 @@ def prepare(
             pooled = dataclasses.replace(pooled, covariance=log_moments(pooled.covariance))
         kind = "pairs" if weights == "pairs" else "counts"
         return PairSolver(pooled, pooled.weights(kind), lags.weights), data, notes
-    parts = split_by_pattern(population)
     if len(parts.sessions) > len(population.sessions):
+        changing = counted(len(population.sessions), "session")
         notes.append(
-            f"{len(population.sessions)} sessions with changing sets of neurons are taken as {len(parts.sessions)}"
-            " parts, each with one set."
+            f"{changing} with changing sets of neurons {agreeing(len(population.sessions), 'is')} taken as"
+            f" {len(parts.sessions)} parts, each with one set."
         )
     gains = _gains_of_parts(population, parts, units)
     data = session_data(parts, Units(units.scale, gains))

@@ -99,7 +99,7 @@ def co_smoothing(system: FittedSystem, population: Population, n_folds: int, rng
                 error[places] += (((block - scaled) ** 2) * seen).sum(axis=0)
                 energy[places] += ((block**2) * seen).sum(axis=0)
     share = np.where(energy > 0, 1 - error / np.maximum(energy, 1e-300), np.nan)
-    attrs = {"units": "1", "long_name": "Co-smoothing R²"}
+    attrs = {"units": "1", "long_name": "Co-smoothing R²", "notes": list(population.notes)}
     return xr.DataArray(share, dims="neuron", coords={"neuron": system.population.labels}, attrs=attrs)
 
 

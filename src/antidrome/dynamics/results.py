@@ -27,12 +27,13 @@ STATES_NOISE_FLOOR = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class MatchedSession:
-    """A session's data on the neurons of the fit, in scaled units."""
+    """A session's data on the neurons of the fit, in scaled units; `told` is what was noted when it was opened."""
 
     data: SessionData
     n_unknown: int
     frame_rate_hz: float | None = None
     converted: str | None = None
+    told: tuple[str, ...] = ()
 
     @property
     def rows(self) -> np.ndarray:
@@ -48,7 +49,7 @@ class MatchedSession:
         if self.converted:
             theirs, ours = spelled(self.converted), spelled(self.data.session.units)
             notes.append(f"The recording is in {theirs}, the fit in {ours}: results are in {ours}, as the fit.")
-        return {"session_id": self.data.session.name, "citations": ["nonnenmacher2017"], "notes": notes}
+        return {"session_id": self.data.session.name, "citations": ["nonnenmacher2017"], "notes": [*notes, *self.told]}
 
 
 def matched(system: FittedSystem, population: Population) -> Iterator[tuple[Session, MatchedSession]]:
@@ -78,7 +79,8 @@ def matched(system: FittedSystem, population: Population) -> Iterator[tuple[Sess
         rate = population.frame_rate_hz or system.frame_rate_hz
         part = part.in_units(system.units, rate)
         converted = session.units if part.units != session.units else None
-        yield session, MatchedSession(SessionData(part, gain_of(system, part)), int((~inside).sum()), rate, converted)
+        data, n_unknown = SessionData(part, gain_of(system, part)), int((~inside).sum())
+        yield session, MatchedSession(data, n_unknown, rate, converted, population.notes)
 
 
 def gain_of(system: FittedSystem, session: Session) -> np.ndarray:
@@ -201,7 +203,9 @@ def sample(system: FittedSystem, n_frames: int, rng: np.random.Generator) -> xr.
     noise = np.sqrt(np.maximum(model.noise_variance, 0)) * rng.standard_normal((n_frames, p))
     signal = x @ model.loadings.T
     if system.observation == "poisson":
-        log_rate = np.log(system.scale) + signal + noise - system.variance / 2
+        own = np.einsum("ia,ia->i", model.loadings @ model.stationary, model.loadings)
+        own += np.maximum(model.noise_variance, 0)  # what is drawn, which the refined system may have changed
+        log_rate = np.log(system.scale) + signal + noise - own / 2
         values = rng.poisson(np.exp(np.minimum(log_rate, 20.0))).astype(float)
     else:
         values = system.offset + system.scale * (signal + noise)

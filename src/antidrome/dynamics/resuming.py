@@ -147,9 +147,9 @@ def require_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, 
 
 
 def fingerprint(population: Population) -> str:
-    """Hash of labels, segments, and every neuron's mean, variance and number of frames: known without another read."""
+    """Hash of labels, segments, and every neuron's trace (its digest): known without another read."""
     arrays: dict[str, np.ndarray] = {"labels": population.labels}
     for k, session in enumerate(population.sessions):
-        for name in ("columns", "rows", "segment", "mean", "variance", "n_observed"):
+        for name in ("columns", "rows", "segment", "n_observed", "digest"):
             arrays[f"{k}/{name}"] = getattr(session, name)
     return hash_arrays(arrays)

@@ -116,7 +116,7 @@ def _session(
     if n_infinite:
         notes.append(f"Session {name!r}: {counted(n_infinite, 'infinite entry')} taken as missing.")
     seen = statistics["n_observed"] > 0
-    varying = seen & (statistics["variance"] > 0) & (statistics["n_observed"] > 1)
+    varying = seen & statistics["varies"]
     if (seen & ~varying).any():
         which = [labels[i] for i in np.flatnonzero(seen & ~varying)]
         many = counted(len(which), "neuron", "is")
@@ -128,7 +128,7 @@ def _session(
         notes.append(f"Session {name!r} has no {lacking} and is left out.")
         return None
     rows = np.array([places.setdefault(labels[i], len(places)) for i in columns])
-    kept = {name: statistics[name][columns] for name in ("mean", "variance", "n_observed", "least", "whole")}
+    kept = {key: statistics[key][columns] for key in ("mean", "variance", "n_observed", "least", "whole", "digest")}
     told = {"time_s": entry["time"], "units": entry["units"], "along": entry["along"]}
     return Session(name, values, columns, rows, segment, **kept, **told)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from antidrome.dynamics.digests import frame_weights, spelled_out
 from antidrome.dynamics.population import Session
 
 
@@ -43,14 +44,20 @@ def statistics(values: Any, segment: np.ndarray) -> dict[str, np.ndarray] | None
     deviation = centred.data - np.repeat(mean, n_events)
     column = np.repeat(np.arange(used.shape[1]), n_events)
     squares = np.bincount(column, weights=deviation**2, minlength=used.shape[1]) + (n_frames - n_events) * mean**2
-    least = np.zeros(used.shape[1])
+    some_zero = n_events < n_frames
+    least, greatest = np.where(some_zero, 0, np.inf), np.where(some_zero, 0, -np.inf)
     np.minimum.at(least, column, centred.data)
+    np.maximum.at(greatest, column, centred.data)
+    terms = spelled_out(centred.data) * frame_weights(0, len(segment))[segment >= 0][centred.indices]
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
     count = np.full(used.shape[1], float(n_frames))
     return {
         "n_observed": count,
         "mean": mean,
         "variance": squares / np.maximum(count, 1),
         "n_infinite": np.zeros(used.shape[1]),
-        "least": least,
+        "least": np.minimum(least, 0),
+        "varies": greatest > least,
         "whole": np.bincount(column, weights=centred.data % 1 != 0, minlength=used.shape[1]) == 0,
+        "digest": sums[centred.indptr[1:]] - sums[centred.indptr[:-1]],
     }

@@ -90,19 +90,17 @@ def stationarity(
             "deviates": ("session", (p_value <= LEVEL) & (gap - expected > WORTHWHILE)),
         },
         coords={"session": unique(names, key=str)},
-        attrs={"n_draws": n_draws, "citations": ["nonnenmacher2017"]},
+        attrs={"n_draws": n_draws, "citations": ["nonnenmacher2017"], "notes": list(population.notes)},
     )
 
 
 def _matched_parts(system: FittedSystem, population: Population) -> Iterator[tuple[Session, MatchedSession]]:
     """Sessions, those whose observed neurons change in parts, each in the units of the whole session, as at the fit."""
-    gains = {}
-    for session, one in matched(system, population):
-        gains[session.name] = np.zeros(len(system.population.labels))
-        gains[session.name][one.rows] = one.data.gain
-    for session, one in matched(system, split_by_pattern(population)):
-        data = SessionData(one.data.session, gains[session.name][one.rows])
-        yield session, dataclasses.replace(one, data=data)
+    for _, one in matched(system, population):
+        gain = np.zeros(len(system.population.labels))
+        gain[one.rows] = one.data.gain
+        for part in split_by_pattern(Population(system.population.labels, (one.data.session,))).sessions:
+            yield part, dataclasses.replace(one, data=SessionData(part, gain[part.rows]))
 
 
 def session_latents(system: FittedSystem, one: MatchedSession, hollow_lags: bool) -> SessionLatents:

@@ -85,7 +85,7 @@ class Uses:
         Returns
         -------
         Session id → Dataset with `latent` (time, component) and `latent_covariance` (time, component, component_2); one
-        Dataset for one recording.
+        Dataset for one recording. `attrs["notes"]` say what was left out of the recordings.
         """
         return self._each(recordings, given, results.latent_states)
 
