@@ -138,6 +138,8 @@ def test_networks_with_the_same_labels_belong_together_by_these() -> None:
     [
         (pd.Series(range(5), list("abcde")), pd.Series(range(5), list("axcde")), "only the dimension .* 'b', 'x'"),
         (dict.fromkeys("abcde", 1.0), dict.fromkeys("abcd", 1.0), "only the dimension .* 'e'"),
+        (pd.Series(range(5), list("aabcd")), pd.Series(range(5), list("dcbaa")), "'a' occurs twice"),
+        (pd.Series(range(5), list("aabcd")), pd.Series(range(5), list("abbcd")), "'a' occurs twice"),
         ([1, 2, 3], [1, 2, 3], "too few"),
         ([1, 2, 3, 4], [1, 2, 3], "shapes"),
         ([1, 2, 3, np.nan], [1, 2, 3, 4], "NaN"),
@@ -183,8 +185,23 @@ def test_modules_that_cannot_be_reset_are_named() -> None:
 
     with pytest.raises(InputError, match="Own has parameters of its own"):
         untrained(torch.nn.Sequential(Own()))
-    with pytest.raises(InputError, match="still those of the trained network"):
+    with pytest.raises(InputError, match=r"'0\.matrix' would still be those of the trained network"):
         untrained(torch.nn.Sequential(Own()), initialise=lambda module: None)
+
+
+def test_scales_that_nobody_sets_are_named() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Scaled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gamma, self.linear = torch.nn.Parameter(torch.full((4,), 7.0)), torch.nn.Linear(4, 4)
+
+    with pytest.raises(InputError, match="The weights 'gamma' would still"):
+        untrained(Scaled(), initialise=lambda module: None)
+    for value in (0.1, 7.0):
+        twin = untrained(Scaled(), initialise=lambda m, to=value: m.gamma.fill_(to) if hasattr(m, "gamma") else None)
+        assert (twin.gamma == value).all()
 
 
 def test_an_untrained_equinox_twin() -> None:
@@ -198,6 +215,19 @@ def test_an_untrained_equinox_twin() -> None:
     assert first.var() == pytest.approx(2 / 200, rel=0.2)
     assert not np.any(twin.layers[0].bias)
     np.testing.assert_array_equal(first, untrained(network, seed=2).layers[1].weight)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_an_untrained_twin_of_any_precision(dtype) -> None:
+    import equinox as eqx
+    import jax
+
+    network = eqx.nn.Linear(4, 3, key=jax.random.key(0), dtype=dtype)
+    twin = untrained(network)
+    assert twin.weight.dtype == dtype
+    assert (twin.weight != network.weight).all()
+    with pytest.raises(InputError, match=r"\.weight is complex"):
+        untrained(eqx.nn.Linear(4, 3, key=jax.random.key(0), dtype=jax.numpy.complex64))
 
 
 @pytest.mark.usefixtures("unchecked_types")

@@ -273,3 +273,19 @@ def test_arguments_of_a_wrong_kind_are_said_in_a_sentence(rng, use, message) -> 
     points = rng.standard_normal((120, 3))
     with pytest.raises(InputError, match=message):
         use(points, graph_of(points, 8))
+
+
+def test_the_bayes_row_has_the_error_of_the_estimator(rng) -> None:
+    points = rng.random((300, 2))
+    row = estimate(points, blocks=None, linear=False, progress=False).sel(estimator="bayes")
+    alone = TwoNN("bayes").fit(points, progress=False)
+    expected = [alone.dimension_, alone.standard_error_, alone.low_, alone.high_]
+    assert [float(row[name]) for name in ("dimension", "standard_error", "low", "high")] == pytest.approx(expected)
+
+
+def test_few_points_are_measured_without_the_papers_bar(rng) -> None:
+    points = rng.normal(size=(13, 3))
+    found = estimate(np.concatenate([points, points[:1]]), progress=False)
+    assert np.isfinite(found["dimension"].sel(estimator="two_nn"))
+    assert "paper_sd" not in found
+    assert any(note.startswith("No error bar as of the paper: ") for note in found.attrs["notes"])

@@ -9,8 +9,10 @@ import xarray as xr
 import zarr
 
 import antidrome as ad
+from antidrome.dimension.points import as_points
 from antidrome.dimension.reading import read_points
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
+from antidrome.recordings.sources import NamedSource
 
 
 @pytest.fixture
@@ -145,3 +147,53 @@ def test_a_damaged_chunk_is_told_with_its_file(tmp_path) -> None:
     points, _ = read_points(tmp_path / "a.zarr")
     with pytest.raises(FileFormatError, match=r"a\.zarr is damaged"):
         np.asarray(points)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(
+    "encoding", [{}, {"dtype": "int16", "scale_factor": 1e-3, "_FillValue": -32768}, {"_FillValue": -9.0}]
+)
+def test_zarr_stores_are_decoded_as_netcdf_files(points, tmp_path, version, encoding) -> None:
+    points[3, 2] = np.nan
+    data = xr.Dataset({"a": (("point", "unit"), points)})
+    data.to_netcdf(tmp_path / "a.nc", encoding={"a": encoding})
+    data.to_zarr(tmp_path / "a.zarr", encoding={"a": encoding}, zarr_format=version, consolidated=False)
+    expected, _ = read_points(tmp_path / "a.nc")
+    np.testing.assert_allclose(expected, points, atol=1e-3)
+    for path in (tmp_path / "a.zarr", tmp_path / "a.zarr" / "a"):
+        found, _ = read_points(path)
+        assert isinstance(found, NamedSource), "read in blocks"
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(as_points(found).take([4, 3]), expected[[4, 3]])
+
+
+def test_zeros_of_a_plain_zarr_array_with_named_axes_are_values(tmp_path) -> None:
+    counts = np.arange(60).reshape(12, 5) % 3
+    for place in ("alone.zarr", "group.zarr/counts"):
+        if place != "alone.zarr":
+            zarr.create_group(tmp_path / "group.zarr", zarr_format=2)
+        names = {"_ARRAY_DIMENSIONS": ["point", "unit"]}
+        array = zarr.create_array(tmp_path / place, shape=(12, 5), dtype="int32", zarr_format=2, attributes=names)
+        array[:] = counts
+        np.testing.assert_array_equal(read_points(tmp_path / place.split("/")[0])[0], counts)
+
+
+def test_times_are_the_first_axis_of_three_in_either_format(rng, tmp_path) -> None:
+    data = xr.Dataset({"a": (("trial", "time", "neuron"), rng.normal(size=(7, 12, 4)))})
+    data.to_netcdf(tmp_path / "a.nc")
+    data.to_zarr(tmp_path / "a.zarr", consolidated=False)
+    for name in ("a.nc", "a.zarr"):
+        np.testing.assert_array_equal(read_points(tmp_path / name)[0], data["a"].transpose("time", "trial", "neuron"))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((0, 5)), r"a\.npy: The points have the shape \(0, 5\)"),
+        (np.array([["a", "b"]]), "expected real numbers"),
+    ],
+)
+def test_what_are_no_points_is_said_before_missing_ones_are_dropped(tmp_path, values, message) -> None:
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(InputError, match=message):
+        read_points(tmp_path / "a.npy", drop_missing=True)

@@ -64,6 +64,8 @@ def test_small_blocks_are_left_out_and_said(rng) -> None:
     assert "[4, 8, 16] were left out" in result.attrs["notes"][0]
     with pytest.raises(InputError, match="positive numbers of blocks"):
         block_analysis(rng.random((120, 2)), [0])
+    with pytest.raises(InputError, match=r"120 points cannot be split as asked\. Blocks \[4, 20\] were left out"):
+        block_analysis(rng.random((120, 2)), (4, 20), progress=False)
 
 
 @pytest.mark.parametrize("resident", [0, 2**30])

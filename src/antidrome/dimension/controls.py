@@ -216,7 +216,8 @@ def dimension_against_accuracy(
     Raises
     ------
     InputError
-        Fewer than four networks, other lengths, labels of which only some agree, NaN, or one value for all.
+        Fewer than four networks, other lengths, labels of which only some agree, or that occur twice and stand in
+        another order, NaN, or one value for all.
     """
     names, others = _labels(dimension), _labels(accuracy)
     x, y = (np.asarray(list(v.values()) if isinstance(v, Mapping) else v, float) for v in (dimension, accuracy))
@@ -225,6 +226,12 @@ def dimension_against_accuracy(
     elif (alone := set(names) ^ set(others)) and set(names) & set(others):
         raise InputError(
             f"Of some networks only the dimension or the accuracy is known: {listing(sorted(alone))}. Leave them out."
+        )
+    elif names != others and set(names) & set(others):
+        twice = [name for name in dict.fromkeys(names) if max(names.count(name), others.count(name)) > 1]
+        raise InputError(
+            f"The name {twice[0]!r} occurs twice, so that it is not known which dimension goes with which accuracy."
+            " Number such networks, as by their seeds."
         )
     if x.shape != y.shape or x.ndim != 1:
         raise InputError(

@@ -20,7 +20,7 @@ from antidrome.dimension.metrics import Metric
 from antidrome.dimension.points import as_points
 from antidrome.dimension.ratios import Ratios, ratios
 from antidrome.dimension.scale import LOWER_BOUND_ABOVE, attributes, block_analysis, judge_gride
-from antidrome.dimension.two_nn import METHODS, bayes, check_discard, estimate_from, goodness_of_fit, line_fit
+from antidrome.dimension.two_nn import METHODS, check_discard, estimate_from, goodness_of_fit, line_fit
 from antidrome.dimension.uncertainty import neighbours_of, paper_error_bar, uncertainty
 from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
@@ -107,7 +107,7 @@ def estimate(
     found, curve = ratios(graph), gride(graph)
     rows, notes = _estimators(graph, found, discard_fraction, level, seed)
     data = _along_estimators(rows) | _along_ranks(curve) | _of_ratios(graph, found, discard_fraction, rows["mle"][0])
-    data |= _paper_bar(graph, discard_fraction, seed)
+    data |= _paper_bar(graph, discard_fraction, seed, notes)
     judged = attributes(judge_gride(curve, graph.sizes["point"]))
     measurable = not given and metric != "precomputed"
     if measurable and blocks is not None:
@@ -138,16 +138,12 @@ def _estimators(
     from scipy.stats import norm
 
     rows, notes = {}, []
-    reach = float(norm.ppf((1 + level) / 2))
     x = np.sort(np.log(found.mu))
     for method in METHODS:
         name = "two_nn" if method == "fit" else method
-        if method == "bayes":
-            posterior = bayes(found.mu)
-            rows[name] = (posterior.mean, posterior.sd, *posterior.interval(level))
-            continue
         error = uncertainty(graph, found, method, discard_fraction, level=level, seed=seed)
         rows[name] = (estimate_from(x, method, discard_fraction), error.standard_error, error.low, error.high)
+    reach = float(norm.ppf((1 + level) / 2))
 
     def more(name: str, measure: Callable[[], tuple[float, float]]) -> None:
         try:
@@ -185,11 +181,15 @@ def _of_ratios(graph: xr.Dataset, found: Ratios, discard_fraction: float, mle: f
     }
 
 
-def _paper_bar(graph: xr.Dataset, discard_fraction: float, seed: int) -> dict[str, float]:
-    """The paper's mean and bar over 90 % subsamples, where the graph has ranks enough for it."""
+def _paper_bar(graph: xr.Dataset, discard_fraction: float, seed: int, notes: list[str]) -> dict[str, float]:
+    """The paper's mean and bar over 90 % subsamples, where the graph has ranks and points enough for it."""
     if graph.sizes["rank"] < PAPER_BAR_RANKS or neighbours_of(graph) is None:
         return {}
-    mean, sd = paper_error_bar(graph, discard_fraction=discard_fraction, seed=seed)
+    try:
+        mean, sd = paper_error_bar(graph, discard_fraction=discard_fraction, seed=seed)
+    except InputError as problem:
+        notes.append(f"No error bar as of the paper: {problem}")
+        return {}
     return {"paper_mean": mean, "paper_sd": sd}
 
 

@@ -154,6 +154,12 @@ def frames_of(array: Any) -> list[Any]:
     return called(array.dims, TIME_NAMES) or (stacked if len(stacked) == 1 else [])
 
 
+def from_tensor(tensor: Any) -> np.ndarray:
+    """The values of a tensor of PyTorch; of bfloat16, which numpy does not know, as float32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+
+
 def spread_rows(n: int, at_most: int) -> Int[np.ndarray, " rows"]:
     """Rows spread evenly over n, from the first to the last; all of them, if they are not more."""
     return np.unique(np.linspace(0, n - 1, min(n, at_most)).astype(int))
@@ -184,9 +190,8 @@ def _reopen(where: tuple, selected: np.ndarray | None) -> Points:
 
 
 def _as_array(points: Any) -> np.ndarray:
-    if hasattr(points, "detach"):  # a torch tensor
-        points = points.detach().cpu()
-        points = (points.float() if str(points.dtype) == "torch.bfloat16" else points).numpy()
+    if hasattr(points, "detach"):
+        points = from_tensor(points)
     points = without_index(points)
     if is_table(points):
         for name, dtype in zip(getattr(points, "columns", ()), getattr(points, "dtypes", ()), strict=False):

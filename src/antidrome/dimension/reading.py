@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from antidrome.dimension.points import as_points
 from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.recordings.archives import load_npy, load_npz
 from antidrome.recordings.arguments import counted
@@ -16,6 +17,9 @@ from antidrome.recordings.reading import detect_format, read
 from antidrome.recordings.safety import DEFAULT_MAX_BYTES, open_hdf5, require_file
 from antidrome.recordings.sources import NamedSource
 from antidrome.recordings.zarr_guard import guard_zarr
+
+ENCODINGS = frozenset({"_FillValue", "missing_value", "scale_factor", "add_offset"})
+"""Attributes by which a stored number differs from what it stands for."""
 
 
 def read_points(
@@ -33,9 +37,10 @@ def read_points(
     ----------
     path
         ``.npy`` (mapped), ``.npz``, ``.csv`` and other text tables, Zarr, NetCDF: the first axis are the points (in the
-        latter two that of time, or frames, if one is called so), the others are flattened; columns of a table that
-        only count its rows, or hold their times, are left out. Any other recording (NWB, suite2p, CaImAn, .mat …): its
-        frames are the points, with or without a frame rate.
+        latter two that of time, or frames, if one is called so; missing values there are NaN, and scaled numbers are
+        scaled back, as their attributes say), the others are flattened; columns of a table that only count its rows,
+        or hold their times, are left out. Any other recording (NWB, suite2p, CaImAn, .mat …): its frames are the
+        points, with or without a frame rate.
     series
         Which array, where a file has several.
     accepted_only
@@ -71,6 +76,10 @@ def read_points(
     if not drop_missing:
         return points, notes
     values = np.asarray(points)
+    try:
+        as_points(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     missing = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if missing.any():
         notes.append(f"{counted(missing.sum(), 'point', 'has', of=len(values))} values that are not finite: left out.")
@@ -123,8 +132,27 @@ def _zarr(path: Path, series: str | None) -> Any:
         numeric = {name: a for name, a in arrays_of(store).items() if a.dtype.kind in "biuf" and a.ndim >= 2}
         store = _chosen(numeric, series, path)
     names = tuple(getattr(store.metadata, "dimension_names", None) or store.attrs.get("_ARRAY_DIMENSIONS") or ())
-    source = NamedSource(str(path), store)
-    return np.asarray(source).T if len(names) == 2 and called(names, TIME_NAMES) == [names[1]] else source
+    source = NamedSource(str(path), _decoded(path, store) if names and all(names) and _is_encoded(store) else store)
+    times = [names.index(name) for name in called(names, TIME_NAMES)]
+    return np.moveaxis(np.asarray(source), times, [0]) if times and times != [0] else source
+
+
+def _is_encoded(array: Any) -> bool:
+    """Whether an array with named axes holds other numbers than it stands for, as xarray stores them."""
+    fill = array.fill_value if array.metadata.zarr_format == 2 else None  # of version 3 it is an attribute
+    masks = fill not in (None, 0) and fill == fill  # 0 is Zarr's own default: no value is missing by it
+    return bool(masks) or bool(ENCODINGS & set(array.attrs))
+
+
+def _decoded(path: Path, array: Any) -> Any:
+    """The same array as xarray decodes it, read when needed; as it is where no group holds it."""
+    from antidrome.recordings.xarray_files import open_xarray_zarr
+
+    group, name = (path, array.basename) if array.basename else (path.parent, path.name)
+    if not any((group / file).is_file() for file in ("zarr.json", ".zgroup")):
+        return array
+    guard_zarr(group)
+    return open_xarray_zarr(group)[name].variable
 
 
 def _netcdf(path: Path, series: str | None) -> Any:

@@ -17,6 +17,7 @@ from antidrome.dimension.points import as_points
 from antidrome.dimension.two_nn import Method, check_discard
 from antidrome.dimension.units import with_units
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 
 Verdict = Literal["reliable", "depends on scale", "too few points"]
 OCTAVES = (1, 2, 4, 8, 16)
@@ -88,6 +89,12 @@ def block_analysis(
                 left_out.append(b)
             else:
                 rows[b] = _summary(found)
+    said = f"Blocks {sorted(left_out)} were left out: fewer than {MIN_BLOCK} points each, or too few usable ratios."
+    if not rows:
+        raise InputError(
+            f"{counted(points.n_points, 'point')} cannot be split as asked. {said} Give smaller numbers of blocks, or"
+            " more points."
+        )
     mean, error, spread = np.array(list(rows.values())).T
     result = xr.Dataset(
         {
@@ -99,7 +106,6 @@ def block_analysis(
         coords={"n_blocks": list(rows)},
     )
     judged = judge(result["n_points"].values, mean, error)
-    said = f"Blocks {sorted(left_out)} were left out: fewer than {MIN_BLOCK} points each, or too few usable ratios."
     notes = [said] if left_out else []
     return with_units(result).assign_attrs(**attributes(judged), notes=notes, citations=["facco2017", "ansuini2019"])
 

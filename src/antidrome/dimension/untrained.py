@@ -11,6 +11,7 @@ import numpy as np
 from antidrome.core.seeds import fold_in, generator
 from antidrome.dimension.networks.steps import framework_of
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import listing
 
 
 def untrained(network: Any, *, seed: int = 0, initialise: Callable[[Any], None] | None = None) -> Any:
@@ -33,7 +34,8 @@ def untrained(network: Any, *, seed: int = 0, initialise: Callable[[Any], None] 
     Raises
     ------
     InputError
-        A network of another kind, or a submodule that cannot reset its own parameters where `initialise` is not given.
+        A network of another kind, weights that nothing resets (neither their submodule nor `initialise`), or, in
+        Equinox modules, complex ones.
 
     Notes
     -----
@@ -55,6 +57,9 @@ def _untrained_torch(network: Any, seed: int, initialise: Callable[[Any], None] 
     twin = copy.deepcopy(network)
     before = {name: parameter.detach().clone() for name, parameter in twin.named_parameters()}
     with torch.random.fork_rng(devices=[]), torch.no_grad():
+        for parameter in twin.parameters():
+            if parameter.is_floating_point() or parameter.is_complex():
+                parameter.fill_(float("nan"))  # what nobody sets is told by it
         torch.manual_seed(fold_in(seed, "dimension/controls/untrained"))
         for module in twin.modules():
             reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
@@ -70,10 +75,12 @@ def _untrained_torch(network: Any, seed: int, initialise: Callable[[Any], None] 
     kept = [
         name
         for name, parameter in twin.named_parameters()
-        if parameter.ndim >= 2 and torch.equal(parameter, before[name])
+        if bool(parameter.isnan().any()) or (parameter.ndim >= 2 and torch.equal(parameter, before[name]))
     ]
     if kept:
-        raise InputError(f"The weights {kept[:5]} are still those of the trained network; initialise= has to set them.")
+        raise InputError(
+            f"The weights {listing(kept)} would still be those of the trained network; initialise= has to set them."
+        )
     return twin
 
 
@@ -83,8 +90,10 @@ def _untrained_equinox(network: Any, seed: int) -> Any:
     draw = generator(seed, "dimension/controls/untrained")
 
     def fresh(path: Any, leaf: Any) -> Any:
-        if not hasattr(leaf, "dtype") or not np.issubdtype(leaf.dtype, np.floating):
+        if not hasattr(leaf, "dtype") or not jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact):
             return leaf
+        if jax.numpy.issubdtype(leaf.dtype, jax.numpy.complexfloating):
+            raise InputError(f"{jax.tree_util.keystr(path)} is complex; it cannot be drawn anew.")
         if leaf.ndim >= 2:
             fan_in = max(1, int(np.prod(leaf.shape[1:])))
             values = draw.standard_normal(leaf.shape) * np.sqrt(2 / fan_in)

@@ -9,7 +9,8 @@ from antidrome.dimension.networks.checkpoints import choose
 from antidrome.dimension.networks.equinox_network import EquinoxNetwork
 from antidrome.dimension.networks.extraction import record
 from antidrome.dimension.networks.profile import layers
-from antidrome.errors import InputError
+from antidrome.dimension.untrained import untrained
+from antidrome.errors import InputError, ResumeError
 
 
 @pytest.fixture
@@ -118,3 +119,31 @@ def test_parts_called_as_the_ends_are_layers_of_their_own(rng, tmp_path) -> None
 def test_one_linear_layer_is_a_network() -> None:
     steps = EquinoxNetwork(eqx.nn.Linear(3, 2, key=jax.random.key(0))).steps(np.ones((2, 3), np.float32))
     assert [step.name for step in steps] == ["input", "output:input", "output"]
+
+
+@pytest.mark.parametrize("activation", [jax.numpy.tanh, jax.nn.leaky_relu])
+def test_another_function_with_the_same_weights_is_another_network(rng, tmp_path, activation) -> None:
+    x = rng.normal(size=(10, 8)).astype(np.float32)
+    one, other = (eqx.nn.MLP(8, 5, 32, 2, activation=f, key=jax.random.key(0)) for f in (jax.nn.relu, activation))
+    record(one, x, "output", store=tmp_path, progress=False)
+    with pytest.raises(ResumeError, match="layer 'output' gives other values"):
+        record(other, x, "output", store=tmp_path, progress=False)
+
+
+class Keyed(eqx.Module):
+    """A network that holds a key."""
+
+    linear: eqx.nn.Linear
+    key: jax.Array
+
+    def __call__(self, x):
+        return self.linear(x)
+
+
+def test_keys_of_random_numbers_are_leaves_like_others(rng, tmp_path) -> None:
+    linear = eqx.nn.Linear(3, 2, key=jax.random.key(0))
+    one, other = (Keyed(linear, jax.random.key(seed)) for seed in (0, 1))
+    assert EquinoxNetwork(one).fingerprint() != EquinoxNetwork(other).fingerprint()
+    data = rng.normal(size=(4, 3)).astype(np.float32)
+    assert "output" in record(one, data, "output", store=tmp_path, progress=False)
+    assert (untrained(one).key == one.key).all()

@@ -1,6 +1,7 @@
 """Activations on disk: streamed equals in memory, an interrupted run goes on, nothing wrong is silent."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -137,6 +138,36 @@ def test_another_run_s_folder_is_refused(torch, convolutional, images, tmp_path)
         record(convolutional, images, store=tmp_path, progress=False)
 
 
+def attending(torch, **options):
+    """A network with the same weights and the same printed structure, whatever the options."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torch.nn.TransformerEncoderLayer(8, batch_first=True, dim_feedforward=16, **options)
+
+
+@pytest.mark.parametrize("change", [{"nhead": 4}, {"norm_first": True}, {"activation": "gelu"}])
+def test_a_network_that_does_something_else_with_its_weights_is_refused(torch, rng, tmp_path, change) -> None:
+    data = rng.normal(size=(12, 6, 8)).astype(np.float32)
+    one, other = (attending(torch, **{"nhead": 2, **options}) for options in ({}, change))
+    assert TorchNetwork(one).fingerprint() == TorchNetwork(other).fingerprint()
+    record(one, data, "output", store=tmp_path, progress=False)
+    with pytest.raises(ResumeError, match="layer 'output' gives other values for the first rows"):
+        record(other, data, "output", store=tmp_path, progress=False)
+    index = json.loads((tmp_path / "index.json").read_text())
+    sketch = index["probe"]["sketches"]["output"]
+    index["probe"]["sketches"]["output"] = [value * (1 + 1e-4) for value in sketch]  # as another machine rounds
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    record(one, data, "output", store=tmp_path, progress=False)
+
+
+def test_a_folder_of_an_early_version_has_no_sketches_and_is_used(convolutional, images, tmp_path) -> None:
+    record(convolutional, images, store=tmp_path, progress=False)
+    index = json.loads((tmp_path / "index.json").read_text())
+    del index["probe"]
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    record(Failing(convolutional, 0), images, store=tmp_path, progress=False)
+
+
 @pytest.mark.parametrize("damage", ["index.json", "progress.json"])
 def test_damaged_folders_are_a_sentence(convolutional, images, tmp_path, damage) -> None:
     record(convolutional, images, store=tmp_path, progress=False)
@@ -189,6 +220,22 @@ def test_non_finite_activations_name_layer_and_row(convolutional, images, tmp_pa
 def test_float16_that_overflows_says_so(torch, tmp_path) -> None:
     with pytest.raises(InputError, match="use float32"):
         record(torch.nn.Identity(), np.full((4, 2), 1e6), store=tmp_path, dtype="float16", progress=False)
+
+
+def test_float16_that_loses_digits_says_so(torch, rng, tmp_path) -> None:
+    small = rng.normal(size=(8, 2)) * 1e-5
+    with pytest.raises(InputError, match=r'float16 loses digits .* use dtype="float32"'):
+        record(torch.nn.Identity(), small, store=tmp_path / "small", dtype="float16", progress=False)
+    options = {"dtype": "float16", "batch_size": 4, "progress": False}
+    for name, first in (("zero", 0.0), ("large", 1.0)):
+        mixed = np.concatenate([np.full((4, 2), first), np.full((4, 2), 1e-5 if first else 1.0)])
+        assert len(record(torch.nn.Identity(), mixed, store=tmp_path / name, **options)["input"]) == 8
+
+
+def test_tensors_of_bfloat16_are_data(torch, tmp_path) -> None:
+    data = torch.arange(12.0, dtype=torch.bfloat16).reshape(6, 2)
+    stored = record(torch.nn.Linear(2, 2), data, store=tmp_path, progress=False)
+    np.testing.assert_array_equal(stored["input"], np.arange(12).reshape(6, 2))
 
 
 def test_reductions() -> None:

@@ -4,6 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -164,6 +165,8 @@ def test_labels_follow_the_points_that_are_drawn(perceptron, points) -> None:
     assert found["n_points"].sel({"class": "all", "layer": "0"}).item() == 120
     per_class = found["n_points"].sel(layer="0").values.ravel()[1:]
     assert per_class.sum() == 120
+    with pytest.raises(InputError, match="120 labels for 160 data points"):
+        layers(perceptron, points, at="input", classes=labels[:120], max_points=120, **QUICK)
     stored = layers(perceptron, points, at="input", max_points=120, **QUICK)
     assert stored["dimension"].item() == found["dimension"].sel({"layer": "input", "class": "all"}).item()
 
@@ -181,6 +184,11 @@ def test_labels_follow_the_points_that_are_drawn(perceptron, points) -> None:
         ({"a": np.zeros((5, 2))}, {"classes": [1.0, np.nan, 2.0, 2.0, np.nan]}, r"data point 1 \(2 of 5"),
         ({"a": np.zeros((5, 2))}, {"classes": np.array(["u", None, 2, 2, 2], object)}, r"data point 1 \(1 of 5"),
         ({"a": np.zeros((5, 2))}, {"classes": np.array([1, "1", 2, 2, 2], object)}, "differ as text"),
+        ({"a": np.zeros((5, 2))}, {"classes": [1, "1", 2, 2, 2]}, "differ as text"),
+        ({"a": np.zeros((5, 2))}, {"classes": ["u", float("nan"), "v", "v", "u"]}, r"data point 1 \(1 of 5"),
+        ({"a": np.zeros((5, 2))}, {"classes": pd.Series(["u", None, *"uvv"], dtype="string")}, "data point 1"),
+        ({"a": np.zeros((5, 2))}, {"classes": [[1], [1, 2], 3, 3, 3]}, "neither numbers nor text"),
+        ({"a": np.zeros((5, 2))}, {"classes": [1, 2, 2], "max_points": 3}, "3 labels for 5 data points"),
         ({"a": np.zeros((5, 2))}, {"at": "b"}, "No layer matches 'b'"),
         ({"a": np.zeros((5, 2))}, {"discard_fraction": 1.5}, "discard_fraction is 1.5"),
     ],

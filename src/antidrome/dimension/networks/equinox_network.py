@@ -20,6 +20,7 @@ from antidrome.dimension.networks.steps import (
     label_of,
     numbered,
     path_of,
+    sketch_of,
 )
 from antidrome.errors import InputError
 
@@ -72,6 +73,8 @@ class EquinoxNetwork:
         digest = hashlib.blake2b(_without_addresses(structure).encode(), digest_size=16)
         for leaf in leaves:
             if hasattr(leaf, "dtype"):
+                if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+                    leaf = jax.random.key_data(leaf)
                 digest.update(np.asarray(leaf).tobytes())
             elif not callable(leaf):
                 digest.update(repr(leaf).encode())
@@ -238,6 +241,7 @@ def _step(label: str, kind: Kind, array: np.ndarray, n_weighted: int, inside: bo
         n_weighted=n_weighted,
         digest=digest_of(array),
         inside_block=inside,
+        sketch=sketch_of(array),
     )
 
 

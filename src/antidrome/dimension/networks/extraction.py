@@ -133,6 +133,7 @@ def record(
         n_rows=index.size,
         dtype=dtype,
         last_hidden=_last_hidden_of(steps, chosen),
+        probe=_digest(probe) if all(step.sketch for step in chosen) else "",
     )
     try:
         writer.start()

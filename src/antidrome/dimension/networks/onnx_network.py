@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from antidrome.dimension.networks.steps import Batch, Kind, Sink, Step, as_activations, digest_of, label_of
+from antidrome.dimension.networks.steps import (
+    Batch,
+    Kind,
+    Sink,
+    Step,
+    as_activations,
+    digest_of,
+    label_of,
+    sketch_of,
+)
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 
 POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "ReduceMean"})
@@ -56,7 +65,7 @@ class OnnxNetwork:
         steps = []
         if not isinstance(batch, Mapping):
             rows = as_activations(batch, "input")
-            steps.append(Step(name="input", kind="input", shape=rows.shape[1:], n_weighted=0, digest=digest_of(rows)))
+            steps.append(_step("input", "input", rows, 0))
         n_weighted, output = 0, self.model.graph.output[0].name
         for node in self.model.graph.node:
             value = values.get(node.output[0])
@@ -227,7 +236,14 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def _step(label: str, kind: Kind, array: np.ndarray, n_weighted: int) -> Step:
-    return Step(name=label, kind=kind, shape=array.shape[1:], n_weighted=n_weighted, digest=digest_of(array))
+    return Step(
+        name=label,
+        kind=kind,
+        shape=array.shape[1:],
+        n_weighted=n_weighted,
+        digest=digest_of(array),
+        sketch=sketch_of(array),
+    )
 
 
 def _first_line(error: BaseException) -> str:

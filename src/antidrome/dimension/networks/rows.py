@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.dimension.networks.steps import Batch
+from antidrome.dimension.points import from_tensor
 from antidrome.errors import InputError
 
 
@@ -135,7 +136,7 @@ def _take(array: Any, index: np.ndarray) -> np.ndarray:
 
 def _as_numpy(value: Any) -> np.ndarray:
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+        value = from_tensor(value)
     try:
         return np.asarray(value)
     except ValueError as error:

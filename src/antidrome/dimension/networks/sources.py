@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from antidrome.core.hashing import hash_configuration
 from antidrome.core.names import slug
@@ -20,9 +22,11 @@ from antidrome.dimension.networks.extraction import (
     reduced,
     reduced_shape,
 )
+from antidrome.dimension.networks.rows import as_rows
 from antidrome.dimension.networks.store import Activations
 from antidrome.dimension.points import Points, as_points
 from antidrome.errors import AntidromeError, InputError
+from antidrome.recordings.arguments import counted
 
 WHOLE = "all"
 DEFAULT_NETWORK = "network"
@@ -37,6 +41,8 @@ class Source:
     last_hidden: str | None
     n_points: int
     identity: str
+    n_given: int
+    """Data points before some of them were drawn."""
 
 
 def named(network: Any) -> dict[str, Any]:
@@ -64,7 +70,7 @@ def source_of(
     if isinstance(network, Mapping):
         return _given(network, at, settings)
     activations = record(as_network(network), data, at, store=folder, progress=progress, **settings)
-    return _from_store(activations)
+    return replace(_from_store(activations), n_given=as_rows(data).n_rows)
 
 
 def _from_store(activations: Activations) -> Source:
@@ -74,6 +80,7 @@ def _from_store(activations: Activations) -> Source:
         last_hidden=activations.last_hidden,
         n_points=activations.n_rows,
         identity=hash_configuration({"identity": activations.identity, "digests": activations.digests}),
+        n_given=activations.n_rows,
     )
 
 
@@ -111,7 +118,8 @@ def _from_arrays(activations: Mapping[str, Any]) -> Source:
         raise InputError(f"Layers of one network need the same data points; their numbers are {counts}.")
     last = max(1, len(arrays) - 1)
     depths = {name: i / last for i, name in enumerate(arrays)}
-    return Source(arrays, depths, None, next(iter(counts.values())), "")
+    n_points = next(iter(counts.values()))
+    return Source(arrays, depths, None, n_points, "", n_points)
 
 
 def _reduced(points: Points, index: np.ndarray, shape: tuple[int, ...], reduce: Reduction) -> Points:
@@ -134,22 +142,29 @@ def labels_of(classes: Any) -> np.ndarray | None:
     """
     if classes is None:
         return None
-    labels = np.asarray(classes)
+    labels = np.array(classes, object) if isinstance(classes, list | tuple) else np.asarray(classes)
     if labels.ndim != 1:
         raise InputError(f"classes has the shape {labels.shape}; expected one label for each data point.")
-    none = [one is None for one in labels] if labels.dtype.kind == "O" else False
-    missing = np.flatnonzero((labels != labels) | none)  # NaN and NaT alone differ from themselves
+    missing = np.flatnonzero(pd.isna(labels))
     if missing.size:
         raise InputError(f"classes has no label for data point {missing[0]} ({missing.size} of {labels.size}).")
     if labels.dtype.kind == "O":
-        names = dict.fromkeys(labels)
-        if len(set(map(str, names))) < len(names):
-            raise InputError("Classes must differ as text: two of them, such as 1 and '1', are written alike.")
-        if len({type(one) for one in names}) > 1:  # which have no order
-            labels = labels.astype(str)
+        labels = _of_one_kind(labels)
     if WHOLE in map(str, np.unique(labels)):
         raise InputError(f"A class is called {WHOLE!r}, the name of all points together; rename it.")
     return labels
+
+
+def _of_one_kind(labels: np.ndarray) -> np.ndarray:
+    """Labels of any objects, as text where they are of several kinds, which have no order."""
+    try:
+        names = dict.fromkeys(labels)
+    except TypeError as error:
+        raise InputError(f"classes has labels that are neither numbers nor text: {error}.") from error
+    if len(set(map(str, names))) < len(names):
+        raise InputError("Classes must differ as text: two of them, such as 1 and '1', are written alike.")
+    kinds = {Number if isinstance(name, Number) else type(name) for name in names}
+    return labels.astype(str) if len(kinds) > 1 else labels
 
 
 def groups_of(
@@ -158,11 +173,12 @@ def groups_of(
     """Row numbers of each class; None for all rows."""
     if labels is None:
         return {WHOLE: None}
-    n_given = labels.size
-    if labels.size != source.n_points:
-        labels = labels[chosen_rows(labels.size, max_points, seed)]
-    if labels.size != source.n_points:
-        raise InputError(f"classes has {n_given} labels for {source.n_points} data points.")
+    if labels.size != source.n_given:
+        raise InputError(
+            f"classes has {counted(labels.size, 'label')} for {counted(source.n_given, 'data point')}; expected one for"
+            " each that is given, also where some of them are drawn."
+        )
+    labels = labels[chosen_rows(labels.size, max_points, seed)]
     groups: dict[str, np.ndarray | None] = {WHOLE: None}
     for label in np.unique(labels):
         groups[str(label)] = np.flatnonzero(labels == label)

@@ -9,12 +9,17 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from antidrome.dimension.points import spread_rows
 from antidrome.errors import InputError
 
 Kind = Literal["input", "weighted", "linear", "pool", "block", "stage", "other", "output"]
 Batch = np.ndarray | Mapping[str, np.ndarray]
 Sink = Callable[[str, np.ndarray], None]
 ENDS = frozenset({"input", "output"})
+SKETCHED = 64
+"""Values of the probe rows that a sketch holds at most."""
+ALIKE = 2e-3
+"""How far two sketches of one network may be apart on two machines, relative to their size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,8 @@ class Step:
         Hash of the activations of the probe rows: steps with equal values are one representation.
     inside_block
         Whether it is a part of a repeated block.
+    sketch
+        Some of the activations of the probe rows, by which a network is known again, also on another machine.
     """
 
     name: str
@@ -45,6 +52,7 @@ class Step:
     n_weighted: int
     digest: str
     inside_block: bool = False
+    sketch: tuple[float, ...] = ()
 
 
 @runtime_checkable
@@ -77,6 +85,18 @@ def framework_of(network: Any) -> str | None:
 def digest_of(values: np.ndarray) -> str:
     """Hash of values without their shape, so that a flattened copy counts as the same."""
     return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()
+
+
+def sketch_of(values: np.ndarray) -> tuple[float, ...]:
+    """Values spread evenly over all, to six digits."""
+    some = np.nan_to_num(np.ravel(values)[spread_rows(values.size, SKETCHED)].astype(np.float64))
+    return tuple(float(f"{value:.6g}") for value in some)
+
+
+def alike(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two sketches differ by no more than rounding on another machine."""
+    a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    return a.shape == b.shape and bool(np.linalg.norm(a - b) <= ALIKE * np.linalg.norm(b))
 
 
 def label_of(path: str) -> str:

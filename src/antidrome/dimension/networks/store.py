@@ -19,11 +19,13 @@ import numpy as np
 
 from antidrome.core.files import write_json
 from antidrome.core.names import slug
-from antidrome.dimension.networks.steps import Step
+from antidrome.dimension.networks.steps import Step, alike
 from antidrome.errors import FileFormatError, InputError, ResumeError
 from antidrome.recordings.arguments import counted
 
 SPARE_BYTES = 256 * 2**20
+FLOAT16_LOSES_BELOW = 6e-4
+"""Ten times the smallest number that float16 keeps with all its digits."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,9 @@ class Writer:
         "float32", "float64" or "float16".
     last_hidden
         Name of the last hidden representation.
+    probe
+        Hash of the rows that the sketches of the steps are of; "" where there are none. Structure and weights do not
+        say all that a network does (heads of attention, functions that its code calls); what it gives does.
 
     Raises
     ------
@@ -127,6 +132,7 @@ class Writer:
         n_rows: int,
         dtype: str,
         last_hidden: str | None,
+        probe: str = "",
     ) -> None:
         self.folder, self.n_rows, self.dtype = folder, n_rows, np.dtype(dtype)
         self.layers = [
@@ -147,10 +153,13 @@ class Writer:
             "last_hidden": last_hidden,
             "layers": [asdict(layer) for layer in self.layers],
         }
+        if probe:
+            self.index["probe"] = {"rows": probe, "sketches": {step.name: list(step.sketch) for step in steps}}
         self.digests: list[str] = []
         self.rows_done = 0
         self._open: dict[str, Any] = {}
         self._added: dict[str, int] = {}
+        self._largest: dict[str, float] = {}
         self._by_name = {layer.name: layer for layer in self.layers}
 
     @property
@@ -177,7 +186,7 @@ class Writer:
         Raises
         ------
         InputError
-            NaN or infinite values, or another number of units than before.
+            NaN or infinite values, another number of units than before, or values too small for float16.
         """
         layer, first = self._by_name[name], self._added.get(name, self.rows_done)
         stored = values.reshape(len(values), -1)
@@ -195,6 +204,8 @@ class Writer:
                 f"Layer {name!r} has NaN or infinite values for {bad.size} rows, the first being row"
                 f" {first + int(bad[0])}.{hint} Check the data and the network."
             )
+        if self.dtype == np.float16:
+            self._require_digits(name, values)
         self._open[name].write(stored.tobytes())
         self._added[name] = first + len(stored)
 
@@ -236,6 +247,15 @@ class Writer:
             stream.close()
         self._open.clear()
 
+    def _require_digits(self, name: str, values: np.ndarray) -> None:
+        """Refuse a layer whose values so far are not zero, yet so small that float16 loses their digits."""
+        largest = self._largest[name] = max(self._largest.get(name, 0.0), float(np.abs(values).max()))
+        if 0 < largest < FLOAT16_LOSES_BELOW:
+            raise InputError(
+                f"Layer {name!r} has values of at most {largest:.2g}, of which float16 loses digits (below 6e-5): use"
+                ' dtype="float32".'
+            )
+
     def _take_up(self) -> None:
         index = _read_json(self.folder / "index.json")
         saved = index.get("identity", {})
@@ -247,12 +267,27 @@ class Writer:
                 f"{self.folder} holds activations of another run: {', '.join(differing)} differ. Give another folder,"
                 " or delete this one."
             )
+        self._require_same_network(index.get("probe"))
         progress = _read_json(self.folder / "progress.json")
         self.rows_done, self.digests = int(progress["rows_done"]), list(progress["digests"])
 
+    def _require_same_network(self, saved: Any) -> None:
+        """Compare what a network gives for the same rows; early versions saved nothing of it."""
+        mine = self.index.get("probe")
+        if not isinstance(saved, dict) or mine is None or saved.get("rows") != mine["rows"]:
+            return
+        sketches = saved.get("sketches", {})
+        other = [name for name, sketch in mine["sketches"].items() if not alike(sketch, sketches.get(name, []))]
+        if other:
+            raise ResumeError(
+                f"{self.folder} holds activations of another network: its weights are the same, but layer {other[0]!r}"
+                " gives other values for the first rows. Give another folder, or delete this one."
+            )
+
     def _takes_names_of(self, index: dict[str, Any]) -> bool:
         """Whether an index is of these layers; the files keep its names, which early versions shortened otherwise."""
-        expected, layers = json.loads(json.dumps(self.index)), index.get("layers")
+        expected, index = ({k: v for k, v in one.items() if k != "probe"} for one in (self.index, index))
+        expected, layers = json.loads(json.dumps(expected)), index.get("layers")
         if not isinstance(layers, list) or len(layers) != len(self.layers):
             return False
         files = [layer.get("file") if isinstance(layer, dict) else None for layer in layers]

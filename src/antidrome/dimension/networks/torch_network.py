@@ -20,6 +20,7 @@ from antidrome.dimension.networks.steps import (
     label_of,
     nth_call,
     path_of,
+    sketch_of,
 )
 from antidrome.errors import InputError
 
@@ -50,7 +51,14 @@ class TorchNetwork:
         steps = recorder.steps
         if not isinstance(batch, Mapping):
             first = as_activations(batch, "input")
-            given = Step(name="input", kind="input", shape=first.shape[1:], n_weighted=0, digest=digest_of(first))
+            given = Step(
+                name="input",
+                kind="input",
+                shape=first.shape[1:],
+                n_weighted=0,
+                digest=digest_of(first),
+                sketch=sketch_of(first),
+            )
             steps = [given, *steps]
         return [step for step in steps if step.shape is not None]
 
@@ -143,6 +151,7 @@ class _Prober:
                 n_weighted=self.n_weighted,
                 digest=digest_of(values),
                 inside_block=self.kinds[name][1],
+                sketch=sketch_of(values),
             )
         )
 
