@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from antidrome.mechanism import SNPE, Normal, Prior, Uniform
+from antidrome.errors import InputError
+from antidrome.mechanism import SNPE, Normal, Posterior, Prior, Uniform
 from antidrome.mechanism.densities.network import MixtureSettings
 from antidrome.mechanism.simulate import external_simulations
 from antidrome.mechanism.simulate.batch import judge
@@ -29,6 +30,24 @@ def test_the_atomic_loss_corrects_for_the_proposal_of_recorded_simulations_once(
     samples = model.sample(4000).values
     assert [samples.mean(), samples.std()] == pytest.approx([1 / 1.49, 0.7 / np.sqrt(1.49)], abs=0.1)
     assert model.rounds_["effective"].item() == pytest.approx(N)
+
+
+@pytest.mark.slow
+def test_weighted_recorded_simulations_serve_their_own_observation_only() -> None:
+    """A narrow proposal says nothing of other observations; one that is the prior does."""
+    theta = Prior({"a": Normal(0, 1)}).sample(200, seed=0)
+    few = SMALL | {"training": TrainingSettings(epochs=3, drops=0)}
+
+    def posterior(sd: float) -> Posterior:
+        density = -0.5 * theta[:, 0] ** 2 - np.log(sd * np.sqrt(2 * np.pi))
+        recorded = external_simulations(sd * theta, sd * theta, parameter_names=("a",), log_density=density)
+        return SNPE("npe", **few).fit(recorded, {"a": Normal(0, 1)}, [0.3], progress=False).posterior_
+
+    narrow = posterior(0.7)
+    assert not narrow.is_amortised
+    with pytest.raises(InputError, match="fitted with importance weights to one observation"):
+        narrow.sample(5, observation=[2.0])
+    assert posterior(1.0).is_amortised
 
 
 class Failing:

@@ -11,8 +11,8 @@ from antidrome.errors import ResumeError
 from antidrome.mechanism import SNPE, Prior, Uniform
 from antidrome.mechanism.densities.network import MixtureSettings
 from antidrome.mechanism.models import HodgkinHuxley, recorded_cell, step_stimulus
-from antidrome.mechanism.running import Runner
-from antidrome.mechanism.simulate import PythonSimulator
+from antidrome.mechanism.running import Runner, opened_simulator
+from antidrome.mechanism.simulate import JaxSimulator, PythonSimulator, as_simulator
 from antidrome.mechanism.simulate.batch import judge
 from antidrome.mechanism.simulate.identity import simulator_identity
 from antidrome.mechanism.training import TrainingSettings
@@ -140,3 +140,51 @@ def test_a_simulator_may_say_what_its_settings_are() -> None:
 
     assert simulator_identity(Told(1.0, order=1)) == simulator_identity(Told(1.0, order=2))
     assert simulator_identity(Told(1.0)) != simulator_identity(Told(2.0))
+
+
+def by_place(theta: np.ndarray) -> np.ndarray:
+    return theta * np.array([1.0, 10.0])
+
+
+def traced(theta: Any, key: Any) -> Any:
+    return theta * 10.0
+
+
+def by_name(a: float, b: float) -> float:
+    return a + 10 * b
+
+
+def in_a_fit(simulator: Any) -> str:
+    """As it stands in the checkpoint of a fit whose prior has the parameters a and b."""
+    with opened_simulator(simulator, Prior({"a": Uniform(0, 1), "b": Uniform(0, 1)})) as made:
+        return simulator_identity(made)
+
+
+@pytest.mark.parametrize("made", [functools.partial(PythonSimulator, n_processes=0, batched=False), JaxSimulator])
+def test_the_order_in_which_a_simulator_takes_its_parameters_counts(made: Any) -> None:
+    """With another one, the posterior of the first was returned."""
+    function = traced if made is JaxSimulator else by_place
+    plain = in_a_fit(function)
+    assert in_a_fit(made(function, parameter_names=("b", "a"))) == f"{plain}, parameter_names=('b', 'a')"
+    for others in (("a", "b"), ("c", "d"), ()):
+        assert in_a_fit(made(function, parameter_names=others)) == plain, "checkpoints of before still open"
+    turned = as_simulator(function, parameter_names=("b", "a"))
+    assert in_a_fit(turned) != plain
+    named = made((lambda a, b, key: a + b) if made is JaxSimulator else by_name, parameter_names=("b", "a"))
+    assert "parameter_names" not in in_a_fit(named), "which is called by them, whatever their order"
+
+
+def test_what_nan_means_and_the_features_of_a_jax_function_count() -> None:
+    for made in (JaxSimulator, PythonSimulator):
+        assert simulator_identity(made(traced)) == simulator_identity(traced)
+        assert simulator_identity(made(traced, missing="failure")) == f"{simulator_identity(traced)}, missing='failure'"
+
+    def first(x):
+        return x[:1]
+
+    def second(x):
+        return x[1:]
+
+    found = {simulator_identity(as_simulator(traced, features=features)) for features in (first, second, None)}
+    assert len(found) == 3
+    assert simulator_identity(as_simulator(traced)) == simulator_identity(traced)

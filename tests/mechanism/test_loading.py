@@ -68,6 +68,7 @@ def test_a_model_by_name() -> None:
         ("prior = 1", "", "has no 'simulator'"),
         ("def simulator(a): pass", "", "has no 'prior'"),
         ("1/0", "", "ZeroDivisionError"),
+        (f"{MODEL}def prior(): raise KeyError('x')", "", r"The prior of .*model.py cannot be made: KeyError: 'x'"),
         ("x = 1", ":y", "defines no 'y'"),
     ],
 )
@@ -111,6 +112,10 @@ def test_measurements_in_every_form(tmp_path) -> None:
         ("rate,0.5\ncv,0.6\n", {"rate": 0.5, "cv": 0.6}),
         ("rate,cv\n,0.5\n", {"rate": np.nan, "cv": 0.5}),
         ("rate,cv\nnan,0.5\n", {"rate": np.nan, "cv": 0.5}),
+        ("rate,cv\nNA,0.5\n", {"rate": np.nan, "cv": 0.5}),
+        ("ca,null\nna,0.5\n", {"ca": np.nan, "na": 0.5}),
+        ("k,na\n1,0.5\n", {"k": 1.0, "na": 0.5}),
+        ("na,NA\nk,0.5\n", {"na": np.nan, "k": 0.5}),
         ("rate,0.5\n", {"rate": 0.5}),
         ("rate\n0.5\n", {"rate": 0.5}),
         ("name,0.5\ncv,0.6\nfeature,\n", {"name": 0.5, "cv": 0.6, "feature": np.nan}),
@@ -128,6 +133,7 @@ def test_short_tables_are_told_by_their_content(tmp_path, text: str, expected: d
     [
         ("a.json", "{", "not JSON"),
         ("a.json", '{"x": "high"}', "'high'; expected a number"),
+        ("a.json", '{"x": 1' + 400 * "0" + "}", "the value of 'x' is 10"),
         ("a.json", "3", "expected an object"),
         ("a.csv", "x,y,z\n1,2\n", "feature names in the first row"),
         ("a.csv", "x,y\n1,high\n", "the value of 'y' is 'high'"),

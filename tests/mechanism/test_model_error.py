@@ -6,6 +6,7 @@ import pytest
 from antidrome.mechanism import SNPE, Normal, Prior
 from antidrome.mechanism.densities.network import MixtureSettings
 from antidrome.mechanism.model_error import error_spread
+from antidrome.mechanism.simulate import external_simulations
 from antidrome.mechanism.simulate.batch import judge
 from antidrome.mechanism.training import TrainingSettings
 
@@ -62,6 +63,33 @@ def test_an_interrupted_fit_adds_the_same_error(tmp_path) -> None:
     first = exact.simulations_.round == 0
     added = (whole.simulations_.features - exact.simulations_.features)[first]
     assert 0.09 < added[:, 0].std() < 0.11
+
+
+def test_spread_of_simulations_from_a_proposal_is_that_over_the_prior(rng) -> None:
+    """It was that over the proposal: 0.7 in place of 1 for the first feature."""
+    features = np.column_stack([0.5 + 0.7 * rng.standard_normal(50_000), np.full(50_000, np.nan)])
+    features[:100, 0] = np.nan
+    theta = np.nan_to_num(features[:, 0])
+    log_ratio = 0.5 * theta**2 - 0.5 * ((theta - 0.5) / 0.7) ** 2 - np.log(0.7)
+    np.testing.assert_allclose(error_spread(features, 0.5, log_ratio), [0.5, 0.0], rtol=0.08)
+    assert np.array_equal(error_spread(features, 0.5, np.zeros(50_000)), error_spread(features, 0.5))
+
+
+def test_recorded_simulations_from_a_proposal_get_the_error_of_the_prior(monkeypatch) -> None:
+    theta = 0.8 * np.random.default_rng(0).standard_normal((3000, 2)) * [1, 10]
+    density = -0.5 * np.sum((theta / [0.8, 8]) ** 2, axis=1) - np.log(2 * np.pi * 0.8 * 8)
+    recorded = external_simulations(theta, theta, parameter_names=("a", "b"), log_density=density)
+
+    class Added(Exception):
+        pass
+
+    def with_error(features: np.ndarray, spread: np.ndarray, seed: int) -> np.ndarray:
+        raise Added(spread)
+
+    monkeypatch.setattr("antidrome.mechanism.snpe.with_error", with_error)
+    with pytest.raises(Added) as told:
+        SNPE("npe", model_error=0.5).fit(recorded, PRIOR, [0.5, -5.0], progress=False)
+    np.testing.assert_allclose(told.value.args[0], [0.5, 5.0], rtol=0.1)
 
 
 def test_spread_is_that_of_most_simulations(rng) -> None:

@@ -146,6 +146,13 @@ def test_numpyro_distributions_are_priors() -> None:
         as_prior({"a": dist.Dirichlet(np.ones(3))})
 
 
+class Squared(stats.rv_continuous):
+    """A family of one's own, under the name of one of SciPy's."""
+
+    def _pdf(self, x):
+        return 3 * x**2
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -155,6 +162,8 @@ def test_numpyro_distributions_are_priors() -> None:
         (lambda: Prior({}), "no parameter"),
         (lambda: Prior({"a": "uniform"}), "expected a distribution"),
         (lambda: Prior({"a": stats.poisson(3)}), "not a frozen continuous"),
+        (lambda: Prior({"a": Squared(a=0, b=1, name="uniform")()}), "distribution of your own"),
+        (lambda: Prior({"a": type(stats.beta)(a=0, b=0.5, name="beta")(2, 3)}), "distribution of your own"),
         (lambda: Prior({"a": (0, 1)}, units={"A": "mV"}), "no parameter"),
         (lambda: Prior({("a", "b"): MultivariateNormal([0, 0], -np.eye(2))}), "positive definite"),
         (lambda: Prior({("a", "b"): MultivariateNormal([0, 0, 0], np.eye(3))}), r"expected \(2,\)"),

@@ -121,12 +121,15 @@ def fit_posterior(
         keeper = _Keeper(problem, settings, checkpoint, on_round, simulator=runner.identity)
         with show_progress("Fitting", settings.plan.n_rounds, unit="rounds", enabled=progress) as bar:
             keeper.bar = bar
+            earlier = keeper.restore()
+            if isinstance(runner, Runner) and earlier is not None:
+                runner.recall(earlier.rounds_simulated)
             try:
                 result = run_rounds(
                     problem,
                     settings.plan,
                     seed=settings.seed,
-                    progress=keeper.restore(),
+                    progress=earlier,
                     keep=keeper.keep,
                     tell=keeper.tell,
                 )
@@ -135,7 +138,7 @@ def fit_posterior(
         posteriors = tuple(_posterior(problem, result, settings, runner, r) for r in range(settings.plan.n_rounds))
         diagnosis = predicted = None
         if settings.diagnose:
-            diagnosis, predicted = _diagnosis(posteriors[-1], problem, result, settings, checkpoint)
+            diagnosis, predicted = _diagnosis(posteriors[-1], problem, runner, result, settings, checkpoint)
         return Fit(posteriors, predicted, result, tuple(runner.failures), diagnosis)
 
 
@@ -204,7 +207,12 @@ def _for_recorded(settings: FitSettings, recorded: Recorded) -> FitSettings:
 
 
 def _diagnosis(
-    posterior: Posterior, problem: Problem, result: Progress, settings: FitSettings, folder: Path | None
+    posterior: Posterior,
+    problem: Problem,
+    runner: Runner | Recorded,
+    result: Progress,
+    settings: FitSettings,
+    folder: Path | None,
 ) -> tuple[Diagnosis | None, np.ndarray | None]:
     """Calibration on what was kept out of training, and simulations at the posterior; None if too little is there."""
     weights, held_out = weigh_for_judgement(problem, settings.plan, result, settings.seed)
@@ -213,8 +221,8 @@ def _diagnosis(
     if len(usable_pairs(weights)) < FEWEST_PAIRS:
         return None, None
     predictive = predicted = None
-    if settings.n_predictive and problem.first is None:
-        predictive, predicted = _predicted(posterior, problem, result, settings)
+    if settings.n_predictive and isinstance(runner, Runner):
+        predictive, predicted = _predicted(posterior, runner, result, settings)
     diagnosis = diagnose(
         posterior,
         result.simulations.u,
@@ -228,16 +236,16 @@ def _diagnosis(
 
 
 def _predicted(
-    posterior: Posterior, problem: Problem, result: Progress, settings: FitSettings
+    posterior: Posterior, runner: Runner, result: Progress, settings: FitSettings
 ) -> tuple[xr.Dataset, np.ndarray]:
     """The predictive check, and the features of valid simulations at the posterior; model error is in both."""
     seed = fold_in(settings.seed, "mechanism/predictive")
     theta = posterior.sample(settings.n_predictive, seed=seed).values
-    features, valid = problem.run(theta, settings.plan.n_rounds, posterior.log_prob(theta))
+    features, valid = runner.predictions(theta, settings.plan.n_rounds, posterior.log_prob(theta))
     if result.error is not None:
         features = with_error(features, result.error, seed)
     names, units = posterior.feature_names, posterior.feature_units
-    return predictive_check(problem.observation, features, valid, names, units), features[valid]
+    return predictive_check(posterior.observation, features, valid, names, units), features[valid]
 
 
 def _posterior(

@@ -57,10 +57,23 @@ def _from_scipy(given: Any, name: str) -> Distribution | tuple[np.ndarray, np.nd
     if isinstance(family, stats.rv_continuous):
         if any(np.size(a) != 1 for a in (*given.args, *given.kwds.values())):
             raise InputError(f"The prior of {name!r} holds arrays of arguments; give one distribution a parameter.")
+        _require_known(family, name)
         return Scipy(family.name, given.args, given.kwds)
     if type(given).__name__ == "multivariate_normal_frozen":
         return np.atleast_1d(given.mean), np.atleast_2d(given.cov)
     raise InputError(f"The prior of {name!r} ({type(given).__name__}) is not a frozen continuous scipy distribution.")
+
+
+def _require_known(family: Any, name: str) -> None:
+    """Raise InputError for a family of the user's own, whatever its name is."""
+    from scipy import stats
+
+    known = getattr(stats, family.name, None)
+    if type(known) is not type(family) or (known.a, known.b) != (family.a, family.b):
+        raise InputError(
+            f"The prior of {name!r} is a distribution of your own ({family.name!r}), which has no translation. Give one"
+            " that scipy.stats has, with its own support."
+        )
 
 
 def _from_numpyro(given: Any, name: str) -> Distribution | tuple[np.ndarray, np.ndarray]:

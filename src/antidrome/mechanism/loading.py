@@ -31,7 +31,7 @@ def read_model(where: str) -> Model:
     Raises
     ------
     InputError
-        No such file, module or object, an error while it is imported, or no prior.
+        No such file, module or object, an error while it is imported or its prior is made, or no prior.
     """
     if where.isidentifier():
         from antidrome.mechanism.models.catalogue import named_model
@@ -52,8 +52,7 @@ def read_model(where: str) -> Model:
             f"{where} has no {lacking!r}. A model file defines simulator (a function of the parameters) and prior (a"
             " Prior, or a mapping of parameter names to distributions)."
         )
-    prior = prior() if callable(prior) and not isinstance(prior, Prior) else prior
-    return Model(where, simulator, as_prior(prior))
+    return Model(where, simulator, as_prior(_made(prior, where)))
 
 
 def read_observation(path: str | Path) -> Any:
@@ -73,6 +72,18 @@ def read_observation(path: str | Path) -> Any:
     if path.suffix.lower() not in readers:
         raise FileFormatError(f"{path}: expected a file ending in {', '.join(readers)}.")
     return readers[path.suffix.lower()](path)
+
+
+def _made(prior: Any, where: str) -> Any:
+    """A prior, or what a function without arguments returns for one."""
+    if not callable(prior) or isinstance(prior, Prior):
+        return prior
+    try:
+        return prior()
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"The prior of {where} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def _import(place: str) -> Any:
@@ -139,10 +150,17 @@ def _from_csv(path: Path) -> dict[str, float]:
 
 
 def _is_header_over_values(rows: list[list[str]]) -> bool:
-    """Whether names stand over values. Two rows of two cells may be two pairs: then a name begins the second row."""
+    """Whether names stand over values. Two rows of two cells may be two pairs: then a name begins the second row.
+
+    "NA" may be a name (sodium) or a missing value: it begins a row of values if no such word ends the first row.
+    """
     if len(rows) != 2 or len(rows[0]) != len(rows[1]):
         return False
-    return len(rows[0]) != 2 or (all(map(_is_name, rows[0])) and not _is_name(rows[1][0]))
+    if len(rows[0]) != 2:
+        return True
+    begins, ends = rows[1][0].lower(), rows[0][1].lower()
+    names_nothing = not _is_name(begins) or (begins in MISSING and ends not in MISSING)
+    return all(map(_is_name, rows[0])) and names_nothing
 
 
 def _is_heading(row: list[str]) -> bool:
@@ -192,6 +210,6 @@ def _number(value: Any, path: Path, name: Any) -> float:
 def _is_number(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return not isinstance(value, bool)

@@ -106,9 +106,11 @@ class Posterior(Drawn):
     def is_amortised(self) -> bool:
         """Whether other observations can be asked for: one round, in which all simulations counted alike.
 
-        A calibration kernel spends the network on the observation's neighbourhood.
+        A calibration kernel spends the network on the observation's neighbourhood; importance weights tell of
+        simulations that lie where a proposal was.
         """
-        return len(self.reports) <= 1 and all(report.bandwidth is None for report in self.reports)
+        alike = all(report.bandwidth is None and not report.weighted for report in self.reports)
+        return len(self.reports) <= 1 and alike
 
     def visible(self, features: np.ndarray) -> np.ndarray:
         """Features (n, k) or (k,) without those that were not measured."""
@@ -120,8 +122,8 @@ class Posterior(Drawn):
         Raises
         ------
         InputError
-            Another observation for a fit of several rounds or with a calibration kernel, which is only good near its
-            own; one with other features, or with a gap that no simulation had.
+            Another observation for a fit of several rounds, with a calibration kernel or with importance weights, which
+            is only good near its own; one with other features, or with a gap that no simulation had.
         """
         observed = self.visible(self.observation if observation is None else self._other(observation))
         fixed = self.trained.at(observed, n_weight_samples=self.n_weight_samples, seed=fold_in(self.seed, "predict"))
@@ -244,12 +246,18 @@ class Posterior(Drawn):
                 raise
             raise ModelFileError(f"{path}: the posterior in this file is not complete ({error}).") from error
 
+    def _confined(self) -> str:
+        """What makes it good near its own observation only."""
+        if len(self.reports) > 1:
+            return f"in {len(self.reports)} rounds"
+        kernel = any(report.bandwidth is not None for report in self.reports)
+        return "with a calibration kernel" if kernel else "with importance weights"
+
     def _other(self, observation: Any) -> np.ndarray:
         if not self.is_amortised:
-            rounds = f"in {len(self.reports)} rounds" if len(self.reports) > 1 else "with a calibration kernel"
             raise InputError(
-                f"This posterior was fitted {rounds} to one observation and is only good near it."
-                " Fit anew, or with method='npe' for a posterior that serves all observations."
+                f"This posterior was fitted {self._confined()} to one observation and is only good near it. Fit anew,"
+                " or with method='npe' to simulations from the prior for a posterior that serves all observations."
             )
         observed = as_observation(observation, self.feature_names)
         known = np.zeros(len(observed), bool) if self.trained.scaling.level is None else self.gaps

@@ -35,7 +35,7 @@ class Problem:
     first
         Proposal of the first round; the prior when not given.
     model_error
-        Of the features, as a share of their spread over the first simulations (`error_spread`).
+        Of the features, as a share of their spread over simulations from the prior (`error_spread`).
     """
 
     run: Callable[[np.ndarray, int, np.ndarray], tuple[np.ndarray, np.ndarray]]

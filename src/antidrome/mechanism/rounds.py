@@ -13,6 +13,9 @@ from antidrome.mechanism.features import FeatureScaling
 from antidrome.mechanism.observations import visible
 from antidrome.recordings.arguments import counted
 
+ALIKE = 0.999
+"""Effective sample size, relative to the simulations, from which on their weights are alike."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RoundReport:
@@ -58,6 +61,11 @@ class RoundReport:
     simulating_s: float
     training_s: float
     components: int | None = None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether simulations counted differently by their importance weights."""
+        return self.effective < ALIKE * self.trained_on
 
     def __str__(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""

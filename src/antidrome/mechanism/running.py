@@ -18,9 +18,11 @@ from antidrome.mechanism.simulate.identity import simulator_identity
 from antidrome.mechanism.simulate.outputs import default_parameter_names
 from antidrome.mechanism.simulate.parameters import columns_of
 from antidrome.mechanism.simulate.run import run_simulations
-from antidrome.mechanism.simulate.store import Simulations
+from antidrome.mechanism.simulate.store import Simulations, files_of, read_simulations
 
 REMEMBERED_FAILURES = 100
+SAME_DRAW = 1e-5
+"""Difference of draws, as a share of a parameter's range, that another processor's rounding makes."""
 PREPARING = 32
 """Prior draws at which a function is tried, to learn what it gives."""
 SAME_DENSITY = 1e-6
@@ -67,6 +69,26 @@ class Runner:
 
         `log_density` (n,), of what they were drawn from, is kept with them.
         """
+        return self._run(theta, round_, log_density, beside=False)
+
+    def predictions(self, theta: np.ndarray, round_: int, log_density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same at parameter sets of a posterior, beside those that the store has of other such draws."""
+        return self._run(theta, round_, log_density, beside=True)
+
+    def recall(self, n_rounds: int) -> None:
+        """Remember the failures of rounds that the store has from an earlier run."""
+        if self.store is None or not n_rounds or not files_of(self.store):
+            return
+        kept = read_simulations(self.store)
+        for r in range(n_rounds):
+            self._remember(kept.of_round(r))
+
+    def _remember(self, done: Simulations) -> None:
+        self.failures += done.failures[: REMEMBERED_FAILURES - len(self.failures)]
+
+    def _run(
+        self, theta: np.ndarray, round_: int, log_density: np.ndarray | None, *, beside: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         done = run_simulations(
             self.simulator,
             theta,
@@ -76,10 +98,11 @@ class Runner:
             store=self.store,
             parameter_names=self.prior.names,
             identity=self.identity,
+            tolerance=SAME_DRAW,
+            beside=beside,
             progress=self.progress,
         )
-        done = done.of_round(round_)
-        self.failures += done.failures[: REMEMBERED_FAILURES - len(self.failures)]
+        self._remember(done)
         return np.asarray(done.features, float), np.asarray(done.valid, bool)
 
 
@@ -111,8 +134,17 @@ class Recorded:
 
     @property
     def identity(self) -> str:
-        """Which simulations they are."""
-        return hash_arrays({"u": self.u, "features": self.simulations.features})
+        """Which simulations they are, from which density, and which of them count as failed.
+
+        Of what is as usual (from the prior, failed without any feature) nothing is said: checkpoints always had that.
+        """
+        features, valid = self.simulations.features, self.simulations.valid
+        told = {"u": self.u, "features": features}
+        if not self.from_prior:
+            told["ratio"] = self.ratio
+        if not np.array_equal(valid, ~np.isnan(features).all(axis=1)):
+            told["valid"] = valid
+        return hash_arrays(told)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -116,7 +116,8 @@ def _simulate(problem: Problem, progress: Progress, proposals: list[Proposal], s
     features = _checked(features, valid, len(u), problem)
     if problem.model_error > 0:
         if progress.error is None:
-            progress = dataclasses.replace(progress, error=error_spread(features[valid], problem.model_error))
+            error = error_spread(features[valid], problem.model_error, new[valid, r])
+            progress = dataclasses.replace(progress, error=error)
         features = with_error(features, progress.error, fold_in(seed, f"round-{r}"))
     old = proposals[-1].log_ratio(progress.simulations.u) if r else np.zeros(0)
     simulations = progress.simulations.extended(u, features, valid, old, new)

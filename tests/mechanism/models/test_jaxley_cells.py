@@ -5,12 +5,14 @@ import types
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 from antidrome.errors import InputError
 from antidrome.mechanism.models.jaxley_cells import jaxley_parameters, jaxley_simulator
 from antidrome.mechanism.models.voltage_features import voltage_features
 from antidrome.mechanism.simulate import run_simulations
+from antidrome.mechanism.simulate.identity import simulator_identity
 
 
 @pytest.mark.slow
@@ -56,3 +58,22 @@ def test_parameters_are_taken_by_the_names_that_the_cell_gives_them(monkeypatch)
         for theta, names in (([1.0, 2.0], ("g", "k")), ([2.0, 1.0], ("k", "g")), ([1.0, 2.0], ("mine", "other")))
     ]
     np.testing.assert_allclose(rests, -58.0, rtol=1e-5)
+
+
+def test_other_settings_of_a_cell_are_another_simulator(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "jaxley", types.SimpleNamespace())
+
+    def identity(current: float = 1.0, leak: float = 0.1, **settings: float) -> str:
+        nodes = pd.DataFrame({"HH": [True], "HH_gLeak": [leak], "name": ["soma"]})
+        cell = types.SimpleNamespace(
+            get_parameters=lambda: [{"g": np.ones(1)}],
+            recordings=[0],
+            nodes=nodes,
+            externals={"i": jnp.full((1, 5), current)},
+        )
+        given = {"stimulus_on_ms": 5.0, "stimulus_off_ms": 25.0} | settings
+        return simulator_identity(jaxley_simulator(cell, **given))
+
+    assert identity() == identity()
+    changed = ({"current": 2.0}, {"leak": 0.2}, {"dt_ms": 0.05}, {"stimulus_on_ms": 6.0}, {"duration_ms": 30.0})
+    assert len({identity(), *(identity(**one) for one in changed)}) == 6

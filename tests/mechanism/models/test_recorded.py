@@ -111,3 +111,14 @@ def test_a_stimulus_in_pieces_is_said_to_be_one() -> None:
     assert recorded_cell(read, epoch_ms=(30.05, 150.0)).notes == ()
     test_pulse = CURRENT_PA + np.where((TIME_MS >= 10) & (TIME_MS < 15), -50.0, 0.0)
     assert recorded_cell(current_clamp_from_array(VOLTAGE_MV, test_pulse, RATE, area_cm2=1e-4)).notes == ()
+
+
+def test_a_stimulus_until_the_end_of_a_sweep_that_ends_within_a_step() -> None:
+    current = np.where(np.arange(4999) > 500, 100.0, 0.0)
+    read = current_clamp_from_array(-70 + current / 50, current, 50_000.0, area_cm2=1e-4)
+    stimulus = recorded_cell(read).simulator.stimulus
+    assert (stimulus.on_ms, stimulus.off_ms) == pytest.approx((10.02, 99.98))
+    assert len(stimulus.current_ua_cm2) == 4000
+    assert stimulus.current_ua_cm2[-1] == stimulus.current_ua_cm2[500] == pytest.approx(1.0)
+    shorter = recorded_cell(read, epoch_ms=(10.02, 99.9)).simulator.stimulus
+    assert len(shorter.current_ua_cm2) == 3999, "a step that nothing is taken from does not count"

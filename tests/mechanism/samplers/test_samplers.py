@@ -133,3 +133,21 @@ def test_metropolis_and_hamiltonian() -> None:
     assert 0.6 < chains.acceptance < 0.95
     with pytest.raises(InputError, match="finite log density at each"):
         hamiltonian_monte_carlo(lambda theta: jnp.log(theta[0]), np.array([[-1.0]]))
+
+
+@pytest.mark.parametrize(("keep", "shape"), [(True, r"\(500, 1\)"), (False, r"\(\)")])
+def test_a_likelihood_of_another_shape_is_refused(keep: bool, shape: str) -> None:
+    """It was broadcast, and gave another posterior."""
+
+    def likelihood(theta: np.ndarray) -> np.ndarray:
+        return -np.sum(theta**2, axis=1 if keep else None, keepdims=keep)
+
+    with pytest.raises(InputError, match=rf"of shape {shape} for 500 parameter sets; expected \(500,\)"):
+        random_walk_metropolis(likelihood, PRIOR, n_chains=5, n_samples=5, burn_in=0, progress=False)
+
+
+@pytest.mark.slow
+def test_one_trajectory_without_burn_in_moves() -> None:
+    """Masses were taken from a single state, and the chain stood still."""
+    found = hamiltonian_monte_carlo(lambda q: -0.5 * jnp.sum(q**2), np.zeros((1, 2)), n_samples=400, burn_in=0)
+    np.testing.assert_allclose(found.pooled.std(axis=0), 1.0, atol=0.25)

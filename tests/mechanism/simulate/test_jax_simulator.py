@@ -44,6 +44,11 @@ def test_failures_and_missing_features() -> None:
     assert batch.failures[0].kind == "non-finite"
 
 
+def test_a_meaning_of_nan_that_there_is_not_is_refused(unchecked_types) -> None:
+    with pytest.raises(InputError, match="missing is 'failures'"):
+        JaxSimulator(lambda theta: theta, missing="failures")
+
+
 def test_as_simulator_tells_jax_by_its_key() -> None:
     assert isinstance(as_simulator(noisy), JaxSimulator)
     assert isinstance(as_simulator(jax.jit(lambda theta: theta)), JaxSimulator)

@@ -143,11 +143,19 @@ def test_a_simulator_that_always_fails_is_an_error_with_its_traceback() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"timeout_s": 0}, "timeout_s is 0"), ({"feature_names": ("a", "b", "c")}, "3 feature names were given for 1")],
+    [
+        ({"timeout_s": 0}, "timeout_s is 0"),
+        ({"feature_names": ("a", "b", "c")}, "3 feature names were given for 1"),
+        ({"missing": "failures"}, "missing is 'failures'; expected one of 'feature', 'failure'"),
+        ({"memory_bytes": 0}, "memory_bytes = 0"),
+        ({"memory_bytes": -5.0}, "memory_bytes = -5"),
+        ({"memory_bytes": 1.5e9 + 0.5}, "memory_bytes = 1500000000.5"),
+    ],
 )
-def test_impossible_settings_are_refused(settings: dict, message: str) -> None:
+def test_impossible_settings_are_refused(settings: dict, message: str, unchecked_types) -> None:
     with pytest.raises(InputError, match=message):
         here(lambda theta: theta.sum(), batched=False, **settings).run(THETA, 0)
+    assert here(lambda theta: theta.sum(), memory_bytes=2e9).memory_bytes == 2_000_000_000
 
 
 def misbehaving():
@@ -302,6 +310,8 @@ def test_names_order_the_features_that_a_simulator_names_itself() -> None:
             simulator = as_simulator(function, feature_names=names, **settings)
             np.testing.assert_array_equal(simulator.run(theta, 0).features, theta[:, columns])
             assert simulator.feature_names == names
+            with pytest.raises(InputError, match=r"feature_names are cv, isi, but the simulator gives rate, cv\."):
+                as_simulator(function, feature_names=("cv", "isi"), **settings).run(theta, 0)
     turned = PythonSimulator(rates, feature_names=("cv", "rate"), n_processes=0)
     turned.prepare(theta)
     assert turned.feature_units == ("", "Hz")

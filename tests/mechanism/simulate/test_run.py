@@ -105,6 +105,37 @@ def test_other_seeds_and_parameters_are_refused(tmp_path: Path) -> None:
         run_simulations(simulator(), THETA, seed=1, store=tmp_path, identity={"dt": 2}, progress=False)
 
 
+def test_other_parameters_are_kept_beside_where_that_is_asked_for(tmp_path: Path) -> None:
+    """With the seeds of their own round, so that the numbers are those of an empty store; and found again."""
+    calls = []
+
+    def function(theta, rng):
+        calls.append(1)
+        return theta + rng.normal(size=2)
+
+    counted = PythonSimulator(function, n_processes=0, batched=False)
+    settings = {"seed": 1, "round_": 2, "store": tmp_path, "beside": True, "progress": False}
+    for theta in (THETA, THETA + 1, THETA + 2):
+        kept = run_simulations(counted, theta, **settings)
+        alone = run_simulations(counted, theta, seed=1, round_=2, progress=False)
+        np.testing.assert_array_equal(kept.features, alone.features)
+    before = len(calls)
+    np.testing.assert_array_equal(run_simulations(counted, THETA + 1, **settings).theta, THETA + 1)
+    assert len(calls) == before
+    assert np.bincount(read_simulations(tmp_path).round).tolist() == [0, 0, 60, 60, 60]
+
+
+def test_parameters_may_differ_by_what_is_tolerated(tmp_path: Path) -> None:
+    first = run_simulations(simulator(), THETA, seed=1, store=tmp_path, progress=False)
+    near = THETA + np.array([1e-8, -1e-8])
+    same(first, run_simulations(simulator(), near, seed=1, store=tmp_path, tolerance=1e-5, progress=False))
+    with pytest.raises(ResumeError, match="other parameters"):
+        run_simulations(simulator(), near, seed=1, store=tmp_path, progress=False)
+    with pytest.raises(ResumeError, match="simulation 7 of round 0 with other parameters"):
+        far = near + 1e-3 * (np.arange(60) == 7)[:, None]
+        run_simulations(simulator(), far, seed=1, store=tmp_path, tolerance=1e-5, progress=False)
+
+
 class Interrupted:
     """A plain simulator that is interrupted at its third call."""
 

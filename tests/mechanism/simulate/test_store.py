@@ -236,3 +236,18 @@ def test_names_order_the_features_of_xarray_as_those_of_pandas() -> None:
         read = external_simulations([[0.0]], given, feature_names=("y", "x"))
         assert (read.feature_names, read.features.tolist()) == (("y", "x"), [[2.0, 1.0]])
     assert external_simulations([[0.0]], features, feature_names=("p", "q")).features.tolist() == [[1.0, 2.0]]
+
+
+def test_what_identifies_a_simulator_is_compared_as_it_is_read(tmp_path: Path) -> None:
+    """A tuple is a list in the file: the same store was refused, with two equal sides."""
+    for _ in range(2):
+        SimulationStore(tmp_path, **NAMES, simulator={"bounds": (0, 1)}).close()
+    with pytest.raises(ResumeError, match=r"\[0, 1\].* there, .*\[0, 2\]"):
+        SimulationStore(tmp_path, **NAMES, simulator={"bounds": (0, 2)})
+    with pytest.raises(InputError, match=r"identifies the simulator cannot be written as JSON: .*ndarray"):
+        SimulationStore(tmp_path, **NAMES, simulator={"bounds": np.arange(2)})
+
+
+def test_a_meaning_of_nan_that_there_is_not_is_refused(unchecked_types) -> None:
+    with pytest.raises(InputError, match="missing is 'failures'; expected one of 'feature', 'failure'"):
+        external_simulations(np.ones((2, 1)), np.ones((2, 1)), missing="failures")

@@ -74,13 +74,23 @@ def jaxley_simulator(
         trace = jaxley.integrate(cell, params=filled, delta_t=dt_ms, t_max=duration_ms)[0]
         return features_of_traces(trace[:, None], online, dt_ms, stimulus_on_ms, stimulus_off_ms)
 
-    return JaxSimulator(
+    made = JaxSimulator(
         simulate,
         parameter_names=own if len(set(own)) == len(own) else (),
         feature_names=names,
         feature_units=tuple(FEATURE_UNITS[name] for name in names),
         batch=batch,
     )
+    times = {"dt_ms": dt_ms, "on_ms": stimulus_on_ms, "off_ms": stimulus_off_ms, "duration_ms": duration_ms}
+    made.identity_settings = times | _settings_of_cell(cell)
+    return made
+
+
+def _settings_of_cell(cell: Any) -> dict[str, Any]:
+    """Of what a cell consists, as far as numbers tell: its stimuli, and the parameters of its compartments."""
+    compartments = getattr(cell, "nodes", None)
+    numbers = None if compartments is None else compartments.select_dtypes("number")
+    return {"stimuli": dict(getattr(cell, "externals", {})), "compartments": numbers}
 
 
 def jaxley_parameters(cell: Any) -> tuple[str, ...]:

@@ -138,8 +138,14 @@ def current_density(current: np.ndarray | float, unit: str, area_cm2: float | No
 def resampled_stimulus(
     current_ua_cm2: np.ndarray, sampling_ms: float, on_ms: float, off_ms: float, *, dt_ms: float = 0.025
 ) -> Stimulus:
-    """A recorded current at the time step of the simulation: each step takes the sample that holds at its beginning."""
+    """A recorded current at the time step of the simulation: each step takes the sample that holds at its beginning.
+
+    Where the recording ends within a step, that step counts only if the stimulus is still on.
+    """
     values = np.asarray(current_ua_cm2, np.float64)
-    n = int(np.floor(len(values) * sampling_ms / dt_ms + 1e-6))
+    steps = len(values) * sampling_ms / dt_ms
+    n = int(np.floor(steps + 1e-6))
+    if n * dt_ms < off_ms:
+        n = int(np.ceil(steps - 1e-6))
     rows = np.minimum(np.floor(np.arange(n) * dt_ms / sampling_ms + 1e-6).astype(int), len(values) - 1)
     return Stimulus(values[rows], dt_ms, on_ms, off_ms)

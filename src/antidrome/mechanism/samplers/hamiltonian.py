@@ -15,6 +15,8 @@ from antidrome.errors import InputError
 from antidrome.mechanism.samplers.metropolis import McmcResult, split_r_hat
 
 TARGET_ACCEPTANCE = 0.8
+ENOUGH_STATES = 20
+"""Fewer states of the chains tell nothing of the variances: then all masses stay 1."""
 
 
 def hamiltonian_monte_carlo(
@@ -29,8 +31,8 @@ def hamiltonian_monte_carlo(
     """Sample a differentiable log density on all of R^d (Neal 2011), one chain for each starting point.
 
     During burn-in the step size follows the acceptance rate (towards 0.8), and halfway through the masses are set to
-    the inverse variances of the chains. The number of leapfrog steps is drawn anew each time, between half and all of
-    ``n_leapfrog_steps``.
+    the inverse variances of the chains, if there are enough states for these. The number of leapfrog steps is drawn
+    anew each time, between half and all of ``n_leapfrog_steps``.
 
     Parameters
     ----------
@@ -88,8 +90,9 @@ def hamiltonian_monte_carlo(
     rates = 0.5 / jnp.sqrt(jnp.arange(half) + 1.0)
     state = (points, jnp.float32(np.log(0.1)), jnp.ones(points.shape[1]))
     state, seen = jax.lax.scan(adapt, state, (keys[:half], rates))
-    spread = jnp.std(seen[half // 2 :].reshape(-1, points.shape[1]), axis=0) + 1e-6
-    state = (state[0], jnp.float32(np.log(0.5)), spread)
+    seen = seen[half // 2 :].reshape(-1, points.shape[1])
+    if len(seen) >= ENOUGH_STATES:
+        state = (state[0], jnp.float32(np.log(0.5)), jnp.std(seen, axis=0) + 1e-6)
     state, _ = jax.lax.scan(adapt, state, (keys[half : 2 * half], rates))
     _, (samples, chances) = jax.lax.scan(keep, state, keys[2 * half :])
     theta = np.asarray(jnp.swapaxes(samples, 0, 1), np.float64)

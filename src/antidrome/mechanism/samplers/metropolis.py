@@ -57,7 +57,8 @@ def random_walk_metropolis(
     Raises
     ------
     InputError
-        If the likelihood is zero wherever a chain could start, or a number of chains, samples or steps is none.
+        If the likelihood is zero wherever a chain could start, or is not one value for each parameter set, or a number
+        of chains, samples or steps is none.
     """
     n_chains, n_samples = whole_number("n_chains", n_chains, 1), whole_number("n_samples", n_samples, 1)
     thin, burn_in = whole_number("thin", thin, 1), whole_number("burn_in", burn_in, 0)
@@ -65,7 +66,13 @@ def random_walk_metropolis(
     d = prior.n_parameters
 
     def log_target(u: np.ndarray) -> np.ndarray:
-        value = log_likelihood(prior.from_unconstrained(u)) + prior.log_prob_unconstrained(u)
+        likelihood = np.asarray(log_likelihood(prior.from_unconstrained(u)))
+        if likelihood.shape != (len(u),):
+            raise InputError(
+                f"log_likelihood returned an array of shape {likelihood.shape} for {len(u)} parameter sets; expected"
+                f" ({len(u)},), one value for each."
+            )
+        value = likelihood + prior.log_prob_unconstrained(u)
         return np.where(np.isnan(value), -np.inf, value)
 
     u, at = _start(log_target, prior, n_chains, seed)

@@ -9,6 +9,7 @@ from typing import Any
 
 from antidrome.errors import InputError, did_you_mean
 from antidrome.mechanism.simulate.batch import Simulator
+from antidrome.mechanism.simulate.seeded import SeededSimulator
 
 
 def as_simulator(simulator: Any, *, parameter_names: Sequence[str] = (), **settings: Any) -> Simulator:
@@ -50,16 +51,24 @@ def as_simulator(simulator: Any, *, parameter_names: Sequence[str] = (), **setti
 
     _check_settings(settings, JaxSimulator, "features")
     features = settings.pop("features", None)
-    if features is not None:
-        simulator = _then(simulator, features)
-    return JaxSimulator(simulator, parameter_names=parameter_names, **settings)
+    whole = simulator if features is None else _then(simulator, features)
+    made = JaxSimulator(whole, parameter_names=parameter_names, **settings)
+    made.features = features
+    return made
 
 
 def named(simulator: Any, parameter_names: Sequence[str]) -> Any:
-    """A simulator that is already made, with the names of the parameters where its function is called by them."""
+    """A simulator that is already made, with the names of the parameters where its function is called by them.
+
+    One that has names of its own, in another order, is told so: it is part of which simulator it is.
+    """
     from antidrome.mechanism.simulate.python_simulator import PythonSimulator
 
-    return simulator.for_parameters(parameter_names) if isinstance(simulator, PythonSimulator) else simulator
+    if isinstance(simulator, PythonSimulator):
+        simulator = simulator.for_parameters(parameter_names)
+    if isinstance(simulator, SeededSimulator):
+        simulator.note_order(parameter_names)
+    return simulator
 
 
 def _check_settings(settings: Mapping[str, Any], made: type, *further: str) -> None:

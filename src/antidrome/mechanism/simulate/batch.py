@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -136,6 +136,13 @@ def judge(features: np.ndarray, missing: Missing = "feature") -> SimulationBatch
         for row in np.flatnonzero(bad)
     )
     return SimulationBatch(features, ~bad, failures)
+
+
+def check_missing(missing: Any) -> Missing:
+    """What a NaN means, or InputError where it is neither of the two."""
+    if missing not in get_args(Missing):
+        raise InputError(f"missing is {missing!r}; expected one of {', '.join(map(repr, get_args(Missing)))}.")
+    return missing
 
 
 def _gaps_in_words(gaps: np.ndarray) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from antidrome.core.files import atomic_write
 from antidrome.errors import FileFormatError, InputError
 from antidrome.mechanism.labelled import in_rows_of, labelled
-from antidrome.mechanism.simulate.batch import Missing, check_theta, judge
+from antidrome.mechanism.simulate.batch import Missing, check_missing, check_theta, judge
 from antidrome.mechanism.simulate.outputs import default_names, default_parameter_names
 from antidrome.mechanism.simulate.store import Simulations
 from antidrome.recordings.archives import load_npz
@@ -57,7 +57,7 @@ def external_simulations(
     Raises
     ------
     InputError
-        If the numbers of rows differ, their labels, or names and columns.
+        If the numbers of rows differ, their labels, or names and columns; or there is no such meaning of ``missing``.
     """
     features, log_density = in_rows_of(theta, features), in_rows_of(theta, log_density)
     names, theta = _arranged(theta, parameter_names)
@@ -74,7 +74,7 @@ def external_simulations(
             f"{len(names)} and {len(k_names)} names were given for {parameters.shape[1]} parameters and"
             f" {values.shape[1]} features."
         )
-    batch = judge(values, missing)
+    batch = judge(values, check_missing(missing))
     n = len(values)
     if log_density is not None and np.shape(log_density) != (n,):
         raise InputError(f"log_density has shape {np.shape(log_density)}; expected ({n},), one for each simulation.")

@@ -15,7 +15,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,10 @@ from antidrome.mechanism.simulate.worker import read_frame, write_frame
 
 OnReply = Callable[[int, Reply], None]
 START_TIMEOUT_S = 300.0
+UNUSED_POOLS = 2
+"""So many simulators that run elsewhere in turns keep their processes."""
 _POOLS: dict[bytes, WorkerPool] = {}
+_USERS: Counter[bytes] = Counter()
 _POOLS_LOCK = threading.Lock()
 
 
@@ -55,7 +59,7 @@ class WorkerSettings:
     def of(cls, call: Call, timeout_s: float | None, memory_bytes: int | None, n_workers: int) -> WorkerSettings:
         """Settings for a call; by default the workers together may use 80 % of this machine's memory."""
         share = int(0.8 * _physical_bytes() / max(1, n_workers))
-        return cls(pickled(call), timeout_s, memory_bytes or max(2**30, share))
+        return cls(pickled(call), timeout_s, max(2**30, share) if memory_bytes is None else memory_bytes)
 
 
 class WorkerPool:
@@ -122,9 +126,11 @@ class WorkerPool:
         return row
 
     def _acquire(self) -> _Worker:
+        while (idle := self._taken_from_idle()) is not None:
+            if idle.is_running:
+                return idle
+            self._discard(idle)
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
             if self._watchdog is None and self.settings.timeout_s is not None:
                 self._watchdog = threading.Thread(target=self._watch, daemon=True)
                 self._watchdog.start()
@@ -135,6 +141,10 @@ class WorkerPool:
                 return worker
         worker.end()
         raise InterruptedError("The simulator was closed while it ran.")
+
+    def _taken_from_idle(self) -> _Worker | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
 
     def _release(self, worker: _Worker) -> None:
         with self._lock:
@@ -202,6 +212,11 @@ class _Worker:
                 f"{answer[2][-MAX_TRACEBACK:]}"
             )
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there; somebody may have ended it while it had nothing to do."""
+        return self._process.poll() is None
+
     def send(self, message: Any) -> None:
         """Send one message."""
         write_frame(self._process.stdin, message)
@@ -255,13 +270,28 @@ class _Worker:
         return self._errors.read().decode(errors="replace")
 
 
-def pool_of_this_process(settings: WorkerSettings) -> WorkerPool:
-    """The pool for these settings in a worker of an executor; made at first use, ended with the process."""
+@contextlib.contextmanager
+def pool_of_this_process(settings: WorkerSettings) -> Iterator[WorkerPool]:
+    """The pool for these settings in a worker of an executor; made at first use.
+
+    It is there for the next block too. A worker of a cluster outlives many simulators: of the pools that nobody uses,
+    only those used last are kept.
+    """
     key = repr((settings.timeout_s, settings.memory_bytes)).encode() + settings.call
     with _POOLS_LOCK:
-        if key not in _POOLS:
-            _POOLS[key] = WorkerPool(settings)
-        return _POOLS[key]
+        pool = _POOLS[key] = _POOLS.pop(key, None) or WorkerPool(settings)
+        _USERS[key] += 1
+        unused = [other for other in _POOLS if not _USERS[other]]
+        ended = [_POOLS.pop(other) for other in unused[: max(0, len(unused) - UNUSED_POOLS)]]
+    for other in ended:
+        other.close()
+    try:
+        yield pool
+    finally:
+        with _POOLS_LOCK:
+            _USERS[key] -= 1
+            if not _USERS[key]:
+                del _USERS[key]
 
 
 def pickled(call: Call) -> bytes:

@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from antidrome.core.hashing import hash_arrays, hash_configuration
+from antidrome.mechanism.simulate.seeded import SeededSimulator
 
 
 def simulator_identity(simulator: Any) -> str:
     """Name and digest of the source of a simulator, and of its settings: with others it is another simulator.
 
     Comments and layout do not count; nor does what the function calls, or finds in variables outside it. Settings are
-    the arguments of a `functools.partial` and those of an object (`_settings_of`).
+    the arguments of a `functools.partial`, those of an object (`_settings_of`), and what changes the meaning of columns
+    and gaps in a simulator that was made of a function (`_of_wrapper`).
 
     Parameters
     ----------
@@ -30,11 +32,21 @@ def simulator_identity(simulator: Any) -> str:
     """
     inner = getattr(simulator, "function", None)
     if callable(inner):
-        parts = [inner, getattr(getattr(simulator, "call", None), "features", None)]
-        return ", ".join(_of_function(part) for part in parts if part is not None)
+        parts = [inner, getattr(getattr(simulator, "call", simulator), "features", None)]
+        told = getattr(simulator, "identity_settings", None)
+        name = ", ".join([*(_of_function(part) for part in parts if callable(part)), *_of_wrapper(simulator)])
+        return _with_settings(name, [_settings_of(simulator)]) if told is not None else name
     if inspect.isroutine(simulator) or isinstance(simulator, functools.partial):
         return _of_function(simulator)
     return _with_settings(_of_code(type(simulator)), [_settings_of(simulator)])
+
+
+def _of_wrapper(simulator: Any) -> list[str]:
+    """Settings of a `SeededSimulator`, where they are not the usual ones: usual ones are not told in checkpoints."""
+    if not isinstance(simulator, SeededSimulator):
+        return []
+    order = [f"parameter_names={simulator.own_order}"] if simulator.own_order else []
+    return order + (["missing='failure'"] if simulator.missing == "failure" else [])
 
 
 def _of_function(function: Callable[..., Any]) -> str:

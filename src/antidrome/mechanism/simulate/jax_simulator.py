@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -73,13 +73,22 @@ class JaxSimulator(SeededSimulator):
     ) -> None:
         if batch < 1:
             raise InputError(f"batch is {batch}; expected at least 1.")
-        super().__init__(feature_names, feature_units)
-        self.function, self.batched, self.batch, self.missing = function, batched, batch, missing
+        super().__init__(feature_names, feature_units, missing)
+        self.function, self.batched, self.batch = function, batched, batch
+        self.features: Callable[..., Any] | None = None
+        """What ``function`` applies to its output, where `as_simulator` put the two together."""
+        self.identity_settings: Mapping[str, Any] | None = None
+        """What ``function`` was made with, where that is not in its source: with other settings it is another one."""
         self.n_threads = n_threads or cores.n_threads()
         self._parameter_names = tuple(parameter_names)
         self._arguments = _Arguments.of(function, self._parameter_names)
         self._compiled: dict[int, Callable[..., jax.Array]] = {}
         self._lock = threading.Lock()
+
+    @property
+    def called_by_name(self) -> bool:
+        """Whether the function is called with the parameters' names."""
+        return bool(self._arguments.names)
 
     @property
     def aligned_rows(self) -> int:

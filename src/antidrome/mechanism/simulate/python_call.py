@@ -53,10 +53,15 @@ class Call:
         """A batched call: values are (n, k)."""
         return _caught(lambda: to_rows(self._output(theta, seeds), len(theta)), int(seeds[0]))
 
+    @property
+    def is_by_name(self) -> bool:
+        """Whether the function is called with the parameters' names."""
+        return bool(self.parameter_names) and set(self.parameter_names) <= set(argument_names(self.function))
+
     def _output(self, theta: np.ndarray, seeds: Any) -> Any:
         arguments = argument_names(self.function)
         extra = {name: _seed_as(name, seeds) for name in SEED_ARGUMENTS if name in arguments}
-        if self.parameter_names and set(self.parameter_names) <= set(arguments):
+        if self.is_by_name:
             output = self.function(**dict(zip(self.parameter_names, np.moveaxis(theta, -1, 0), strict=True)), **extra)
         else:
             output = self.function(theta, **extra)
@@ -64,6 +69,13 @@ class Call:
 
 
 def _caught(run: Callable[[], tuple], seed: int) -> Reply:
+    """The reply of a call; one that imported torch is made again, as what it drew from that had no seed."""
+    had_torch = "torch" in sys.modules
+    reply = _caught_once(run, seed)
+    return reply if had_torch or "torch" not in sys.modules else _caught_once(run, seed)
+
+
+def _caught_once(run: Callable[[], tuple], seed: int) -> Reply:
     try:
         with _own_random_state(seed):
             names, units, values = run()
@@ -102,10 +114,14 @@ def _own_random_state(seed: int) -> Iterator[None]:
     np.random.set_state(np.random.RandomState(seed % 2**32).get_state())  # noqa: NPY002
     random.setstate(random.Random(seed).getstate())
     torch = sys.modules.get("torch")
+    of_torch = None
     if torch is not None and hasattr(torch, "manual_seed"):
+        of_torch = torch.get_rng_state()
         torch.manual_seed(seed % 2**63)
     try:
         yield
     finally:
         np.random.set_state(legacy)  # noqa: NPY002
         random.setstate(standard)
+        if torch is not None and of_torch is not None:
+            torch.set_rng_state(of_torch)

@@ -90,13 +90,13 @@ class PythonSimulator(SeededSimulator):
         if timeout_s is not None and not timeout_s > 0:
             raise InputError(f"timeout_s is {timeout_s}; expected a number of seconds above 0.")
         self._given = {name: value for name, value in locals().items() if name not in ("self", "function", "__class__")}
-        super().__init__(feature_names, feature_units)
+        super().__init__(feature_names, feature_units, missing)
         self.function = function
         self.call = Call(function, features, tuple(parameter_names), factory)
         self._parameter_names = self.call.parameter_names
-        self.batched, self.missing, self.executor = batched, missing, executor
+        self.batched, self.executor = batched, executor
         self.n_processes = n_cores() if n_processes is None else whole_number("n_processes", n_processes, 0)
-        self.timeout_s, self.memory_bytes = timeout_s, memory_bytes
+        self.timeout_s, self.memory_bytes = timeout_s, _whole_bytes(memory_bytes)
         self._found: Found | None = None
         self._place: Place | None = None
         self._finalizer: Callable[[], Any] | None = None
@@ -120,6 +120,11 @@ class PythonSimulator(SeededSimulator):
         if not set(names) <= set(argument_names(self.function)):
             return self
         return PythonSimulator(self.function, **(self._given | {"parameter_names": tuple(names)}))
+
+    @property
+    def called_by_name(self) -> bool:
+        """Whether the function is called with the parameters' names; one that is yet to be made does not tell it."""
+        return not self.call.factory and self.call.is_by_name
 
     @property
     def n_recycled(self) -> int:
@@ -184,3 +189,10 @@ class PythonSimulator(SeededSimulator):
         if self.executor is not None:
             return Elsewhere(settings, self.executor)
         return Processes(settings, self.n_processes)
+
+
+def _whole_bytes(memory_bytes: float | None) -> int | None:
+    """As given, a whole number also where it was written as 2e9."""
+    if isinstance(memory_bytes, float) and memory_bytes.is_integer():
+        memory_bytes = int(memory_bytes)
+    return None if memory_bytes is None else whole_number("memory_bytes", memory_bytes, 1)

@@ -44,6 +44,8 @@ def run_simulations(
     parameter_names: Sequence[str] | None = None,
     shard: tuple[int, int] | None = None,
     identity: Any = None,
+    tolerance: float = 0.0,
+    beside: bool = False,
     progress: bool = True,
 ) -> Simulations:
     """Simulate every row of ``theta``, keeping what is finished.
@@ -70,6 +72,12 @@ def run_simulations(
         (i, m): do only the i-th of m parts (i counts from 0); for job arrays, whose jobs share one store folder.
     identity
         What identifies the simulator in the store, JSON-ready; resuming with another is refused.
+    tolerance
+        How far parameters in the store may be from theta, as a share of the range of their column: draws that are made
+        anew on another processor differ by rounding.
+    beside
+        Where the store has other parameters in this round, keep these beside them, in the next round that has none or
+        the same, with the seeds of this one.
     progress
         Show a progress bar.
 
@@ -96,8 +104,11 @@ def run_simulations(
     own = columns_of(simulator, names)
     if hasattr(simulator, "prepare") and len(theta):
         simulator.prepare(theta[:, own])
-    plan = _Plan(simulator, theta, density, fold_in(seed, f"round-{round_}"), round_, _check_shard(shard), names, own)
+    plan = _Plan(
+        simulator, theta, density, fold_in(seed, f"round-{round_}"), round_, _check_shard(shard), names, own, tolerance
+    )
     with _opened(store, plan, identity) as opened:
+        plan = plan.beside_others(opened) if beside and opened is not None else plan
         done = plan.finished(opened)
         rows = plan.rows_to_run(done)
         title = "Simulating" if shard is None else f"Simulating, shard {shard[0]} of {shard[1]}"
@@ -126,6 +137,7 @@ class _Plan:
     shard: tuple[int, int]
     parameter_names: tuple[str, ...]
     columns: list[int]
+    tolerance: float
 
     @functools.cached_property
     def seeds(self) -> np.ndarray:
@@ -146,8 +158,9 @@ class _Plan:
         there = store.read().of_round(self.round_)
         known = there.index < len(self.theta)
         index = there.index[known]
-        if not np.array_equal(there.theta[known], self.theta[index]):
-            bad = index[(there.theta[known] != self.theta[index]).any(axis=1)][0]
+        others = self.others(there)
+        if len(others):
+            bad = others[0]
             raise ResumeError(
                 f"{store.folder} holds simulation {bad} of round {self.round_} with other parameters. Continue with the"
                 " seed and prior that it was begun with, or use another folder."
@@ -156,6 +169,20 @@ class _Plan:
             raise ResumeError(f"{store.folder} was simulated with another seed. Continue with that, or another folder.")
         done[index] = True
         return done
+
+    def others(self, there: Simulations) -> np.ndarray:
+        """Numbers of simulations of a round that are there with other parameters."""
+        known = there.index < len(self.theta)
+        index, theta = there.index[known], there.theta[known]
+        slack = self.tolerance * np.ptp(self.theta, axis=0) if self.tolerance and len(index) else 0.0
+        return index[~(np.abs(theta - self.theta[index]) <= slack).all(axis=1)]
+
+    def beside_others(self, store: SimulationStore) -> _Plan:
+        """The plan with these seeds, in the first round from its own on that has no other parameters."""
+        there, plan = store.read(), self
+        while len(plan.others(there.of_round(plan.round_))):
+            plan = dataclasses.replace(plan, round_=plan.round_ + 1)
+        return plan
 
     def finished_simulations(self, store: SimulationStore) -> Simulations:
         there = store.read().of_round(self.round_)

@@ -136,7 +136,8 @@ class Elsewhere(Place):
 
 def _run_block_there(settings: WorkerSettings, block: Block) -> list[Reply]:
     found: dict[int, Reply] = {}
-    pool_of_this_process(settings).run(block.theta, block.seeds, found.__setitem__, many=block.many)
+    with pool_of_this_process(settings) as pool:
+        pool.run(block.theta, block.seeds, found.__setitem__, many=block.many)
     return [found[row] for row in sorted(found)]
 
 

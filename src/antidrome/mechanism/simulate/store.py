@@ -288,8 +288,19 @@ def _header(parameters: Sequence[str], features: Sequence[str], units: Sequence[
         "parameters": list(map(str, parameters)),
         "features": list(map(str, features)),
         "units": list(map(str, units)),
-        "simulator": simulator,
+        "simulator": _as_read(simulator),
     }
+
+
+def _as_read(simulator: Any) -> Any:
+    """What identifies a simulator as it is read from a file again (tuples are lists there), or InputError."""
+    try:
+        return json.loads(json.dumps(simulator))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"What identifies the simulator cannot be written as JSON: {error}. Give text, numbers, and lists and"
+            " mappings of these."
+        ) from error
 
 
 def _has_header(path: Path) -> bool:

@@ -1,7 +1,8 @@
 """The process in which a user's simulator runs: ``python -m antidrome.mechanism.simulate.worker``.
 
-Speaks with its parent over stdin and stdout in frames (length, then a message). What the simulator prints goes nowhere;
-what it writes to stderr is kept by the parent, for the traceback of a crash. When the parent is gone, so is the worker.
+Speaks with its parent in frames (length, then a message), over the pipes that were its stdin and stdout. What the
+simulator prints goes nowhere, and neither it nor a program that it starts can read from stdin; what it writes to stderr
+is kept by the parent, for the traceback of a crash. When the parent is gone, so is the worker.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ def _exactly(stream: BinaryIO, n: int) -> bytes:
 
 def main() -> None:
     """Set up, then serve jobs until stdin ends."""
-    source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     quiet = os.open(os.devnull, os.O_RDWR)
+    os.dup2(quiet, 0)
     os.dup2(quiet, 1)
     sys.stdin = io.StringIO()
     faulthandler.enable()
