@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import types
 import typing
 from collections.abc import Callable
@@ -143,6 +144,29 @@ def test_sigterm_ends_like_an_interrupt(command: Callable, capsys: pytest.Captur
     assert app.main(["check"]) == 143
     assert "Interrupted" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals between processes")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_a_destructor_is_not_lost(command: Callable, number: int, code: int) -> None:
+    """Python drops what a destructor raises: the command would go on as if nobody had pressed Ctrl-C."""
+
+    class Dropping:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+            for _ in range(1000):  # the handler runs between two of these
+                pass
+
+    def run(_: Options) -> int:
+        one = Dropping()
+        del one
+        time.sleep(20)
+        return 0
+
+    command(run)
+    hook = sys.unraisablehook
+    assert app.main(["check"]) == code
+    assert sys.unraisablehook is hook
 
 
 def test_a_closed_pipe_is_no_error() -> None:

@@ -1,7 +1,6 @@
 """``antidrome mechanism`` as typed: fit, go on, diagnose; mistakes in one sentence."""
 
 import csv
-import dataclasses
 import json
 import pathlib
 
@@ -196,29 +195,3 @@ def test_files_of_others_are_not_replaced(files: pathlib.Path, capsys) -> None:
     assert main([*command, "-o", str(files / "out")]) == 2
     assert "summary.json exists" in capsys.readouterr().err
     assert (files / "out" / "summary.json").read_text() == "mine"
-
-
-def test_overwriting_starts_anew(files: pathlib.Path) -> None:
-    """What the earlier fit had left was gone on with, so that nothing but its own settings would do."""
-    from antidrome.cli.mechanism_fit import Fit, _start_anew
-    from antidrome.mechanism.simulate.store import SimulationStore, simulator_of
-
-    out = files / "out"
-    kept = {"parameter_names": ("a",), "feature_names": ("x",)}
-
-    def left(simulator: object) -> None:
-        with SimulationStore(out / "simulations", simulator=simulator, **kept) as store:
-            store.append(np.arange(2), np.ones((2, 1)), np.ones((2, 1)), np.ones(2, bool), np.arange(2))
-        (out / "fit.safetensors").write_text("of another fit")
-
-    left("function 0123")
-    config = Fit(model="model.py", observation=files / "observed.json", output=out, overwrite=True)
-    _start_anew(dataclasses.replace(config, recorded=out / "simulations"))
-    assert simulator_of(out / "simulations") == "function 0123", "those that are fitted are not dropped"
-    _start_anew(config)
-    assert not (out / "fit.safetensors").exists()
-    assert simulator_of(out / "simulations") is None
-    _start_anew(config)
-    left({"model": "model.py", "prior": {}})
-    _start_anew(config)
-    assert simulator_of(out / "simulations") is not None, "those of `mechanism simulate` are none of a fit"

@@ -35,7 +35,7 @@ def spikes(executor, folder):
     config, traces = RunConfig(seed=1), ad.spikes.simulate(6, 20, 30, 1)["dff"]
     session = session_from_recording("s", "simulated", traces, config)
     cache = SessionCache(folder, "s", {})
-    cache.prepare(forget=True)
+    cache.prepare()
     with pytest.MonkeyPatch.context() as patch, progress("", 6, unit="neurons", enabled=False) as bar:
         patch.setattr(infer, "BLOCK_VALUES", 600)
         result, _ = infer.infer_session(load_model(config), session, cache, 0, bar, executor)

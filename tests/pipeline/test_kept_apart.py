@@ -103,6 +103,23 @@ def test_results_of_other_recordings_are_not_replaced_unasked(model, helpers, in
     assert [path.name for path in (out / ".antidrome").glob("blocks-*")] == ["blocks-day-3"]
 
 
+def test_a_recording_of_the_same_name_elsewhere_is_another(model, helpers, inputs, tmp_path):
+    """Names like day-0 are in every animal's folder; a dry run refuses what the run does."""
+    out, mouse = tmp_path / "out", tmp_path / "mouse-2"
+    run(inputs[:1], out, NETCDF, progress=False)
+    calls = model.calls
+    mouse.mkdir()
+    values = helpers.recording(0)
+    other = write(values.copy(data=values.values[::-1]), mouse / "day-0.nc")
+    _refused([other], out, "holds the results of other recordings: 'day-0'")
+    with pytest.raises(InputError, match="other recordings"):
+        plan([other], NETCDF, out)
+    assert model.calls == calls
+    inputs[0].unlink()
+    run([other], out, NETCDF, progress=False)
+    assert model.calls > calls, "on another machine the recording lies elsewhere"
+
+
 def test_simulated_results_make_way(model, helpers, inputs, tmp_path):
     run(inputs[:1], tmp_path / "out", NETCDF, progress=False)
     summary = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
@@ -184,8 +201,12 @@ def test_names_that_are_no_text_and_names_of_the_folders_own(model, helpers, tmp
         shutil.copy(write(helpers.recording(0), tmp_path / "lock.nc"), tmp_path / name)
     except OSError:
         pytest.skip("the file system takes names of UTF-8 alone")
-    with pytest.raises(InputError, match=r"not UTF-8\. Rename"):
-        run([tmp_path / name], tmp_path / "out", NETCDF, progress=False)
+    link, named = tmp_path / "link.nc", helpers.recording(0)
+    link.symlink_to(tmp_path / name)
+    good = write(named, tmp_path / "good.nc")
+    for path, out in ((tmp_path / name, "out"), (link, "out"), (good, name)):
+        with pytest.raises(InputError, match=r"not UTF-8\. Rename"):
+            run([path], tmp_path / out, NETCDF, progress=False)
     own = helpers.recording(0).assign_attrs(session_id="lock")
     run([write(own, tmp_path / "own.nc")], tmp_path / "out", NETCDF, progress=False)
     assert (tmp_path / "out" / ".antidrome" / "blocks-lock").is_dir()

@@ -103,6 +103,11 @@ def test_finished_blocks_are_not_computed_again(model, helpers, inputs, tmp_path
     assert helpers.different(helpers.contents(tmp_path / "out"), helpers.contents(tmp_path / "whole")) == []
 
 
+@pytest.mark.usefixtures("unchecked_types")
+def test_a_seed_may_be_numpys():
+    assert RunConfig(seed=np.int64(5)).inference_settings() == RunConfig(seed=5).inference_settings()
+
+
 def test_a_changed_setting_is_noticed_and_said(model, inputs, tmp_path):
     run(inputs, tmp_path / "out", NETCDF, progress=False)
     calls = model.calls

@@ -23,6 +23,14 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def of_another_program(path):
+    """An NWB file as if another program had written it."""
+    with h5py.File(path, "r+") as file:
+        del file[f"scratch/{RECORD}"]
+        file["processing/ophys/DfOverF/dff"].attrs["comments"] = "of another program"
+    return path
+
+
 def test_results_never_replace_the_recording(model, inputs, tmp_path):
     before = inputs[0].read_bytes()
     link = tmp_path / "link.nc"
@@ -42,13 +50,29 @@ def test_spikes_may_go_into_the_nwb_file_itself(model, helpers, tmp_path):
     path = write(helpers.recording(0), tmp_path / "day.nwb")
     with pytest.raises(InputError, match="holds nothing but what Antidrome wrote"):
         deconvolve(path, path, OVERWRITE, progress=False)
-    with h5py.File(path, "r+") as file:  # as if another program had written it
-        del file[f"scratch/{RECORD}"]
-        file["processing/ophys/DfOverF/dff"].attrs["comments"] = "of another program"
+    of_another_program(path)
     values = read(path).values
     deconvolve(path, path, OVERWRITE, progress=False)
     np.testing.assert_array_equal(read(path).values, values)
     assert read_spikes(path)["expected_spikes"].shape == values.shape
+
+
+def test_recordings_in_nwb_are_not_replaced_by_results_that_do_not_go_into_them(model, helpers, inputs, tmp_path):
+    """Before any work, also with --overwrite; a copy that the job made itself makes way."""
+    out = tmp_path / "out"
+    path = of_another_program(write(helpers.recording(0), tmp_path / "day.nwb"))
+    out.mkdir()
+    shutil.copy(path, out / "spikes.nwb")
+    with pytest.raises(InputError, match="would be lost"):
+        deconvolve(inputs[0], path, OVERWRITE, progress=False)
+    for check in (run, lambda *of, **_: plan(of[0], of[2], of[1])):
+        with pytest.raises(InputError, match="would be lost"):
+            check(inputs[:1], out, RunConfig(overwrite=True), progress=False)
+    assert model.calls == 0
+    (out / "spikes.nwb").unlink()
+    run([path], out, progress=False)
+    run(inputs[1:], out, RunConfig(overwrite=True), progress=False)
+    assert read_spikes(out / "spikes.nwb").attrs["session_id"] == "day-1"
 
 
 def test_a_recording_among_the_results_is_never_the_jobs_own(model, inputs, tmp_path):

@@ -9,12 +9,14 @@ Exit codes: 0 done; 1 an unexpected error, or what the command found (``check``:
 input error; 130 interrupted (SIGINT), 143 terminated (SIGTERM).
 """
 
+import _thread
 import contextlib
 import importlib
 import os
 import shlex
 import signal
 import sys
+import threading
 import traceback
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +54,8 @@ GO_ON = dict.fromkeys(("run", "spikes", "spikes predict", "mechanism fit", "mech
 }
 """Commands that find again what they had done, and the option that they need for it."""
 
+SOON_S = 0.05
+"""Seconds until a dropped signal comes again: by then the destructor is through."""
 NO_DEVICE = "Unable to initialize backend"
 
 
@@ -125,7 +129,7 @@ def _dispatch(arguments: list[str]) -> int:
     if name not in COMMANDS:
         _complain(f"antidrome: there is no command {name!r}.{did_you_mean(name, COMMANDS)}\n\n{usage()}")
         return 2
-    with _ending_on_sigterm():
+    with _ending_on_sigterm(), _interrupted_for_sure():
         return _guarded(name, options)
 
 
@@ -259,3 +263,22 @@ def _ending_on_sigterm() -> Iterator[None]:
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
     raise _Terminated
+
+
+@contextlib.contextmanager
+def _interrupted_for_sure() -> Iterator[None]:
+    """While a command runs, a signal that arrives in a destructor, where Python drops exceptions, is sent again."""
+    previous = sys.unraisablehook
+
+    def again(dropped: "sys.UnraisableHookArgs") -> None:
+        if isinstance(dropped.exc_value, KeyboardInterrupt):
+            number = signal.SIGTERM if isinstance(dropped.exc_value, _Terminated) else signal.SIGINT
+            threading.Timer(SOON_S, _thread.interrupt_main, [number]).start()
+        else:
+            previous(dropped)
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = previous

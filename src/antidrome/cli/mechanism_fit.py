@@ -12,8 +12,9 @@ import tyro
 
 from antidrome.cli.mechanism_opening import OfModel, model_identity, opened_model
 from antidrome.cli.options import command_line, given
+from antidrome.cli.starting_anew import fit_anew, forget_replaced
 from antidrome.cli.text import printable, say, unmarked
-from antidrome.core.files import refuse_existing
+from antidrome.core.files import refuse_existing, refuse_unwritable_name
 from antidrome.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def run_fit(config: Fit) -> int:
 
     if config.samples < 1:
         raise InputError(f"samples is {config.samples}; expected at least 1.")
+    for path in (config.output, config.observation):
+        refuse_unwritable_name(path)
     if not (config.overwrite or (config.output / CHECKPOINT).exists()):
         for name in FILES:
             refuse_existing(config.output / name, overwrite=False, is_file=True)
@@ -110,35 +113,19 @@ def run_fit(config: Fit) -> int:
         notes = cell.notes if cell else _notes_on_recorded(config)
         for note in notes:
             say(f"note: {note}")
+
+        def fit() -> None:
+            estimator.fit(model.simulator, model.prior, observation, checkpoint=config.output, on_round=say)
+
         if config.overwrite:
-            _start_anew(config)
-        estimator.fit(
-            model.simulator,
-            model.prior,
-            observation,
-            checkpoint=config.output,
-            on_round=say,
-        )
+            fit_anew(fit, config.output, recorded=config.recorded)
+        else:
+            fit()
     _write(estimator, config, notes)
     _write_page(estimator, config, cell)
+    forget_replaced(config.output)
     _show(estimator, config)
     return 0
-
-
-def _start_anew(config: Fit) -> None:
-    """Without the checkpoint of an earlier fit and its simulations; those of `mechanism simulate` are nobody's to drop.
-
-    A fit tells of its simulator in one line of text, `mechanism simulate` of model and prior.
-    """
-    from antidrome.mechanism.simulate.store import files_of, simulator_of
-    from antidrome.mechanism.snapshots import CHECKPOINT
-
-    (config.output / CHECKPOINT).unlink(missing_ok=True)
-    kept = config.output / "simulations"
-    given = config.recorded is not None and config.recorded.resolve() == kept.resolve()
-    if not given and isinstance(simulator_of(kept), str):
-        for path in files_of(kept):
-            path.unlink()
 
 
 def _notes_on_recorded(config: Fit) -> tuple[str, ...]:

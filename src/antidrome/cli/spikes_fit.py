@@ -51,7 +51,7 @@ def run(config: FitSpikes) -> int:
     from antidrome.spikes import SpikeVAE
 
     refuse_existing(config.output, overwrite=config.overwrite, is_file=True)
-    sessions = read_sessions([config.path], part_of(config, ReadingConfig), hashed=False)
+    sessions = read_sessions([config.path], part_of(config, ReadingConfig))
     if not config.force:
         refuse_errors(sessions)
     recording = sessions[0].recording

@@ -5,6 +5,7 @@ The helpers of atomic writes live with the recordings, which write files too; ev
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,15 @@ def refuse_existing(path: Path | None, *, overwrite: bool, option: str = "-o", i
             raise InputError(f"{wrong}. Name the file that is to be written with {option}.")
     if path is not None and path.exists() and not overwrite:
         raise InputError(f"{path} exists. Choose another name with {option}, or replace it with --overwrite.")
+
+
+def refuse_unwritable_name(path: str | os.PathLike[str]) -> None:
+    """Refuse a name of other bytes than UTF-8, as old disks have them: no result could say where it came from."""
+    for whole in (os.path.abspath(path), os.path.realpath(path)):
+        try:
+            whole.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError(f"The name of {os.fsencode(whole)!r} is not UTF-8. Rename the file or folder.") from error
 
 
 def finite(value: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from antidrome.core.configuration import to_dict
 from antidrome.core.seeds import check_seed
 from antidrome.errors import InputError
 
@@ -84,7 +85,8 @@ class InferenceConfig(ReadingConfig):
         names = {field.name for field in dataclasses.fields(InferenceConfig)} - {"force", "overwrite"}
         if self.accepted_only:
             names.remove("accepted_only")  # results of before there was the choice stay what they are
-        return {name: getattr(self, name) for name in sorted(names)}
+        values = to_dict(self)
+        return {name: values[name] for name in sorted(names)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

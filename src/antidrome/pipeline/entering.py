@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from antidrome.core.files import read_json
+from antidrome.core.files import read_json, refuse_unwritable_name
 from antidrome.errors import InputError
 from antidrome.pipeline.config import RunConfig
 from antidrome.pipeline.demo import SOURCE, demo_sessions
@@ -22,7 +22,6 @@ def enter(
     output: Path,
     config: RunConfig,
     *,
-    hashed: bool = True,
     refuse: bool = True,
 ) -> tuple[list[Session], list[str]]:
     """Read and check the recordings, and see to it that the results folder may be written to.
@@ -31,8 +30,6 @@ def enter(
     ----------
     paths, output, config
         As for `antidrome.pipeline.run`.
-    hashed
-        Whether to hash the recordings, for which they are read whole.
     refuse
         Whether to refuse what a check calls wrong; else that is left to the caller.
 
@@ -48,7 +45,7 @@ def enter(
         or the folder is a file, holds files of others or the results of other recordings, or may not be written to.
     """
     _refuse_unwritable(output)
-    sessions = read_sessions(paths, config, hashed=hashed) if paths else demo_sessions(config)
+    sessions = read_sessions(paths, config) if paths else demo_sessions(config)
     if "dynamics" in config.stages:
         sessions = _told_of_matching(sessions)
     if refuse and not config.force:
@@ -61,7 +58,18 @@ def enter(
     if not config.overwrite:
         manifest.refuse_strangers(written)
         _refuse_other_recordings(output, sessions)
+    for name, session in zip(names, sessions, strict=True):
+        if config.format == "nwb" and name not in manifest.names:
+            spare_nwb(output / name, session)
     return sessions, names
+
+
+def spare_nwb(target: Path, session: Session) -> None:
+    """InputError if results that go into no NWB file would replace one with the recordings of others."""
+    if target.exists() and session.source_format != "nwb":
+        from antidrome.recordings.nwb_writing import refuse_lost_recordings
+
+        refuse_lost_recordings(target)
 
 
 def _refuse_other_recordings(output: Path, sessions: Sequence[Session]) -> None:
@@ -76,16 +84,22 @@ def _refuse_other_recordings(output: Path, sessions: Sequence[Session]) -> None:
 
 
 def _is_same(session: Session, before: dict[str, Any]) -> bool:
-    """Whether a session is, or where it was not hashed may be, one that an earlier run tells of."""
-    if session.session_id == before["session_id"]:
+    """Whether a session is one that an earlier run tells of: of its name and place, or else of its contents.
+
+    A place that is there no more, as on another machine, speaks against nothing.
+    """
+    place = before["input"]["path"]
+    if session.session_id == before["session_id"] and (
+        not os.path.exists(place) or os.path.realpath(place) == os.path.realpath(session.source)
+    ):
         return True
-    if session.input_hash:
-        return session.input_hash == before["input"]["hash"]
-    return dict(session.recording.sizes) == {"time": before["n_frames"], "neuron": before["n_neurons"]}
+    same_sizes = dict(session.recording.sizes) == {"time": before["n_frames"], "neuron": before["n_neurons"]}
+    return same_sizes and session.input_hash == before["input"]["hash"]
 
 
 def _refuse_unwritable(output: Path) -> None:
     """See to it that results can be written, or their folder be made."""
+    refuse_unwritable_name(output)
     if output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file; -o needs a folder for the results.")
     there = next(folder for folder in (output.absolute(), *output.absolute().parents) if folder.exists())

@@ -166,6 +166,7 @@ class _Job:
         summary = self._write_page(results, outcomes, kept, model, (key, page_key), seconds)
         for cache in caches:
             cache.finish()
+        self.manifest.done(RECORD, page_key)
         return summary
 
     def _places(self) -> list[str]:
@@ -210,17 +211,25 @@ class _Job:
         return results, seconds
 
     def _write_results(self, results: Sequence["xr.Dataset"], key: str, seconds: Sequence[dict[str, float]]) -> None:
-        from antidrome.recordings import write
-
         with show("Writing results", len(results), unit="files", enabled=self.show_progress) as bar:
             for name, result, taken in zip(self.names, results, seconds, strict=True):
                 start = time.perf_counter()
                 if not self.manifest.is_done(name, key):
                     self.manifest.begin(name)
-                    write(result, self.output / name, format=self.config.format)
+                    self._write_result(result, self.output / name)
                     self.manifest.done(name, key)
                 taken["writing"] = time.perf_counter() - start
                 bar.advance()
+
+    def _write_result(self, result: "xr.Dataset", path: Path) -> None:
+        """Write one file, in the place of what this job may replace: a copy of another recording, say."""
+        from antidrome.recordings import write
+
+        if self.config.format != "nwb":
+            write(result, path, format=self.config.format)
+            return
+        with atomic_write(path) as temporary:
+            write(result, temporary, format="nwb")
 
     def _write_page(
         self,
@@ -252,7 +261,6 @@ class _Job:
             self.manifest.done(name, page_key)
         others = [name for name in [*current, *summary["kept_files"]] if name != RECORD]
         write_json(self.output / RECORD, run_record(summary, self.manifest.hashes(others)))
-        self.manifest.done(RECORD, page_key)
         return summary
 
     def _summary(

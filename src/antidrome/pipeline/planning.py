@@ -92,7 +92,7 @@ def plan(
         As `antidrome.pipeline.run` would.
     """
     config = config or RunConfig()
-    sessions, _ = enter(paths, Path(output), config, hashed=False)
+    sessions, _ = enter(paths, Path(output), config)
     model_hash(load_model(config))  # a model that cannot be opened is refused
     costs = json.loads(COSTS.read_text("utf-8"))
     sizes = [(s.recording.sizes["time"], s.recording.sizes["neuron"]) for s in sessions]

@@ -1,11 +1,13 @@
 """From paths to recordings ready for inference: read, named, turned into ΔF/F, checked."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from antidrome.core.files import refuse_unwritable_name
 from antidrome.core.names import unique
 from antidrome.errors import InputError
 from antidrome.pipeline.config import ReadingConfig
@@ -14,6 +16,20 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from antidrome.recordings import Finding
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Contents:
+    """What was read of a session: fluorescence or ΔF/F, and neuropil where there is some."""
+
+    arrays: "tuple[xr.DataArray, ...]"
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """Content hash, whatever the file format; the arrays are read whole, once."""
+        from antidrome.core.hashing import hash_recording
+
+        return "-".join(map(hash_recording, self.arrays))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +44,8 @@ class Session:
         Where it came from: a path, or what made it.
     source_format
         As the reader names it: ``"nwb"``, ``"suite2p"`` …
-    input_hash
-        Content hash of what was read (fluorescence and neuropil), whatever its file format.
+    contents
+        What was read.
     recording
         ΔF/F (time, neuron).
     findings
@@ -41,23 +57,24 @@ class Session:
     session_id: str
     source: str
     source_format: str
-    input_hash: str
+    contents: Contents
     recording: "xr.DataArray"
     findings: "list[Finding]"
     truth: "xr.DataArray | None" = None
 
+    @property
+    def input_hash(self) -> str:
+        """Content hash of what was read."""
+        return self.contents.hash
 
-def read_sessions(
-    paths: Sequence[str | os.PathLike[str]], config: ReadingConfig, *, hashed: bool = True
-) -> list[Session]:
+
+def read_sessions(paths: Sequence[str | os.PathLike[str]], config: ReadingConfig) -> list[Session]:
     """Read and check every path; nothing large is loaded.
 
     Parameters
     ----------
     paths, config
         The recordings, and how they are read.
-    hashed
-        Whether to hash what was read, for which the files are read whole; without, ``input_hash`` is empty.
 
     Raises
     ------
@@ -67,7 +84,8 @@ def read_sessions(
     """
     from antidrome.recordings import read_with_neuropil
 
-    _refuse_unwritable_names(paths)
+    for path in paths:
+        refuse_unwritable_name(path)
     resolved = [os.path.realpath(path) for path in paths]
     twice = {path for path in resolved if resolved.count(path) > 1}
     if twice:
@@ -77,18 +95,9 @@ def read_sessions(
         pairs.append(read_with_neuropil(path, quantity=config.quantity, **config.choices()))
     names = session_names([recording for recording, _ in pairs], paths)
     return [
-        _session(name, str(path), recording, neuropil, config, hashed=hashed)
+        _session(name, str(path), recording, neuropil, config)
         for name, path, (recording, neuropil) in zip(names, paths, pairs, strict=True)
     ]  # fmt: skip
-
-
-def _refuse_unwritable_names(paths: Sequence[str | os.PathLike[str]]) -> None:
-    """Refuse a name of other bytes than UTF-8, as old disks have them: no result could say where it came from."""
-    for path in paths:
-        try:
-            os.path.abspath(path).encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InputError(f"The name of {os.fsencode(path)!r} is not UTF-8. Rename the file or folder.") from error
 
 
 def session_names(recordings: "Sequence[xr.DataArray]", paths: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -110,19 +119,15 @@ def _session(
     raw: "xr.DataArray",
     neuropil: "xr.DataArray | None",
     config: ReadingConfig,
-    *,
-    hashed: bool = True,
 ) -> Session:
-    from antidrome.core.hashing import hash_recording
     from antidrome.recordings import check
 
     recording = as_dff(raw, neuropil, config)
-    hashes = [hash_recording(one) for one in (raw, neuropil) if one is not None] if hashed else []
     return Session(
         session_id=session_id,
         source=source,
         source_format=str(raw.attrs.get("source_format", "array")),
-        input_hash="-".join(hashes),
+        contents=Contents(tuple(one for one in (raw, neuropil) if one is not None)),
         recording=recording.assign_attrs(session_id=session_id),
         findings=check(recording),
     )

@@ -12,6 +12,7 @@ from antidrome.core.progress import progress as show
 from antidrome.errors import InputError
 from antidrome.pipeline.cache import SessionCache
 from antidrome.pipeline.config import InferenceConfig
+from antidrome.pipeline.entering import spare_nwb
 from antidrome.pipeline.folder import locked, spare_recordings
 from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import load_model, origin_of, with_absolute_model
@@ -82,6 +83,8 @@ def deconvolve(
     known = {sessions[0].source: sessions[0].source_format}
     spare_recordings(known, [output], may_join=written_as == "nwb")
     spare_recordings(known, [] if times is None else [times])
+    if written_as == "nwb":
+        spare_nwb(output, sessions[0])
     with locked(scratch):
         model = load_model(config)
         cache = SessionCache(scratch, "spikes", origin_of(sessions[0], config, model))
