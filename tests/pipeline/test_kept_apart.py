@@ -103,17 +103,19 @@ def test_results_of_other_recordings_are_not_replaced_unasked(model, helpers, in
     assert [path.name for path in (out / ".antidrome").glob("blocks-*")] == ["blocks-day-3"]
 
 
-def test_a_recording_of_the_same_name_elsewhere_is_another(model, helpers, inputs, tmp_path):
+def test_a_recording_of_the_same_name_elsewhere_is_another(model, helpers, inputs, tmp_path, monkeypatch):
     """Names like day-0 are in every animal's folder; a dry run refuses what the run does."""
     out, mouse = tmp_path / "out", tmp_path / "mouse-2"
-    run(inputs[:1], out, NETCDF, progress=False)
+    monkeypatch.chdir(inputs[0].parent)
+    run(["day-0.nc"], out, NETCDF, progress=False)
     calls = model.calls
     mouse.mkdir()
     values = helpers.recording(0)
     other = write(values.copy(data=values.values[::-1]), mouse / "day-0.nc")
-    _refused([other], out, "holds the results of other recordings: 'day-0'")
+    monkeypatch.chdir(mouse)
+    _refused(["day-0.nc"], out, "holds the results of other recordings: 'day-0'")
     with pytest.raises(InputError, match="other recordings"):
-        plan([other], NETCDF, out)
+        plan(["day-0.nc"], NETCDF, out)
     assert model.calls == calls
     inputs[0].unlink()
     run([other], out, NETCDF, progress=False)

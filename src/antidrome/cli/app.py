@@ -269,11 +269,13 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
 def _interrupted_for_sure() -> Iterator[None]:
     """While a command runs, a signal that arrives in a destructor, where Python drops exceptions, is sent again."""
     previous = sys.unraisablehook
+    timers: list[threading.Timer] = []
 
     def again(dropped: "sys.UnraisableHookArgs") -> None:
         if isinstance(dropped.exc_value, KeyboardInterrupt):
             number = signal.SIGTERM if isinstance(dropped.exc_value, _Terminated) else signal.SIGINT
-            threading.Timer(SOON_S, _thread.interrupt_main, [number]).start()
+            timers.append(threading.Timer(SOON_S, _thread.interrupt_main, [number]))
+            timers[-1].start()
         else:
             previous(dropped)
 
@@ -282,3 +284,5 @@ def _interrupted_for_sure() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = previous
+        for timer in timers:
+            timer.cancel()

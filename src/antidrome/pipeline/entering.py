@@ -86,12 +86,12 @@ def _refuse_other_recordings(output: Path, sessions: Sequence[Session]) -> None:
 def _is_same(session: Session, before: dict[str, Any]) -> bool:
     """Whether a session is one that an earlier run tells of: of its name and place, or else of its contents.
 
-    A place that is there no more, as on another machine, speaks against nothing.
+    A place that is there no more, as on another machine, speaks against nothing; one that is told from a working folder,
+    as runs once did, says nothing.
     """
     place = before["input"]["path"]
-    if session.session_id == before["session_id"] and (
-        not os.path.exists(place) or os.path.realpath(place) == os.path.realpath(session.source)
-    ):
+    here = os.path.realpath(place) == os.path.realpath(session.source) or not os.path.exists(place)
+    if session.session_id == before["session_id"] and os.path.isabs(place) and here:
         return True
     same_sizes = dict(session.recording.sizes) == {"time": before["n_frames"], "neuron": before["n_neurons"]}
     return same_sizes and session.input_hash == before["input"]["hash"]

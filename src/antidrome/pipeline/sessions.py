@@ -41,7 +41,7 @@ class Session:
     session_id
         Unique within the run, also as a part of a file name.
     source
-        Where it came from: a path, or what made it.
+        Where it came from: a whole path, or what made it.
     source_format
         As the reader names it: ``"nwb"``, ``"suite2p"`` …
     contents
@@ -95,7 +95,7 @@ def read_sessions(paths: Sequence[str | os.PathLike[str]], config: ReadingConfig
         pairs.append(read_with_neuropil(path, quantity=config.quantity, **config.choices()))
     names = session_names([recording for recording, _ in pairs], paths)
     return [
-        _session(name, str(path), recording, neuropil, config)
+        _session(name, os.path.abspath(path), recording, neuropil, config)
         for name, path, (recording, neuropil) in zip(names, paths, pairs, strict=True)
     ]  # fmt: skip
 

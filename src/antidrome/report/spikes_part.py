@@ -171,7 +171,7 @@ def _session_context(view: SessionView, run: RunInfo) -> dict[str, Any]:
     source = run.inputs.get(view.session_id, {})
     return {
         "id": view.session_id,
-        "source": source.get("path") or _within_here(str(view.attrs.get("source") or "")) or "in memory",
+        "source": _within_here(str(source.get("path") or view.attrs.get("source") or "")) or "in memory",
         "hash": source.get("hash", ""),
         "format": source.get("format") or view.attrs.get("source_format", "–"),
         "n_neurons": len(view.neurons),

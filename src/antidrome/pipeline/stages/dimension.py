@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from antidrome.errors import FileFormatError, InputError
 from antidrome.pipeline.stages.stage import Stage, Workplace, file_of
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_POINTS = 2000
 """Bins that are compared with one another, spread evenly over the session."""
+SKIPPED = "skipped"
+"""Attribute of the file of a session that could not be measured: the reason."""
 
 
 def _name(session_id: str, session_ids: Sequence[str]) -> str:
@@ -29,16 +32,39 @@ def _settings(config: "RunConfig") -> dict[str, Any]:
 
 
 def _compute(activity: "Mapping[str, xr.DataArray]", config: "RunConfig", place: Workplace) -> None:
-    from antidrome.dimension import population
     from antidrome.recordings.xarray_writing import write_netcdf
 
-    for session_id, recording in activity.items():
+    found = {name: _measured(recording, config, place) for name, recording in activity.items()}
+    reasons = {name: one.attrs[SKIPPED] for name, one in found.items() if SKIPPED in one.attrs}
+    if len(reasons) == len(found):
+        raise InputError(" ".join(reasons.values() if len(reasons) == 1 else _named(reasons)))
+    for session_id, one in found.items():
+        write_netcdf(one, place.output / _name(session_id, list(activity)))
+
+
+def _measured(recording: "xr.DataArray", config: "RunConfig", place: Workplace) -> "xr.Dataset":
+    """What was found of one session; where it is too small, nothing but the reason."""
+    import xarray as xr
+
+    from antidrome.dimension import population
+
+    try:
         found = population(recording, max_points=MAX_POINTS, seed=config.seed, progress=place.show_progress)
-        write_netcdf(found, place.output / _name(session_id, list(activity)))
+    except FileFormatError:  # a block of ours is damaged: the data are not to blame
+        raise
+    except InputError as error:
+        return xr.Dataset(attrs={SKIPPED: str(error)})
+    found.attrs["notes"] = [*recording.attrs.get("notes", []), *found.attrs["notes"]]
+    return found
+
+
+def _named(reasons: Mapping[str, str]) -> list[str]:
+    return [f"{name}: {reason}" for name, reason in reasons.items()]
 
 
 def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:
     found = _open(output, session_ids)
+    measured = {name: one for name, one in found.items() if SKIPPED not in one.attrs}
     return {
         "sessions": [
             {
@@ -49,16 +75,21 @@ def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:
                 "conclusions": one.attrs["conclusions"],
                 "notes": [str(note) for note in one.attrs["notes"]],
             }
-            for session_id, one in found.items()
+            for session_id, one in measured.items()
         ],
-        "citations": sorted({str(key) for one in found.values() for key in one.attrs["citations"]}),
+        "notes": _named({name: one.attrs[SKIPPED] for name, one in found.items() if SKIPPED in one.attrs}),
+        "citations": sorted({str(key) for one in measured.values() for key in one.attrs["citations"]}),
     }
 
 
 def _part(output: Path, session_ids: Sequence[str]) -> "Part":
     from antidrome.report.dimension_part import population_part
 
-    return population_part(_open(output, session_ids))
+    found = _open(output, session_ids)
+    return population_part(
+        {name: one for name, one in found.items() if SKIPPED not in one.attrs},
+        unmeasured={name: one.attrs[SKIPPED] for name, one in found.items() if SKIPPED in one.attrs},
+    )
 
 
 def _open(output: Path, session_ids: Sequence[str]) -> "dict[str, xr.Dataset]":
