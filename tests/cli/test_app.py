@@ -164,8 +164,11 @@ def test_a_signal_in_a_destructor_is_not_lost(command: Callable, number: int, co
         return 0
 
     command(run)
-    hook = sys.unraisablehook
-    assert app.main(["check"]) == code
+    hook, handler = sys.unraisablehook, signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert app.main(["check"]) == code
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert sys.unraisablehook is hook
 
 

@@ -1,5 +1,7 @@
 """Points from files."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -165,6 +167,30 @@ def test_zarr_stores_are_decoded_as_netcdf_files(points, tmp_path, version, enco
         assert isinstance(found, NamedSource), "read in blocks"
         np.testing.assert_array_equal(found, expected)
         np.testing.assert_array_equal(as_points(found).take([4, 3]), expected[[4, 3]])
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_encoded_zarr_array_is_decoded_whatever_lies_beside_it(points, tmp_path, version) -> None:
+    encoding = {"dtype": "int16", "scale_factor": 1e-3, "_FillValue": -32768}
+    data = xr.Dataset({"a": (("point", "unit"), points, {"units": "days since 2000-01-01"})})
+    store = tmp_path / "a.zarr"
+    data.to_zarr(store, encoding={"a": encoding}, zarr_format=version, consolidated=False)
+    shutil.copytree(store / "a", tmp_path / "alone.zarr")
+    group = zarr.open_group(store, mode="a", zarr_format=version)
+    group.create_array("weights", shape=(5,), dtype="f8")
+    names = {"dimension_names": ["point"]} if version == 3 else {"attributes": {"_ARRAY_DIMENSIONS": ["point"]}}
+    group.create_array("other", shape=(7,), dtype="f8", **names)
+    for path, series in ((store, "a"), (store / "a", None), (tmp_path / "alone.zarr", None)):
+        found, _ = read_points(path, series=series)
+        assert found.dtype.kind == "f"
+        np.testing.assert_allclose(found, points, atol=1e-3)
+
+
+def test_an_encoding_that_is_damaged_is_told_with_its_file(tmp_path) -> None:
+    wrong = {"scale_factor": "much", "_ARRAY_DIMENSIONS": ["point", "unit"]}
+    zarr.create_array(tmp_path / "a.zarr", shape=(4, 3), dtype="int16", zarr_format=2, attributes=wrong)
+    with pytest.raises(FileFormatError, match=r"a\.zarr is damaged"):
+        as_points(read_points(tmp_path / "a.zarr")[0])
 
 
 def test_zeros_of_a_plain_zarr_array_with_named_axes_are_values(tmp_path) -> None:

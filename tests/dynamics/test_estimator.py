@@ -321,6 +321,7 @@ def test_a_fit_beyond_memory_is_refused_before_it_starts(sessions):
         ({"n_components": "auto", "orders": (0, 2)}, "orders"),
         ({"weights": "pairs", "solver": "adam"}, "solver='als'"),
         ({"lags": [0], "parametrization": "linear"}, "positive lag"),
+        ({"lags": [0], "private_noise": "autocorrelated"}, "private_noise='autocorrelated' needs a positive lag"),
         ({"solver": "lbfgs", "shrinkage": 0.3}, "no ridge, but shrinkage = 0.3"),
         ({"parametrization": "linear", "coupling": 0.03}, "one X_s for all sessions"),
         ({"solver": "adam", "shrinkage": 0.3}, "shrinkage = 0.3 would change nothing beside solver='adam'"),

@@ -113,6 +113,7 @@ def test_measurements_in_every_form(tmp_path) -> None:
         ("rate,cv\n,0.5\n", {"rate": np.nan, "cv": 0.5}),
         ("rate,cv\nnan,0.5\n", {"rate": np.nan, "cv": 0.5}),
         ("rate,cv\nNA,0.5\n", {"rate": np.nan, "cv": 0.5}),
+        ("feature,value\nNA,3\n", {"NA": 3.0}),
         ("ca,null\nna,0.5\n", {"ca": np.nan, "na": 0.5}),
         ("k,na\n1,0.5\n", {"k": 1.0, "na": 0.5}),
         ("na,NA\nk,0.5\n", {"na": np.nan, "k": 0.5}),

@@ -265,6 +265,14 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
     raise _Terminated
 
 
+def _signal_the_main_thread(number: int) -> None:
+    """Where the system can, so that a call that waits there ends too."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(typing.cast("int", threading.main_thread().ident), number)
+    else:
+        _thread.interrupt_main(number)
+
+
 @contextlib.contextmanager
 def _interrupted_for_sure() -> Iterator[None]:
     """While a command runs, a signal that arrives in a destructor, where Python drops exceptions, is sent again."""
@@ -274,7 +282,7 @@ def _interrupted_for_sure() -> Iterator[None]:
     def again(dropped: "sys.UnraisableHookArgs") -> None:
         if isinstance(dropped.exc_value, KeyboardInterrupt):
             number = signal.SIGTERM if isinstance(dropped.exc_value, _Terminated) else signal.SIGINT
-            timers.append(threading.Timer(SOON_S, _thread.interrupt_main, [number]))
+            timers.append(threading.Timer(SOON_S, _signal_the_main_thread, [number]))
             timers[-1].start()
         else:
             previous(dropped)

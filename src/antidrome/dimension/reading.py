@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,35 @@ from antidrome.recordings.archives import load_npy, load_npz
 from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import TIME_NAMES, called
 from antidrome.recordings.reading import detect_format, read
-from antidrome.recordings.safety import DEFAULT_MAX_BYTES, open_hdf5, require_file
+from antidrome.recordings.safety import DEFAULT_MAX_BYTES, damage_named, open_hdf5, require_file
 from antidrome.recordings.sources import NamedSource
 from antidrome.recordings.zarr_guard import guard_zarr
 
 ENCODINGS = frozenset({"_FillValue", "missing_value", "scale_factor", "add_offset"})
 """Attributes by which a stored number differs from what it stands for."""
+
+
+@dataclass(frozen=True)
+class DecodedSource(NamedSource):
+    """An array of a store whose numbers stand for others, as its attributes say; decoded as it is read."""
+
+    attrs: Mapping[str, Any]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the decoded numbers."""
+        return self._decoded(np.zeros(0, self.array.dtype)).dtype
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        return self._decoded(super().__getitem__(key))
+
+    def _decoded(self, values: np.ndarray) -> np.ndarray:
+        import xarray as xr
+        from xarray.conventions import decode_cf_variable
+
+        with damage_named(self.path):
+            stored = xr.Variable([f"axis {i}" for i in range(values.ndim)], values, self.attrs)
+            return decode_cf_variable("points", stored, decode_times=False, decode_timedelta=False).values
 
 
 def read_points(
@@ -132,7 +157,8 @@ def _zarr(path: Path, series: str | None) -> Any:
         numeric = {name: a for name, a in arrays_of(store).items() if a.dtype.kind in "biuf" and a.ndim >= 2}
         store = _chosen(numeric, series, path)
     names = tuple(getattr(store.metadata, "dimension_names", None) or store.attrs.get("_ARRAY_DIMENSIONS") or ())
-    source = NamedSource(str(path), _decoded(path, store) if names and all(names) and _is_encoded(store) else store)
+    encoded = names and all(names) and _is_encoded(store)
+    source = DecodedSource(str(path), store, _encoding(path, store)) if encoded else NamedSource(str(path), store)
     times = [names.index(name) for name in called(names, TIME_NAMES)]
     return np.moveaxis(np.asarray(source), times, [0]) if times and times != [0] else source
 
@@ -144,15 +170,17 @@ def _is_encoded(array: Any) -> bool:
     return bool(masks) or bool(ENCODINGS & set(array.attrs))
 
 
-def _decoded(path: Path, array: Any) -> Any:
-    """The same array as xarray decodes it, read when needed; as it is where no group holds it."""
-    from antidrome.recordings.xarray_files import open_xarray_zarr
+def _encoding(path: Path, array: Any) -> dict[str, Any]:
+    """Attributes of an array, with its fill value as xarray means it: of version 2 a property, of version 3 coded."""
+    from xarray.backends.zarr import FillValueCoder
 
-    group, name = (path, array.basename) if array.basename else (path.parent, path.name)
-    if not any((group / file).is_file() for file in ("zarr.json", ".zgroup")):
-        return array
-    guard_zarr(group)
-    return open_xarray_zarr(group)[name].variable
+    attrs = dict(array.attrs)
+    if array.metadata.zarr_format == 2 and array.fill_value is not None:
+        attrs.setdefault("_FillValue", array.fill_value)
+    elif isinstance(attrs.get("_FillValue"), str):
+        with damage_named(path):
+            attrs["_FillValue"] = FillValueCoder.decode(attrs["_FillValue"], array.dtype)
+    return attrs
 
 
 def _netcdf(path: Path, series: str | None) -> Any:

@@ -91,14 +91,7 @@ def require_consistent(options: Options, n_lags: int) -> None:
         )
     if options.weights == "pairs" and options.solver in ("lbfgs", "adam", "sketch"):
         raise InputError(f"weights='pairs' is solved by solver='als', not {options.solver!r}.")
-    if options.parametrization == "linear" and n_lags < 2:
-        raise InputError("parametrization='linear' needs a positive lag.")
-    for name, value, other, allowed in BESIDE:
-        if getattr(options, name) == value and (given := getattr(options, other)) not in allowed:
-            raise InputError(
-                f"{other} = {given!r} would change nothing beside {name}={value!r}. Leave {other} at {allowed[0]!r}, or"
-                f" choose another {name}."
-            )
+    _require_effect(options, n_lags)
     if not _is_polished(options):
         return
     for name, value in (("shrinkage", 0.0), ("coupling", np.inf)):
@@ -106,6 +99,18 @@ def require_consistent(options: Options, n_lags: int) -> None:
             raise InputError(
                 "solver='lbfgs' and parametrization='linear' minimise the loss with one X_s for all sessions and no"
                 f" ridge, but {name} = {getattr(options, name)!r}. Leave {name} at 'auto', or give {value}."
+            )
+
+
+def _require_effect(options: Options, n_lags: int) -> None:
+    for name, value in (("parametrization", "linear"), ("private_noise", "autocorrelated")):
+        if getattr(options, name) == value and n_lags < 2:
+            raise InputError(f"{name}={value!r} needs a positive lag. Add one to lags, or choose another {name}.")
+    for name, value, other, allowed in BESIDE:
+        if getattr(options, name) == value and (given := getattr(options, other)) not in allowed:
+            raise InputError(
+                f"{other} = {given!r} would change nothing beside {name}={value!r}. Leave {other} at {allowed[0]!r}, or"
+                f" choose another {name}."
             )
 
 

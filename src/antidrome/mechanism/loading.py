@@ -152,14 +152,16 @@ def _from_csv(path: Path) -> dict[str, float]:
 def _is_header_over_values(rows: list[list[str]]) -> bool:
     """Whether names stand over values. Two rows of two cells may be two pairs: then a name begins the second row.
 
-    "NA" may be a name (sodium) or a missing value: it begins a row of values if no such word ends the first row.
+    "NA" may be a name (sodium) or a missing value: it begins a row of values if no such word ends the first row, and
+    the first row does not head names and values.
     """
     if len(rows) != 2 or len(rows[0]) != len(rows[1]):
         return False
     if len(rows[0]) != 2:
         return True
     begins, ends = rows[1][0].lower(), rows[0][1].lower()
-    names_nothing = not _is_name(begins) or (begins in MISSING and ends not in MISSING)
+    is_gap = begins in MISSING and ends not in MISSING and not _is_heading(rows[0])
+    names_nothing = not _is_name(begins) or is_gap
     return all(map(_is_name, rows[0])) and names_nothing
 
 

@@ -227,9 +227,35 @@ def test_float16_that_loses_digits_says_so(torch, rng, tmp_path) -> None:
     with pytest.raises(InputError, match=r'float16 loses digits .* use dtype="float32"'):
         record(torch.nn.Identity(), small, store=tmp_path / "small", dtype="float16", progress=False)
     options = {"dtype": "float16", "batch_size": 4, "progress": False}
-    for name, first in (("zero", 0.0), ("large", 1.0)):
-        mixed = np.concatenate([np.full((4, 2), first), np.full((4, 2), 1e-5 if first else 1.0)])
-        assert len(record(torch.nn.Identity(), mixed, store=tmp_path / name, **options)["input"]) == 8
+    for first, second in ((0.0, 1.0), (1.0, 1e-5), (1e-5, 1.0)):
+        mixed = np.concatenate([np.full((4, 2), first), np.full((4, 2), second)])
+        assert len(record(torch.nn.Identity(), mixed, store=tmp_path / f"{first}", **options)["input"]) == 8
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_digits_of_float16_are_judged_on_all_rows_of_runs_that_were_interrupted(
+    torch, tmp_path, monkeypatch, early
+) -> None:
+    monkeypatch.setattr(extraction, "SECONDS_BETWEEN_COMMITS", -1.0)
+    options = {"store": tmp_path, "dtype": "float16", "batch_size": 4, "progress": False}
+
+    class Stopped:
+        def __init__(self, values):
+            self.values, self.shape, self.dtype = values, values.shape, values.dtype
+
+        def __getitem__(self, rows):
+            if rows.stop > 4:
+                raise KeyboardInterrupt
+            return self.values[rows]
+
+    values = np.concatenate([np.full((4, 2), 1.0), np.full((4, 2), 1e-5)])
+    with pytest.raises(KeyboardInterrupt):
+        record(torch.nn.Identity(), Stopped(values), **options)
+    kept = json.loads((tmp_path / "progress.json").read_text())
+    assert (kept["rows_done"], kept["largest"]) == (4, {"input": 1.0})
+    if early:
+        (tmp_path / "progress.json").write_text(json.dumps({"rows_done": 4, "digests": kept["digests"]}))
+    assert len(record(torch.nn.Identity(), values, **options)["input"]) == 8
 
 
 def test_tensors_of_bfloat16_are_data(torch, tmp_path) -> None:

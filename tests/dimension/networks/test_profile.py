@@ -10,7 +10,7 @@ import xarray as xr
 
 from antidrome.dimension.estimator import TwoNN
 from antidrome.dimension.networks import profile
-from antidrome.dimension.networks.extraction import record
+from antidrome.dimension.networks.extraction import chosen_rows, record
 from antidrome.dimension.networks.profile import layers
 from antidrome.errors import InputError, ResumeError
 
@@ -169,6 +169,35 @@ def test_labels_follow_the_points_that_are_drawn(perceptron, points) -> None:
         layers(perceptron, points, at="input", classes=labels[:120], max_points=120, **QUICK)
     stored = layers(perceptron, points, at="input", max_points=120, **QUICK)
     assert stored["dimension"].item() == found["dimension"].sel({"layer": "input", "class": "all"}).item()
+
+
+def test_labels_of_all_points_go_with_those_that_were_drawn_and_recorded(perceptron, points, tmp_path) -> None:
+    labels = (points[:, 0] > np.median(points[:, 0])).astype(int)
+    drawn = {"at": "input", "max_points": 120, "seed": 3}
+    expected = layers(perceptron, points, classes=labels, **drawn, **QUICK)
+    kept = record(perceptron, points, store=tmp_path / "kept", progress=False, **drawn)
+    both = layers({"net": perceptron, "kept": kept}, points, classes=labels, **drawn, **QUICK)
+    of_drawn = labels[chosen_rows(160, 120, 3)]
+    for name, given, options in (("all", labels, drawn), ("drawn", of_drawn, drawn), ("as kept", labels, {"seed": 3})):
+        found = layers(kept, classes=given, **options, **QUICK)
+        np.testing.assert_array_equal(found["n_points"], expected["n_points"], err_msg=name)
+        np.testing.assert_allclose(found["dimension"], expected["dimension"], rtol=1e-6, err_msg=name)
+    np.testing.assert_array_equal(both["n_points"], np.repeat(expected["n_points"], 2, axis=0))
+    for wrong in ({**drawn, "seed": 4}, {**drawn, "classes": labels[:150]}):
+        with pytest.raises(InputError, match=r"labels for 120 data points; .* were drawn when they were recorded"):
+            layers(kept, **{"classes": labels, **wrong}, **QUICK)
+    whole = record(perceptron, points, "input", store=tmp_path / "whole", progress=False)
+    with pytest.raises(InputError, match=r"161 labels for 160 data points; .* also where some"):
+        layers(whole, classes=np.append(labels, 0), **QUICK)
+
+
+@pytest.mark.parametrize("kind", ["torch", "jax", "numpy"])
+def test_labels_may_be_arrays_and_tensors_without_axes(torch, rng, kind) -> None:
+    wrapped = {"torch": torch.tensor, "jax": pytest.importorskip("jax.numpy").asarray, "numpy": np.array}[kind]
+    labels = [wrapped(i % 2) for i in range(60)]
+    found = layers({"a": rng.normal(size=(60, 3))}, classes=labels, at="a", **QUICK)
+    assert found["class"].values.tolist() == ["all", "0", "1"]
+    assert found["n_points"].values.ravel().tolist() == [60, 30, 30]
 
 
 @pytest.mark.parametrize(

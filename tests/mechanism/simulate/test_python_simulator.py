@@ -312,6 +312,9 @@ def test_names_order_the_features_that_a_simulator_names_itself() -> None:
             assert simulator.feature_names == names
             with pytest.raises(InputError, match=r"feature_names are cv, isi, but the simulator gives rate, cv\."):
                 as_simulator(function, feature_names=("cv", "isi"), **settings).run(theta, 0)
+            partly = as_simulator(function, feature_names=("mean", "cv"), **settings)
+            np.testing.assert_array_equal(partly.run(theta, 0).features, theta)
+            assert partly.feature_names == ("mean", "cv"), "cv stands where the simulator has it"
     turned = PythonSimulator(rates, feature_names=("cv", "rate"), n_processes=0)
     turned.prepare(theta)
     assert turned.feature_units == ("", "Hz")

@@ -60,7 +60,8 @@ def layers(
         "auto" for the checkpoints of Ansuini et al. (2019): input, each pooling or residual stage, each fully connected
         layer, output (of arrays of activations, all); or names or glob patterns of layers.
     classes
-        One label for each data point: each class is estimated too.
+        One label for each data point: each class is estimated too. Of recorded activations that were drawn of more
+        points, one for each of these, or of all.
     store
         Folder for the activations and the estimates; None: a temporary one.
     reduce

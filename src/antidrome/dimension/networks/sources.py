@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from antidrome.core.hashing import hash_configuration
+from antidrome.core.hashing import hash_arrays, hash_configuration
 from antidrome.core.names import slug
 from antidrome.dimension.networks.checkpoints import chosen_names
 from antidrome.dimension.networks.extraction import (
@@ -43,6 +43,8 @@ class Source:
     identity: str
     n_given: int
     """Data points before some of them were drawn."""
+    drawn: str = ""
+    """Hash of the numbers of the points that an earlier recording drew of more; "" where none did."""
 
 
 def named(network: Any) -> dict[str, Any]:
@@ -70,10 +72,11 @@ def source_of(
     if isinstance(network, Mapping):
         return _given(network, at, settings)
     activations = record(as_network(network), data, at, store=folder, progress=progress, **settings)
-    return replace(_from_store(activations), n_given=as_rows(data).n_rows)
+    return replace(_from_store(activations), n_given=as_rows(data).n_rows, drawn="")
 
 
 def _from_store(activations: Activations) -> Source:
+    rows = str(activations.identity.get("rows", ""))
     return Source(
         activations=activations,
         depths={name: layer.relative_depth for name, layer in activations.layers.items()},
@@ -81,7 +84,13 @@ def _from_store(activations: Activations) -> Source:
         n_points=activations.n_rows,
         identity=hash_configuration({"identity": activations.identity, "digests": activations.digests}),
         n_given=activations.n_rows,
+        drawn="" if rows == _hash_of_rows(np.arange(activations.n_rows)) else rows,
     )
+
+
+def _hash_of_rows(index: np.ndarray) -> str:
+    """What the identity of recorded activations says of the numbers of their rows."""
+    return hash_arrays({"index": index})
 
 
 def _given(activations: Mapping[str, Any], at: str | Sequence[str], settings: Mapping[str, Any]) -> Source:
@@ -142,7 +151,10 @@ def labels_of(classes: Any) -> np.ndarray | None:
     """
     if classes is None:
         return None
-    labels = np.array(classes, object) if isinstance(classes, list | tuple) else np.asarray(classes)
+    if isinstance(classes, list | tuple):
+        labels = np.array([_unpacked(label) for label in classes], object)
+    else:
+        labels = np.asarray(classes)
     if labels.ndim != 1:
         raise InputError(f"classes has the shape {labels.shape}; expected one label for each data point.")
     missing = np.flatnonzero(pd.isna(labels))
@@ -153,6 +165,13 @@ def labels_of(classes: Any) -> np.ndarray | None:
     if WHOLE in map(str, np.unique(labels)):
         raise InputError(f"A class is called {WHOLE!r}, the name of all points together; rename it.")
     return labels
+
+
+def _unpacked(label: Any) -> Any:
+    """A label itself, where an array or tensor without axes holds it."""
+    if getattr(label, "ndim", None) != 0:
+        return label
+    return label[()] if isinstance(label, np.ndarray | np.generic) else label.item()
 
 
 def _of_one_kind(labels: np.ndarray) -> np.ndarray:
@@ -173,16 +192,34 @@ def groups_of(
     """Row numbers of each class; None for all rows."""
     if labels is None:
         return {WHOLE: None}
-    if labels.size != source.n_given:
-        raise InputError(
-            f"classes has {counted(labels.size, 'label')} for {counted(source.n_given, 'data point')}; expected one for"
-            " each that is given, also where some of them are drawn."
-        )
+    labels = _of_given(source, labels, seed)
     labels = labels[chosen_rows(labels.size, max_points, seed)]
     groups: dict[str, np.ndarray | None] = {WHOLE: None}
     for label in np.unique(labels):
         groups[str(label)] = np.flatnonzero(labels == label)
     return groups
+
+
+def _of_given(source: Source, labels: np.ndarray, seed: int) -> np.ndarray:
+    """One label for each point that is given; recorded points take theirs from the labels of all they were drawn of.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer labels.
+    """
+    if labels.size == source.n_given:
+        return labels
+    what = f"classes has {counted(labels.size, 'label')} for {counted(source.n_given, 'data point')}; expected one for"
+    if not source.drawn:
+        raise InputError(f"{what} each that is given, also where some of them are drawn.")
+    index = chosen_rows(labels.size, source.n_given, seed)
+    if _hash_of_rows(index) != source.drawn:
+        raise InputError(
+            f"{what} each of these, which were drawn when they were recorded, or for each of all data points, with the"
+            " seed of that draw (seed=…)."
+        )
+    return labels[index]
 
 
 def folder_name(name: str, n_networks: int) -> str:

@@ -186,7 +186,7 @@ class Writer:
         Raises
         ------
         InputError
-            NaN or infinite values, another number of units than before, or values too small for float16.
+            NaN or infinite values, or another number of units than before.
         """
         layer, first = self._by_name[name], self._added.get(name, self.rows_done)
         stored = values.reshape(len(values), -1)
@@ -205,7 +205,7 @@ class Writer:
                 f" {first + int(bad[0])}.{hint} Check the data and the network."
             )
         if self.dtype == np.float16:
-            self._require_digits(name, values)
+            self._largest[name] = max(self._largest.get(name, 0.0), float(np.abs(values).max()))
         self._open[name].write(stored.tobytes())
         self._added[name] = first + len(stored)
 
@@ -230,11 +230,20 @@ class Writer:
             os.fsync(stream.fileno())
         self.rows_done = done
         self.digests.extend(digests)
-        write_json(self.folder / "progress.json", {"rows_done": self.rows_done, "digests": self.digests})
+        progress = {"rows_done": self.rows_done, "digests": self.digests}
+        largest = {"largest": self._largest} if self._largest else {}
+        write_json(self.folder / "progress.json", {**progress, **largest})
 
     def finish(self) -> Activations:
-        """Give the files their final names."""
+        """Give the files their final names.
+
+        Raises
+        ------
+        InputError
+            The values of a layer are too small for float16.
+        """
         self.close()
+        self._require_digits()
         for layer in self.layers:
             partial = self.folder / f"{layer.file}.partial"
             if partial.exists():
@@ -247,14 +256,14 @@ class Writer:
             stream.close()
         self._open.clear()
 
-    def _require_digits(self, name: str, values: np.ndarray) -> None:
-        """Refuse a layer whose values so far are not zero, yet so small that float16 loses their digits."""
-        largest = self._largest[name] = max(self._largest.get(name, 0.0), float(np.abs(values).max()))
-        if 0 < largest < FLOAT16_LOSES_BELOW:
-            raise InputError(
-                f"Layer {name!r} has values of at most {largest:.2g}, of which float16 loses digits (below 6e-5): use"
-                ' dtype="float32".'
-            )
+    def _require_digits(self) -> None:
+        """Refuse a layer whose values are not all zero, yet all so small that float16 loses their digits."""
+        for name, largest in self._largest.items():
+            if 0 < largest < FLOAT16_LOSES_BELOW:
+                raise InputError(
+                    f"Layer {name!r} has values of at most {largest:.2g}, of which float16 loses digits (below 6e-5):"
+                    ' use dtype="float32".'
+                )
 
     def _take_up(self) -> None:
         index = _read_json(self.folder / "index.json")
@@ -270,6 +279,9 @@ class Writer:
         self._require_same_network(index.get("probe"))
         progress = _read_json(self.folder / "progress.json")
         self.rows_done, self.digests = int(progress["rows_done"]), list(progress["digests"])
+        if self.dtype == np.float16:
+            unknown = FLOAT16_LOSES_BELOW if self.rows_done else 0.0  # early versions did not say it: no refusal
+            self._largest = dict.fromkeys(self._by_name, unknown) | progress.get("largest", {})
 
     def _require_same_network(self, saved: Any) -> None:
         """Compare what a network gives for the same rows; early versions saved nothing of it."""

@@ -68,14 +68,15 @@ class SeededSimulator(ABC):
     def _learn(self, names: tuple[str, ...], units: tuple[str, ...] | None = None) -> None:
         """Take the features as found, where none were given.
 
-        Another number of them than was given is refused, and so are names of which only some are the function's own:
-        which of them stands for which?
+        Another number of them than was given is refused, and so are names of which only some are the function's own,
+        at other places than its own: which of them stands for which?
         """
         for given, what in ((self._names, "names"), (self._units, "units")):
             if given is not None and len(given) != len(names):
                 raise InputError(f"{len(given)} feature {what} were given for {counted(len(names), 'feature')}.")
-        shared = set(self._names or ()) & set(names)
-        if shared and shared != set(names) and not is_unnamed(names):
+        given = self._names or names
+        moved = any(name in names and name != own for name, own in zip(given, names, strict=True))
+        if moved and set(given) != set(names) and not is_unnamed(names):
             raise InputError(
                 f"feature_names are {', '.join(self._names or ())}, but the simulator gives {', '.join(names)}."
                 " Name all of them as it does, or none."
