@@ -119,7 +119,7 @@ def test_a_page_with_accuracies(folder, capsys) -> None:
     (folder / "accuracy.json").write_text('{"net": 0.9}')
     assert main([*command, "--accuracy", "accuracy.json", "--report", "page.html"]) == 0
     assert "Intrinsic dimension across layers" in (folder / "page.html").read_text("utf-8")
-    capsys.readouterr()
+    assert "accuracy is drawn for two networks or more; 1 of them is named" in capsys.readouterr().out
     (folder / "accuracy.json").write_text("[0.9]")
     assert main([*command, "--accuracy", "accuracy.json", "--report", "other.html"]) == 2
     assert "JSON object of numbers" in capsys.readouterr().err

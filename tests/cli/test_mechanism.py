@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -77,6 +78,7 @@ def test_samples_are_a_table_whatever_the_parameters(files: pathlib.Path, capsys
     command = ["mechanism", "fit", str(files / "model.py"), "--observation", str(files / "observed.json")]
     command += ["-o", str(files / "out"), "--method", "npe", "--density", "mixture", "--simulations", "100"]
     assert main([*command, "--samples", "50", "--predictive", "0"]) == 0
+    assert len(set(re.findall(r"1000000\.\d+", capsys.readouterr().out))) >= 3
     with open(files / "out" / "samples.csv", encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream)
     assert header == ["τ, µ", "b"]
@@ -120,6 +122,7 @@ def test_fit_to_simulations_that_are_there(files: pathlib.Path, capsys) -> None:
         == 0
     )
     assert "note: The simulations are of model.py, BLAKE2b" in capsys.readouterr().out
+    assert "The simulations are of model.py, BLAKE2b" in (files / "again" / "report.html").read_text("utf-8")
     assert Posterior.load(files / "again" / "posterior.safetensors").missing == "unrecorded"
 
 

@@ -73,6 +73,25 @@ def test_layers_are_drawn_with_their_own_numbers(layered) -> None:
     assert f"{float(whole['dimension'].sel(layer='deep')):.1f} ±" in part.sections["tables"]
 
 
+def test_layers_are_good_only_where_all_are_estimated_and_reliable(layered) -> None:
+    """Where every layer was unreliable, or none had an estimate, the page said "good"."""
+
+    def first_said(verdict: str, bound: float = 0.0, missing: int = 0) -> str:
+        one = layered.isel(network=[0]).copy(deep=True)
+        one["verdict"][:], one["lower_bound"][:] = verdict, bound
+        one["dimension"][:, :missing] = np.nan
+        return re.search(r'<li class="(.*?)</li>', layers_part(one).sections["trust"], re.S)[1]
+
+    assert first_said("reliable").startswith('good"')
+    assert "2 of 2 estimates are reliable; 0 lower bounds." in first_said("reliable")
+    assert "0 of 2 estimates are reliable; 0 lower bounds." in first_said("unreliable")
+    assert "1 of 1 estimate is reliable; 0 lower bounds; 1 layer has none." in first_said("reliable", missing=1)
+    assert "2 of 2 estimates are reliable; 2 lower bounds." in first_said("reliable", bound=1.0)
+    assert "0 of 0 estimates are reliable" in first_said("", missing=2)
+    for said in (("unreliable", 0.0, 0), ("reliable", 1.0, 0), ("reliable", 0.0, 1), ("", 0.0, 2)):
+        assert first_said(*said).startswith('care"'), said
+
+
 def test_classes_are_summed_up(layered) -> None:
     part = layers_part(layered)
     values = layered["dimension"].sel(network="first").drop_sel({"class": "all"})
@@ -91,7 +110,10 @@ def test_accuracy_is_drawn_for_networks_whose_last_hidden_layer_is_known(layered
     assert drawn["network"] == ["first", HOSTILE]
     np.testing.assert_allclose(drawn["dimension"], known["dimension"].sel({"layer": "deep", "class": "all"}))
     assert "at least 4" in part.sections["results"]
-    assert "figure-dimension-accuracy" not in layers_part(layered, {"first": 0.9}).figures
+    alone = layers_part(layered, {"first": 0.9})
+    assert "figure-dimension-accuracy" not in alone.figures
+    assert "Dimension is not drawn against accuracy" in alone.sections["trust"]
+    assert "Dimension is not drawn against accuracy" not in part.sections["trust"]
 
 
 def test_the_correlation_comes_with_its_interval(layered) -> None:

@@ -138,6 +138,19 @@ def test_the_page_is_one_quiet_file(fitted, tmp_path):
     assert len(json.loads(document)["roots"]) == len(re.findall("data-chart=", text))
 
 
+def test_the_page_says_how_it_was_made(fitted):
+    """Command, seed, files and versions were handed over, and the page had none of them."""
+    files = [{"name": "fit.safetensors", "what": "the fit"}]
+    run = RunInfo.of("A fit", "…", command="antidrome dynamics fit a.nc --seed 7", seed=7, files=files)
+    text = dynamics_report(fitted[0], run)
+    assert text.count("<code>antidrome dynamics fit a.nc --seed 7</code>") == 1
+    assert "<dt>seed</dt><dd>7</dd>" in text
+    assert "<dt>antidrome version</dt>" in text
+    assert "<code>fit.safetensors</code>: the fit" in text
+    assert text.index("antidrome dynamics fit") < text.index("Shared dynamics")
+    assert "antidrome version" not in dynamics_part(fitted[0]).sections["run"], "the page of a run has its own"
+
+
 def test_hostile_names_stay_text():
     made = sessions(2, names=(HOSTILE, "b"), shared=2)
     model = ad.StitchedLDS(3, coupling=0.03, shrinkage=0.0, zero_lag="never", **QUICK).fit(made, progress=False)

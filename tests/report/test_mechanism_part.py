@@ -1,6 +1,8 @@
 """The page of a posterior: its sections, what it holds, and that hostile names stay text."""
 
+import dataclasses
 import json
+import math
 import re
 
 import numpy as np
@@ -14,7 +16,10 @@ from antidrome.mechanism.simulate.batch import judge
 from antidrome.mechanism.training import TrainingSettings
 from antidrome.report import mechanism_report, write_mechanism_report
 from antidrome.report.decimate import thinned
-from antidrome.report.mechanism_view import PREDICTED, Traces, predicted_traces
+from antidrome.report.mechanism_charts import calibration_charts
+from antidrome.report.mechanism_part import mechanism_part, posterior_run
+from antidrome.report.mechanism_view import PREDICTED, Traces, mechanism_view, predicted_traces
+from antidrome.report.table import digits_between
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 PRIOR = Prior({"a": Uniform(-2, 2), HOSTILE: Uniform(0, 1)}, {"a": "mV"})
@@ -65,8 +70,35 @@ def test_samples_in_the_page_are_those_of_the_posterior(fitted: SNPE, page: str)
     import base64
 
     text = re.search(r'id="mechanism-samples">([^<]*)</script>', page)[1]
-    values = np.frombuffer(base64.b64decode(text), "<f4").reshape(-1, 2)
-    np.testing.assert_allclose(values, fitted.posterior_.sample(len(values)).values, rtol=1e-6)
+    values = np.frombuffer(base64.b64decode(text), "<f8").reshape(-1, 2)
+    np.testing.assert_array_equal(values, fitted.posterior_.sample(len(values)).values)
+    assert island(page, "page-data")["mechanism"]["best"] == fitted.posterior_.map().values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "digits"), [((-1, 1), 4), ((0.1, 0.5), 4), ((1e6, 1e6 + 1), 10), ((1e6, np.nan), 4), ((0, 0), 4)]
+)
+def test_figures_have_the_digits_that_tell_them_apart(values: tuple[float, float], digits: int) -> None:
+    assert digits_between(*values) == digits
+
+
+def test_a_narrow_parameter_is_more_than_one_number(fitted: SNPE) -> None:
+    """Of a parameter between 1000000 and 1000001 the table showed 1e+06 in every column."""
+    view = mechanism_view(fitted)
+    moved = {key: one + 1e6 if key != "sd" else one for key, one in view.summary.data_vars.items()}
+    narrow = dataclasses.replace(view, summary=xr.Dataset(moved), best=view.best + 1e6)
+    shown = mechanism_part(narrow, posterior_run(narrow)).sections["tables"]
+    for key in ("median", "low_95", "high_95"):
+        number = re.search(rf"{1_000_000 + math.floor(float(view.summary[key][0]))}\.\d", shown)
+        assert number, key
+    assert f"{float(view.summary['sd'][0]):.4g}" in shown
+    assert "e+06" not in shown
+
+
+def test_the_exact_line_has_the_columns_of_its_chart(fitted: SNPE) -> None:
+    for chart, across in zip(calibration_charts(mechanism_view(fitted)), ("rank", "level"), strict=True):
+        for one in chart.plot.renderers:
+            assert set(one.data_source.data) == {across, "share"}
 
 
 def test_hostile_names_stay_text(page: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from antidrome.cli.options import Options, Paths
-from antidrome.cli.text import printable, say_json
+from antidrome.cli.text import new_console, new_table, printable, say_json
 from antidrome.errors import AntidromeError, InputError
 from antidrome.pipeline.config import FileConfig
 from antidrome.recordings.arguments import counted
@@ -107,10 +107,9 @@ def _write_json(looked: list[_Looked], code: int) -> None:
 
 
 def _write_tables(looked: list[_Looked]) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = new_console()
     for one in looked:
         console.print(Text(printable(one.path), style="bold"))
         if one.error is not None:
@@ -123,7 +122,6 @@ def _write_tables(looked: list[_Looked]) -> None:
 def _write_findings(console: Console, one: _Looked) -> None:
     """Print one file's shape, its findings as a table, and how many there are of each severity."""
     from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     rate = "unknown frame rate" if one.frame_rate_hz is None else f"{one.frame_rate_hz:g} Hz"
@@ -136,10 +134,8 @@ def _write_findings(console: Console, one: _Looked) -> None:
     if not one.findings:
         console.print(Text("  nothing found", style="green"))
         return
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("severity")
-    table.add_column("check")
-    table.add_column("what was seen, and what to do", ratio=1)
+    columns = ("severity", "check", "what was seen, and what to do")
+    table = new_table(*columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for finding in one.findings:
         words = Text(printable(finding.message))
         words.append(printable(f"\n→ {finding.fix}"), style="dim")

@@ -104,10 +104,10 @@ def _check_use(config: Dimension) -> None:
 
 
 def _check_output(config: Dimension) -> None:
-    from antidrome.core.files import refuse_existing
+    from antidrome.cli.dimension_output import check_places
 
-    for option, path in (("-o", config.output), ("--report", config.report)):
-        refuse_existing(path, overwrite=config.overwrite, option=option, is_file=True)
+    check_places(config.paths, output=config.output, report=config.report, overwrite=config.overwrite)
+    for path in (config.output, config.report):
         if path is not None and not path.absolute().parent.is_dir():
             raise InputError(f"{path}: the folder {path.absolute().parent} does not exist.")
     if config.output is None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from antidrome.cli.dimension_output import names_of, write_report
-from antidrome.cli.text import say, unmarked
+from antidrome.cli.dimension_output import check_places, names_of, write_report
+from antidrome.cli.text import new_console, new_table, say, unmarked
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 
 if TYPE_CHECKING:
@@ -55,18 +55,18 @@ class DimensionLayers:
     report: Path | None = None
     """Also write a page (.html) with figures."""
     accuracy: Path | None = None
-    """JSON file, network (stem of its file) to accuracy: drawn against the last hidden layer's dimension."""
+    """JSON file, network (stem of its file) to accuracy: on the page, beside the last hidden layer's dimension."""
     overwrite: bool = False
     """Replace what is there."""
 
 
 def run(config: DimensionLayers) -> int:
     """Estimate, print a table, write the result; return 0."""
-    from antidrome.core.files import refuse_existing
-
-    refuse_existing(config.output, overwrite=config.overwrite, is_file=True)
-    refuse_existing(config.report, overwrite=config.overwrite, option="--report", is_file=True)
-    accuracy = None if config.accuracy is None else _accuracy(config.accuracy)
+    named = _names(config.network)
+    optional = [path for path in (config.classes, config.accuracy) if path is not None]
+    inputs = [*config.network, config.data, *optional]
+    check_places(inputs, output=config.output, report=config.report, overwrite=config.overwrite)
+    accuracy = _accuracy(config, list(named))
     import numpy as np
 
     from antidrome.core.executor import open_executor
@@ -74,7 +74,7 @@ def run(config: DimensionLayers) -> int:
 
     data = read_array(config.data, config.series)
     labels = None if config.classes is None else np.asarray(read_array(config.classes, None))
-    networks = {name: open_network(path, config.architecture) for name, path in _names(config.network).items()}
+    networks = {name: open_network(path, config.architecture) for name, path in named.items()}
     with open_executor(config.cluster) as executor:
         result = layers(
             networks,
@@ -101,7 +101,30 @@ def run(config: DimensionLayers) -> int:
     return 0
 
 
-def _accuracy(path: Path) -> dict[str, float]:
+def _accuracy(config: DimensionLayers, networks: list[str]) -> dict[str, float] | None:
+    """Network to accuracy, where it was asked for.
+
+    Raises
+    ------
+    InputError
+        There is no page to draw it on, or a name that none of the networks has.
+    """
+    if config.accuracy is None:
+        return None
+    if config.report is None:
+        raise InputError("--accuracy: drawn on the page; add --report, or leave it out.")
+    found = _read_accuracy(config.accuracy)
+    if unknown := [name for name in found if name not in networks]:
+        raise InputError(
+            f"{config.accuracy}: no network is called {', '.join(map(repr, unknown))}. The networks are:"
+            f" {', '.join(networks)}."
+        )
+    if len(found) < 2:
+        say(f"note: {config.accuracy}: accuracy is drawn for two networks or more; {len(found)} of them is named.")
+    return found
+
+
+def _read_accuracy(path: Path) -> dict[str, float]:
     """Network to accuracy, from a JSON object of numbers."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -212,14 +235,11 @@ def _with_weights(network: Any, path: Path) -> Any:
 
 def _write_table(result: xr.Dataset) -> None:
     from rich import box
-    from rich.console import Console
-    from rich.table import Table
 
-    console = Console(highlight=False)
+    console, numbers = new_console(), ("depth", "width", "dimension", "PCA 90 %", "points")
+    style: dict[str, Any] = {"whole": numbers, "right": True, "box": box.SIMPLE_HEAD, "show_edge": False}
     for name in result["network"].values:
-        table = Table(title=unmarked(name), box=box.SIMPLE_HEAD, show_edge=False)
-        for column in ("layer", "depth", "width", "dimension", "PCA 90 %", "points", "verdict"):
-            table.add_column(column, justify="left" if column in ("layer", "verdict") else "right")
+        table = new_table("layer", *numbers, "verdict", title=unmarked(name), **style)
         for layer in result["layer"].values:
             row = result.sel({"network": name, "layer": layer, "class": "all"})
             if int(row["width"]):

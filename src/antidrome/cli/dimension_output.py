@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from antidrome.cli.options import command_line
-from antidrome.cli.text import printable
+from antidrome.cli.text import new_console, new_table, printable
 from antidrome.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,6 +22,38 @@ NAMES = {
     "levina_bickel": "Levina–Bickel",
     "abide": "at a selected scale (ABIDE)",
 }
+
+
+def check_places(inputs: Sequence[Path], *, output: Path | None, report: Path | None, overwrite: bool) -> None:
+    """See to it that nothing is replaced unasked, and neither what is read nor the other result at all.
+
+    Parameters
+    ----------
+    inputs
+        Files and folders that are read.
+    output, report, overwrite
+        The options ``-o``, ``--report`` and ``--overwrite``.
+
+    Raises
+    ------
+    InputError
+        What is wrong with one of the places.
+    """
+    from antidrome.core.files import refuse_existing
+    from antidrome.pipeline.folder import spare_recordings
+    from antidrome.recordings.reading import is_format
+
+    known = {str(path): "zarr" if is_format(path, "zarr") else "" for path in inputs}
+    for option, path in (("-o", output), ("--report", report)):
+        if path is not None:
+            refuse_existing(path, overwrite=overwrite, option=option, is_file=True)
+            spare_recordings(known, [path], called="input", option=option)
+    if report is None:
+        return
+    if report.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{report}: a page is written to a file that ends in .html.")
+    if output is not None and os.path.realpath(output) == os.path.realpath(report):
+        raise InputError(f"{output} is named by -o and by --report; give the page another place.")
 
 
 def plain(path: Path, result: xr.Dataset | str) -> dict[str, Any]:
@@ -57,11 +90,9 @@ def write(output: Path, document: list[dict[str, Any]], results: list[xr.Dataset
 def write_table(path: Path, result: xr.Dataset | str) -> None:
     """Print a result, or why there is none."""
     from rich import box
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = new_console()
     console.print(Text(printable(str(path)), style="bold"))
     if isinstance(result, str):
         console.print(Text(f"  no estimate: {printable(result)}\n", style="bold red"))
@@ -69,10 +100,9 @@ def write_table(path: Path, result: xr.Dataset | str) -> None:
     if "estimator" not in result.dims:
         _write_population(console, result)
         return
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("estimator")
-    for name in ("dimension", "standard error", "90 % interval"):
-        table.add_column(name, justify="right")
+    numbers = ("dimension", "standard error", "90 % interval")
+    style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False}
+    table = new_table("estimator", *numbers, whole=numbers, right=True, **style)
     for name in result["estimator"].values:
         row = result.sel(estimator=name)
         interval = f"{row['low'].item():.2f} – {row['high'].item():.2f}"

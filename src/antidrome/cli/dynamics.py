@@ -118,6 +118,7 @@ def _fit(config: FitDynamics) -> int:
     for path in written:
         refuse_existing(path, overwrite=config.overwrite, is_file=True)
     sessions = _read(config)
+    _spare(config, sessions, written)
     model = StitchedLDS(
         config.components or "auto",
         lags=config.lags,
@@ -164,6 +165,7 @@ def _transform(config: TransformDynamics) -> int:
     paths = [config.output / f"{slug(name)}.nc" for name in sessions]
     for path in paths:
         refuse_existing(path, overwrite=config.overwrite, is_file=True)
+    _spare(config, sessions, paths)
     for (name, recording), path in zip(sessions.items(), paths, strict=True):
         write_netcdf(model.transform({name: recording})[name], path)
         say(path)
@@ -173,8 +175,10 @@ def _transform(config: TransformDynamics) -> int:
 def _predict(config: PredictDynamics) -> int:
     from antidrome.core.files import atomic_write, refuse_existing
     from antidrome.dynamics import StitchedLDS
+    from antidrome.pipeline.folder import spare_recordings
 
     refuse_existing(config.output, overwrite=config.overwrite, is_file=True)
+    spare_recordings({str(config.model): ""}, [config.output] if config.output else [], called="fit")
     model = StitchedLDS.load(config.model)
     if not config.neurons and len(model.neurons_) > MOST_NEURONS:
         raise InputError(
@@ -195,13 +199,22 @@ def _predict(config: PredictDynamics) -> int:
 
 def _read(config: Recordings) -> dict[str, Any]:
     """Sessions by name; equal names are told apart by their number."""
-    from antidrome.pipeline.sessions import session_names
+    from antidrome.pipeline.sessions import refuse_repeated, session_names
     from antidrome.recordings import read
 
     if not config.paths:
         raise InputError("No recording was given; name at least one file for each session.")
+    refuse_repeated(config.paths)
     recordings = [read(path, **config.choices()) for path in config.paths]
     return dict(zip(session_names(recordings, config.paths), recordings, strict=True))
+
+
+def _spare(config: Recordings, sessions: dict[str, Any], targets: list[Path]) -> None:
+    """InputError if one of the recordings would be lost to what is written."""
+    from antidrome.pipeline.folder import spare_recordings
+
+    pairs = zip(config.paths, sessions.values(), strict=True)
+    spare_recordings({str(path): str(one.attrs.get("source_format", "")) for path, one in pairs}, targets)
 
 
 def _tell(model: Any, written: list[Path]) -> None:

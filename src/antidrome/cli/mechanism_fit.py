@@ -13,7 +13,7 @@ import tyro
 from antidrome.cli.mechanism_opening import OfModel, model_identity, opened_model
 from antidrome.cli.options import command_line, given
 from antidrome.cli.starting_anew import fit_anew, forget_replaced
-from antidrome.cli.text import printable, say, unmarked
+from antidrome.cli.text import new_console, new_table, printable, say, unmarked
 from antidrome.core.files import refuse_existing, refuse_unwritable_name
 from antidrome.errors import InputError
 
@@ -90,6 +90,7 @@ def run_fit(config: Fit) -> int:
     """Fit, print figures and conclusions, write; return 0."""
     from antidrome.mechanism.estimator import SNPE
     from antidrome.mechanism.snapshots import CHECKPOINT
+    from antidrome.pipeline.folder import spare_recordings
 
     if config.samples < 1:
         raise InputError(f"samples is {config.samples}; expected at least 1.")
@@ -98,6 +99,7 @@ def run_fit(config: Fit) -> int:
     if not (config.overwrite or (config.output / CHECKPOINT).exists()):
         for name in FILES:
             refuse_existing(config.output / name, overwrite=False, is_file=True)
+    spare_recordings({str(config.observation): ""}, [config.output / name for name in FILES], called="observation")
     with _opened(config) as (model, observation, cell):
         estimator = SNPE(
             config.method,
@@ -122,7 +124,7 @@ def run_fit(config: Fit) -> int:
         else:
             fit()
     _write(estimator, config, notes)
-    _write_page(estimator, config, cell)
+    _write_page(estimator, config, cell, notes)
     forget_replaced(config.output)
     _show(estimator, config)
     return 0
@@ -186,8 +188,8 @@ def _recorded(config: Fit) -> RecordedCell:
     return recorded_cell(recording, junction_potential_mv=config.junction_potential_mv, epoch_ms=config.epoch_ms)
 
 
-def _write_page(estimator: SNPE, config: Fit, cell: RecordedCell | None) -> None:
-    """``report.html``."""
+def _write_page(estimator: SNPE, config: Fit, cell: RecordedCell | None, notes: Sequence[str]) -> None:
+    """``report.html``, with the notes of `run_fit`."""
     from antidrome.report import write_mechanism_report
     from antidrome.report.mechanism_view import predicted_traces
 
@@ -196,7 +198,7 @@ def _write_page(estimator: SNPE, config: Fit, cell: RecordedCell | None) -> None
         config.output / "report.html",
         estimator,
         traces=traces,
-        notes=() if cell is None else cell.notes,
+        notes=notes,
         model=config.model,
         observed=str(config.observation),
         command=command_line("mechanism"),
@@ -242,26 +244,19 @@ def _write_samples(samples: numpy.ndarray, names: Sequence[str], path: Path) -> 
 
 def _show(estimator: SNPE, config: Fit) -> None:
     """The parameters' table, notes and conclusions."""
-    from rich.console import Console
-    from rich.table import Table
-
     from antidrome.mechanism.diagnostics.diagnose import NOT_JUDGED
+    from antidrome.report.table import figures
 
     posterior = estimator.posterior_
     summary = posterior.summary(seed=config.seed)
-    table = Table(box=None)
-    for column in ("parameter", "unit", "median", "95 % interval", "prior's 95 %"):
-        table.add_column(column)
+    table = new_table("parameter", "unit", *(intervals := ("median", "95 % interval", "prior's 95 %")), whole=intervals)
     for i, name in enumerate(posterior.names):
-        row = {key: f"{float(summary[key][i]):.4g}" for key in summary.data_vars}
+        low, high, median = figures(*(float(summary[key][i]) for key in ("low_95", "high_95", "median")))
+        prior = figures(*(float(summary[key][i]) for key in ("prior_low_95", "prior_high_95")))
         table.add_row(
-            unmarked(name),
-            unmarked(posterior.prior.units[i]),
-            row["median"],
-            f"{row['low_95']} … {row['high_95']}",
-            f"{row['prior_low_95']} … {row['prior_high_95']}",
-        )
-    console = Console(highlight=False)
+            unmarked(name), unmarked(posterior.prior.units[i]), median, f"{low} … {high}", " … ".join(prior)
+        )  # fmt: skip
+    console = new_console()
     console.print(table)
     for note in posterior.notes:
         console.print(printable(f"note: {note}"), markup=False)

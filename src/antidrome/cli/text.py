@@ -1,8 +1,19 @@
 """What commands print."""
 
+from __future__ import annotations
+
 import json
+import os
 import sys
-from typing import Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+WIDE = 160
+"""Columns of what is printed into a pipe or a file, unless the variable ``COLUMNS`` says otherwise."""
 
 
 def printable(text: object) -> str:
@@ -15,6 +26,39 @@ def unmarked(text: object) -> str:
     from rich.markup import escape
 
     return escape(printable(text))
+
+
+def new_console() -> Console:
+    """Where tables are printed: as wide as the terminal; wide where there is none, so that names stay on a line."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDE
+    return console
+
+
+def new_table(*columns: str, whole: Collection[str] = (), right: bool = False, **options: Any) -> Table:
+    """A table that loses no letter where it does not fit: its words go on in the next line.
+
+    Parameters
+    ----------
+    columns
+        Their headings.
+    whole
+        Columns of numbers, which are not broken.
+    right
+        Whether these stand on the right of their columns.
+    **options
+        Of `rich.table.Table`; by default no lines are drawn.
+    """
+    from rich.table import Table
+
+    table = Table(**{"box": None, **options})
+    for name in columns:
+        justify = "right" if right and name in whole else "left"
+        table.add_column(name, justify=justify, no_wrap=name in whole, overflow="fold")
+    return table
 
 
 def say(text: object) -> None:

@@ -42,8 +42,15 @@ def locked(output: Path) -> Iterator[None]:
         yield
 
 
-def spare_recordings(recordings: Mapping[str, str], targets: Sequence[Path], *, may_join: bool = False) -> None:
-    """See to it that no recording is lost to its own results.
+def spare_recordings(
+    recordings: Mapping[str, str],
+    targets: Sequence[Path],
+    *,
+    may_join: bool = False,
+    called: str = "recording",
+    option: str = "-o",
+) -> None:
+    """See to it that no recording, or whatever else is read, is lost to its own results.
 
     Parameters
     ----------
@@ -53,6 +60,8 @@ def spare_recordings(recordings: Mapping[str, str], targets: Sequence[Path], *, 
         What is to be written, replaced or removed.
     may_join
         Whether results may go into the recording's own file if it is NWB, which is copied first.
+    called, option
+        What is read, and which option names the targets, for the message.
 
     Raises
     ------
@@ -66,8 +75,8 @@ def spare_recordings(recordings: Mapping[str, str], targets: Sequence[Path], *, 
             replaced = place in source.parents or (place == source and not (may_join and its_format == "nwb"))
             if replaced or (its_format == "zarr" and source in place.parents):
                 raise InputError(
-                    f"{target} would {'replace' if replaced else 'lie inside'} the recording {recording}, which is left"
-                    " as it is. Choose another place with -o."
+                    f"{target} would {'replace' if replaced else 'lie inside'} the {called} {recording}, which is left"
+                    f" as it is. Choose another place with {option}."
                 )
 
 

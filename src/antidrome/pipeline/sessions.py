@@ -86,10 +86,7 @@ def read_sessions(paths: Sequence[str | os.PathLike[str]], config: ReadingConfig
 
     for path in paths:
         refuse_unwritable_name(path)
-    resolved = [os.path.realpath(path) for path in paths]
-    twice = {path for path in resolved if resolved.count(path) > 1}
-    if twice:
-        raise InputError(f"{min(twice)} is given twice; give each recording once.")
+    refuse_repeated(paths)
     pairs = []
     for path in paths:
         pairs.append(read_with_neuropil(path, quantity=config.quantity, **config.choices()))
@@ -98,6 +95,14 @@ def read_sessions(paths: Sequence[str | os.PathLike[str]], config: ReadingConfig
         _session(name, os.path.abspath(path), recording, neuropil, config)
         for name, path, (recording, neuropil) in zip(names, paths, pairs, strict=True)
     ]  # fmt: skip
+
+
+def refuse_repeated(paths: Sequence[str | os.PathLike[str]]) -> None:
+    """InputError if two paths are those of one recording."""
+    resolved = [os.path.realpath(path) for path in paths]
+    twice = {path for path in resolved if resolved.count(path) > 1}
+    if twice:
+        raise InputError(f"{min(twice)} is given twice; give each recording once.")
 
 
 def session_names(recordings: "Sequence[xr.DataArray]", paths: Sequence[str | os.PathLike[str]]) -> list[str]:

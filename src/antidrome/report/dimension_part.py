@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from antidrome.recordings.arguments import counted
 from antidrome.report.attributes import listed
 from antidrome.report.charts import Chart, panels
 from antidrome.report.dimension_charts import (
@@ -32,15 +33,17 @@ CAVEATS = (
 )
 
 
-def population_part(found: "Mapping[str, xr.Dataset]") -> Part:
+def population_part(found: "Mapping[str, xr.Dataset]", unmeasured: Mapping[str, str] | None = None) -> Part:
     """The share of the page of populations' dimensions.
 
     Parameters
     ----------
     found
         Session id to what `antidrome.dimension.population` returned.
+    unmeasured
+        Other sessions, and why their dimension is not known.
     """
-    statements = []
+    statements = [Statement("care", f"{name}: not measured. {reason}") for name, reason in (unmeasured or {}).items()]
     for name, one in found.items():
         sentences = listed(one.attrs.get("conclusions", one.attrs["verdict"]))  # early files call them the verdict
         statements.append(Statement("fact", f"{name}: {' '.join(sentences)}"))
@@ -107,14 +110,13 @@ def layers_part(found: "xr.Dataset", accuracy: Mapping[str, float] | None = None
     """
     against = accuracy_chart(found, accuracy) if accuracy else None
     charts = [layers_chart(found), *([against] if against else []), *layer_scale_charts(found), *classes_charts(found)]
-    rows, bounds, total = [], 0, 0
+    rows, present = [], []
     for name in found["network"].values:
         for layer in found["layer"].values:
             one = found.sel({"network": name, "layer": layer, "class": "all"})
             if not int(one["width"]):
                 continue
-            total += 1
-            bounds += bool(one["lower_bound"] == 1)
+            present.append(one)
             rows.append(
                 [
                     str(name),
@@ -127,10 +129,24 @@ def layers_part(found: "xr.Dataset", accuracy: Mapping[str, float] | None = None
                     str(one["verdict"].item()) or str(one["reason"].item()),
                 ]
             )
-    statements = [Statement("care" if bounds else "good", f"{bounds} of {total} estimates are lower bounds.")]
+    statements = [_layers_statement(present)]
+    if accuracy is not None and against is None:
+        text = "Dimension is not drawn against accuracy: of fewer than two networks both are known."
+        statements.append(Statement("care", text))
     statements += [Statement("fact", note) for note in listed(found.attrs["notes"])]
     columns = ["network", "layer", "relative depth", "width", "dimension ± SE", "PCA, 90 %", "N", "verdict"]
     return _part("Dimension across layers", charts, statements, columns, rows, [found])
+
+
+def _layers_statement(layers: "Sequence[xr.Dataset]") -> Statement:
+    """How many of the layers' estimates can be relied on."""
+    estimates = [one for one in layers if math.isfinite(float(one["dimension"]))]
+    reliable = sum(str(one["verdict"].item()) == "reliable" for one in estimates)
+    bounds = sum(bool(one["lower_bound"] == 1) for one in estimates)
+    missing = len(layers) - len(estimates)
+    text = f"{counted(reliable, 'estimate', 'is', of=len(estimates))} reliable; {counted(bounds, 'lower bound')}"
+    text += f"; {counted(missing, 'layer', 'has')} none." if missing else "."
+    return Statement("good" if reliable == len(layers) and not bounds else "care", text)
 
 
 def _part(

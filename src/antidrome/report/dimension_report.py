@@ -8,7 +8,7 @@ import xarray as xr
 from antidrome.errors import InputError
 from antidrome.report.citations import citations_part
 from antidrome.report.dimension_part import UNITS, layers_part, points_part, population_part
-from antidrome.report.page import Part, RunInfo, page_html, render, write_html
+from antidrome.report.page import RunInfo, page_html, run_part, write_html
 
 
 def dimension_report(
@@ -47,8 +47,7 @@ def dimension_report(
                 " ad.dimension.estimate, or ad.dimension.population, gave."
             )
         part = points_part(named) if kinds == {"points"} else population_part(named)
-    what = Part(sections={"run": render("dimension_run", run=run)})
-    return page_html(run, [what, part, citations_part(part.citations)], units=UNITS)
+    return page_html(run, [run_part(run), part, citations_part(part.citations)], units=UNITS)
 
 
 def write_dimension_report(

@@ -8,7 +8,7 @@ import xarray as xr
 
 from antidrome.report.citations import citations_part
 from antidrome.report.dynamics_part import UNITS, dynamics_part
-from antidrome.report.page import RunInfo, page_html, write_html
+from antidrome.report.page import RunInfo, page_html, run_part, write_html
 
 if TYPE_CHECKING:
     from antidrome.dynamics import StitchedLDS
@@ -43,7 +43,7 @@ def dynamics_report(
         If the model is not fitted.
     """
     part = dynamics_part(model, latents, stationarity=stationarity)
-    return page_html(run, [part, citations_part(part.citations)], units=UNITS)
+    return page_html(run, [run_part(run), part, citations_part(part.citations)], units=UNITS)
 
 
 def write_dynamics_report(

@@ -91,7 +91,7 @@ def _ranks(view: MechanismView) -> Chart:
     table = view.diagnosis.calibration
     plot = frame("ranks", 260, x_label="rank of the truth among posterior samples", y_label="share below", tools="save")
     level = table["level"].values
-    _diagonal(plot, level)
+    _diagonal(plot, level, "rank")
     for name, curve in zip(table["parameter"].values.tolist(), table["rank_curve"].values, strict=True):
         draw(plot, "line", {"rank": level, "share": curve}, series=str(name), ink="blue", x="rank", y="share",
              line_alpha=0.6, line_width=1.4)  # fmt: skip
@@ -107,7 +107,7 @@ def _coverage(view: MechanismView) -> Chart:
     table = view.diagnosis.calibration
     plot = frame("coverage", 260, x_label="credible level", y_label="share of truths inside", tools="save")
     level = table["level"].values
-    _diagonal(plot, level)
+    _diagonal(plot, level, "level")
     both: tuple[tuple[str, str, Ink], ...] = (
         ("highest density", "coverage_curve", "blue"),
         ("TARP", "tarp_curve", "green"),
@@ -119,8 +119,8 @@ def _coverage(view: MechanismView) -> Chart:
     return Chart("coverage", "Coverage of credible regions", caption, plot)
 
 
-def _diagonal(plot: Figure, level: np.ndarray) -> None:
-    draw(plot, "line", {"rank": level, "share": level}, series="exact", ink="grey", x="rank", y="share",
+def _diagonal(plot: Figure, level: np.ndarray, across: str) -> None:
+    draw(plot, "line", {across: level, "share": level}, series="exact", ink="grey", x=across, y="share",
          line_dash=[5, 4], line_width=1)  # fmt: skip
 
 

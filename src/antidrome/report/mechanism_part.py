@@ -17,9 +17,11 @@ from antidrome.report.mechanism_charts import calibration_charts, result_charts
 from antidrome.report.mechanism_view import MechanismView, Traces, mechanism_view
 from antidrome.report.page import Part, RunInfo, page_html, render, write_html
 from antidrome.report.statement import Statement
-from antidrome.report.table import rounded, shown
+from antidrome.report.table import figures, shown
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from antidrome.mechanism.rounds import RoundReport
 
 UNITS = "Parameters are in the units that stand behind their names; intervals are central 95 % of the posterior."
@@ -49,7 +51,7 @@ def mechanism_part(view: MechanismView, run: RunInfo) -> Part:
     data = {
         "names": names[:drawn],
         "units": units[:drawn],
-        "best": [rounded(value) for value in view.best[:drawn]],
+        "best": [float(value) if math.isfinite(value) else None for value in view.best[:drawn]],
         "samples": "mechanism-samples",
         "prior": "mechanism-prior",
     }
@@ -71,8 +73,8 @@ def mechanism_part(view: MechanismView, run: RunInfo) -> Part:
         figures={**figures, **more},
         data={"mechanism": data},
         blocks=[
-            ("mechanism-samples", float_text(view.samples[:, :drawn].ravel(), "<f4")),
-            ("mechanism-prior", float_text(view.prior_samples[:, :drawn].ravel(), "<f4")),
+            ("mechanism-samples", float_text(view.samples[:, :drawn].ravel())),
+            ("mechanism-prior", float_text(view.prior_samples[:, :drawn].ravel())),
         ],
     )  # fmt: skip
 
@@ -200,18 +202,20 @@ def _predictive(view: MechanismView) -> list[dict[str, str]]:
     units = view.posterior.feature_units or ("",) * table.sizes["feature"]
     rows = []
     for i, name in enumerate(table["feature"].values.tolist()):
-        value = {key: _figure(float(table[key][i])) for key in ("observed", "median", "low_95", "high_95")}
-        tail = _figure(float(table["tail_probability"][i]))
+        value = _figures(table, i, "observed", "median", "low_95", "high_95")
+        (tail,) = figures(float(table["tail_probability"][i]))
         rows.append({**value, "name": str(name), "unit": units[i], "tail": tail})
     return rows[:200]
 
 
 def _rows(view: MechanismView) -> list[dict[str, str]]:
     names, units = _labels(view)
-    keys = ("mean", "sd", "median", "low_95", "high_95", "prior_low_95", "prior_high_95")
+    summary = view.summary.assign(best=("parameter", view.best))
     return [
-        {"name": name, "unit": units[i], "best": _figure(view.best[i])}
-        | {key: _figure(float(view.summary[key][i])) for key in keys}
+        {"name": name, "unit": units[i]}
+        | _figures(summary, i, "best", "mean", "median", "low_95", "high_95")
+        | _figures(summary, i, "prior_low_95", "prior_high_95")
+        | _figures(summary, i, "sd")
         for i, name in enumerate(names)
     ]
 
@@ -230,5 +234,6 @@ def _round(report: RoundReport) -> dict[str, str]:
     }
 
 
-def _figure(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "–"
+def _figures(table: xr.Dataset, i: int, *keys: str) -> dict[str, str]:
+    """Numbers of one scale, of the `i`-th row, as the page prints them."""
+    return dict(zip(keys, figures(*(float(table[key][i]) for key in keys)), strict=True))

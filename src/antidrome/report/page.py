@@ -116,6 +116,11 @@ class Part:
     citations: Sequence[str] = ()
 
 
+def run_part(run: RunInfo) -> Part:
+    """What was run, of a page of one stage: the command, settings, versions and files."""
+    return Part(sections={"run": render("run", run=run)})
+
+
 def page_html(run: RunInfo, parts: Sequence[Part], *, units: str) -> str:
     """The whole page as text.
 

@@ -84,6 +84,21 @@ def _per_neuron(block: xr.Dataset, key: str, shape: tuple[int, ...]) -> NDArray[
     return np.broadcast_to(values.values.astype(np.float64), shape).copy()
 
 
+def digits_between(*values: float) -> int:
+    """Significant digits that tell numbers apart: four, or as many as leave three of what differs between them."""
+    finite = [value for value in values if math.isfinite(value)]
+    width = max(finite, default=0.0) - min(finite, default=0.0)
+    largest = max(map(abs, finite), default=0.0)
+    needed = math.ceil(math.log10(largest / width)) + 3 if width > 0 else 0
+    return min(max(needed, 4), 17)
+
+
+def figures(*values: float) -> list[str]:
+    """Numbers of one scale as the page prints them, with the digits that tell them apart."""
+    digits = digits_between(*values)
+    return [f"{value:.{digits}g}" if math.isfinite(value) else "–" for value in values]
+
+
 def rounded(value: float, digits: int = 6) -> float | None:
     """A number for JSON, to so many significant digits; None where there is none."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None

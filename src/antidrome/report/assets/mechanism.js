@@ -4,7 +4,7 @@ function openPairs() {
   const d = names.length, canvas = byId("pairs");
   let pen = canvas.getContext("2d");
   const columns = (island) => {
-    const flat = numbers(byId(island).textContent, "<f4");
+    const flat = numbers(byId(island).textContent, "<f8");
     return names.map((_, i) => Float64Array.from({ length: flat.length / d }, (_, n) => flat[n * d + i]));
   };
   const samples = columns(page.mechanism.samples), prior = columns(page.mechanism.prior);
@@ -15,7 +15,8 @@ function openPairs() {
     const low = at(0.001), high = at(0.999), margin = 0.06 * (high - low) || 0.5;
     const mean = values.reduce((sum, v) => sum + v, 0) / count;
     const sd = Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / count) || 1;
-    return { low: low - margin, high: high + margin, sd };
+    const digits = Math.ceil(Math.log10(Math.max(Math.abs(low), Math.abs(high)) / (high - low))) + 2;
+    return { low: low - margin, high: high + margin, sd, digits: Number.isFinite(digits) ? Math.min(13, Math.max(3, digits)) : 3 };
   });
   const held = new Map();
   const binOf = (i, v) => Math.floor(((v - axes[i].low) / (axes[i].high - axes[i].low)) * bins);
@@ -104,8 +105,8 @@ function openPairs() {
   }
 
   function label(i, x, y, size, colours) {
-    const { low, high } = axes[i];
-    const short = (v) => v.toLocaleString("en", { maximumSignificantDigits: 3, useGrouping: false });
+    const { low, high, digits } = axes[i];
+    const short = (v) => v.toLocaleString("en", { maximumSignificantDigits: digits, useGrouping: false });
     pen.fillStyle = colours.muted;
     pen.font = "11px ui-sans-serif, system-ui, sans-serif";
     pen.textAlign = "left";
@@ -167,7 +168,7 @@ function openPairs() {
     const head = names.map((name, i) => csvCell(units[i] ? `${name} (${units[i]})` : name)), w = weights();
     const lines = [["series", "weight", ...head].join(",")];
     const rows = (series, columns, weight) => columns[0].forEach((_, n) =>
-      lines.push([series, weight(n), ...columns.map((column) => column[n].toPrecision(7))].join(",")));
+      lines.push([series, weight(n), ...columns.map((column, i) => column[n].toPrecision(axes[i].digits + 4))].join(",")));
     rows("posterior", samples, (n) => w[n].toPrecision(4));
     rows("prior", prior, () => 1);
     lines.push(["most probable", 1, ...best.map((value) => value ?? "")].join(","));
@@ -177,7 +178,7 @@ function openPairs() {
   function hold(i) {
     const slider = document.querySelector(`[data-slide="${i}"]`), box = document.querySelector(`[data-hold="${i}"]`);
     const value = axes[i].low + (slider.value / 1000) * (axes[i].high - axes[i].low);
-    document.querySelector(`[data-value="${i}"]`).textContent = value.toLocaleString("en", { maximumSignificantDigits: 4 });
+    document.querySelector(`[data-value="${i}"]`).textContent = value.toLocaleString("en", { maximumSignificantDigits: axes[i].digits + 1 });
     if (box.checked) held.set(i, value);
     else held.delete(i);
     drawAll();
