@@ -190,7 +190,7 @@ def test_a_first_frame_of_numbers_stays_one(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "mark"), [(["0"], "."), (["5"], "."), (["3", "12"], "."), (["3", "12"], ","), (["1", "2", "3"], ".")]
+    ("names", "mark"), [(["5"], "."), (["3", "12"], "."), (["3", "12"], ","), (["1", "2", "3"], ".")]
 )
 def test_whole_numbers_above_decimals_are_names(
     tmp_path: Path, traces: np.ndarray, names: list[str], mark: str
@@ -202,6 +202,48 @@ def test_whole_numbers_above_decimals_are_names(
     assert np.array_equal(recording.values.astype("f4"), table.values.astype("f4"), equal_nan=True)
     assert recording["neuron"].values.tolist() == names
     assert "is taken as a header" in recording.attrs["notes"][0]
+
+
+def test_a_number_that_may_be_a_value_is_a_name_where_python_wrote_the_table(
+    tmp_path: Path, traces: np.ndarray
+) -> None:
+    table = pd.DataFrame(traces[:, :1].astype(float) / 3 - 0.3)
+    table.to_csv(tmp_path / "a.csv", index=False)
+    assert np.array_equal(read(tmp_path / "a.csv", frame_rate_hz=30.0).values, table.values)
+    rounded = table.round(2)
+    rounded.iloc[7] = 1.0
+    rounded.to_csv(tmp_path / "b.csv", index=False)
+    assert np.array_equal(read(tmp_path / "b.csv", frame_rate_hz=30.0).values, rounded.values)
+
+
+@pytest.mark.parametrize("first", [[0.0], [1.0], [120.0, 131.0]])
+@pytest.mark.parametrize("form", ["%.8g", "%.17g"])
+def test_a_first_frame_of_whole_numbers_is_kept_and_told(
+    tmp_path: Path, traces: np.ndarray, first: list[float], form: str
+) -> None:
+    values = np.vstack([first, traces[:, : len(first)] + first - 1])
+    np.savetxt(tmp_path / "a.csv", values, delimiter=",", fmt=form)
+    recording = read(tmp_path / "a.csv", frame_rate_hz=30.0)
+    np.testing.assert_allclose(recording.values, values, rtol=1e-4, atol=1e-5)
+    line = ",".join(f"{value:g}" for value in first)
+    assert f"the first line, '{line}', is taken as a frame" in recording.attrs["notes"][0]
+
+
+def test_a_number_above_clock_times_is_a_name(tmp_path: Path) -> None:
+    rows = "".join(f"0:00:0{i}.5,{1.013 + i % 3 / 10:.3f}\n" for i in range(9))
+    recording = read(save(tmp_path / "a.csv", "0,1\n" + rows))
+    assert recording.shape == (9, 1)
+    assert recording["neuron"].values.tolist() == ["1"]
+
+
+@pytest.mark.parametrize("rate_hz", [20, 29.97, 30, 50, 60, 64])
+def test_whole_numbers_begin_rounded_times_a_frame_before_them_and_are_names_half_a_frame_before(
+    tmp_path: Path, rate_hz: float
+) -> None:
+    for shift, n_frames in ((1.0, 41), (0.5, 40)):
+        rows = "".join(f"{(i + shift) / rate_hz:.2f},{1.013 + i % 3 / 10:.4f}\n" for i in range(40))
+        path = save(tmp_path / "a.csv", "0,1\n" + rows)
+        assert csv_files.load_table(path)[1].shape == (n_frames, 2)
 
 
 def test_numbers_above_times_are_names_and_the_first_time_is_none(tmp_path: Path, traces: np.ndarray) -> None:

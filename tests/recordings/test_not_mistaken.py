@@ -117,14 +117,31 @@ def test_raw_traces_are_not_replaced_by_what_was_made_of_them(tmp_path, rng, nam
     raw = from_array(100 + rng.random((400, 2)), 30.0, quantity="fluorescence")
     write(raw, tmp_path / name)
     found = read(tmp_path / name).load()
-    with pytest.raises(InputError, match="is the recording itself"):
-        write(delta_f_over_f(found), tmp_path / name)
-    write(found.isel(time=slice(200)), tmp_path / name)
-    assert read(tmp_path / name).sizes["time"] == 200
+    for made in (delta_f_over_f(found), found.isel(time=slice(200)), found.isel(neuron=[1])):
+        with pytest.raises(InputError, match=r"is the recording itself, and would lose 'fluorescence' \(400 × 2\) of"):
+            write(made, tmp_path / name)
+    write(found.isel(neuron=[1, 0]), tmp_path / name)
     both = xr.Dataset({"dff": delta_f_over_f(raw), "fluorescence": raw})
     write(both, tmp_path / name)
     with pytest.raises(InputError, match="is the recording itself"):
         write(read(tmp_path / name, series="dff").load(), tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["own.zarr", "own.nc"])
+@pytest.mark.parametrize("turned", [True, False])
+def test_traces_whose_quantity_was_given_when_they_were_read_may_be_written_back(tmp_path, rng, name, turned):
+    traces = (100 + rng.random((400, 2))).astype(np.float32)
+    dims = ("neuron", "time") if turned else ("time", "neuron")
+    stored = xr.Dataset({"traces": (dims, traces.T if turned else traces)}, {"time": np.arange(400) / 30})
+    stored.to_zarr(tmp_path / name, zarr_format=2) if name.endswith("zarr") else stored.to_netcdf(tmp_path / name)
+    found = read(tmp_path / name, quantity="fluorescence").load()
+    for made in (delta_f_over_f(found), found[:5], read(tmp_path / name)[:, :1]):
+        with pytest.raises(InputError, match="would lose 'traces' "):
+            write(made, tmp_path / name)
+    write(found, tmp_path / name)
+    again = read(tmp_path / name)
+    assert again.attrs["quantity"] == "fluorescence"
+    np.testing.assert_array_equal(again.values, traces)
 
 
 def test_traces_in_groups_are_not_replaced(tmp_path, rng):

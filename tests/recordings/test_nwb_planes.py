@@ -126,6 +126,22 @@ def test_spikes_go_to_the_rois_of_their_own_plane(depths: Path, tmp_path: Path) 
         write(unsaid, tmp_path / "other.nwb", source=depths)
 
 
+def test_binned_and_resampled_spikes_go_to_the_plane_that_they_name(depths: Path, tmp_path: Path) -> None:
+    result = inferred(read(depths, series="plane1"))
+    binned = result.coarsen(time=2).mean(keep_attrs=True).assign_attrs(result.attrs, frame_rate_hz=15.0)
+    finer = result.interp(time=np.arange(0.1, 3.9, 1 / 50)).assign_attrs(result.attrs, frame_rate_hz=50.0)
+    for made in (binned, finer, result.interp(time=np.arange(0.1, 3.0, 1 / 30)).assign_attrs(result.attrs)):
+        path = write(made, tmp_path / "out.nwb")
+        assert region(path) == ("table1", "depth1", [0, 1, 2])
+        np.testing.assert_allclose(read_spikes(path)["time"], made["time"])
+        with pytest.raises(InputError, match=r"not frames of .*another recording\? Without source= .* file of its own"):
+            write(made.assign_coords(time=made["time"] + 2.0), path)
+    nameless = binned.drop_attrs(deep=False).assign_attrs(frame_rate_hz=15.0)
+    with pytest.raises(InputError, match="all have the neurons of the result"):
+        write(nameless, tmp_path / "other.nwb", source=depths)
+    write(binned.drop_attrs(deep=False), tmp_path / "own.nwb")
+
+
 def test_spikes_of_joined_planes_say_where_each_neuron_is(depths: Path, tmp_path: Path) -> None:
     result = inferred(read(depths, series="plane0,plane1"))
     path = write(result, tmp_path / "out.nwb")

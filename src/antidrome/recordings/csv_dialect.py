@@ -10,8 +10,9 @@ import numpy as np
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.csv_columns import count_from_zero
+from antidrome.recordings.csv_first_line import FirstLine, begins_times, whole_above_decimals
 from antidrome.recordings.csv_text import open_text
-from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, rise
+from antidrome.recordings.csv_times import FEWEST_ROWS, rise
 
 MISSING = ("", "nan", "na", "n/a", "null", "none", "inf", "-inf")
 """Cells (in small letters) that stand for no number."""
@@ -47,6 +48,8 @@ class Dialect:
         Whether all rows end with a delimiter, so that there seems to be a last column without cells.
     n_comments, n_skipped
         Lines that begin with # before the table; all lines before its first row.
+    untold
+        The first row, which may also be a header of numbers, or None.
     """
 
     delimiter: str
@@ -56,6 +59,7 @@ class Dialect:
     ends_open: bool
     n_comments: int
     n_skipped: int
+    untold: str | None
 
 
 def find_dialect(path: Path, max_bytes: int) -> Dialect:
@@ -64,8 +68,8 @@ def find_dialect(path: Path, max_bytes: int) -> Dialect:
     A point below the header means decimal points; cells parted by semicolons or tabs have decimal commas otherwise,
     which serves for whole numbers as well. A first line of numbers is a header if it counts the columns (0, 1, 2, …),
     as pandas writes where nobody named them, or leaves the cell above an index empty, or has whole numbers where all
-    that stands below has decimals. Of lines before the table that
-    begin with #, the last is its header if it has as many cells as the first row, and the first row is all numbers.
+    that stands below has decimals, and could not be a frame. Of lines before the table that begin with #, the last is
+    its header if it has as many cells as the first row, and the first row is all numbers.
 
     Raises
     ------
@@ -81,7 +85,8 @@ def find_dialect(path: Path, max_bytes: int) -> Dialect:
         raise FileFormatError(f"{path} is not UTF-8 text, save it so: {error}") from error
     delimiter = _delimiter(first, below)
     cells = _cells(first, delimiter)
-    header = cells if _is_header(cells, below, delimiter) else None
+    found = _first_line(cells, below, delimiter)
+    header = cells if found is FirstLine.NAMES else None
     rows = below if header else [first, *below]
     if header is None and delimiter == ",":
         _refuse_decimal_commas(rows, path)
@@ -94,7 +99,8 @@ def find_dialect(path: Path, max_bytes: int) -> Dialect:
         header = _commented_header(comments[-1], cells, delimiter)
     n_comments = sum(bool(comment) for comment in comments)
     ends_open = delimiter != " " and bool(rows) and all(line.rstrip("\r\n").endswith(delimiter) for line in rows)
-    return Dialect(delimiter, _decimal(rows, delimiter), header, status, ends_open, n_comments, n_skipped)
+    untold = first.strip() if found is FirstLine.UNTOLD and header is None else None
+    return Dialect(delimiter, _decimal(rows, delimiter), header, status, ends_open, n_comments, n_skipped, untold)
 
 
 def _head(text: io.TextIOWrapper, path: Path) -> tuple[list[str], list[str]]:
@@ -172,43 +178,36 @@ def _refuse_decimal_commas(rows: list[str], path: Path) -> None:
         )
 
 
-def _is_header(cells: list[str], below: list[str], delimiter: str) -> bool:
+def _first_line(cells: list[str], below: list[str], delimiter: str) -> FirstLine:
     """Whether the first line names columns; of numbers, what stands below decides."""
     if CLOCK.fullmatch(cells[0]) and len(cells) > 1:
-        cells = cells[1:]
-        return not all(_is_number(cell, delimiter) for cell in cells)
-    if not all(_is_number(cell, delimiter) for cell in cells):
-        return True
+        are_names = not all(_is_number(cell, delimiter) for cell in cells[1:])
+    elif all(_is_number(cell, delimiter) for cell in cells):
+        found = _whole_above_decimals(cells, below, delimiter)
+        if found is not FirstLine.FRAME:
+            return found
+        are_names = len(cells) > 1 and _counts_columns(cells, below, delimiter)
+    else:
+        are_names = True
+    return FirstLine.NAMES if are_names else FirstLine.FRAME
+
+
+def _counts_columns(cells: list[str], below: list[str], delimiter: str) -> bool:
+    """Whether numbers count the columns from zero, or leave the cell above an index empty."""
     column = np.array([_number(cells_below[0], delimiter) for cells_below in _rows(below, delimiter)])
-    if _stands_above_decimals(cells, below, delimiter) and not _is_first_time(cells[0], column):
-        return True
-    if len(cells) < 2:
-        return False
     if cells[0]:
-        return count_from_zero(cells) and not are_even(np.append(0.0, column))
+        return count_from_zero(cells) and not begins_times("0", column)
     names = cells[1:]
     return count_from_zero(names) or (all(names) and len(set(names)) == len(names) and rise(column))
 
 
-def _stands_above_decimals(cells: list[str], below: list[str], delimiter: str) -> bool:
-    """Whether different whole numbers stand above columns (of eight rows and more) in which every number has decimals.
-
-    So pandas writes some columns of a table whose columns nobody named.
-    """
-    rows, mark = _rows(below, delimiter), _decimal(below, delimiter)
-    names = [cell.strip('"') for cell in cells]
-    if len(set(names)) < len(names) or not all(map(str.isdecimal, names)) or len(rows) < FEWEST_ROWS:
-        return False
-    if any(len(row) != len(cells) for row in rows):
-        return False
+def _whole_above_decimals(cells: list[str], below: list[str], delimiter: str) -> FirstLine:
+    """What a first line of numbers is by the decimals below it, in eight rows and more of as many cells."""
+    rows = _rows(below, delimiter)
+    if len(rows) < FEWEST_ROWS or any(len(row) != len(cells) for row in rows):
+        return FirstLine.FRAME
     columns = [[cell for cell in column if cell.lower() not in MISSING] for column in zip(*rows, strict=True)]
-    return all(column and all(mark in cell or "e" in cell.lower() for cell in column) for column in columns)
-
-
-def _is_first_time(cell: str, column: np.ndarray) -> bool:
-    """Whether a number begins a column of times: the step to the next is as long as all others."""
-    steps = np.diff(np.append(float(cell.strip('"')), column))
-    return bool(np.isfinite(steps).all() and (np.abs(steps - np.median(steps)) < 0.1 * np.median(steps)).all())
+    return whole_above_decimals([cell.strip('"') for cell in cells], columns, _decimal(below, delimiter))
 
 
 def _rows(lines: list[str], delimiter: str) -> list[list[str]]:

@@ -107,6 +107,11 @@ def _load(path: Path, max_bytes: int) -> _Table:
     dialect = find_dialect(path, max_bytes)
     frame = _frame(path, dialect, max_bytes)
     header, notes = dialect.header, []
+    if dialect.untold is not None:
+        notes.append(
+            f"the first line, {dialect.untold!r}, is taken as a frame: if these whole numbers above decimals name the"
+            " columns, write a letter before each"
+        )
     if _ends_open(frame, dialect):
         notes.append("the last column is empty, since all rows end with a delimiter, and is left out")
         frame = frame.iloc[:, :-1]

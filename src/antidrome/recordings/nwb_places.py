@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pynwb
@@ -13,12 +12,16 @@ from pynwb.ophys import PlaneSegmentation
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import counted, listing
 from antidrome.recordings.axes import even_times
+from antidrome.recordings.clock import clock_rate_hz
 from antidrome.recordings.nwb import Series, find_series, frame_times, frames_of, pick_planes, series_called
 from antidrome.recordings.nwb_planes import plane_names
 from antidrome.recordings.nwb_rois import roi_table
 
 _SAME_FRAME = 0.25
 """How far the times of a result may be from those of its recording, in frames: half a frame is another clock."""
+_SAME_RATE = 0.01
+"""Two frame rates that differ by less than this part are the same."""
+_OWN_FILE = "Without source= and its attribute 'source' (drop_attrs), the result is written into a file of its own."
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,16 @@ class Place:
 
     table: PlaneSegmentation
     row: int
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Frames of a series: how many, their times (s), frames per second, and whether these were said and made those."""
+
+    n_frames: int
+    time: np.ndarray | None
+    frame_rate_hz: float | None
+    is_even: bool
 
 
 def places_in_source(nwbfile: pynwb.NWBFile, result: xr.Dataset, source: Path) -> list[Place]:
@@ -38,7 +51,8 @@ def places_in_source(nwbfile: pynwb.NWBFile, result: xr.Dataset, source: Path) -
         The recording's file.
     result
         Its attribute ``series`` says of which series it is, or of which planes that were joined. Without it, or where
-        the file has no series of that name, the labels and frames decide among all traces.
+        the file has no series of that name, the labels and frames decide among all traces. Frames that were binned
+        or resampled lie within those of the recording.
     source
         The file's path, for messages.
 
@@ -48,19 +62,23 @@ def places_in_source(nwbfile: pynwb.NWBFile, result: xr.Dataset, source: Path) -
         If no ROI table has all neurons of the result, if its frames are not those of the series, or if several ROI
         tables would do.
     """
-    choices = _choices(find_series(nwbfile), result.attrs.get("series"), str(source))
+    found, wanted = find_series(nwbfile), str(result.attrs.get("series") or "")
+    is_named = _names_planes(found, wanted)
+    traces = [[series] for series in found if series.is_trace]
+    choices = [pick_planes(found, wanted, str(source))] if is_named else traces
     labels = [str(label) for label in result["neuron"].values]
     named = [(planes[0], places) for planes in choices if (places := _places(planes, labels, source)) is not None]
     if not named:
         raise InputError(
             f"{source}: no ROI table has all {len(labels)} neurons of the result (first: {labels[0]!r}): another"
-            " recording?"
+            f" recording? {_OWN_FILE}"
         )
-    fitting = [(series, places) for series, places in named if _has_frames(series, result, source)]
+    fitting = [pair for pair in named if _has_frames(pair[0], result, source)]
+    fitting = fitting or [pair for pair in named if _lies_within(pair[0], result, source, is_named=is_named)]
     if not fitting:
         raise InputError(
             f"{source}: the {counted(result.sizes['time'], 'frame')} of the result are not frames of"
-            f" {named[0][0].path!r}: another recording?"
+            f" {named[0][0].path!r}: another recording? {_OWN_FILE}"
         )
     tables = {id(places[0].table): series.path for series, places in fitting}
     if len(tables) > 1:
@@ -72,13 +90,10 @@ def places_in_source(nwbfile: pynwb.NWBFile, result: xr.Dataset, source: Path) -
     return fitting[0][1]
 
 
-def _choices(found: list[Series], wanted: Any, where: str) -> list[list[Series]]:
-    """The planes that the result says it is of; else each trace of the file by itself."""
-    whole = str(wanted or "")
-    names = [whole] if series_called(found, whole) else [name.strip() for name in whole.split(",")]
-    if whole and all(series_called(found, name) for name in names):
-        return [pick_planes(found, whole, where)]
-    return [[series] for series in found if series.is_trace]
+def _names_planes(found: list[Series], wanted: str) -> bool:
+    """Whether the file has the series that a result says it is of, or all of several."""
+    names = [wanted] if series_called(found, wanted) else [name.strip() for name in wanted.split(",")]
+    return bool(wanted) and all(series_called(found, name) for name in names)
 
 
 def _places(planes: Sequence[Series], labels: Sequence[str], source: Path) -> list[Place] | None:
@@ -94,15 +109,37 @@ def _places(planes: Sequence[Series], labels: Sequence[str], source: Path) -> li
 
 def _has_frames(chosen: Series, result: xr.Dataset, source: Path) -> bool:
     """Whether a result is of all frames of a series, whatever their times, or of some of them, by their times."""
-    series, time = chosen.series, result["time"].values
-    n_frames = frames_of(series, len(series.rois.data))
-    if time.size >= n_frames:
-        return time.size == n_frames
-    stored, rate = frame_times(series, n_frames, f"{source}: {chosen.path}")
-    if stored is None:
+    time = result["time"].values
+    clock = _clock(chosen, source)
+    if time.size >= clock.n_frames:
+        return time.size == clock.n_frames
+    if clock.time is None:
         return True
-    if rate is not None:  # times that were made of another rate when the recording was read
-        stored = even_times(float(stored[0]), float(result.attrs.get("frame_rate_hz", rate)), n_frames)
-    after = np.clip(np.searchsorted(stored, time), 1, n_frames - 1)
+    stored = clock.time
+    if clock.is_even:  # times that were made of another rate when the recording was read
+        rate = float(result.attrs.get("frame_rate_hz", clock.frame_rate_hz))
+        stored = even_times(float(stored[0]), rate, clock.n_frames)
+    after = np.clip(np.searchsorted(stored, time), 1, clock.n_frames - 1)
     off = np.minimum(np.abs(stored[after] - time), np.abs(time - stored[after - 1]))
     return bool((off <= _SAME_FRAME * np.median(np.diff(stored))).all())
+
+
+def _lies_within(chosen: Series, result: xr.Dataset, source: Path, *, is_named: bool) -> bool:
+    """Whether a result was binned or resampled: its times lie within those of its series, but for a frame.
+
+    Where the result does not name the series, its frame rate must be another one: else its frames would be the same.
+    """
+    time, clock = result["time"].values, _clock(chosen, source)
+    if clock.time is None or clock.frame_rate_hz is None:
+        return False
+    rate = clock_rate_hz(time) or clock.frame_rate_hz
+    if not is_named and abs(rate - clock.frame_rate_hz) <= _SAME_RATE * clock.frame_rate_hz:
+        return False
+    frame = 1.0 / min(rate, clock.frame_rate_hz)
+    return bool(clock.time.min() - frame <= time.min() and time.max() <= clock.time.max() + frame)
+
+
+def _clock(chosen: Series, source: Path) -> _Clock:
+    n_frames = frames_of(chosen.series, len(chosen.series.rois.data))
+    time, rate = frame_times(chosen.series, n_frames, f"{source}: {chosen.path}")
+    return _Clock(n_frames, time, clock_rate_hz(time) if rate is None else rate, rate is not None)

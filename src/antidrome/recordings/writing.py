@@ -169,11 +169,16 @@ def _refuse_loss(dataset: xr.Dataset, path: Path, format: str, origin: Path | No
     if not (path.exists() and isinstance(recorded, str) and recorded):
         return
     if format in ("zarr", "netcdf") and path.resolve() == Path(recorded).resolve():
-        from antidrome.recordings.xarray_writing import keeps_traces
+        from antidrome.recordings.xarray_loss import lost_traces
 
-        if "expected_spikes" in dataset or not (is_format(path, format) and keeps_traces(dataset, path)):
+        if "expected_spikes" in dataset or not is_format(path, format):
             raise InputError(
                 f"{path} is the recording itself, and would be replaced by its result: write to another file"
+            )
+        if lost := lost_traces(dataset, path):
+            raise InputError(
+                f"{path} is the recording itself, and would lose {', '.join(lost)} of what it holds: write to another"
+                " file"
             )
     if (
         format == "nwb"

@@ -1,23 +1,17 @@
 """Results as Zarr or NetCDF, and back; values, coordinates and attributes return as they were."""
 
-from collections import Counter
-from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes, encode_attributes
-from antidrome.recordings.choice import OWN_NAMES, is_auxiliary
 from antidrome.recordings.files import atomic_directory, atomic_write
 from antidrome.recordings.lazy import IN_MEMORY_VALUES, block_neurons
-from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.safety import open_hdf5
-from antidrome.recordings.xarray_files import is_classic, open_xarray_zarr, open_zarr
-from antidrome.recordings.xarray_groups import arrays_of, netcdf_arrays, zarr_arrays
+from antidrome.recordings.xarray_files import open_xarray_zarr
 from antidrome.recordings.zarr_guard import guard_zarr
 
 _OF_ZARR = (".zgroup", ".zarray", "zarr.json")
@@ -69,35 +63,6 @@ def read_xarray_result(path: Path, max_bytes: int | None = None) -> xr.Dataset:
         variable.attrs = decode_attributes(variable.attrs)
         variable.encoding = {}
     return dataset
-
-
-def keeps_traces(dataset: xr.Dataset, path: Path) -> bool:
-    """Whether a dataset has the traces of the file or store whose place it is to take: as many of each quantity."""
-    own = Counter(_quantity(name, variable.attrs) for name, variable in dataset.data_vars.items())
-    return Counter(_quantity(name, attrs) for name, attrs in _stored_traces(path).items()) <= own
-
-
-def _quantity(name: Hashable, attrs: Mapping[Any, Any]) -> str:
-    return str(attrs.get("quantity") or (name if name in OWN_NAMES else "unknown"))
-
-
-def _stored_traces(path: Path) -> dict[Hashable, Mapping[Any, Any]]:
-    """The attributes of everything in a file or store that may be the traces of neurons, by name."""
-    if path.is_dir():
-        guard_zarr(path)
-        store = open_zarr(path)
-        arrays = arrays_of(store) | zarr_arrays(store) if isinstance(store, zarr.Group) else {path.stem: store}
-        return _wide({name: (array.ndim, dict(array.attrs)) for name, array in arrays.items()})
-    with xr.open_dataset(path, decode_timedelta=False) as opened:
-        outside = {name: (variable.ndim, dict(variable.attrs)) for name, variable in opened.data_vars.items()}
-    inside = {} if is_classic(path) else netcdf_arrays(path, ReadOptions())
-    return _wide(outside | {name: (len(array.shape), {}) for name, array in inside.items()})
-
-
-def _wide(arrays: Mapping[Hashable, tuple[int, Mapping[Any, Any]]]) -> dict[Hashable, Mapping[Any, Any]]:
-    """Those of two dimensions; where there are none, those of one that are no times or labels."""
-    wide = {name: attrs for name, (ndim, attrs) in arrays.items() if ndim == 2}
-    return wide or {n: attrs for n, (ndim, attrs) in arrays.items() if ndim == 1 and not is_auxiliary(str(n))}
 
 
 def _with_traces_on_disk(opened: xr.Dataset) -> xr.Dataset:

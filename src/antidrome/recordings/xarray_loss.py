@@ -1,0 +1,102 @@
+"""What a Zarr store or NetCDF file would lose of its traces if a dataset took its place."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from antidrome.recordings.choice import OWN_NAMES, is_auxiliary
+from antidrome.recordings.options import ReadOptions
+from antidrome.recordings.xarray_files import is_classic, open_zarr
+from antidrome.recordings.xarray_groups import arrays_of, netcdf_arrays, zarr_arrays
+from antidrome.recordings.zarr_guard import guard_zarr
+
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class _Array:
+    """An array: its name, quantity, shape, and its first and last value (None where they are not known).
+
+    All but the name are the same for an array and its transpose.
+    """
+
+    name: str
+    quantity: str
+    shape: tuple[int, ...]
+    ends: tuple[float, float] | None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Lengths, the longest first; of a single trace, as of one neuron."""
+        return tuple(sorted(self.shape, reverse=True)) if len(self.shape) > 1 else (*self.shape, 1)
+
+    def holds(self, other: "_Array") -> bool:
+        """Whether it is as large as another array, and of its quantity, or what the other is called now."""
+        if len(self.sizes) != len(other.sizes) or any(a < b for a, b in zip(self.sizes, other.sizes, strict=True)):
+            return False
+        return self.quantity == other.quantity or (other.quantity == _UNKNOWN and self._is_the_same(other))
+
+    def _is_the_same(self, other: "_Array") -> bool:
+        if self.sizes != other.sizes or self.ends is None or other.ends is None:
+            return False
+        return bool(np.allclose(self.ends, other.ends, rtol=1e-5, atol=0, equal_nan=True))
+
+
+def lost_traces(dataset: xr.Dataset, path: Path) -> list[str]:
+    """The traces of a file or store which a dataset that takes its place has not: "'F' (300 × 3)".
+
+    Each needs an array of its own in the dataset, no smaller and of the same quantity. An array whose quantity the
+    file does not say may have got one when it was read; the two then have the same shape and values.
+    """
+    own = [_described(name, variable) for name, variable in dataset.data_vars.items()]
+    own.sort(key=lambda array: array.sizes, reverse=True)
+    lost = []
+    found = _stored_traces(path)
+    for stored in sorted(found, key=lambda array: (array.quantity != _UNKNOWN, array.sizes), reverse=True):
+        holder = next((array for array in own if array.holds(stored)), None)
+        if holder is None:
+            lost.append(f"{stored.name!r} ({' × '.join(map(str, stored.shape))})")
+        else:
+            own.remove(holder)
+    return lost
+
+
+def _stored_traces(path: Path) -> list[_Array]:
+    """Everything in a file or store that may be the traces of neurons."""
+    if path.is_dir():
+        guard_zarr(path)
+        store = open_zarr(path)
+        arrays = arrays_of(store) | zarr_arrays(store) if isinstance(store, zarr.Group) else {path.stem: store}
+        return _wide([_described(name, array) for name, array in arrays.items()])
+    with xr.open_dataset(path, decode_timedelta=False) as opened:
+        outside = [_described(name, variable) for name, variable in opened.data_vars.items()]
+    inside = {} if is_classic(path) else netcdf_arrays(path, ReadOptions())
+    return _wide([*outside, *(_Array(name, _UNKNOWN, array.shape, None) for name, array in inside.items())])
+
+
+def _wide(arrays: list[_Array]) -> list[_Array]:
+    """Those of two dimensions; where there are none, those of one that are no times or labels."""
+    wide = [array for array in arrays if len(array.shape) == 2]
+    return wide or [array for array in arrays if len(array.shape) == 1 and not is_auxiliary(array.name)]
+
+
+def _described(name: Hashable, array: Any) -> _Array:
+    """What is said of an array of xarray or Zarr."""
+    return _Array(str(name), _quantity(name, dict(array.attrs)), tuple(array.shape), _ends(array))
+
+
+def _quantity(name: Hashable, attrs: Mapping[Any, Any]) -> str:
+    return str(attrs.get("quantity") or (name if name in OWN_NAMES else _UNKNOWN))
+
+
+def _ends(array: Any) -> tuple[float, float] | None:
+    """The first and the last number; None of what has no numbers."""
+    if array.dtype.kind not in "biuf" or 0 in array.shape:
+        return None
+    first, last = (float(np.asarray(array[(place,) * array.ndim])) for place in (0, -1))
+    return first, last
