@@ -86,8 +86,8 @@ def _refuse_other_recordings(output: Path, sessions: Sequence[Session]) -> None:
 def _is_same(session: Session, before: dict[str, Any]) -> bool:
     """Whether a session is one that an earlier run tells of: of its name and place, or else of its contents.
 
-    A place that is there no more, as on another machine, speaks against nothing; one that is told from a working folder,
-    as runs once did, says nothing.
+    A place that is there no more, as on another machine, speaks against nothing; one that is told from a working
+    folder, as runs once did, says nothing.
     """
     place = before["input"]["path"]
     here = os.path.realpath(place) == os.path.realpath(session.source) or not os.path.exists(place)
