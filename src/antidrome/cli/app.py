@@ -265,7 +265,7 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
     raise _Terminated
 
 
-def _signal_the_main_thread(number: int) -> None:
+def _signal_the_main_thread(number: signal.Signals) -> None:
     """Where the system can, so that a call that waits there ends too."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(typing.cast("int", threading.main_thread().ident), number)
