@@ -29,16 +29,17 @@ def spikes(executor, folder):
     from antidrome.core.progress import progress
     from antidrome.pipeline import RunConfig, infer
     from antidrome.pipeline.cache import SessionCache
-    from antidrome.pipeline.model import load_model
+    from antidrome.pipeline.model import load_model, origin_of
     from antidrome.pipeline.sessions import session_from_recording
 
     config, traces = RunConfig(seed=1), ad.spikes.simulate(6, 20, 30, 1)["dff"]
     session = session_from_recording("s", "simulated", traces, config)
-    cache = SessionCache(folder, "s", {})
+    model = load_model(config)
+    cache = SessionCache(folder, "s", origin_of(session, config, model))
     cache.prepare()
     with pytest.MonkeyPatch.context() as patch, progress("", 6, unit="neurons", enabled=False) as bar:
         patch.setattr(infer, "BLOCK_VALUES", 600)
-        result, _ = infer.infer_session(load_model(config), session, cache, 0, bar, executor)
+        result, _ = infer.infer_session(model, session, cache, 0, bar, executor)
     return {name: result[name].values for name in ("expected_spikes", "expected_spikes_sd", "rate_hz")}
 
 

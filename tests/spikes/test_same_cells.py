@@ -56,6 +56,7 @@ def named(values, *names):
     return from_array(values, RATE_HZ, quantity="dff", neuron=list(names))
 
 
+@pytest.mark.slow
 def test_a_number_is_no_name(own, dff):
     """Neurons "0" and "1" of another recording are read as unseen cells are, whatever holds the recording."""
     others = from_array(dff[:, 2:], RATE_HZ, quantity="dff")
@@ -129,6 +130,7 @@ def test_fingerprints_are_of_values_alone():
     np.testing.assert_array_equal(np.concatenate([fingerprints(traces[:1]), fingerprints(traces[1:])]), expected)
 
 
+@pytest.mark.slow
 def test_a_neuron_of_hardly_any_frames_has_no_spikes(own, dff):
     hardly = dff[:, :3].copy()
     hardly[5:, 2] = np.nan
