@@ -37,6 +37,7 @@ class Exact:
         return judge(np.array(theta))
 
 
+@pytest.mark.slow
 def test_posterior_is_as_wide_as_the_error_allows(tmp_path) -> None:
     model = SNPE(model_error=0.3, **SETTINGS).fit(Exact(), PRIOR, [0.5, -5.0], progress=False)
     samples = model.sample(4000).values / [1, 10]

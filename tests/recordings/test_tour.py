@@ -59,7 +59,7 @@ def assert_equal(written: xr.Dataset, direct: xr.Dataset) -> None:
         np.testing.assert_allclose(written[name], direct[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ["nwb", *(pytest.param(kind, marks=pytest.mark.slow) for kind in FORMATS[1:])])
 def test_simulated_neurons(kind: str, write_recording: Callable[..., Path], tmp_path: Path) -> None:
     simulated = ad.spikes.simulate(5, 60, RATE_HZ, 8, indicator="slow")
     path = write_recording(kind, simulated["dff"].values, RATE_HZ)
