@@ -128,6 +128,8 @@ def test_fingerprints_are_of_values_alone():
     assert len(set(expected.tolist())) == 3
     np.testing.assert_array_equal(fingerprints(np.asfortranarray(traces.astype(np.float32))), expected)
     np.testing.assert_array_equal(np.concatenate([fingerprints(traces[:1]), fingerprints(traces[1:])]), expected)
+    assert (fingerprints(np.pad(traces, ((0, 0), (0, 5)))) != expected).all()
+    assert (fingerprints(traces[:, ::-1]) != expected).all()
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from antidrome.core.digests import column_digests, frame_weights, spelled_out
 from antidrome.dynamics import sparse
-from antidrome.dynamics.digests import column_digests, frame_weights, spelled_out
 from antidrome.dynamics.population import Session
 from antidrome.errors import InputError
 
@@ -206,7 +206,7 @@ def column_statistics(values: Any, segment: np.ndarray, name: str) -> dict[str, 
     Returns
     -------
     "n_observed", "mean", "variance" (divisor n), "n_infinite", "least" (at most 0), "varies" (not all numbers are
-    equal), "whole" (all numbers are), "digest" (see `digests`): (neuron,) each, over frames with ``segment ≥ 0``.
+    equal), "whole" (all numbers are), "digest" (see `core.digests`): (neuron,) each, over frames with ``segment ≥ 0``.
 
     Raises
     ------

@@ -37,7 +37,7 @@ class Session:
     least, whole
         (neuron,) the smallest observed value or 0, whichever is less, and whether all are whole numbers.
     digest
-        (neuron,) whole numbers that tell the observed trace from any other; see `digests`.
+        (neuron,) whole numbers that tell the observed trace from any other; see `antidrome.core.digests`.
     time_s
         (frame,) frame centres in seconds, where known.
     units

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from antidrome.dynamics.digests import frame_weights, spelled_out
+from antidrome.core.digests import frame_weights, spelled_out
 from antidrome.dynamics.population import Session
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from antidrome.core.hashing import hash_arrays
+from antidrome.core.digests import column_digests, frame_weights
 from antidrome.recordings.arguments import counted
 from antidrome.spikes.adaptation.cells import places_of
 
@@ -32,8 +32,9 @@ class FittedTraces(NamedTuple):
 
 def fingerprints(traces: np.ndarray) -> np.ndarray:
     """(neuron,) uint64: equal for equal traces (neuron, place), however they are stored and cut into blocks."""
-    rows = np.asarray(traces, np.float32)
-    return np.array([int(hash_arrays({"trace": row})[:16], 16) for row in rows], np.uint64)
+    n_places = traces.shape[1]
+    digests = column_digests(np.asarray(traces, np.float32).T, frame_weights(0, n_places))
+    return digests ^ np.uint64(n_places)  # zeros at the end are no part of a digest
 
 
 def other_cells(

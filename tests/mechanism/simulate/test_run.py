@@ -80,14 +80,20 @@ def test_shards_together_are_the_whole(tmp_path: Path) -> None:
         run_simulations(simulator(), THETA, seed=1, shard=(3, 3), progress=False)
 
 
-def test_a_longer_run_takes_over_a_shorter_one(tmp_path: Path) -> None:
-    calls = []
+def counting() -> tuple[PythonSimulator, list[int]]:
+    """A simulator, and a list that grows by one with every call."""
+    calls: list[int] = []
 
     def function(theta, rng):
         calls.append(1)
         return theta + rng.normal(size=2)
 
     counted = PythonSimulator(function, n_processes=0, batched=False)
+    return counted, calls
+
+
+def test_a_longer_run_takes_over_a_shorter_one(tmp_path: Path) -> None:
+    counted, calls = counting()
     run_simulations(counted, THETA[:20], seed=1, store=tmp_path, progress=False)
     before = len(calls)
     longer = run_simulations(counted, THETA, seed=1, store=tmp_path, progress=False)
@@ -107,13 +113,7 @@ def test_other_seeds_and_parameters_are_refused(tmp_path: Path) -> None:
 
 def test_other_parameters_are_kept_beside_where_that_is_asked_for(tmp_path: Path) -> None:
     """With the seeds of their own round, so that the numbers are those of an empty store; and found again."""
-    calls = []
-
-    def function(theta, rng):
-        calls.append(1)
-        return theta + rng.normal(size=2)
-
-    counted = PythonSimulator(function, n_processes=0, batched=False)
+    counted, calls = counting()
     settings = {"seed": 1, "round_": 2, "store": tmp_path, "beside": True, "progress": False}
     for theta in (THETA, THETA + 1, THETA + 2):
         kept = run_simulations(counted, theta, **settings)

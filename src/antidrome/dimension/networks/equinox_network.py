@@ -16,11 +16,9 @@ from antidrome.dimension.networks.steps import (
     Sink,
     Step,
     as_activations,
-    digest_of,
     label_of,
     numbered,
     path_of,
-    sketch_of,
 )
 from antidrome.errors import InputError
 
@@ -49,12 +47,12 @@ class EquinoxNetwork:
         rows = _rows(batch)
         values = self._run(rows, None)
         modules, kinds = dict(_walk(self.module, "")), _kinds(self.module)
-        steps, n_weighted = [_step("input", "input", rows, 0)], 0
+        steps, n_weighted = [Step.of("input", "input", rows, 0)], 0
         for label, array in values:
             name, entering = path_of(label), label.endswith(":input")
             kind, inside = kinds[name]
             n_weighted += not entering and _has_weights(modules[name])
-            steps.append(_step(label, "other" if entering else kind, array, n_weighted, inside))
+            steps.append(Step.of(label, "other" if entering else kind, array, n_weighted, inside_block=inside))
         return steps
 
     def run(self, batch: Batch, names: Sequence[str], sink: Sink) -> None:
@@ -231,18 +229,6 @@ def _kinds(root: Any) -> dict[str, tuple[Kind, bool]]:
 def _has_weights(module: Any) -> bool:
     values = (getattr(module, field, None) for field in module.__dataclass_fields__)
     return any(hasattr(value, "dtype") and value.ndim >= 2 for value in values)
-
-
-def _step(label: str, kind: Kind, array: np.ndarray, n_weighted: int, inside: bool = False) -> Step:
-    return Step(
-        name=label,
-        kind=kind,
-        shape=array.shape[1:],
-        n_weighted=n_weighted,
-        digest=digest_of(array),
-        inside_block=inside,
-        sketch=sketch_of(array),
-    )
 
 
 def _rows(batch: Batch) -> np.ndarray:

@@ -9,16 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from antidrome.dimension.networks.steps import (
-    Batch,
-    Kind,
-    Sink,
-    Step,
-    as_activations,
-    digest_of,
-    label_of,
-    sketch_of,
-)
+from antidrome.dimension.networks.steps import Batch, Kind, Sink, Step, as_activations, label_of
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 
 POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "ReduceMean"})
@@ -65,7 +56,7 @@ class OnnxNetwork:
         steps = []
         if not isinstance(batch, Mapping):
             rows = as_activations(batch, "input")
-            steps.append(_step("input", "input", rows, 0))
+            steps.append(Step.of("input", "input", rows, 0))
         n_weighted, output = 0, self.model.graph.output[0].name
         for node in self.model.graph.node:
             value = values.get(node.output[0])
@@ -75,11 +66,11 @@ class OnnxNetwork:
             kind = self._kind(node)
             entering = values.get(node.input[0]) if kind == "linear" else None
             if _is_rows(entering, n_rows):
-                steps.append(_step(f"{label}:input", "other", entering, n_weighted))
+                steps.append(Step.of(f"{label}:input", "other", entering, n_weighted))
             n_weighted += kind in ("linear", "weighted")
-            steps.append(_step(label, kind, value, n_weighted))
+            steps.append(Step.of(label, kind, value, n_weighted))
             if node.output[0] == output:
-                steps.append(_step("output", "output", value, n_weighted))
+                steps.append(Step.of("output", "output", value, n_weighted))
         return steps
 
     def run(self, batch: Batch, names: Sequence[str], sink: Sink) -> None:
@@ -233,17 +224,6 @@ def _is_rows(value: Any, n_rows: int) -> bool:
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts) if np.ndim(parts[0]) else parts[0]
-
-
-def _step(label: str, kind: Kind, array: np.ndarray, n_weighted: int) -> Step:
-    return Step(
-        name=label,
-        kind=kind,
-        shape=array.shape[1:],
-        n_weighted=n_weighted,
-        digest=digest_of(array),
-        sketch=sketch_of(array),
-    )
 
 
 def _first_line(error: BaseException) -> str:

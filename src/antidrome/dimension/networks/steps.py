@@ -54,6 +54,19 @@ class Step:
     inside_block: bool = False
     sketch: tuple[float, ...] = ()
 
+    @classmethod
+    def of(cls, name: str, kind: Kind, values: np.ndarray, n_weighted: int, *, inside_block: bool = False) -> Step:
+        """The place at which the probe rows have these values (row, …)."""
+        return cls(
+            name=name,
+            kind=kind,
+            shape=values.shape[1:],
+            n_weighted=n_weighted,
+            digest=digest_of(values),
+            inside_block=inside_block,
+            sketch=sketch_of(values),
+        )
+
 
 @runtime_checkable
 class Network(Protocol):

@@ -16,11 +16,9 @@ from antidrome.dimension.networks.steps import (
     Sink,
     Step,
     as_activations,
-    digest_of,
     label_of,
     nth_call,
     path_of,
-    sketch_of,
 )
 from antidrome.errors import InputError
 
@@ -50,16 +48,7 @@ class TorchNetwork:
         self._forward(batch, recorder.hooks())
         steps = recorder.steps
         if not isinstance(batch, Mapping):
-            first = as_activations(batch, "input")
-            given = Step(
-                name="input",
-                kind="input",
-                shape=first.shape[1:],
-                n_weighted=0,
-                digest=digest_of(first),
-                sketch=sketch_of(first),
-            )
-            steps = [given, *steps]
+            steps = [Step.of("input", "input", as_activations(batch, "input"), 0), *steps]
         return [step for step in steps if step.shape is not None]
 
     def run(self, batch: Batch, names: Sequence[str], sink: Sink) -> None:
@@ -142,18 +131,8 @@ class _Prober:
         tensor = _first_tensor(value)
         if tensor is None or tensor.ndim == 0 or tensor.is_complex():
             return
-        values = _as_numpy(tensor)
-        self.steps.append(
-            Step(
-                name=label,
-                kind=kind,
-                shape=values.shape[1:],
-                n_weighted=self.n_weighted,
-                digest=digest_of(values),
-                inside_block=self.kinds[name][1],
-                sketch=sketch_of(values),
-            )
-        )
+        inside = self.kinds[name][1]
+        self.steps.append(Step.of(label, kind, _as_numpy(tensor), self.n_weighted, inside_block=inside))
 
 
 def _reading_hooks(root: Any, names: set[str], sink: Sink) -> list[tuple[Any, str, Callable]]:

@@ -35,8 +35,8 @@ def _compute(activity: "Mapping[str, xr.DataArray]", config: "RunConfig", place:
     from antidrome.recordings.xarray_writing import write_netcdf
 
     found = {name: _measured(recording, config, place) for name, recording in activity.items()}
-    reasons = {name: one.attrs[SKIPPED] for name, one in found.items() if SKIPPED in one.attrs}
-    if len(reasons) == len(found):
+    measured, reasons = _told_apart(found)
+    if not measured:
         raise InputError(" ".join(reasons.values() if len(reasons) == 1 else _named(reasons)))
     for session_id, one in found.items():
         write_netcdf(one, place.output / _name(session_id, list(activity)))
@@ -58,13 +58,18 @@ def _measured(recording: "xr.DataArray", config: "RunConfig", place: Workplace) 
     return found
 
 
+def _told_apart(found: "Mapping[str, xr.Dataset]") -> "tuple[dict[str, xr.Dataset], dict[str, str]]":
+    """What was found of the sessions that were measured, and why the others were not."""
+    reasons = {name: str(one.attrs[SKIPPED]) for name, one in found.items() if SKIPPED in one.attrs}
+    return {name: one for name, one in found.items() if name not in reasons}, reasons
+
+
 def _named(reasons: Mapping[str, str]) -> list[str]:
     return [f"{name}: {reason}" for name, reason in reasons.items()]
 
 
 def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:
-    found = _open(output, session_ids)
-    measured = {name: one for name, one in found.items() if SKIPPED not in one.attrs}
+    measured, reasons = _told_apart(_open(output, session_ids))
     return {
         "sessions": [
             {
@@ -77,7 +82,7 @@ def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:
             }
             for session_id, one in measured.items()
         ],
-        "notes": _named({name: one.attrs[SKIPPED] for name, one in found.items() if SKIPPED in one.attrs}),
+        "notes": _named(reasons),
         "citations": sorted({str(key) for one in measured.values() for key in one.attrs["citations"]}),
     }
 
@@ -85,11 +90,8 @@ def _summarise(output: Path, session_ids: Sequence[str]) -> dict[str, Any]:
 def _part(output: Path, session_ids: Sequence[str]) -> "Part":
     from antidrome.report.dimension_part import population_part
 
-    found = _open(output, session_ids)
-    return population_part(
-        {name: one for name, one in found.items() if SKIPPED not in one.attrs},
-        unmeasured={name: one.attrs[SKIPPED] for name, one in found.items() if SKIPPED in one.attrs},
-    )
+    measured, reasons = _told_apart(_open(output, session_ids))
+    return population_part(measured, unmeasured=reasons)
 
 
 def _open(output: Path, session_ids: Sequence[str]) -> "dict[str, xr.Dataset]":
