@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -101,6 +102,20 @@ def test_a_copied_folder_is_done(model, inputs, tmp_path):
     report = tmp_path / "copy" / "report.html"
     stamp = json.loads((tmp_path / "copy" / ".antidrome" / "manifest.json").read_text("utf-8"))["written"][report.name]
     assert verified(report, {**stamp, "hash": ""}) is not None
+
+
+def test_a_page_of_spikes_alone_has_the_numbers_of_the_run(model, helpers, tmp_path):
+    """A suite2p folder keeps neither gaps nor uncertainty; without the blocks, the summary does."""
+    recording = helpers.recording(0)
+    recording[100:160, 2] = np.nan
+    out = tmp_path / "out"
+    run([write(recording, tmp_path / "gap.nc")], out, RunConfig(format="suite2p"), progress=False)
+    tables = re.compile(r'"table":(\[\[.*?\]\])')
+    first = tables.findall((out / "report.html").read_text("utf-8"))
+    shutil.rmtree(out / ".antidrome")
+    rebuild_report(out)
+    assert tables.findall((out / "report.html").read_text("utf-8")) == first
+    assert json.loads(first[0])[-1] == [0, 0, 60, 0, 0, 0, 0]
 
 
 def test_run_json_lists_the_hash_of_every_file(model, inputs, tmp_path):

@@ -330,3 +330,14 @@ def test_recordings_are_told_from_features(tmp_path: Path) -> None:
     assert found == {"cell.npz", "cell.csv"}
     with pytest.raises(InputError, match="no such file"):
         holds_voltage(tmp_path / "nothing.npz")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("ms", 1.0), ("s", 1e-3)])
+def test_times_of_a_table_are_kept(tmp_path: Path, unit: str, factor: float) -> None:
+    """A window of a trace: what its file calls 120 ms is 120 ms, also where it does not begin at 0."""
+    table = np.column_stack([(TIME_MS + 100) * factor, VOLTAGE_MV, CURRENT_PA])
+    np.savetxt(tmp_path / "window.csv", table, delimiter=",", header=f"time_{unit},voltage_mV,current_pA", comments="")
+    recording = read_current_clamp(tmp_path / "window.csv")
+    assert recording["time"].values[[0, -1]] == pytest.approx([0.1, 0.1999])
+    assert recording["time"].attrs["units"] == "s"
+    assert stimulus_epoch(recording) == pytest.approx((120.0, 180.0))

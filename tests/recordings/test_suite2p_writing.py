@@ -31,6 +31,16 @@ def test_every_roi_has_a_row_and_the_rest_is_zero(
     assert back.attrs == part.attrs
 
 
+def test_nothing_inferred_is_zero_in_the_array_and_comes_back_missing(tmp_path: Path, result: xr.Dataset) -> None:
+    lacking = result.copy(deep=True)
+    lacking["expected_spikes"][:, 1] = np.nan
+    lacking["expected_spikes"][[0, 7, 8], 4] = np.nan
+    write(lacking, tmp_path / "out", format="suite2p")
+    assert np.isfinite(np.load(tmp_path / "out" / "spks.npy")).all()
+    back = read_spikes(tmp_path / "out")["expected_spikes"].values
+    assert np.array_equal(back, lacking["expected_spikes"].values, equal_nan=True)
+
+
 def test_planes_get_their_folders(
     tmp_path: Path, make_suite2p: Callable[..., Path], traces: np.ndarray, result: xr.Dataset
 ) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 OF_SUMMARY: dict[str, type] = {
     "created": str, "command": str, "config": dict, "versions": dict, "files": list, "sessions": list,
 }  # fmt: skip
-OF_SESSION: dict[str, type] = {"session_id": str, "input": dict, "findings": list, "notes": list, "result": dict}
+OF_SESSION: dict[str, type] = {
+    "session_id": str, "input": dict, "findings": list, "notes": list, "result": dict, "neurons": list,
+}  # fmt: skip
 """What the page needs of ``summary.json``, and of each session in it."""
 
 
@@ -38,7 +40,7 @@ def rebuild_report(folder: str | os.PathLike[str]) -> Path:
     InputError
         If the folder holds no finished run, or a later one was interrupted while it replaced the files.
     """
-    from antidrome.report import write_spikes_report
+    from antidrome.report import session_views, write_page
 
     folder = Path(folder)
     summary = read_json(folder / SUMMARY)
@@ -50,10 +52,12 @@ def rebuild_report(folder: str | os.PathLike[str]) -> Path:
     with locked(folder):
         _refuse_half_replaced(folder, summary)
         results = [_result(folder, session) for session in summary["sessions"]]
+        views = [
+            view if "dff" in result else view.with_recorded(session["neurons"])
+            for view, result, session in zip(session_views(results), results, summary["sessions"], strict=True)
+        ]
         parts = parts_of(LATER, folder, summary)
-        write_spikes_report(
-            folder / REPORT, results, run_info(summary), card=summary.get("model_card", {}), parts=parts
-        )
+        write_page(folder / REPORT, views, run_info(summary), card=summary.get("model_card", {}), parts=parts)
         _tell_record(folder)
     return folder / REPORT
 

@@ -1,8 +1,9 @@
 """Results as a suite2p-shaped ``spks.npy``, so that tools made for suite2p show them.
 
 ``spks.npy`` is float32 (ROI, frame), expected spikes per frame, with a row for **every** ROI of the suite2p folder.
-Rows of ROIs that were not analysed (no cells) are **zero**, because suite2p's own programs cannot take NaN; the file
-``antidrome.json`` beside it lists the analysed ROIs, the unit, the frame times and all attributes.
+Rows of ROIs that were not analysed (no cells) or of which nothing could be inferred are **zero**, because suite2p's own
+programs cannot take NaN; the file ``antidrome.json`` beside it lists the analysed ROIs, where nothing was inferred, the
+unit, the frame times and all attributes.
 """
 
 import json
@@ -42,11 +43,12 @@ def write_suite2p(result: xr.Dataset, path: Path, source: Path | None) -> None:
     places = _places(result, source)
     values = result["expected_spikes"].transpose("neuron", "time")
     with atomic_directory(path) as temporary:
+        missing = {}
         for name, n_rois, neurons, rois in places:
             folder = temporary / name
             folder.mkdir(exist_ok=True)
-            _write_rows(folder / "spks.npy", values, n_rois, neurons, rois)
-        sidecar = _sidecar(result, [(name, rois, neurons) for name, _, neurons, rois in places])
+            missing |= _write_rows(folder / "spks.npy", values, n_rois, neurons, rois)
+        sidecar = _sidecar(result, [(name, rois, neurons) for name, _, neurons, rois in places], missing)
         (temporary / SIDECAR).write_text(json.dumps(sidecar, indent=1), encoding="utf-8")
 
 
@@ -64,10 +66,13 @@ def read_suite2p_result(path: Path) -> xr.Dataset:
             if Path(name).name != name and name != ".":
                 raise FileFormatError(f"{file} names a folder outside itself: {name!r}")
             values[:, plane["neurons"]] = load_npy(path / name / "spks.npy")[plane["rois"]].T
+        for neuron, stretches in sidecar.get("missing", {}).items():
+            for first, end in stretches:
+                values[first:end, int(neuron)] = np.nan
         attrs = decode_attributes(sidecar["attributes"])
     except FileFormatError:
         raise
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise FileFormatError(f"{file} is damaged: {type(error).__name__}: {error}") from error
     expected = xr.DataArray(
         values, dims=("time", "neuron"), coords={"time": time, "neuron": labels}, attrs={"units": "spikes per frame"}
@@ -101,24 +106,42 @@ def _places(result: xr.Dataset, source: Path | None) -> list[tuple[str, int, np.
     return places
 
 
-def _write_rows(path: Path, values: xr.DataArray, n_rois: int, neurons: np.ndarray, rois: np.ndarray) -> None:
-    """Write the array block by block, so that a large result is never whole in memory."""
+def _write_rows(
+    path: Path, values: xr.DataArray, n_rois: int, neurons: np.ndarray, rois: np.ndarray
+) -> dict[str, list[list[int]]]:
+    """Write the array block by block, so that a large result is never whole in memory.
+
+    Returns
+    -------
+    By the place of a neuron in the result: from where to where its values are missing, and zero in the file.
+    """
+    missing = {}
     shape = (n_rois, values.sizes["time"])
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     step = max(1, 2**26 // (4 * shape[1]))
     for start in range(0, len(rois), step):
         part = slice(start, start + step)
-        out[rois[part]] = values.isel(neuron=neurons[part]).to_numpy()
+        block = values.isel(neuron=neurons[part]).to_numpy()
+        lacking = np.isnan(block)
+        for row in np.flatnonzero(lacking.any(axis=1)):
+            edges = np.flatnonzero(np.diff(lacking[row].astype(np.int8), prepend=0, append=0))
+            missing[str(neurons[part][row])] = edges.reshape(-1, 2).tolist()
+        out[rois[part]] = np.where(lacking, 0, block)
     out.flush()
     del out
+    return missing
 
 
-def _sidecar(result: xr.Dataset, planes: list[tuple[str, np.ndarray, np.ndarray]]) -> dict[str, Any]:
+def _sidecar(
+    result: xr.Dataset, planes: list[tuple[str, np.ndarray, np.ndarray]], missing: dict[str, list[list[int]]]
+) -> dict[str, Any]:
     return {
-        "content": "spks.npy: expected spikes per frame, float32 (ROI, frame); rows of ROIs not listed here are zero",
+        "content": "spks.npy: expected spikes per frame, float32 (ROI, frame); rows of ROIs not listed here are zero,"
+        " and so are frames (from, to) listed as missing by the neuron's place",
         "units": "spikes per frame",
         "planes": {name: {"rois": rois.tolist(), "neurons": neurons.tolist()} for name, rois, neurons in planes},
         "neuron": [str(label) for label in result["neuron"].values],
+        "missing": missing,
         "time": result["time"].values.tolist(),
         "attributes": encode_attributes(result.attrs),
     }

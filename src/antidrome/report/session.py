@@ -1,7 +1,7 @@
 """What the page needs of one session, gathered in one pass over blocks of neurons."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from antidrome.report.decimate import bin_factor, bin_times, evenly_spread, max_
 from antidrome.report.encode import Channel, append_rows, new_channels
 from antidrome.report.heatmap import MAX_ROWS, HeatMap, empty_heat_map
 from antidrome.report.histogram import Histogram, histogram
-from antidrome.report.table import neuron_rows
+from antidrome.report.table import neuron_rows, recorded_rows
 
 MAX_NEURONS = 300
 """Neurons whose traces are in the page, over all sessions together."""
@@ -74,6 +74,13 @@ class SessionView:
     notes: list[str]
     attrs: dict[str, Any]
     agreement: dict[str, float]
+
+    def with_recorded(self, records: Sequence[Mapping[str, Any]]) -> "SessionView":
+        """The session with the per-neuron numbers that an earlier summary holds, where its result lacks the traces."""
+        if [record.get("neuron") for record in records] != self.neurons:
+            return self
+        table = recorded_rows(records)
+        return replace(self, table=table, histograms=_histograms(table))
 
 
 def session_view(
@@ -135,12 +142,16 @@ def session_view(
         channels=channels,
         table=table,
         heat_map=heat_map,
-        histograms={name: histogram(table[key]) for name, key in HISTOGRAMS.items()},
+        histograms=_histograms(table),
         findings=listed(result.attrs.get("findings")),
         notes=[str(note) for note in listed(result.attrs.get("notes"))],
         attrs=dict(result.attrs),
         agreement=_summary(agreement),
     )
+
+
+def _histograms(table: Mapping[str, NDArray[np.float64]]) -> dict[str, Histogram]:
+    return {name: histogram(table[key]) for name, key in HISTOGRAMS.items()}
 
 
 def _require(result: xr.Dataset) -> None:

@@ -1,7 +1,9 @@
 """The per-neuron table: one row a neuron, each column with its unit; the same numbers in page, CSV and JSON."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -60,6 +62,12 @@ def neuron_rows(block: xr.Dataset, interval_s: float) -> dict[str, NDArray[np.fl
     for key in ("noise_level", "amplitude", "tau_s", "baseline"):
         rows[key] = _per_neuron(block, key, total.shape)
     return rows
+
+
+def recorded_rows(records: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.float64]]:
+    """Table columns from the records of a summary, one a neuron, null where there is no number."""
+    values = {column.key: [record.get(column.key) for record in records] for column in COLUMNS}
+    return {key: np.array([np.nan if x is None else x for x in column], np.float64) for key, column in values.items()}
 
 
 def _missing(block: xr.Dataset, counts: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -61,7 +61,7 @@ def read_table_sweeps(
     current, current_unit = _series(arrays, currents, "current", path)
     rate = _sampling_rate(arrays, asked["sampling_rate_hz"], path)
     _require_times_of(voltage, arrays, path)
-    return current_clamp_from_array(
+    recording = current_clamp_from_array(
         voltage,
         current,
         rate,
@@ -72,6 +72,8 @@ def read_table_sweeps(
         junction_potential_mv=_scalar(arrays, _JUNCTION),
         attrs={"source": str(path), "source_format": kind},
     )
+    with xr.set_options(keep_attrs=True):
+        return recording.assign_coords(time=recording["time"] + _start_s(arrays))
 
 
 def _columns(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
@@ -167,6 +169,14 @@ def _said_rates(arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, float
         elif (match := _TIME.match(name)) and np.size(values) > 1:
             said[name] = _rate_of_times(np.ravel(values), match.group(2), name, path)
     return said
+
+
+def _start_s(arrays: Mapping[str, np.ndarray]) -> float:
+    """When the file's times begin; 0 in a file without."""
+    for name, values in arrays.items():
+        if (match := _TIME.match(name)) and match.group(2) and np.size(values) > 1:
+            return float(np.ravel(values)[0]) * SECONDS[plain_unit(match.group(2))]
+    return 0.0
 
 
 def _positive(values: np.ndarray, name: str, path: Path) -> float:
