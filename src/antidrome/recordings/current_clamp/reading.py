@@ -53,8 +53,8 @@ def read_current_clamp(
 
     Returns
     -------
-    Dataset with `voltage_mv` and `current_pa` (sweep, time); see `current_clamp_from_array`. Times are those that an npz
-    or csv file holds, else they count from the start of the sweep.
+    Dataset with `voltage_mv` and `current_pa` (sweep, time); see `current_clamp_from_array`. Times are those that an
+    npz or csv file holds, else they count from the start of the sweep.
 
     Raises
     ------
