@@ -6,7 +6,8 @@ import xarray as xr
 
 import antidrome as ad
 from antidrome.errors import InputError
-from antidrome.plotting.pictures import MOST_TRACES, picture_of
+from antidrome.plotting.pictures import picture_of
+from antidrome.plotting.shapes import MOST_TRACES
 
 POINTS = np.random.default_rng(0).standard_normal((300, 2)) @ np.ones((2, 4))
 
@@ -45,7 +46,7 @@ def test_many_neurons_are_cut_and_it_is_said():
 
 
 def test_no_event_of_a_long_trace_is_lost(monkeypatch):
-    monkeypatch.setattr("antidrome.plotting.pictures.MOST_POINTS", 100)
+    monkeypatch.setattr("antidrome.plotting.shapes.MOST_POINTS", 100)
     given = recording(3, 995)
     given.values[:] = np.random.default_rng(4).random(given.shape)
     given.values[[7, 501, 990], [0, 1, 2]] = 5
@@ -70,11 +71,84 @@ def test_a_population_is_shown_beside_its_control():
     assert [series.name for series in picture_of(found).series] == ["recorded", "shifted against one another"]
 
 
-def test_a_system_shows_its_eigenvalues():
+@pytest.fixture(scope="module")
+def system():
+    """A small fit, and the activity that it was made from."""
     truth = ad.dynamics.simulate(n_neurons=12, n_components=2, n_frames=200, seed=3)
-    model = ad.StitchedLDS(2, n_starts=1, zero_lag="never").fit([truth.activity], frame_rate_hz=30, progress=False)
-    _, eigenvalues = picture_of(model).series
-    np.testing.assert_array_less(np.hypot(eigenvalues.x, eigenvalues.y), 1.0)
+    model = ad.StitchedLDS(2, n_starts=1, zero_lag="never")
+    return model.fit([truth.activity], frame_rate_hz=30, progress=False), truth.activity
+
+
+def test_a_system_shows_its_eigenvalues(system):
+    for drawn in (system[0], system[0].dynamics_table()):
+        _, eigenvalues = picture_of(drawn).series
+        np.testing.assert_array_less(np.hypot(eigenvalues.x, eigenvalues.y), 1.0)
+        assert eigenvalues.x.size == 2
+
+
+def test_predictions_have_a_band_of_their_sd(system):
+    model, activity = system
+    for found, mean, sd in (
+        (model.impute(activity), "mean", "sd"),
+        (model.forecast(activity, 5), "mean", "sd"),
+        (model.transform(activity), "latent", None),
+    ):
+        series = picture_of(found).series
+        lines, bands = ([one for one in series if one.kind == kind] for kind in ("line", "band"))
+        values = found[mean].values
+        variance = (
+            np.diagonal(found["latent_covariance"].values, axis1=1, axis2=2) if sd is None else found[sd].values ** 2
+        )
+        assert len(lines) == len(bands) == values.shape[1]
+        for place, (line, band) in enumerate(zip(lines, bands, strict=True)):
+            np.testing.assert_allclose(np.diff(line.y), np.diff(values[:, place]), atol=1e-9)
+            np.testing.assert_array_equal(line.y, band.y)
+            np.testing.assert_allclose(band.half_width**2, variance[:, place])
+    chosen = model.transform(activity).isel(component=1)
+    assert [one.kind for one in picture_of(chosen).series] == ["line", "band"]
+    assert [one.kind for one in picture_of(chosen.isel(component_2=0)).series] == ["line"]
+
+
+def test_every_result_of_a_system_is_drawn_in_both_libraries(system):
+    model, activity = system
+    matrix = picture_of(model.predict_correlation([2, 0, 1]))
+    assert matrix.rows == matrix.columns == ("2", "0", "1")
+    assert matrix.largest == pytest.approx(1)
+    found = (
+        model.sample(20),
+        model.dynamics_table(),
+        model.select_order(activity, [1, 2], progress=False),
+        model.stationarity(activity),
+        model.predict_covariance([0, 1]),
+        model.impute(activity).sel(neuron="3"),
+    )
+    for one in found:
+        assert one.antidrome.plot().renderers
+    np.testing.assert_array_equal(picture_of(found[2]).series[0].x, [1, 2])
+    assert picture_of(found[3]).x_names == ("0",)
+    pytest.importorskip("matplotlib").use("agg")
+    for one in found:
+        ad.plot(one, backend="matplotlib").figure.clear()
+
+
+def test_spike_times_are_points_in_the_row_of_their_neuron():
+    names = ["n10", "n9", "n9"]
+    found = xr.Dataset(
+        {"neuron": ("spike", names)}
+        | {name: ("spike", [0.5, 0.1, 0.7]) for name in ("time_s", "low_s", "high_s", "probability")}
+    )
+    picture = picture_of(found)
+    assert picture.y_names == ("n10", "n9")
+    np.testing.assert_array_equal(picture.series[0].y, [0, 1, 1])
+    np.testing.assert_array_equal(picture.series[0].x, [0.5, 0.1, 0.7])
+    assert ad.plot(found).yaxis.major_label_overrides == {0: "n10", 1: "n9"}
+
+
+def test_drawn_trains_are_shown_by_mean_and_sd():
+    draws = xr.concat([recording(), recording() + 2.0], "sample")
+    line, band = (picture_of(draws).series[place] for place in (1, 4))
+    np.testing.assert_allclose(np.diff(line.y), np.diff(recording().values[:, 1]))
+    np.testing.assert_allclose(band.half_width, 1.0)
 
 
 class Fitted(ad.SpikeVAE):

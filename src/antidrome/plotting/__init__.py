@@ -18,9 +18,11 @@ def plot(thing: Any, *, backend: str = "bokeh") -> Any:
     Parameters
     ----------
     thing
-        A recording (time, neuron); a result of `SpikeVAE.predict`; a result of `estimate`, `gride`,
-        `block_analysis`, `linear_dimension`, `population` or `layers` of `antidrome.dimension`; a fitted `SpikeVAE`,
-        `StitchedLDS`, `TwoNN` or `SNPE`; a posterior, or samples of it (sample, parameter).
+        A recording (time, neuron); a result of `predict`, `sample` or `spike_times` of `SpikeVAE`; one session's
+        result of `transform`, `impute` or `forecast` of `StitchedLDS`, or what its `sample`, `predict_covariance`,
+        `predict_correlation`, `dynamics_table`, `select_order` or `stationarity` gives; a result of `estimate`,
+        `gride`, `block_analysis`, `linear_dimension`, `population` or `layers` of `antidrome.dimension`; a fitted
+        `SpikeVAE`, `StitchedLDS`, `TwoNN` or `SNPE`; a posterior, or samples of it (sample, parameter).
     backend
         "bokeh", or "matplotlib" where it is installed.
 

@@ -2,71 +2,58 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from antidrome.errors import InputError
-from antidrome.plotting.drawing import Picture, Series
+from antidrome.plotting import of_dynamics
+from antidrome.plotting.drawing import Matrix, Picture, Series
+from antidrome.plotting.shapes import along, has, is_array, row, traces
 from antidrome.recordings.arguments import counted
-from antidrome.recordings.segments import times_s
-
-MOST_TRACES = 20
-MOST_POINTS = 20_000
 
 
-def picture_of(thing: Any) -> Picture:
+def picture_of(thing: Any) -> Picture | Matrix:
     """What `plot` draws of it; raises InputError if it knows no picture."""
     for knows, draw in PICTURES:
         if knows(thing):
             return draw(thing)
     raise InputError(
-        f"There is no picture of a {type(thing).__name__}. Pass a recording (time, neuron); a result of"
-        " SpikeVAE.predict, or of estimate, gride, block_analysis, linear_dimension, population or layers of"
+        f"There is no picture of a {type(thing).__name__}. Pass a recording (time, neuron); a result of SpikeVAE, of"
+        " StitchedLDS, or of estimate, gride, block_analysis, linear_dimension, population or layers of"
         " antidrome.dimension; a fitted SpikeVAE, StitchedLDS, TwoNN or SNPE; or a posterior."
     )
-
-
-def _has(*names: str) -> Callable[[Any], bool]:
-    """Whether a thing is a dataset with these variables and axes."""
-    return lambda thing: hasattr(thing, "data_vars") and set(names) <= {*thing.data_vars, *thing.dims}
-
-
-def _is_array(first: str, second: str) -> Callable[[Any], bool]:
-    """Whether a thing is an array along these axes, in any order; of the second one value may have been selected."""
-
-    def knows(thing: Any) -> bool:
-        dims, other = set(getattr(thing, "dims", ())), not hasattr(thing, "data_vars")
-        return other and {first} <= dims <= {first, second} and second in {*dims, *thing.coords}
-
-    return knows
-
-
-def _along(found: Any, *axes: str) -> Any:
-    """The same with these axes, also where one value was selected along them."""
-    return found.expand_dims([axis for axis in axes if axis not in found.dims])
-
-
-def _recording(recording: Any) -> Picture:
-    recording = _along(recording, "neuron").transpose("time", "neuron")
-    shown = recording.isel(neuron=slice(0, MOST_TRACES))
-    times = times_s(shown)
-    values, step = _stacked(np.asarray(shown.values, float))
-    time, units = shown["time"].values if times is None else times, recording.attrs.get("units", "")
-    left = recording.sizes["neuron"] - shown.sizes["neuron"]
-    title = counted(shown.sizes["neuron"], "neuron") + (f" of {recording.sizes['neuron']}" if left else "")
-    label = f"neuron, {step:.3g}{' ' + units if units not in ('', '1') else ''} apart"
-    series = tuple(Series(time[some], trace[some]) for trace in values.T for some in [_telling(trace)])
-    return Picture(title, "frame" if times is None else "time (s)", label, series)
 
 
 def _spikes(result: Any) -> Picture:
     """Expected rates of the first neurons, or what there is of them, one above the other."""
     of, units = ("rates", "spikes/s") if "rate_hz" in result else ("spikes", "spikes per frame")
     shown = result["rate_hz" if "rate_hz" in result else "expected_spikes"]
-    picture = _recording(shown.assign_attrs(units=units))
-    return Picture(f"Expected {of}, {picture.title}", picture.x_label, picture.y_label, picture.series)
+    picture = traces(shown.assign_attrs(units=units))
+    return dataclasses.replace(picture, title=f"Expected {of}, {picture.title}")
+
+
+def _raster(found: Any) -> Picture:
+    """A point for each spike time, a row for each neuron that has spikes."""
+    labels = found["neuron"].values.astype(str).tolist()
+    row_of = {name: place for place, name in enumerate(dict.fromkeys(labels))}
+    rows = np.array([row_of[label] for label in labels], float)
+    title = f"{counted(rows.size, 'spike')} of {counted(len(row_of), 'neuron')}"
+    series = (Series(row(found["time_s"]), rows, "points"),)
+    return Picture(title, "time (s)", "neuron", series, y_names=tuple(row_of))
+
+
+def _is_drawn(thing: Any) -> bool:
+    return set(getattr(thing, "dims", ())) == {"sample", "time", "neuron"} and not hasattr(thing, "data_vars")
+
+
+def _drawn(samples: Any) -> Picture:
+    """Spike trains drawn from the posterior: their mean, with a band of one SD."""
+    picture = traces(samples.mean("sample", keep_attrs=True), spread=samples.std("sample"))
+    of = counted(samples.sizes["sample"], "sample")
+    return dataclasses.replace(picture, title=f"Mean ± SD of {of}, {picture.title}")
 
 
 def _population(found: Any) -> Picture:
@@ -76,7 +63,7 @@ def _population(found: Any) -> Picture:
         "neurons",
         "intrinsic dimension",
         (
-            Series(counts, _row(_along(found["dimension_by_neurons"], "draw").mean("draw")), "line", "recorded"),
+            Series(counts, row(along(found["dimension_by_neurons"], "draw").mean("draw")), "line", "recorded"),
             Series(counts, found["shuffled_by_neurons"].values, "line", "shifted against one another"),
         ),
     )
@@ -88,27 +75,27 @@ def _is_layers(thing: Any) -> bool:
 
 def _layers(found: Any) -> Picture:
     """One curve a network; one a network and class, where some classes were selected."""
-    many = _along(found, "network", "layer", "class")
+    many = along(found, "network", "layer", "class")
     whole = [place for place, name in enumerate(many["class"].values) if name == "all"]
     series = []
     for network, name in enumerate(many["network"].values):
         for group in whole or range(many.sizes["class"]):
             one = many.isel({"network": network, "class": group})
-            depth = _row(one["relative_depth"])
+            depth = row(one["relative_depth"])
             order = np.argsort(depth)[: int(np.isfinite(depth).sum())]  # layers of other networks have no depth here
             of = str(name) if whole else f"{name}, {many['class'].values[group]}"
-            series.append(Series(depth[order], _row(one["dimension"])[order], "line", of))
+            series.append(Series(depth[order], row(one["dimension"])[order], "line", of))
     return Picture("Intrinsic dimension across layers", "relative depth", "intrinsic dimension", tuple(series))
 
 
 def _estimate(found: Any) -> Picture:
     """Every scale that was measured: ranks of neighbours and parts of the points, beside the estimate itself."""
-    found = _along(found, "estimator", "scale_rank")
+    found = along(found, "estimator", "scale_rank")
     names = [str(name) for name in found["estimator"].values]
     one = found.isel(estimator=names.index("two_nn") if "two_nn" in names else 0)
     value, name = float(one["dimension"].values.flat[0]), str(one["estimator"].values)
-    nearest = _row(found["gride_distance"].where(found["scale_rank"] == 1, drop=True))
-    series = [Series(_row(found["gride_distance"]), _row(found["gride"]), "line", "neighbours of growing rank")]
+    nearest = row(found["gride_distance"].where(found["scale_rank"] == 1, drop=True))
+    series = [Series(row(found["gride_distance"]), row(found["gride"]), "line", "neighbours of growing rank")]
     series.append(Series(nearest, np.full(nearest.size, value), "points", "TwoNN" if name == "two_nn" else name))
     title = f"Dimension {value:.2f} ± {float(one['standard_error'].values.flat[0]):.2f}{_verdict(found)}"
     return Picture(title, "distance of the neighbours", "intrinsic dimension", tuple(series))
@@ -125,19 +112,19 @@ def _of_two_nn(found: Any) -> Picture:
 
 
 def _gride(found: Any) -> Picture:
-    series = (Series(_row(found["distance"]), _row(found["dimension"])),)
+    series = (Series(row(found["distance"]), row(found["dimension"])),)
     return Picture("Dimension at growing ranks", "distance of the neighbours", "intrinsic dimension", series)
 
 
 def _blocks(found: Any) -> Picture:
-    series = (Series(_row(found["n_points"]), _row(found["dimension"])),)
+    series = (Series(row(found["n_points"]), row(found["dimension"])),)
     title = f"Dimension of parts of the points{_verdict(found)}"
     return Picture(title, "points in a part", "intrinsic dimension", series)
 
 
 def _linear(found: Any) -> Picture:
     title = f"{int(found['pca_dimension'])} components for {100 * found.attrs['share']:.0f} % of the variance"
-    return Picture(title, "component", "variance", (Series(_row(found["component"]), _row(found["variance"])),))
+    return Picture(title, "component", "variance", (Series(row(found["component"]), row(found["variance"])),))
 
 
 def _is_fitted(name: str) -> Callable[[Any], bool]:
@@ -150,7 +137,7 @@ def _spike_vae(model: Any) -> Picture:
     found = model.generative_parameters_
     if not {"amplitude", "noise_sd"} <= set(found) or found["amplitude"].dims != found["noise_sd"].dims:
         return _training(model.report_["losses"])
-    noise, amplitude = _row(found["noise_sd"]), _row(found["amplitude"])
+    noise, amplitude = row(found["noise_sd"]), row(found["amplitude"])
     ends = np.array([0.0, np.nanmax(noise, initial=0.0)])
     return Picture(
         f"One spike in each of {found.sizes['neuron']} fitted cells",
@@ -192,17 +179,8 @@ def _two_nn(model: Any) -> Picture:
 
 def _stitched_lds(model: Any) -> Picture:
     _require(model, "result_")
-    eigenvalues = np.linalg.eigvals(model.result_.system.dynamics)
-    circle = np.exp(2j * np.pi * np.linspace(0, 1, 200))
-    return Picture(
-        f"Dynamics of {counted(model.n_components_, 'dimension')}",
-        "real part",
-        "imaginary part",
-        (
-            Series(circle.real, circle.imag, "line", "unit circle"),
-            Series(eigenvalues.real, eigenvalues.imag, "points", "eigenvalues"),
-        ),
-    )
+    values = np.linalg.eigvals(model.result_.system.dynamics)
+    return of_dynamics.eigenvalues(values, f"Dynamics of {counted(model.n_components_, 'dimension')}")
 
 
 def _snpe(model: Any) -> Picture:
@@ -215,7 +193,7 @@ def _is_posterior(thing: Any) -> bool:
 
 
 def _marginals(samples: Any) -> Picture:
-    samples = _along(samples, "parameter").transpose("sample", "parameter")
+    samples = along(samples, "parameter").transpose("sample", "parameter")
     names = [str(name) for name in samples["parameter"].values]
     series = []
     for name, column in zip(names, samples.values.T, strict=True):
@@ -225,17 +203,26 @@ def _marginals(samples: Any) -> Picture:
     return Picture("Posterior marginals", "parameter", "density × range", tuple(series))
 
 
-PICTURES: tuple[tuple[Callable[[Any], bool], Callable[[Any], Picture]], ...] = (
-    (_has("expected_spikes", "time"), _spikes),
-    (_has("dimension_by_neurons", "n_neurons"), _population),
+PICTURES: tuple[tuple[Callable[[Any], bool], Callable[[Any], Picture | Matrix]], ...] = (
+    (has("expected_spikes", "time"), _spikes),
+    (has("dimension_by_neurons", "n_neurons"), _population),
     (_is_layers, _layers),
-    (_has("dimension_at_scale"), _of_two_nn),
-    (_has("gride", "gride_distance", "dimension"), _estimate),
-    (_has("sd_over_blocks", "n_points", "dimension"), _blocks),
-    (_has("distance", "n_used", "dimension"), _gride),
-    (_has("pca_dimension", "variance"), _linear),
-    (_is_array("time", "neuron"), _recording),
-    (_is_array("sample", "parameter"), _marginals),
+    (has("dimension_at_scale"), _of_two_nn),
+    (has("gride", "gride_distance", "dimension"), _estimate),
+    (has("sd_over_blocks", "n_points", "dimension"), _blocks),
+    (has("distance", "n_used", "dimension"), _gride),
+    (has("pca_dimension", "variance"), _linear),
+    (has("neuron", "time_s", "low_s", "probability"), _raster),
+    (has("latent", "latent_covariance", "time"), of_dynamics.latents),
+    (has("mean", "sd", "time"), of_dynamics.predicted),
+    (has("activity", "latent", "time"), of_dynamics.sampled),
+    (has("real", "imag", "modulus"), of_dynamics.modes),
+    (has("correlation", "correlation_zero_lag", "order"), of_dynamics.orders),
+    (has("gap", "expected_gap", "deviates"), of_dynamics.gaps),
+    (of_dynamics.is_matrix, of_dynamics.matrix),
+    (is_array("time", "neuron"), traces),
+    (_is_drawn, _drawn),
+    (is_array("sample", "parameter"), _marginals),
     (_is_posterior, lambda posterior: _marginals(posterior.sample(4000))),
     (_is_fitted("SpikeVAE"), _spike_vae),
     (_is_fitted("TwoNN"), _two_nn),
@@ -247,27 +234,3 @@ PICTURES: tuple[tuple[Callable[[Any], bool], Callable[[Any], Picture]], ...] = (
 def _require(model: Any, attribute: str) -> None:
     if not hasattr(model, attribute):
         raise InputError(f"This {type(model).__name__} is not fitted yet; call fit first.")
-
-
-def _telling(trace: np.ndarray) -> np.ndarray:
-    """Places that are drawn: all, or of a longer trace both extremes of each of many bins, so that no event is lost."""
-    n, bin_frames = trace.size, -(-2 * trace.size // MOST_POINTS)
-    if n <= MOST_POINTS:
-        return np.arange(n)
-    bins = np.pad(trace, (0, -n % bin_frames), constant_values=np.nan).reshape(-1, bin_frames)
-    low, high = np.where(np.isnan(bins), np.inf, bins).argmin(axis=1), np.where(np.isnan(bins), -np.inf, bins)
-    return np.unique(np.arange(0, n, bin_frames)[:, None] + np.column_stack([low, high.argmax(axis=1)]))
-
-
-def _row(values: Any) -> np.ndarray:
-    return np.asarray(values.values, float).ravel()
-
-
-def _stacked(values: np.ndarray) -> tuple[np.ndarray, float]:
-    """Traces one above the other, and the distance between them: their widest range, without the rarest values."""
-    finite = np.where(np.isfinite(values), values, np.nan)
-    if not np.isfinite(finite).any():
-        return values, 1.0
-    low, high = np.nanquantile(finite[:: -(-len(finite) // MOST_POINTS)], [0.002, 0.998])
-    step = float(high - low) or 1.0
-    return values + step * np.arange(values.shape[1]), step
