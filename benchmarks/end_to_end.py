@@ -30,6 +30,7 @@ from antidrome.pipeline import infer as inference
 from antidrome.pipeline import run as run_job
 from antidrome.recordings import from_array, read_spikes, write
 from benchmarks.dynamics_real import worms
+from benchmarks.ground_truth import Recording, read_recordings
 from benchmarks.harness import data_folder, finish, options, show
 
 N_WORMS, N_WORKERS = 5, 4
@@ -87,15 +88,12 @@ def user_files(folder: Path, *, quick: bool) -> dict[str, list[Path]]:
 
 def imaging_set(name: str) -> Any:
     """The longest recordings of a set's neurons, side by side, cut to the shortest of them."""
-    sys.path.insert(0, str(data_folder() / "spikes"))
-    from gtload import load_cascade
-
-    longest: dict[str, dict[str, Any]] = {}
-    for one in load_cascade(str(data_folder() / "spikes" / "cascade" / f"{name}.npz")):
-        if len(one["dff"]) > len(longest.get(one["neuron"], {"dff": ()})["dff"]):
-            longest[one["neuron"]] = one
-    rate = float(np.median([one["fs"] for one in longest.values()]))
-    alike = {neuron: one["dff"] for neuron, one in longest.items() if abs(one["fs"] / rate - 1) < 0.01}
+    longest: dict[str, Recording] = {}
+    for one in read_recordings(data_folder() / "spikes" / "cascade" / f"{name}.npz"):
+        if one.neuron not in longest or len(one.dff) > len(longest[one.neuron].dff):
+            longest[one.neuron] = one
+    rate = float(np.median([one.frame_rate_hz for one in longest.values()]))
+    alike = {neuron: one.dff for neuron, one in longest.items() if abs(one.frame_rate_hz / rate - 1) < 0.01}
     n_frames = min(map(len, alike.values()))
     table = np.stack([trace[:n_frames] for trace in alike.values()], axis=1)
     return from_array(table, rate, neuron=list(alike), quantity="dff", attrs={"session_id": name})

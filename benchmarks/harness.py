@@ -29,7 +29,10 @@ def data_folder() -> Path:
     """Where the reference data are: $ANTIDROME_DATA, or ../shared/data beside the project."""
     folder = Path(os.environ.get("ANTIDROME_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     if not folder.is_dir():
-        raise SystemExit(f"The reference data are not at {folder}. Set ANTIDROME_DATA to their folder.")
+        raise SystemExit(
+            f"The reference data are not at {folder}. Fetch them (`antidrome data list`, `antidrome data get NAME… -o"
+            " FOLDER`) and set ANTIDROME_DATA to that folder."
+        )
     return folder
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,9 @@ from antidrome.core.compilation import enable_compilation_cache
 from antidrome.spikes.adaptation import Adaptation, AdaptationConfig, Recorded, adapt
 from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.weights import load_network
+from benchmarks.ground_truth import Case, cases, per_neuron, score, summarise
 from benchmarks.harness import finish, options, show
-from benchmarks.spikes_ground_truth import PEERS, WEIGHTS, peers_table, protocol, set_paths
+from benchmarks.spikes_ground_truth import PEERS, WEIGHTS, peers_table, set_paths
 from training.folds import fold_of
 
 CHOSEN_ON = ("DS06", "DS09", "DS11", "DS30", "DS32", "DS40")
@@ -34,46 +34,44 @@ QUICK = AdaptationConfig(steps=4, batch=4, simulated_cells=8)
 MEASURES = ("mean_r", "r_lag0", "r_learnt_lag", "r_smooth", "count_ratio")
 
 
-def recordings_of(cases: list[dict]) -> list[Recorded]:
+def recordings_of(stretches: list[Case]) -> list[Recorded]:
     """The traces of a set, those of one frame rate together."""
-    groups: list[list[dict]] = []
-    for case in sorted(cases, key=lambda c: c["frame_rate_hz"]):
-        if groups and case["frame_rate_hz"] <= SAME_RATE * groups[-1][0]["frame_rate_hz"]:
+    groups: list[list[Case]] = []
+    for case in sorted(stretches, key=lambda c: c.frame_rate_hz):
+        if groups and case.frame_rate_hz <= SAME_RATE * groups[-1][0].frame_rate_hz:
             groups[-1].append(case)
         else:
             groups.append([case])
     found = []
     for group in groups:
-        traces = np.full((len(group), max(len(case["dff"]) for case in group)), np.nan, np.float32)
+        traces = np.full((len(group), max(len(case.dff) for case in group)), np.nan, np.float32)
         for row, case in zip(traces, group, strict=True):
-            row[: len(case["dff"])] = case["dff"]
-        found.append(Recorded(traces, float(np.median([case["frame_rate_hz"] for case in group]))))
+            row[: len(case.dff)] = case.dff
+        found.append(Recorded(traces, float(np.median([case.frame_rate_hz for case in group]))))
     return found
 
 
-def scores_of(adapted: Adaptation, cases: list[dict], reference: ModuleType) -> dict[str, float]:
+def scores_of(adapted: Adaptation, stretches: list[Case]) -> dict[str, float]:
     """The protocol's medians over the neurons of a set, and the mean of the correlation at lag 0."""
     scored = []
-    for case in cases:
-        expected = np.asarray(adapted.infer(case["dff"][None].astype(np.float32), case["frame_rate_hz"]).mean)[0]
-        scored.append((case, reference.score(expected, case)))
-    name = cases[0]["dataset"]
-    neurons = reference.per_neuron(scored)
-    row = reference.summarise({name: scored})[0][name]
-    return {"mean_r": float(np.mean([v[0][6] for v in neurons.values()])), **row}
+    for case in stretches:
+        expected = np.asarray(adapted.infer(case.dff[None].astype(np.float32), case.frame_rate_hz).mean)[0]
+        scored.append((case, score(expected, case)))
+    name = stretches[0].dataset
+    neurons = per_neuron(scored)
+    row = summarise({name: scored})[0][name]
+    return {"mean_r": float(np.mean([one.r_lag0 for one in neurons.values()])), **row}
 
 
-def adapt_to(
-    path: Path, start: RecognitionNetwork, config: AdaptationConfig, seed: int, reference: ModuleType
-) -> dict[str, Any]:
+def adapt_to(path: Path, start: RecognitionNetwork, config: AdaptationConfig, seed: int) -> dict[str, Any]:
     """One set: before, after, and what the fit said of itself."""
-    cases = list(reference.cases(str(path)))
+    stretches = list(cases(path))
     started = time.time()
-    found: Adaptation = adapt(start, recordings_of(cases), config, seed=seed, progress=False)
+    found: Adaptation = adapt(start, recordings_of(stretches), config, seed=seed, progress=False)
     seconds = time.time() - started
     return {
-        "before": scores_of(found._replace(network=start, prior=None), cases, reference),
-        "after": scores_of(found, cases, reference),
+        "before": scores_of(found._replace(network=start, prior=None), stretches),
+        "after": scores_of(found, stretches),
         "mixture": found.mixture,
         "criteria": found.report,
         "seconds": round(seconds, 1),
@@ -128,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, help="folder for finished sets; an interrupted run goes on from it")
     chosen = parser.parse_args(arguments)
     enable_compilation_cache()
-    started, reference = time.time(), protocol()
+    started = time.time()
     paths = set_paths(False)[5:9:3] if chosen.quick else set_paths(False)
     config = QUICK if chosen.quick else AdaptationConfig()
     kinds = ("folds", "simulations") if chosen.start == "both" else (chosen.start,)
@@ -138,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
         for path in paths:
             kept = chosen.checkpoint and chosen.checkpoint / f"{kind}-{path.stem}.json"
             if not (kept and kept.exists()):
-                sets[path.stem] = adapt_to(path, start_of(kind, path.stem), config, chosen.seed, reference)
+                sets[path.stem] = adapt_to(path, start_of(kind, path.stem), config, chosen.seed)
                 if kept:
                     kept.parent.mkdir(parents=True, exist_ok=True)
                     kept.write_text(json.dumps(sets[path.stem]))
@@ -191,7 +189,8 @@ def report(
             f" {peers['OASIS']['r_learnt_lag']:.3f}), {after['r_smooth']:.3f} smoothed"
             f" ({peers['OASIS']['r_smooth']:.3f})"
         )
-    finish({"headline": "; ".join(parts).capitalize() + ".", **result}, started, path)
+    sentence = "; ".join(parts)
+    finish({"headline": f"{sentence[:1].upper()}{sentence[1:]}.", **result}, started, path)
 
 
 if __name__ == "__main__":

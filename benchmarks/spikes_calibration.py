@@ -39,9 +39,10 @@ from antidrome.spikes.variational import Calibration, Fit, FitConfig, PosteriorC
 from antidrome.spikes.variational.levels import count_log_prob
 from antidrome.spikes.variational.problem import network_inputs
 from antidrome.spikes.weights import load_network
+from benchmarks.ground_truth import cases
 from benchmarks.harness import finish, options, show
 from benchmarks.spikes_adaptation import start_of
-from benchmarks.spikes_ground_truth import protocol, set_paths
+from benchmarks.spikes_ground_truth import set_paths
 
 LEVEL, WINDOW_S, SAMPLES = 0.9, 1.0, 200
 RATES_HZ = (7.5, 15.0, 30.0, 60.0)
@@ -103,16 +104,16 @@ def simulated(quick: bool, seed: int) -> dict[str, dict[str, float]]:
 
 def real(quick: bool, seed: int) -> dict[str, dict[str, float]]:
     """Coverage by set, each read by a network that has not seen it."""
-    reference, table = protocol(), {}
+    table = {}
     for path in set_paths(False)[::8] if quick else set_paths(False):
         network, rows = start_of("folds", path.stem), []
         draw = generator(seed, f"calibration/{path.stem}")
-        for case in reference.cases(str(path)):
-            edges = case["start_s"] + np.arange(len(case["dff"]) + 1) / case["frame_rate_hz"]
-            counts = np.histogram(case["spikes_s"], edges)[0]
-            posterior = infer_counts(network, case["dff"][None].astype(np.float32), case["frame_rate_hz"])
+        for case in cases(path):
+            edges = case.start_s + np.arange(len(case.dff) + 1) / case.frame_rate_hz
+            counts = np.histogram(case.spikes_s, edges)[0]
+            posterior = infer_counts(network, case.dff[None].astype(np.float32), case.frame_rate_hz)
             one = CountPosterior(posterior.logit[0], posterior.extra[0])
-            rows.append(covered(one, case["frame_rate_hz"], counts, draw))
+            rows.append(covered(one, case.frame_rate_hz, counts, draw))
         table[path.stem] = shares(rows)
     return table
 

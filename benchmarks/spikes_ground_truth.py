@@ -1,9 +1,9 @@
 """Claim: one network, no tuning, is more accurate on recordings that it has never seen than CASCADE and OASIS.
 
-The protocol is `spikes/protocol.py` of the reference data (it reproduces the peers' rows): up to 8 or 10 neurons of
-each of 25 real sets, 60 s each, at 30 Hz or the native rate where that is slower, correlation in 40 ms bins. Each set
-is predicted by the fold network that has seen neither that set nor its neurons (`training/folds.py`); peers' figures
-are per neuron from `peers_per_neuron.csv` (CASCADE was trained on DS03–DS20, OASIS needs no training).
+The protocol is `benchmarks.ground_truth`: up to 8 or 10 neurons of each of 25 real sets, 60 s each, at 30 Hz or the
+native rate where that is slower, correlation in 40 ms bins. Each set is predicted by the fold network that has seen
+neither that set nor its neurons (`training/folds.py`); peers' figures are per neuron from `peers_per_neuron.csv`
+(CASCADE was trained on DS03–DS20, OASIS needs no training).
 
     python -m benchmarks.spikes_ground_truth [--quick] [--json FILE] [--weights DIR] [--network FILE]
 """
@@ -11,17 +11,17 @@ are per neuron from `peers_per_neuron.csv` (CASCADE was trained on DS03–DS20, 
 from __future__ import annotations
 
 import csv
-import sys
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from antidrome.spikes.inference import infer_counts
 from antidrome.spikes.weights import load_network
+from benchmarks.ground_truth import Case, Scored, at_most, cases, per_neuron, score, summarise
 from benchmarks.harness import data_folder, finish, options, show
 from training.folds import fold_of
 
@@ -30,14 +30,6 @@ WEIGHTS = Path(__file__).parent / "weights"
 RATES_HZ = (7.5, 15.0, 60.0)
 PEERS = {"CASCADE": "cascade", "OASIS": "oasis_auto"}
 COLUMNS = ["r_lag0", "r_learnt_lag", "r_smooth", "count_ratio"]
-
-
-def protocol() -> ModuleType:
-    """The reference protocol, imported from the data folder."""
-    sys.path.insert(0, str(data_folder() / "spikes"))
-    import protocol as module
-
-    return module
 
 
 def set_paths(quick: bool) -> list[Path]:
@@ -63,24 +55,20 @@ def predictors(weights: Path, network: Path | None) -> Callable[[str], Predict]:
     return predictor
 
 
-def at_rate(case: dict, rate: float | None, reference: ModuleType) -> dict:
+def at_rate(case: Case, rate_hz: float | None) -> Case:
     """The same stretch at another frame rate (None: as recorded); slower recordings stay as they are."""
-    if rate is None or case["native_rate_hz"] <= rate * 1.05:
-        return {**case, "dff": case["native_dff"].astype(float), "frame_rate_hz": case["native_rate_hz"]}
-    dff, _ = reference.area_average(case["native_dff"].astype(float), case["native_rate_hz"], rate)
-    return {**case, "dff": dff, "frame_rate_hz": rate}
+    dff, dff_hz = at_most(case.native_dff, case.native_rate_hz, rate_hz or case.native_rate_hz)
+    return dataclasses.replace(case, dff=dff, frame_rate_hz=dff_hz)
 
 
-def scored(paths: list[Path], predictor: Callable[[str], Predict], prepare: Callable[[dict], dict]) -> Iterator[tuple]:
+def scored(
+    paths: list[Path], predictor: Callable[[str], Predict], prepare: Callable[[Case], Case]
+) -> Iterator[tuple[str, Scored]]:
     """(set name, [(case, scores)]) for every set."""
-    reference = protocol()
     for path in paths:
         predict = predictor(path.stem)
-        rows = []
-        for case in map(prepare, reference.cases(str(path))):
-            scores = reference.score(predict(case["dff"], case["frame_rate_hz"]), case)
-            rows.append((case, scores))
-        yield path.stem, rows
+        prepared = [prepare(case) for case in cases(path)]
+        yield path.stem, [(case, score(predict(case.dff, case.frame_rate_hz), case)) for case in prepared]
 
 
 def peers_table() -> dict[tuple[str, str, str], tuple[float, float, float]]:
@@ -92,16 +80,18 @@ def peers_table() -> dict[tuple[str, str, str], tuple[float, float, float]]:
         }
 
 
-def beside_peers(sets: dict[str, list], reference: ModuleType) -> dict[str, dict[str, float]]:
+def beside_peers(sets: dict[str, Scored]) -> dict[str, dict[str, float]]:
     """For each peer: mean over the sets of its medians, and the share of neurons on which we are better."""
     peers, out = peers_table(), {}
     for label, algorithm in PEERS.items():
         medians, wins = [], []
         for name, rows in sets.items():
-            ours = reference.per_neuron(rows)
+            ours = per_neuron(rows)
             theirs = {n: peers[name, algorithm, n] for n in ours if (name, algorithm, n) in peers}
             medians.append(np.nanmedian(np.array(list(theirs.values())), axis=0))
-            wins += [(ours[n][0][6] > v[0], ours[n][1] > v[2]) for n, v in theirs.items() if np.isfinite(v).all()]
+            wins += [
+                (ours[n].r_lag0 > v[0], ours[n].r_smooth > v[2]) for n, v in theirs.items() if np.isfinite(v).all()
+            ]
         r_lag0, r_learnt, r_smooth = np.mean(medians, axis=0)
         out[label] = {
             "r_lag0": float(r_lag0),
@@ -120,16 +110,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder with the fold networks")
     parser.add_argument("--network", type=Path, help="one network for all sets (then no longer leave-datasets-out)")
     arguments_ = parser.parse_args(arguments)
-    started, reference = time.time(), protocol()
+    started = time.time()
     paths, predictor = set_paths(arguments_.quick), predictors(arguments_.weights, arguments_.network)
     sets = dict(scored(paths, predictor, lambda case: case))
-    table, mean = reference.summarise(sets)
-    peers = beside_peers(sets, reference)
+    table, mean = summarise(sets)
+    peers = beside_peers(sets)
     rates = {}
     for rate in (*RATES_HZ, None):
         label = "native" if rate is None else f"{rate:g} Hz"
-        resampled = dict(scored(paths, predictor, lambda case, rate=rate: at_rate(case, rate, reference)))
-        rates[label] = reference.summarise(resampled)[1]
+        resampled = dict(scored(paths, predictor, lambda case, rate=rate: at_rate(case, rate)))
+        rates[label] = summarise(resampled)[1]
     show(
         "Sets not seen in training, 30 Hz or native",
         ["set", "neurons", *COLUMNS],

@@ -42,7 +42,7 @@ def test_every_listed_file_belongs_to_a_set():
     from importlib.resources import files
 
     listed = {line.split(" ", 2)[2] for line in files("antidrome.data").joinpath("files.txt").read_text().splitlines()}
-    assert {path for path in listed if path.count("/") > 1 or path.startswith("dynamics/")} == owned
+    assert listed == owned
 
 
 def test_a_set_is_fetched_once_and_checked(mirror, tmp_path):

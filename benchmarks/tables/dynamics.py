@@ -1,0 +1,116 @@
+"""Tables of the benchmarks of dynamics."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.tables.table import Row, Table, beside, medians, pivoted
+
+NO_PEERS = ("StitchedLDS", "StitchedLDS + EM", "ceiling", "EM from the truth")
+"""Ours, and methods that are given what the others have to find."""
+
+
+def real(result: Mapping[str, Any]) -> list[Table]:
+    """Pairs never recorded together, beside factor analysis and EM."""
+    rows = result["rows"]
+
+    def name(row: Row) -> str:
+        return f"{row['set']} {row['seed']}"
+
+    peers = {
+        "FA": "r_fa",
+        "FA with our shrinkage": "r_fa_shrunken",
+        "EM from our solution": "r_em",
+        "EM from random loadings": "r_em_random",
+    }
+    return [
+        Table(
+            "A row is one recording and one mask (seed): r of predicted and measured correlations of pairs never"
+            " recorded together, and slope of measured on predicted (1 is right); EM was run on the first mask of the"
+            " worms and one mouse.",
+            {
+                "recording": "set",
+                "seed": "seed",
+                "ours, r": "r",
+                "FA, r": "r_fa",
+                "FA, our shrinkage, r": "r_fa_shrunken",
+                "EM from ours, r": "r_em",
+                "EM from random, r": "r_em_random",
+                "ours, slope": "slope",
+                "FA, slope": "slope_fa",
+            },
+            rows,
+            [beside("r", rows, "r", peers, name=name)],
+        ),
+        Table(
+            "A row is a kind of recording: medians over recordings and masks.",
+            {
+                "recordings": "kind",
+                "rows": "n",
+                "pairs": "pairs",
+                "ours, r": "r",
+                "FA, r": "r_fa",
+                "FA, our shrinkage, r": "r_fa_shrunken",
+                "gain over FA, r": "gain_over_fa",
+                "ours, slope": "slope",
+                "time of ours, s": "seconds",
+            },
+            medians(rows, ["kind"], ["pairs", "r", "r_fa", "r_fa_shrunken", "gain_over_fa", "slope", "seconds"]),
+        ),
+    ]
+
+
+def reference(result: Mapping[str, Any]) -> list[Table]:
+    """The demonstration problem: every method, medians over the seeds."""
+    measured = ["seconds", "largest_angle", "unseen_r", "unseen_r_realised"]
+    shared = {"method": "method", "seeds": "n", "time, s": "seconds", "largest principal angle, π/2": "largest_angle"}
+    unseen = {"unseen pairs, r": "unseen_r", "against the realised covariance, r": "unseen_r_realised"}
+    tables = []
+    for data, what in (("full", "fully observed"), ("stitched", "three subpopulations recorded in turn")):
+        rows = medians([row for row in result["rows"] if row["data"] == data], ["method"], measured)
+        seeds = pivoted([row for row in result["rows"] if row["data"] == data], "seed", "method")
+        peers = [row["method"] for row in rows if row["method"] not in NO_PEERS]
+        measures = [("Largest angle", "largest_angle", False), ("Time", "seconds", False)]
+        measures += [("r of unseen pairs", "unseen_r", True)] if data == "stitched" else []
+        words = [
+            beside(
+                f"{measure} by seed",
+                seeds,
+                f"StitchedLDS/{key}",
+                {peer: f"{peer}/{key}" for peer in peers},
+                name=lambda row: f"seed {row['seed']}",
+                who="StitchedLDS",
+                more=more,
+            )
+            for measure, key, more in measures
+        ]
+        tables.append(
+            Table(
+                f"{what.capitalize()}: a row is a method, medians over its seeds."
+                + (" Pairs that the stitched data never hold together are judged here too." if data == "full" else ""),
+                shared | unseen,
+                rows,
+                words,
+            )
+        )
+    return tables
+
+
+def scale(result: Mapping[str, Any]) -> list[Table]:
+    """Cost by number of neurons and overlap."""
+    return [
+        Table(
+            "A row is one fit.",
+            {
+                "neurons": "p",
+                "overlap of sessions": "overlap",
+                "from disk": "disk",
+                "frames": "n_frames",
+                "read, GB": "gigabytes_read",
+                "time, s": "seconds",
+                "iterations": "iterations",
+                "peak memory, GB": "peak_gb",
+                "unseen pairs, r": "unseen_r",
+            },
+            result["rows"],
+        )
+    ]

@@ -1,0 +1,46 @@
+"""Tables of the benchmarks of the whole job."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.tables.table import Table, beside
+
+
+def end_to_end(result: Mapping[str, Any]) -> list[Table]:
+    """One process beside the cluster that loses a worker."""
+    rows = [row | {"n_differ": len(row["differ"])} for row in result["rows"]]
+    return [
+        Table(
+            "A row is a job, run once each way.",
+            {
+                "job": "job",
+                "files": "files",
+                "one process, s": "local",
+                "cluster, s": "cluster",
+                "worker killed": "killed",
+                "variables that differ": "n_differ",
+            },
+            rows,
+            [beside("Time", rows, "cluster", {"one process": "local"}, name="job", who="the cluster", more=False)],
+        )
+    ]
+
+
+def load(result: Mapping[str, Any]) -> list[Table]:
+    """Time and memory of every stage."""
+    return [
+        Table(
+            "A row is a stage at one size, run once; passes: its time over that of reading the data once.",
+            {
+                "neurons": "neurons",
+                "frames": "frames",
+                "stage": "stage",
+                "time, s": "seconds",
+                "core time, s": "core_seconds",
+                "peak memory, GB": "peak_gb",
+                "MB/s": "mb_per_s",
+                "passes over the data": "passes",
+            },
+            result["rows"],
+        )
+    ]
