@@ -1,4 +1,4 @@
-"""CaImAn HDF5: C + YrA or F_dff, never C alone."""
+"""CaImAn's HDF5 and NWB: C + YrA or F_dff, never C alone."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -81,3 +81,49 @@ def test_a_rate_of_zero_is_none(make_caiman: Callable[..., Path], traces: np.nda
     path = make_caiman({"F_dff": traces.T}, 0.0)
     with pytest.raises(InputError, match="neither times nor a frame rate: pass frame_rate_hz"):
         read(path)
+
+
+@pytest.fixture
+def saved_nwb(make_nwb: Callable[..., Path], traces: np.ndarray) -> Callable[..., Path]:
+    """A file as ``estimates.save_NWB`` lays it out, with what ``C`` leaves of the traces."""
+
+    def save(residuals: np.ndarray | None) -> Path:
+        import h5py
+        import pynwb
+
+        no, keep = [False] * 6, [True, True, False, True, False, True]
+        path = make_nwb(
+            {"Fluorescence/RoiResponseSeries": traces, "Fluorescence/Background_Fluorescence_Response": traces * 2},
+            columns={"keep": keep, "accepted": no, "rejected": no},
+        )
+        with h5py.File(path, "r+") as file:
+            file["processing/ophys/ImageSegmentation/PlaneSegmentation"].attrs["description"] = "CNMF_ROIs"
+        if residuals is not None:
+            with pynwb.NWBHDF5IO(str(path), "a") as io:
+                nwbfile = io.read()
+                left = pynwb.TimeSeries(name="residuals", data=residuals, unit="NA", rate=30.0)
+                nwbfile.processing["ophys"].add(left)
+                io.write(nwbfile)
+        return path
+
+    return save
+
+
+def test_of_nwb_the_residuals_are_added_and_its_own_choice_is_taken(
+    saved_nwb: Callable[..., Path], traces: np.ndarray
+) -> None:
+    path = saved_nwb(traces[::-1])
+    recording = read(path)
+    assert isinstance(recording.data, da.Array)
+    np.testing.assert_array_equal(recording.values, (traces + traces[::-1])[:, [0, 1, 3, 5]])
+    assert recording.attrs["quantity"] == "fluorescence"
+    assert "'keep' is taken instead" in recording.attrs["notes"][0]
+    assert any("denoised trace plus residual" in note for note in recording.attrs["notes"])
+    assert read(path, accepted_only=False).sizes["neuron"] == 6
+
+
+def test_of_nwb_a_denoised_trace_alone_is_refused(saved_nwb: Callable[..., Path], traces: np.ndarray) -> None:
+    with pytest.raises(FileFormatError, match="is the denoised trace C of CaImAn, without its residual"):
+        read(saved_nwb(None))
+    with pytest.raises(FileFormatError, match=r"residuals is \(50, 6\), C is \(120, 6\); save the estimates again"):
+        read(saved_nwb(traces[:50]))

@@ -252,8 +252,10 @@ def test_numbers_above_times_are_names_and_the_first_time_is_none(tmp_path: Path
     with pytest.raises(InputError, match="the first column '0' rises at every step"):
         read(tmp_path / "a.csv", frame_rate_hz=30.0)
     rows = "".join(f"{(i + 1) / 10},{i}.5,2.5\n" for i in range(20))
-    recording = read(save(tmp_path / "b.csv", "0,1,2\n" + rows))
-    assert recording.values[0].tolist() == [1, 2], "the frame at 0 s"
+    with pytest.raises(InputError, match="the first column '0' rises at every step"):
+        read(save(tmp_path / "b.csv", "0,1,2\n" + rows))
+    recording = read(save(tmp_path / "c.csv", "0,1,3\n" + rows))
+    assert recording.values[0].tolist() == [1, 3], "the frame at 0 s"
 
 
 @pytest.mark.parametrize("lines", ["0,126\n-0,132\n0,640\n", "0,12\n0,15\n0,09\n", "1,5\n0,07\n1,2E-05\n"])

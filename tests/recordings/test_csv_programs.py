@@ -120,3 +120,56 @@ def test_a_name_in_the_header_may_hold_another_delimiter(tmp_path: Path, traces:
     (tmp_path / "a.csv").write_text(f"{head}\n{rows}")
     recording = read(tmp_path / "a.csv", frame_rate_hz=20.0)
     assert recording["neuron"].values.tolist() == head.split(mark)[-recording.shape[1] :]
+
+
+def test_of_a_single_region_of_fiji_the_mean_is_read(tmp_path: Path, traces: np.ndarray) -> None:
+    measures = {"Area": np.full(120, 40.0), "Mean": traces[:, 0], "Min": traces[:, 1], "Max": traces[:, 2]}
+    for index in ({}, {" ": np.arange(1, 121)}):
+        recording = read(write(tmp_path / "a.csv", index | measures), frame_rate_hz=20.0)
+        np.testing.assert_allclose(recording.values[:, 0], traces[:, 0])
+        assert recording["neuron"].values.tolist() == ["Mean"]
+        assert "(area, mean, min, max) the mean is read" in recording.attrs["notes"][-1]
+    without = {name: column for name, column in measures.items() if name != "Mean"}
+    assert read(write(tmp_path / "b.csv", without), frame_rate_hz=20.0).sizes["neuron"] == 3
+
+
+@pytest.mark.parametrize("error", ["#DIV/0!", "#NV", "#N/A", "#WERT!"])
+@pytest.mark.parametrize(("head", "row"), [(["c1,c2"], 5), ([], 5), ([], 0), (["# of Excel", "c1,c2"], 0)])
+def test_an_error_of_excel_is_a_missing_sample(
+    tmp_path: Path, traces: np.ndarray, error: str, head: list[str], row: int
+) -> None:
+    lines = [f"{a:.4f},{b:.4f}" for a, b in traces[:, :2]]
+    lines[row] = f"{error},{traces[row, 1]:.4f}"
+    (tmp_path / "a.csv").write_text("\n".join([*head, *lines]))
+    recording = read(tmp_path / "a.csv", frame_rate_hz=20.0)
+    expected = traces[:, :2].astype(np.float64)
+    expected[row, 0] = np.nan
+    np.testing.assert_allclose(recording.values, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize("form", [".0f", ".5g"])
+def test_a_line_that_counts_the_columns_is_no_frame(tmp_path: Path, traces: np.ndarray, start: int, form: str) -> None:
+    values = np.maximum(traces - 1.0, 0) * 1000
+    lines = [",".join(str(i + start) for i in range(6)), *(",".join(f"{v:{form}}" for v in row) for row in values)]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    recording = read(tmp_path / "a.csv", frame_rate_hz=20.0)
+    np.testing.assert_allclose(recording.values, values, rtol=1e-4, atol=0.5)
+    assert any("is taken as a header" in note for note in recording.attrs["notes"])
+
+
+@pytest.mark.parametrize("head", ["", ",a,b\n"])
+def test_times_of_few_digits_without_a_name_are_no_neuron(tmp_path: Path, rng: np.random.Generator, head: str) -> None:
+    traces = rng.normal(500.0, 20.0, (1200, 2))
+    rows = "".join(f"{990 + i / 30:.5g},{a:.5g},{b:.5g}\n" for i, (a, b) in enumerate(traces))
+    (tmp_path / "a.csv").write_text(head + rows)
+    with pytest.raises(InputError, match=r"has no name and rises .*call it 'time'"):
+        read(tmp_path / "a.csv")
+    recording = read(tmp_path / "a.csv", frame_rate_hz=30.0)
+    np.testing.assert_allclose(recording.values, traces, rtol=1e-4)
+    assert "never falls" in recording.attrs["notes"][0]
+
+
+def test_a_silent_neuron_that_fires_last_is_no_time(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("0,1.5\n" * 20 + "2,1.25\n3,2.5\n")
+    assert read(tmp_path / "a.csv", frame_rate_hz=30.0).sizes["neuron"] == 2

@@ -120,7 +120,7 @@ def region(path: Path) -> tuple[str, str, list[int]]:
 def test_spikes_go_to_the_rois_of_their_own_plane(depths: Path, tmp_path: Path) -> None:
     for i in range(2):
         result = inferred(read(depths, series=f"plane{i}").isel(neuron=[2, 0]))
-        assert region(write(result, tmp_path / "out.nwb")) == (f"table{i}", f"depth{i}", [2, 0])
+        assert region(write(result, tmp_path / f"{i}.nwb")) == (f"table{i}", f"depth{i}", [2, 0])
     unsaid = result.drop_attrs(deep=False).assign_attrs(frame_rate_hz=30.0)
     with pytest.raises(InputError, match=r"'ophys/DfOverF/plane0', 'ophys/DfOverF/plane1' all have.*assign_attrs"):
         write(unsaid, tmp_path / "other.nwb", source=depths)

@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -58,15 +59,18 @@ def test_virtual_dataset(tmp_path: Path) -> None:
     assert read(tmp_path / "a.h5", frame_rate_hz=10.0, allow_external=True).values.sum() == 100
 
 
-def test_a_file_replaced_after_the_look_is_looked_at_again(tmp_path: Path, secret: Path) -> None:
+def test_a_file_replaced_after_the_look_is_looked_at_again(
+    tmp_path: Path, secret: Path, happened: Callable[[str], None]
+) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["F"] = np.zeros((150, 2), "f4")
     recording = read(tmp_path / "a.h5", frame_rate_hz=10.0)
     os.remove(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("F", (150, 2), "f4", external=[(str(secret), 0, 1200)])
-    with pytest.raises(UnsafeFileError, match="another file"):
+    with pytest.raises(UnsafeFileError, match="another file") as error:
         recording.compute()
+    happened(f"looked at again, and refused: {error.value}")
 
 
 @pytest.mark.parametrize("n_frames", [10**7, 10**9])
@@ -162,8 +166,10 @@ def test_what_is_not_hdf5(tmp_path: Path) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
-@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8))
-def test_flipped_bytes_give_a_sentence_or_a_recording(tmp_path: Path, flips: list[tuple[float, int]]) -> None:
+@given(flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8))
+def test_flipped_bytes_give_a_sentence_or_a_recording(
+    tmp_path: Path, happened: Callable[[str], None], flips: list[tuple[float, int]]
+) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["F"] = np.ones((60, 2), "f4")
     content = bytearray((tmp_path / "a.h5").read_bytes())
@@ -172,8 +178,10 @@ def test_flipped_bytes_give_a_sentence_or_a_recording(tmp_path: Path, flips: lis
     (tmp_path / "b.h5").write_bytes(bytes(content))
     try:
         assert read(tmp_path / "b.h5", frame_rate_hz=10.0).ndim == 2
+        happened("read as a recording, where the bytes are of no structure")
     except AntidromeError as error:
         assert str(error)
+        happened("refused with a sentence")
 
 
 @pytest.fixture

@@ -181,3 +181,10 @@ def test_a_rate_of_zero_is_none(make_suite2p: Callable[..., Path], traces: np.nd
     with pytest.raises(InputError, match="m1 has neither times nor a frame rate: pass frame_rate_hz"):
         read(folder.parent.parent)
     assert read(folder, frame_rate_hz=15.0).attrs["frame_rate_hz"] == 15.0
+
+
+def test_traces_that_are_said_to_be_dff_have_no_neuropil(make_suite2p: Callable[..., Path], traces: np.ndarray) -> None:
+    folder = make_suite2p(traces.T, traces.T * 0.5, ops=OPS)
+    recording, neuropil = read_with_neuropil(folder, quantity="dff")
+    assert recording.attrs["quantity"] == "dff"
+    assert neuropil is None

@@ -8,14 +8,14 @@ import numpy as np
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
 from antidrome.recordings.csv_layouts import one_measure, require_wide
-from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, are_whole, climb, count, rise
+from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, are_whole, climb, count, never_falls, rise
 from antidrome.recordings.headings import names_counter, names_group, names_nothing, says_unit, time_unit_s
 
 _ADVICE = "call it 'time' (s), 'time_ms' or 'frame', or remove it"
 
 
 def split_columns(
-    header: list[str] | None, values: np.ndarray, notes: list[str]
+    header: list[str] | None, values: np.ndarray, notes: list[str], *, is_timed: bool = False
 ) -> tuple[np.ndarray | None, np.ndarray, list[str] | None]:
     """Take times and counters out of a table.
 
@@ -27,6 +27,8 @@ def split_columns(
         Shape (rows, columns).
     notes
         Gets a sentence for everything that was told from the values.
+    is_timed
+        Whether the frame rate is known, so that a first column without a name whose times repeat is left out.
 
     Returns
     -------
@@ -40,11 +42,11 @@ def split_columns(
         neurons have no column each.
     """
     if header is None:
-        return _without_header(values, notes)
+        return _without_header(values, notes, is_timed=is_timed)
     kept = without_counters(header, values, notes)
     counted = any(names_counter(name) for i, name in enumerate(header) if i not in kept)
     time, kept = _named_time(header, values, kept)
-    while (found := _rising_first(header, values, kept, time, notes)) is not None:
+    while (found := _rising_first(header, values, kept, time, notes, is_timed=is_timed)) is not None:
         time, counted, kept = found[0], counted or found[1], kept[1:]
     if time is not None:
         kept = without_times(header, values, kept, notes)
@@ -100,15 +102,17 @@ def _counts(name: str, place: int) -> str:
     return f"column {name or place + 1!r} counts the rows and is left out"
 
 
-def _without_header(values: np.ndarray, notes: list[str]) -> tuple[np.ndarray | None, np.ndarray, None]:
+def _without_header(
+    values: np.ndarray, notes: list[str], *, is_timed: bool
+) -> tuple[np.ndarray | None, np.ndarray, None]:
     n_rows, n_columns = values.shape
     column = values[:, 0]
-    if not (n_rows >= FEWEST_ROWS and 2 <= n_columns <= n_rows and rise(column)):
+    if not (2 <= n_columns <= n_rows and never_falls(column)):
         return None, values, None
     if count(column):
         notes.append("the first column counts the rows and is left out")
         return None, values[:, 1:], None
-    return _nameless_time(column, notes), values[:, 1:], None
+    return _nameless_time(column, notes, is_timed=is_timed), values[:, 1:], None
 
 
 def _named_time(header: list[str], values: np.ndarray, kept: list[int]) -> tuple[np.ndarray | None, list[int]]:
@@ -121,13 +125,24 @@ def _named_time(header: list[str], values: np.ndarray, kept: list[int]) -> tuple
 
 
 def _rising_first(
-    header: list[str], values: np.ndarray, kept: list[int], time: np.ndarray | None, notes: list[str]
+    header: list[str],
+    values: np.ndarray,
+    kept: list[int],
+    time: np.ndarray | None,
+    notes: list[str],
+    *,
+    is_timed: bool,
 ) -> tuple[np.ndarray | None, bool] | None:
     """Times (s) so far, and whether the first column left is a counter; None if it may be a neuron."""
     name, column = header[kept[0]], values[:, kept[0]]
     unnamed = names_nothing(name)
     unit = None if unnamed else time_unit_s(name, loosely=True)
-    rises = climb(column) if unit else rise(column) and (unnamed or column.size >= FEWEST_ROWS)
+    if unit:
+        rises = climb(column)
+    elif unnamed:
+        rises = rise(column) or never_falls(column)
+    else:
+        rises = rise(column) and column.size >= FEWEST_ROWS
     if len(kept) == 1 or not rises:
         return None
     if time is not None:
@@ -141,16 +156,22 @@ def _rising_first(
         notes.append(_counts(name, kept[0]))
         return None, True
     if unnamed:
-        return _nameless_time(column, notes), False
+        return _nameless_time(column, notes, is_timed=is_timed), False
     raise InputError(
         f"the first column {name!r} rises at every step ({_beginning(column)}), as no neuron does, but it neither "
         f"counts the frames nor says that it is the time, and in which unit: {_ADVICE}"
     )
 
 
-def _nameless_time(column: np.ndarray, notes: list[str]) -> np.ndarray:
-    """A first column without a name that rises, as seconds, if it can be nothing else."""
+def _nameless_time(column: np.ndarray, notes: list[str], *, is_timed: bool) -> np.ndarray | None:
+    """A first column without a name that rises, as seconds, if it can be nothing else.
+
+    None of times that repeat, as few digits make them, where better ones are known.
+    """
     if are_whole(column) or not are_even(column):
+        if is_timed and not rise(column):
+            notes.append(f"the first column has no name and never falls ({_beginning(column)}): it is left out")
+            return None
         raise InputError(
             f"the first column has no name and rises ({_beginning(column)}), but is "
             f"neither a counter nor even times in seconds: {_ADVICE}"

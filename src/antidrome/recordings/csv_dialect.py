@@ -14,7 +14,14 @@ from antidrome.recordings.csv_first_line import FirstLine, begins_times, whole_a
 from antidrome.recordings.csv_text import open_text
 from antidrome.recordings.csv_times import FEWEST_ROWS, rise
 
-MISSING = ("", "nan", "na", "n/a", "null", "none", "inf", "-inf")
+_EXCEL_NAMES = ("DIV/0!", "N/A", "NV", "NUM!", "ZAHL!", "NOMBRE!", "VALUE!", "WERT!", "VALEUR!", "REF!", "BEZUG!")
+EXCEL_ERRORS = tuple(f"#{name}" for name in (*_EXCEL_NAMES, "NAME?", "NOM?", "NULL!", "NUL!"))
+"""What Excel writes (also the German and the French one) where a formula gives no number."""
+
+NO_NUMBERS = ("", "nan", "na", "n/a", "null", "none", *EXCEL_ERRORS)
+"""Cells that are read as missing samples, besides those that pandas knows."""
+
+MISSING = (*(cell.lower() for cell in NO_NUMBERS), "inf", "-inf")
 """Cells (in small letters) that stand for no number."""
 
 CLOCK = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?.*)?|(\d+ days? )?\d{1,3}:\d\d:\d\d([.,]\d*)?")
@@ -66,10 +73,10 @@ def find_dialect(path: Path, max_bytes: int) -> Dialect:
     """How the table is written, from its first hundred lines (fewer, if they are long).
 
     A point below the header means decimal points; cells parted by semicolons or tabs have decimal commas otherwise,
-    which serves for whole numbers as well. A first line of numbers is a header if it counts the columns (0, 1, 2, …),
-    as pandas writes where nobody named them, or leaves the cell above an index empty, or has whole numbers where all
-    that stands below has decimals, and could not be a frame. Of lines before the table that begin with #, the last is
-    its header if it has as many cells as the first row, and the first row is all numbers.
+    which serves for whole numbers as well. A first line of numbers is a header if it counts the columns (0, 1, 2, …, or
+    1, 2, 3, … of three and more), as pandas writes where nobody named them, or leaves the cell above an index empty, or
+    has whole numbers where all that stands below has decimals, and could not be a frame. Of lines before the table that
+    begin with #, the last is its header if it has as many cells as the first row, and the first row is all numbers.
 
     Raises
     ------
@@ -139,7 +146,9 @@ def _require_sound(line: str, path: Path) -> None:
 
 
 def _is_comment(line: str) -> bool:
-    """Whether a line begins with #, and not with the first of several names that do."""
+    """Whether a line begins with #, and not with the first of several names that do, or with an error of Excel."""
+    if re.match(rf"({'|'.join(map(re.escape, EXCEL_ERRORS))})\s*([\t;,]|$)", line):
+        return False
     return line.startswith("#") and not re.search(r"[\t;,]\s*\"?#", line)
 
 
@@ -183,6 +192,8 @@ def _first_line(cells: list[str], below: list[str], delimiter: str) -> FirstLine
     if CLOCK.fullmatch(cells[0]) and len(cells) > 1:
         are_names = not all(_is_number(cell, delimiter) for cell in cells[1:])
     elif all(_is_number(cell, delimiter) for cell in cells):
+        if _is_run(cells, below, delimiter):
+            return FirstLine.NAMES
         found = _whole_above_decimals(cells, below, delimiter)
         if found is not FirstLine.FRAME:
             return found
@@ -190,6 +201,13 @@ def _first_line(cells: list[str], below: list[str], delimiter: str) -> FirstLine
     else:
         are_names = True
     return FirstLine.NAMES if are_names else FirstLine.FRAME
+
+
+def _is_run(cells: list[str], below: list[str], delimiter: str) -> bool:
+    """Whether three cells and more are 0, 1, 2, … or 1, 2, 3, …, as those of no frame are; above eight rows or more."""
+    names = [cell.strip('"') for cell in cells]
+    runs = any(names == [str(i + start) for i in range(len(names))] for start in (0, 1))
+    return runs and len(names) > 2 and len(_rows(below, delimiter)) >= FEWEST_ROWS
 
 
 def _counts_columns(cells: list[str], below: list[str], delimiter: str) -> bool:

@@ -15,7 +15,7 @@ from antidrome.recordings.axes import choose_orientation
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.csv_cells import clock_column, drop_comments, numbers
 from antidrome.recordings.csv_columns import split_columns
-from antidrome.recordings.csv_dialect import MISSING, Dialect, find_dialect
+from antidrome.recordings.csv_dialect import NO_NUMBERS, Dialect, find_dialect
 from antidrome.recordings.csv_text import open_text
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
@@ -42,12 +42,13 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     Encoding (UTF-8, UTF-16), delimiter (comma, semicolon, tab, blank), decimal comma (with semicolons and tabs) and
     header are told from the first lines; lines that begin with # are left out, unless the last of them is a header. A
     column headed "time" (or "time_ms", "Zeit (s)", …), or of dates (ISO 8601) or clock times, gives the times. A first
-    column that rises at every step is no neuron: it is time if its name says so or ends in a unit of time, or if it
-    has no name and rises in even steps. Columns that only count the rows are left out; so are, of the measures that
-    Fiji gives of every region, all but the mean. Times that are even but for their rounding are taken as even. Named
-    columns are neurons; without names, or with the names 0, 1, 2, …, the longer axis is time unless ``orientation``
-    says otherwise. Empty cells and "nan" are missing samples. A second line of "accepted", "rejected" and "undecided",
-    as Inscopix writes it, tells which neurons are accepted.
+    column that rises at every step is no neuron: it is time if its name says so or ends in a unit of time, or if it has
+    no name and rises in even steps; one without a name whose times repeat is left out where ``frame_rate_hz`` is given.
+    Columns that only count the rows are left out; so are, of the measures that Fiji gives of every region, all but the
+    mean. Times that are even but for their rounding are taken as even. Named columns are neurons; without names, or
+    with the names 0, 1, 2, …, the longer axis is time unless ``orientation`` says otherwise. Empty cells, "nan" and
+    errors of Excel ("#DIV/0!") are missing samples. A second line of "accepted", "rejected" and "undecided", as
+    Inscopix writes it, tells which neurons are accepted.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     """
     table = _load(path, options.max_memory_bytes)
     notes = list(table.notes)
-    time, values, labels = split_columns(table.header, table.values, notes)
+    time, values, labels = split_columns(table.header, table.values, notes, is_timed=options.frame_rate_hz is not None)
     if options.orientation is None and (time is not None or labels is not None):
         orientation = "time,neuron"
     else:
@@ -166,7 +167,7 @@ def _rows(path: Path, dialect: Dialect, max_bytes: int) -> pd.DataFrame:
                 header=None,
                 skiprows=dialect.n_skipped,
                 decimal=dialect.decimal,
-                na_values=list(MISSING[:6]),
+                na_values=list(NO_NUMBERS),
                 skipinitialspace=True,
                 low_memory=False,
                 **_EXACT,

@@ -11,10 +11,10 @@ from antidrome.recordings.headings import names_counter
 
 _MEASURE = re.compile(
     r"(area|%area|mean|stddev|mode|min|max|median|x|y|xm|ym|perim\.|bx|by|width|height|major|minor|angle|circ\.|"
-    r"feret\w*|minferet|intden|rawintden|skew|kurt|ar|round|solidity)\s*(\d+|\(.+\))",
+    r"feret\w*|minferet|intden|rawintden|skew|kurt|ar|round|solidity)\s*(\d+|\(.+\))?",
     re.I,
 )
-"""Fiji's "Multi Measure": "Area1", "Mean1", …, or "Mean(cell 1)" where regions have names."""
+"""Fiji's "Multi Measure": "Area1", "Mean1", …, or "Mean(cell 1)" where regions have names; "Mean" of a single one."""
 
 
 def one_measure(header: list[str], kept: list[int], notes: list[str]) -> list[int]:
@@ -27,7 +27,8 @@ def one_measure(header: list[str], kept: list[int], notes: list[str]) -> list[in
     """
     found = [_MEASURE.fullmatch(header[place].strip()) for place in kept]
     measures = list(dict.fromkeys(match[1].lower() for match in found if match))
-    if not all(found) or len(measures) < 2 or set(measures) == {"x", "y"}:
+    single = any(match and match[2] is None for match in found) and "mean" not in measures
+    if not all(found) or len(measures) < 2 or set(measures) == {"x", "y"} or single:
         return kept
     said = ", ".join(measures)
     if "mean" not in measures:

@@ -20,6 +20,11 @@ def climb(column: np.ndarray) -> bool:
     )
 
 
+def never_falls(column: np.ndarray) -> bool:
+    """Whether the numbers rise, eight different ones and more, and never fall: no trace, but times of few digits."""
+    return climb(column) and np.unique(column).size >= FEWEST_ROWS
+
+
 def are_whole(column: np.ndarray) -> bool:
     """Whether all numbers are whole."""
     return bool((column == np.floor(column)).all())

@@ -23,6 +23,7 @@ from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import BY_NUMBER, even_times
 from antidrome.recordings.choice import of_a_result, settle_frame_rate
 from antidrome.recordings.lazy import lazy_hdf5, picked, recorded
+from antidrome.recordings.nwb_caiman import is_denoised, residuals
 from antidrome.recordings.nwb_planes import join_planes
 from antidrome.recordings.nwb_results import MARK, NO_SESSION
 from antidrome.recordings.nwb_rois import RoiTable, roi_table
@@ -182,7 +183,7 @@ def read_nwb(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.DataArr
     options
         ``series`` names the series ("plane0", "DfOverF/plane0", or its whole path), or several planes of one clock
         ("plane0,plane1"), which are joined; ``accepted_only=False`` keeps ROIs that a column "accepted" or "iscell" of
-        the ROI table rejects.
+        the ROI table rejects (CaImAn's "keep", where "accepted" is false throughout).
 
     Returns
     -------
@@ -230,8 +231,11 @@ def _recording(
     chosen: Series, table: RoiTable, path: Path, options: ReadOptions, nwbfile: pynwb.NWBFile
 ) -> xr.DataArray:
     series, where = chosen.series, f"{path}: {chosen.path}"
-    notes: list[str] = []
+    notes = list(table.notes)
     values, n_frames = _values(series, len(table), where, options, notes)
+    if is_denoised(series):
+        values = values + _values(residuals(series, where), len(table), where, options, [])[0].rechunk(values.chunks)
+        notes.append("fluorescence is C + residuals of CaImAn (denoised trace plus residual)")
     time, found_rate = frame_times(series, n_frames, where)
     if options.frame_rate_hz is not None and found_rate is not None:
         rate = settle_frame_rate(options.frame_rate_hz, found_rate, None, where, notes)
@@ -272,7 +276,7 @@ def _recording(
 
 
 def _values(
-    series: RoiResponseSeries, n_rois: int, where: str, options: ReadOptions, notes: list[str]
+    series: pynwb.TimeSeries, n_rois: int, where: str, options: ReadOptions, notes: list[str]
 ) -> tuple[Any, int]:
     """Lazy values (frames, ROIs) with conversion and offset applied, and the number of frames."""
     data = series.data
@@ -304,7 +308,7 @@ def _values(
     return values, n_frames
 
 
-def _is_transposed(shape: tuple[int, ...], n_rois: int, series: RoiResponseSeries, options: ReadOptions) -> bool:
+def _is_transposed(shape: tuple[int, ...], n_rois: int, series: pynwb.TimeSeries, options: ReadOptions) -> bool:
     if options.orientation is not None and shape[0] == shape[1]:
         return options.orientation == "neuron,time"
     if shape[0] == shape[1]:

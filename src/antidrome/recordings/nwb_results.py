@@ -95,6 +95,25 @@ def result_groups(ophys: h5py.Group) -> dict[str, h5py.Group]:
     return found
 
 
+def quantities_of(result: xr.Dataset) -> set[str]:
+    """The variables of a result that have a value in every frame."""
+    return {name for name in series_of(result) if name not in result.coords}
+
+
+def held_result(path: Path) -> tuple[str, set[str]]:
+    """The quantities of the result that an NWB file holds (none if it holds none), and the series that it is of."""
+    with open_hdf5(path) as file:
+        ophys, record = file.get("processing/ophys"), file.get(f"scratch/{RECORD}")
+        names = set(result_groups(ophys)) if isinstance(ophys, h5py.Group) else set()
+        text = _text(record[()]) if isinstance(record, h5py.Dataset) else ""
+    try:
+        about = json.loads(text)[WHOLE]
+        series, coordinates = decode_attributes(about["attributes"]).get("series"), about["coordinates"]
+    except (KeyError, ValueError, TypeError):  # damaged: nothing is known of its series
+        series, coordinates = None, []
+    return str(series or ""), names - {NEURON_TABLE, ROI_TABLE, *coordinates}
+
+
 def read_nwb_result(path: Path, max_bytes: int | None) -> xr.Dataset:
     """Read the series and the neuron table that :mod:`antidrome.recordings.nwb_writing` wrote.
 

@@ -1,6 +1,6 @@
 """The ROI table of an NWB series: labels, scalar metadata, and which ROIs were accepted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,8 @@ import numpy as np
 from antidrome.errors import FileFormatError
 
 _ACCEPTED = ("accepted", "iscell", "is_cell")
+_KEEP = "keep"
+"""CaImAn's own choice; its "accepted" holds what was chosen by hand."""
 _RESERVED = ("neuron", "time", "roi_id", "roi_row")
 
 
@@ -26,12 +28,15 @@ class RoiTable:
         Scalar columns, each of shape (rois,), with ``roi_id`` and ``roi_row``.
     accepted
         Shape (rois,), or None if the table does not say.
+    notes
+        What was told from the table.
     """
 
     labels: np.ndarray
     rows: np.ndarray
     columns: dict[str, np.ndarray]
     accepted: np.ndarray | None
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,7 +80,12 @@ def roi_table(series: Any, where: str) -> RoiTable:
             labels = values[rows]
         elif values.ndim == 1 and name not in _RESERVED:
             columns[name] = values[rows]
-    return RoiTable(labels, rows, columns, accepted)
+    notes: list[str] = []
+    keep = columns.get(_KEEP, rows)
+    if accepted is not None and not accepted.any() and keep.dtype == bool and keep.any():
+        accepted = columns["accepted"] = keep
+        notes.append(f"the ROI table accepts no ROI in its column 'accepted': {_KEEP!r} is taken instead")
+    return RoiTable(labels, rows, columns, accepted, notes)
 
 
 def _scalar_column(column: Any, n_rows: int) -> np.ndarray | None:

@@ -5,7 +5,7 @@ minimal plane. The source's own data are never changed.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pynwb.file import Subject
 from pynwb.ophys import DfOverF, Fluorescence, ImageSegmentation, OpticalChannel, PlaneSegmentation, RoiResponseSeries
 
 from antidrome.errors import FileFormatError, InputError
+from antidrome.recordings.arguments import listing
 from antidrome.recordings.files import atomic_write
 from antidrome.recordings.nwb import find_series
 from antidrome.recordings.nwb_places import Place, places_in_source
@@ -32,6 +33,8 @@ from antidrome.recordings.nwb_results import (
     ROI_TABLE,
     columns_of,
     description_of,
+    held_result,
+    quantities_of,
     record_of,
     result_groups,
     series_of,
@@ -41,6 +44,7 @@ from antidrome.recordings.reading import is_format
 from antidrome.recordings.safety import open_hdf5
 
 _TIME_TOLERANCE_S = 1e-9
+_IDENTITY = ("identifier", "session_start_time")
 _TABLE, _ROW = "roi_table", "roi_row"
 _ROI_TABLE_OWN = ("id", "label", "roi_id", _TABLE, _ROW, "pixel_mask", "pixel_mask_index", "voxel_mask", "image_mask")
 """Names that mean something else in a ROI table, or are found anew in every one."""
@@ -49,16 +53,9 @@ _PLANE_DESCRIPTION = "One region of interest a neuron; its pixels are not known 
 
 def write_nwb(result: xr.Dataset, path: Path, source: Path | None) -> None:
     """Write a result as NWB; see :func:`antidrome.recordings.write`."""
-    if source is not None and _holds_only_ours(source):
-        if path.resolve() == source.resolve():
-            raise InputError(
-                f"{path} holds nothing but what Antidrome wrote, and would be replaced: write to another file"
-            )
-        source = None
-    if source is None:
-        refuse_lost_recordings(path)
+    refuse_lost(path, source, str(result.attrs.get("series") or ""), quantities_of(result))
     with atomic_write(path) as temporary:
-        if source is None:
+        if source is None or _holds_only_ours(source):
             _write_new(result, temporary)
         else:
             _write_copy(result, temporary, source)
@@ -71,6 +68,50 @@ def refuse_lost_recordings(path: Path) -> None:
         raise InputError(
             f"{path} exists and holds recordings that Antidrome did not write, which would be lost: choose another"
             " name, or in Python give it as source=, so that the result goes into it"
+        )
+
+
+def refuse_lost(path: Path, source: Path | None, series: str, quantities: Collection[str] | None) -> None:
+    """InputError if a result that goes into a file (a copy of `source`) would replace recordings or another result.
+
+    Parameters
+    ----------
+    path, source
+        Where the result goes, and the NWB file of its recording, if that is one.
+    series, quantities
+        What the result is of, and what it has; None if that is not known yet.
+    """
+    is_ours = source is not None and _holds_only_ours(source)
+    if is_ours and path.exists() and path.samefile(source):
+        raise InputError(f"{path} holds nothing but what Antidrome wrote, and would be replaced: write to another file")
+    if source is None or is_ours or not is_copy(path, source):
+        refuse_lost_recordings(path)
+    elif path.exists():
+        _refuse_lost_result(path, series, quantities)
+
+
+def is_copy(path: Path, source: Path) -> bool:
+    """Whether a file is the source, or was copied from it, or is not there."""
+    if not path.exists() or path.samefile(source):
+        return True
+    return is_format(path, "nwb") and _identity(path) == _identity(source)
+
+
+def _identity(path: Path) -> list[bytes]:
+    """What no two NWB files have in common unless one is a copy: the identifier, and the start of the session."""
+    with open_hdf5(path) as file:
+        return [np.asarray(file[name][()]).astype(bytes).tobytes() for name in _IDENTITY if name in file]
+
+
+def _refuse_lost_result(path: Path, series: str, quantities: Collection[str] | None) -> None:
+    """InputError if a file holds a result of another series than the new one, or quantities that this has not."""
+    held, names = held_result(path)
+    is_same = held == series and (quantities is None or names <= set(quantities))
+    if names and not is_same:
+        of = f" of the series {held!r}" if held else ""
+        raise InputError(
+            f"{path} holds an earlier result ({listing(sorted(names))}){of}, which would be removed, since a file holds"
+            " one result: write to another file"
         )
 
 

@@ -102,15 +102,16 @@ def read_suite2p(path: Path, options: ReadOptions) -> tuple[xr.DataArray, xr.Dat
         "coords": {name: np.concatenate([plane.columns[name] for plane in planes]) for name in names},
         "attrs": options.provenance(path, "suite2p", session_name(path)) | BY_NUMBER,
     }
+    quantity = options.quantity or quantity_of(options.series or "F")
     traces = from_array(
         _stack([plane.traces for plane in planes]),
         rate,
-        quantity=options.quantity or quantity_of(options.series or "F"),
+        quantity=quantity,
         notes=notes,
         **common,
     )
     neuropils = [plane.neuropil for plane in planes]
-    if any(neuropil is None for neuropil in neuropils):
+    if quantity == "dff" or any(neuropil is None for neuropil in neuropils):
         return traces, None
     return traces, from_array(_stack(neuropils), rate, quantity="fluorescence", **common).rename("neuropil")
 

@@ -70,6 +70,7 @@ def read_suite2p_result(path: Path) -> xr.Dataset:
             for first, end in stretches:
                 values[first:end, int(neuron)] = np.nan
         attrs = decode_attributes(sidecar["attributes"])
+        per_second = np.float32(attrs.get("frame_rate_hz", 0))
     except FileFormatError:
         raise
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -79,7 +80,7 @@ def read_suite2p_result(path: Path) -> xr.Dataset:
     )
     result = xr.Dataset({"expected_spikes": expected}, attrs=attrs)
     if "frame_rate_hz" in attrs:
-        result["rate_hz"] = (expected * np.float32(attrs["frame_rate_hz"])).assign_attrs(units="spikes/s")
+        result["rate_hz"] = (expected * per_second).assign_attrs(units="spikes/s")
     return result
 
 

@@ -38,7 +38,9 @@ def write(
     source
         The recording's own file. For NWB: the results go into a copy of it, with its ROI table, or into the file itself
         if ``path`` is the same file (a copy is completed first and then takes its place). For suite2p: gives the
-        number of ROIs. Default: the ``source`` attribute of the result, if that file is of the same format.
+        number of ROIs. Default: the ``source`` attribute of the result, if that file is of the same format. An NWB file
+        holds one result: an earlier one of the same series, of the same quantities or fewer, is replaced; any other
+        must go into another file.
 
     Returns
     -------
@@ -48,8 +50,8 @@ def write(
     Raises
     ------
     InputError
-        If the format is unknown, the result does not fit the source, or the recording or a folder of other files would
-        be lost.
+        If the format is unknown, the result does not fit the source, or a recording, an earlier result in an NWB file,
+        or a folder or store of others would be lost.
     """
     path = Path(path)
     format = format_of(path, format)
@@ -166,29 +168,37 @@ def _require_writable(dataset: xr.Dataset, format: str) -> None:
 def _refuse_loss(dataset: xr.Dataset, path: Path, format: str, origin: Path | None) -> None:
     """Refuse to replace the recording by its result, and a file that would have been copied had it been found."""
     recorded = dataset.attrs.get("source")
-    if not (path.exists() and isinstance(recorded, str) and recorded):
+    place = Path(recorded) if isinstance(recorded, str) and recorded else None
+    is_itself = place is not None and path.resolve() == place.resolve()
+    if format == "zarr" and path.is_dir() and not is_itself:
+        _refuse_store_of_others(path)
+    if place is None or not path.exists():
         return
-    if format in ("zarr", "netcdf") and path.resolve() == Path(recorded).resolve():
-        from antidrome.recordings.xarray_loss import lost_traces
+    if format in ("zarr", "netcdf") and is_itself:
+        from antidrome.recordings.xarray_loss import lost_arrays
 
         if "expected_spikes" in dataset or not is_format(path, format):
             raise InputError(
                 f"{path} is the recording itself, and would be replaced by its result: write to another file"
             )
-        if lost := lost_traces(dataset, path):
+        if lost := lost_arrays(dataset, path):
             raise InputError(
                 f"{path} is the recording itself, and would lose {', '.join(lost)} of what it holds: write to another"
                 " file"
             )
-    if (
-        format == "nwb"
-        and origin is None
-        and dataset.attrs.get("source_format") == "nwb"
-        and not Path(recorded).exists()
-    ):
+    if format == "nwb" and origin is None and dataset.attrs.get("source_format") == "nwb" and not place.exists():
         raise InputError(
             f"{path} exists, and the recording {recorded} is no longer where it was: give its place as source=, so that"
             " the result goes into a copy of it, or another name for the result"
+        )
+
+
+def _refuse_store_of_others(path: Path) -> None:
+    from antidrome.recordings.xarray_loss import is_of_others
+
+    if is_format(path, "zarr") and is_of_others(path):
+        raise InputError(
+            f"{path} holds arrays that Antidrome did not write, which would be deleted: write to another place"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a Zarr store or NetCDF file would lose of its traces if a dataset took its place."""
+"""What a Zarr store or NetCDF file would lose if a dataset took its place."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from antidrome.recordings.choice import OWN_NAMES, is_auxiliary
+from antidrome.recordings.choice import OWN_NAMES, RATE_NAMES, is_auxiliary, times_sign
 from antidrome.recordings.options import ReadOptions
 from antidrome.recordings.xarray_files import is_classic, open_zarr
 from antidrome.recordings.xarray_groups import arrays_of, netcdf_arrays, zarr_arrays
@@ -20,15 +20,16 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class _Array:
-    """An array: its name, quantity, shape, and its first and last value (None where they are not known).
+    """An array: its name, quantity, shape, its first and last value (None where they are not known).
 
-    All but the name are the same for an array and its transpose.
+    All but the name are the same for an array and its transpose. An index has the name of its only dimension.
     """
 
     name: str
     quantity: str
     shape: tuple[int, ...]
     ends: tuple[float, float] | None
+    is_index: bool = False
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -47,47 +48,73 @@ class _Array:
         return bool(np.allclose(self.ends, other.ends, rtol=1e-5, atol=0, equal_nan=True))
 
 
-def lost_traces(dataset: xr.Dataset, path: Path) -> list[str]:
-    """The traces of a file or store which a dataset that takes its place has not: "'F' (300 × 3)".
+def lost_arrays(dataset: xr.Dataset, path: Path) -> list[str]:
+    """The arrays of a file or store which a dataset that takes its place has not: "'F' (300 × 3)".
 
-    Each needs an array of its own in the dataset, no smaller and of the same quantity. An array whose quantity the
-    file does not say may have got one when it was read; the two then have the same shape and values.
+    Each trace needs an array of its own in the dataset, no smaller and of the same quantity. An array whose quantity
+    the file does not say may have got one when it was read; the two then have the same shape and values. All else needs
+    a variable of its name, but for what reading turns into times, labels and the frame rate.
     """
     own = [_described(name, variable) for name, variable in dataset.data_vars.items()]
     own.sort(key=lambda array: array.sizes, reverse=True)
     lost = []
-    found = _stored_traces(path)
-    for stored in sorted(found, key=lambda array: (array.quantity != _UNKNOWN, array.sizes), reverse=True):
+    found = _stored_arrays(path)
+    traces = _wide(found)
+    for stored in sorted(traces, key=lambda array: (array.quantity != _UNKNOWN, array.sizes), reverse=True):
         holder = next((array for array in own if array.holds(stored)), None)
-        if holder is None:
-            lost.append(f"{stored.name!r} ({' × '.join(map(str, stored.shape))})")
-        else:
+        if holder is None and stored.name not in dataset.coords:
+            lost.append(_said(stored))
+        elif holder is not None:
             own.remove(holder)
-    return lost
+    others = [array for array in found if array not in traces and not _is_read_otherwise(array)]
+    return lost + [_said(array) for array in others if array.name.rpartition("/")[2] not in dataset.variables]
 
 
-def _stored_traces(path: Path) -> list[_Array]:
-    """Everything in a file or store that may be the traces of neurons."""
+def is_of_others(path: Path) -> bool:
+    """Whether a Zarr store holds arrays, but not the times and neurons of all that Antidrome writes."""
+    children = [child.name for child in path.iterdir() if child.is_dir()]
+    return (path / ".zarray").exists() or (bool(children) and not {"time", "neuron"} <= set(children))
+
+
+def _said(array: _Array) -> str:
+    return f"{array.name!r} ({times_sign(array.shape)})"
+
+
+def _is_read_otherwise(array: _Array) -> bool:
+    """Whether reading makes times, labels or a frame rate of an array, or does not need it, since it holds nothing."""
+    is_rate = array.name.rpartition("/")[2].lower() in RATE_NAMES
+    return array.is_index or is_auxiliary(array.name) or is_rate or 0 in array.shape
+
+
+def _stored_arrays(path: Path) -> list[_Array]:
+    """Everything in a file or store."""
     if path.is_dir():
         guard_zarr(path)
         store = open_zarr(path)
         arrays = arrays_of(store) | zarr_arrays(store) if isinstance(store, zarr.Group) else {path.stem: store}
-        return _wide([_described(name, array) for name, array in arrays.items()])
+        return [_described(name, array) for name, array in arrays.items()]
     with xr.open_dataset(path, decode_timedelta=False) as opened:
-        outside = [_described(name, variable) for name, variable in opened.data_vars.items()]
+        outside = [_described(name, variable) for name, variable in opened.variables.items()]
     inside = {} if is_classic(path) else netcdf_arrays(path, ReadOptions())
-    return _wide([*outside, *(_Array(name, _UNKNOWN, array.shape, None) for name, array in inside.items())])
+    return [*outside, *(_Array(name, _UNKNOWN, array.shape, None) for name, array in inside.items())]
 
 
 def _wide(arrays: list[_Array]) -> list[_Array]:
     """Those of two dimensions; where there are none, those of one that are no times or labels."""
     wide = [array for array in arrays if len(array.shape) == 2]
-    return wide or [array for array in arrays if len(array.shape) == 1 and not is_auxiliary(array.name)]
+    return wide or [array for array in arrays if len(array.shape) == 1 and not _is_read_otherwise(array)]
 
 
 def _described(name: Hashable, array: Any) -> _Array:
     """What is said of an array of xarray or Zarr."""
-    return _Array(str(name), _quantity(name, dict(array.attrs)), tuple(array.shape), _ends(array))
+    dims = array.attrs.get("_ARRAY_DIMENSIONS") or getattr(array, "dims", None) or _dimension_names(array)
+    is_index = list(dims or ()) == [str(name).rpartition("/")[2]]
+    return _Array(str(name), _quantity(name, dict(array.attrs)), tuple(array.shape), _ends(array), is_index)
+
+
+def _dimension_names(array: Any) -> Any:
+    """Names of the dimensions of an array of Zarr version 3, if it has some."""
+    return getattr(getattr(array, "metadata", None), "dimension_names", None)
 
 
 def _quantity(name: Hashable, attrs: Mapping[Any, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from antidrome.errors import FileFormatError, InputError
+from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes, encode_attributes
 from antidrome.recordings.files import atomic_directory, atomic_write
 from antidrome.recordings.lazy import IN_MEMORY_VALUES, block_neurons
@@ -42,22 +42,37 @@ def write_zarr(dataset: xr.Dataset, path: Path) -> None:
 
 
 def read_xarray_result(path: Path, max_bytes: int | None = None) -> xr.Dataset:
-    """Read what :func:`write_zarr` or :func:`write_netcdf` wrote; traces too large for memory stay on disk."""
+    """Read what :func:`write_zarr` or :func:`write_netcdf` wrote; traces too large for memory stay on disk.
+
+    Raises
+    ------
+    FileFormatError
+        If it is damaged.
+    """
     if path.is_dir():
         guard_zarr(path, max_bytes=max_bytes)
-        opened = open_xarray_zarr(path)
     else:
         with open_hdf5(path, max_bytes=max_bytes, every_size=True):
             pass
-        opened = xr.open_dataset(path, engine="h5netcdf", decode_timedelta=False)
     try:
-        if sum(variable.size for variable in opened.data_vars.values()) > IN_MEMORY_VALUES:
-            dataset = _with_traces_on_disk(opened)
-        else:
-            with opened:
-                dataset = opened.load()
-    except (OSError, ValueError, KeyError) as error:
-        raise FileFormatError(f"{path} is damaged: {error}") from error
+        return _read_guarded(path)
+    except AntidromeError:
+        raise
+    except Exception as error:  # xarray and h5netcdf answer damage with errors of every kind
+        raise FileFormatError(f"{path} is damaged: {error}. Copy it again, or write it anew.") from error
+
+
+def _read_guarded(path: Path) -> xr.Dataset:
+    """The dataset, with attributes as they were written."""
+    if path.is_dir():
+        opened = open_xarray_zarr(path)
+    else:
+        opened = xr.open_dataset(path, engine="h5netcdf", decode_timedelta=False)
+    if sum(variable.size for variable in opened.data_vars.values()) > IN_MEMORY_VALUES:
+        dataset = _with_traces_on_disk(opened)
+    else:
+        with opened:
+            dataset = opened.load()
     dataset.attrs = decode_attributes(dataset.attrs)
     for variable in dataset.variables.values():
         variable.attrs = decode_attributes(variable.attrs)
