@@ -99,3 +99,33 @@ def test_simulations_that_are_no_fits_own_stay(tmp_path):
     leave(other, {"model": "model.py", "prior": {}})
     fit_anew(lambda: None, other, recorded=None)
     assert work_in(other) == ({"model": "model.py", "prior": {}}, None)
+
+
+@pytest.mark.parametrize(("of", "there"), [("model 1", ("new", "of new")), ("model 2", (None, None))])
+def test_an_interrupted_one_of_another_state_of_the_model_begins_anew(tmp_path, capsys, of, there):
+    """Simulations of both states were mixed."""
+    leave(tmp_path, "earlier")
+
+    def interrupted() -> None:
+        leave(tmp_path, "new")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_anew(interrupted, tmp_path, recorded=None, of="model 1")
+    found = []
+    fit_anew(lambda: found.append(work_in(tmp_path)), tmp_path, recorded=None, of=of)
+    assert found == [there]
+    assert capsys.readouterr().out.count("goes on." if of == "model 1" else "it begins anew.") == 1
+    assert (tmp_path / ASIDE / "fit.safetensors").read_text() == "of earlier"
+
+
+def test_what_was_half_put_aside_is_not_taken_for_new_work(tmp_path, monkeypatch):
+    leave(tmp_path, "earlier")
+    with monkeypatch.context() as patch:
+        patch.setattr("antidrome.cli.starting_anew.BEGUN", "no/such/folder")
+        with pytest.raises(FileNotFoundError):
+            fit_anew(lambda: None, tmp_path, recorded=None)
+    assert not (tmp_path / ASIDE).exists()
+    fit_anew(lambda: None, tmp_path, recorded=None)
+    assert work_in(tmp_path) == (None, None)
+    assert (tmp_path / ASIDE / "fit.safetensors").read_text() == "of earlier"

@@ -328,7 +328,7 @@ def test_the_simulations_of_a_fit_serve_another_with_the_weights_of_their_propos
     def simulator(a, rng):
         return a + rng.standard_normal()
 
-    sequential = SNPE("snpe-c", n_rounds=3, n_simulations=N, **QUICK)
+    sequential = SNPE("snpe-b", n_rounds=3, n_simulations=N, **QUICK)
     sequential.fit(simulator, prior, [1.0], checkpoint=tmp_path, progress=False)
     kept = read_simulations(tmp_path / "simulations")
     later = kept.rows(np.flatnonzero(kept.round > 0))

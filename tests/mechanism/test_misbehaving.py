@@ -43,7 +43,7 @@ def misbehaves(a, kind, rng):
 
 
 @pytest.mark.slow
-def test_a_fit_survives_every_failure_and_counts_them() -> None:
+def test_a_fit_survives_every_failure_and_counts_them(happened) -> None:
     with PythonSimulator(
         misbehaves, parameter_names=tuple(PRIOR), feature_names=("x", "y"), batched=False, n_processes=2, timeout_s=0.5
     ) as simulator:
@@ -53,6 +53,8 @@ def test_a_fit_survives_every_failure_and_counts_them() -> None:
     assert {f.kind for f in model.failures_} >= {"exception", "crash", "timeout", "non-finite", "shape"}
     assert int(model.rounds_["failed"][0]) == int((theta[:, 1] < 6).sum())
     assert any("simulations failed" in note for note in model.notes_)
+    kinds = ", ".join(sorted({failure.kind for failure in model.failures_}))
+    happened(f"{int(model.rounds_['failed'][0])} of {len(theta)} simulations failed: {kinds}; fitted to the others")
 
 
 @pytest.mark.parametrize(

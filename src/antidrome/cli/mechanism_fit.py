@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from antidrome.cli.mechanism_opening import OfModel, model_identity, opened_model
+from antidrome.cli.mechanism_opening import OfModel, digest_of, model_identity, opened_model
 from antidrome.cli.options import command_line, given
 from antidrome.cli.starting_anew import fit_anew, forget_replaced
 from antidrome.cli.text import new_console, new_table, printable, say, unmarked
@@ -120,7 +120,7 @@ def run_fit(config: Fit) -> int:
             estimator.fit(model.simulator, model.prior, observation, checkpoint=config.output, on_round=say)
 
         if config.overwrite:
-            fit_anew(fit, config.output, recorded=config.recorded)
+            fit_anew(fit, config.output, recorded=config.recorded, of=_which_fit(config))
         else:
             fit()
     _write(estimator, config, notes)
@@ -128,6 +128,12 @@ def run_fit(config: Fit) -> int:
     forget_replaced(config.output)
     _show(estimator, config)
     return 0
+
+
+def _which_fit(config: Fit) -> str:
+    """Model and observation of a fit, with the content of their files."""
+    observed = digest_of(config.observation) if config.observation.is_file() else config.observation
+    return f"{model_identity(config.model)}, observation {observed}"
 
 
 def _notes_on_recorded(config: Fit) -> tuple[str, ...]:

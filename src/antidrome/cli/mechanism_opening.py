@@ -62,12 +62,31 @@ def opened_model(config: OfModel) -> Iterator[Model]:
 
 
 def model_identity(model: str) -> str:
-    """What the simulations are of: a model's name; for a file also its content, wherever it lies."""
+    """What the simulations are of: a model's name; for a file or a module also its content, wherever it lies."""
+    place = model if model.endswith(".py") else model.rpartition(":")[0] or model
+    source = None if model.isidentifier() else _source_of(place)
+    if source is None:
+        return model
+    name = model[model.rfind(source.name) :] if place.endswith(".py") else model
+    return f"{name}, BLAKE2b {digest_of(source)}"
+
+
+def digest_of(path: Path) -> str:
+    """Of the content of a file."""
     import hashlib
 
-    place = Path(model if model.endswith(".py") else model.rpartition(":")[0] or model)
-    if place.suffix != ".py" or not place.is_file():
-        return model
-    return (
-        f"{model[model.rfind(place.name) :]}, BLAKE2b {hashlib.blake2b(place.read_bytes(), digest_size=8).hexdigest()}"
-    )
+    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+
+
+def _source_of(place: str) -> Path | None:
+    """The file of ``FILE.py`` or ``package.module``; None where there is none."""
+    import importlib.util
+
+    origin: str | None = place
+    if not place.endswith(".py"):
+        try:
+            found = importlib.util.find_spec(place)
+        except (ImportError, ValueError):  # it is no name of a module, or none of this environment
+            return None
+        origin = None if found is None else found.origin
+    return Path(origin) if origin is not None and Path(origin).is_file() else None

@@ -37,6 +37,7 @@ class SimulateModel(OfModel):
 
 def run_simulate(config: SimulateModel) -> int:
     """Simulate, keep, say what there is; return 0."""
+    from antidrome.mechanism.simulate.parameters import SAME_DRAW
     from antidrome.mechanism.simulate.run import run_simulations
 
     if config.simulations < 1:
@@ -51,6 +52,7 @@ def run_simulate(config: SimulateModel) -> int:
             parameter_names=model.prior.names,
             shard=shard,
             identity={"model": model_identity(config.model), "prior": model.prior.to_dict()},
+            tolerance=SAME_DRAW,
         )
     failed = int((~done.valid).sum())
     say(f"{len(done):,} of {config.simulations:,} simulations in {config.output}, {failed:,} of them failed")

@@ -94,12 +94,14 @@ class SNPE(Estimator):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from antidrome.mechanism import SNPE, Uniform
-    >>> def simulator(theta, rng):
-    ...     return theta + 0.1 * rng.standard_normal(theta.shape)
-    >>> model = SNPE(method="npe", n_simulations=200, density="mixture")
-    >>> posterior = model.fit(simulator, {"a": Uniform(-1, 1)}, [0.3], progress=False).posterior_  # doctest: +SKIP
+    >>> from antidrome.mechanism import MixtureSettings, SNPE, TrainingSettings, Uniform
+    >>> def simulator(a, rng):
+    ...     return {"x": a + 0.1 * rng.standard_normal()}
+    >>> small = {"density": MixtureSettings(components=1, hidden=(8,)), "training": TrainingSettings(epochs=20)}
+    >>> model = SNPE("npe", n_simulations=200, diagnose=False, **small)  # leave `small` out for a real fit
+    >>> posterior = model.fit(simulator, {"a": Uniform(-1, 1)}, {"x": 0.3}, progress=False).posterior_
+    >>> dict(posterior.sample(50).sizes), 0 < float(posterior.mean().sel(parameter="a")) < 0.6
+    ({'sample': 50, 'parameter': 1}, True)
     """
 
     def __init__(
@@ -162,7 +164,7 @@ class SNPE(Estimator):
             Folder in which every finished simulation and every trained round is kept, and from which the same call
             goes on after an interruption, to the same result. Another simulator does not: it is known by its source, by
             the arguments of a `functools.partial`, and, of an object, by its ``identity_settings`` (a mapping), or
-            without these by its public attributes (numbers, text, arrays).
+            without these by its public attributes (numbers, text, arrays, paths).
         progress
             Show a progress bar.
         on_round
@@ -276,7 +278,10 @@ class SNPE(Estimator):
             raise ModelFileError(f"{path}: this version has no setting {', '.join(sorted(unknown))}.")
         estimator = cls(**settings)
         estimator.posterior_, estimator.notes_ = posterior, posterior.notes
-        estimator.rounds_ = _table(posterior.reports)
+        try:
+            estimator.rounds_ = _table(posterior.reports)
+        except ValueError as error:
+            raise ModelFileError(f"{path}: the file is damaged ({error}).") from error
         return estimator
 
     @property

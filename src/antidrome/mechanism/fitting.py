@@ -268,7 +268,7 @@ def _posterior(
         missing=settings.missing,
         model_error=settings.model_error,
         reports=tuple(result.reports[: r + 1]),
-        notes=tuple(_notes(problem, result, runner.feature_names)) if last else (),
+        notes=(*runner.notes, *_notes(problem, result, runner.feature_names)) if last else (),
     )
 
 

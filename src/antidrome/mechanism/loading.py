@@ -188,7 +188,7 @@ def _by_feature(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
 def _from_npy(path: Path) -> np.ndarray:
     try:
         values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # NumPy answers damage with errors of every kind, TokenError among them
         raise FileFormatError(f"{path}: this is not an array of numbers ({error}).") from error
     if values.dtype.kind not in "biuf":
         raise FileFormatError(f"{path}: the array holds {values.dtype}; expected numbers.")

@@ -241,9 +241,9 @@ class Posterior(Drawn):
                 notes=tuple(header.extra["notes"]),
                 settings=None if settings is None else settings_from_dict(settings, where=str(path)),
             )
-        except (KeyError, TypeError, InputError) as error:
-            if isinstance(error, ModelFileError):
-                raise
+        except ModelFileError:
+            raise
+        except Exception as error:  # whatever parts of other types lead to
             raise ModelFileError(f"{path}: the posterior in this file is not complete ({error}).") from error
 
     def _confined(self) -> str:

@@ -21,7 +21,8 @@ class Problem:
     Parameters
     ----------
     run
-        (parameters (n, d), round, log density (n,) of what they were drawn from) → (features (n, k), valid (n,)).
+        (parameters (n, d), round, log density (n,) of what they were drawn from, whether that covers the prior) →
+        (features (n, k), valid (n,)).
     prior
         Of the parameters.
     observation
@@ -38,7 +39,7 @@ class Problem:
         Of the features, as a share of their spread over simulations from the prior (`error_spread`).
     """
 
-    run: Callable[[np.ndarray, int, np.ndarray], tuple[np.ndarray, np.ndarray]]
+    run: Callable[[np.ndarray, int, np.ndarray, bool], tuple[np.ndarray, np.ndarray]]
     prior: Prior
     observation: np.ndarray
     n_simulations: tuple[int, ...]

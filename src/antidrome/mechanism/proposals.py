@@ -41,6 +41,10 @@ OUTSIDE = -1e6
 class Proposal(Protocol):
     """Where to simulate."""
 
+    @property
+    def covers_prior(self) -> bool:
+        """Whether enough is drawn from all of the prior for weights p/p̃ to make up for the rest."""
+
     def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D) in unconstrained coordinates."""
 
@@ -53,6 +57,11 @@ class FromPrior:
     """The prior itself."""
 
     prior: Prior
+
+    @property
+    def covers_prior(self) -> bool:
+        """It does."""
+        return True
 
     def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
@@ -69,6 +78,11 @@ class FromDensity:
 
     density: Density
     prior: Prior
+
+    @property
+    def covers_prior(self) -> bool:
+        """Not with a finite number of draws."""
+        return False
 
     def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D)."""
@@ -106,6 +120,11 @@ class Truncated:
     low: np.ndarray
     high: np.ndarray
     log_mass: float
+
+    @property
+    def covers_prior(self) -> bool:
+        """Only its region."""
+        return False
 
     @classmethod
     def of(cls, density: Density, prior: Prior, *, seed: int) -> Truncated:
@@ -186,6 +205,11 @@ class Mixed:
     parts: Sequence[Proposal]
     shares: Sequence[float]
 
+    @property
+    def covers_prior(self) -> bool:
+        """Where one of its parts does."""
+        return any(part.covers_prior for part in self.parts)
+
     def sample(self, n_samples: int, *, seed: int) -> np.ndarray:
         """Draw (n, D), in random order."""
         draw = generator(seed, "mechanism/mixed")
@@ -208,6 +232,11 @@ class Thinned:
     proposal: Proposal
     classifier: FailureClassifier
     log_kept: float
+
+    @property
+    def covers_prior(self) -> bool:
+        """Where what is thinned does: some of what fails is kept."""
+        return self.proposal.covers_prior
 
     @classmethod
     def of(cls, proposal: Proposal, classifier: FailureClassifier, *, seed: int) -> Thinned:

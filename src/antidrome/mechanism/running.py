@@ -12,21 +12,18 @@ import numpy as np
 from antidrome.core.hashing import hash_arrays
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError
+from antidrome.mechanism.covering import SAME_DENSITY, covering_rows, note_on_rows
 from antidrome.mechanism.priors import Prior
 from antidrome.mechanism.simulate.batch import Failure, Simulator
 from antidrome.mechanism.simulate.identity import simulator_identity
 from antidrome.mechanism.simulate.outputs import default_parameter_names
-from antidrome.mechanism.simulate.parameters import columns_of
+from antidrome.mechanism.simulate.parameters import SAME_DRAW, columns_of
 from antidrome.mechanism.simulate.run import run_simulations
 from antidrome.mechanism.simulate.store import Simulations, files_of, read_simulations
 
 REMEMBERED_FAILURES = 100
-SAME_DRAW = 1e-5
-"""Difference of draws, as a share of a parameter's range, that another processor's rounding makes."""
 PREPARING = 32
 """Prior draws at which a function is tried, to learn what it gives."""
-SAME_DENSITY = 1e-6
-"""Difference of log densities that is rounding."""
 
 
 class Runner:
@@ -51,6 +48,7 @@ class Runner:
         self.failures: list[Failure] = []
         self.identity = simulator_identity(simulator)
         """Which simulator it is; what simulating changes in it (a counter) does not make it another one."""
+        self.notes: tuple[str, ...] = ()
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -63,17 +61,21 @@ class Runner:
         return tuple(self.simulator.feature_units)
 
     def features(
-        self, theta: np.ndarray, round_: int, log_density: np.ndarray | None = None
+        self,
+        theta: np.ndarray,
+        round_: int,
+        log_density: np.ndarray | None = None,
+        covers_prior: bool | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Features (n, k) and validity (n,) of parameter sets (n, d); what is in the store is not simulated again.
 
-        `log_density` (n,), of what they were drawn from, is kept with them.
+        `log_density` (n,), of what they were drawn from, is kept with them, and whether that covers the prior.
         """
-        return self._run(theta, round_, log_density, beside=False)
+        return self._run(theta, round_, log_density, covers_prior, beside=False)
 
     def predictions(self, theta: np.ndarray, round_: int, log_density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same at parameter sets of a posterior, beside those that the store has of other such draws."""
-        return self._run(theta, round_, log_density, beside=True)
+        return self._run(theta, round_, log_density, False, beside=True)
 
     def recall(self, n_rounds: int) -> None:
         """Remember the failures of rounds that the store has from an earlier run."""
@@ -87,7 +89,13 @@ class Runner:
         self.failures += done.failures[: REMEMBERED_FAILURES - len(self.failures)]
 
     def _run(
-        self, theta: np.ndarray, round_: int, log_density: np.ndarray | None, *, beside: bool
+        self,
+        theta: np.ndarray,
+        round_: int,
+        log_density: np.ndarray | None,
+        covers_prior: bool | None,
+        *,
+        beside: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         done = run_simulations(
             self.simulator,
@@ -95,6 +103,7 @@ class Runner:
             seed=fold_in(self.seed, "mechanism/simulate"),
             round_=round_,
             log_density=log_density,
+            covers_prior=covers_prior,
             store=self.store,
             parameter_names=self.prior.names,
             identity=self.identity,
@@ -109,6 +118,8 @@ class Runner:
 class Recorded:
     """Simulations that are there already, in the place of a simulator; they serve a single round.
 
+    Those of rounds that do not cover the prior, of an earlier fit, are left out (`covering_rows`); `notes` says so.
+
     Parameters
     ----------
     simulations
@@ -119,18 +130,22 @@ class Recorded:
     Raises
     ------
     InputError
-        Other parameters than the prior's, parameter sets outside its support, or drawn from another prior.
+        Other parameters than the prior's, parameter sets outside its support, or drawn from another prior or from a
+        part of this one.
     """
 
     def __init__(self, simulations: Simulations, prior: Prior) -> None:
         theta = simulations.theta[:, _columns(simulations.parameter_names, prior)]
-        self.simulations, self.failures = simulations, list(simulations.failures[:REMEMBERED_FAILURES])
-        self.u = prior.to_unconstrained(theta)
+        u = prior.to_unconstrained(theta)
         density = _checked_density(simulations)
         self.from_prior = density is None
         if self.from_prior:
             _require_drawn_from(prior, theta, simulations)
-        self.ratio = np.zeros(len(self.u)) if density is None else density - prior.log_prob(theta)
+        ratio = np.zeros(len(u)) if density is None else density - prior.log_prob(theta)
+        used = covering_rows(simulations, ratio)
+        self.simulations = simulations if used.all() else simulations.rows(np.flatnonzero(used))
+        self.u, self.ratio, self.notes = u[used], ratio[used], note_on_rows(used)
+        self.failures = list(self.simulations.failures[:REMEMBERED_FAILURES])
 
     @property
     def identity(self) -> str:
@@ -156,8 +171,17 @@ class Recorded:
         """Of the features."""
         return self.simulations.feature_units
 
+    @property
+    def covers_prior(self) -> bool:
+        """They do; others are not used."""
+        return True
+
     def features(
-        self, theta: np.ndarray, round_: int, log_density: np.ndarray | None = None
+        self,
+        theta: np.ndarray,
+        round_: int,
+        log_density: np.ndarray | None = None,
+        covers_prior: bool | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """What was recorded; nothing can be simulated."""
         if round_ > 0 or len(theta) != len(self.u):

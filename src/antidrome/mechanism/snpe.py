@@ -112,7 +112,8 @@ def _simulate(problem: Problem, progress: Progress, proposals: list[Proposal], s
     u = proposals[-1].sample(problem.n_simulations[r], seed=fold_in(seed, f"round-{r}/propose"))
     new = np.stack([proposal.log_ratio(u) for proposal in proposals], axis=1)
     theta = problem.prior.from_unconstrained(u)
-    features, valid = problem.run(theta, r, problem.prior.log_prob(theta) + new[:, r])
+    density = problem.prior.log_prob(theta) + new[:, r]
+    features, valid = problem.run(theta, r, density, proposals[-1].covers_prior)
     features = _checked(features, valid, len(u), problem)
     if problem.model_error > 0:
         if progress.error is None:

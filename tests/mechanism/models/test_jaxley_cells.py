@@ -2,6 +2,7 @@
 
 import sys
 import types
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -63,17 +64,27 @@ def test_parameters_are_taken_by_the_names_that_the_cell_gives_them(monkeypatch)
 def test_other_settings_of_a_cell_are_another_simulator(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "jaxley", types.SimpleNamespace())
 
-    def identity(current: float = 1.0, leak: float = 0.1, **settings: float) -> str:
+    def identity(
+        current: float = 1.0,
+        leak: float = 0.1,
+        recorded: int = 0,
+        stimulated: int = 0,
+        trained: int = 0,
+        **settings: float,
+    ) -> str:
         nodes = pd.DataFrame({"HH": [True], "HH_gLeak": [leak], "name": ["soma"]})
         cell = types.SimpleNamespace(
             get_parameters=lambda: [{"g": np.ones(1)}],
-            recordings=[0],
+            recordings=pd.DataFrame({"rec_index": [recorded], "state": ["v"]}),
             nodes=nodes,
             externals={"i": jnp.full((1, 5), current)},
+            external_inds={"i": np.array([stimulated])},
+            indices_set_by_trainables=[jnp.array([[trained]])],
         )
         given = {"stimulus_on_ms": 5.0, "stimulus_off_ms": 25.0} | settings
         return simulator_identity(jaxley_simulator(cell, **given))
 
     assert identity() == identity()
     changed = ({"current": 2.0}, {"leak": 0.2}, {"dt_ms": 0.05}, {"stimulus_on_ms": 6.0}, {"duration_ms": 30.0})
-    assert len({identity(), *(identity(**one) for one in changed)}) == 6
+    places: tuple[dict[str, Any], ...] = ({"recorded": 2}, {"stimulated": 2}, {"trained": 2})
+    assert len({identity(), *(identity(**one) for one in (*changed, *places))}) == 9

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_what_was_written_is_read_in_order(tmp_path: Path) -> None:
     assert read.of_round(1).failures[0].index == 0
 
 
-def test_every_cut_of_a_file_keeps_the_whole_records(tmp_path: Path) -> None:
+def test_every_cut_of_a_file_keeps_the_whole_records(tmp_path: Path, happened: Callable) -> None:
     """A writer may be killed at any byte."""
     for start in (0, 3, 6):
         fill(tmp_path, start, 3)
@@ -65,6 +66,10 @@ def test_every_cut_of_a_file_keeps_the_whole_records(tmp_path: Path) -> None:
         assert read_simulations(tmp_path).index[-1] == 20, "writing goes on after the last whole record"
     assert lengths == sorted(lengths)
     assert set(lengths) == {0, 3, 6}
+    kept = ", ".join(map(str, sorted(set(lengths))))
+    happened(
+        f"of 9 simulations, written by threes, {kept} are kept, what lies whole before the cut; writing goes on there"
+    )
 
 
 def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
@@ -96,11 +101,12 @@ def test_other_simulations_are_refused(tmp_path: Path) -> None:
         read_simulations(tmp_path)
 
 
-def test_one_writer_at_a_time(tmp_path: Path) -> None:
+def test_one_writer_at_a_time(tmp_path: Path, happened: Callable) -> None:
     with SimulationStore(tmp_path, **NAMES):
-        with pytest.raises(ResumeError, match="being written by another process"):
+        with pytest.raises(ResumeError, match="being written by another process") as error:
             SimulationStore(tmp_path, **NAMES)
         SimulationStore(tmp_path, **NAMES, shard="mine").close()
+    happened(f"the second one: refused: {error.value}")
 
 
 def test_wrong_shapes_and_names_are_refused(tmp_path: Path) -> None:

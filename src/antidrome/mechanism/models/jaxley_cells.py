@@ -87,10 +87,19 @@ def jaxley_simulator(
 
 
 def _settings_of_cell(cell: Any) -> dict[str, Any]:
-    """Of what a cell consists, as far as numbers tell: its stimuli, and the parameters of its compartments."""
+    """Of what a cell consists, as far as numbers tell: its stimuli, the parameters of its compartments, and where it is
+    stimulated, recorded and trained."""
     compartments = getattr(cell, "nodes", None)
     numbers = None if compartments is None else compartments.select_dtypes("number")
-    return {"stimuli": dict(getattr(cell, "externals", {})), "compartments": numbers}
+    recordings = getattr(cell, "recordings", None)
+    places = recordings.to_dict("list") if hasattr(recordings, "to_dict") else recordings
+    return {
+        "stimuli": dict(getattr(cell, "externals", {})),
+        "compartments": numbers,
+        "recorded": places,
+        "stimulated": dict(getattr(cell, "external_inds", {})),
+        "trained": list(getattr(cell, "indices_set_by_trainables", [])),
+    }
 
 
 def jaxley_parameters(cell: Any) -> tuple[str, ...]:

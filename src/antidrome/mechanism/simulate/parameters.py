@@ -7,6 +7,9 @@ from typing import Any
 
 from antidrome.errors import InputError
 
+SAME_DRAW = 1e-5
+"""Difference of draws, as a share of a parameter's range, that another processor's rounding makes."""
+
 
 def own_names(simulator: Any) -> tuple[str, ...]:
     """Names of a simulator's parameters, in the order in which it takes them; () where it has none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import random
 import sys
@@ -69,10 +70,15 @@ class Call:
 
 
 def _caught(run: Callable[[], tuple], seed: int) -> Reply:
-    """The reply of a call; one that imported torch is made again, as what it drew from that had no seed."""
-    had_torch = "torch" in sys.modules
+    """The reply of a call; one that imported torch or numba is made again, as what it drew from these had no seed."""
+    before = _with_generators()
     reply = _caught_once(run, seed)
-    return reply if had_torch or "torch" not in sys.modules else _caught_once(run, seed)
+    return reply if before == _with_generators() else _caught_once(run, seed)
+
+
+def _with_generators() -> list[str]:
+    """Libraries with global generators of their own, as far as they have been imported."""
+    return [name for name in ("torch", "numba") if name in sys.modules]
 
 
 def _caught_once(run: Callable[[], tuple], seed: int) -> Reply:
@@ -109,7 +115,10 @@ def _seed_as(name: str, seeds: Any) -> Any:
 
 @contextmanager
 def _own_random_state(seed: int) -> Iterator[None]:
-    """Seed the global generators that a user's function may draw from, and put them back afterwards."""
+    """Seed the global generators that a user's function may draw from, and put them back afterwards.
+
+    That of numba's compiled functions cannot be read, and stays as it is then.
+    """
     legacy, standard = np.random.get_state(), random.getstate()  # noqa: NPY002
     np.random.set_state(np.random.RandomState(seed % 2**32).get_state())  # noqa: NPY002
     random.setstate(random.Random(seed).getstate())
@@ -118,6 +127,8 @@ def _own_random_state(seed: int) -> Iterator[None]:
     if torch is not None and hasattr(torch, "manual_seed"):
         of_torch = torch.get_rng_state()
         torch.manual_seed(seed % 2**63)
+    if hasattr(sys.modules.get("numba"), "njit"):
+        _seed_of_numba()(seed % 2**32)
     try:
         yield
     finally:
@@ -125,3 +136,14 @@ def _own_random_state(seed: int) -> Iterator[None]:
         random.setstate(standard)
         if torch is not None and of_torch is not None:
             torch.set_rng_state(of_torch)
+
+
+@functools.cache
+def _seed_of_numba() -> Callable[[int], Any]:
+    """Compiled once a process: only compiled code reaches the generators of compiled code, those of this thread."""
+    import numba
+
+    # lambdas, as the type checks of the test run wrap nested functions, and numba does not compile wrappers
+    of_numpy, of_random = np.random.seed, random.seed
+    seeding = [numba.njit(lambda seed: of_numpy(seed)), numba.njit(lambda seed: of_random(seed))]
+    return lambda seed: [one(seed) for one in seeding]

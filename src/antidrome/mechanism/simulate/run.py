@@ -40,6 +40,7 @@ def run_simulations(
     seed: int,
     round_: int = 0,
     log_density: np.ndarray | None = None,
+    covers_prior: bool | None = None,
     store: str | os.PathLike[str] | SimulationStore | None = None,
     parameter_names: Sequence[str] | None = None,
     shard: tuple[int, int] | None = None,
@@ -63,6 +64,8 @@ def run_simulations(
         Seed of the whole run, and the number of the round that these simulations belong to.
     log_density
         (n,) log density of the proposal at theta, to be kept with the simulations.
+    covers_prior
+        Whether that proposal draws from all of the prior, to be kept likewise; None where that is not known.
     store
         Folder, or an open store; None keeps results in memory only.
     parameter_names
@@ -105,7 +108,16 @@ def run_simulations(
     if hasattr(simulator, "prepare") and len(theta):
         simulator.prepare(theta[:, own])
     plan = _Plan(
-        simulator, theta, density, fold_in(seed, f"round-{round_}"), round_, _check_shard(shard), names, own, tolerance
+        simulator,
+        theta,
+        density,
+        covers_prior,
+        fold_in(seed, f"round-{round_}"),
+        round_,
+        _check_shard(shard),
+        names,
+        own,
+        tolerance,
     )
     with _opened(store, plan, identity) as opened:
         plan = plan.beside_others(opened) if beside and opened is not None else plan
@@ -132,6 +144,7 @@ class _Plan:
     simulator: Simulator
     theta: np.ndarray
     density: np.ndarray
+    covers_prior: bool | None
     seed: int
     round_: int
     shard: tuple[int, int]
@@ -275,6 +288,7 @@ class _Sink:
                 plan.seeds[rows],
                 round_=plan.round_,
                 log_density=plan.density[rows],
+                covers_prior=plan.covers_prior,
                 failures=failures,
             )
         else:
@@ -303,6 +317,7 @@ class _Sink:
             parameter_names=plan.parameter_names,
             feature_names=tuple(names),
             feature_units=tuple(plan.simulator.feature_units),
+            covers_prior=None if plan.covers_prior is None else np.full(n, float(plan.covers_prior)),
         )
         return whole.rows(rows)
 

@@ -1,8 +1,8 @@
 """The store of simulations: a folder of append-only files, one for each shard that writes.
 
-For every simulation it keeps its number and round, parameters, features, validity, seed and the log density of the
-proposal that it was drawn from; for failures also why. Any number of processes may write, each its own file; reading
-puts them together.
+For every simulation it keeps its number and round, parameters, features, validity, seed, the log density of the
+proposal that it was drawn from, and, in the rounds of a fit, whether that covers the prior; for failures also why. Any
+number of processes may write, each its own file; reading puts them together.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from antidrome.errors import FileFormatError, InputError, ResumeError
 from antidrome.mechanism.simulate import records
 from antidrome.mechanism.simulate.batch import Failure
+from antidrome.mechanism.simulate.parameters import SAME_DRAW
 from antidrome.mechanism.simulate.records import RecordFile, read_header, read_records, require_same_header
 
 FORMAT = "antidrome simulations"
@@ -57,6 +58,9 @@ class Simulations:
     drawn_from
         The prior that the parameters were drawn from (`Prior.to_dict`), where that was kept with them, as ``antidrome
         mechanism simulate`` does; a fit with another one is refused.
+    covers_prior
+        (n,) float64: 1 where the proposal draws from all of the prior, 0 where it may leave out a part of it, NaN where
+        nobody said; None where nobody said it of any.
     """
 
     theta: np.ndarray
@@ -71,6 +75,7 @@ class Simulations:
     feature_names: tuple[str, ...]
     feature_units: tuple[str, ...]
     drawn_from: Mapping[str, Any] | None = None
+    covers_prior: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.theta)
@@ -88,7 +93,9 @@ class Simulations:
             if failure.index in place
         )
         columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
-        return dataclasses.replace(self, failures=tuple(sorted(failures, key=lambda f: f.index)), **columns)
+        covers = None if self.covers_prior is None else self.covers_prior[rows]
+        ordered = tuple(sorted(failures, key=lambda f: f.index))
+        return dataclasses.replace(self, failures=ordered, covers_prior=covers, **columns)
 
 
 _COLUMNS = {
@@ -160,10 +167,11 @@ class SimulationStore:
         *,
         round_: int = 0,
         log_density: np.ndarray | None = None,
+        covers_prior: bool | None = None,
         failures: Sequence[Failure] = (),
     ) -> None:
         """Write finished simulations as one record, or several where one would be too long; the index of a failure is
-        its row in this call."""
+        its row in this call, and `covers_prior` is said of the proposal of all of them."""
         n = len(index)
         density = np.full(n, np.nan) if log_density is None else log_density
         shapes = ((n, len(self.header["parameters"])), (n, len(self.header["features"])))
@@ -188,7 +196,8 @@ class SimulationStore:
             for start in range(0, max(1, n), rows):
                 of = {name: column[start : start + rows] for name, column in table.items()}
                 failed = [failure for failure in failures if start <= failure.index < start + rows]
-                self._file.append(_packed(of, [dataclasses.replace(f, index=f.index - start) for f in failed]))
+                failed = [dataclasses.replace(failure, index=failure.index - start) for failure in failed]
+                self._file.append(_packed(of, failed, covers_prior))
 
     def read(self) -> Simulations:
         """Everything in the folder, of all shards."""
@@ -228,15 +237,17 @@ def read_simulations(folder: str | os.PathLike[str]) -> Simulations:
     header = read_header(files[0])
     _require_format(header, files[0])
     parts = [{name: np.empty(shape, _COLUMNS[name]) for name, shape in _shapes(0, header).items()}]
+    covers = [np.empty(0)]
     failures: list[Failure] = []
     n_rows = 0
     for path in files:
         require_same_header(read_header(path), header, path)
         for offset, payload in read_records(path):
-            part, failed = _unpack(payload, header, f"{path}, byte {offset}")
+            part, failed, told = _unpack(payload, header, f"{path}, byte {offset}")
             failures += [dataclasses.replace(failure, index=failure.index + n_rows) for failure in failed]
             n_rows += len(part["index"])
             parts.append(part)
+            covers.append(np.full(len(part["index"]), np.nan if told is None else float(told)))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
     columns["valid"] = columns["valid"].astype(bool)
     whole = Simulations(
@@ -246,6 +257,7 @@ def read_simulations(folder: str | os.PathLike[str]) -> Simulations:
         feature_names=tuple(header["features"]),
         feature_units=tuple(header["units"]),
         drawn_from=_prior_in(header.get("simulator")),
+        covers_prior=None if np.isnan(told := np.concatenate(covers)).all() else told,
     )
     return whole.rows(_first_of_each(whole, Path(folder)))
 
@@ -263,13 +275,17 @@ def simulator_of(folder: str | os.PathLike[str]) -> Any:
 
 
 def _first_of_each(whole: Simulations, folder: Path) -> np.ndarray:
-    """Rows sorted by round and number, without repetitions (shards cut differently may overlap)."""
+    """Rows sorted by round and number, without repetitions (shards cut differently may overlap).
+
+    Their parameters may differ by what the rounding of different processors makes of the same draw.
+    """
     order = np.lexsort((np.arange(len(whole)), whole.index, whole.round))
     same = np.zeros(len(order), bool)
     same[1:] = (np.diff(whole.index[order]) == 0) & (np.diff(whole.round[order]) == 0)
-    differ = np.flatnonzero(same)[
-        (whole.theta[order][same] != whole.theta[order][np.flatnonzero(same) - 1]).any(axis=1)
-    ]
+    again = np.flatnonzero(same)
+    theta = whole.theta[order]
+    slack = SAME_DRAW * np.ptp(theta, axis=0) if len(again) else 0.0
+    differ = again[~(np.abs(theta[again] - theta[again - 1]) <= slack).all(axis=1)]
     if len(differ):
         row = order[differ[0]]
         raise ResumeError(
@@ -322,15 +338,20 @@ def _shapes(n: int, header: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: (n, widths[name]) if name in widths else (n,) for name in _COLUMNS}
 
 
-def _packed(columns: dict[str, np.ndarray], failures: Sequence[Failure]) -> bytes:
-    """Columns and failures as a record; `_unpack` reads it."""
-    text = json.dumps([dataclasses.asdict(failure) for failure in failures]).encode() if failures else b""
+def _packed(columns: dict[str, np.ndarray], failures: Sequence[Failure], covers_prior: bool | None) -> bytes:
+    """Columns, failures, and what is known of the proposal as a record; `_unpack` reads it."""
+    told: Any = [dataclasses.asdict(failure) for failure in failures]
+    if covers_prior is not None:
+        told = {"covers_prior": bool(covers_prior), "failures": told}
+    text = json.dumps(told).encode() if told else b""
     content = b"".join(column.tobytes() for column in columns.values())
     return _HEAD.pack(len(columns["index"]), len(text)) + content + text
 
 
-def _unpack(payload: bytes, header: dict[str, Any], where: str) -> tuple[dict[str, np.ndarray], list[Failure]]:
-    """Columns and failures of a record."""
+def _unpack(
+    payload: bytes, header: dict[str, Any], where: str
+) -> tuple[dict[str, np.ndarray], list[Failure], bool | None]:
+    """Columns and failures of a record, and whether its proposal covers the prior (None where it is not said)."""
     n, n_text = _HEAD.unpack_from(payload)
     shapes = _shapes(n, header)
     sizes = {name: np.dtype(_COLUMNS[name]).itemsize * math.prod(shape) for name, shape in shapes.items()}
@@ -340,5 +361,7 @@ def _unpack(payload: bytes, header: dict[str, Any], where: str) -> tuple[dict[st
     for name, shape in shapes.items():
         columns[name] = np.frombuffer(payload[start : start + sizes[name]], _COLUMNS[name]).reshape(shape)
         start += sizes[name]
-    failures = [Failure(**values) for values in json.loads(payload[start:])] if n_text else []
-    return columns, failures
+    told = json.loads(payload[start:]) if n_text else []
+    covers_prior = told["covers_prior"] if isinstance(told, dict) else None
+    failures = [Failure(**values) for values in (told["failures"] if isinstance(told, dict) else told)]
+    return columns, failures, covers_prior
