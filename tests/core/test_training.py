@@ -95,6 +95,15 @@ def test_a_checkpoint_of_another_start_or_judged_otherwise_is_refused(pairs, tmp
         train(squared, other, pairs, config, held_out=judge, **options)
 
 
+def test_computed_data_are_known_by_what_they_are_made_from(pairs, tmp_path):
+    path, told = tmp_path / "run.safetensors", {"recording": "abc"}
+    first = run(pairs, checkpoint=path, told=told)
+    elsewhere = Pairs(np.nextafter(pairs.x, np.float32(9)), pairs.y)
+    assert run(elsewhere, checkpoint=path, told=told).history == first.history
+    with pytest.raises(ResumeError, match="recording differ"):
+        run(pairs, checkpoint=path, told={"recording": "abd"})
+
+
 def test_it_stops_when_nothing_improves(pairs):
     config = TrainingConfig(steps=1000, batch=32, learning_rate=0.0, evaluate_every=10, patience=3)
     result = train(squared, start(), pairs, config, held_out=pairs, seed=0, progress=False)

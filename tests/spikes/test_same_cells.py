@@ -65,6 +65,8 @@ def test_a_number_is_no_name(own, dff):
     np.testing.assert_allclose(found["expected_spikes"], unseen["expected_spikes"], rtol=1e-5)
     assert told(found)[0].startswith("Neurons are numbers, and 2 neurons have the number of a fitted cell but another")
     assert told(unseen) == []
+    assert found.attrs["other_cells"] == 2
+    assert "other_cells" not in unseen.attrs
     lazy = own.predict(others.chunk(neuron=1, time=100), progress=False)
     assert "another trace are taken for other cells" in told(lazy)[0]
     np.testing.assert_allclose(lazy["expected_spikes"], found["expected_spikes"], rtol=1e-4, atol=1e-6)

@@ -116,6 +116,7 @@ def train(
     seed: int,
     weights: np.ndarray | None = None,
     settings: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
     checkpoint: Path | None = None,
     progress: bool = True,
     name: str = "training",
@@ -136,6 +137,9 @@ def train(
         Relative probability of each sample; all equal when not given.
     settings
         What else the loss depends on, ready for JSON: a checkpoint is continued only where it is the same.
+    told
+        What data, weights and start are made from, ready for JSON: by this a checkpoint is known instead of by their
+        bytes, where they are computed, and another processor would differ in the last ones.
     checkpoint
         File to which the state is written at every evaluation and from which the run goes on.
 
@@ -156,8 +160,10 @@ def train(
     store = None
     if checkpoint is not None:
         identity = {"config": to_dict(config), "settings": dict(settings or {}), "seed": seed, "name": name}
-        identity |= {"data": _hash(data), "held-out data": _hash(held_out), "start": _hash(jax.tree.leaves(arrays))}
-        store = Checkpoint(checkpoint, identity | {"weights": _hash([] if weights is None else [weights])})
+        exact = {"data": data, "held-out data": held_out, "start": jax.tree.leaves(arrays)}
+        exact["weights"] = [] if weights is None else [weights]
+        identity |= {name: _hash(one) for name, one in exact.items()} if told is None else told
+        store = Checkpoint(checkpoint, identity)
         state, history = store.restore(state, history)
     update, evaluate = _compile(loss, static, optimiser, config)
     with show_progress(name, config.steps, unit="steps", enabled=progress) as bar:

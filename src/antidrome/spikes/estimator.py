@@ -221,8 +221,7 @@ class SpikeVAE(Estimator):
         if recording.chunks is not None and executor is None:
             attrs["notes"] += infer.notes_before_reading(recording["neuron"].values)
             return label(infer_lazily(infer, recording, n_samples), recording, attrs)
-        values, notes = infer_in_blocks(infer, recording, progress, executor)
-        attrs["notes"] += notes
+        values = infer_in_blocks(infer, recording, attrs, progress, executor)
         return label(values, recording, attrs)
 
     def sample(self, recording: Any, frame_rate_hz: float | None = None, *, n_samples: int = 100) -> xr.DataArray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from antidrome.core.files import finite
 from antidrome.core.seeds import check_seed
 from antidrome.core.whole import whole_number
 from antidrome.errors import InputError
@@ -90,7 +91,7 @@ def fit_estimator(
             known[0],
             model.generative or "linear",
             float(model.drift_s),
-            None if model.amplitude_factors is None else tuple(model.amplitude_factors),
+            None if model.amplitude_factors is None else tuple(map(float, model.amplitude_factors)),
             seed,
             checkpoint,
             progress,
@@ -100,7 +101,7 @@ def fit_estimator(
     for learn, opened, own in zip(lessons, sessions, known, strict=True):
         notes += _of_lesson(learn, opened.recording)
         notes += notes_on_known(own, opened.recording, opened.frame_rate_hz)
-    return Fitted(inference, report, notes, rate)
+    return Fitted(inference, finite(report), notes, rate)
 
 
 def _check(model: SpikeVAE) -> None:

@@ -147,15 +147,13 @@ def open_model(model: str | Path, generative: Generative | None) -> tuple[Shared
 
 
 def infer_in_blocks(
-    infer: Bound, recording: xr.DataArray, progress: bool, executor: Executor | None
-) -> tuple[dict[str, Any], list[str]]:
-    """All neurons of a recording, block by block, wherever the executor runs.
+    infer: Bound, recording: xr.DataArray, attrs: dict[str, Any], progress: bool, executor: Executor | None
+) -> dict[str, Any]:
+    """Arrays of the result for all neurons of a recording, block by block, wherever the executor runs.
 
-    Blocks are the same with and without an executor, and are read as they are needed.
-
-    Returns
-    -------
-    Arrays as in the result, and what is to be said of the neurons.
+    Blocks are the same with and without an executor, and are read as they are needed. What is to be said of the
+    neurons is added to the `notes` of the attributes; neurons taken for other cells than the fitted ones are counted
+    there under `other_cells`.
     """
     one_block = partial(_infer_block, infer, recording.attrs, recording["time"].values)
     with show_progress("Inferring spikes", recording.sizes["neuron"], unit="neurons", enabled=progress) as bar:
@@ -165,9 +163,12 @@ def infer_in_blocks(
 
         parts = list(map_tasks(one_block, _blocks(recording), executor=executor, on_result=tick))
     joined = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
-    notes = notes_on_others(int(joined.pop(OTHERS).sum()))
+    if n_others := int(joined.pop(OTHERS).sum()):
+        attrs["other_cells"] = n_others
     n_unusable = int(np.isnan(joined["expected_spikes"][0]).sum())
-    return joined, notes + notes_on_neurons(n_unusable, int(implausible(joined["rate_hz"], infer.frame_rate_hz).sum()))
+    n_implausible = int(implausible(joined["rate_hz"], infer.frame_rate_hz).sum())
+    attrs["notes"] += notes_on_others(n_others) + notes_on_neurons(n_unusable, n_implausible)
+    return joined
 
 
 def _infer_block(

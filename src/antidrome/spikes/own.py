@@ -83,9 +83,7 @@ class OwnInference:
             kept = np.flatnonzero(~useless)
             found = self._infer(spread[kept], labels[kept], frame_rate_hz, seed, n_samples)
             mean[kept] = _per_frame(found.mean, self.steps)
-            sd[kept] = np.sqrt(_per_frame(found.sd**2, self.steps))
-            silent = (1 - found.probability).reshape(len(kept), n_places, self.steps)
-            probability[kept] = 1 - silent.prod(axis=2)
+            sd[kept], probability[kept] = found.frame_sd, found.frame_probability
             response[:, kept] = fit_response(spread[kept], mean[kept], frame_rate_hz)
             if n_samples:
                 drawn[:, kept] = found.samples.reshape(n_samples, len(kept), n_places, self.steps).sum(axis=3)
@@ -149,7 +147,7 @@ class OwnInference:
         return infer(
             fitted,
             traces,
-            n_samples=n_samples or SAMPLES,
+            n_samples=n_samples,
             keep_samples=n_samples > 0,
             seed=seed,
             names=labels.astype(str).tolist(),

@@ -12,7 +12,7 @@ from antidrome.recordings.arguments import counted
 from antidrome.spikes.adaptation.cells import places_of
 
 OTHER_CELL = " (not the fitted cell)"
-HOW_TO_NAME = "Where they are the same cells, name the neurons in both recordings, and fit again."
+HOW_TO_NAME = "Where they are the same cells, name the neurons in both recordings (as 'cell-7'), and fit again."
 
 
 class FittedTraces(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 
 from antidrome.core.configuration import from_dict, to_dict
 from antidrome.core.model_files import ModelHeader, load_model, save_model
-from antidrome.errors import InputError, ModelFileError
+from antidrome.errors import AntidromeError, InputError, ModelFileError
 from antidrome.spikes.adaptation import AdaptationConfig, Cells
 from antidrome.spikes.inference import SummaryPrior
 from antidrome.spikes.own import OwnInference
@@ -138,6 +138,10 @@ def load_fitted(
         return dataclasses.replace(own, traces=traces), header
     except KeyError as error:
         raise ModelFileError(f"{path}: the file is damaged ({error} is missing).") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        if isinstance(error, AntidromeError):
+            raise
+        raise ModelFileError(f"{path}: the file is damaged ({error}).") from error
 
 
 def settings_of(header: ModelHeader, path: str | Path) -> Settings:

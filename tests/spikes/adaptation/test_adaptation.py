@@ -1,5 +1,8 @@
 """Adaptation: cells are described rightly, simulations look like them, and the start is kept unless it gains."""
 
+import json
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,7 +10,7 @@ import numpy as np
 import pytest
 
 import antidrome as ad
-from antidrome.errors import InputError
+from antidrome.errors import InputError, ResumeError
 from antidrome.spikes import fitting, learning
 from antidrome.spikes.adaptation import (
     AdaptationConfig,
@@ -15,16 +18,18 @@ from antidrome.spikes.adaptation import (
     adapt,
     describe_cells,
     evidence_bound,
+    lots,
     reconstruct,
     working_rate,
 )
-from antidrome.spikes.adaptation.adapt import acceptable, adaptation_loss, mix
+from antidrome.spikes.adaptation.adapt import _made_from, acceptable, adaptation_loss, mix
 from antidrome.spikes.adaptation.cells import respond
 from antidrome.spikes.adaptation.lots import RECORDED_FRAMES, Lot, known_stretch, mean_lag, shared_summary
 from antidrome.spikes.adaptation.matched import FRAMES
 from antidrome.spikes.conditioning import condition
 from antidrome.spikes.counts import CountPosterior
 from antidrome.spikes.inference import infer_counts
+from antidrome.spikes.starts import make_model
 from antidrome.spikes.weights import load_network
 
 RATE_HZ = 30.0
@@ -158,6 +163,51 @@ def test_nothing_to_adapt_to_is_said(network):
         adapt(network, [Recorded(flat, RATE_HZ)], AdaptationConfig(), progress=False)
     with pytest.raises(InputError, match="shares"):
         AdaptationConfig(matched=0, wide=0, real=0)
+
+
+def test_a_trace_that_rests_in_most_frames_shows_some_noise():
+    traces = np.zeros((3, 600))
+    traces[0, 100:110] = 0.5
+    traces[1] = 0.1 * np.random.default_rng(0).standard_normal(600)
+    traces[1, 50] = 1000.0
+    cells = describe_cells(traces, (traces > 0.4).astype(float), RATE_HZ)
+    assert cells.noise_sd[0] == 0.5e-3
+    assert cells.noise_sd[1] == pytest.approx(0.1, rel=0.2)
+    assert cells.noise_sd[2] == 0
+
+
+def test_all_that_an_adaptation_follows_from_is_told(network, simulated):
+    recorded = Recorded(simulated["dff"].values.T, RATE_HZ)
+    made = [partial(make_model, name) for name in ("linear", "scdf", "neural")]
+    other = [
+        (network, [recorded], None),
+        *((network, [recorded], make) for make in made),
+        (network, [recorded], lambda cells: make_model("linear", cells._replace(amplitude=2 * cells.amplitude))),
+        (network, [recorded, recorded], None),
+        (network, [recorded._replace(frame_rate_hz=31.0)], None),
+        (network, [recorded._replace(traces=recorded.traces + 1e-6)], None),
+        (network, [recorded._replace(known=np.zeros(recorded.traces.shape))], None),
+        (jax.tree.map(lambda x: 2 * x if eqx.is_inexact_array(x) else x, network), [recorded], None),
+    ]
+    told = [json.dumps(_made_from(*one)) for one in other]
+    assert len(set(told)) == len(other)
+    assert told == [json.dumps(_made_from(*one)) for one in other]
+
+
+@pytest.mark.slow
+def test_an_adaptation_goes_on_where_answers_differ_in_the_last_digits(simulated, network, tmp_path, monkeypatch):
+    config = AdaptationConfig(steps=2, batch=8, simulated_cells=24)
+    recorded = [Recorded(simulated["dff"].values.T, RATE_HZ)]
+    first = adapt(network, recorded, config, checkpoint=tmp_path, progress=False)
+
+    def answered_elsewhere(*arguments):
+        return jax.tree.map(lambda x: x * np.float32(1 + 1e-6), infer_counts(*arguments))
+
+    monkeypatch.setattr(lots, "infer_counts", answered_elsewhere)
+    again = adapt(network, recorded, config, checkpoint=tmp_path, progress=False)
+    assert again.history == first.history
+    with pytest.raises(ResumeError, match="frame rates differ"):
+        adapt(network, [recorded[0]._replace(frame_rate_hz=31.0)], config, checkpoint=tmp_path, progress=False)
 
 
 @pytest.mark.slow

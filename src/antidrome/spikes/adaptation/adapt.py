@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,10 +13,12 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from antidrome.core.configuration import to_dict
+from antidrome.core.hashing import hash_arrays
 from antidrome.core.seeds import generator
 from antidrome.core.training import TrainingConfig, TrainingHistory, train
 from antidrome.errors import InputError
 from antidrome.spikes.adaptation.bound import evidence_bound
+from antidrome.spikes.adaptation.cells import Cells
 from antidrome.spikes.adaptation.config import AdaptationConfig
 from antidrome.spikes.adaptation.lots import Lot, Recorded, gather, shared_summary
 from antidrome.spikes.adaptation.matched import Examples, MakeModel
@@ -25,6 +27,7 @@ from antidrome.spikes.inference import SummaryPrior, infer_counts
 from antidrome.spikes.metrics import correlation
 from antidrome.spikes.objective import supervised_loss
 from antidrome.spikes.recognition import RecognitionNetwork
+from antidrome.spikes.variational.fit import rounded
 
 JUDGED_S = 0.02
 COUNT_RANGE = (0.5, 2.0)
@@ -98,9 +101,10 @@ def adapt(
             f"None of the {sum(len(r.traces) for r in recordings)} neurons shows a response to its inferred spikes, so"
             " there is nothing to adapt to. Leave fit out and use predict."
         )
+    told = None if checkpoint is None else _made_from(network, recordings, make)
     adapted, history = network, TrainingHistory()
     for stage in range(STAGES):
-        adapted, losses = _train(adapted, lots, config, stage, seed, checkpoint, progress)
+        adapted, losses = _train(adapted, lots, config, stage, seed, told, checkpoint, progress)
         for name in vars(history):
             getattr(history, name).extend(getattr(losses, name))
         lots = [lot.in_step(adapted) for lot in lots]
@@ -114,6 +118,7 @@ def _train(
     config: AdaptationConfig,
     stage: int,
     seed: int,
+    told: dict[str, Any] | None,
     checkpoint: Path | None,
     progress: bool,
 ) -> tuple[RecognitionNetwork, TrainingHistory]:
@@ -138,11 +143,37 @@ def _train(
         seed=seed,
         weights=weights,
         settings=to_dict(config),
+        told=told,
         checkpoint=checkpoint and checkpoint / f"adaptation-{stage}.safetensors",
         progress=progress,
         name=f"Adapting to the recording, stage {stage + 1} of {STAGES}",
     )
     return result.parameters, result.history
+
+
+def _made_from(network: RecognitionNetwork, recordings: Sequence[Recorded], make: MakeModel | None) -> dict[str, Any]:
+    """All that simulations and the start's answers follow from, none of it computed by the network.
+
+    A generative model is told by what it makes of some cells, which are always the same.
+    """
+    made = None if make is None else make(_some_cells())
+    return {
+        "recordings": [_hash([one.traces]) for one in recordings],
+        "frame rates": [float(one.frame_rate_hz) for one in recordings],
+        "known spikes": [None if one.known is None else _hash([one.known]) for one in recordings],
+        "network": _hash(jax.tree.leaves(eqx.filter(network, eqx.is_array))),
+        "generative model": None if made is None else [type(made).__name__, *rounded(made)],
+    }
+
+
+def _some_cells(n: int = 8) -> Cells:
+    """Of all kinds that there are."""
+    steps = np.linspace(0, 1, n)
+    return Cells(0.05 + steps, 0.1 + 2 * steps, 0.1 * steps, 0.2 - 0.3 * steps, 0.02 + 0.2 * steps, 0.05 + 3 * steps)
+
+
+def _hash(arrays: Sequence[Any]) -> str:
+    return hash_arrays({str(i): one for i, one in enumerate(arrays)})
 
 
 def adaptation_loss(network: RecognitionNetwork, batch: Examples, consistency: float) -> jax.Array:

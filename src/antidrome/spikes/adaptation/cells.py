@@ -15,6 +15,8 @@ from antidrome.spikes.response import DECAYS_S
 RISES_S = (0.0, 0.02, 0.05, 0.1, 0.18, 0.3)
 POOLING = 3.0
 """Weight of the population's evidence about the shape of the response, in cells."""
+LEAST_NOISE = 1e-3
+"""SD over the range of a trace, where the trace shows no noise."""
 RATES_HZ = (0.01, 50.0)
 
 
@@ -81,11 +83,18 @@ def describe_cells(traces: np.ndarray, expected: np.ndarray, frame_rate_hz: floa
     best, cells = shared.argmax(axis=0), np.arange(len(traces))
     amplitude = np.where(gains[best, cells] > 0, slopes[best, cells], np.nan)
     rise_s, decay_s = np.array([shapes[i][0] for i in best]), np.array([shapes[i][1] for i in best])
-    found = Cells(amplitude, decay_s, rise_s, np.zeros(len(traces)), white_noise_sd(traces), np.zeros(len(traces)))
+    found = Cells(amplitude, decay_s, rise_s, np.zeros(len(traces)), _noise_sd(traces), np.zeros(len(traces)))
     residual = np.where(observed, filled - reconstruct(found, expected, frame_rate_hz), 0)
     spikes = np.where(observed, expected, 0).sum(axis=1)
     rate_hz = np.clip(spikes * frame_rate_hz / n_observed, *RATES_HZ)
     return found._replace(baseline=residual.sum(axis=1) / n_observed, rate_hz=rate_hz)
+
+
+def _noise_sd(traces: np.ndarray) -> np.ndarray:
+    """Of the traces; a share of the range of those that rest in most frames, as denoised ones do, and show none."""
+    sd, observed = white_noise_sd(traces), np.isfinite(traces)
+    low, high = np.where(observed, traces, np.inf).min(axis=1), np.where(observed, traces, -np.inf).max(axis=1)
+    return np.where((sd == 0) & (high > low), LEAST_NOISE * (high - low), sd)
 
 
 def respond(spikes: np.ndarray, decay_s: np.ndarray, rise_s: np.ndarray, frame_rate_hz: float) -> np.ndarray:

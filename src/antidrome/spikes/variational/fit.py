@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -143,7 +143,7 @@ def fit(
     histories = {}
     model_name = type(start.model).__name__
     settings = {**to_dict(config), "model": model_name, "drift_s": drift_s, "frame_rate_hz": frame_rate_hz}
-    settings |= {"starts": _told(problem)}
+    settings |= {"starts": rounded(problem)}
     if checkpoint is not None:
         checkpoint.mkdir(parents=True, exist_ok=True)
     for phase in phases(config, problem):
@@ -163,12 +163,12 @@ def fit(
     return finish(learned, problem, config, held_out, calibration, seed, histories)
 
 
-def _told(problem: Problem) -> list[str]:
-    """Mean and spread of all values that a fit starts from: models of one class differ in nothing else.
+def rounded(start: Any) -> list[str]:
+    """Mean and spread of all values that a fit, or a model, starts from: models of one class differ in nothing else.
 
     Three digits of each: another machine may differ in the last ones, and goes on all the same.
     """
-    values = [np.asarray(one, float) for one in jax.tree.leaves(eqx.filter(problem, eqx.is_inexact_array))]
+    values = [np.asarray(one, float) for one in jax.tree.leaves(eqx.filter(start, eqx.is_inexact_array))]
     finite = [one[np.isfinite(one)] for one in values]
     return [f"{one.mean():.3g} ± {one.std():.3g}" if one.size else "nothing finite" for one in finite]
 

@@ -14,23 +14,28 @@ from antidrome.spikes.draws import keys_of
 from antidrome.spikes.variational.calibration import Calibration, check_rows
 from antidrome.spikes.variational.fit import Fit
 from antidrome.spikes.variational.levels import count_mean, count_variance
-from antidrome.spikes.variational.posterior import AbstractPosterior, FactorisedPosterior
+from antidrome.spikes.variational.posterior import AbstractPosterior, Draw, FactorisedPosterior
 from antidrome.spikes.variational.problem import Problem, network_inputs
 
 ROWS_PER_CALL = 8
 SHORTEST = 256
+FEWEST_SAMPLES = 16
+"""That an autoregressive posterior is averaged over."""
 
 
 class Inferred(NamedTuple):
     """Posterior of every step, (row, step): mean and SD of the count, probability of at least one spike.
 
-    Samples (sample, row, step) if asked for.
+    Samples (sample, row, step) if asked for; SD and probability of whole frames, (row, frame), whose steps depend on
+    each other in an autoregressive posterior.
     """
 
     mean: np.ndarray
     sd: np.ndarray
     samples: np.ndarray | None
     probability: np.ndarray
+    frame_sd: np.ndarray
+    frame_probability: np.ndarray
 
 
 def for_new_cells(fitted: Fit, calibration: Calibration) -> Fit:
@@ -63,7 +68,8 @@ def infer(
     cell
         (row,) cell of each row in the fit.
     n_samples
-        Samples that the autoregressive posterior averages over (the factorised needs none for its mean).
+        Samples to keep. The autoregressive posterior averages over as many, but over no fewer than
+        `FEWEST_SAMPLES`; the factorised needs none for its mean.
     keep_samples
         Return the samples too; those of the autoregressive posterior are joint over the whole row.
     names
@@ -75,6 +81,8 @@ def infer(
     length = max(SHORTEST, 1 << (n_frames - 1).bit_length())
     padded = np.pad(traces.astype(np.float32), ((0, 0), (0, length - n_frames)), constant_values=np.nan)
     exact = isinstance(posterior, FactorisedPosterior)
+    steps, n_drawn = config.superresolution, n_samples if exact else max(n_samples, FEWEST_SAMPLES)
+    independent = exact or steps == 1
 
     @jax.jit
     def some_rows(
@@ -83,12 +91,13 @@ def infer(
         inputs = network_inputs(problem, trace, which)
         if exact and not keep_samples:
             logits = posterior.logits(inputs)
-            return count_mean(logits), count_variance(logits), jax.nn.sigmoid(logits[..., 0]), jnp.zeros((0,))
-        draw = posterior.draw(inputs, n_samples, key=key)
+            return count_mean(logits), count_variance(logits), jax.nn.sigmoid(logits[..., 0])
+        draw = posterior.draw(inputs, n_drawn, key=key)
         means = count_mean(draw.logits)
-        spread = jnp.mean(count_variance(draw.logits), 1) + jnp.var(means, 1)
+        variance = jnp.mean(count_variance(draw.logits), 1) + jnp.var(means, 1)
         some = jnp.mean(jax.nn.sigmoid(draw.logits[..., 0]), 1)
-        return jnp.mean(means, 1), spread, some, draw.spikes if keep_samples else jnp.zeros((0,))
+        of_frames = () if independent else _dependent(draw, steps)
+        return jnp.mean(means, 1), variance, some, *of_frames, *([draw.spikes[:, :n_samples]] if keep_samples else [])
 
     keys = keys_of(seed, "spikes/infer", range(len(traces)) if names is None else names)
     parts = []
@@ -96,10 +105,33 @@ def infer(
         rows = np.minimum(np.arange(i, i + ROWS_PER_CALL), len(traces) - 1)
         out = some_rows(posterior, fitted.problem, padded[rows], cell[rows].astype(np.int32), keys[rows])
         parts.append([np.asarray(x)[..., : len(traces) - i] for x in out])
-    kept = slice(0, n_frames * config.superresolution)
-    mean, variance, some = (np.concatenate([part[j] for part in parts], axis=-1)[kept].T for j in (0, 1, 2))
+    joined = [np.concatenate(one, axis=-1) for one in zip(*parts, strict=True)]
+    mean, variance, some = (one[: n_frames * steps].T for one in joined[:3])
+    sd = np.sqrt(np.maximum(variance, 0))
+    frame_sd, frame_some = np.sqrt(_frames(sd**2, steps).sum(axis=2)), 1 - (1 - _frames(some, steps)).prod(axis=2)
+    if not independent:
+        frame_variance, frame_some = (one[:n_frames].T for one in joined[3:5])
+        frame_sd = np.sqrt(np.maximum(frame_variance, 0))
     samples = None
     if keep_samples:
-        joined = np.concatenate([part[3] for part in parts], axis=-1)[kept]
-        samples = np.moveaxis(joined, (0, 1, 2), (2, 0, 1)).astype(np.int16)
-    return Inferred(mean, np.sqrt(np.maximum(variance, 0)), samples, some)
+        samples = np.moveaxis(joined[-1][: n_frames * steps], (0, 1, 2), (2, 0, 1)).astype(np.int16)
+    return Inferred(mean, sd, samples, some, frame_sd, frame_some)
+
+
+def _frames(x: np.ndarray, steps: int) -> np.ndarray:
+    return x.reshape(len(x), -1, steps)
+
+
+def _dependent(draw: Draw, steps: int) -> tuple[jax.Array, jax.Array]:
+    """(frame, row) variance of the count and probability of a spike, where steps depend on the spikes before them.
+
+    A frame has a spike if one of its steps is the first to have one. The variance of a frame's count is that of
+    independent steps and that of their means, and what they covary with the counts before them in the frame.
+    """
+    logits, counts = (x.reshape(-1, steps, *x.shape[1:]) for x in (draw.logits, draw.spikes))
+    means = count_mean(logits)
+    before, expected = (jnp.cumsum(x, 1) - x for x in (counts, means))
+    covariance = jnp.mean(jnp.sum(means * (before - expected), 1), 1)
+    spread = jnp.mean(jnp.sum(count_variance(logits), 1), 1) + jnp.var(jnp.sum(means, 1), 1)
+    first = jnp.where(before == 0, jax.nn.sigmoid(logits[..., 0]), 0)
+    return spread + 2 * covariance, jnp.minimum(jnp.mean(jnp.sum(first, 1), 1), 1)
