@@ -11,7 +11,7 @@ import tyro
 from antidrome.cli.options import Options, Paths, command_line
 from antidrome.cli.text import printable, say_json, unmarked
 from antidrome.pipeline.config import RunConfig
-from antidrome.recordings.arguments import counted
+from antidrome.recordings.arguments import counted, listing
 
 MOST_NAMES = 4
 """Sessions that are named where a finding is told of several."""
@@ -83,11 +83,23 @@ def _tell(summary: dict[str, Any], output: Path) -> None:
         console.print(f"  [dim]{unmarked(name)} is of an earlier run with the same input and settings, and stays[/dim]")
     for name in summary.get("rewritten_files", []):
         console.print(f"  [yellow]{unmarked(name)} was no longer what had been written, and was written anew[/yellow]")
+    anew = summary["config"]["overwrite"]
+    why = f"is of an earlier run{', which --overwrite forgot' if anew else ' with other recordings or settings'}"
     for name in summary["removed_files"]:
-        console.print(f"  [dim]{unmarked(name)} was made from other input or settings, and was removed[/dim]")
+        console.print(f"  [dim]{unmarked(name)} {why}, and was removed[/dim]")
+    if left_out := summary.get("left_out_sessions", []):
+        console.print(f"  [dim]{unmarked(_told_left_out(left_out))}[/dim]")
     if "passed" in summary:
         console.print(unmarked(summary["passed"]))
     console.print(f"Open the page: {unmarked((output / 'report.html').resolve().as_uri())}")
+
+
+def _told_left_out(session_ids: list[str]) -> str:
+    one = len(session_ids) == 1
+    return (
+        f"Not named by this run: {listing(session_ids, MOST_NAMES)}. What was computed of {'it' if one else 'them'} is"
+        f" kept in .antidrome, and a run that names {'it' if one else 'them'} writes the files again."
+    )
 
 
 def _tell_stage(console: Any, name: str, stage: dict[str, Any]) -> None:
@@ -108,8 +120,10 @@ def _tell_plan(planned: dict[str, Any]) -> None:
     times = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in planned["seconds"].items())
     core = f"one core like that of the measurement ({unmarked(planned['measured_on'])})"
     console.print(f"About {_duration(sum(planned['seconds'].values()))} in all ({times}) on {core},")
-    console.print(f"{planned['memory_gb']:.1f} GB of memory, {planned['disk_gb']:.2g} GB on disk, half of it in"
-                  " .antidrome, from which a repeated command goes on. Nothing was done.")  # fmt: skip
+    disk = f"{planned['disk_gb']:.2g} GB on disk, {planned['kept_gb']:.2g} GB of it in .antidrome"
+    console.print(
+        f"{planned['memory_gb']:.1f} GB of memory, {disk}, from which a repeated command goes on. Nothing was done."
+    )
 
 
 def _tell_sessions(console: Any, sessions: list[dict[str, Any]]) -> None:

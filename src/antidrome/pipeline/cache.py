@@ -46,17 +46,24 @@ class SessionCache:
     def known(self) -> dict[str, Any]:
         """What the folder says of the blocks that it holds.
 
-        That is their origin, what had changed when they were begun, and whether the job finished since.
+        That is their origin, what had changed when they were begun, whether to forget earlier ones was asked then, and
+        whether the job finished since.
         """
         return read_json(self._known)
 
-    def begin(self, blocks: Path | None, changed: Sequence[str]) -> None:
+    def is_begun_anew(self) -> bool:
+        """Whether a job of this origin that was to forget earlier results has begun and is not finished."""
+        known = self.known()
+        return known.get("origin") == self.origin and bool(known.get("forgot")) and not known.get("finished", True)
+
+    def begin(self, blocks: Path | None, changed: Sequence[str], *, forgot: bool) -> None:
         """Replace what the folder holds: by the contents of another folder, which goes, or by nothing."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
         if blocks is not None:
             os.replace(blocks, self.folder)
-        write_json(self._known, {"origin": self.origin, "changed": list(changed), "finished": False})
+        known = {"origin": self.origin, "changed": list(changed), "finished": False}
+        write_json(self._known, {**known, "forgot": True} if forgot else known)
 
     def finish(self) -> None:
         """Take note that the job is done."""
@@ -90,28 +97,44 @@ def prepare(caches: Sequence[SessionCache], *, forget: bool) -> list[list[str]]:
     """Make the folders of all sessions fit for their origins.
 
     Blocks that a session of another name left here are taken over if they are of the same origin; all of them are set
-    aside before the first folder is emptied, since sessions may have swapped their names. Blocks of an origin that no
-    session has any more are deleted: they would never be used again. To `forget` is to use no blocks of a job that was
-    finished; those of an interrupted one are the same command's own.
+    aside before the first folder is emptied, since sessions may have swapped their names. Blocks of these sessions that
+    are of another origin are deleted; those of sessions that are not among these stay, for a job that names them. To
+    `forget` is to use no blocks but those of an interrupted job that was to forget, too, and to delete all others.
 
     Returns
     -------
     What changed since the run before, for each session; nothing where there was no run, or blocks could be kept.
     """
     known = [cache.known() for cache in caches]
-    known = [{} if forget and one.get("finished", True) else one for one in known]
+    known = [{} if forget and not cache.is_begun_anew() else one for cache, one in zip(caches, known, strict=True)]
     stale = [i for i, cache in enumerate(caches) if known[i].get("origin") != cache.origin]
     aside = {i: None if forget else _set_aside(caches[i]) for i in stale}
     changes = [list(map(str, one.get("changed", []))) for one in known]
     for i, blocks in aside.items():
         before = known[i].get("origin")
         changes[i] = _differences(before, caches[i].origin) if before and blocks is None else []
-        caches[i].begin(blocks, changes[i])
-    ours = [cache.folder for cache in caches]
+        caches[i].begin(blocks, changes[i], forgot=forget)
     for other in caches[0].folder.parent.glob(f"*/{ORIGIN}"):
-        if other.parent not in ours:
-            shutil.rmtree(other.parent)
+        if forget or not _is_of_use(other, caches):
+            _remove_unless_ours(other.parent, caches)
     return changes
+
+
+def _is_of_use(known: Path, caches: Sequence[SessionCache]) -> bool:
+    """Whether a folder holds blocks of a session that is not among these, and not one of theirs once more."""
+    origin = read_json(known).get("origin")
+    return not known.parent.name.startswith(".") and bool(origin) and all(origin != one.origin for one in caches)
+
+
+def _remove_unless_ours(folder: Path, caches: Sequence[SessionCache]) -> None:
+    if all(folder != cache.folder for cache in caches):
+        shutil.rmtree(folder)
+
+
+def left_out(output: Path, caches: Sequence[SessionCache], session_ids: Sequence[str]) -> list[str]:
+    """Those of the sessions that are not among the caches', and of which the folder keeps blocks all the same."""
+    ours = [cache.folder for cache in caches]
+    return [one for one in session_ids if (folder := _folder(output, one)) not in ours and folder.exists()]
 
 
 def _folder(output: Path, session_id: str) -> Path:

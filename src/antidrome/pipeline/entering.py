@@ -4,9 +4,9 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from antidrome.core.files import read_json, refuse_unwritable_name
+from antidrome.core.files import atomic_write, read_json, refuse_unwritable_name
 from antidrome.errors import InputError
 from antidrome.pipeline.config import RunConfig
 from antidrome.pipeline.demo import SOURCE, demo_sessions
@@ -15,6 +15,9 @@ from antidrome.pipeline.names import output_name
 from antidrome.pipeline.sessions import Session, read_sessions, refuse_errors
 from antidrome.pipeline.stages import LATER, files_of
 from antidrome.recordings.arguments import listing
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def enter(
@@ -57,7 +60,7 @@ def enter(
     spare_recordings(known, [output / name for name in (*written, *manifest.names)])
     if not config.overwrite:
         manifest.refuse_strangers(written)
-        _refuse_other_recordings(output, sessions)
+        refuse_other_recordings(output, sessions)
     for name, session in zip(names, sessions, strict=True):
         if config.format == "nwb" and name not in manifest.names:
             spare_nwb(output / name, session)
@@ -65,14 +68,35 @@ def enter(
 
 
 def spare_nwb(target: Path, session: Session) -> None:
-    """InputError if results that go into no NWB file would replace one with the recordings of others."""
-    if target.exists() and session.source_format != "nwb":
-        from antidrome.recordings.nwb_writing import refuse_lost_recordings
+    """InputError if results in NWB would replace recordings of others, or the results of another series beside them."""
+    if not target.exists():
+        return
+    from antidrome.recordings.nwb_writing import is_copy, refuse_lost, refuse_lost_recordings
 
+    source = Path(session.source) if session.source_format == "nwb" else None
+    if source is not None and is_same_place(target, source):
+        refuse_lost(target, source, str(session.recording.attrs.get("series") or ""), None)
+    elif source is None or not is_copy(target, source):
         refuse_lost_recordings(target)
 
 
-def _refuse_other_recordings(output: Path, sessions: Sequence[Session]) -> None:
+def replace_result(result: "xr.Dataset", path: Path, format: str) -> None:
+    """Write results in the place of what may be replaced; into the recording's own NWB file, beside its traces."""
+    from antidrome.recordings import write
+
+    if format != "nwb" or is_same_place(path, result.attrs.get("source") or ""):
+        write(result, path, format=format)
+        return
+    with atomic_write(path) as temporary:
+        write(result, temporary, format="nwb")
+
+
+def is_same_place(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> bool:
+    """Whether two paths lead to the same place."""
+    return os.path.realpath(first) == os.path.realpath(second)
+
+
+def refuse_other_recordings(output: Path, sessions: Sequence[Session]) -> None:
     """Refuse to replace the results of recordings none of which is here, unless they were simulated."""
     summary = read_json(output / SUMMARY)
     before = [one for one in summary["sessions"] if one["input"]["path"] != SOURCE] if is_of_a_run(summary) else []
@@ -90,7 +114,7 @@ def _is_same(session: Session, before: dict[str, Any]) -> bool:
     folder, as runs once did, says nothing.
     """
     place = before["input"]["path"]
-    here = os.path.realpath(place) == os.path.realpath(session.source) or not os.path.exists(place)
+    here = is_same_place(place, session.source) or not os.path.exists(place)
     if session.session_id == before["session_id"] and os.path.isabs(place) and here:
         return True
     same_sizes = dict(session.recording.sizes) == {"time": before["n_frames"], "neuron": before["n_neurons"]}

@@ -164,6 +164,12 @@ class Manifest:
         self._stamps[name] = stamp_of(self.output / name)
         self._save()
 
+    def forget(self) -> None:
+        """Take back that any file is done; what only the pages call the job's own is no more the job's than before."""
+        self._files = {name: key if key == TOLD else "" for name, key in self._files.items()}
+        self._stamps = {name: stamp for name, stamp in self._stamps.items() if self._files.get(name) == TOLD}
+        self._save()
+
     def renew(self, name: str) -> None:
         """Take note of what a file of this job now holds, after it was written again from the same."""
         if name in self._stamps:

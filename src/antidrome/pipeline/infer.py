@@ -14,6 +14,7 @@ from antidrome.pipeline.sessions import Session
 from antidrome.recordings.recording import of_frames
 from antidrome.spikes.lazy import values_with_samples
 from antidrome.spikes.results import notes_on_neurons, odd_neurons
+from antidrome.spikes.same_cells import notes_on_others
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,7 +85,8 @@ def infer_session(
     )
     for _ in map_tasks(infer, parts(), executor=executor, on_result=keep):
         pass
-    return _complete(cache.open(len(blocks)), session, cache), len(kept)
+    whole = _complete(cache.open(len(blocks)), session, cache)
+    return whole.assign_attrs(model=str(model.model)), len(kept)  # its file may have been moved since
 
 
 def _infer_here(model: "SpikeVAE", weights: str, n_samples: int, part: "xr.DataArray") -> "xr.Dataset":
@@ -130,21 +132,22 @@ def _with_trace(result: "xr.Dataset", part: "xr.DataArray", session: Session, bl
         truth = session.truth.isel(neuron=block).astype("float32")
         truth.attrs = {"units": "spikes per frame", "long_name": "true spikes of the simulation"}
         extra["true_spikes"] = truth.drop_vars([name for name in truth.coords if name not in truth.dims])
-    odd = odd_neurons(result)
-    said_later = {*_once(part.attrs.get("notes", [])), *notes_on_neurons(*odd)}
+    odd, n_others = odd_neurons(result), int(result.attrs.get("other_cells", 0))
+    said_later = {*_once(part.attrs.get("notes", [])), *notes_on_others(n_others), *notes_on_neurons(*odd)}
     notes = [note for note in _once(result.attrs.get("notes", [])) if note not in said_later]
     result = result.drop_vars([name for name in result.coords if name not in result.dims])
-    return result.assign(extra).assign_attrs(notes=notes, odd_neurons=list(odd))
+    return result.assign(extra).assign_attrs(notes=notes, odd_neurons=list(odd), other_cells=n_others)
 
 
 def _complete(result: "xr.Dataset", session: Session, cache: SessionCache) -> "xr.Dataset":
     """Coordinates and attributes of the whole: the checks' findings, and the notes of all blocks, each said once."""
     of_blocks = result.attrs.pop("block_attributes")
-    for of_block in ("odd_neurons", "series"):  # blocks from before have none
+    for of_block in ("odd_neurons", "other_cells", "series"):  # blocks from before have none
         result.attrs.pop(of_block, None)
     odd = (sum(map(int, counts)) for counts in zip(*(one.get("odd_neurons", (0, 0)) for one in of_blocks), strict=True))
+    n_others = sum(int(one.get("other_cells", 0)) for one in of_blocks)
     of_all = [attributes.get("notes", []) for attributes in of_blocks]
-    notes = _once(session.recording.attrs.get("notes", []), *of_all, notes_on_neurons(*odd))
+    notes = _once(session.recording.attrs.get("notes", []), *of_all, notes_on_others(n_others), notes_on_neurons(*odd))
     recording = session.recording
     of_neurons = {name: ("neuron", c.values) for name, c in recording.coords.items() if c.dims == ("neuron",)}
     coords = {name: c for name, c in {**of_neurons, **of_frames(recording)}.items() if name not in result.variables}

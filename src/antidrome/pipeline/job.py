@@ -14,9 +14,9 @@ from antidrome.core.configuration import to_dict
 from antidrome.core.files import atomic_write, read_json, write_json
 from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress as show
-from antidrome.pipeline.cache import SessionCache, prepare
+from antidrome.pipeline.cache import SessionCache, left_out, prepare
 from antidrome.pipeline.config import RunConfig
-from antidrome.pipeline.entering import enter
+from antidrome.pipeline.entering import enter, refuse_other_recordings, replace_result
 from antidrome.pipeline.folder import (
     CACHE,
     PAGES,
@@ -25,13 +25,22 @@ from antidrome.pipeline.folder import (
     SETTINGS,
     SUMMARY,
     Manifest,
+    is_of_a_run,
     locked,
 )
 from antidrome.pipeline.infer import infer_session
-from antidrome.pipeline.model import load_model, origin_of, with_absolute_model
+from antidrome.pipeline.model import file_of_model, load_model, origin_of, with_absolute_model
 from antidrome.pipeline.sessions import Session, has_errors, hash_beside, hash_trials, refuse_errors
 from antidrome.pipeline.settings_file import to_toml
-from antidrome.pipeline.stages import LATER, StageOutcome, parts_of, run_stages, stage_settings, still_valid
+from antidrome.pipeline.stages import (
+    LATER,
+    StageOutcome,
+    forget_unfinished,
+    parts_of,
+    run_stages,
+    stage_settings,
+    still_valid,
+)
 from antidrome.pipeline.summary import run_info, run_record, run_summary, session_summary
 
 if TYPE_CHECKING:
@@ -73,7 +82,8 @@ def run(
 
     Finished work is kept in ``OUTPUT/.antidrome``; the same call after an interruption goes on from there and gives
     what an uninterrupted one gives. A changed input or setting is noticed by its hash: what depends on it is computed
-    anew, and the notes of the result say so. So is a file that is no longer what was written written anew.
+    anew, and the notes of the result say so. So is a file that is no longer what was written written anew. Files of
+    sessions that an earlier call named and this one does not are removed; what was computed of them is kept, too.
 
     Parameters
     ----------
@@ -109,6 +119,8 @@ def run(
     if not config.force and not (output / CACHE).exists():
         refuse_errors(sessions)
     with locked(output):
+        if not config.overwrite:  # another process may have finished since
+            refuse_other_recordings(output, sessions)
         return _Job(sessions, names, paths, output, config, command, executor, progress).run()
 
 
@@ -132,6 +144,7 @@ class _Job:
         self.names = list(names)
         self.manifest = Manifest(output)
         self.changed: list[str] = []
+        self.left_out: list[str] = []
 
     def run(self) -> dict[str, Any]:
         model = load_model(self.config)
@@ -140,7 +153,8 @@ class _Job:
         trials = {"trials": told} if any(told := [hash_trials(session) for session in self.sessions]) else {}
         numbers_key = hash_configuration({"results": [cache.key for cache in caches], "sessions": names, **trials})
         beside = [hash_beside(session) for session in self.sessions]
-        key = hash_configuration({"numbers": numbers_key, "inputs": self._places(), "beside": beside})
+        places = {"inputs": self._places(), **file_of_model(self.config)}
+        key = hash_configuration({"numbers": numbers_key, **places, "beside": beside})
         page_key = hash_configuration({"results": key, "stages": stage_settings(LATER, self.config)})
         summary = read_json(self.output / SUMMARY)
         kept = still_valid(LATER, names, self.config, self.manifest, key=numbers_key)
@@ -149,8 +163,14 @@ class _Job:
         if not self.config.force:
             refuse_errors(self.sessions)
         self.manifest.claim([*self.names, *PAGES], overwrite=self.config.overwrite)
+        if self.config.overwrite and not all(cache.is_begun_anew() for cache in caches):
+            self.manifest.forget()
+            forget_unfinished(self.output)
+            kept = []
         self.changed = self.manifest.changed()
         results, seconds = self._infer(model, caches)
+        before = [str(one["session_id"]) for one in summary["sessions"]] if is_of_a_run(summary) else []
+        self.left_out = left_out(self.output, caches, before)
         self._write_results(results, key, seconds)
         named = {session.session_id: result for session, result in zip(self.sessions, results, strict=True)}
         outcomes = run_stages(
@@ -187,7 +207,7 @@ class _Job:
 
     def _passed(self, summary: dict[str, Any]) -> dict[str, Any]:
         """The summary of the run that did everything, without what happened to files then."""
-        summary = {**summary, "removed_files": [], "rewritten_files": []}
+        summary = {**summary, "removed_files": [], "rewritten_files": [], "left_out_sessions": []}
         return {**summary, "passed": PASSED} if has_errors(self.sessions) and not self.config.force else summary
 
     def _infer(
@@ -216,20 +236,10 @@ class _Job:
                 start = time.perf_counter()
                 if not self.manifest.is_done(name, key):
                     self.manifest.begin(name)
-                    self._write_result(result, self.output / name)
+                    replace_result(result, self.output / name, self.config.format)
                     self.manifest.done(name, key)
                 taken["writing"] = time.perf_counter() - start
                 bar.advance()
-
-    def _write_result(self, result: "xr.Dataset", path: Path) -> None:
-        """Write one file, in the place of what this job may replace: a copy of another recording, say."""
-        from antidrome.recordings import write
-
-        if self.config.format != "nwb":
-            write(result, path, format=self.config.format)
-            return
-        with atomic_write(path) as temporary:
-            write(result, temporary, format="nwb")
 
     def _write_page(
         self,
@@ -251,6 +261,7 @@ class _Job:
         summary["kept_files"] = [name for name in kept if self.manifest.is_intact(name)]
         summary["removed_files"] = self.manifest.remove_stale([*current, *kept], key)
         summary["rewritten_files"] = [name for name in current if name in self.changed]
+        summary["left_out_sessions"] = self.left_out
         for name in PAGES:
             self.manifest.begin(name)
         self._write_settings(summary)

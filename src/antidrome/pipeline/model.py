@@ -22,6 +22,13 @@ def with_absolute_model(config: Config) -> Config:
     return dataclasses.replace(config, model=str(Path(config.model).resolve()))
 
 
+def file_of_model(config: InferenceConfig) -> dict[str, str]:
+    """Where the model file lies, under ``"model"``; nothing of a shipped network."""
+    from antidrome.spikes.weights import SHIPPED
+
+    return {} if config.model in SHIPPED else {"model": config.model}
+
+
 def load_model(config: InferenceConfig) -> "SpikeVAE":
     """The shipped network, or the one of a model file."""
     from antidrome.spikes import SpikeVAE
@@ -30,22 +37,37 @@ def load_model(config: InferenceConfig) -> "SpikeVAE":
 
 
 def model_hash(model: "SpikeVAE") -> str:
-    """Hash of the network's weights, so that results of an older model are never taken for those of a newer one."""
-    from antidrome.core.hashing import hash_arrays
-    from antidrome.spikes.weights import stored_arrays
+    """Hash of the network's weights, so that results of an older model are never taken for those of a newer one.
 
-    return hash_arrays(stored_arrays(str(model.model)))
+    Of a model file it is that of its settings and of its neurons' labels, too.
+    """
+    from antidrome.core.files import finite
+    from antidrome.core.hashing import hash_arrays, hash_configuration
+    from antidrome.core.model_files import read_header
+    from antidrome.spikes.weights import SHIPPED, stored_arrays
+
+    path = str(model.model)
+    weights = hash_arrays(stored_arrays(path))
+    if path in SHIPPED:
+        return weights
+    header = read_header(path)
+    return hash_configuration(
+        finite({"weights": weights, "settings": header.config, "labels": header.extra.get("labels", [])})
+    )
 
 
 def origin_of(session: Session, config: InferenceConfig, model: "SpikeVAE") -> dict[str, Any]:
-    """Everything that a session's numbers depend on, by name; and how its blocks are cut, where samples shrink them."""
+    """Everything that a session's numbers depend on, by name; and how its blocks are cut, where samples shrink them.
+
+    Of a model file that is its weights, wherever it lies.
+    """
     from antidrome import __version__
     from antidrome.pipeline.infer import block_values
 
     values = block_values(config.samples)
     return {
         "input": session.input_hash,
-        **config.inference_settings(),
+        **{name: value for name, value in config.inference_settings().items() if name not in file_of_model(config)},
         "model weights": model_hash(model),
         "antidrome version": __version__,
         **({} if values == block_values(0) else {"values of a block": values}),

@@ -82,9 +82,10 @@ def plan(
     -------
     dict
         ``sessions`` (name, neurons, frames, frame rate, findings), ``seconds`` of each stage, ``memory_gb``,
-        ``disk_gb`` (uncompressed, with what the hidden folder ``.antidrome`` keeps), and ``measured_on``, the machine
-        whose speed the times are those of. Times are rough, all the more so far outside the measured sizes; dynamics
-        are counted as if their dimensions were chosen, which takes longest.
+        ``disk_gb`` (uncompressed; spikes in NWB go into a copy of a recording in NWB, movies and all), ``kept_gb``, the
+        share of it that the hidden folder ``.antidrome`` keeps, and ``measured_on``, the machine whose speed the times
+        are those of. Times are rough, all the more so far outside the measured sizes; dynamics are counted as if their
+        dimensions were chosen, which takes longest.
 
     Raises
     ------
@@ -102,12 +103,14 @@ def plan(
     memory = {name: _at(costs["memory_gb"][name], work[name].held) for name in wanted}
     values = sum(frames * neurons for frames, neurons in sizes)
     block = min(values, max(block_values(config.samples), *(frames for frames, _ in sizes)))
+    kept_gb = 1e-9 * (4 * N_RESULTS + 2 * config.samples) * values
     memory["spikes"] += 1e-9 * BYTES_OF_SAMPLES * config.samples * block
     return {
         "sessions": [_described(session) for session in sessions],
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "memory_gb": round(max(memory.values()) + 1e-9 * _held_whole(sessions), 2),
-        "disk_gb": round(1e-9 * N_COPIES * (4 * N_RESULTS + 2 * config.samples) * values, 3),
+        "disk_gb": round(N_COPIES * kept_gb + 1e-9 * _copied(sessions, config), 3),
+        "kept_gb": round(kept_gb, 3),
         "measured_on": costs["machine"]["processor"],
     }
 
@@ -124,6 +127,13 @@ def _held_whole(sessions: Sequence[Session]) -> int:
         total += 0 if recording.chunks is not None else recording.nbytes
         total += 4 * N_RESULTS * recording.size if N_RESULTS * recording.size <= IN_MEMORY_VALUES else 0
     return total
+
+
+def _copied(sessions: Sequence[Session], config: RunConfig) -> int:
+    """Bytes of the recordings that the results files are copies of."""
+    if config.format != "nwb":
+        return 0
+    return sum(os.path.getsize(session.source) for session in sessions if session.source_format == "nwb")
 
 
 def _described(session: Session) -> dict[str, Any]:

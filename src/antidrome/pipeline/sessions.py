@@ -18,18 +18,31 @@ if TYPE_CHECKING:
     from antidrome.recordings import Finding
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class Contents:
-    """What was read of a session: fluorescence or ΔF/F, and neuropil where there is some."""
+    """What was read of a session.
 
-    arrays: "tuple[xr.DataArray, ...]"
+    Parameters
+    ----------
+    *arrays
+        Fluorescence or ΔF/F, and neuropil where there is some.
+    """
+
+    def __init__(self, *arrays: "xr.DataArray") -> None:
+        self._arrays = arrays
 
     @functools.cached_property
     def hash(self) -> str:
-        """Content hash, whatever the file format; the arrays are read whole, once."""
+        """Content hash, whatever the file format; the arrays are read whole, once, and then let go."""
         from antidrome.core.hashing import hash_recording
 
-        return "-".join(map(hash_recording, self.arrays))
+        found = "-".join(map(hash_recording, self._arrays))
+        self._arrays = ()
+        return found
+
+    def let_go(self) -> None:
+        """Keep only the hash of arrays that lie in memory; those on disk are read when it is asked for."""
+        if all(array.chunks is None for array in self._arrays):
+            _ = self.hash
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +84,8 @@ class Session:
 def read_sessions(paths: Sequence[str | os.PathLike[str]], config: ReadingConfig) -> list[Session]:
     """Read and check every path; nothing large is loaded.
 
+    One is read after the other, so that the fluorescence of a single one is in memory beside the ΔF/F of all.
+
     Parameters
     ----------
     paths, config
@@ -82,19 +97,27 @@ def read_sessions(paths: Sequence[str | os.PathLike[str]], config: ReadingConfig
         If a path cannot be read or its name written, the same path is given twice, or something must be chosen (frame
         rate, series).
     """
-    from antidrome.recordings import read_with_neuropil
+    from antidrome.recordings.safety import require_file
 
     for path in paths:
         refuse_unwritable_name(path)
+        require_file(path)
     refuse_repeated(paths)
-    pairs = []
-    for path in paths:
-        pairs.append(read_with_neuropil(path, quantity=config.quantity, **config.choices()))
-    names = session_names([recording for recording, _ in pairs], paths)
+    sessions = [_read(path, config) for path in paths]
+    names = session_names([session.recording for session in sessions], paths)
     return [
-        _session(name, os.path.abspath(path), recording, neuropil, config)
-        for name, path, (recording, neuropil) in zip(names, paths, pairs, strict=True)
-    ]  # fmt: skip
+        dataclasses.replace(session, session_id=name, recording=session.recording.assign_attrs(session_id=name))
+        for session, name in zip(sessions, names, strict=True)
+    ]
+
+
+def _read(path: str | os.PathLike[str], config: ReadingConfig) -> Session:
+    """One session under its own name, whatever the others are called."""
+    from antidrome.recordings import read_with_neuropil
+
+    recording, neuropil = read_with_neuropil(path, quantity=config.quantity, **config.choices())
+    (name,) = session_names([recording], [path])
+    return _session(name, os.path.abspath(path), recording, neuropil, config)
 
 
 def refuse_repeated(paths: Sequence[str | os.PathLike[str]]) -> None:
@@ -127,12 +150,14 @@ def _session(
 ) -> Session:
     from antidrome.recordings import check
 
-    recording = as_dff(raw, neuropil, config)
+    recording, contents = as_dff(raw, neuropil, config), Contents(*(one for one in (raw, neuropil) if one is not None))
+    if recording is not raw:
+        contents.let_go()
     return Session(
         session_id=session_id,
         source=source,
         source_format=str(raw.attrs.get("source_format", "array")),
-        contents=Contents(tuple(one for one in (raw, neuropil) if one is not None)),
+        contents=contents,
         recording=recording.assign_attrs(session_id=session_id),
         findings=check(recording),
     )

@@ -12,7 +12,7 @@ from antidrome.core.progress import progress as show
 from antidrome.errors import InputError
 from antidrome.pipeline.cache import SessionCache
 from antidrome.pipeline.config import InferenceConfig
-from antidrome.pipeline.entering import spare_nwb
+from antidrome.pipeline.entering import replace_result, spare_nwb
 from antidrome.pipeline.folder import locked, spare_recordings
 from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import load_model, origin_of, with_absolute_model
@@ -69,7 +69,7 @@ def deconvolve(
         If the input cannot be used, a check finds an error and ``config.force`` is not set, or what is to be written
         exists (but for times that the same call wrote before it was interrupted) and ``config.overwrite`` is not set.
     """
-    from antidrome.recordings.writing import SINGLE_FILES, format_of, write
+    from antidrome.recordings.writing import SINGLE_FILES, format_of
 
     config, output = with_absolute_model(config or InferenceConfig()), Path(output)
     times, scratch = None if times is None else Path(times), output.parent / f".{output.name}.antidrome"
@@ -96,7 +96,7 @@ def deconvolve(
         if times is not None and not _are_ours(times, scratch, cache.key):
             found = model.spike_times(sessions[0].recording, result=result, executor=executor)
             _write_times(found, times, scratch, cache.key)
-        write(result, output, format=written_as)
+        replace_result(result, output, written_as)
         result.close()
     shutil.rmtree(scratch, ignore_errors=True)
     return output

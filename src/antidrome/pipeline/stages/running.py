@@ -139,6 +139,12 @@ def _scratch(output: Path, name: str, key: str) -> Path:
     return wanted
 
 
+def forget_unfinished(output: Path) -> None:
+    """Remove what interrupted stages would go on from."""
+    for scratch in (output / CACHE).glob("stage-*"):
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def parts_of(stages: Sequence[Stage], output: Path, summary: Mapping[str, Any]) -> "list[Part]":
     """The page's parts of the stages that a summary tells of, from their files."""
     from antidrome.report.stages_part import skipped_part
