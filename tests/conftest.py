@@ -6,7 +6,7 @@ import pathlib
 import pkgutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _cache = tempfile.mkdtemp(prefix="antidrome-tests-")
 os.environ.update(
@@ -81,6 +81,17 @@ def unchecked_types() -> Iterator[None]:
         warnings.simplefilter("ignore", AnnotationWarning)
         yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def happened(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Callable[[str], None]:
+    """Say what came of a fault: ``happened("exit code 2: …")``, held to the row of ``docs/what_was_tried.md``."""
+    here = pathlib.Path(__file__).parent
+    spec = importlib.util.spec_from_file_location("hazard_page", here / "hazards" / "page.py")
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    name = f"{request.path.relative_to(here.parent).as_posix()}::{request.node.originalname}"
+    return lambda said: page.hold(name, said, tmp_path)
 
 
 @pytest.fixture

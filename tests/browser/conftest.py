@@ -80,3 +80,16 @@ def show(chromium, tmp_path):
     yield _show
     for page in pages:
         page.close()
+
+
+@pytest.fixture
+def serious():
+    """What axe-core finds serious or critical in an opened page: ``serious(opened)``."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+
+    def _serious(opened):
+        found = axe.run(opened.page).response["violations"]
+        grave = [one for one in found if one["impact"] in ("serious", "critical")]
+        return [f"{one['id']}: {one['help']}; {one['nodes'][0]['html'][:160]}" for one in grave]
+
+    return _serious

@@ -10,8 +10,9 @@ import pytest
 import antidrome as ad
 from antidrome.pipeline.stages.activity import binned_spikes
 from antidrome.report import RunInfo, spikes_report
-from antidrome.report.dimension_part import population_part
+from antidrome.report.dimension_part import layers_part, points_part, population_part
 from antidrome.report.dynamics_part import dynamics_part
+from antidrome.report.page import page_html
 
 pytestmark = pytest.mark.browser
 
@@ -56,16 +57,29 @@ def fake_spikes_of_a_population():
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(whole_page, show, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    opened = show(whole_page, color_scheme=scheme, bypass_csp=True)
-    found = axe.run(opened.page).response["violations"]
-    serious = [
-        f"{one['id']}: {one['help']}; {one['nodes'][0]['html'][:160]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+def test_axe_finds_nothing_serious(whole_page, show, serious, scheme):
+    assert serious(show(whole_page, color_scheme=scheme, bypass_csp=True)) == []
+
+
+@pytest.fixture(scope="module")
+def pages_of_dimension():
+    """The pages of points and of the layers of two networks, for every class."""
+    draw = np.random.default_rng(0)
+    points = {name: draw.standard_normal((300, 4)) @ draw.standard_normal((4, 12)) for name in ("conv", "fc")}
+    classes = np.repeat([0, 1], 150)
+    networks = {"trained": points, "untrained": {name: np.tanh(one) for name, one in points.items()}}
+    layered = ad.dimension.layers(networks, classes=classes, progress=False)
+    estimated = {"conv": ad.dimension.estimate(points["conv"], progress=False)}
+    return {
+        "layers": page_html(RUN, [layers_part(layered, {"trained": 0.9, "untrained": 0.5})], units="Dimensions."),
+        "points": page_html(RUN, [points_part(estimated)], units="Dimensions."),
+    }
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("page", ["layers", "points"])
+def test_axe_finds_nothing_serious_in_dimensions(pages_of_dimension, show, serious, page, scheme):
+    assert serious(show(pages_of_dimension[page], color_scheme=scheme, bypass_csp=True)) == []
 
 
 def test_every_part_is_there_and_quiet(whole_page, show):

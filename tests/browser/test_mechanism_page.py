@@ -26,8 +26,8 @@ class Posterior:
     reports, notes, feature_units = (), ("A note.",), ()
 
 
-@pytest.fixture
-def page(show):
+def mechanism_html():
+    """The page of a posterior, with its pairs and traces."""
     rng = np.random.default_rng(0)
     first = rng.normal(5, 1, 4000)
     samples = np.column_stack([first, first + 0.1 * rng.standard_normal(4000)])
@@ -37,7 +37,17 @@ def page(show):
     traces = Traces(time, np.sin(time), np.cos(time)[None])
     prior = Posterior.prior.sample(4000, seed=0)
     view = MechanismView(Posterior(), samples, prior, np.array([5.0, 5.0]), summary, traces=traces)
-    return show(page_html(RUN, [mechanism_part(view, RUN)], units=UNITS))
+    return page_html(RUN, [mechanism_part(view, RUN)], units=UNITS)
+
+
+@pytest.fixture
+def page(show):
+    return show(mechanism_html())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(show, serious, scheme):
+    assert serious(show(mechanism_html(), color_scheme=scheme, bypass_csp=True)) == []
 
 
 def ink(page):

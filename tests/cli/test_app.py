@@ -138,12 +138,14 @@ def test_names_are_no_markup_and_no_commands_to_a_terminal(capsys: pytest.Captur
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
-def test_sigterm_ends_like_an_interrupt(command: Callable, capsys: pytest.CaptureFixture) -> None:
+def test_sigterm_ends_like_an_interrupt(command: Callable, capsys: pytest.CaptureFixture, happened: Callable) -> None:
     before = signal.getsignal(signal.SIGTERM)
     command(lambda _: os.kill(os.getpid(), signal.SIGTERM) or signal.pause())
-    assert app.main(["check"]) == 143
-    assert "Interrupted" in capsys.readouterr().err
+    code, said = app.main(["check"]), capsys.readouterr().err
+    assert code == 143
+    assert "Interrupted" in said
     assert signal.getsignal(signal.SIGTERM) is before
+    happened(f"exit code {code}: {said.strip()}")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals between processes")
@@ -172,7 +174,7 @@ def test_a_signal_in_a_destructor_is_not_lost(command: Callable, number: int, co
     assert sys.unraisablehook is hook
 
 
-def test_a_closed_pipe_is_no_error() -> None:
+def test_a_closed_pipe_is_no_error(happened: Callable) -> None:
     import subprocess
 
     script = "import sys; from antidrome.cli import main; sys.exit(main(['--help']))"
@@ -181,6 +183,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     run = subprocess.run([sys.executable, "-c", script], stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert "Traceback" not in run.stderr
+    happened(f"exit code {run.returncode}; on standard error: {run.stderr.strip() or 'nothing'}")
 
 
 @pytest.mark.parametrize("name", app.COMMANDS)
@@ -193,18 +196,23 @@ def test_every_command_exists(name: str) -> None:
     assert callable(run)
 
 
-def test_closed_streams_end_no_work() -> None:
+def test_closed_streams_end_no_work(happened: Callable) -> None:
     """As under some schedulers: no standard output, no standard error."""
     code = "import sys; sys.stdout = sys.stderr = None; from antidrome.cli.app import main; sys.exit(main(['--help']))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    ended = subprocess.run([sys.executable, "-c", code], check=False).returncode
+    assert ended == 0
+    happened(f"exit code {ended}")
 
 
-def test_a_terminal_without_our_letters_gets_them_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_without_our_letters_gets_them_spelled_out(
+    monkeypatch: pytest.MonkeyPatch, happened: Callable
+) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(app, "usage", lambda: "ΔF/F → spikes")
     assert app.main(["--help"]) == 0
     assert stream.buffer.getvalue() == rb"\u0394F/F \u2192 spikes" + b"\n"
+    happened(f"{app.usage()} is shown as `{stream.buffer.getvalue().decode('ascii').strip()}`")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")

@@ -18,18 +18,28 @@ import xarray as xr
 import antidrome as ad
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-if not PAGES[0].exists():
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if "_build" not in page.parts]
+if not (ROOT / "docs" / "index.md").exists():
     pytest.skip("the documentation is not here", allow_module_level=True)
 
 BLOCK = re.compile(r"(<!-- not run by the tests: [^>]+ -->\n+)?^```python\n(.*?)^```", re.M | re.S)
-NEEDED = {"neuron.md": "neuron", "brian2.md": "brian2"}  # what is between `def make` and its end needs these
+FENCE = re.compile(r"^[ >]*(?:`{3,}|~{3,}|:{3,})(.*)$", re.M)
+NEEDED = {
+    "how-to/neuron.md": "neuron",
+    "how-to/brian2.md": "brian2",
+}  # what is between `def make` and its end needs these
 WORMS = ["AVAL", "AVAR", "RIML", "RIMR", "AVBL", "AVBR", "AIBL", "AIBR", "RID", "SMDVL", "VB02", "DB01"]
+
+
+def place(page: pathlib.Path) -> str:
+    """A page's name: README.md, or the path below docs."""
+    return page.name if page.parent == ROOT else page.relative_to(ROOT / "docs").as_posix()
 
 
 def blocks(name: str) -> list[tuple[bool, str]]:
     """Plain blocks of a page: whether they are run, and their code."""
-    page = next(page for page in PAGES if page.name == name)
+    page = next(page for page in PAGES if place(page) == name)
     return [(not marker, code) for marker, code in BLOCK.findall(page.read_text("utf-8"))]
 
 
@@ -79,6 +89,13 @@ def many_animals(folder: pathlib.Path) -> dict:
     return {"paths": sorted(folder.glob("*.nc"))}
 
 
+def whole_job(folder: pathlib.Path) -> dict:
+    for day in range(2):
+        recording = ad.spikes.simulate(n_neurons=4, duration_s=60, frame_rate_hz=20, seed=day)["dff"]
+        ad.write(recording, folder / f"day-{day}.nc")
+    return {}
+
+
 def neuron(folder: pathlib.Path) -> dict:
     """A measurement, and simulations such as the page's cell would have left."""
     from antidrome.mechanism import LogUniform, Uniform, as_prior
@@ -99,17 +116,34 @@ def stand_in(g_na: float, g_k: float, g_leak: float) -> dict:
 
 GIVEN = {
     "README.md": readme,
-    "brian2.md": lambda folder: {},
-    "cluster.md": cluster,
-    "days_of_imaging.md": days_of_imaging,
-    "many_animals.md": many_animals,
-    "neuron.md": neuron,
+    "faq.md": lambda folder: {},
+    "how-to/brian2.md": lambda folder: {},
+    "how-to/cluster.md": cluster,
+    "how-to/days_of_imaging.md": days_of_imaging,
+    "how-to/many_animals.md": many_animals,
+    "how-to/neuron.md": neuron,
+    "reference/index.md": whole_job,
 }
+QUICK = {
+    "faq.md",
+    "how-to/brian2.md",
+    "how-to/days_of_imaging.md",
+}  # the others wait for networks to be compiled or trained
 
 
 def test_no_page_is_left_out():
-    assert {page.name for page in PAGES if "```python" in page.read_text("utf-8")} == set(GIVEN)
-    assert sum(page.read_text("utf-8").count("```python") for page in PAGES) == sum(len(blocks(name)) for name in GIVEN)
+    assert {place(page) for page in PAGES if blocks(place(page))} == set(GIVEN)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=place)
+def test_every_block_of_python_is_run_by_the_tests_or_by_the_documentation(page):
+    """No other way to write a fence (a directive, an indent, tildes) hides code from both."""
+    text = page.read_text("utf-8")
+    named = [fence.strip() for fence in FENCE.findall(text) if re.search(r"\b(py|python3?|pycon|ipython)\b", fence)]
+    assert named.count("python") == len(blocks(place(page)))
+    assert named.count("{code-cell} python") == len(re.findall(r"^```{code-cell} python$", text, re.M))
+    assert set(named) <= {"python", "{code-cell} python"}
+    assert not re.search(r"{code-cell}", text) or "file_format: mystnb" in text.split("---")[1]
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +155,9 @@ def scheduler() -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", GIVEN)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[] if page in QUICK else [pytest.mark.slow]) for page in GIVEN]
+)
 def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     names = types.ModuleType("page")

@@ -1,10 +1,11 @@
 """The executor seam: order, laziness, bounded memory, and workers that are killed in the middle."""
 
 import os
+import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_pool_of_processes(pool: object) -> None:
     assert list(map_tasks(abs, [-1, 2, -3], executor=pool)) == [1, 2, 3]
 
 
-def test_workers_killed_from_outside_lose_nothing(pool: object) -> None:
+def test_workers_killed_from_outside_lose_nothing(pool: object, happened: Callable[[str], None]) -> None:
     """A worker is killed after some tasks have finished; each result arrives once, in order."""
     finished: list[int] = []
     killed: list[int] = []
@@ -101,13 +102,15 @@ def test_workers_killed_from_outside_lose_nothing(pool: object) -> None:
     assert results == SQUARES
     assert 5 in killed
     assert sorted(finished) == list(range(40)), "no task is reported twice or forgotten"
+    right = sum(one == wanted for one, wanted in zip(results, SQUARES, strict=True))
+    happened(f"its tasks are done again: {right} of {len(SQUARES)} results are there, in order, each once")
 
 
-def test_a_task_that_kills_its_worker_is_named(pool: object) -> None:
+def test_a_task_that_kills_its_worker_is_named(pool: object, happened: Callable[[str], None]) -> None:
     """``raise_signal(SIGKILL)`` kills its worker each time: task 3 is blamed, no other."""
     finished: list[int] = []
     tasks = [0, 0, 0, signal.SIGKILL, 0, 0]
-    with pytest.raises(LostWorkerError, match=r"Task 3 lost its worker \d times, the last time running alone"):
+    with pytest.raises(LostWorkerError, match=r"Task 3 lost its worker \d times, the last time running alone") as error:
         list(
             map_tasks(
                 signal.raise_signal,
@@ -117,6 +120,7 @@ def test_a_task_that_kills_its_worker_is_named(pool: object) -> None:
             )
         )
     assert {0, 1, 2} <= set(finished)
+    happened(f"refused: {re.sub(r'[0-9] times', 'several times', str(error.value))}")
 
 
 def test_a_pool_that_cannot_replace_workers_says_so() -> None:

@@ -12,6 +12,7 @@ import pathlib
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -88,7 +89,9 @@ print(json.dumps({"seen": seen, "left": sorted(path.name for path in target.pare
 
 @pytest.mark.parametrize("start", ["replace", "create"])
 @pytest.mark.parametrize("kind", ["file", "directory"])
-def test_a_killed_writer_leaves_old_or_new(tmp_path: pathlib.Path, kind: str, start: str) -> None:
+def test_a_killed_writer_leaves_old_or_new(
+    tmp_path: pathlib.Path, kind: str, start: str, happened: Callable[[str], None]
+) -> None:
     target = tmp_path / "results"
     command = [sys.executable, "-c", KILLER, kind, str(target), start]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -97,6 +100,8 @@ def test_a_killed_writer_leaves_old_or_new(tmp_path: pathlib.Path, kind: str, st
     assert outcome["seen"] == sorted(outcome["seen"], key=["old", "new"].index), "once new, always new"
     assert len(outcome["seen"]) > 15, "the writer was killed at hardly any step: does the tracer see its lines?"
     assert outcome["left"] == ["results"], "the next writer removes what killed ones left"
+    seen = " or ".join(f"the {content} content" for content in dict.fromkeys(outcome["seen"]))
+    happened(f"found each time: {seen}, whole; left over after the next writer: {len(outcome['left']) - 1} files")
 
 
 def test_an_error_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
@@ -122,22 +127,26 @@ except OSError as error:
 """
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
+def test_a_full_disk_leaves_the_old_file(tmp_path: pathlib.Path, happened: Callable[[str], None]) -> None:
     target = tmp_path / "a.bin"
     target.write_bytes(OLD)
     run = subprocess.run([sys.executable, "-c", FULL, str(target)], check=True, capture_output=True, text=True)
     assert run.stdout.strip() == "OSError"
     assert target.read_bytes() == OLD
-    assert list(tmp_path.iterdir()) == [target]
+    left = list(tmp_path.iterdir())
+    assert left == [target]
+    happened(f"{run.stdout.strip()}; the old file is still there, whole; left over: {len(left) - 1} files")
 
 
-def test_writers_at_once_do_not_meet(tmp_path: pathlib.Path) -> None:
+def test_writers_at_once_do_not_meet(tmp_path: pathlib.Path, happened: Callable[[str], None]) -> None:
     target = tmp_path / "a.bin"
     with atomic_write(target) as first, atomic_write(target) as second:
         assert first != second
         first.write_bytes(OLD)
         second.write_bytes(NEW)
-    assert target.read_bytes() == OLD, "the last one to finish wins, whole"
+    found = {OLD: "what the last one to finish wrote", NEW: "what the first one to finish wrote"}
+    assert found.get(target.read_bytes()) == found[OLD], "the last one to finish wins, whole"
+    happened(f"the file holds {found[target.read_bytes()]}, whole")
 
 
 def test_a_folder_is_replaced_whole(tmp_path: pathlib.Path) -> None:
@@ -150,7 +159,7 @@ def test_a_folder_is_replaced_whole(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
-def test_a_share_that_cannot_sync_folders_is_written_to(tmp_path, monkeypatch, number):
+def test_a_share_that_cannot_sync_folders_is_written_to(tmp_path, monkeypatch, number, happened):
     real = os.fsync
 
     def fsync(descriptor):
@@ -165,9 +174,12 @@ def test_a_share_that_cannot_sync_folders_is_written_to(tmp_path, monkeypatch, n
         (temporary / "a").write_bytes(NEW)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b" / "a").read_bytes() == NEW
     monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(number, "of a file")))
-    with pytest.raises(OSError, match="of a file"), atomic_write(tmp_path / "a") as temporary:
+    with pytest.raises(OSError, match="of a file") as error, atomic_write(tmp_path / "a") as temporary:
         temporary.write_bytes(OLD)
     assert (tmp_path / "a").read_bytes() == NEW
+    happened(
+        f"files and folders are written whole; where no file can be synced: {error.type.__name__}, the old one stays"
+    )
 
 
 def test_what_exists_is_refused_with_the_option_that_chooses_another_name(tmp_path):

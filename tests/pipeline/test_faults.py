@@ -3,6 +3,7 @@
 import errno
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -38,7 +39,7 @@ def job(inputs, out):
 
 @pytest.mark.parametrize("n_written", [0, 2, 5, 9])
 def test_a_full_disk_ends_in_a_sentence_and_the_job_goes_on(
-    model, helpers, inputs, tmp_path, capsys, monkeypatch, n_written
+    model, helpers, inputs, tmp_path, capsys, monkeypatch, happened, n_written
 ):
     assert job(inputs, tmp_path / "whole") == 0
     fsync, seen = files._fsync, 0
@@ -52,19 +53,24 @@ def test_a_full_disk_ends_in_a_sentence_and_the_job_goes_on(
 
     monkeypatch.setattr(files, "_fsync", full)
     assert job(inputs, tmp_path / "out") == 2
-    assert "No space left on device" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "No space left on device" in said
     assert helpers.half_files(tmp_path / "out") == []
     assert not list((tmp_path / "out").rglob("*partial*"))
     monkeypatch.setattr(files, "_fsync", fsync)
-    assert job(inputs, tmp_path / "out") == 0
+    code = job(inputs, tmp_path / "out")
+    assert code == 0
     summary, page, results = helpers.contents(tmp_path / "out")
     wanted, page_wanted, results_wanted = helpers.contents(tmp_path / "whole")
     assert summary.pop("command") == wanted.pop("command")  # pytest's own
-    assert helpers.different((summary, page, results), (wanted, page_wanted, results_wanted)) == []
+    differ = helpers.different((summary, page, results), (wanted, page_wanted, results_wanted))
+    assert differ == []
+    said = re.sub(r"out/\S+", "out/…", said.strip())  # the file at which it was full
+    happened(f"exit code 2: {said}; with room again the same command: exit code {code}, {len(differ)} results differ")
 
 
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs POSIX users")
-def test_no_permission_ends_in_a_sentence(model, tmp_path, capsys):
+def test_no_permission_ends_in_a_sentence(model, tmp_path, capsys, happened):
     tmp_path.chmod(0o500)
     user = os.geteuid()
     if user == 0:  # root may write everywhere: be nobody for a moment
@@ -75,19 +81,25 @@ def test_no_permission_ends_in_a_sentence(model, tmp_path, capsys):
         os.seteuid(user)
         tmp_path.chmod(0o700)
     assert code == 2
-    assert "Permission denied" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Permission denied" in said
     assert not (tmp_path / "out").exists()
+    happened(f"exit code {code}: {said}")
 
 
-def test_a_second_process_is_kept_out(model, inputs, tmp_path, capsys, holder):
+def test_a_second_process_is_kept_out(model, inputs, tmp_path, capsys, holder, happened):
     assert job(inputs, tmp_path / "out") == 2
-    assert "Another antidrome works in" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Another antidrome works in" in said
     holder.communicate("")
     assert holder.returncode == 0
+    happened(f"the second one: exit code 2: {said.strip()}; the first one goes on: exit code {holder.returncode}")
     assert job(inputs, tmp_path / "out") == 0
 
 
-def test_a_killed_process_leaves_no_lock(model, inputs, tmp_path, holder):
+def test_a_killed_process_leaves_no_lock(model, inputs, tmp_path, holder, happened):
     holder.kill()
     holder.wait()
-    assert job(inputs, pathlib.Path(tmp_path / "out")) == 0
+    code = job(inputs, pathlib.Path(tmp_path / "out"))
+    assert code == 0
+    happened(f"its lock ends with it: the next one has exit code {code}")

@@ -127,8 +127,8 @@ def test_simulated_results_make_way(model, helpers, inputs, tmp_path):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
     summary["sessions"][0]["input"]["path"] = SOURCE
     (tmp_path / "out" / "summary.json").write_text(json.dumps(summary))
-    run(inputs[1:], tmp_path / "out", NETCDF, progress=False)
-    assert {path.name for path in (tmp_path / "out" / ".antidrome").glob("blocks-*")} == {"blocks-day-1"}
+    assert run(inputs[1:], tmp_path / "out", NETCDF, progress=False)["left_out_sessions"] == ["day-0"]
+    assert read_spikes(tmp_path / "out" / "spikes.nc").attrs["session_id"] == "day-1"
 
 
 def test_an_interrupted_run_with_overwrite_goes_on(model, inputs, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
-def test_killed_before_every_rename(inputs):
+def test_killed_before_every_rename(inputs, happened):
     folder = inputs[0].parent
     script = pathlib.Path(__file__).with_name("stand_in.py")
     subprocess.run([sys.executable, str(script), "kill", str(folder)], check=True, timeout=600)
@@ -22,3 +22,9 @@ def test_killed_before_every_rename(inputs):
         assert record["resumed"] == 0, record
         assert record["different"] == [], record
         assert record["left"] == [], record
+    half, different, left = (sum(len(record[key]) for record in found) for key in ("half", "different", "left"))
+    codes = sorted({record["resumed"] for record in found})
+    happened(
+        f"half files: {half}; exit code of the same call after it: {', '.join(map(str, codes))}; results, pages and"
+        f" summaries that differ by a bit: {different}; left over: {left} files"
+    )

@@ -57,6 +57,26 @@ def test_spikes_may_go_into_the_nwb_file_itself(model, helpers, tmp_path):
     assert read_spikes(path)["expected_spikes"].shape == values.shape
 
 
+def test_an_earlier_result_is_replaced_where_that_was_asked_for(model, helpers, tmp_path):
+    path = write(helpers.recording(0), tmp_path / "day.nwb")
+    out = deconvolve(path, tmp_path / "spikes.nwb", InferenceConfig(samples=2), progress=False)
+    assert "samples" in read_spikes(out)
+    deconvolve(path, out, InferenceConfig(overwrite=True), progress=False)
+    assert "samples" not in read_spikes(out)
+
+
+def test_spikes_of_another_series_are_not_replaced_in_the_recording(model, helpers, tmp_path):
+    path = of_another_program(write(helpers.recording(0), tmp_path / "day.nwb"))
+    elsewhere = read(path).assign_attrs(series="elsewhere", units="spikes per frame")
+    write(elsewhere.to_dataset(name="expected_spikes").assign_attrs(elsewhere.attrs), path)
+    calls = model.calls
+    with pytest.raises(
+        InputError, match=r"an earlier result .* of the series 'elsewhere', which would be"
+    ):
+        deconvolve(path, path, InferenceConfig(overwrite=True), progress=False)
+    assert model.calls == calls
+
+
 def test_recordings_in_nwb_are_not_replaced_by_results_that_do_not_go_into_them(model, helpers, inputs, tmp_path):
     """Before any work, also with --overwrite; a copy that the job made itself makes way."""
     out = tmp_path / "out"
@@ -100,15 +120,19 @@ def test_no_results_inside_of_a_zarr_recording(model, helpers, tmp_path):
     assert contents(store) == before
 
 
-def test_results_may_go_beside_the_recording_under_any_name(model, inputs, tmp_path):
+def test_results_may_go_beside_the_recording_under_any_name(model, inputs, tmp_path, happened):
     folder = tmp_path / "ha#sh 50% (ü, 日本)"
     folder.mkdir()
     os.replace(inputs[0], folder / "day #1 % ä.nc")
     (tmp_path / "link").symlink_to(folder)
     summary = run([folder / "day #1 % ä.nc"], tmp_path / "link", RunConfig(format="zarr"), progress=False)
     assert {file["name"] for file in summary["files"]} < {path.name for path in folder.iterdir()}
-    assert run([folder / "day #1 % ä.nc"], folder, RunConfig(format="zarr"), progress=False) == summary
+    calls = model.calls
+    again = run([folder / "day #1 % ä.nc"], folder, RunConfig(format="zarr"), progress=False)
+    assert again == summary
     assert rebuild_report(folder).is_file()
+    assert model.calls == calls
+    happened(f"by either name the same summary; blocks inferred a second time: {model.calls - calls}")
 
 
 def test_a_loop_of_links_is_a_missing_file(model, tmp_path):
@@ -135,11 +159,12 @@ def of_session(**changes):
         (of_session(result={"file": "gone.nc"}), InputError, r"gone\.nc is missing"),
     ],
 )
-def test_a_damaged_or_hostile_summary_ends_in_a_sentence(model, inputs, tmp_path, change, error, words):
+def test_a_damaged_or_hostile_summary_ends_in_a_sentence(model, inputs, tmp_path, change, error, words, happened):
     run(inputs[:1], tmp_path / "out", RunConfig(format="netcdf"), progress=False)
     path = tmp_path / "out" / "summary.json"
     summary = json.loads(path.read_text("utf-8"))
     change(summary)
     path.write_text(json.dumps(summary), "utf-8")
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=words) as raised:
         rebuild_report(tmp_path / "out")
+    happened(f"refused: {raised.value}")

@@ -151,7 +151,7 @@ def test_a_stage_that_is_left_out_keeps_its_files_while_they_are_true(model, inp
     assert (other["kept_files"], sorted(other["removed_files"])) == ([], files)
 
 
-def test_an_interrupted_stage_finds_its_unfinished_work_again(model, inputs, tmp_path, monkeypatch):
+def test_an_interrupted_stage_finds_its_unfinished_work_again(model, inputs, tmp_path, monkeypatch, happened):
     from antidrome.pipeline import job
 
     whole, found = job.LATER[0], []
@@ -171,6 +171,10 @@ def test_an_interrupted_stage_finds_its_unfinished_work_again(model, inputs, tmp
     run(inputs, tmp_path / "out", RunConfig(format="netcdf", bin_s=0.2), progress=False)
     assert found == [[], ["bins of 0.1 s"], [], ["bins of 0.2 s"]]  # its own, and never that of other settings
     assert not list((tmp_path / "out" / ".antidrome").glob("stage-*"))
+    happened(
+        f"found again with the same settings: {', '.join(found[1])}; with others: {', '.join(found[2]) or 'nothing'};"
+        f" with these once more: {', '.join(found[3])}"
+    )
 
 
 def test_data_that_do_not_allow_a_stage_cost_only_that_stage(model, inputs, tmp_path):

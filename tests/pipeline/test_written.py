@@ -147,7 +147,7 @@ def test_what_was_removed_is_said_once(model, inputs, tmp_path, capsys):
     command = ["run", str(inputs[0]), "-o", str(tmp_path / "out"), "--format", "netcdf", "--stages", "spikes"]
     for times in (1, 0):
         assert main(command) == 0
-        assert capsys.readouterr().out.count("spikes-day-0.nc was made from other input") == times
+        assert capsys.readouterr().out.count("spikes-day-0.nc is of an earlier run") == times
 
 
 def test_without_its_hidden_folder_a_results_folder_is_still_the_jobs_own(model, inputs, tmp_path):
