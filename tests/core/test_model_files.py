@@ -78,17 +78,38 @@ def test_every_truncation_is_refused(tmp_path: pathlib.Path) -> None:
 
 
 @given(position=st.integers(0, 10_000), value=st.integers(0, 255))
-def test_a_changed_byte_is_refused_or_harmless(
-    tmp_path_factory: pytest.TempPathFactory, position: int, value: int
-) -> None:
+def test_a_changed_byte_is_refused(tmp_path_factory: pytest.TempPathFactory, position: int, value: int) -> None:
     path = write(tmp_path_factory.mktemp("flip") / "m")
     data = bytearray(path.read_bytes())
-    data[position % len(data)] = value
+    position %= len(data)
+    data[position] = value if value != data[position] else value ^ 1
     path.write_bytes(data)
-    try:
+    with pytest.raises(ModelFileError) as refused:
         load_model(path)
-    except ModelFileError as error:
-        assert str(path) in str(error)
+    assert str(path) in str(refused.value)
+
+
+def test_changed_numbers_are_told(tmp_path: pathlib.Path) -> None:
+    path = write(tmp_path / "m")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 0x40
+    path.write_bytes(data)
+    assert read_header(path).class_name == "SpikeVAE"
+    with pytest.raises(ModelFileError, match=r"do not match the checksum in its header\)\. Copy or download it again"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("changes", [{"sha256": 5}, {"sha257": "ab"}, {"sha256": "ab"}, {"sha256": None}])
+def test_a_checksum_that_is_none_is_no_licence(tmp_path: pathlib.Path, changes: dict) -> None:
+    path = craft(tmp_path / "m", {"antidrome": json.dumps(header(**changes))})
+    with pytest.raises(ModelFileError, match="damaged"):
+        load_model(path)
+
+
+def test_files_of_before_there_was_a_checksum_are_read(tmp_path: pathlib.Path) -> None:
+    arrays, head = load_model(craft(tmp_path / "m", {"antidrome": json.dumps(header())}))
+    assert head.sha256 is None
+    np.testing.assert_array_equal(arrays["a"], np.zeros(3))
 
 
 @pytest.mark.parametrize(

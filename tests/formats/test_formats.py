@@ -19,14 +19,23 @@ def _writer():
     return module
 
 
-CASES = [(folder, kind) for folder in VERSIONS for kind in json.loads((folder / "expected.json").read_text())]
+SLOW = {"mechanism", "run_folder", "spike_vae"}
+CASES = [
+    pytest.param(folder, kind, id=f"{folder.name}-{kind}", marks=[pytest.mark.slow] if kind in SLOW else [])
+    for folder in VERSIONS
+    for kind in json.loads((folder / "expected.json").read_text())
+]
 
 
 def test_this_version_left_its_files():
     assert antidrome.__version__ in {folder.name for folder in VERSIONS}
 
 
-@pytest.mark.parametrize(("folder", "kind"), CASES, ids=[f"{folder.name}-{kind}" for folder, kind in CASES])
+def test_every_kind_is_kept():
+    assert {case.values[1] for case in CASES} == set(_writer().KINDS)
+
+
+@pytest.mark.parametrize(("folder", "kind"), CASES)
 def test_a_file_says_what_it_said(folder, kind):
     expected = json.loads((folder / "expected.json").read_text())[kind]
     assert _writer().SAY[kind](folder) == pytest.approx(expected, rel=1e-4)

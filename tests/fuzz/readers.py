@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from kept import KEPT
 from seeds import Scratch
 
 
@@ -21,8 +22,8 @@ def target(kind: str, path: Path) -> None:
     """Read the file as a user would."""
     import antidrome as ad
 
-    if kind == "model":
-        ad.TwoNN.load(path)
+    if kind in KEPT:
+        KEPT[kind].read(path)
     elif kind == "ops":
         from antidrome.recordings.pickles import load_settings
 
@@ -33,8 +34,10 @@ def target(kind: str, path: Path) -> None:
         from antidrome.pipeline.settings_file import read_toml
 
         from_dict(Run, read_toml(path))
-    elif kind == "abf":
+    elif kind == "abf" or kind.startswith("clamp"):
         ad.recordings.read_current_clamp(path)
+    elif kind == "ground_truth":
+        ad.recordings.read_ground_truth_mat(path)
     else:
         np.asarray(ad.read(path, frame_rate_hz=30.0))
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from kept import KEPT
 
 TRACES = np.random.default_rng(0).standard_normal((12, 3)).astype(np.float32)
 
@@ -72,15 +73,57 @@ def mat73(path: Path) -> None:
         stream.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM")
 
 
-def model(path: Path) -> None:
-    """A fitted model."""
-    from antidrome import TwoNN
+def clamp_csv(path: Path) -> None:
+    """A current-clamp recording as a table."""
+    rows = [f"{i / 10},{-65 + x},{100 * (4 < i < 9)}" for i, (x, _, _) in enumerate(TRACES)]
+    path.write_text("time_ms,voltage_mV,current_pA\n" + "\n".join(rows) + "\n")
 
-    TwoNN().fit(np.random.default_rng(0).standard_normal((200, 3)), progress=False).save(path)
+
+def clamp_npz(path: Path) -> None:
+    """The same as arrays, with two sweeps."""
+    current = np.zeros((2, 12))
+    current[:, 4:9] = 100
+    np.savez(path, voltage_mV=-65 + TRACES.T[:2], current_pA=current, dt_ms=0.1)
+
+
+def clamp_nwb(path: Path) -> None:
+    """The same in NWB."""
+    import pynwb
+    from pynwb.icephys import CurrentClampSeries, CurrentClampStimulusSeries
+
+    start = datetime.datetime(2024, 5, 6, tzinfo=datetime.UTC)
+    file = pynwb.NWBFile(session_description="a", identifier="a", session_start_time=start)
+    electrode = file.create_icephys_electrode(
+        name="electrode", description="patch", device=file.create_device("amplifier")
+    )
+    common = {"electrode": electrode, "gain": 1.0, "rate": 10_000.0, "starting_time": 0.0}
+    current = np.where(np.arange(12) > 5, 1e-10, 0.0)
+    file.add_acquisition(CurrentClampSeries(name="response", data=(TRACES[:, 0] - 65) / 1000, **common))
+    file.add_stimulus(CurrentClampStimulusSeries(name="command", data=current, **common))
+    with pynwb.NWBHDF5IO(str(path), "w") as io:
+        io.write(file, cache_spec=False)
+
+
+def ground_truth(path: Path) -> None:
+    """Calcium imaging with electrically recorded spikes, in the public layout."""
+    import scipy.io
+
+    trial = {"fluo_time": np.arange(12) / 30, "fluo_mean": TRACES[:, 0], "events_AP": np.array([500.0, 1500.0])}
+    trials = np.empty((1, 2), object)
+    trials[0, :] = [trial, trial]
+    scipy.io.savemat(path, {"CAttached": trials})
+
+
+def netcdf4(path: Path) -> None:
+    """NetCDF 4."""
+    import xarray as xr
+
+    recording = xr.Dataset({"dff": (("time", "neuron"), TRACES)}, coords={"time": np.arange(12) / 30})
+    recording.to_netcdf(path, engine="h5netcdf")
 
 
 def netcdf(path: Path) -> None:
-    """NetCDF 3; NetCDF 4 is HDF5."""
+    """NetCDF 3."""
     import xarray as xr
 
     xr.Dataset({"dff": (("time", "neuron"), TRACES)}).to_netcdf(path, engine="scipy", format="NETCDF3_CLASSIC")
@@ -161,13 +204,17 @@ def _zarr(path: Path, version: int) -> None:
 SEEDS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "abf": (".abf", abf),
     "caiman": (".hdf5", caiman),
+    "clamp_csv": (".csv", clamp_csv),
+    "clamp_npz": (".npz", clamp_npz),
+    "clamp_nwb": (".nwb", clamp_nwb),
     "csv": (".csv", csv),
+    "ground_truth": (".mat", ground_truth),
     "hdf5": (".h5", hdf5),
     "mat": (".mat", mat),
     "mat_struct": (".mat", mat_struct),
     "mat73": (".mat", mat73),
-    "model": (".safetensors", model),
     "netcdf": (".nc", netcdf),
+    "netcdf4": (".nc", netcdf4),
     "npy": (".npy", npy),
     "npz": (".npz", npz),
     "nwb": (".nwb", nwb),
@@ -176,6 +223,7 @@ SEEDS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "toml": (".toml", toml),
     "zarr2": (".zarr", zarr2),
     "zarr3": (".zarr", zarr3),
+    **{kind: (kept.suffix, kept.write) for kind, kept in KEPT.items()},
 }
 """Format to the ending of its name and what writes a seed."""
 

@@ -3,10 +3,11 @@
 The header is the text under the metadata key ``antidrome``::
 
     {"format_version": 1, "class": "SpikeVAE", "config": {...}, "units": {...}, "seed": 0,
-     "versions": {"antidrome": "0.1.0", ...}, "data_hash": "...", "citations": ["speiser2017"]}
+     "versions": {"antidrome": "0.1.0", ...}, "data_hash": "...", "citations": ["speiser2017"], "sha256": "..."}
 
 Everything is checked before an array is read: sizes against caps, the class against the registry below, the format
-version. A damaged, foreign or newer file is refused with one sentence. Files of every earlier version stay readable.
+version, every byte against the digest in the header. A damaged, foreign or newer file is refused with one sentence.
+Files of every earlier version stay readable, those without a digest among them.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from antidrome.core.files import atomic_write
+from antidrome.core.seals import PLACE, is_intact, write_sealed
 from antidrome.errors import ModelFileError, did_you_mean
 
 FORMAT_VERSION = 1
@@ -42,6 +44,7 @@ MAX_HEADER_BYTES = 16 * 2**20
 MAX_ENTRIES = 10_000
 VERSIONED_PACKAGES = ("antidrome", "numpy", "jax", "equinox")
 _KEY = "antidrome"
+_FIELDS = {"class": str, "config": dict, "units": dict, "versions": dict, "citations": list, "extra": dict}
 _DTYPES = frozenset({"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64"})
 _FOREIGN = {
     b"PK\x03\x04": "a ZIP archive (a PyTorch or NumPy file?)",
@@ -67,6 +70,7 @@ class ModelHeader:
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     format_version: int = FORMAT_VERSION
+    sha256: str | None = None
 
 
 def save_model(
@@ -116,6 +120,7 @@ def save_model(
         "data_hash": data_hash,
         "citations": list(citations),
         "extra": dict(extra or {}),
+        "sha256": PLACE,
     }
     try:
         text = json.dumps(header, sort_keys=True, allow_nan=False)
@@ -136,7 +141,7 @@ def save_model(
 
     data = save(tensors, metadata={_KEY: text})
     with atomic_write(path) as temporary, open(temporary, "wb") as stream:
-        stream.write(data)
+        write_sealed(stream, data)
 
 
 def load_model(
@@ -147,8 +152,8 @@ def load_model(
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, larger than the caps, not written by Antidrome, of a newer format, of an
-        unknown class, or of another class than ``expected_class``.
+        If the file is missing, damaged (any byte of it), larger than the caps, not written by Antidrome, of a newer
+        format, of an unknown class, or of another class than ``expected_class``.
     """
     header = read_header(path)
     if expected_class is not None and header.class_name != expected_class:
@@ -160,6 +165,11 @@ def load_model(
     from safetensors.numpy import load_file
 
     try:
+        if header.sha256 is not None and not is_intact(path, header.sha256):
+            raise ModelFileError(
+                f"{path}: the file is damaged, or was changed after it was saved (its bytes do not match the checksum"
+                " in its header). Copy or download it again, or save the model anew."
+            )
         return load_file(path), header
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelFileError(f"{path}: the file is damaged ({error}). Copy or download it again.") from error
@@ -171,7 +181,7 @@ def read_header(path: str | os.PathLike) -> ModelHeader:
     Raises
     ------
     ModelFileError
-        As :func:`load_model`.
+        As :func:`load_model`, but for damage that only the checksum tells, for which all is read.
     """
     entries = _read_entries(path)
     metadata = entries.pop("__metadata__", None)
@@ -250,10 +260,10 @@ def _parse_header(values: Any, path: str | os.PathLike) -> ModelHeader:
         )
     if values["format_version"] < 1:
         raise ModelFileError(f"{path}: the file is damaged (format version {values['format_version']}).")
-    expected = {"class": str, "config": dict, "units": dict, "versions": dict, "citations": list, "extra": dict}
-    for key, kind in expected.items():
+    for key, kind in _FIELDS.items():
         if not isinstance(values.get(key), kind):
             raise ModelFileError(f"{path}: the file is damaged (header field {key!r} is missing or of a wrong type).")
+    _require_seal(values, path)
     _check_class(values["class"], str(path))
     return ModelHeader(
         class_name=values["class"],
@@ -265,7 +275,15 @@ def _parse_header(values: Any, path: str | os.PathLike) -> ModelHeader:
         extra=values["extra"],
         versions=values["versions"],
         format_version=values["format_version"],
+        sha256=values.get("sha256"),
     )
+
+
+def _require_seal(values: dict[str, Any], path: str | os.PathLike) -> None:
+    """Refuse a header whose digest is no text, or has lost its name; the first files had none, and no other fields."""
+    unknown = set(values) - {*_FIELDS, "format_version", "seed", "data_hash", "sha256"}
+    if not isinstance(values.get("sha256", "" if not unknown else None), str):
+        raise ModelFileError(f"{path}: the file is damaged (the checksum in its header is missing or no text).")
 
 
 def _check_class(class_name: str, path: str) -> None:

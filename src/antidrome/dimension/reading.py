@@ -143,7 +143,8 @@ def _frames(
             recording = read(path, frame_rate_hz=1.0, **choices)
         except AntidromeError:
             raise error from None
-    notes.extend(recording.attrs["notes"])
+    read_series = recording.attrs.get("series")
+    notes.extend([*recording.attrs["notes"], *([f"{read_series} was read."] if read_series and not series else [])])
     return recording.values
 
 
@@ -156,8 +157,9 @@ def _zarr(path: Path, series: str | None) -> Any:
     if not hasattr(store, "dtype"):
         numeric = {name: a for name, a in arrays_of(store).items() if a.dtype.kind in "biuf" and a.ndim >= 2}
         store = _chosen(numeric, series, path)
-    names = tuple(getattr(store.metadata, "dimension_names", None) or store.attrs.get("_ARRAY_DIMENSIONS") or ())
-    encoded = names and all(names) and _is_encoded(store)
+    said = getattr(store.metadata, "dimension_names", None) or store.attrs.get("_ARRAY_DIMENSIONS")
+    names = tuple(map(str, said)) if isinstance(said, list | tuple) and all(said) else ()
+    encoded = names and _is_encoded(store)
     source = DecodedSource(str(path), store, _encoding(path, store)) if encoded else NamedSource(str(path), store)
     times = [names.index(name) for name in called(names, TIME_NAMES)]
     return np.moveaxis(np.asarray(source), times, [0]) if times and times != [0] else source

@@ -123,7 +123,7 @@ def load(cls: type, path: str | Path) -> Any:
             found.lagged.loadings,
             found.together,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: the file is damaged ({error}).") from error
     return estimator
 
