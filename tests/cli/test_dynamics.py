@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.signal import lfilter
 
 from antidrome.cli import main
 from antidrome.dynamics import simulate
@@ -85,3 +86,17 @@ def test_a_table_of_too_many_pairs_is_refused(files, tmp_path, capsys, monkeypat
     assert main(["dynamics", "predict", fit]) == 2
     assert "holds 20 neurons" in capsys.readouterr().err
     assert main(["dynamics", "predict", fit, "--neurons", "0", "19"]) == 0
+
+
+def test_time_constants_that_are_limits_are_not_told_as_measured(tmp_path, capsys, rng):
+    """Slow private noise, taken for white as was asked for."""
+    private = lfilter([1], [1, -0.97], rng.standard_normal((600, 5)), axis=0)
+    values = simulate(5, 1, 600, seed=3).activity + 2 * private
+    path, fit = tmp_path / "a.npz", tmp_path / "fit.safetensors"
+    np.savez(path, dff=values, frame_rate_hz=10.0)
+    command = ["dynamics", "fit", str(path), "-o", str(fit), "--components", "1", "--private-noise", "white"]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "1 dimension; no time constant was measured" in shown
+    assert "Try private_noise='autocorrelated'" in shown
+    assert '<td class="n">–</td>' in fit.with_suffix(".html").read_text("utf-8")

@@ -196,7 +196,7 @@ def test_empty_neurons_and_frames_carry_no_information(model, sessions):
     [
         {"solver": "sketch"},
         {"solver": "lbfgs"},
-        {"solver": "adam"},
+        {"solver": "adam", "n_starts": 4},
         {"weights": "pairs"},
         {"parametrization": "linear"},
         {"parametrization": "linear", "weights": "pairs"},
@@ -248,7 +248,8 @@ def test_stochastic_gradients_allow_for_missing_entries(truth, rng):
     holes = np.where(rng.random(truth.activity.shape) < 0.5, np.nan, truth.activity)
     covariances = []
     for values, solver in ((holes, "adam"), (truth.activity, "als")):
-        found = ad.StitchedLDS(2, seed=1, solver=solver, **{**QUICK, "coupling": np.inf}).fit(values, progress=False)
+        settings = {**QUICK, "coupling": np.inf, "n_starts": 4}
+        found = ad.StitchedLDS(2, seed=1, solver=solver, **settings).fit(values, progress=False)
         covariances.append(found.predict_covariance(np.arange(40)).values[~np.eye(40, dtype=bool)])
     assert np.polyfit(covariances[1], covariances[0], 1)[0] == pytest.approx(1, abs=0.25)
 

@@ -11,12 +11,15 @@ import pytest
 
 import antidrome as ad
 from antidrome.dynamics import resuming, simulate
+from antidrome.dynamics.choosing import N_FOLDS
 from antidrome.dynamics.em import EMState
 from antidrome.dynamics.problem import Fit
 from antidrome.dynamics.resuming import Stages, decoded, encoded
+from antidrome.dynamics.solving import FitSettings
 from antidrome.errors import ResumeError
 
-SETTINGS = {"n_starts": 2, "max_iterations": 12, "n_folds": 2, "em_iterations": 4, "seed": 3}
+SETTINGS = {"n_starts": 2, "max_iterations": 12, "n_folds": 2, "seed": 3}
+STREAM = {"n_starts": FitSettings.n_starts, "n_folds": N_FOLDS}
 
 
 class Killed(Exception):
@@ -55,9 +58,9 @@ def keep_always(monkeypatch):
 @pytest.mark.parametrize(
     "options",
     [
-        {"refine": "em"},
+        {"refine": "em", "em_iterations": 4},
         {"solver": "sketch", "coupling": 0.03, "shrinkage": 0.0, "zero_lag": "never"},
-        {"solver": "adam"},
+        {"solver": "adam", **STREAM},
         {"weights": "pairs", "solver": "als"},
     ],
     ids=str,
@@ -141,11 +144,13 @@ ad.StitchedLDS(2, **{settings!r}).fit(made, checkpoint={folder!r}, progress=Fals
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_continued_by_another(tmp_path):
+def test_a_killed_process_is_continued_by_another(tmp_path, happened):
     expected = ad.StitchedLDS(2, **SETTINGS).fit(sessions(), progress=False)
     for n_saves in (2, 4):
         code = CHILD.format(n_saves=n_saves, settings=SETTINGS, folder=str(tmp_path / str(n_saves)))
         done = subprocess.run([sys.executable, "-c", code], cwd=pathlib.Path(__file__).parent, capture_output=True)
         assert done.returncode == -signal.SIGKILL, done.stderr
         found = ad.StitchedLDS(2, **SETTINGS).fit(sessions(), checkpoint=tmp_path / str(n_saves), progress=False)
+        differ = int((found.loadings_.values != expected.loadings_.values).sum())
+        happened(f"another process goes on; loadings that differ from those of a fit left alone: {differ}")
         np.testing.assert_array_equal(found.loadings_.values, expected.loadings_.values)

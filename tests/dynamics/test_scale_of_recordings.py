@@ -103,7 +103,7 @@ def test_without_scaling_the_unit_of_the_recording_changes_nothing(unit, refine)
     activity = simulate(12, 2, 500, seed=3).activity
 
     def run(factor):
-        settings = {"scaling": "none", "refine": refine, "em_iterations": 3, "seed": 0}
+        settings = {"scaling": "none", "refine": refine, "seed": 0} | ({"em_iterations": 3} if refine else {})
         model = ad.StitchedLDS(2, **settings).fit(activity * factor, progress=False)
         imputed = model.impute(activity * factor)
         correlation = model.predict_correlation(np.arange(12)).values

@@ -46,7 +46,8 @@ def _(folder):
 def _(folder):
     from antidrome.pipeline import rebuild_report
 
-    session = {"session_id": "a", "input": {}, "findings": [], "notes": [], "result": {"file": "../secret.nc"}}
+    session = {"session_id": "a", "input": {}, "findings": [], "notes": [], "neurons": []}
+    session["result"] = {"file": "../secret.nc"}
     summary = {"created": "", "command": "", "config": {}, "versions": {}, "files": [], "sessions": [session]}
     (folder / "summary.json").write_text(json.dumps(summary))
     rebuild_report(folder)

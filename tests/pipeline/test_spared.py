@@ -70,9 +70,7 @@ def test_spikes_of_another_series_are_not_replaced_in_the_recording(model, helpe
     elsewhere = read(path).assign_attrs(series="elsewhere", units="spikes per frame")
     write(elsewhere.to_dataset(name="expected_spikes").assign_attrs(elsewhere.attrs), path)
     calls = model.calls
-    with pytest.raises(
-        InputError, match=r"an earlier result .* of the series 'elsewhere', which would be"
-    ):
+    with pytest.raises(InputError, match=r"an earlier result .* of the series 'elsewhere', which would be"):
         deconvolve(path, path, InferenceConfig(overwrite=True), progress=False)
     assert model.calls == calls
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OF_POINTS = ("metric", "duplicates", "neighbours", "blocks", "drop_missing", "cluster")
 OF_POPULATIONS = ("bin_frames",)
+WIDER_BINS = ", frame by frame (--bin-frames N averages it, as `antidrome run` does in bins of 0.1 s)"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,8 @@ class Dimension:
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Also write the results: a .json file, or for one file of points a .nc file."""
     population: bool = False
-    """The files are recordings (time × neuron): the dimension of the population's states, with its controls."""
+    """The files are recordings (time × neuron; of what Antidrome wrote, its spikes): the dimension of the population's
+    states, with its controls."""
     bin_frames: int = 1
     """With --population: frames that are averaged to one point, for sparse spikes and slow indicators."""
     report: Path | None = None
@@ -156,9 +158,14 @@ def _of_points(path: Path, config: Dimension) -> tuple[xr.Dataset, list[str]]:
 
 
 def _of_population(path: Path, config: Dimension) -> tuple[xr.Dataset, list[str]]:
+    from antidrome.cli.dynamics_recordings import inferred_spikes
     from antidrome.dimension.populations import population
     from antidrome.dimension.reading import read_points
 
+    settings = {"discard_fraction": config.discard_fraction, "bin_frames": config.bin_frames, "seed": config.seed}
+    if config.series is None and config.orientation is None and (spikes := inferred_spikes(path)) is not None:
+        told = f"expected_spikes was read{WIDER_BINS if config.bin_frames == 1 else ''}."
+        return population(spikes, **settings), [told, *spikes.attrs["notes"]]
     recording, notes = read_points(
         path,
         series=config.series,
@@ -166,5 +173,4 @@ def _of_population(path: Path, config: Dimension) -> tuple[xr.Dataset, list[str]
         recording=True,
         orientation=config.orientation,
     )
-    settings = {"discard_fraction": config.discard_fraction, "bin_frames": config.bin_frames, "seed": config.seed}
     return population(recording, **settings), notes

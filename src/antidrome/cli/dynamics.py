@@ -21,7 +21,7 @@ class Recordings(Options, FileConfig):
 
     paths: Paths = ()
     """Recordings, one a session, matched by neuron label: NWB, suite2p folder, CaImAn, npy, npz, csv, mat, Zarr,
-    NetCDF (also spikes that Antidrome wrote)."""
+    NetCDF; of what Antidrome wrote, the spikes of each frame."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -199,13 +199,18 @@ def _predict(config: PredictDynamics) -> int:
 
 def _read(config: Recordings) -> dict[str, Any]:
     """Sessions by name; equal names are told apart by their number."""
+    from antidrome.cli.dynamics_recordings import read_population
     from antidrome.pipeline.sessions import refuse_repeated, session_names
-    from antidrome.recordings import read
 
     if not config.paths:
         raise InputError("No recording was given; name at least one file for each session.")
     refuse_repeated(config.paths)
-    recordings = [read(path, **config.choices()) for path in config.paths]
+    recordings = []
+    for path in config.paths:
+        recording, told = read_population(path, config.choices())
+        recordings.append(recording)
+        if told:
+            say(f"{path}: {told}")
     return dict(zip(session_names(recordings, config.paths), recordings, strict=True))
 
 
@@ -225,8 +230,10 @@ def _tell(model: Any, written: list[Path]) -> None:
     console.print(unmarked(str(model.overlap_).splitlines()[0]))
     table = model.dynamics_table()
     unit = "s" if "time_constant_s" in table else "frames"
-    slowest = ", ".join(f"{value:.3g}" for value in table[f"time_constant_{unit}"].values[:4])
-    console.print(f"{counted(model.n_components_, 'dimension')}; slowest time constants {slowest} {unit}")
+    constants = table[f"time_constant_{unit}"].values[table["measured"].values][:4]
+    slowest = ", ".join(f"{value:.3g}" for value in constants)
+    told = f"slowest time constants {slowest} {unit}" if slowest else "no time constant was measured"
+    console.print(f"{counted(model.n_components_, 'dimension')}; {told}")
     for note in model.notes_:
         console.print(f"  [dim]{unmarked(note)}[/dim]")
     for path in written:

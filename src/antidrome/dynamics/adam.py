@@ -16,6 +16,9 @@ from antidrome.dynamics.moments import StreamedMoments, streamed_moments
 from antidrome.dynamics.objective import loss_and_gradient
 from antidrome.dynamics.problem import Fit, Problem
 
+CLEARLY = 2.0
+"""Standard errors by which a loss that still falls is told from chance."""
+
 
 @dataclasses.dataclass(frozen=True)
 class AdamState:
@@ -68,7 +71,7 @@ class AdamSettings:
 
     n_steps: int = 2000
     window_frames: int = 256
-    learning_rate: float = 0.02
+    learning_rate: float = 0.05
     beta1: float = 0.9
     beta2: float = 0.99
     epsilon: float = 1e-8
@@ -104,6 +107,24 @@ def stochastic_gradient(
         if on_iteration is not None:
             on_iteration(state)
     return state
+
+
+def notes_on_descent(losses: Sequence[float]) -> list[str]:
+    """What to know where the loss was still falling at the end: in the last fifth below that of the two fifths before.
+
+    The losses are those of windows that were drawn independently, so that their spread tells how sure this is.
+    """
+    n = len(losses) // 5
+    if n < 2:
+        return []
+    before, last = np.asarray(losses[-3 * n : -n]), np.asarray(losses[-n:])
+    fall = float(before.mean() - last.mean())
+    if fall <= CLEARLY * float(np.sqrt(before.var(ddof=1) / len(before) + last.var(ddof=1) / len(last))):
+        return []
+    return [
+        "The stochastic gradients have not settled: their loss was still falling at the end, and a latent direction may"
+        " be missing. Give more max_iterations."
+    ]
 
 
 def _step(

@@ -27,6 +27,7 @@ from antidrome.dynamics.problem import ROWS_AT_ONCE, Fit, Problem, left_out, own
 
 FEW_PATTERNS = 64
 CALM_ITERATIONS = 5
+MOST_STEPS, STILL = 300, 1e-5
 
 
 def alternate(
@@ -76,12 +77,7 @@ def iterate(problem: Problem, fit: Fit) -> Fit:
     seen = [loadings[m.rows] for m in problem.moments]
     answers = [m.products(some) for m, some in zip(problem.moments, seen, strict=True)]
     products, grams = [product for product, _ in answers], [some.T @ some for some in seen]
-    targets = hollow_targets(problem, fit, seen, products)
-    if problem.is_shared:
-        latent = shared_latent(problem, grams, targets, fit.latent[0])[None]
-    else:
-        latent = session_latent(problem, grams, targets, mean_latent(problem, fit.latent))
-    fit = dataclasses.replace(fit, latent=latent)
+    fit = _latent_step(problem, fit, seen, grams, products)
     own = [own_covariance(some, fit.of_session(k), problem.n_hollow) for k, some in enumerate(seen)]
     curvature = curvatures(problem, fit, grams)
     loss = _loss(problem, fit, grams, products, own, curvature)
@@ -92,7 +88,36 @@ def iterate(problem: Problem, fit: Fit) -> Fit:
         rhs[m.rows] += m.weight * (m.mix(cache, mixing) + diagonals)
     solved = solve_rows(problem, rhs, curvature)
     damping = np.where(loadings.any(axis=1), 0.5, 0.0)[:, None]
-    return Fit(np.ascontiguousarray(damping * loadings + (1 - damping) * solved), latent, (*fit.losses, loss))
+    return Fit(np.ascontiguousarray(damping * loadings + (1 - damping) * solved), fit.latent, (*fit.losses, loss))
+
+
+def latent_steps(problem: Problem, fit: Fit) -> Fit:
+    """X steps alone, for the loadings as they are, until the diagonals that are left out move X_s no more."""
+    fit = dataclasses.replace(fit, latent=_for_all(problem, fit.latent))
+    seen = [fit.loadings[m.rows] for m in problem.moments]
+    products = [m.products(some)[0] for m, some in zip(problem.moments, seen, strict=True)]
+    grams = [some.T @ some for some in seen]
+    for _ in range(MOST_STEPS):
+        before, fit = fit.latent, _latent_step(problem, fit, seen, grams, products)
+        if np.abs(fit.latent - before).max() <= STILL * np.abs(before).max():
+            break
+    return fit
+
+
+def _latent_step(
+    problem: Problem,
+    fit: Fit,
+    seen: Sequence[np.ndarray],
+    grams: Sequence[np.ndarray],
+    products: Sequence[np.ndarray],
+) -> Fit:
+    """The best X_s for these loadings and the diagonals of the X_s before."""
+    targets = hollow_targets(problem, fit, seen, products)
+    if problem.is_shared:
+        latent = shared_latent(problem, grams, targets, fit.latent[0])[None]
+    else:
+        latent = session_latent(problem, grams, targets, mean_latent(problem, fit.latent))
+    return dataclasses.replace(fit, latent=latent)
 
 
 def curvatures(problem: Problem, fit: Fit, grams: Sequence[np.ndarray]) -> np.ndarray:

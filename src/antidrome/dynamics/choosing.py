@@ -31,12 +31,20 @@ from antidrome.errors import InputError
 from antidrome.recordings.arguments import counted
 
 FEWEST_NEURONS = 8
+N_FOLDS, EM_ITERATIONS = 3, 50
+"""What is taken where nothing is said."""
 DIAGONALS = {"white": (False,), "autocorrelated": (True,), "auto": (True, False)}
 """Whether the diagonals of all lags are left out, in the order in which it is tried; the last where nothing chooses."""
 BESIDE = (
     ("solver", "adam", "shrinkage", ("auto", 0)),
     ("solver", "adam", "coupling", ("auto", np.inf)),
     ("solver", "adam", "zero_lag", ("race", "never")),
+    ("solver", "adam", "n_starts", (FitSettings.n_starts,)),
+    ("solver", "adam", "tolerance", (FitSettings.tolerance,)),
+    ("solver", "adam", "n_folds", (N_FOLDS,)),
+    ("observation", "poisson", "scaling", ("neuron",)),
+    ("refine", None, "em_iterations", (EM_ITERATIONS,)),
+    ("zero_lag", "always", "lag_weights", (None,)),
     ("zero_lag", "always", "parametrization", ("free",)),
     ("zero_lag", "always", "private_noise", ("auto", "white")),
 )
@@ -51,6 +59,7 @@ class Options:
     solver: str
     parametrization: str
     weights: str
+    lag_weights: Any
     scaling: str
     observation: str
     shrinkage: float | str
@@ -107,7 +116,8 @@ def _require_effect(options: Options, n_lags: int) -> None:
         if getattr(options, name) == value and n_lags < 2:
             raise InputError(f"{name}={value!r} needs a positive lag. Add one to lags, or choose another {name}.")
     for name, value, other, allowed in BESIDE:
-        if getattr(options, name) == value and (given := getattr(options, other)) not in allowed:
+        given = getattr(options, other)
+        if getattr(options, name) == value and not any(given is one or np.array_equal(given, one) for one in allowed):
             raise InputError(
                 f"{other} = {given!r} would change nothing beside {name}={value!r}. Leave {other} at {allowed[0]!r}, or"
                 f" choose another {name}."

@@ -18,7 +18,7 @@ from antidrome.core.hashing import hash_configuration
 from antidrome.core.progress import progress as show_progress
 from antidrome.core.seeds import check_seed
 from antidrome.core.whole import whole_numbers
-from antidrome.dynamics.choosing import Options, require_consistent
+from antidrome.dynamics.choosing import EM_ITERATIONS, N_FOLDS, Options, require_consistent
 from antidrome.dynamics.fitting import ORDERS, Result, choose_population, fit_population
 from antidrome.dynamics.lags import LagSet, lag_set, largest_lag
 from antidrome.dynamics.overlap import OverlapReport, report_of
@@ -61,7 +61,7 @@ class StitchedLDS(Uses, Estimator):
         Frames, any non-negative set; default 0, 1, …, 2n − 1, at most 9 and at most what the stretches hold. With
         n_components="auto" n is taken as 4 here, whatever is chosen: lags 0 to 7.
     lag_weights
-        Weight of each lag; default 1.
+        Weight of each lag; default 1. Not with zero_lag="always", which weighs lag 0 alone.
     solver
         "auto" (all covariances of a session where they fit, else a sketch), "sketch", "als" (exact, never a sketch),
         "lbfgs" (exact, polished), "adam" (stochastic gradients on windows of frames from random loadings, for streams
@@ -73,7 +73,8 @@ class StitchedLDS(Uses, Estimator):
         populations).
     scaling
         "neuron" (the loss sees every neuron at unit variance; results are in the units of the recording), "session"
-        (every session at unit variance), or "none" (one unit for all neurons: the loss sees their variances).
+        (every session at unit variance), or "none" (one unit for all neurons: the loss sees their variances). Counts
+        with observation="poisson" are over their means instead.
     observation
         "gaussian", or "poisson" for spike counts (moments of log rates).
     shrinkage
@@ -85,20 +86,22 @@ class StitchedLDS(Uses, Estimator):
     private_noise
         "white" (as in the paper: a neuron has private noise at lag 0 alone), "autocorrelated" (a private autocovariance
         at every lag, as slow indicators and smoothed events give it: the diagonals of all lags are left out), or
-        "auto": chosen on held-out pairs.
+        "auto": chosen on held-out pairs. With "auto", dynamics that white noise would press to a limit are those of the
+        covariances between neurons alone, where private noise lasts.
     zero_lag
         "race" (the zero-lag model, factor analysis by moments, is fitted beside and predicts pairs, alone or averaged,
         where held-out pairs say so), "never", or "always" (loadings from lag 0 alone).
     refine
         None, or "em": expectation maximisation from the solution.
     n_starts, max_iterations, tolerance
-        Of the solver; the start of lowest loss is kept.
+        Of the solver; the start of lowest loss is kept. solver="adam" has one start, 20 steps for each iteration, and
+        no tolerance.
     sketch_rank
         Columns of a sketch; default 12 for each dimension, at least 40.
     em_iterations
-        At most so many.
+        At most so many, with refine="em".
     n_folds
-        Sets of held-out pairs.
+        Sets of held-out pairs; solver="adam" has none.
     orders
         Numbers of dimensions to try with n_components="auto".
     seed
@@ -169,8 +172,8 @@ class StitchedLDS(Uses, Estimator):
         max_iterations: int = FitSettings.n_iterations,
         tolerance: float = FitSettings.tolerance,
         sketch_rank: int | None = None,
-        em_iterations: int = 50,
-        n_folds: int = 3,
+        em_iterations: int = EM_ITERATIONS,
+        n_folds: int = N_FOLDS,
         orders: Sequence[int] = ORDERS,
         seed: int = 0,
     ) -> None:
@@ -285,7 +288,7 @@ class StitchedLDS(Uses, Estimator):
         """
         from sklearn.base import clone
 
-        trial = clone(self).set_params(n_components="auto", refine=None, zero_lag="race")
+        trial = clone(self).set_params(n_components="auto", refine=None, zero_lag="race", em_iterations=EM_ITERATIONS)
         population = as_population(recordings, **given)
         options, lags = trial._options(population)
         with show_progress("Choosing the order", unit="fits", enabled=progress) as bar:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from antidrome.core.seeds import generator
-from antidrome.dynamics.adam import AdamSettings, AdamState, stochastic_gradient
+from antidrome.dynamics.adam import AdamSettings, AdamState, notes_on_descent, stochastic_gradient
 from antidrome.dynamics.choosing import Choice, Options, choose, with_effort
 from antidrome.dynamics.comparing import ComparedPairs, compare, some_neurons
 from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.gauge import canonical, normalise
 from antidrome.dynamics.lags import LagSet
+from antidrome.dynamics.limits import is_freer, notes_on_limits, number_at_limit, private_noise_lasts
 from antidrome.dynamics.memory import estimate, require_memory
 from antidrome.dynamics.objective import polish, polish_linear
 from antidrome.dynamics.population import Population
@@ -103,11 +104,15 @@ def fit_population(
         notes += notes_on_counts(population)
     settings, share, calibration = choice.settings, choice.share_of_lags, choice.calibration
     fit, starts = solve(solver, data, lags, options, settings, rng, report, stages)
+    if options.solver == "adam" and options.parametrization == "free":
+        notes += notes_on_descent(fit.losses)
     latent = solver.mean_latent(fit)
     zero = _zero_lag(solver, options, choice, fit, rng, stages.named("zero-lag"))
     variance = _scaled_variance(population, units, options.observation)
     loadings, latent, _ = canonical(*normalise(fit.loadings, latent))
     system, latent = _system(loadings, latent, lags, solver.available, variance, notes)
+    if options.private_noise == "auto":
+        system = _without_private(solver, fit, settings, lags, system, latent, variance, notes)
     log_likelihoods: tuple[float, ...] = ()
     if options.refine == "em":
         beyond = count_noise(variance, units.scale) if options.observation == "poisson" else np.zeros(len(variance))
@@ -118,6 +123,7 @@ def fit_population(
         if zero is not None:
             notes.append("Pairs are predicted by the system that EM refined, not by the zero-lag model.")
         zero, share, calibration = None, 1.0, 1.0
+    notes += notes_on_limits(system, settings.hollow_lags or settings.zero_lag)
     lagged = PairPredictor(loadings, latent)
     return Result(
         lagged,
@@ -312,3 +318,34 @@ def _system(
     absent = ", ".join(str(lag) for lag in lags.lags if lag not in present)
     notes.append(f"No neurons were recorded {absent} frames apart without a break; covariances at such lags follow A.")
     return system, np.where(available[:, None, None], latent, system.latent_covariances(lags.lags))
+
+
+def _without_private(
+    solver: Solver,
+    fit: Fit,
+    settings: FitSettings,
+    lags: LagSet,
+    system: LinearSystem,
+    latent: np.ndarray,
+    variance: np.ndarray,
+    notes: list[str],
+) -> LinearSystem:
+    """The system with dynamics of what neurons share alone, where what they do by themselves had pressed A to a limit.
+
+    Loadings, Π and the predicted pairs stay as they were chosen; only A and Q change.
+    """
+    if settings.hollow_lags or settings.zero_lag or not number_at_limit(system):
+        return system
+    if not private_noise_lasts(solver, system, latent):
+        return system
+    between = solver.latent_between(fit, settings)
+    between[0] = solver.mean_latent(fit)[0]
+    loadings, between, _ = canonical(*normalise(fit.loadings, between))
+    other, _ = _system(loadings, between, lags, solver.available, variance, [])
+    if not is_freer(other, system):
+        return system
+    notes.append(
+        "The dynamics are those of the covariances between neurons: with the neurons' own autocovariances, raised by"
+        " lasting private noise, lagged covariances are more than the covariance at lag 0 allows."
+    )
+    return other

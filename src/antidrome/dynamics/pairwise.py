@@ -131,7 +131,7 @@ def pair_loss_and_gradient(
 def pair_iterate(problem: PairProblem, fit: Fit, shrinkage: float = 0.0) -> Fit:
     """One exact X step and one damped C step of the pairwise-weighted loss; `fit.latent` is (1, lag, …)."""
     loadings, latent = normalise(fit.loadings, fit.latent[0])
-    latent, loss = _latent_step(problem, loadings, latent)
+    latent, loss = latent_step(problem, loadings, latent)
     n_neurons, n = loadings.shape
     normal, rhs = np.zeros((n_neurons, n * (n + 1) // 2)), np.zeros((n_neurons, n))
     for s, weight in enumerate(problem.lag_weights):
@@ -149,7 +149,7 @@ def pair_iterate(problem: PairProblem, fit: Fit, shrinkage: float = 0.0) -> Fit:
     return Fit(np.ascontiguousarray(0.5 * (loadings + solved)), latent[None], (*fit.losses, loss))
 
 
-def _latent_step(problem: PairProblem, loadings: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, float]:
+def latent_step(problem: PairProblem, loadings: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, float]:
     """X_s that minimise the loss for these loadings, one n² × n² system a lag, and the loss there."""
     n = loadings.shape[1]
     squares, places = _squares(loadings), _triangle(n)[2]

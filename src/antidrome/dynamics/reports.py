@@ -12,6 +12,7 @@ from antidrome.dynamics.data import SessionData, frames_at_once, read_rows, rele
 from antidrome.dynamics.fitted import FittedSystem, correlation
 from antidrome.dynamics.fitting import Result
 from antidrome.dynamics.gauge import principal_angles
+from antidrome.dynamics.limits import modes_at_limit
 from antidrome.dynamics.population import Population
 from antidrome.dynamics.results import MatchedSession, activity, matched, states
 from antidrome.errors import InputError
@@ -135,18 +136,21 @@ def align(system: FittedSystem, other: FittedSystem) -> xr.Dataset:
 
 
 def dynamics_table(system: FittedSystem) -> xr.Dataset:
-    """Eigenvalues, slowest first, with their time constants and frequencies."""
-    values = np.linalg.eigvals(system.system.dynamics).astype(complex)
-    values = values[np.lexsort((-values.imag, -np.abs(values)))]
+    """Eigenvalues, slowest first, with their time constants and frequencies; see `StitchedLDS.dynamics_table`."""
+    values, vectors = (found.astype(complex) for found in np.linalg.eig(system.system.dynamics))
+    order = np.lexsort((-values.imag, -np.abs(values)))
+    values, vectors = values[order], vectors[:, order]
     modulus = np.abs(values)
+    measured = ~np.any(modes_at_limit(system.system, values, vectors), axis=0)
     with np.errstate(divide="ignore"):
         frames = np.where((modulus > 0) & (modulus < 1), -1 / np.log(np.where(modulus > 0, modulus, 0.5)), np.inf)
-    frames = np.where(modulus > 0, frames, 0.0)
+    frames = np.where(measured, np.where(modulus > 0, frames, 0.0), np.nan)
     rate = system.frame_rate_hz
     data = {
         "real": ("mode", values.real, {"units": "1"}),
         "imag": ("mode", values.imag, {"units": "1"}),
         "modulus": ("mode", modulus, {"units": "1"}),
+        "measured": ("mode", measured, {"units": "1"}),
         "time_constant_frames": ("mode", frames, {"units": "frames"}),
         "cycles_per_frame": ("mode", np.abs(np.angle(values)) / (2 * np.pi), {"units": "1/frame"}),
     }

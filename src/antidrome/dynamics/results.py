@@ -13,6 +13,7 @@ from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.fitted import FittedSystem
 from antidrome.dynamics.inference import infer
 from antidrome.dynamics.kalman import Smoothed
+from antidrome.dynamics.limits import notes_on_smoothing
 from antidrome.dynamics.population import Population, Session, find_labels
 from antidrome.dynamics.preparation import count_noise, require_counts
 from antidrome.dynamics.system import root_of
@@ -60,7 +61,7 @@ def matched(system: FittedSystem, population: Population) -> Iterator[tuple[Sess
     InputError
         If a session has none of them, or runs at another frame rate.
     """
-    known = set(system.population.labels.tolist())
+    known, told = set(system.population.labels.tolist()), (*population.notes, *notes_on_smoothing(system.system))
     rates = (population.frame_rate_hz, system.frame_rate_hz)
     if None not in rates and abs(rates[0] - rates[1]) > 0.02 * rates[1]:
         raise InputError(
@@ -80,7 +81,7 @@ def matched(system: FittedSystem, population: Population) -> Iterator[tuple[Sess
         part = part.in_units(system.units, rate)
         converted = session.units if part.units != session.units else None
         data, n_unknown = SessionData(part, gain_of(system, part)), int((~inside).sum())
-        yield session, MatchedSession(data, n_unknown, rate, converted, population.notes)
+        yield session, MatchedSession(data, n_unknown, rate, converted, told)
 
 
 def gain_of(system: FittedSystem, session: Session) -> np.ndarray:

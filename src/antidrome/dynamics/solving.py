@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from antidrome.dynamics.als import alternate, is_calm
+from antidrome.dynamics.als import alternate, is_calm, latent_steps
 from antidrome.dynamics.gauge import normalise
 from antidrome.dynamics.moments import SessionMoments
 from antidrome.dynamics.objective import Evaluate, loss_and_gradient
 from antidrome.dynamics.pairwise import (
     PairMoments,
     PairProblem,
+    latent_step,
     pair_iterate,
     pair_loss_and_gradient,
     without_diagonals,
@@ -111,6 +112,10 @@ class BlockSolver:
         """(lag, latent, latent) over all sessions."""
         return fit.mean_latent(np.array([m.weight for m in self.moments]) / sum(m.weight for m in self.moments))
 
+    def latent_between(self, fit: Fit, settings: FitSettings) -> np.ndarray:
+        """(lag, latent, latent) for these loadings, from the covariances between neurons alone."""
+        return self.mean_latent(latent_steps(self.problem(dataclasses.replace(settings, hollow_lags=True)), fit))
+
     def without(self, first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> BlockSolver:
         """Hide every pair between two groups of neurons.
 
@@ -168,6 +173,15 @@ class BlockSolver:
                 total[np.ix_(i, j)] += m.weight * m.pairs(place[first][i], place[second][j])
                 count[np.ix_(i, j)] += m.weight
         return total / np.maximum(count, 1e-300), count
+
+    def own(self, lag: int) -> np.ndarray:
+        """(neuron,) pooled covariance of each neuron with itself at the lag in this place; NaN where none is known."""
+        total, weight = np.zeros((2, self.n_neurons))
+        for m in self.moments:
+            if m.available[lag]:
+                total[m.rows] += m.weight * m.diagonals()[lag]
+                weight[m.rows] += m.weight
+        return np.where(weight > 0, total / np.maximum(weight, 1e-300), np.nan)
 
     def _frames(self) -> np.ndarray:
         """(session, neuron) frames in which a session has recorded a neuron."""
@@ -238,6 +252,11 @@ class PairSolver:
         """(lag, latent, latent)."""
         return fit.latent.mean(axis=0)
 
+    def latent_between(self, fit: Fit, settings: FitSettings) -> np.ndarray:
+        """(lag, latent, latent) for these loadings, from the covariances between neurons alone."""
+        problem = PairProblem.of(self.moments, without_diagonals(self.weights), self.lag_weights)
+        return latent_step(problem, fit.loadings, self.mean_latent(fit))[0]
+
     def without(self, first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> PairSolver:
         """Hide every pair between two groups of neurons, at all lags."""
         weights = self.weights.copy()
@@ -272,6 +291,11 @@ class PairSolver:
         """Pooled covariance at lag 0 between two groups, and the frames behind each, (first, second) both."""
         place = np.ix_(first, second)
         return self.moments.covariance[0][place], self.moments.count[0][place] * (self.moments.count[0][place] > 1)
+
+    def own(self, lag: int) -> np.ndarray:
+        """(neuron,) pooled covariance of each neuron with itself at the lag in this place; NaN where none is known."""
+        known = np.diagonal(self.moments.count[lag]) > 1
+        return np.where(known, np.diagonal(self.moments.covariance[lag]), np.nan)
 
     def _run(
         self,

@@ -87,7 +87,7 @@ def stationarity(
             "gap": ("session", gap, {"units": "1", "long_name": "Covariance that the session's own latents change"}),
             "expected_gap": ("session", expected, {"units": "1", "long_name": "Gap of sessions of the one system"}),
             "p_value": ("session", p_value, {"units": "1"}),
-            "deviates": ("session", (p_value <= LEVEL) & (gap - expected > WORTHWHILE)),
+            "deviates": ("session", (p_value <= LEVEL) & (gap - expected > WORTHWHILE), {"units": "1"}),
         },
         coords={"session": unique(names, key=str)},
         attrs={"n_draws": n_draws, "citations": ["nonnenmacher2017"], "notes": list(population.notes)},

@@ -85,7 +85,8 @@ class Uses:
         Returns
         -------
         Session id → Dataset with `latent` (time, component) and `latent_covariance` (time, component, component_2); one
-        Dataset for one recording. `attrs["notes"]` say what was left out of the recordings.
+        Dataset for one recording. `attrs["notes"]` say what was left out of the recordings, and where slow modes of the
+        fit, which are not measured, smooth too much.
         """
         return self._each(recordings, given, results.latent_states)
 
@@ -163,7 +164,13 @@ class Uses:
         return reports.align(self._system(), other._system())
 
     def dynamics_table(self) -> xr.Dataset:
-        """Eigenvalues of A with time constants and frequencies (in seconds and hertz where the frame rate is known)."""
+        """Eigenvalues of A with time constants and frequencies (in seconds and hertz where the frame rate is known).
+
+        Returns
+        -------
+        Dataset over `mode`, slowest first. Where a mode is as slow as the method allows, or was left out of the fit of
+        A, `measured` is False and its time constant NaN; the notes of the fit say what to try.
+        """
         return reports.dynamics_table(self._system())
 
     def stationarity(self, recordings: Any, *, n_draws: int = 199, seed: int = 0, **given: Any) -> xr.Dataset:

@@ -91,7 +91,7 @@ def spectrum_chart(view: DynamicsView) -> Chart:
     """Eigenvalues of A in the complex plane."""
     modes = view.modes
     unit = "s" if "time_constant_s" in modes else "frames"
-    tips = [("modulus", "@modulus{0.0000}"), ("time constant", f"@time_constant{{0.000}} {unit}")]
+    tips = [("modulus", "@modulus{0.0000}"), ("time constant", "@told")]
     plot = frame(
         "dynamics-spectrum", 260, x_label="real part", y_label="imaginary part", match_aspect=True,
         tools=f"{TOOLS},hover",
@@ -102,7 +102,9 @@ def spectrum_chart(view: DynamicsView) -> Chart:
     plot.hover.renderers = []
     draw(plot, "line", circle, series="unit circle", ink="grey", line_width=1, line_alpha=0.6, x="real", y="imag")
     data = {name: modes[name].values for name in ("real", "imag", "modulus")}
-    data["time_constant"] = modes[f"time_constant_{unit}"].values
+    constants = modes[f"time_constant_{unit}"].values
+    data["time_constant"] = constants
+    data["told"] = ["not measured" if np.isnan(one) else f"{one:.3f} {unit}" for one in constants.tolist()]
     points = draw(plot, "scatter", data, series="eigenvalue", ink="orange", size=9, x="real", y="imag")
     plot.hover.renderers = [points]
     caption = "Eigenvalues of A: near the circle slow, off the real axis oscillating."

@@ -104,7 +104,8 @@ def statements(view: DynamicsView) -> list[Statement]:
         text = f"{share:.1f} % of the pairs were never recorded together; they rest on the model alone."
         found.append(Statement("fact", text))
     found += [Statement("care", sentence) for sentence in view.warnings]
-    slowest = float(view.modes["modulus"].max()) if view.modes.sizes["mode"] else 0.0
+    measured = view.modes["modulus"].values[view.modes["measured"].values]
+    slowest = float(measured.max(initial=0.0))
     if slowest > 0.995:
         text = (
             f"The slowest mode keeps {100 * slowest:.2f} % of itself from step to step: sessions that are short"
@@ -134,12 +135,12 @@ def _held_out(view: DynamicsView) -> Statement:
 
 def _cards(view: DynamicsView) -> list[dict[str, str]]:
     unit = _unit(view)
-    slowest = float(view.modes[f"time_constant_{unit}"].max())
+    slowest = _constant(float(view.modes[f"time_constant_{unit}"].max()))  # leaves out modes that are not measured
     cards = [
         {"number": f"{view.n_components}", "label": "latent dimensions"},
         {"number": f"{view.n_neurons:,}", "label": f"neurons in {counted(len(view.sessions), 'session')}"},
         {"number": f"{100 * view.share_never_together:.1f} %", "label": "of pairs never recorded together"},
-        {"number": f"{slowest:.3g} {unit}" if np.isfinite(slowest) else "∞", "label": "slowest time constant"},
+        {"number": f"{slowest} {unit}" if slowest[0].isdigit() else slowest, "label": "slowest time constant"},
     ]
     if view.held_out.shape[1] >= 3:
         cards.append({"number": f"{agreement(*view.held_out)[0]:.2f}", "label": "r of held-out correlations"})
@@ -148,6 +149,13 @@ def _cards(view: DynamicsView) -> list[dict[str, str]]:
 
 def _unit(view: DynamicsView) -> str:
     return "s" if "time_constant_s" in view.modes else "frames"
+
+
+def _constant(value: float) -> str:
+    """A time constant; a dash where it was not measured."""
+    if np.isnan(value):
+        return "–"
+    return f"{value:.3g}" if np.isfinite(value) else "∞"
 
 
 def _mode_rows(view: DynamicsView) -> list[dict[str, str]]:
@@ -162,7 +170,7 @@ def _mode_rows(view: DynamicsView) -> list[dict[str, str]]:
             {
                 "value": f"{float(mode['real']):.4f}{turning}",
                 "modulus": f"{float(mode['modulus']):.4f}",
-                "constant": f"{constant:.3g}" if np.isfinite(constant) else "∞",
+                "constant": _constant(constant),
                 "frequency": f"{frequency:.3g}" if frequency > 0 else "–",
             }
         )

@@ -103,7 +103,8 @@ def record(
     Raises
     ------
     InputError
-        A network or data that cannot be used, layers that do not exist, non-finite activations, too small a disk.
+        A network or data that cannot be used, layers that do not exist, non-finite activations, too small a disk, or a
+        store in which another process works.
     ResumeError
         The folder belongs to another network, other data or settings.
     """

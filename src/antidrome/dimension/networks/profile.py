@@ -17,6 +17,7 @@ from antidrome.core.seeds import check_seed
 from antidrome.core.whole import whole_number
 from antidrome.dimension.measurement import FRACTIONS, Measurement, MeasurementConfig, measure
 from antidrome.dimension.networks.extraction import Reduction
+from antidrome.dimension.networks.reserving import reserved
 from antidrome.dimension.networks.saved_estimates import SavedEstimates
 from antidrome.dimension.networks.sources import Source, folder_name, groups_of, labels_of, named, source_of
 from antidrome.dimension.points import as_points
@@ -101,7 +102,7 @@ def layers(
     Raises
     ------
     InputError
-        Networks, data, layers or labels that cannot be used.
+        Networks, data, layers or labels that cannot be used, or another process works in the store.
     ResumeError
         The store belongs to other networks, data or settings.
 
@@ -124,9 +125,10 @@ def layers(
     networks, labels = named(network), labels_of(classes)
     with ExitStack() as stack:
         folder = Path(store) if store is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(reserved(folder))
         settings = {"reduce": reduce, "dtype": dtype, "batch_size": batch_size, "max_points": max_points, "seed": seed}
         sources = {
-            name: source_of(one, data, at, folder / folder_name(name, len(networks)), settings, progress)
+            name: source_of(one, data, at, folder / folder_name(name, len(networks)), settings, progress, labels)
             for name, one in networks.items()
         }
         groups = {name: groups_of(source, labels, max_points, seed) for name, source in sources.items()}

@@ -66,12 +66,27 @@ def _is_array(value: Any) -> bool:
 
 
 def source_of(
-    network: Any, data: Any, at: str | Sequence[str], folder: Path, settings: Mapping[str, Any], progress: bool
+    network: Any,
+    data: Any,
+    at: str | Sequence[str],
+    folder: Path,
+    settings: Mapping[str, Any],
+    progress: bool,
+    labels: np.ndarray | None = None,
 ) -> Source:
-    """Activations of one network: given, or recorded into a folder."""
+    """Activations of one network: given, or recorded into a folder, if there is one label for each data point.
+
+    Raises
+    ------
+    InputError
+        If network, data or layers cannot be used, or there are more or fewer labels.
+    """
     if isinstance(network, Mapping):
         return _given(network, at, settings)
-    activations = record(as_network(network), data, at, store=folder, progress=progress, **settings)
+    network = as_network(network)
+    if labels is not None and labels.size != (n_given := as_rows(data).n_rows):
+        raise InputError(f"{_numbers(labels, n_given)} each that is given, also where some of them are drawn.")
+    activations = record(network, data, at, store=folder, progress=progress, **settings)
     return replace(_from_store(activations), n_given=as_rows(data).n_rows, drawn="")
 
 
@@ -171,7 +186,9 @@ def _unpacked(label: Any) -> Any:
     """A label itself, where an array or tensor without axes holds it."""
     if getattr(label, "ndim", None) != 0:
         return label
-    return label[()] if isinstance(label, np.ndarray | np.generic) else label.item()
+    if isinstance(label, np.generic):
+        return label
+    return label[()] if isinstance(label, np.ndarray) else label.item()
 
 
 def _of_one_kind(labels: np.ndarray) -> np.ndarray:
@@ -210,7 +227,7 @@ def _of_given(source: Source, labels: np.ndarray, seed: int) -> np.ndarray:
     """
     if labels.size == source.n_given:
         return labels
-    what = f"classes has {counted(labels.size, 'label')} for {counted(source.n_given, 'data point')}; expected one for"
+    what = _numbers(labels, source.n_given)
     if not source.drawn:
         raise InputError(f"{what} each that is given, also where some of them are drawn.")
     index = chosen_rows(labels.size, source.n_given, seed)
@@ -220,6 +237,10 @@ def _of_given(source: Source, labels: np.ndarray, seed: int) -> np.ndarray:
             " seed of that draw (seed=…)."
         )
     return labels[index]
+
+
+def _numbers(labels: np.ndarray, n_given: int) -> str:
+    return f"classes has {counted(labels.size, 'label')} for {counted(n_given, 'data point')}; expected one for"
 
 
 def folder_name(name: str, n_networks: int) -> str:

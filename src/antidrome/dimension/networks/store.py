@@ -11,6 +11,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 
 from antidrome.core.files import write_json
 from antidrome.core.names import slug
+from antidrome.dimension.networks.reserving import reserved
 from antidrome.dimension.networks.steps import Step, alike
 from antidrome.errors import FileFormatError, InputError, ResumeError
 from antidrome.recordings.arguments import counted
@@ -77,7 +79,7 @@ class Activations(Mapping[str, np.ndarray]):
         try:
             values = np.lib.format.open_memmap(path, mode="r")
             n_bytes = path.stat().st_size
-        except (OSError, ValueError) as error:
+        except Exception as error:  # NumPy answers damage with errors of every kind, TokenError among them
             raise FileFormatError(f"{path}: the activations cannot be read ({error}).") from error
         if n_bytes != values.offset + values.nbytes:
             raise FileFormatError(
@@ -118,7 +120,7 @@ class Writer:
     ResumeError
         The folder belongs to another run.
     InputError
-        The disk is too small, or two layers have the same name.
+        The disk is too small, two layers have the same name, or another process works in the folder.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class Writer:
         self._added: dict[str, int] = {}
         self._largest: dict[str, float] = {}
         self._by_name = {layer.name: layer for layer in self.layers}
+        self._reserved = ExitStack()
 
     @property
     def bytes_needed(self) -> int:
@@ -169,7 +172,7 @@ class Writer:
 
     def start(self) -> None:
         """Open the files: anew, or where an interrupted run of the same identity stopped."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._reserved.enter_context(reserved(self.folder))
         if (self.folder / "index.json").exists():
             self._take_up()
         else:
@@ -235,14 +238,14 @@ class Writer:
         write_json(self.folder / "progress.json", {**progress, **largest})
 
     def finish(self) -> Activations:
-        """Give the files their final names.
+        """Give the files their final names; `close` comes after.
 
         Raises
         ------
         InputError
             The values of a layer are too small for float16.
         """
-        self.close()
+        self._close_files()
         self._require_digits()
         for layer in self.layers:
             partial = self.folder / f"{layer.file}.partial"
@@ -251,7 +254,11 @@ class Writer:
         return Activations(self.folder)
 
     def close(self) -> None:
-        """Close the files; what was not committed will be cut off by the next run."""
+        """Close the files and let others in; what was not committed will be cut off by the next run."""
+        self._close_files()
+        self._reserved.close()
+
+    def _close_files(self) -> None:
         for stream in self._open.values():
             stream.close()
         self._open.clear()
@@ -357,7 +364,7 @@ def _require_space(folder: Path, needed: int) -> None:
 
 
 def _safe(file: str) -> str:
-    if Path(file).name != file or not file.endswith(".npy"):
+    if not isinstance(file, str) or Path(file).name != file or not file.endswith(".npy"):
         raise FileFormatError(f"The index of the activations names the file {file!r}, which lies elsewhere; refused.")
     return file
 
