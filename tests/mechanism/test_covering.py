@@ -57,6 +57,8 @@ SLOPE = np.linspace(-1, 1, 10)
         (rounds(0.0, SLOPE, SLOPE, covers=(1, 1, 0)), [0, 1]),
         (rounds(0.0, SLOPE, SLOPE, covers=(np.nan, np.nan, 1)), [0, 2]),
         (rounds(0.0, 0.0), [0, 1]),
+        (rounds(5e-4), [0]),  # rounded in a text table
+        (rounds(np.linspace(-5e-4, 5e-4, 10)), [0]),
     ],
 )
 def test_only_rounds_that_cover_the_prior_are_used(simulations: Simulations, used: list[int]) -> None:

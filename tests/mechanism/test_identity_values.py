@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from antidrome.core.model_files import save_model
+from antidrome.errors import ResumeError
 from antidrome.mechanism.simulate.identity import simulator_identity
+from antidrome.mechanism.snapshots import CHECKPOINT_CLASS, FitCheckpoint
 
 
 class Mode(enum.Enum):
@@ -100,3 +103,28 @@ def test_a_class_without_source_tells_its_arguments_only() -> None:
     first, same, other = scope["Bare"](1), scope["Bare"](1), scope["Bare"](2)
     same.calls = 5
     assert simulator_identity(first) == simulator_identity(same) != simulator_identity(other)
+
+
+class Derived:
+    """A simulator that makes something of what it gets."""
+
+    def __init__(self, given: Any) -> None:
+        self.scratch, self.n = Path(f"made-of-{given}"), len(str(given))
+
+    def __call__(self, theta: np.ndarray) -> np.ndarray:
+        return theta
+
+
+def test_a_folder_that_an_object_makes_for_itself_does_not_count() -> None:
+    assert simulator_identity(Derived("a")) == simulator_identity(Derived("b")) != simulator_identity(Derived("ab"))
+
+
+def test_another_simulator_is_told_how_to_say_what_counts(tmp_path: Path) -> None:
+    snapshot = FitCheckpoint(tmp_path / "fit.safetensors", {"simulator": "first", "seed": 0})
+    save_model(snapshot.path, {}, class_name=CHECKPOINT_CLASS, config={"simulator": "other", "seed": 0})
+    with pytest.raises(ResumeError, match=r"simulator differ.*identity_settings"):
+        snapshot.restore()
+    save_model(snapshot.path, {}, class_name=CHECKPOINT_CLASS, config={"simulator": "first", "seed": 1})
+    with pytest.raises(ResumeError) as raised:
+        snapshot.restore()
+    assert "identity_settings" not in str(raised.value)

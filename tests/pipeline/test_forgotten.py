@@ -54,8 +54,8 @@ def test_overwrite_writes_all_files_anew(model, inputs, tmp_path, monkeypatch):
 def test_an_interrupted_overwrite_goes_on_and_forgets_no_more(model, inputs, tmp_path, monkeypatch):
     """Its own file is not written a second time; one of an interrupted run that was to keep everything is."""
     out, written = tmp_path / "out", []
-    whole = job._Job._write_result
-    monkeypatch.setattr(job._Job, "_write_result", lambda self, *of: written.append(1) or whole(self, *of))
+    whole = job.replace_result
+    monkeypatch.setattr(job, "replace_result", lambda *of: written.append(1) or whole(*of))
     for config, n_written in ((NETCDF, 1), (ANEW, 2), (ANEW, 2), (NETCDF, 2)):
         with monkeypatch.context() as patched:
             patched.setattr(job, "run_stages", _interrupt)

@@ -15,7 +15,7 @@ def between(model, inputs, tmp_path, monkeypatch):
 
     call = {"output": tmp_path / "s.nc", "times": tmp_path / "t.csv", "progress": False}
     with monkeypatch.context() as patch:
-        patch.setattr("antidrome.recordings.writing.write", stops)
+        patch.setattr("antidrome.pipeline.single.replace_result", stops)
         with pytest.raises(KeyboardInterrupt):
             deconvolve(inputs[0], **call)
     assert call["times"].exists()

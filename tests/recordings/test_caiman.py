@@ -117,7 +117,7 @@ def test_of_nwb_the_residuals_are_added_and_its_own_choice_is_taken(
     assert isinstance(recording.data, da.Array)
     np.testing.assert_array_equal(recording.values, (traces + traces[::-1])[:, [0, 1, 3, 5]])
     assert recording.attrs["quantity"] == "fluorescence"
-    assert "'keep' is taken instead" in recording.attrs["notes"][0]
+    assert "column 'keep': its choice is taken" in recording.attrs["notes"][0]
     assert any("denoised trace plus residual" in note for note in recording.attrs["notes"])
     assert read(path, accepted_only=False).sizes["neuron"] == 6
 

@@ -158,6 +158,26 @@ def test_a_line_that_counts_the_columns_is_no_frame(tmp_path: Path, traces: np.n
     assert any("is taken as a header" in note for note in recording.attrs["notes"])
 
 
+@pytest.mark.parametrize("form", [".0f", ".3f"])
+def test_a_line_that_counts_the_frames_is_one_of_numbers(tmp_path: Path, traces: np.ndarray, form: str) -> None:
+    """A row for each neuron, and the numbers of the frames above them."""
+    values = np.abs(traces).T * 1000
+    lines = [",".join(str(i + 1) for i in range(120)), *(",".join(f"{v:{form}}" for v in row) for row in values)] * 1
+    (tmp_path / "a.csv").write_text("\n".join([lines[0], *lines[1:], *lines[1:]]))
+    for orientation in (None, "neuron,time"):
+        recording = read(tmp_path / "a.csv", frame_rate_hz=20.0, orientation=orientation)
+        assert dict(recording.sizes) == {"time": 120, "neuron": 12}
+        np.testing.assert_allclose(recording.values[:, :6], values.T, atol=0.5)
+
+
+def test_a_first_frame_of_few_spikes_is_kept(tmp_path: Path, rng: np.random.Generator) -> None:
+    counts = np.vstack([[1, 2, 3], rng.poisson(2.0, (40, 3))])
+    np.savetxt(tmp_path / "a.csv", counts, fmt="%d", delimiter=",")
+    np.testing.assert_array_equal(read(tmp_path / "a.csv", frame_rate_hz=20.0).values, counts)
+    np.savetxt(tmp_path / "b.csv", np.vstack([[1, 2, 3], counts[1:] + 500]), fmt="%d", delimiter=",")
+    np.testing.assert_array_equal(read(tmp_path / "b.csv", frame_rate_hz=20.0).values, counts[1:] + 500)
+
+
 @pytest.mark.parametrize("head", ["", ",a,b\n"])
 def test_times_of_few_digits_without_a_name_are_no_neuron(tmp_path: Path, rng: np.random.Generator, head: str) -> None:
     traces = rng.normal(500.0, 20.0, (1200, 2))

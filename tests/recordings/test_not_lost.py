@@ -37,14 +37,16 @@ def test_the_result_of_one_plane_is_not_removed_by_that_of_another(
         write(first, tmp_path / "b.nwb")
 
 
-def test_fewer_quantities_do_not_replace_more(make_nwb: Callable[..., Path], traces: np.ndarray) -> None:
+def test_spikes_replace_spikes_and_traces_replace_none(make_nwb: Callable[..., Path], traces: np.ndarray) -> None:
     path = make_nwb({"Fluorescence/a": traces})
     result = spikes_of(read(path))
     write(result, path)
     write(result.assign(rate_hz=result["expected_spikes"] * 30), path)
     with pytest.raises(InputError, match=r"'rate_hz'.*write to another file"):
-        write(result, path)
+        write(delta_f_over_f(read(path)), path)
     assert "rate_hz" in read_spikes(path)
+    write(result, path)
+    assert "rate_hz" not in read_spikes(path)
 
 
 def test_traces_that_were_written_are_not_removed_by_their_spikes(

@@ -9,9 +9,30 @@ from jaxtyping import Array
 from scipy.stats import norm
 
 from antidrome.spikes import generative as g
+from antidrome.spikes.generative.describing import describe_model
 from antidrome.spikes.generative.filters import random_walk
 
 RATE_HZ = 50.0
+
+
+class Powered(g.AbstractGenerativeModel):
+    """Somebody's own model, with a field that is no array."""
+
+    amplitude: Array = g.parameter("positive")
+    order: float = eqx.field(static=True, default=1.0)
+
+    def fluorescence(self, spikes, step_s):
+        return self.amplitude * spikes**self.order
+
+
+class Changed(Powered):
+    """The same after its code was changed."""
+
+    def fluorescence(self, spikes, step_s):
+        return self.amplitude * jnp.minimum(spikes, 1.0)
+
+
+Changed.__name__, Changed.__qualname__ = Powered.__name__, Powered.__qualname__
 
 
 def linear(n=3, rise=(0.0, 0.05, 0.1)):
@@ -203,3 +224,11 @@ def test_a_users_own_model(rng):
     np.testing.assert_allclose(some.model.amplitude, [0.2, 0.2, 0.1], rtol=1e-6)
     value = jnp.sum(model.log_prob(jnp.zeros((50, 2)), train, RATE_HZ))
     assert np.isfinite(value)
+
+
+def test_a_model_is_known_by_its_fields_and_by_what_it_makes_of_spikes():
+    amplitude = jnp.linspace(0.1, 0.3, 4)
+    first = describe_model(Powered(amplitude), 4)
+    assert first == describe_model(Powered(amplitude * (1 + 1e-6)), 4)
+    for other in (Powered(amplitude, 2.0), Changed(amplitude), Powered(1.1 * amplitude)):
+        assert describe_model(other, 4) != first

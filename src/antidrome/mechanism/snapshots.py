@@ -15,7 +15,7 @@ import numpy as np
 from antidrome.core.checkpoint import read_checkpoint
 from antidrome.core.configuration import from_dict, to_dict
 from antidrome.core.model_files import save_model
-from antidrome.errors import InputError, ModelFileError
+from antidrome.errors import InputError, ModelFileError, ResumeError
 from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import (
     DensityNetwork,
@@ -31,6 +31,10 @@ from antidrome.mechanism.training import TrainingSettings
 from antidrome.mechanism.weights import KernelSettings
 
 CHECKPOINT_CLASS = "SNPECheckpoint"
+SETTINGS = (
+    "A simulator that is an object may say by an attribute identity_settings (a mapping) what decides its numbers,"
+    " where others of its attributes, such as a number of cores, are others each time."
+)
 _KINDS = {"mixture": MixtureSettings, "flow": FlowSettings}
 
 
@@ -224,7 +228,11 @@ class FitCheckpoint:
         ModelFileError
             The file is damaged.
         """
-        found = read_checkpoint(self.path, self.identity, class_name=CHECKPOINT_CLASS)
+        try:
+            found = read_checkpoint(self.path, self.identity, class_name=CHECKPOINT_CLASS)
+        except ResumeError as error:
+            is_of_simulator = ": simulator" in str(error)
+            raise ResumeError(f"{error} {SETTINGS}" if is_of_simulator else str(error)) from None
         if found is None:
             return None
         arrays, header = found

@@ -75,7 +75,7 @@ def spare_nwb(target: Path, session: Session) -> None:
 
     source = Path(session.source) if session.source_format == "nwb" else None
     if source is not None and is_same_place(target, source):
-        refuse_lost(target, source, str(session.recording.attrs.get("series") or ""), None)
+        refuse_lost(target, source, str(session.recording.attrs.get("series") or ""), ("expected_spikes", "dff"))
     elif source is None or not is_copy(target, source):
         refuse_lost_recordings(target)
 

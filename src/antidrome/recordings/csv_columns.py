@@ -33,7 +33,8 @@ def split_columns(
     Returns
     -------
     time, values, labels
-        Times (s) or None; the columns left; their names, or None where nobody named them.
+        Times (s) or None; the columns left; their names, or None where nobody named them: 0, 1, 2, …, or 1, 2, 3, …
+        of a table that is wider than long, whose columns may be frames.
 
     Raises
     ------
@@ -53,12 +54,14 @@ def split_columns(
     require_wide(header, values, kept)
     kept = one_measure(header, kept, notes)
     labels = [header[i] for i in kept]
-    return time, values[:, kept], None if count_from_zero(labels) and not counted else labels
+    if not counted and (count_from(0, labels) or (count_from(1, labels) and len(kept) > len(values))):
+        labels = None  # numbers of neurons, or of frames
+    return time, values[:, kept], labels
 
 
-def count_from_zero(names: Sequence[str]) -> bool:
-    """Whether the names are 0, 1, 2, …: what pandas writes where columns have none."""
-    return list(names) == [str(i) for i in range(len(names))]
+def count_from(start: int, names: Sequence[str]) -> bool:
+    """Whether the names are whole numbers one after the other: what pandas writes where columns have none, from 0."""
+    return list(names) == [str(i + start) for i in range(len(names))]
 
 
 def without_counters(header: list[str], values: np.ndarray, notes: list[str]) -> list[int]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.recordings.csv_columns import count_from_zero
-from antidrome.recordings.csv_first_line import FirstLine, begins_times, whole_above_decimals
+from antidrome.recordings.csv_columns import count_from
+from antidrome.recordings.csv_first_line import FirstLine, begins_times, may_hold, whole_above_decimals
 from antidrome.recordings.csv_text import open_text
 from antidrome.recordings.csv_times import FEWEST_ROWS, rise
 
@@ -204,19 +204,29 @@ def _first_line(cells: list[str], below: list[str], delimiter: str) -> FirstLine
 
 
 def _is_run(cells: list[str], below: list[str], delimiter: str) -> bool:
-    """Whether three cells and more are 0, 1, 2, … or 1, 2, 3, …, as those of no frame are; above eight rows or more."""
-    names = [cell.strip('"') for cell in cells]
-    runs = any(names == [str(i + start) for i in range(len(names))] for start in (0, 1))
-    return runs and len(names) > 2 and len(_rows(below, delimiter)) >= FEWEST_ROWS
+    """Whether cells are 0, 1, 2, … or 1, 2, 3, … above eight rows or more, as those of no frame are.
+
+    Three or four may be a frame of few spikes, where all below are whole numbers that come as near to them.
+    """
+    names, rows = [cell.strip('"') for cell in cells], _rows(below, delimiter)
+    if len(names) < 3 or len(rows) < FEWEST_ROWS or not (count_from(0, names) or count_from(1, names)):
+        return False
+    columns = [[_number(cell, delimiter) for cell in column] for column in zip(*rows, strict=False)]
+    if len(names) > 4 or len(columns) < len(names):
+        return True
+    values = [np.array(column)[np.isfinite(column)] for column in columns]
+    are_whole = all((column == np.round(column)).all() for column in values)
+    near = all(column.size and may_hold(float(name), column) for name, column in zip(names, values, strict=True))
+    return not (are_whole and near)
 
 
 def _counts_columns(cells: list[str], below: list[str], delimiter: str) -> bool:
     """Whether numbers count the columns from zero, or leave the cell above an index empty."""
     column = np.array([_number(cells_below[0], delimiter) for cells_below in _rows(below, delimiter)])
     if cells[0]:
-        return count_from_zero(cells) and not begins_times("0", column)
+        return count_from(0, cells) and not begins_times("0", column)
     names = cells[1:]
-    return count_from_zero(names) or (all(names) and len(set(names)) == len(names) and rise(column))
+    return count_from(0, names) or (all(names) and len(set(names)) == len(names) and rise(column))
 
 
 def _whole_above_decimals(cells: list[str], below: list[str], delimiter: str) -> FirstLine:

@@ -14,7 +14,7 @@ from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import choose_orientation
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.csv_cells import clock_column, drop_comments, numbers
-from antidrome.recordings.csv_columns import split_columns
+from antidrome.recordings.csv_columns import count_from, split_columns
 from antidrome.recordings.csv_dialect import NO_NUMBERS, Dialect, find_dialect
 from antidrome.recordings.csv_text import open_text
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
@@ -63,6 +63,8 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     table = _load(path, options.max_memory_bytes)
     notes = list(table.notes)
     time, values, labels = split_columns(table.header, table.values, notes, is_timed=options.frame_rate_hz is not None)
+    if options.orientation == "neuron,time" and labels is not None and count_from(1, labels):
+        labels = None  # they number the frames
     if options.orientation is None and (time is not None or labels is not None):
         orientation = "time,neuron"
     else:

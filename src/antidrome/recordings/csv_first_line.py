@@ -53,7 +53,7 @@ def whole_above_decimals(names: Sequence[str], columns: Sequence[Sequence[str]],
     if begins_times(names[0], values[0]):
         return FirstLine.FRAME
     runs = len(names) > 1 and any(list(names) == [str(i + start) for i in range(len(names))] for start in (0, 1))
-    possible = all(_may_hold(float(name), column) for name, column in zip(names, values, strict=True))
+    possible = all(may_hold(float(name), column) for name, column in zip(names, values, strict=True))
     if runs or not possible or any(map(_gives_whole_numbers_decimals, texts)):
         return FirstLine.NAMES
     return FirstLine.UNTOLD
@@ -68,7 +68,7 @@ def begins_times(cell: str, column: np.ndarray) -> bool:
     return rate is None or bool(column[0] - first > _NEARER_A_FRAME / rate)
 
 
-def _may_hold(number: float, column: np.ndarray) -> bool:
+def may_hold(number: float, column: np.ndarray) -> bool:
     """Whether a number is no further from the values of a column than these are from one another."""
     spread = np.ptp(column)
     return bool(column.min() - spread <= number <= column.max() + spread)

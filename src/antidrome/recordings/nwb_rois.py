@@ -81,11 +81,21 @@ def roi_table(series: Any, where: str) -> RoiTable:
         elif values.ndim == 1 and name not in _RESERVED:
             columns[name] = values[rows]
     notes: list[str] = []
-    keep = columns.get(_KEEP, rows)
-    if accepted is not None and not accepted.any() and keep.dtype == bool and keep.any():
-        accepted = columns["accepted"] = keep
-        notes.append(f"the ROI table accepts no ROI in its column 'accepted': {_KEEP!r} is taken instead")
+    if accepted is not None and (chosen := _by_caiman(columns, accepted)) is not None:
+        accepted = columns["accepted"] = chosen
+        notes.append(
+            f"the ROI table has a column {_KEEP!r}: its choice is taken, with what was accepted or rejected by hand"
+        )
     return RoiTable(labels, rows, columns, accepted, notes)
+
+
+def _by_caiman(columns: dict[str, np.ndarray], accepted: np.ndarray) -> np.ndarray | None:
+    """Which ROIs CaImAn keeps, with the changes that were made by hand; None of a table that it did not write."""
+    nothing = np.zeros(accepted.size)  # of another type than True and False
+    keep, rejected = columns.get(_KEEP, nothing), columns.get("rejected", nothing)
+    if keep.dtype != bool or not keep.any() or (accepted.any() and rejected.dtype != bool):
+        return None
+    return (keep & ~rejected.astype(bool)) | accepted
 
 
 def _scalar_column(column: Any, n_rows: int) -> np.ndarray | None:

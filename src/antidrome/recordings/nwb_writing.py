@@ -71,7 +71,7 @@ def refuse_lost_recordings(path: Path) -> None:
         )
 
 
-def refuse_lost(path: Path, source: Path | None, series: str, quantities: Collection[str] | None) -> None:
+def refuse_lost(path: Path, source: Path | None, series: str, quantities: Collection[str]) -> None:
     """InputError if a result that goes into a file (a copy of `source`) would replace recordings or another result.
 
     Parameters
@@ -79,7 +79,7 @@ def refuse_lost(path: Path, source: Path | None, series: str, quantities: Collec
     path, source
         Where the result goes, and the NWB file of its recording, if that is one.
     series, quantities
-        What the result is of, and what it has; None if that is not known yet.
+        What the result is of, and what it has.
     """
     is_ours = source is not None and _holds_only_ours(source)
     if is_ours and path.exists() and path.samefile(source):
@@ -103,11 +103,14 @@ def _identity(path: Path) -> list[bytes]:
         return [np.asarray(file[name][()]).astype(bytes).tobytes() for name in _IDENTITY if name in file]
 
 
-def _refuse_lost_result(path: Path, series: str, quantities: Collection[str] | None) -> None:
-    """InputError if a file holds a result of another series than the new one, or quantities that this has not."""
+def _refuse_lost_result(path: Path, series: str, quantities: Collection[str]) -> None:
+    """InputError if a file holds a result of another series than the new one, or traces that this has not.
+
+    Spikes take the place of spikes, whatever came with them.
+    """
     held, names = held_result(path)
-    is_same = held == series and (quantities is None or names <= set(quantities))
-    if names and not is_same:
+    is_kept = names <= set(quantities) or "expected_spikes" in names & set(quantities)
+    if names and not (held == series and is_kept):
         of = f" of the series {held!r}" if held else ""
         raise InputError(
             f"{path} holds an earlier result ({listing(sorted(names))}){of}, which would be removed, since a file holds"

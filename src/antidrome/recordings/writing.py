@@ -39,8 +39,8 @@ def write(
         The recording's own file. For NWB: the results go into a copy of it, with its ROI table, or into the file itself
         if ``path`` is the same file (a copy is completed first and then takes its place). For suite2p: gives the
         number of ROIs. Default: the ``source`` attribute of the result, if that file is of the same format. An NWB file
-        holds one result: an earlier one of the same series, of the same quantities or fewer, is replaced; any other
-        must go into another file.
+        holds one result: spikes replace earlier ones of the same series; what has other traces, or is of another
+        series, must go into another file.
 
     Returns
     -------

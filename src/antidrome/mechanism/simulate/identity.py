@@ -99,9 +99,9 @@ def _settings_of(simulator: Any) -> Any:
     """What an object was made with: its `identity_settings` (a mapping), else what its attributes tell.
 
     These are numbers, text, arrays, paths, members of enumerations, and tuples, lists, sets and mappings of such. Names
-    that begin with an underscore do not count; lists, sets and mappings do where the constructor has an argument of
-    their name, whole numbers there as well, or where the class sets them in its constructor alone, as far as its source
-    tells: others may be counters and caches, which change while it simulates.
+    that begin with an underscore do not count; lists, sets, mappings and paths do where the constructor has an argument
+    of their name, whole numbers there as well, or where the class sets them in its constructor alone, as far as its
+    source tells: others may be counters, caches and scratch folders, which are others each time.
     """
     given = getattr(simulator, "identity_settings", None)
     if given is not None:
@@ -118,10 +118,11 @@ def _settings_of(simulator: Any) -> Any:
 
 
 def _is_fixed(value: Any) -> bool:
-    """Whether it is nothing that counts or collects."""
+    """Whether it is nothing that counts or collects, nor a place that may be made anew each time."""
     if isinstance(value, bool | enum.Enum):
         return True
-    return not isinstance(value, numbers.Integral | list | Mapping | set | bytearray | _NAMESPACES)
+    changing = numbers.Integral | list | Mapping | set | bytearray | os.PathLike | _NAMESPACES
+    return not isinstance(value, changing)
 
 
 def _is_number_of(kind: type, name: str, value: Any) -> bool:

@@ -23,11 +23,11 @@ from antidrome.spikes.adaptation.config import AdaptationConfig
 from antidrome.spikes.adaptation.lots import Lot, Recorded, gather, shared_summary
 from antidrome.spikes.adaptation.matched import Examples, MakeModel
 from antidrome.spikes.counts import CountPosterior
+from antidrome.spikes.generative.describing import describe_model
 from antidrome.spikes.inference import SummaryPrior, infer_counts
 from antidrome.spikes.metrics import correlation
 from antidrome.spikes.objective import supervised_loss
 from antidrome.spikes.recognition import RecognitionNetwork
-from antidrome.spikes.variational.fit import rounded
 
 JUDGED_S = 0.02
 COUNT_RANGE = (0.5, 2.0)
@@ -156,13 +156,14 @@ def _made_from(network: RecognitionNetwork, recordings: Sequence[Recorded], make
 
     A generative model is told by what it makes of some cells, which are always the same.
     """
-    made = None if make is None else make(_some_cells())
+    cells = _some_cells()
+    made = None if make is None else make(cells)
     return {
         "recordings": [_hash([one.traces]) for one in recordings],
         "frame rates": [float(one.frame_rate_hz) for one in recordings],
         "known spikes": [None if one.known is None else _hash([one.known]) for one in recordings],
         "network": _hash(jax.tree.leaves(eqx.filter(network, eqx.is_array))),
-        "generative model": None if made is None else [type(made).__name__, *rounded(made)],
+        "generative model": None if made is None else describe_model(made, len(cells.noise_sd)),
     }
 
 

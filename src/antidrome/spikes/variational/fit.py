@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,6 +29,7 @@ from antidrome.spikes.generative import (
     named_parameters,
     to_unconstrained,
 )
+from antidrome.spikes.generative.describing import describe_model, rounded
 from antidrome.spikes.variational.calibration import Calibration, autocalibrate
 from antidrome.spikes.variational.config import FitConfig
 from antidrome.spikes.variational.problem import Learned, Problem, generative, in_frames, rates
@@ -141,8 +142,8 @@ def fit(
     problem = Problem.of(start, calibration, frame_rate_hz, config, len(learn_from.cell))
     learned = Learned.start(problem, config, key=jax_key(seed, "spikes/posterior-init"))
     histories = {}
-    model_name = type(start.model).__name__
-    settings = {**to_dict(config), "model": model_name, "drift_s": drift_s, "frame_rate_hz": frame_rate_hz}
+    described = describe_model(start.model, len(calibration.noise_sd))
+    settings = {**to_dict(config), "model": described, "drift_s": drift_s, "frame_rate_hz": frame_rate_hz}
     settings |= {"starts": rounded(problem)}
     if checkpoint is not None:
         checkpoint.mkdir(parents=True, exist_ok=True)
@@ -161,16 +162,6 @@ def fit(
         )
         learned, histories[phase.name] = result.parameters, result.history
     return finish(learned, problem, config, held_out, calibration, seed, histories)
-
-
-def rounded(start: Any) -> list[str]:
-    """Mean and spread of all values that a fit, or a model, starts from: models of one class differ in nothing else.
-
-    Three digits of each: another machine may differ in the last ones, and goes on all the same.
-    """
-    values = [np.asarray(one, float) for one in jax.tree.leaves(eqx.filter(start, eqx.is_inexact_array))]
-    finite = [one[np.isfinite(one)] for one in values]
-    return [f"{one.mean():.3g} ± {one.std():.3g}" if one.size else "nothing finite" for one in finite]
 
 
 def _check_cells(observation: Observation, n_cells: int) -> None:

@@ -125,13 +125,19 @@ def _frames(x: np.ndarray, steps: int) -> np.ndarray:
 def _dependent(draw: Draw, steps: int) -> tuple[jax.Array, jax.Array]:
     """(frame, row) variance of the count and probability of a spike, where steps depend on the spikes before them.
 
-    A frame has a spike if one of its steps is the first to have one. The variance of a frame's count is that of
-    independent steps and that of their means, and what they covary with the counts before them in the frame.
+    The variance of a frame's count is that of independent steps and that of their means, and what they covary with the
+    counts before them in the frame. Means are taken about their own mean: counts less what was expected of them have
+    mean 0, so that this takes nothing away but chance. The probability follows from the steps' hazards, each over the
+    samples that are silent before; a count with this probability of a spike varies by p (1 − p) at least.
     """
     logits, counts = (x.reshape(-1, steps, *x.shape[1:]) for x in (draw.logits, draw.spikes))
     means = count_mean(logits)
     before, expected = (jnp.cumsum(x, 1) - x for x in (counts, means))
-    covariance = jnp.mean(jnp.sum(means * (before - expected), 1), 1)
+    centred = means - means.mean(2, keepdims=True)
+    covariance = jnp.mean(jnp.sum(centred * (before - expected), 1), 1)
     spread = jnp.mean(jnp.sum(count_variance(logits), 1), 1) + jnp.var(jnp.sum(means, 1), 1)
-    first = jnp.where(before == 0, jax.nn.sigmoid(logits[..., 0]), 0)
-    return spread + 2 * covariance, jnp.minimum(jnp.mean(jnp.sum(first, 1), 1), 1)
+    some, silent = jax.nn.sigmoid(logits[..., 0]), before == 0
+    n_silent = jnp.sum(silent, 2)
+    hazard = jnp.where(n_silent > 0, jnp.sum(some * silent, 2) / jnp.maximum(n_silent, 1), jnp.mean(some, 2))
+    probability = 1 - jnp.prod(1 - hazard, 1)
+    return jnp.maximum(spread + 2 * covariance, probability * (1 - probability)), probability

@@ -1,0 +1,37 @@
+"""What a generative model is known again by, on any machine: what it makes of spikes, and what it holds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from antidrome.spikes.generative.base import AbstractGenerativeModel
+
+_SPIKES = {8: 1, 20: 1, 21: 1, 36: 3, 37: 2}
+"""Counts by frame: isolated ones, and others that a nonlinear or refractory model answers otherwise."""
+_N_FRAMES, _STEP_S = 64, 0.05
+
+
+def describe_model(model: AbstractGenerativeModel, n_cells: int) -> list[str]:
+    """A few words of each thing that its fluorescence depends on: class, fields that are no arrays, values, code."""
+    spikes = np.zeros((_N_FRAMES, 1, n_cells), np.float32)
+    for frame, count in _SPIKES.items():
+        spikes[frame] = count
+    trace = model.fluorescence(jnp.asarray(spikes), _STEP_S)
+    fields = re.sub(r" at 0x[0-9a-f]+", "", str(jax.tree.structure(model)))
+    return [type(model).__name__, fields, *rounded((model, trace))]
+
+
+def rounded(values: Any) -> list[str]:
+    """Mean and spread of all arrays in something.
+
+    Three digits of each: another machine may differ in the last ones, and goes on all the same.
+    """
+    arrays = [np.asarray(one, float) for one in jax.tree.leaves(eqx.filter(values, eqx.is_inexact_array))]
+    finite = [one[np.isfinite(one)] for one in arrays]
+    return [f"{one.mean():.3g} ± {one.std():.3g}" if one.size else "nothing finite" for one in finite]
