@@ -14,6 +14,7 @@ from antidrome.recordings import read_spikes, read_with_neuropil
 
 RATE_HZ = 30.0
 FORMATS = ("nwb", "suite2p", "caiman")
+NWB_AND_SLOW = ["nwb", *(pytest.param(kind, marks=pytest.mark.slow) for kind in FORMATS[1:])]
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def assert_equal(written: xr.Dataset, direct: xr.Dataset) -> None:
         np.testing.assert_allclose(written[name], direct[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("kind", ["nwb", *(pytest.param(kind, marks=pytest.mark.slow) for kind in FORMATS[1:])])
+@pytest.mark.parametrize("kind", NWB_AND_SLOW)
 def test_simulated_neurons(kind: str, write_recording: Callable[..., Path], tmp_path: Path) -> None:
     simulated = ad.spikes.simulate(5, 60, RATE_HZ, 8, indicator="slow")
     path = write_recording(kind, simulated["dff"].values, RATE_HZ)
@@ -71,7 +72,7 @@ def test_simulated_neurons(kind: str, write_recording: Callable[..., Path], tmp_
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", NWB_AND_SLOW)
 def test_ground_truth_neurons(
     kind: str, write_recording: Callable[..., Path], tmp_path: Path, data_folder: Path
 ) -> None:
