@@ -128,7 +128,8 @@ def _dependent(draw: Draw, steps: int) -> tuple[jax.Array, jax.Array]:
     The variance of a frame's count is that of independent steps and that of their means, and what they covary with the
     counts before them in the frame. Means are taken about their own mean: counts less what was expected of them have
     mean 0, so that this takes nothing away but chance. The probability follows from the steps' hazards, each over the
-    samples that are silent before; a count with this probability of a spike varies by p (1 − p) at least.
+    samples that are silent before (of the step before where none is any more); a count with this probability of a spike
+    varies by p (1 − p) at least.
     """
     logits, counts = (x.reshape(-1, steps, *x.shape[1:]) for x in (draw.logits, draw.spikes))
     means = count_mean(logits)
@@ -138,6 +139,10 @@ def _dependent(draw: Draw, steps: int) -> tuple[jax.Array, jax.Array]:
     spread = jnp.mean(jnp.sum(count_variance(logits), 1), 1) + jnp.var(jnp.sum(means, 1), 1)
     some, silent = jax.nn.sigmoid(logits[..., 0]), before == 0
     n_silent = jnp.sum(silent, 2)
-    hazard = jnp.where(n_silent > 0, jnp.sum(some * silent, 2) / jnp.maximum(n_silent, 1), jnp.mean(some, 2))
-    probability = 1 - jnp.prod(1 - hazard, 1)
+    hazards = jnp.sum(some * silent, 2) / jnp.maximum(n_silent, 1)
+    none, hazard = jnp.ones_like(hazards[:, 0]), hazards[:, 0]
+    for step in range(steps):
+        hazard = jnp.where(n_silent[:, step] > 0, hazards[:, step], hazard)
+        none = none * (1 - hazard)
+    probability = 1 - none
     return jnp.maximum(spread + 2 * covariance, probability * (1 - probability)), probability
