@@ -30,8 +30,9 @@ from antidrome.pipeline import infer as inference
 from antidrome.pipeline import run as run_job
 from antidrome.recordings import from_array, read_spikes, write
 from benchmarks.dynamics_real import worms
-from benchmarks.ground_truth import Recording, read_recordings
+from benchmarks.ground_truth import read_recordings
 from benchmarks.harness import data_folder, finish, options, show
+from training.ground_truth import Recording
 
 N_WORMS, N_WORKERS = 5, 4
 IMAGING = {"DS09-GCaMP6f-m-V1": ".nwb", "DS30-GCaMP8f-m-V1": ".zarr", "DS19-R-CaMP-m-S1": ".nc"}

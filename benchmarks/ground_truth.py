@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from training.ground_truth import Recording, load_compact
+
 RATE_HZ = 30.0
 FASTER = 1.05
 """From which multiple of a rate on a recording is resampled to it."""
@@ -28,17 +30,6 @@ LAGS = range(-6, 7)
 EDGE_BINS, FINE_EDGE_BINS, MIN_BINS = 28, 112, 100
 SMOOTHING_BINS = 20
 """Standard deviation of the Gaussian, in bins of 10 ms."""
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One recording of one neuron: ΔF/F (fraction), and spike times in seconds from the first frame."""
-
-    dataset: str
-    neuron: str
-    dff: np.ndarray
-    frame_rate_hz: float
-    spikes_s: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -74,20 +65,8 @@ Scored = Sequence[tuple[Case, Scores | None]]
 
 
 def read_recordings(path: Path) -> list[Recording]:
-    """Every recording of a compact copy (dff_q int16 with scale and offset; recordings end to end)."""
-    with np.load(path, allow_pickle=False) as file:
-        stored = {name: file[name] for name in file.files}
-    frames, spikes = stored["frame_offsets"], stored["spike_offsets"]
-    return [
-        Recording(
-            str(stored["dataset"]),
-            str(stored["neuron_names"][stored["neuron"][i]]),
-            (stored["dff_q"][frames[i] : frames[i + 1]] * stored["scale"][i] + stored["offset"][i]).astype(np.float32),
-            float(stored["fs"][i]),
-            stored["spike_times"][spikes[i] : spikes[i + 1]],
-        )
-        for i in range(len(frames) - 1)
-    ]
+    """Every recording of a compact copy, with spike times in seconds from the first frame, as they are stored."""
+    return load_compact(path, on_frame_clock=False)
 
 
 def cases(path: Path, max_neurons: int | None = None, max_seconds: float = MAX_SECONDS) -> Iterator[Case]:

@@ -37,8 +37,11 @@ def load_sets(folder: Path) -> dict[str, list[Recording]]:
     return sets
 
 
-def load_compact(path: Path) -> list[Recording]:
-    """Read one compact copy (dff_q int16 with scale and offset, spike times in seconds)."""
+def load_compact(path: Path, *, on_frame_clock: bool = True) -> list[Recording]:
+    """Read one compact copy (dff_q int16 with scale and offset, spike times in seconds).
+
+    Without `on_frame_clock`, spikes of irregular recordings stay at the times that are stored.
+    """
     with np.load(path, allow_pickle=False) as file:
         z = {name: file[name] for name in file.files}
     frames, spikes = z["frame_offsets"], z["spike_offsets"]
@@ -48,7 +51,7 @@ def load_compact(path: Path) -> list[Recording]:
         part = slice(frames[i], frames[i + 1])
         rate = float(z["fs"][i])
         spikes_s = z["spike_times"][spikes[i] : spikes[i + 1]].astype(float)
-        if i in irregular:
+        if on_frame_clock and i in irregular:
             where = z["irregular_offsets"][irregular[i] : irregular[i] + 2]
             spikes_s = to_frame_clock(spikes_s, z["irregular_times"][where[0] : where[1]], rate)
         dff = (z["dff_q"][part] * z["scale"][i] + z["offset"][i]).astype(np.float32)

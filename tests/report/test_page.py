@@ -11,7 +11,7 @@ import re
 import pytest
 
 from antidrome.errors import InputError
-from antidrome.report import RunInfo, spikes_report, write_spikes_report
+from antidrome.report import RunInfo, session_views, spikes_report, write_page
 from antidrome.report.embed import island, script
 from antidrome.report.session import session_view
 from antidrome.report.trust import model_statements, session_statements
@@ -136,7 +136,7 @@ def test_no_result_no_page():
 
 
 def test_the_file_is_the_page(fake_spikes, tmp_path):
-    write_spikes_report(tmp_path / "report.html", [fake_spikes()], RUN)
+    write_page(tmp_path / "report.html", session_views([fake_spikes()]), RUN)
     assert (tmp_path / "report.html").read_text("utf-8").startswith("<!doctype html>")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 

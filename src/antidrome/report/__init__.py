@@ -5,7 +5,7 @@ from antidrome.report.dynamics_part import dynamics_part
 from antidrome.report.dynamics_report import dynamics_report, write_dynamics_report
 from antidrome.report.mechanism_part import mechanism_report, write_mechanism_report
 from antidrome.report.page import RunInfo
-from antidrome.report.report import session_views, spikes_report, write_page, write_spikes_report
+from antidrome.report.report import session_views, spikes_report, write_page
 
 __all__ = [
     "RunInfo",
@@ -19,5 +19,4 @@ __all__ = [
     "write_dynamics_report",
     "write_mechanism_report",
     "write_page",
-    "write_spikes_report",
 ]

@@ -98,18 +98,6 @@ def write_page(
     write_html(path, page(views, run, card=card, parts=parts))
 
 
-def write_spikes_report(
-    path: str | os.PathLike[str],
-    results: Iterable[xr.Dataset],
-    run: RunInfo,
-    *,
-    card: Mapping[str, Any] | None = None,
-    parts: Sequence[Part] = (),
-) -> None:
-    """Write the page of `spikes_report` to a file, atomically."""
-    write_page(path, session_views(results), run, card=card, parts=parts)
-
-
 def _share(dataset: xr.Dataset, total: int, max_neurons: int) -> int:
     n_neurons = dataset.sizes.get("neuron", 0)
     return n_neurons if total <= max_neurons else max(1, int(np.floor(max_neurons * n_neurons / total)))

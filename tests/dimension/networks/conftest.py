@@ -12,6 +12,14 @@ def torch():
 
 
 @pytest.fixture
+def perceptron(torch):
+    """Three layers, the same each time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Linear(6, 20), torch.nn.ReLU(), torch.nn.Linear(20, 4))
+
+
+@pytest.fixture
 def images(rng: np.random.Generator) -> np.ndarray:
     """Eleven small images (rows, channels, height, width)."""
     return rng.normal(size=(11, 3, 8, 8)).astype(np.float32)

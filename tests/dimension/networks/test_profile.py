@@ -18,13 +18,6 @@ QUICK = {"linear": False, "scale": False, "progress": False}
 
 
 @pytest.fixture
-def perceptron(torch):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return torch.nn.Sequential(torch.nn.Linear(6, 20), torch.nn.ReLU(), torch.nn.Linear(20, 4))
-
-
-@pytest.fixture
 def points(rng) -> np.ndarray:
     """A sheet in six dimensions."""
     return (rng.uniform(size=(160, 2)) @ rng.normal(size=(2, 6))).astype(np.float32)

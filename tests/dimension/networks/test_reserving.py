@@ -16,13 +16,6 @@ QUICK = {"linear": False, "scale": False, "progress": False}
 
 
 @pytest.fixture
-def perceptron(torch):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return torch.nn.Sequential(torch.nn.Linear(6, 20), torch.nn.Tanh(), torch.nn.Linear(20, 4))
-
-
-@pytest.fixture
 def points(rng) -> np.ndarray:
     return rng.normal(size=(60, 6)).astype(np.float32)
 
