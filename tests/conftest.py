@@ -68,6 +68,14 @@ def data_folder() -> pathlib.Path:
 
 
 @pytest.fixture
+def source_tree(monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """The root of the source tree, from which `benchmarks` and `training` can then be imported."""
+    root = pathlib.Path(__file__).resolve().parents[1]
+    monkeypatch.syspath_prepend(root)
+    return root
+
+
+@pytest.fixture
 def rng() -> np.random.Generator:
     """A numpy random generator, the same for every test."""
     return np.random.default_rng(20)

@@ -1,8 +1,6 @@
 """ΔF/F against plain loops, made cases with a known answer, and shipped ΔF/F of real recordings."""
 
-import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -280,22 +278,33 @@ def test_integer_fluorescence_is_not_wrapped():
     assert np.corrcoef(ours.values[:, 0], truth[:, 0])[0, 1] > 0.97
 
 
+def raw_and_neuropil(path):
+    """Raw and neuropil fluorescence of every recording of a set, from the file beside its ΔF/F."""
+    with np.load(path) as file:
+        stored = {key: file[key] for key in file.files}
+    with np.load(path.with_name(path.name.replace(".rawneuropil", ""))) as file:
+        offsets = file["frame_offsets"]
+    for i, part in enumerate(map(slice, offsets, offsets[1:])):
+        yield tuple(
+            (stored[f"{key}_q"][part] * stored[f"{key}_scale"][i] + stored[f"{key}_offset"][i]).astype(np.float32)
+            for key in ("raw", "neuropil")
+        )
+
+
 @pytest.mark.data
-def test_shipped_dff_of_real_raw_and_neuropil_traces(capsys):
+@pytest.mark.usefixtures("source_tree")
+def test_shipped_dff_of_real_raw_and_neuropil_traces(data_folder, capsys):
     """Neuropil factor 0.8 as in the source; with one constant F0 the shipped traces come back to rounding."""
-    root = os.environ.get("ANTIDROME_DATA")
-    if not root:
-        pytest.skip("ANTIDROME_DATA is not set")
-    sys.path.insert(0, str(Path(root) / "spikes"))
-    gtload = pytest.importorskip("gtload")
-    sys.path.pop(0)
+    from benchmarks.ground_truth import read_recordings
+
     constant, running = [], []
-    for raw in sorted((Path(root) / "spikes" / "cascade").glob("*.rawneuropil.npz")):
-        for trial in gtload.load_cascade(str(raw).replace(".rawneuropil", ""), raw=True):
-            f, fneu = (recording(trial[k][:, None], trial["t"], trial["fs"]) for k in ("fluo_raw", "neuropil"))
+    for path in sorted((data_folder / "spikes" / "cascade").glob("*.rawneuropil.npz")):
+        shipped = read_recordings(path.with_name(path.name.replace(".rawneuropil", "")))
+        for one, traces in zip(shipped, raw_and_neuropil(path), strict=True):
+            f, fneu = (recording(trace[:, None], rate=one.frame_rate_hz) for trace in traces)
             for window_s, results in ((1e5, constant), (60.0, running)):
                 ours = delta_f_over_f(f, neuropil=fneu, neuropil_factor=0.8, window_s=window_s)
-                results.append(np.corrcoef(ours.values[:, 0], trial["dff"])[0, 1])
+                results.append(np.corrcoef(ours.values[:, 0], one.dff)[0, 1])
     with capsys.disabled():
         sys.stdout.write(
             f"\nΔF/F against shipped, {len(running)} recordings: constant F0 min r {min(constant):.5f}; running F0 "

@@ -14,7 +14,7 @@ from antidrome.recordings.checks import check
 ALARMS = ["looks-denoised", "looks-smoothed", "looks-percent", "not-dff", "periodic-artefact", "constant-traces",
           "clipped-traces", "wrong-orientation", "identical-traces"]  # fmt: skip
 
-pytestmark = [pytest.mark.data, pytest.mark.slow]
+pytestmark = [pytest.mark.data, pytest.mark.slow, pytest.mark.usefixtures("source_tree")]
 
 
 def as_recording(values, time, rate):
@@ -24,31 +24,29 @@ def as_recording(values, time, rate):
 
 
 def trials(data_folder: Path):
-    """(name of the set, trial) of every recording of the 25 real sets and their uncorrected twins."""
-    sys.path.insert(0, str(data_folder / "spikes"))
-    try:
-        from gtload import load_cascade
-    finally:
-        sys.path.pop(0)
+    """(name of the set, recording) of every recording of the 25 real sets."""
+    from benchmarks.ground_truth import read_recordings
+
     for path in sorted((data_folder / "spikes" / "cascade").glob("*DS*.npz")):
         if "rawneuropil" not in path.name:
-            yield from ((path.stem, trial) for trial in load_cascade(str(path)))
+            yield from ((path.stem, one) for one in read_recordings(path))
 
 
 def populations(data_folder: Path):
     """Each set as one recording: one trial a neuron, of the set's commonest frame rate, cut to the shortest."""
     sets = defaultdict(list)
     for name, trial in trials(data_folder):
-        if len(trial["dff"]) >= 20 * trial["fs"]:
+        if len(trial.dff) >= 20 * trial.frame_rate_hz:
             sets[name].append(trial)
     for name, members in sets.items():
-        rate = Counter(round(m["fs"], 1) for m in members).most_common(1)[0][0]
+        rate = Counter(round(m.frame_rate_hz, 1) for m in members).most_common(1)[0][0]
         longest = {}
         for m in members:
-            if abs(m["fs"] - rate) < 0.2 and len(m["dff"]) > len(longest.get(m["neuron"], {"dff": ()})["dff"]):
-                longest[m["neuron"]] = m
-        n_frames = min(len(m["dff"]) for m in longest.values())
-        values = np.stack([m["dff"][:n_frames] for m in longest.values()], axis=1)
+            known = longest.get(m.neuron)
+            if abs(m.frame_rate_hz - rate) < 0.2 and (known is None or len(m.dff) > len(known.dff)):
+                longest[m.neuron] = m
+        n_frames = min(len(m.dff) for m in longest.values())
+        values = np.stack([m.dff[:n_frames] for m in longest.values()], axis=1)
         yield name, as_recording(values, np.arange(n_frames) / rate, float(rate))
 
 
@@ -72,7 +70,8 @@ def test_hardly_a_false_alarm_on_single_neurons(data_folder, capsys):
     counts, total = Counter(), 0
     for _, trial in trials(data_folder):
         total += 1
-        one = as_recording(trial["dff"][:, None], trial["t"], trial["fs"])
+        time = np.arange(len(trial.dff)) / trial.frame_rate_hz
+        one = as_recording(trial.dff[:, None], time, trial.frame_rate_hz)
         counts.update(finding.id for finding in check(one, checks=ALARMS))
     report(capsys, "alarms on single real recordings", counts, total)
     assert total > 1000

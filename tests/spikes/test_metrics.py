@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import sys
 
 import numpy as np
 import pandas as pd
@@ -360,23 +359,22 @@ def test_spikefinder_correlations_are_the_published_ones(data_folder, dataset):
 
 
 @pytest.mark.data
-def test_scores_are_those_of_the_reference_protocol(data_folder, rng, monkeypatch):
-    monkeypatch.setattr(sys, "path", [*sys.path, str(data_folder / "spikes")])
-    import protocol
+@pytest.mark.usefixtures("source_tree")
+def test_scores_are_those_of_the_ground_truth_protocol(data_folder, rng):
+    from benchmarks.ground_truth import cases, score, summarise
 
-    path = data_folder / "spikes" / "cascade" / "DS20-jRCaMP1a-m-V1.npz"
     rows, ours = [], []
-    for case in protocol.cases(str(path)):
-        expected = np.maximum(np.gradient(case["dff"]), 0) + 0.01 * rng.random(len(case["dff"]))
-        reference = protocol.score(expected, case)
-        scores = metrics.score(expected, case["spikes_s"], case["frame_rate_hz"], start_s=case["start_s"])
-        np.testing.assert_allclose(scores.r_by_lag, reference["r_by_lag"], atol=1e-6)
-        assert scores.r_smooth == pytest.approx(reference["r_smooth"], abs=1e-3, nan_ok=True)
-        if len(case["spikes_s"]):
-            assert scores.count_ratio == pytest.approx(reference["count_ratio"], rel=0.05)
+    for case in cases(data_folder / "spikes" / "cascade" / "DS20-jRCaMP1a-m-V1.npz"):
+        expected = np.maximum(np.gradient(case.dff), 0) + 0.01 * rng.random(len(case.dff))
+        reference = score(expected, case)
+        scores = metrics.score(expected, case.spikes_s, case.frame_rate_hz, start_s=case.start_s)
+        np.testing.assert_allclose(scores.r_by_lag, reference.r_by_lag, atol=1e-6)
+        assert scores.r_smooth == pytest.approx(reference.r_smooth, abs=1e-3, nan_ok=True)
+        if len(case.spikes_s):
+            assert scores.count_ratio == pytest.approx(reference.count_ratio, rel=0.05)
         rows.append((case, reference))
         if np.isfinite(scores.r):
-            ours.append((case["seconds"], case["neuron"], scores.r_by_lag))
+            ours.append((case.seconds, case.neuron, scores.r_by_lag))
     neurons = list(dict.fromkeys(name for _, name, _ in ours))
     curves = np.stack(
         [
@@ -386,5 +384,5 @@ def test_scores_are_those_of_the_reference_protocol(data_folder, rng, monkeypatc
         axis=1,
     )
     learnt = curves[metrics.learnt_lags(curves), np.arange(len(neurons))]
-    table, _ = protocol.summarise({"DS20": rows})
+    table, _ = summarise({"DS20": rows})
     assert np.median(learnt) == pytest.approx(table["DS20"]["r_learnt_lag"], abs=1e-6)
