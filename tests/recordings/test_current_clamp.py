@@ -341,3 +341,18 @@ def test_times_of_a_table_are_kept(tmp_path: Path, unit: str, factor: float) -> 
     assert recording["time"].values[[0, -1]] == pytest.approx([0.1, 0.1999])
     assert recording["time"].attrs["units"] == "s"
     assert stimulus_epoch(recording) == pytest.approx((120.0, 180.0))
+
+
+def test_labels_of_sweeps_that_are_not_read_are_noted(tmp_path: Path) -> None:
+    """A file that said sweep 39 was read as sweep 0 without a word."""
+    arrays = {"voltage_mV": VOLTAGE_MV, "current_pA": CURRENT_PA, "dt_ms": 0.1}
+    for sweep, noted in ((39, True), (np.array([39]), True), (0, False)):
+        np.savez(tmp_path / "cell.npz", **arrays, sweep=sweep)
+        recording = read_current_clamp(tmp_path / "cell.npz")
+        assert recording["sweep"].values.tolist() == [0]
+        notes = recording.attrs["notes"]
+        assert len(notes) == noted
+        assert not noted or notes[0].startswith("'sweep' in the file ([39]) is not read: the sweeps are labelled 0. ")
+    np.savez(tmp_path / "cell.npz", voltage_mV_39=VOLTAGE_MV, current_pA_39=CURRENT_PA, dt_ms=0.1, sweep=39)
+    recording = read_current_clamp(tmp_path / "cell.npz")
+    assert (recording["sweep"].values.tolist(), recording.attrs["notes"]) == ([39], [])

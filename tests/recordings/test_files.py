@@ -1,5 +1,6 @@
 """Atomic writing: the old file or the new one, also when the writer is killed."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -91,6 +92,31 @@ def test_a_killed_writer_leaves_old_or_new(tmp_path: Path, step: str) -> None:
     with atomic_write(target) as temporary:
         temporary.write_text("next")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"], "leftovers of the killed writer are removed"
+
+
+def test_what_killed_writers_left_is_removed_also_of_a_write_within_a_write(tmp_path: Path) -> None:
+    target = tmp_path / ".results.nc"
+    script = f"""
+    import os
+    from antidrome.recordings.files import atomic_write
+    with atomic_write({str(target)!r}) as outer, atomic_write(outer) as inner:
+        outer.write_text("half")
+        inner.write_text("half")
+        os._exit(1)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    with atomic_write(target) as temporary:
+        temporary.write_text("whole")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    for writer in (atomic_write, atomic_directory):
+        with pytest.raises(OSError, match="No space left") as raised, writer(tmp_path / "result"):
+            raise OSError(errno.ENOSPC, "No space left on device", "some temporary name")
+        assert raised.value.filename == str(tmp_path / "result")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_links_and_permissions_are_kept(tmp_path: Path) -> None:

@@ -118,8 +118,25 @@ def test_a_store_of_others_is_not_deleted(tmp_path: Path, traces: np.ndarray) ->
     stores = sorted(tmp_path.glob("*.zarr"))
     assert len(stores) == 4
     for store in stores:
-        with pytest.raises(InputError, match="holds arrays that Antidrome did not write, which would be deleted"):
+        with pytest.raises(InputError, match="holds arrays that are not in the result and would be deleted"):
             write(result, store)
     np.testing.assert_array_equal(zarr.load(tmp_path / "plain2.zarr"), traces)
     for _ in range(2):
         write(result, tmp_path / "ours.zarr")
+
+
+@pytest.mark.parametrize("name", ["theirs.nc", "theirs.zarr"])
+def test_arrays_of_others_beside_times_and_neurons_are_not_deleted(
+    tmp_path: Path, traces: np.ndarray, name: str
+) -> None:
+    recording = from_array(traces, 30.0, quantity="dff")
+    theirs = xr.Dataset({"dff": recording.drop_attrs(), "running": ("time", traces[:, 0])})
+    if name.endswith("zarr"):
+        theirs.to_zarr(tmp_path / name, zarr_format=2)
+    else:
+        theirs.to_netcdf(tmp_path / name, engine="h5netcdf")
+    with pytest.raises(InputError, match=r"not in the result and would be deleted \('dff', 'running'\)"):
+        write(spikes_of(recording), tmp_path / name)
+    for kind, ours in {"spikes": spikes_of(recording), "traces": recording}.items():
+        for _ in range(2):
+            write(ours, tmp_path / f"{kind}-{name}")

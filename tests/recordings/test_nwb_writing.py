@@ -288,3 +288,16 @@ def test_times_of_day_become_text(tmp_path: Path, result: xr.Dataset) -> None:
     day = np.full(result.sizes["neuron"], np.datetime64("2024-05-01", "ns"))
     write(result.assign_coords(imaged=("neuron", day)), tmp_path / "a.nwb")
     assert all(text.startswith("2024-05-01") for text in read_spikes(tmp_path / "a.nwb")["imaged"].values)
+
+
+@pytest.mark.parametrize("start_s", [0.0, 1000 / 30, 153.02])
+def test_times_come_back_equal(tmp_path: Path, start_s: float) -> None:
+    """Else arithmetic with the recording keeps few frames, as xarray joins equal times only."""
+    values = np.random.default_rng(0).random((5000, 2)).astype("f4")
+    for recording in (
+        from_array(values, 30.0, quantity="dff").isel(time=slice(1000, None)),
+        from_array(values, time=start_s + np.arange(5000) / 30, quantity="dff"),
+    ):
+        spikes = xr.Dataset({"expected_spikes": recording.drop_attrs()}, attrs=recording.attrs)
+        found = read_spikes(write(spikes, tmp_path / "a.nwb"))
+        np.testing.assert_array_equal(found["time"], recording["time"])

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 from antidrome.recordings import read
 
@@ -79,3 +80,27 @@ def test_coordinates_that_nobody_knows_are_left_out_and_noted(tmp_path: Path, tr
     recording = read(write(tmp_path / "a.nc", dataset), frame_rate_hz=30.0)
     assert recording["time"].values[0] == 0.5 / 30
     assert "the coordinate 'sample' is left out" in recording.attrs["notes"][-1]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_zeros_are_samples_where_zarr_python_fills_with_zeros(tmp_path: Path, traces: np.ndarray, version: int) -> None:
+    rectified = np.maximum(traces, 0)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
+    named = {"dimension_names": ["time", "neuron"]} if version == 3 else {}
+    array = group.create_array("dff", data=rectified, **named)
+    if version == 2:
+        array.attrs["_ARRAY_DIMENSIONS"] = ["time", "neuron"]
+    np.testing.assert_array_equal(read(tmp_path / "a.zarr", frame_rate_hz=20), rectified)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_missing_samples_of_stores_that_xarray_wrote_stay_missing(
+    tmp_path: Path, traces: np.ndarray, version: int
+) -> None:
+    holed = np.where(np.arange(len(traces))[:, None] == 3, np.nan, np.maximum(traces, 0))
+    dataset = xr.Dataset({"dff": (("time", "neuron"), holed)}, coords={"time": TIME_S})
+    packed = {"dff": {"dtype": "int16", "scale_factor": 0.01, "_FillValue": -1}}
+    dataset.to_zarr(tmp_path / "a.zarr", zarr_format=version, consolidated=False)
+    dataset.to_zarr(tmp_path / "packed.zarr", zarr_format=version, consolidated=False, encoding=packed)
+    np.testing.assert_array_equal(read(tmp_path / "a.zarr"), holed)
+    np.testing.assert_array_equal(np.isnan(read(tmp_path / "packed.zarr")), np.isnan(holed))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from antidrome.errors import FileFormatError
-from antidrome.recordings.csv_dialect import CLOCK, Dialect
+from antidrome.recordings.csv_dialect import CLOCK, THOUSANDS, Dialect, parts_thousands
 
 _GROUPED = {
     "points": re.compile(r"[-+]?\d{1,3}(\.\d{3})+,\d*|[-+]?\d{1,3}(\.\d{3}){2,}"),
@@ -47,9 +47,11 @@ def numbers(frame: pd.DataFrame, place: int, dialect: Dialect, path: Path) -> np
     Raises
     ------
     FileFormatError
-        If a cell is not a number; the message names line and column.
+        If a cell is not a number, or points may part its thousands; the message names line and column.
     """
     column = frame[place]
+    if dialect.decimal == ",":
+        _require_no_thousands(frame, place, dialect, path)
     found: Any = pd.to_numeric(column, errors="coerce")
     if dialect.decimal != "." and found.isna().any():  # a column with a word in it is text to pandas, with its commas
         found = pd.to_numeric(column.astype(str).str.replace(dialect.decimal, "."), errors="coerce")
@@ -65,6 +67,35 @@ def numbers(frame: pd.DataFrame, place: int, dialect: Dialect, path: Path) -> np
             said += ", nor is any cell of its column: remove the column, or give each neuron a column if it names them"
         _require_none(frame, place, wrong, dialect, path, said)
     return found.to_numpy(dtype=np.float64)
+
+
+def _require_no_thousands(frame: pd.DataFrame, place: int, dialect: Dialect, path: Path) -> None:
+    """Blame "1.015" where decimals have commas, and where smaller numbers of its column have no point."""
+    column = frame[place]
+    if pd.api.types.is_numeric_dtype(column):
+        return
+    texts = column.astype(str).str.strip()
+    wrong = texts.str.fullmatch(THOUSANDS.pattern)
+    if not wrong.any():
+        return
+    if any(_has_decimals(frame[other]) for other in frame):
+        said = "is not a number: its thousands are parted by points; write the table again without them"
+    elif parts_thousands([texts[column.notna()].tolist()]):
+        said = (
+            "may be a number of thousands or one of decimals, since others of its column have no point: write the table"
+            " again without points between thousands, or with equally many decimals in every cell"
+        )
+    else:
+        return
+    _require_none(frame, place, wrong, dialect, path, said)
+
+
+def _has_decimals(column: pd.Series) -> bool:
+    """Whether a cell of a table with decimal commas has decimals."""
+    if not pd.api.types.is_numeric_dtype(column):
+        return bool(column.astype(str).str.contains(r"\d,\d").any())
+    values = column.to_numpy(dtype=np.float64)
+    return bool((values[np.isfinite(values)] % 1 != 0).any())
 
 
 def _require_no_groups(frame: pd.DataFrame, dialect: Dialect, path: Path) -> None:

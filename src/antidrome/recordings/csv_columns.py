@@ -7,17 +7,24 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.recordings.arguments import listing
+from antidrome.recordings.axes import choose_orientation
 from antidrome.recordings.csv_layouts import one_measure, require_wide
 from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, are_whole, climb, count, never_falls, rise
 from antidrome.recordings.headings import names_counter, names_group, names_nothing, says_unit, time_unit_s
 
 _ADVICE = "call it 'time' (s), 'time_ms' or 'frame', or remove it"
+_ADVICE_OF_ROW = "remove it and pass frame_rate_hz, or turn the table and call that column 'time' (s) or 'time_ms'"
 
 
 def split_columns(
-    header: list[str] | None, values: np.ndarray, notes: list[str], *, is_timed: bool = False
+    header: list[str] | None,
+    values: np.ndarray,
+    notes: list[str],
+    *,
+    is_timed: bool = False,
+    orientation: str | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray, list[str] | None]:
-    """Take times and counters out of a table.
+    """Take times and counters out of a table: out of its columns, or out of the first row where rows are neurons.
 
     Parameters
     ----------
@@ -29,21 +36,26 @@ def split_columns(
         Gets a sentence for everything that was told from the values.
     is_timed
         Whether the frame rate is known, so that a first column without a name whose times repeat is left out.
+    orientation
+        The orientation asked for, or None.
 
     Returns
     -------
     time, values, labels
-        Times (s) or None; the columns left; their names, or None where nobody named them: 0, 1, 2, …, or 1, 2, 3, …
-        of a table that is wider than long, whose columns may be frames.
+        Times (s) or None; the table left; names of its columns, or None where nobody named them: 0, 1, 2, …, or
+        1, 2, 3, … where the columns may be frames: those of a table that is wider than long, without times and numbers
+        of rows, or of one whose rows are neurons, as asked for.
 
     Raises
     ------
     InputError
-        If the first column rises at every step, as no neuron does, but is neither a counter nor surely the time; or
-        neurons have no column each.
+        If the first column or row rises at every step, as no neuron does, but is neither a counter nor surely the
+        time; or neurons have no column each.
     """
     if header is None:
-        return _without_header(values, notes, is_timed=is_timed)
+        rows_are_neurons = choose_orientation(values.shape, orientation, [], "the table") == "neuron,time"
+        time, left = _without_header(values.T if rows_are_neurons else values, notes, rows_are_neurons, is_timed)
+        return time, left.T if rows_are_neurons else left, None
     kept = without_counters(header, values, notes)
     counted = any(names_counter(name) for i, name in enumerate(header) if i not in kept)
     time, kept = _named_time(header, values, kept)
@@ -54,7 +66,9 @@ def split_columns(
     require_wide(header, values, kept)
     kept = one_measure(header, kept, notes)
     labels = [header[i] for i in kept]
-    if not counted and (count_from(0, labels) or (count_from(1, labels) and len(kept) > len(values))):
+    untold = orientation is None and time is None and not counted
+    may_be_frames = orientation == "neuron,time" or (untold and len(kept) > len(values))
+    if (count_from(0, labels) and not counted) or (count_from(1, labels) and may_be_frames):
         labels = None  # numbers of neurons, or of frames
     return time, values[:, kept], labels
 
@@ -106,16 +120,17 @@ def _counts(name: str, place: int) -> str:
 
 
 def _without_header(
-    values: np.ndarray, notes: list[str], *, is_timed: bool
-) -> tuple[np.ndarray | None, np.ndarray, None]:
-    n_rows, n_columns = values.shape
+    values: np.ndarray, notes: list[str], is_turned: bool, is_timed: bool
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Times (s) or None, and the traces left, of values (frames, columns), which are the rows of a turned table."""
     column = values[:, 0]
-    if not (2 <= n_columns <= n_rows and never_falls(column)):
-        return None, values, None
+    if values.shape[1] < 2 or not never_falls(column):
+        return None, values
     if count(column):
-        notes.append("the first column counts the rows and is left out")
-        return None, values[:, 1:], None
-    return _nameless_time(column, notes, is_timed=is_timed), values[:, 1:], None
+        what, others = ("row", "columns") if is_turned else ("column", "rows")
+        notes.append(f"the first {what} counts the {others} and is left out")
+        return None, values[:, 1:]
+    return _nameless_time(column, notes, is_turned=is_turned, is_timed=is_timed), values[:, 1:]
 
 
 def _named_time(header: list[str], values: np.ndarray, kept: list[int]) -> tuple[np.ndarray | None, list[int]]:
@@ -166,20 +181,23 @@ def _rising_first(
     )
 
 
-def _nameless_time(column: np.ndarray, notes: list[str], *, is_timed: bool) -> np.ndarray | None:
-    """A first column without a name that rises, as seconds, if it can be nothing else.
+def _nameless_time(
+    column: np.ndarray, notes: list[str], *, is_turned: bool = False, is_timed: bool
+) -> np.ndarray | None:
+    """A first column (a row of a turned table) without a name that rises, as seconds, if it can be nothing else.
 
     None of times that repeat, as few digits make them, where better ones are known.
     """
+    what, advice = ("first row", _ADVICE_OF_ROW) if is_turned else ("first column", _ADVICE)
     if are_whole(column) or not are_even(column):
         if is_timed and not rise(column):
-            notes.append(f"the first column has no name and never falls ({_beginning(column)}): it is left out")
+            notes.append(f"the {what} has no name and never falls ({_beginning(column)}): it is left out")
             return None
         raise InputError(
-            f"the first column has no name and rises ({_beginning(column)}), but is "
-            f"neither a counter nor even times in seconds: {_ADVICE}"
+            f"the {what} has no name and rises ({_beginning(column)}), but is "
+            f"neither a counter nor even times in seconds: {advice}"
         )
-    notes.append("the first column has no name, rises in even steps and is taken as time in seconds")
+    notes.append(f"the {what} has no name, rises in even steps and is taken as time in seconds")
     return column
 
 

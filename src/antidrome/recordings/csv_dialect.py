@@ -3,7 +3,9 @@
 import csv
 import io
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,12 @@ MISSING = (*(cell.lower() for cell in NO_NUMBERS), "inf", "-inf")
 
 CLOCK = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?.*)?|(\d+ days? )?\d{1,3}:\d\d:\d\d([.,]\d*)?")
 """A date (ISO 8601), a time of day, or a time that has passed."""
+
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(\.\d{3})+")
+"""A number in which points may part thousands: "1.015"."""
+
+_WHOLE = re.compile(r"[-+]?[1-9]\d*")
+"""A whole number but zero, without a point."""
 
 _EXCEL = re.compile(r"\"?sep=.?\"?\s*", re.I)
 """A first line that tells Excel what stands between cells."""
@@ -72,10 +80,11 @@ class Dialect:
 def find_dialect(path: Path, max_bytes: int) -> Dialect:
     """How the table is written, from its first hundred lines (fewer, if they are long).
 
-    A point below the header means decimal points; cells parted by semicolons or tabs have decimal commas otherwise,
-    which serves for whole numbers as well. A first line of numbers is a header if it counts the columns (0, 1, 2, …, or
-    1, 2, 3, … of three and more), as pandas writes where nobody named them, or leaves the cell above an index empty, or
-    has whole numbers where all that stands below has decimals, and could not be a frame. Of lines before the table that
+    A point below the header means decimal points, unless points seem to part thousands (:func:`parts_thousands`); cells
+    parted by semicolons or tabs have decimal commas otherwise, which serves for whole numbers as well. A first line of
+    numbers is a header if it counts the columns (0, 1, 2, …, or 1, 2, 3, … of three and more), as pandas writes where
+    nobody named them, or leaves the cell above an index empty, or has whole numbers where all that stands below has
+    decimals, and could not be a frame. Of lines before the table that
     begin with #, the last is its header if it has as many cells as the first row, and the first row is all numbers.
 
     Raises
@@ -166,8 +175,36 @@ def _status(header: list[str] | None, rows: list[str], delimiter: str) -> list[s
     return status if len(status) == len(header) - 1 > 0 and set(status) <= set(_STATUS) else None
 
 
+def parts_thousands(columns: Iterable[Sequence[str]]) -> bool:
+    """Whether points seem to part thousands.
+
+    All could; there are decimal commas, or smaller numbers without a point; and the numbers of some column lie nearer
+    together that way. Programs that write three decimals, but none of a whole number (ImageJ), are not meant.
+    """
+    columns = [[cell for cell in column if ":" not in cell] for column in columns]
+    pointed = [column for column in columns if any("." in cell for cell in column)]
+    if not pointed or not all(THOUSANDS.fullmatch(cell) for column in pointed for cell in column if "." in cell):
+        return False
+    numbers = [[c.lstrip("+-") for c in column if THOUSANDS.fullmatch(c) or _WHOLE.fullmatch(c)] for column in pointed]
+    wholes = [cell for column in numbers for cell in column if "." not in cell]
+    below = bool(wholes) and max(map(len, wholes)) <= len("999")
+    commas = any(_DECIMAL_COMMA.fullmatch(cell) for column in columns for cell in column)
+    return (below or commas) and any(map(_are_nearer_as_thousands, numbers))
+
+
+def _are_nearer_as_thousands(cells: Sequence[str]) -> bool:
+    """Whether numbers differ by smaller factors if points part their thousands; also where nothing is told by that."""
+    if any(cell.count(".") > 1 for cell in cells) or all("." in cell for cell in cells):
+        return True
+    thousands, decimals = (np.log([float(cell.replace(".", mark)) for cell in cells]) for mark in ("", "."))
+    return bool(np.std(thousands) < np.std(decimals))
+
+
 def _decimal(rows: list[str], delimiter: str) -> str:
-    if delimiter not in (";", "\t") or any(re.search(r"(?<!\d:\d\d)\.", row) for row in rows):
+    if delimiter not in (";", "\t"):
+        return "."
+    has_points = any(re.search(r"(?<!\d:\d\d)\.", row) for row in rows)
+    if has_points and not parts_thousands(zip_longest(*_rows(rows, delimiter), fillvalue="")):
         return "."
     commas = [cell for row in rows for cell in _cells(row, delimiter) if "," in cell] if delimiter == "\t" else []
     grouped = bool(commas) and all(re.fullmatch(r"[-+]?[1-9]\d{0,2}(,\d{3})+", cell) for cell in commas)

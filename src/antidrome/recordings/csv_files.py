@@ -14,7 +14,7 @@ from antidrome.recordings.arguments import counted
 from antidrome.recordings.axes import choose_orientation
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.csv_cells import clock_column, drop_comments, numbers
-from antidrome.recordings.csv_columns import count_from, split_columns
+from antidrome.recordings.csv_columns import split_columns
 from antidrome.recordings.csv_dialect import NO_NUMBERS, Dialect, find_dialect
 from antidrome.recordings.csv_text import open_text
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
@@ -44,6 +44,7 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     column headed "time" (or "time_ms", "Zeit (s)", …), or of dates (ISO 8601) or clock times, gives the times. A first
     column that rises at every step is no neuron: it is time if its name says so or ends in a unit of time, or if it has
     no name and rises in even steps; one without a name whose times repeat is left out where ``frame_rate_hz`` is given.
+    The same holds for a first row where there is no header and rows are neurons.
     Columns that only count the rows are left out; so are, of the measures that Fiji gives of every region, all but the
     mean. Times that are even but for their rounding are taken as even. Named columns are neurons; without names, or
     with the names 0, 1, 2, …, the longer axis is time unless ``orientation`` says otherwise. Empty cells, "nan" and
@@ -55,20 +56,22 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     FileFormatError
         If a cell is not a number; the message names the row and column.
     InputError
-        If a first column may be the time, but not surely; or there is no frame rate; or no neuron is accepted; or the
-        table has one row for each neuron and frame.
+        If a first column or row may be the time, but not surely; or there is no frame rate; or no neuron is accepted;
+        or the table has one row for each neuron and frame.
     UnsafeFileError
         If the file is larger than the cap.
     """
     table = _load(path, options.max_memory_bytes)
     notes = list(table.notes)
-    time, values, labels = split_columns(table.header, table.values, notes, is_timed=options.frame_rate_hz is not None)
-    if options.orientation == "neuron,time" and labels is not None and count_from(1, labels):
-        labels = None  # they number the frames
-    if options.orientation is None and (time is not None or labels is not None):
+    is_timed = options.frame_rate_hz is not None
+    time, values, labels = split_columns(
+        table.header, table.values, notes, is_timed=is_timed, orientation=options.orientation
+    )
+    columns_are_neurons = labels is not None or (time is not None and table.header is not None)
+    if options.orientation is None and columns_are_neurons:
         orientation = "time,neuron"
     else:
-        orientation = choose_orientation(values.shape, options.orientation, notes, path.name)
+        orientation = choose_orientation(values.shape, options.orientation, notes if time is None else [], path.name)
     if time is None and options.frame_rate_hz is None:
         raise InputError(_no_rate(path, table.header))
     rate = settle_frame_rate(options.frame_rate_hz, None, time, str(path), notes)

@@ -11,12 +11,15 @@ import secrets
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a used quota, the largest file that the system or a limit allows."""
 
 
 @contextmanager
@@ -42,12 +45,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = _prepare(path)
     temporary = _temporary_name(target)
     try:
-        yield temporary
-        if target.exists():
-            shutil.copymode(target, temporary)
-        _fsync(temporary)
-        os.replace(temporary, target)
-        _fsync(target.parent)
+        with _told_of(target):
+            yield temporary
+            if target.exists():
+                shutil.copymode(target, temporary)
+            _fsync(temporary)
+            os.replace(temporary, target)
+            _fsync(target.parent)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
@@ -74,15 +78,27 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = _temporary_name(target)
     temporary.mkdir()
     try:
-        yield temporary
-        for folder, _, names in os.walk(temporary):
-            for name in names:
-                _fsync(Path(folder) / name)
-            _fsync(Path(folder))
-        _replace_directory(temporary, target)
-        _fsync(target.parent)
+        with _told_of(target):
+            yield temporary
+            for folder, _, names in os.walk(temporary):
+                for name in names:
+                    _fsync(Path(folder) / name)
+                _fsync(Path(folder))
+            _replace_directory(temporary, target)
+            _fsync(target.parent)
     finally:
         _remove(temporary)
+
+
+@contextmanager
+def _told_of(target: Path) -> Iterator[None]:
+    """What finds no room names the file or folder that was to be written, and not the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
+        raise
 
 
 def _prepare(path: str | os.PathLike[str]) -> Path:
@@ -101,12 +117,16 @@ def _leftover_prefix(target: Path) -> str:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove what writers of the same target left here when they were killed (their process is gone)."""
-    prefix = _leftover_prefix(target)
+    """Remove what writers of the same target left here when they were killed (their process is gone).
+
+    A writer may have been about to write its temporary file under a temporary name of that: such have more dots.
+    """
+    prefix = _leftover_prefix(target).lstrip(".")
     for entry in target.parent.iterdir():
-        if not entry.name.startswith(prefix) or ".partial" not in entry.name:
+        hidden, name = entry.name.startswith("."), entry.name.lstrip(".")
+        if not hidden or not name.startswith(prefix) or ".partial" not in name:
             continue
-        pid = entry.name[len(prefix) :].split("-")[0]
+        pid = name[len(prefix) :].split("-")[0]
         if not pid.isdigit() or _is_alive(int(pid)):
             continue
         _remove(entry)
@@ -145,7 +165,11 @@ def _exchange(first: Path, second: Path) -> bool:
 def _remove(path: Path) -> None:
     """Remove a folder, a file or a link, if it is there."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        for _ in range(20):  # where writing failed, other threads may still be about to add a file
+            shutil.rmtree(path, ignore_errors=True)
+            if not path.exists():
+                break
+            time.sleep(0.05)
     else:
         path.unlink(missing_ok=True)
 

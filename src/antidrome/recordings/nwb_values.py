@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import xarray as xr
 from hdmf.backends.hdf5.h5_utils import H5DataIO
-from hdmf.data_utils import GenericDataChunkIterator
 
+from antidrome.recordings.hdf5_writing import hdf5_writer
 from antidrome.recordings.lazy import block_neurons
 from antidrome.recordings.nwb_results import NEURON_TABLE, columns_of, result_groups, series_of, stored_dims
 
@@ -27,16 +26,9 @@ def stored_values(variable: xr.DataArray) -> Any:
     if "neuron" not in variable.dims:
         return plain_values(variable.values)
     chunks = _chunks(variable)
-    if variable.chunks is None:
+    if not is_later(variable):
         return H5DataIO(np.asarray(variable.values), chunks=chunks, compression="gzip", compression_opts=1)
-    if is_later(variable):
-        return H5DataIO(
-            shape=variable.shape, dtype=variable.dtype, chunks=chunks, compression="gzip", compression_opts=1
-        )
-    shape = variable.shape
-    buffer = (shape[0], _per_block(variable, chunks[1]), *shape[2:])
-    blocks = _Blocks(variable.data, chunk_shape=chunks, buffer_shape=buffer)
-    return H5DataIO(blocks, compression="gzip", compression_opts=1)
+    return H5DataIO(shape=variable.shape, dtype=variable.dtype, chunks=chunks, compression="gzip", compression_opts=1)
 
 
 def plain_values(values: np.ndarray) -> Any:
@@ -47,19 +39,16 @@ def plain_values(values: np.ndarray) -> Any:
 
 
 def is_later(variable: xr.DataArray) -> bool:
-    """Whether an array is stored by `fill`: dask, with whole traces in every block, or one number a neuron."""
+    """Whether an array is stored by `fill`: traces, or one number a neuron, behind dask."""
     if variable.chunks is None or variable.dtype.kind not in "biuf":
         return False
-    whole = set(variable.dims) >= {"time", "neuron"} and len(variable.chunksizes["time"]) == 1
-    return whole or variable.dims == ("neuron",)
+    return {"time", "neuron"} <= set(variable.dims) or variable.dims == ("neuron",)
 
 
 def fill(path: Path, result: xr.Dataset) -> None:
     """Compute what `is_later` of a result, every block once, into the datasets that a file has for it."""
-    import dask.array as da
-
-    with h5py.File(path, "r+") as file:
-        groups = result_groups(file["processing/ophys"])
+    with hdf5_writer(path, "r+") as writer:
+        groups = result_groups(writer.file["processing/ophys"])
         arrays, places = [], []
         for name, variable in _later(result).items():
             if variable.dims == ("neuron",):
@@ -70,8 +59,7 @@ def fill(path: Path, result: xr.Dataset) -> None:
                 per_block = _per_block(variable, _chunks(variable)[1])
                 arrays.append(variable.data.rechunk((-1, per_block, *[-1] * (variable.ndim - 2))))
                 places.append(groups[name]["data"])
-        if arrays:
-            da.store(arrays, places, lock=True)
+        writer.store(arrays, places)
 
 
 def _later(result: xr.Dataset) -> Mapping[str, xr.DataArray]:
@@ -90,20 +78,3 @@ def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
 def _per_block(variable: xr.DataArray, together: int) -> int:
     n_frames, n_neurons, *rest = variable.shape
     return block_neurons(n_frames * math.prod(rest), variable.dtype.itemsize, together, n_neurons)
-
-
-class _Blocks(GenericDataChunkIterator):
-    """Blocks of whole traces of a dask array."""
-
-    def __init__(self, array: Any, **sizes: Any) -> None:
-        self._array = array
-        super().__init__(**sizes)
-
-    def _get_data(self, selection: tuple[slice, ...]) -> np.ndarray:
-        return np.asarray(self._array[selection].compute())
-
-    def _get_maxshape(self) -> tuple[int, ...]:
-        return tuple(self._array.shape)
-
-    def _get_dtype(self) -> np.dtype:
-        return np.dtype(self._array.dtype)

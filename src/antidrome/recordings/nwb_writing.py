@@ -22,7 +22,9 @@ from pynwb.ophys import DfOverF, Fluorescence, ImageSegmentation, OpticalChannel
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.arguments import listing
+from antidrome.recordings.axes import even_times
 from antidrome.recordings.files import atomic_write
+from antidrome.recordings.hdf5_writing import hdf5_writer
 from antidrome.recordings.nwb import find_series
 from antidrome.recordings.nwb_places import Place, places_in_source
 from antidrome.recordings.nwb_results import (
@@ -43,7 +45,6 @@ from antidrome.recordings.nwb_values import fill, is_later, plain_values, stored
 from antidrome.recordings.reading import is_format
 from antidrome.recordings.safety import open_hdf5
 
-_TIME_TOLERANCE_S = 1e-9
 _IDENTITY = ("identifier", "session_start_time")
 _TABLE, _ROW = "roi_table", "roi_row"
 _ROI_TABLE_OWN = ("id", "label", "roi_id", _TABLE, _ROW, "pixel_mask", "pixel_mask_index", "voxel_mask", "image_mask")
@@ -134,7 +135,7 @@ def _write_new(result: xr.Dataset, path: Path) -> None:
     )
     region = _new_rois(nwbfile, result)
     _add_result(nwbfile, result, region)
-    with pynwb.NWBHDF5IO(str(path), "w") as io:
+    with hdf5_writer(path, "w") as writer, pynwb.NWBHDF5IO(file=writer.file, mode="w") as io:
         io.write(nwbfile)
 
 
@@ -144,7 +145,7 @@ def _write_copy(result: xr.Dataset, path: Path, source: Path) -> None:
     shutil.copyfile(source, path)
     _remove_earlier_result(path)
     try:
-        with pynwb.NWBHDF5IO(str(path), "a", load_namespaces=True) as io:
+        with hdf5_writer(path, "r+") as writer, pynwb.NWBHDF5IO(file=writer.file, mode="a", load_namespaces=True) as io:
             nwbfile = io.read()
             region = _source_rois(nwbfile, result, source)
             _add_result(nwbfile, result, region)
@@ -166,7 +167,8 @@ def _holds_only_ours(source: Path) -> bool:
 
 def _remove_earlier_result(path: Path) -> None:
     """Remove the series that an earlier run of this package left in (the copy of) the file; nothing else."""
-    with h5py.File(path, "r+") as file:
+    with hdf5_writer(path, "r+") as writer:
+        file = writer.file
         if f"scratch/{RECORD}" in file:
             del file[f"scratch/{RECORD}"]
         ophys = file.get("processing/ophys")
@@ -248,12 +250,12 @@ def _column(column: xr.DataArray) -> Any:
 
 
 def _clock(time: np.ndarray, frame_rate_hz: float | None) -> dict[str, Any]:
-    """Starting time and rate where the frames are even to a nanosecond, else a timestamp a frame."""
+    """Starting time and rate where reading makes the very same times of them, else a timestamp a frame."""
     rates = [] if frame_rate_hz is None else [float(frame_rate_hz)]
-    if len(time) > 1:
+    if time[-1] > time[0]:
         rates.append(float((len(time) - 1) / (time[-1] - time[0])))
     for rate in rates:
-        if np.abs(time[0] + np.arange(len(time)) / rate - time).max() <= _TIME_TOLERANCE_S:
+        if np.array_equal(even_times(float(time[0]), rate, len(time)), time):
             return {"starting_time": float(time[0]), "rate": rate}
     return {"timestamps": np.asarray(time, dtype=np.float64)}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.recordings.arguments import counted, one_of
+from antidrome.recordings.arguments import counted, listing, one_of
 from antidrome.recordings.reading import detect_format, is_format
 from antidrome.recordings.safety import require_file
 
@@ -51,7 +51,7 @@ def write(
     ------
     InputError
         If the format is unknown, the result does not fit the source, or a recording, an earlier result in an NWB file,
-        or a folder or store of others would be lost.
+        or a folder, a store or a NetCDF file of others would be lost.
     """
     path = Path(path)
     format = format_of(path, format)
@@ -109,7 +109,8 @@ def read_spikes(path: str | os.PathLike[str], *, max_bytes: int | None = None) -
     Raises
     ------
     FileFormatError
-        If the file holds no result of this package.
+        If it is damaged, or holds no times and neurons, as all that :func:`write` writes does. Traces of others that
+        have both are returned as they are.
     """
     path = require_file(path)
     if path.is_dir() and not any((path / name).is_file() for name in (".zgroup", "zarr.json")):
@@ -125,7 +126,11 @@ def read_spikes(path: str | os.PathLike[str], *, max_bytes: int | None = None) -
         raise FileFormatError(f"{path} is {format}, expected a result in NWB, Zarr, NetCDF or a suite2p-shaped folder")
     from antidrome.recordings.xarray_writing import read_xarray_result
 
-    return read_xarray_result(path, max_bytes)
+    result = read_xarray_result(path, max_bytes)
+    if not {"time", "neuron"} <= set(result.coords):
+        result.close()
+        raise FileFormatError(f"{path} has no times and neurons, and so is no result that Antidrome wrote")
+    return result
 
 
 def _as_dataset(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
@@ -170,8 +175,8 @@ def _refuse_loss(dataset: xr.Dataset, path: Path, format: str, origin: Path | No
     recorded = dataset.attrs.get("source")
     place = Path(recorded) if isinstance(recorded, str) and recorded else None
     is_itself = place is not None and path.resolve() == place.resolve()
-    if format == "zarr" and path.is_dir() and not is_itself:
-        _refuse_store_of_others(path)
+    if format in ("zarr", "netcdf") and not is_itself:
+        _refuse_arrays_of_others(dataset, path, format)
     if place is None or not path.exists():
         return
     if format in ("zarr", "netcdf") and is_itself:
@@ -193,12 +198,15 @@ def _refuse_loss(dataset: xr.Dataset, path: Path, format: str, origin: Path | No
         )
 
 
-def _refuse_store_of_others(path: Path) -> None:
-    from antidrome.recordings.xarray_loss import is_of_others
+def _refuse_arrays_of_others(dataset: xr.Dataset, path: Path, format: str) -> None:
+    if not path.exists() or not is_format(path, format):
+        return
+    from antidrome.recordings.xarray_loss import arrays_of_others
 
-    if is_format(path, "zarr") and is_of_others(path):
+    if others := arrays_of_others(dataset, path):
         raise InputError(
-            f"{path} holds arrays that Antidrome did not write, which would be deleted: write to another place"
+            f"{path} holds arrays that are not in the result and would be deleted ({listing(others, 4)}): write to"
+            " another place"
         )
 
 

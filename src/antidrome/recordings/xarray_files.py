@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from xarray.backends import ZarrStore
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes
@@ -45,6 +46,9 @@ from antidrome.recordings.zarr_guard import guard_zarr
 
 _TIME_KINDS = "iufMm"
 """Types of times: numbers, dates, durations."""
+
+_OF_MISSING = ("_FillValue", "missing_value", "scale_factor", "add_offset")
+"""Attributes by which an array follows the CF conventions, where a fill value stands for missing samples."""
 
 
 def read_zarr(path: Path, options: ReadOptions) -> xr.DataArray:
@@ -115,13 +119,34 @@ def open_zarr(path: Path) -> zarr.Array | zarr.Group:
 
 
 def open_xarray_zarr(path: Path, group: str = "") -> xr.Dataset:
-    """Open (a group of) a guarded Zarr store that xarray wrote, lazily; with its consolidated metadata if there."""
+    """Open (a group of) a guarded Zarr store that xarray wrote, lazily; with its consolidated metadata if there.
+
+    So are stores of other programs that name their dimensions as xarray does. In version 2 xarray takes the fill value
+    of an array for its missing samples; zarr-python sets it to zero, and zeros are samples.
+    """
     try:
-        return xr.open_zarr(
-            path, group=group or None, chunks=None, decode_timedelta=False, consolidated=_is_consolidated(path)
+        store = ZarrStore.open_group(
+            str(path),
+            mode="r",
+            group=group or None,
+            consolidated=_is_consolidated(path),
+            use_zarr_fill_value_as_mask=False if _fills_with_zeros(path, group) else None,
         )
+        return xr.open_dataset(store, decode_timedelta=False)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileFormatError(f"{path} cannot be read as Zarr: {type(error).__name__}: {error}") from error
+
+
+def _fills_with_zeros(path: Path, group: str) -> bool:
+    """Whether the fill value of all arrays is zero, and nothing says that it stands for missing samples.
+
+    Of what xarray wrote, some arrays have NaN or none.
+    """
+    opened = zarr.open_group(path, path=group or None, mode="r")
+    arrays = arrays_of(opened).values()
+    said = any(name in array.attrs for name in _OF_MISSING for array in arrays)
+    fills = [array.metadata.fill_value for array in arrays]
+    return not said and all(fill is not None and not fill for fill in fills)
 
 
 def _is_consolidated(path: Path) -> bool:

@@ -11,6 +11,7 @@ import zarr
 
 from antidrome.recordings.choice import OWN_NAMES, RATE_NAMES, is_auxiliary, times_sign
 from antidrome.recordings.options import ReadOptions
+from antidrome.recordings.safety import open_unguarded
 from antidrome.recordings.xarray_files import is_classic, open_zarr
 from antidrome.recordings.xarray_groups import arrays_of, netcdf_arrays, zarr_arrays
 from antidrome.recordings.zarr_guard import guard_zarr
@@ -70,10 +71,31 @@ def lost_arrays(dataset: xr.Dataset, path: Path) -> list[str]:
     return lost + [_said(array) for array in others if array.name.rpartition("/")[2] not in dataset.variables]
 
 
-def is_of_others(path: Path) -> bool:
-    """Whether a Zarr store holds arrays, but not the times and neurons of all that Antidrome writes."""
-    children = [child.name for child in path.iterdir() if child.is_dir()]
-    return (path / ".zarray").exists() or (bool(children) and not {"time", "neuron"} <= set(children))
+def arrays_of_others(dataset: xr.Dataset, path: Path) -> list[str]:
+    """Names of what Antidrome did not write into a Zarr store or NetCDF file, as far as names tell.
+
+    All, where it has not the times and neurons of all that Antidrome writes; none where it holds expected spikes; of
+    traces alone, which others may name so too, what the dataset in their place has not.
+    """
+    names = _names(path)
+    if not {"time", "neuron"} <= names:
+        return sorted(names)
+    return [] if "expected_spikes" in names else sorted(names - {*map(str, dataset.variables), *map(str, dataset.dims)})
+
+
+def _names(path: Path) -> set[str]:
+    """Names of the arrays and groups at the top of a store or file; none of a file that is damaged."""
+    if path.is_dir():
+        children = {child.name for child in path.iterdir() if child.is_dir()}
+        return {path.stem} if (path / ".zarray").exists() or children == {"c"} else children
+    try:
+        if not is_classic(path):
+            with open_unguarded(path) as file:
+                return set(file)
+        with xr.open_dataset(path, engine="scipy", decode_cf=False) as opened:
+            return set(map(str, opened.variables))
+    except Exception:  # SciPy and h5py answer damage with errors of every kind
+        return set()
 
 
 def _said(array: _Array) -> str:

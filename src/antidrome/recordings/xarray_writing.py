@@ -1,14 +1,19 @@
 """Results as Zarr or NetCDF, and back; values, coordinates and attributes return as they were."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import dask
+import h5netcdf
 import numpy as np
 import xarray as xr
+from xarray.backends import H5NetCDFStore
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError
 from antidrome.recordings.attributes import decode_attributes, encode_attributes
 from antidrome.recordings.files import atomic_directory, atomic_write
+from antidrome.recordings.hdf5_writing import hdf5_writer
 from antidrome.recordings.lazy import IN_MEMORY_VALUES, block_neurons
 from antidrome.recordings.safety import open_hdf5
 from antidrome.recordings.xarray_files import open_xarray_zarr
@@ -22,8 +27,29 @@ def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
     """Write a dataset as NetCDF-4, block by block where it is dask."""
     plain = _encoded(dataset)
     encoding = {str(n): _PACKED for n, v in plain.data_vars.items() if v.ndim and v.dtype.kind in "iuf"}
-    with atomic_write(path) as temporary:
-        plain.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    with (
+        atomic_write(path) as temporary,
+        hdf5_writer(temporary, "w") as writer,
+        closing(H5NetCDFStore(h5netcdf.File(writer.file, "w"))) as store,
+    ):
+        places = _Places()
+        plain.dump_to_store(store, writer=places, encoding=encoding)
+        writer.store(places.arrays, places.targets)
+
+
+class _Places:
+    """Writes arrays in memory where xarray wants them, and notes where those of dask go."""
+
+    def __init__(self) -> None:
+        self.arrays: list[Any] = []
+        self.targets: list[Any] = []
+
+    def add(self, source: Any, target: Any, region: Any = None) -> None:
+        if dask.is_dask_collection(source):
+            self.arrays.append(source)
+            self.targets.append(target)
+        else:
+            target[...] = source
 
 
 def write_zarr(dataset: xr.Dataset, path: Path) -> None:

@@ -88,7 +88,8 @@ def is_raw_fluorescence(view: RecordingView) -> Problem | None:
         return None
     return Problem(
         message="The recording is raw fluorescence; ΔF/F is made from it before anything is inferred.",
-        fix="Give neuropil traces too if there are any; check the baseline in the notes of the result.",
+        fix="Neuropil is subtracted where the file has it (Fneu.npy of suite2p) or it is given with the traces; check"
+        " this and the baseline in the notes of the result.",
     )
 
 

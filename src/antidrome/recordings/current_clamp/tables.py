@@ -27,6 +27,7 @@ _STEP = re.compile(r"^(dt|sampling_interval)[_ (\[]+(s|ms|us|µs)[)\]]?$", re.I)
 _RATE = re.compile(r"^(sampling_rate|sample_rate|rate|fs)(?:[_ (\[]+(hz|khz)[)\]]?)?$", re.I)
 _AREA = re.compile(r"^(a_soma|area|membrane_area)_cm2$", re.I)
 _JUNCTION = re.compile(r"^(liquid_)?junction_potential_mv$", re.I)
+_LABELS = re.compile(r"^sweeps?(?:[_ ]*(?:number|label|id)s?)?$", re.I)
 _UNITS = {unit.lower(): unit for unit in ("mV", "V", "uV", "µV", "pA", "nA", "uA", "µA", "mA", "A", "uA/cm2", "µA/cm²")}
 _SAME_RATE = 1e-3
 """Share by which rates that are said twice may differ: times and steps are written rounded."""
@@ -61,16 +62,18 @@ def read_table_sweeps(
     current, current_unit = _series(arrays, currents, "current", path)
     rate = _sampling_rate(arrays, asked["sampling_rate_hz"], path)
     _require_times_of(voltage, arrays, path)
+    labels = list(voltages) if None not in voltages and len(voltages) == len(np.atleast_2d(voltage)) else None
     recording = current_clamp_from_array(
         voltage,
         current,
         rate,
         voltage_unit=_settle(voltage_unit, asked["voltage_unit"], "voltage", "mV", path),
         current_unit=_settle(current_unit, asked["current_unit"], "current", "pA", path),
-        sweep=list(voltages) if None not in voltages and len(voltages) == len(np.atleast_2d(voltage)) else None,
+        sweep=labels,
         area_cm2=area_cm2 if area_cm2 is not None else _scalar(arrays, _AREA),
         junction_potential_mv=_scalar(arrays, _JUNCTION),
         attrs={"source": str(path), "source_format": kind},
+        notes=_notes_on_labels(arrays, labels or range(len(np.atleast_2d(voltage)))),
     )
     with xr.set_options(keep_attrs=True):
         return recording.assign_coords(time=recording["time"] + _start_s(arrays))
@@ -169,6 +172,18 @@ def _said_rates(arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, float
         elif (match := _TIME.match(name)) and np.size(values) > 1:
             said[name] = _rate_of_times(np.ravel(values), match.group(2), name, path)
     return said
+
+
+def _notes_on_labels(arrays: Mapping[str, np.ndarray], labels: Iterable[int]) -> list[str]:
+    """What to know where the file has other labels of its sweeps than those that are used."""
+    used = list(labels)
+    return [
+        f"{name!r} in the file ({np.array2string(np.ravel(values), threshold=6, edgeitems=3)}) is not read: the sweeps"
+        f" are labelled {', '.join(map(str, used[:6]))}{' …' if len(used) > 6 else ''}. What labels them is a number in"
+        " the names, as in voltage_mV_39 and current_pA_39."
+        for name, values in arrays.items()
+        if _LABELS.match(name) and not np.array_equal(np.ravel(values), used)
+    ]
 
 
 def _start_s(arrays: Mapping[str, np.ndarray]) -> float:
