@@ -13,7 +13,7 @@ from sklearn.base import clone
 import antidrome as ad
 from antidrome.core.model_files import load_model, save_model
 from antidrome.errors import InputError, ModelFileError, ResumeError
-from antidrome.spikes import learning
+from antidrome.spikes import lazy, learning
 from antidrome.spikes.adaptation import AdaptationConfig
 from antidrome.spikes.conditioning import noise_sd
 from antidrome.spikes.generative import AbstractGenerativeModel, decay_filter, parameter
@@ -212,6 +212,57 @@ def test_several_sessions_and_chunks(dff, others):
         model.fit(sessions, known_spikes={"three": {}}, progress=False)
 
 
+@pytest.fixture(scope="module")
+def unseen():
+    simulated = ad.spikes.simulate(n_neurons=5, duration_s=40, frame_rate_hz=RATE_HZ, seed=8)["dff"]
+    return simulated.assign_coords(neuron=list("abcde"))
+
+
+def starts_of(model, recording):
+    return model.inference_._start(recording.values.T.astype(np.float32), recording["neuron"].values, RATE_HZ)
+
+
+def test_an_unseen_cell_is_described_the_same_whichever_others_are_read_with_it(own, unseen, tmp_path):
+    """From what the fitted cells told of the shape of a response; older files do not hold it."""
+    path = tmp_path / "own.safetensors"
+    own.save(path)
+    loaded = ad.SpikeVAE.load(path)
+    arrays, header = load_model(path)
+    del arrays["population"]
+    save_model(path, arrays, config=header.config, class_name=header.class_name, seed=header.seed, extra=header.extra)
+    older = ad.SpikeVAE.load(path)
+    found = starts_of(own, unseen)
+    np.testing.assert_array_equal(starts_of(loaded, unseen), found)
+    for model in (own, older):
+        alone = [starts_of(model, unseen[:, [i]]) for i in range(5)]
+        np.testing.assert_allclose(np.concatenate(alone, axis=1), starts_of(model, unseen), rtol=1e-3, atol=1e-5)
+    assert (starts_of(older, unseen).decay_s != found.decay_s).any()
+    together = start_cells(own.inference_.network, unseen.values.T.astype(np.float32), RATE_HZ).cells
+    assert (together.decay_s != found.decay_s).any()
+
+
+def test_an_unseen_cell_starts_from_the_amplitude_that_the_fit_found_right(own, unseen, dff, tmp_path):
+    """Where amplitudes of the fitted cells were scaled, the network knows scaled ones only."""
+    doubled = copy.copy(own)
+    doubled.inference_ = dataclasses.replace(own.inference_, amplitude_factor=2.0)
+    doubled.save(tmp_path / "own.safetensors")
+    for model in (doubled, ad.SpikeVAE.load(tmp_path / "own.safetensors")):
+        ratio = starts_of(model, unseen).amplitude / starts_of(own, unseen).amplitude
+        np.testing.assert_allclose(ratio, 2.0, rtol=1e-6)
+        np.testing.assert_array_equal(starts_of(model, dff[:, :1]), starts_of(own, dff[:, :1]))
+
+
+@pytest.mark.slow
+def test_an_unseen_cell_has_the_same_spikes_whichever_others_are_read_with_it(own, unseen, monkeypatch):
+    whole = own.predict(unseen, n_samples=2, progress=False)
+    alone = [own.predict(unseen[:, [i]], n_samples=2, progress=False) for i in range(5)]
+    agree(xr.concat(alone, "neuron").transpose(*whole["samples"].dims), whole)
+    monkeypatch.setattr(lazy, "CHUNK_FRAMES", 2 * unseen.sizes["time"])
+    agree(own.predict(unseen.chunk(neuron=1), n_samples=2, progress=False).compute(), whole)
+    scores = [own.score(unseen[:, [i]]) for i in range(5)]
+    assert own.score(unseen) == pytest.approx(np.mean(scores), rel=1e-3)
+
+
 @pytest.mark.slow
 def test_a_network_of_its_own(own, dff, others, tmp_path):
     assert list(own.generative_parameters_["neuron"].values) == ["neuron-000", "neuron-001", "neuron-003"]
@@ -291,7 +342,7 @@ def test_starts_where_network_and_traces_disagree_are_two():
     """Amplitudes known to the cumulants: a network that halves them gives a second start, a sound one does not."""
     cells = ad.spikes.simulate(n_neurons=3, duration_s=200, frame_rate_hz=30, seed=2)
     traces = cells["dff"].values.T.astype(np.float32)
-    described = start_cells(None, traces, 30.0)
+    described = start_cells(None, traces, 30.0).cells
     assert amplitude_starts(described, traces, 30.0) == (1.0,)
     halved = described._replace(amplitude=described.amplitude / 2)
     assert amplitude_starts(halved, traces, 30.0) == (1.0, 2.0)

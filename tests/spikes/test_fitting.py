@@ -10,6 +10,7 @@ import antidrome as ad
 from antidrome.core.training import TrainingHistory
 from antidrome.spikes import fitting
 from antidrome.spikes.adaptation import Adaptation
+from antidrome.spikes.learning import config_for
 
 
 @pytest.fixture
@@ -26,6 +27,11 @@ def test_a_criterion_that_is_no_number_does_not_keep_a_fit_from_its_file(opened,
     report = fitting.fit_estimator(ad.SpikeVAE(), [opened], [None], None, False).report
     assert report["candidates"] == [{"mixture": 0.0, "matched_r": None, "bound": None}]
     assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+@pytest.mark.parametrize(("rate_hz", "n_frames"), [(10.0, 102), (25.0, 125), (60.0, 300), (100.0, 300)])
+def test_windows_last_five_seconds_within_bounds(rate_hz, n_frames):
+    assert config_for("factorised", None, 1, rate_hz).window_frames == n_frames
 
 
 def test_factors_of_numpy_become_numbers_that_a_report_holds(opened, monkeypatch):

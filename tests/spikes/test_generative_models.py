@@ -35,6 +35,16 @@ class Changed(Powered):
 Changed.__name__, Changed.__qualname__ = Powered.__name__, Powered.__qualname__
 
 
+def later(delay_s):
+    """A model whose code says how late it answers, which none of its fields tells."""
+
+    class Later(Powered):
+        def fluorescence(self, spikes, step_s):
+            return jnp.roll(super().fluorescence(spikes, step_s), round(delay_s / step_s), axis=0)
+
+    return Later
+
+
 def linear(n=3, rise=(0.0, 0.05, 0.1)):
     values = np.linspace(0.1, 0.3, n), np.linspace(0.3, 0.9, n), np.array(rise[:n]), np.linspace(-0.1, 0.1, n)
     return g.LinearModel(*(jnp.asarray(v, jnp.float32) for v in values))
@@ -232,3 +242,10 @@ def test_a_model_is_known_by_its_fields_and_by_what_it_makes_of_spikes():
     assert first == describe_model(Powered(amplitude * (1 + 1e-6)), 4)
     for other in (Powered(amplitude, 2.0), Changed(amplitude), Powered(1.1 * amplitude)):
         assert describe_model(other, 4) != first
+
+
+def test_a_model_is_known_by_when_it_answers():
+    amplitude = jnp.linspace(0.1, 0.3, 4)
+    told = [describe_model(later(delay_s)(amplitude), 4) for delay_s in (0.0, 0.01, 0.02, 0.05, 0.1, 0.15)]
+    assert len({tuple(one) for one in told}) == len(told)
+    assert describe_model(later(0.05)(amplitude * (1 + 1e-6)), 4) == told[3]

@@ -37,7 +37,7 @@ def dff():
 def own(dff):
     """An estimator as a fit to neurons 0 and 1, which nobody named, leaves it, without any step of learning."""
     traces = dff[:, :2].T
-    cells = start_cells(None, traces, RATE_HZ)
+    cells = start_cells(None, traces, RATE_HZ).cells
     start = in_frames(make_model("linear", cells), cells.noise_sd, CONFIG, 20.0)
     problem = Problem.of(start, calibration_of(cells), RATE_HZ, CONFIG, 4)
     learned = Learned.start(problem, CONFIG, key=jax.random.key(0))

@@ -43,6 +43,29 @@ def test_nothing_gives_nothing():
     assert len(place_with_uncertainty(np.full(10, 0.01), edges(10)).time_s) == 0
 
 
+@pytest.mark.parametrize("rate", [10.0, 30.0, 60.0, 100.0, 200.0])
+def test_as_many_spikes_are_placed_at_every_frame_rate(rate):
+    """Spikes that no frame is sure of get their times; a little of everything everywhere gets none."""
+    n = round(40 * rate)
+    frames = edges(n, 1 / rate)
+    far = (frames.mean(axis=1)[:, None] - np.arange(1.0, 40.0, 2.0)) / 0.15
+    weak = np.exp(-0.5 * far**2).sum(axis=1) / (0.15 * rate * np.sqrt(2 * np.pi))
+    assert len(place_with_uncertainty(weak, frames).time_s) == 20
+    assert len(place_with_uncertainty(np.full(n, 0.15 / rate), frames).time_s) == 0
+
+
+def test_spikes_that_were_expected_and_got_no_time_are_told(unchecked_types):
+    from antidrome.spikes.grid import FrameGrid
+    from antidrome.spikes.times import placed
+
+    time_s = np.arange(6) / 30
+    recording = xr.DataArray(np.zeros((6, 2)), {"time": time_s, "neuron": ["a", "b"]}, ("time", "neuron"))
+    rows = [np.array([0.0, 0.9, 0.0, 0.0, 0.4, np.nan]), np.asarray(np.nan)]
+    found = placed(rows, recording, FrameGrid.of(time_s, 30.0), 30.0, 1)
+    assert found.sizes["spike"] == 1
+    assert found.attrs == {"frame_rate_hz": 30.0, "expected_spikes": 1.3}
+
+
 def test_isolated_spikes_are_found_within_their_intervals():
     rng = np.random.default_rng(0)
     rate, true = 30.0, np.arange(3.0, 58.0, 4.0) + rng.uniform(-0.5, 0.5, 14)

@@ -77,8 +77,8 @@ class SpikeVAE(Estimator):
     config
         Settings of the fit: `antidrome.spikes.adaptation.AdaptationConfig` with "shared", else
         `antidrome.spikes.variational.FitConfig`, whose kind of posterior and superresolution are those given here.
-        None: the defaults of these, but for a FitConfig windows as long in seconds as the paper's, counts up to 3 a
-        step, and a learning rate of 0.002.
+        None: the defaults of these, but for a FitConfig windows of 5 s (102 frames at least, 300 at most), counts up to
+        3 a step, and a learning rate of 0.002.
     seed
         Seed of the fit and of the posterior samples.
 
@@ -251,7 +251,8 @@ class SpikeVAE(Estimator):
         Returns
         -------
         Dataset over `spike`, ordered by neuron and time: `neuron`, `time_s`, the 90 % interval `low_s` to `high_s`, and
-        `probability` that there is a spike. The attribute `frame_rate_hz` tells the recording's.
+        `probability` that there is a spike. Attributes: the recording's `frame_rate_hz`, and how many `expected_spikes`
+        there are in all, of which those too weak or too uncertain to be placed have no row.
 
         Raises
         ------
@@ -270,7 +271,7 @@ class SpikeVAE(Estimator):
     def reconstruct(self, recording: Any, frame_rate_hz: float | None = None) -> xr.DataArray:
         """ΔF/F that the inferred spikes explain, (time, neuron), with the slow drift of the baseline.
 
-        The response of a neuron is described with those of its recording, so that a neuron alone differs a little.
+        With "shared" a response is described with those of its recording: an unfitted neuron alone differs a little.
         """
         recording, rate, grid, _ = opened = open_recording(recording, frame_rate_hz)
         inference, _ = self._engine()

@@ -25,8 +25,8 @@ from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.results import unusable
 from antidrome.spikes.same_cells import FittedTraces, fingerprints
 from antidrome.spikes.shared import SharedInference
-from antidrome.spikes.starts import Generative, amplitude_starts, calibration_of, make_model, start_cells
-from antidrome.spikes.variational import Calibration, FitConfig, PosteriorConfig, Selection, fit_with_restarts
+from antidrome.spikes.starts import Generative, amplitude_starts, calibration_of, make_model, start_cells, started
+from antidrome.spikes.variational import FitConfig, PosteriorConfig, Selection, fit_with_restarts
 from antidrome.spikes.variational.calibration import FEWEST_FRAMES, rescaled
 
 MOST_NEURONS = 256
@@ -165,19 +165,14 @@ def fit_own(
     """Learn a network and generative models from the recording, from one or several starts."""
     rate = opened.frame_rate_hz
     learn = lesson(opened, known, config.posterior.superresolution, seed)
-    cells = start_cells(network, learn.traces, rate)
-
-    def started(calibration: Calibration) -> Cells:
-        names = ("amplitude", "decay_s", "baseline", "noise_sd", "rate_hz")
-        return cells._replace(**{name: getattr(calibration, name) for name in names})
-
+    cells, population = start_cells(network, learn.traces, rate)
     selection = fit_with_restarts(
         learn.traces,
         rate,
         config,
         calibration_of(cells),
         amplitude_factors=amplitude_factors or amplitude_starts(cells, learn.traces, rate),
-        model=lambda calibration: make_model(generative, started(calibration)),
+        model=lambda calibration: make_model(generative, started(cells, calibration)),
         drift_s=drift_s,
         known=learn.known,
         seed=seed,
@@ -186,14 +181,17 @@ def fit_own(
     )
     # the network was told of scaled amplitudes, and is to be told of the same again
     factor = selection.candidates[selection.place].amplitude_factor
-    told = started(rescaled(calibration_of(cells), factor))
+    told = started(cells, rescaled(calibration_of(cells), factor))
     traces = FittedTraces(named_by_number(opened.recording), fingerprints(learn.traces))
-    fitted = OwnInference(selection.chosen, tuple(learn.labels), told, generative, network, rate, traces)
+    labels = tuple(learn.labels)
+    fitted = OwnInference(selection.chosen, labels, told, generative, network, rate, traces, population, factor)
     return fitted, selection, learn
 
 
 def config_for(posterior: str, config: Any, superresolution: int, frame_rate_hz: float) -> Any:
-    """The settings of a fit: the user's, or defaults with windows as long in seconds as the paper's.
+    """The settings of a fit: the user's, or defaults with windows as long in seconds as the paper's at 60 Hz.
+
+    Below 20 Hz they have as many frames as at 20 Hz, and above 60 Hz as many as at 60 Hz.
 
     Raises
     ------

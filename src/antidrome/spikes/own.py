@@ -12,16 +12,16 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.spikes.adaptation import Cells
-from antidrome.spikes.adaptation.cells import places_of
+from antidrome.spikes.adaptation.cells import SHAPES, places_of
 from antidrome.spikes.generative import Observation, map_parameters, named_parameters, take_cells
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.response import Response, fit_response
 from antidrome.spikes.results import arrays_of_block, unusable
 from antidrome.spikes.same_cells import FittedTraces
-from antidrome.spikes.starts import Generative, calibration_of, make_model, start_cells
+from antidrome.spikes.starts import Generative, calibration_of, make_model, start_cells, started
 from antidrome.spikes.variational import Fit, infer
-from antidrome.spikes.variational.calibration import FEWEST_FRAMES
+from antidrome.spikes.variational.calibration import FEWEST_FRAMES, rescaled
 from antidrome.spikes.variational.fit import bounds_of_windows
 from antidrome.spikes.variational.infer import Inferred, for_new_cells
 from antidrome.spikes.variational.problem import Problem, in_frames
@@ -48,6 +48,11 @@ class OwnInference:
         Frame rate of the fit; recordings at another rate are refused.
     traces
         What tells the fitted cells from others with the same label; None in older files.
+    population
+        (shape,) what the fitted cells say of the shape of a response, so that an unseen cell is described the same
+        whichever others are read with it; None without a network, and in older files, where it is described alone.
+    amplitude_factor
+        What amplitudes of the fitted cells were multiplied with at their start, and those of unseen cells are.
     """
 
     fewest_frames: ClassVar[int] = FEWEST_FRAMES
@@ -62,6 +67,8 @@ class OwnInference:
     network: RecognitionNetwork | None
     frame_rate_hz: float
     traces: FittedTraces | None = None
+    population: np.ndarray | None = None
+    amplitude_factor: float = 1.0
 
     @property
     def steps(self) -> int:
@@ -159,7 +166,9 @@ class OwnInference:
         place = places_of(labels, self.labels)
         if (place >= 0).all():
             return Cells(*(values[place] for values in self.cells))
-        return self.cells.at(place, start_cells(self.network, traces, frame_rate_hz))
+        population = np.zeros(len(SHAPES)) if self.population is None else self.population
+        found = start_cells(self.network, traces, frame_rate_hz, population).cells
+        return self.cells.at(place, started(found, rescaled(calibration_of(found), self.amplitude_factor)))
 
     def _check_rate(self, frame_rate_hz: float) -> None:
         if abs(frame_rate_hz / self.frame_rate_hz - 1) > 0.05:

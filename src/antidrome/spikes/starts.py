@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from antidrome.errors import InputError, did_you_mean
-from antidrome.spikes.adaptation import Cells, describe_cells, working_rate
+from antidrome.spikes.adaptation import Cells, working_rate
+from antidrome.spikes.adaptation.cells import describe_in_population
 from antidrome.spikes.generative import (
     AbstractGenerativeModel,
     LinearModel,
@@ -28,7 +29,19 @@ SAME_AMPLITUDE, LARGEST_FACTOR = 1.4, 4.0
 Generative = str | Callable[[Cells], AbstractGenerativeModel]
 
 
-def start_cells(network: RecognitionNetwork | None, traces: np.ndarray, frame_rate_hz: float) -> Cells:
+class Start(NamedTuple):
+    """Cells, and the population's evidence on the shape of their responses; None where no network says anything."""
+
+    cells: Cells
+    population: np.ndarray | None
+
+
+def start_cells(
+    network: RecognitionNetwork | None,
+    traces: np.ndarray,
+    frame_rate_hz: float,
+    population: np.ndarray | None = None,
+) -> Start:
     """Describe cells by the network's spikes, or by cumulants of the traces where there is no network or it fails.
 
     Parameters
@@ -37,18 +50,20 @@ def start_cells(network: RecognitionNetwork | None, traces: np.ndarray, frame_ra
         None for a cold start.
     traces
         (neuron, time) ΔF/F with some variation, NaN where missing.
+    population
+        See `describe_in_population`; with it a cell's start does not depend on the others.
     """
     alone = autocalibrate(traces, frame_rate_hz)
     zeros = np.zeros(len(traces))
     cold = Cells(alone.amplitude, alone.decay_s, zeros, alone.baseline, alone.noise_sd, alone.rate_hz)
     if network is None:
-        return cold
+        return Start(cold, None)
     slower, rate = working_rate(traces, frame_rate_hz)
     expected = np.asarray(infer_counts(network, slower, rate).mean)
-    warm = describe_cells(slower, expected, rate)
+    warm, population = describe_in_population(slower, expected, rate, population)
     strong = warm.responding & (np.nan_to_num(warm.amplitude) > 0.5 * alone.noise_sd)
     chosen = [np.where(strong, a, b) for a, b in zip(warm, cold, strict=True)]
-    return Cells(*chosen)._replace(noise_sd=alone.noise_sd)
+    return Start(Cells(*chosen)._replace(noise_sd=alone.noise_sd), population)
 
 
 def amplitude_starts(cells: Cells, traces: np.ndarray, frame_rate_hz: float) -> tuple[float, ...]:
@@ -68,6 +83,12 @@ def calibration_of(cells: Cells) -> Calibration:
     """The values that variational networks are conditioned on."""
     guessed = np.zeros(len(cells.amplitude), bool)
     return Calibration(cells.amplitude, cells.decay_s, cells.baseline, cells.noise_sd, cells.rate_hz, guessed)
+
+
+def started(cells: Cells, calibration: Calibration) -> Cells:
+    """These cells with other values of what variational networks are conditioned on."""
+    names = ("amplitude", "decay_s", "baseline", "noise_sd", "rate_hz")
+    return cells._replace(**{name: getattr(calibration, name) for name in names})
 
 
 def make_model(generative: Generative, cells: Cells) -> AbstractGenerativeModel:

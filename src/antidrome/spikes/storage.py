@@ -75,6 +75,8 @@ def save_fitted(
         arrays["fingerprints"] = inference.traces.fingerprints
         config["numbered"] = inference.traces.numbered
     if isinstance(inference, OwnInference):
+        if inference.population is not None:
+            arrays["population"] = inference.population
         fitted = inference.fitted
         arrays |= pack("learned", fitted.learned)
         arrays |= {f"sanity/{name}": np.asarray(v, float) for name, v in fitted.sanity._asdict().items()}
@@ -82,6 +84,7 @@ def save_fitted(
         config |= {
             "fit": to_dict(fitted.config),
             "frame_rate_hz": inference.frame_rate_hz,
+            "amplitude_factor": inference.amplitude_factor,
             "drift_s": fitted.observation.drift_s,
             "generative": named,
             "n_windows": fitted.problem.n_windows,
@@ -135,7 +138,7 @@ def load_fitted(
                 prior = SummaryPrior(np.asarray(arrays["prior/mean"], np.float32), float(config["prior_share"]))
             return SharedInference(network, labels, cells, prior, traces=traces), header
         own = _own(path, arrays, config, labels, cells, network, generative_model)
-        return dataclasses.replace(own, traces=traces), header
+        return dataclasses.replace(own, traces=traces, population=arrays.get("population")), header
     except KeyError as error:
         raise ModelFileError(f"{path}: the file is damaged ({error} is missing).") from error
     except (AttributeError, TypeError, ValueError) as error:
@@ -188,4 +191,5 @@ def _own(
         sanity._replace(explained_by_noise=sanity.explained_by_noise.astype(bool)),
         {},
     )
-    return OwnInference(fitted, labels, cells, chosen, network, float(config["frame_rate_hz"]))
+    factor = float(config.get("amplitude_factor", 1.0))
+    return OwnInference(fitted, labels, cells, chosen, network, float(config["frame_rate_hz"]), amplitude_factor=factor)

@@ -14,8 +14,8 @@ from antidrome.recordings.segments import frame_rate_of, times_s
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.results import opened_result
 
-QUIET = 0.02
-"""Expected spikes per frame below which a frame separates events."""
+QUIET, QUIET_HZ = 0.02, 0.6
+"""Expected spikes of a step below which it separates events; per second where steps are shorter than 1/30 s."""
 LEAST_MASS = 0.5
 LEVEL = 0.9
 MOST_IN_A_STEP = 10_000
@@ -34,9 +34,10 @@ class SpikeTimes(NamedTuple):
 def place_with_uncertainty(expected: np.ndarray, edges_s: np.ndarray) -> SpikeTimes:
     """Times of the spikes that the expected counts add up to.
 
-    Frames with next to no expected spikes separate events. An event of expected mass M holds round(M) spikes; the k-th
-    of n takes the k-th n-th of the mass, its time is the median of that part, and its interval holds 90 % of it. The
-    mass of a frame, at most 10,000, is spread evenly over the frame, so that times are not bound to frames.
+    Steps with next to no expected spikes (0.02, and no more than 0.6 per second) separate events, and their mass gets
+    no time. An event of expected mass M holds round(M) spikes; the k-th of n takes the k-th n-th of the mass, its time
+    is the median of that part, and its interval holds 90 % of it. The mass of a step, at most 10,000, is spread evenly
+    over it, so that times are not bound to frames.
 
     Parameters
     ----------
@@ -46,7 +47,8 @@ def place_with_uncertainty(expected: np.ndarray, edges_s: np.ndarray) -> SpikeTi
         (step, 2) start and end of every step, seconds.
     """
     mass = np.minimum(np.nan_to_num(np.asarray(expected, float)), MOST_IN_A_STEP)
-    loud = np.concatenate([[False], mass >= QUIET, [False]])
+    quiet = np.minimum(QUIET, QUIET_HZ * (edges_s[:, 1] - edges_s[:, 0]))
+    loud = np.concatenate([[False], mass >= quiet, [False]])
     starts, ends = np.flatnonzero(loud[1:] & ~loud[:-1]), np.flatnonzero(~loud[1:] & loud[:-1])
     rows = [
         _within(mass[a:b], edges_s[a:b]) for a, b in zip(starts, ends, strict=True) if mass[a:b].sum() >= LEAST_MASS
@@ -70,7 +72,7 @@ def _within(mass: np.ndarray, edges_s: np.ndarray) -> np.ndarray:
 def placed(
     expected: Iterable[np.ndarray], recording: xr.DataArray, grid: FrameGrid, frame_rate_hz: float, steps: int
 ) -> xr.Dataset:
-    """Spike times of every neuron, one row a spike.
+    """Spike times of every neuron, one row a spike; the attribute `expected_spikes` tells how many were expected.
 
     Parameters
     ----------
@@ -87,14 +89,18 @@ def placed(
     first = (recorded[:, None] + (np.arange(steps) / steps - 0.5) * width).ravel()
     edges = np.column_stack([first, first + width / steps])
     labels = recording["neuron"].values.astype(str)
-    found = [place_with_uncertainty(row, edges) if row.ndim else None for row in expected]
+    found, total = [], 0.0
+    for row in expected:
+        found.append(place_with_uncertainty(row, edges) if row.ndim else None)
+        total += float(np.nansum(row, dtype=float))
     names = np.concatenate([np.full(len(f.time_s), name) for f, name in zip(found, labels, strict=True) if f] or [[]])
     columns = {
         field: np.concatenate([getattr(f, field) for f in found if f] or [np.empty(0)]) for field in SpikeTimes._fields
     }
     units = {"time_s": "s", "low_s": "s", "high_s": "s", "probability": "1"}
     data = {name: ("spike", values, {"units": units[name]}) for name, values in columns.items()}
-    return xr.Dataset({"neuron": ("spike", names.astype(str)), **data}, attrs={"frame_rate_hz": frame_rate_hz})
+    attrs = {"frame_rate_hz": frame_rate_hz, "expected_spikes": round(total, 2)}
+    return xr.Dataset({"neuron": ("spike", names.astype(str)), **data}, attrs=attrs)
 
 
 def expected_of(

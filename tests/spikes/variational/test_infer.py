@@ -1,6 +1,7 @@
 """Whole frames of an autoregressive posterior: what its samples say, however the frames are divided into steps."""
 
 import dataclasses
+import sys
 
 import equinox as eqx
 import jax
@@ -11,9 +12,10 @@ import pytest
 from antidrome.spikes.variational import Fit, FitConfig, PosteriorConfig, autocalibrate, infer, linear_model
 from antidrome.spikes.variational.infer import _dependent
 from antidrome.spikes.variational.posterior import Draw
-from antidrome.spikes.variational.problem import Learned, Problem, generative, in_frames
+from antidrome.spikes.variational.problem import Learned, Problem, generative, in_frames, network_inputs
 from antidrome.spikes.variational.sanity import Sanity
 
+inferring = sys.modules[infer.__module__]
 RATE_HZ = 20.0
 STEPS = 4
 ONE_SPIKE_AN_EVENT = PosteriorConfig(
@@ -81,6 +83,30 @@ def test_steps_after_a_spike_count_as_they_are_drawn():
     in_frame = counts.sum(axis=1)
     assert some.mean() == pytest.approx((in_frame > 0).mean(), abs=0.01)
     assert variance.mean() == pytest.approx(in_frame.var(axis=1).mean(), abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["factorised", "autoregressive"])
+def test_a_call_draws_no_more_than_memory_has_room_for(monkeypatch, kind):
+    """As many rows at a time as the budget has room for, no row twice; what is drawn stays the same."""
+    fitted, traces = untrained(dataclasses.replace(ONE_SPIKE_AN_EVENT, kind=kind), n_cells=3)
+    n_rows = []
+
+    def noted(problem, trace, cell):
+        n_rows.append(len(trace))
+        return network_inputs(problem, trace, cell)
+
+    monkeypatch.setattr(inferring, "network_inputs", noted)
+    found = infer(fitted, traces, n_samples=16, keep_samples=True)
+    monkeypatch.setattr(inferring, "MOST_DRAWN", 2 * inferring.SHORTEST * STEPS * 16 + 1)
+    in_parts = infer(fitted, traces, n_samples=16, keep_samples=True)
+    monkeypatch.setattr(inferring, "MOST_DRAWN", 1)
+    alone = infer(fitted, traces, n_samples=16, keep_samples=True)
+    assert n_rows == [3, 2, 1]
+    for other in (in_parts, alone):
+        np.testing.assert_array_equal(other.samples, found.samples)
+        np.testing.assert_allclose(other.mean, found.mean, rtol=1e-5)
+        np.testing.assert_allclose(other.frame_sd, found.frame_sd, rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -13,6 +13,8 @@ from antidrome.spikes.drift import drift_frames, without_drift
 from antidrome.spikes.response import DECAYS_S
 
 RISES_S = (0.0, 0.02, 0.05, 0.1, 0.18, 0.3)
+SHAPES = tuple((rise, decay) for rise in RISES_S for decay in DECAYS_S if rise < 0.7 * decay)
+"""Rise and decay of the responses that are tried, seconds."""
 POOLING = 3.0
 """Weight of the population's evidence about the shape of the response, in cells."""
 LEAST_NOISE = 1e-3
@@ -50,10 +52,17 @@ def places_of(labels: np.ndarray, described: Sequence[str]) -> np.ndarray:
 
 
 def describe_cells(traces: np.ndarray, expected: np.ndarray, frame_rate_hz: float) -> Cells:
+    """Cells of one recording, which share an indicator; see `describe_in_population`."""
+    return describe_in_population(traces, expected, frame_rate_hz)[0]
+
+
+def describe_in_population(
+    traces: np.ndarray, expected: np.ndarray, frame_rate_hz: float, population: np.ndarray | None = None
+) -> tuple[Cells, np.ndarray]:
     """Least squares of each trace on its expected spikes, for a grid of rise and decay times.
 
-    Cells of one recording share an indicator: a shape is chosen for each cell by what it explains there and, with the
-    weight of a few cells, by what it explains in all.
+    A shape is chosen for each cell by what it explains there and, with the weight of a few cells, by what it explains
+    in the population.
 
     Parameters
     ----------
@@ -63,6 +72,13 @@ def describe_cells(traces: np.ndarray, expected: np.ndarray, frame_rate_hz: floa
         (neuron, time) spikes per frame.
     frame_rate_hz
         Frames per second.
+    population
+        (shape,) share of the power of a trace that each of `SHAPES` explains on average; that of these traces when not
+        given.
+
+    Returns
+    -------
+    The cells, and the population's evidence that they were described with.
     """
     observed = np.isfinite(traces)
     n_observed = np.maximum(observed.sum(axis=1), 1)
@@ -71,23 +87,23 @@ def describe_cells(traces: np.ndarray, expected: np.ndarray, frame_rate_hz: floa
     width = drift_frames(frame_rate_hz)
     target = np.where(observed, without_drift(filled, width), 0)
     power = np.maximum(np.einsum("nt,nt->n", target, target), 1e-20)
-    shapes = [(rise, decay) for rise in RISES_S for decay in DECAYS_S if rise < 0.7 * decay]
-    gains, slopes = np.empty((2, len(shapes), len(traces)))
-    for i, (rise, decay) in enumerate(shapes):
+    gains, slopes = np.empty((2, len(SHAPES), len(traces)))
+    for i, (rise, decay) in enumerate(SHAPES):
         calcium = respond(expected, np.full(len(traces), decay), np.full(len(traces), rise), frame_rate_hz)
         regressor = np.where(observed, without_drift(calcium, width), 0)
         own = np.einsum("nt,nt->n", regressor, regressor)
         slopes[i] = np.where(own > 0, np.einsum("nt,nt->n", regressor, target) / np.maximum(own, 1e-20), 0)
         gains[i] = np.where(slopes[i] > 0, slopes[i] ** 2 * own / power, 0)
-    shared = gains + POOLING * gains.mean(axis=1, keepdims=True)
+    population = gains.mean(axis=1) if population is None else population
+    shared = gains + POOLING * population[:, None]
     best, cells = shared.argmax(axis=0), np.arange(len(traces))
     amplitude = np.where(gains[best, cells] > 0, slopes[best, cells], np.nan)
-    rise_s, decay_s = np.array([shapes[i][0] for i in best]), np.array([shapes[i][1] for i in best])
+    rise_s, decay_s = np.array([SHAPES[i][0] for i in best]), np.array([SHAPES[i][1] for i in best])
     found = Cells(amplitude, decay_s, rise_s, np.zeros(len(traces)), _noise_sd(traces), np.zeros(len(traces)))
     residual = np.where(observed, filled - reconstruct(found, expected, frame_rate_hz), 0)
     spikes = np.where(observed, expected, 0).sum(axis=1)
     rate_hz = np.clip(spikes * frame_rate_hz / n_observed, *RATES_HZ)
-    return found._replace(baseline=residual.sum(axis=1) / n_observed, rate_hz=rate_hz)
+    return found._replace(baseline=residual.sum(axis=1) / n_observed, rate_hz=rate_hz), population
 
 
 def _noise_sd(traces: np.ndarray) -> np.ndarray:

@@ -17,7 +17,8 @@ from antidrome.spikes.variational.levels import count_mean, count_variance
 from antidrome.spikes.variational.posterior import AbstractPosterior, Draw, FactorisedPosterior
 from antidrome.spikes.variational.problem import Problem, network_inputs
 
-ROWS_PER_CALL = 8
+MOST_ROWS, MOST_DRAWN = 8, 2**23
+"""Rows of a call, and steps times samples drawn in it, about 130 bytes each; a row that needs more is a call alone."""
 SHORTEST = 256
 FEWEST_SAMPLES = 16
 """That an autoregressive posterior is averaged over."""
@@ -100,9 +101,11 @@ def infer(
         return jnp.mean(means, 1), variance, some, *of_frames, *([draw.spikes[:, :n_samples]] if keep_samples else [])
 
     keys = keys_of(seed, "spikes/infer", range(len(traces)) if names is None else names)
+    of_a_row = length * steps * (1 if exact and not keep_samples else n_drawn)
+    n_rows = max(1, min(MOST_ROWS, len(traces), MOST_DRAWN // max(1, of_a_row)))
     parts = []
-    for i in range(0, len(traces), ROWS_PER_CALL):
-        rows = np.minimum(np.arange(i, i + ROWS_PER_CALL), len(traces) - 1)
+    for i in range(0, len(traces), n_rows):
+        rows = np.minimum(np.arange(i, i + n_rows), len(traces) - 1)
         out = some_rows(posterior, fitted.problem, padded[rows], cell[rows].astype(np.int32), keys[rows])
         parts.append([np.asarray(x)[..., : len(traces) - i] for x in out])
     joined = [np.concatenate(one, axis=-1) for one in zip(*parts, strict=True)]
