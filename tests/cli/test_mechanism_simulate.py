@@ -87,3 +87,25 @@ def test_settings_reach_simulators_that_a_file_has_made(model: pathlib.Path, cap
 def test_mistakes_are_one_sentence(model: pathlib.Path, capsys, options: list[str], message: str) -> None:
     assert main(["mechanism", "simulate", str(model), "-o", str(model.parent / "s"), *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_features_that_were_found_are_named(model: pathlib.Path, capsys) -> None:
+    """A function meant for many parameter sets, (n, d) to (n, k), gave d k features of one set without a word."""
+    model.write_text(
+        MODEL.replace('{"x": theta[0] + rng.standard_normal()}', "theta[..., :1] * np.ones((len(theta), 5))")
+        .replace("if theta[0] > 0.8", "if np.max(theta) > 10")
+        .replace("from", "import numpy as np\nfrom")
+    )
+    command = ["mechanism", "simulate", str(model), "--simulations", "12"]
+    assert main([*command, "-o", str(model.parent / "rows")]) == 0
+    printed = capsys.readouterr().out
+    assert "10 features: x[0,0], x[0,1], x[0,2], x[0,3], x[0,4], x[1,0], x[1,1], x[1,2], …; one parameter" in printed
+    assert "One parameter set of 2 values gave 2 rows" in printed
+    assert "PythonSimulator(FUNCTION, batched=True)" in printed
+    model.write_text(model.read_text().replace("batched=False", "batched=True"))
+    assert main([*command, "-o", str(model.parent / "sets")]) == 0
+    printed = capsys.readouterr().out
+    assert "5 features: x[0], x[1], x[2], x[3], x[4]; many parameter sets a call" in printed
+    assert "note:" not in printed
+    assert main(["mechanism", "simulate", "two_moons", "--simulations", "3", "-o", str(model.parent / "moons")]) == 0
+    assert "2 features: " in capsys.readouterr().out

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from antidrome.errors import InputError
-from antidrome.mechanism import SNPE, Prior, Uniform
+from antidrome.mechanism import SNPE, LogUniform, Normal, Prior, Uniform
 from antidrome.mechanism.densities.network import MixtureSettings
 from antidrome.mechanism.failures import FailureClassifier
+from antidrome.mechanism.priors import Distribution
 from antidrome.mechanism.proposals import FromDensity, FromPrior, Mixed, Thinned, Truncated
 from antidrome.mechanism.running import Recorded
 from antidrome.mechanism.simulate import Simulations, SimulationStore, external_simulations, read_simulations
@@ -75,6 +76,69 @@ def test_only_rounds_that_cover_the_prior_are_used(simulations: Simulations, use
 def test_simulations_of_a_part_of_the_prior_alone_are_refused(simulations: Simulations) -> None:
     with pytest.raises(InputError, match="from a part of the prior only"):
         Recorded(simulations, PRIOR)
+
+
+def drawn_from(distribution: Distribution, seed: int = 0, n: int = 500) -> Simulations:
+    """Of the only round of a fit with this prior."""
+    prior = Prior({"a": distribution})
+    theta = prior.sample(n, seed=seed)
+    made = external_simulations(theta, theta, parameter_names=("a",), log_density=prior.log_prob(theta))
+    return dataclasses.replace(made, covers_prior=np.ones(n))
+
+
+@pytest.mark.parametrize(
+    ("drawn", "wider"),
+    [
+        (Uniform(-1, 1), Uniform(-5, 5)),
+        (Uniform(-1, 1), Uniform(-1.05, 1.05)),
+        (LogUniform(0.1, 1), LogUniform(0.1, 100)),
+        (LogUniform(0.1, 1), Uniform(0.1, 10)),
+    ],
+)
+def test_what_covers_the_prior_of_one_fit_does_not_cover_a_wider_one(drawn: Distribution, wider: Distribution) -> None:
+    """The posterior was that of the narrow prior, and nothing was said."""
+    with pytest.raises(InputError, match="from a part of the prior only"):
+        Recorded(drawn_from(drawn), Prior({"a": wider}))
+
+
+@pytest.mark.parametrize(
+    ("drawn", "other"),
+    [
+        (Uniform(-1, 1), Uniform(-1, 1)),
+        (Uniform(-4, 4), Normal(0, 1)),
+        (Normal(0, 1), Normal(0.3, 0.5)),
+        (Uniform(0.1, 10), LogUniform(0.1, 10)),
+        (LogUniform(0.1, 10), Uniform(0.1, 10)),
+    ],
+)
+def test_another_prior_that_the_simulations_cover_is_served(drawn: Distribution, other: Distribution) -> None:
+    recorded = Recorded(drawn_from(drawn), Prior({"a": other}))
+    assert len(recorded.u) == 500
+    assert not recorded.notes
+
+
+def test_rounds_of_the_same_prior_are_believed_what_was_said_of_them() -> None:
+    few_heavy = rounds(0.0, np.full(10, 2.0) + SLOPE, covers=(1, 1))
+    assert len(Recorded(few_heavy, PRIOR).u) == 20
+    with pytest.raises(InputError, match="from a part of the prior only"):
+        Recorded(few_heavy.of_round(1), PRIOR)
+
+
+def test_it_is_said_how_much_of_the_prior_a_density_of_ones_own_reaches() -> None:
+    nobody_said = dataclasses.replace(drawn_from(LogUniform(0.1, 1)), covers_prior=None)
+    (note,) = Recorded(nobody_said, Prior({"a": Uniform(0.1, 10)})).notes
+    assert "reach about 7% of the prior" in note
+
+
+def test_of_a_wider_gaussian_prior_it_is_said_that_the_simulations_may_miss_some() -> None:
+    """Few simulations of great weight stand for what others lie beyond."""
+    prior, n_told = Prior({"a": Normal(0, 3)}), 0
+    for seed in range(10):
+        try:
+            n_told += "of the prior" in " ".join(Recorded(drawn_from(Normal(0, 1), seed), prior).notes)
+        except InputError:
+            n_told += 1
+    assert n_told == 10
 
 
 class Anywhere:

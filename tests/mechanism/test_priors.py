@@ -224,6 +224,25 @@ def test_labelled_parameter_sets_are_taken_by_name() -> None:
 def test_what_is_no_table_of_parameter_sets_is_one_sentence() -> None:
     prior = Prior({"a": Normal(0, 1), "b": Normal(5, 2)})
     summary = xr.Dataset({"mean": ("parameter", [0.0, 5.0])}, {"parameter": ["a", "b"]})
-    for no_table in (summary, {"a": [0.0], "b": [5.0]}, [["x", "y"]], [[0.0], [1.0, 2.0]]):
+    for no_table in (summary, {"a": [0.0]}, {"a": [0.0], "c": [5.0]}, [["x", "y"]], [[0.0], [1.0, 2.0]]):
         with pytest.raises(InputError, match=r"no numbers of shape \(n, 2\) for a, b"):
             prior.log_prob(no_table)
+
+
+def test_parameter_sets_are_taken_from_a_mapping_of_names() -> None:
+    """An observation may be one, but a parameter set was refused."""
+    prior = Prior({"a": Normal(0, 1), "b": Normal(5, 2)})
+    theta = prior.sample(4, seed=1)
+    expected = prior.log_prob(theta)
+    np.testing.assert_array_equal(prior.log_prob({"b": theta[:, 1], "a": theta[:, 0]}), expected)
+    np.testing.assert_array_equal(prior.log_prob({"b": theta[0, 1], "a": theta[0, 0]}), expected[:1])
+    with pytest.raises(InputError, match="lack b; give a value for each of a, b"):
+        prior.log_prob({"a": 0.0})
+    with pytest.raises(InputError, match="There is no parameter 'c'"):
+        prior.log_prob({"a": 0.0, "b": 1.0, "c": 2.0})
+
+
+def test_a_parameter_set_that_lacks_a_value_has_no_density() -> None:
+    """NaN counted as outside the support."""
+    with pytest.raises(InputError, match=r"Parameter 'b' of row 1 is missing \(NaN\)"):
+        Prior({"a": Normal(0, 1), "b": (0, 1)}).log_prob([[0.0, 0.5], [0.0, np.nan]])

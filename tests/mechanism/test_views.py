@@ -29,3 +29,10 @@ def test_no_conditional_is_taken_at_the_very_bound_of_a_prior(joint: ParameterDe
     """There the other parameter was driven to its own bound, whatever was learned."""
     with pytest.raises(InputError, match=f"{name} = {bound:g} lies at the very bound of its prior"):
         joint.conditional({name: bound})
+
+
+def test_parameter_sets_of_a_posterior_are_by_name_and_whole(joint: ParameterDensity) -> None:
+    """A missing value gave −∞, as if it lay outside the prior."""
+    np.testing.assert_array_equal(joint.log_prob({"b": 2.0, "a": -1.0}), joint.log_prob([[-1.0, 2.0]]))
+    with pytest.raises(InputError, match="Parameter 'a' of row 0 is missing"):
+        joint.log_prob([[np.nan, 2.0]])

@@ -20,14 +20,14 @@ class Diagnose:
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder that `antidrome mechanism fit` wrote."""
-    pairs: int = 500
+    pairs: int = 300
     """Pairs of parameters and simulation to judge by, at most."""
-    samples: int = 200
+    samples: int = 100
     """Posterior samples at each."""
     json: bool = False
     """Print the figures as JSON."""
-    seed: int = 0
-    """Seed of the samples."""
+    seed: int | None = None
+    """Seed of the samples; by default that of the fit."""
 
 
 def run_diagnose(config: Diagnose) -> int:

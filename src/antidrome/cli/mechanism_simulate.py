@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from antidrome.cli.mechanism_opening import OfModel, model_identity, opened_model
 from antidrome.cli.text import say
 from antidrome.errors import InputError
+from antidrome.recordings.arguments import counted
 
 if TYPE_CHECKING:
     import numpy
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from antidrome.mechanism.priors import Prior
 
 THETA_BLOCK = 1024
+LISTED = 8
+"""Names of features that are printed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,7 +63,27 @@ def run_simulate(config: SimulateModel) -> int:
     kinds = sorted({f"{failure.kind}: {failure.message}" for failure in done.failures})
     for kind in kinds[:5]:
         say(f"  {kind}")
+    _tell_of_features(model.simulator, done.feature_names, model.prior.n_parameters)
     return 0
+
+
+def _tell_of_features(simulator: Any, names: Sequence[str], n_parameters: int) -> None:
+    """What was found out of the simulator, for whoever meant it otherwise."""
+    from antidrome.mechanism.simulate.outputs import are_rows
+    from antidrome.mechanism.simulate.python_simulator import PythonSimulator
+
+    some = f"{', '.join(names[:LISTED])}{', …' if len(names) > LISTED else ''}"
+    of_python = isinstance(simulator, PythonSimulator) and simulator.is_batched is not None
+    taken = "many parameter sets a call" if of_python and simulator.is_batched else "one parameter set a call"
+    say(f"{counted(len(names), 'feature')}: {some}{f'; {taken}' if of_python else ''}")
+    one_array = of_python and not simulator.is_batched and not simulator.called_by_name
+    if one_array and are_rows(names, n_parameters):
+        say(
+            f"note: One parameter set of {counted(n_parameters, 'value')} gave {counted(n_parameters, 'row')}, all of"
+            f" which count as features of one simulation. If the function takes many sets at once, (n, {n_parameters}),"
+            " and gives a row for each, say so in the model file, simulator = PythonSimulator(FUNCTION, batched=True)"
+            " of antidrome.mechanism.simulate, and simulate in another folder."
+        )
 
 
 def draw_from_prior(prior: Prior, n_simulations: int, seed: int) -> numpy.ndarray:

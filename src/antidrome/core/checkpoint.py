@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,9 +67,25 @@ class Checkpoint:
 
 
 def read_checkpoint(
-    path: Path, identity: Mapping[str, Any], *, class_name: str
+    path: Path,
+    identity: Mapping[str, Any],
+    *,
+    class_name: str,
+    refusal: Callable[[Mapping[str, Any], list[str]], ResumeError] | None = None,
 ) -> tuple[dict[str, np.ndarray], ModelHeader] | None:
     """Arrays and header of a checkpoint of this run; None where there is no file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    identity
+        JSON-ready description of the run.
+    class_name
+        Of the file.
+    refusal
+        Makes the error for a file of another run, of that run's description and the names of what differs; by default
+        one that names these.
 
     Raises
     ------
@@ -83,7 +99,7 @@ def read_checkpoint(
     arrays, header = load_model(path, expected_class=class_name)
     differing = [key for key in identity if header.config.get(key) != identity[key]]
     if differing:
-        raise _of_another_run(path, differing)
+        raise _of_another_run(path, differing) if refusal is None else refusal(header.config, differing)
     return arrays, header
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +87,24 @@ class Coordinates:
             raise InputError(f"There is no parameter {name!r}.{hint} There are: {', '.join(self.names)}.")
         return self.names.index(name)
 
-    def table(self, values: ArrayLike) -> np.ndarray:
+    def known(self, theta: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
+        """Parameter sets as an array (n, parameter), as `table` makes it.
+
+        Raises
+        ------
+        InputError
+            A value is missing; the message names row and parameter.
+        """
+        theta = self.table(theta)
+        if np.isnan(theta).any():
+            row, column = np.argwhere(np.isnan(theta))[0]
+            raise InputError(
+                f"Parameter {self.names[column]!r} of row {row} is missing (NaN): such a parameter set has no density."
+                " Leave the row out."
+            )
+        return theta
+
+    def table(self, values: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
         """Values as an array (n, parameter), those with names by name; anything else is refused."""
         try:
             values = np.asarray(in_columns_of(values, self.names), dtype=float)

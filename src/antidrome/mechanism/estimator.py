@@ -164,7 +164,7 @@ class SNPE(Estimator):
             Folder in which every finished simulation and every trained round is kept, and from which the same call
             goes on after an interruption, to the same result. Another simulator does not: it is known by its source, by
             the arguments of a `functools.partial`, and, of an object, by its ``identity_settings`` (a mapping), or
-            without these by its public attributes (numbers, text, arrays, paths).
+            without these by its public attributes (numbers, text, arrays, paths, dataclasses of such).
         progress
             Show a progress bar.
         on_round
@@ -218,11 +218,14 @@ class SNPE(Estimator):
         return self
 
     def sample(self, n_samples: int = 1000, *, seed: int = 0) -> xr.DataArray:
-        """Draw `n_samples` parameter sets from the posterior, (sample, parameter)."""
+        """Draw `n_samples` parameter sets from the posterior, (sample, parameter).
+
+        Where one fit serves all observations (method "npe"), ``posterior_.sample(observation=…)`` is that of another.
+        """
         return self._fitted().sample(n_samples, seed=seed)
 
-    def log_prob(self, theta: ArrayLike) -> np.ndarray:
-        """Log posterior density of parameter sets (n, parameter), (n,); −∞ outside the prior's support."""
+    def log_prob(self, theta: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
+        """Log posterior density of parameter sets (n, parameter), or values by name, (n,); −∞ outside the support."""
         return self._fitted().log_prob(theta)
 
     def map(self) -> xr.DataArray:

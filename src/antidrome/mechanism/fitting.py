@@ -25,6 +25,7 @@ from antidrome.mechanism.features import SMALLEST_SPREAD, UNREACHED, constant_fe
 from antidrome.mechanism.judgement import keep_for_judgement
 from antidrome.mechanism.model_error import with_error
 from antidrome.mechanism.observations import MissingPolicy
+from antidrome.mechanism.other_fits import plan_identity
 from antidrome.mechanism.plans import Plan
 from antidrome.mechanism.posterior import Posterior
 from antidrome.mechanism.priors import Prior
@@ -326,11 +327,10 @@ def _notes(problem: Problem, result: Progress, names: tuple[str, ...]) -> list[s
 
 def _identity(problem: Problem, settings: FitSettings, simulator: str) -> dict[str, Any]:
     """What must be the same for a checkpoint to be continued, under the names that checkpoints have always had."""
-    plan = {f.name.removeprefix("n_"): getattr(settings.plan, f.name) for f in dataclasses.fields(settings.plan)}
     return {
         "simulator": simulator,
         "method": settings.method,
-        **{k: to_dict(v) if dataclasses.is_dataclass(v) else v for k, v in plan.items()},
+        **plan_identity(settings.plan),
         "simulations": list(settings.n_simulations),
         "trace": None if settings.trace is None else to_dict(settings.trace),
         "missing": settings.missing,

@@ -8,7 +8,7 @@ import numpy as np
 
 from antidrome.core.files import atomic_write
 from antidrome.errors import FileFormatError
-from antidrome.mechanism.diagnostics.diagnose import FEWEST_PAIRS, Diagnosis, diagnose, usable_pairs
+from antidrome.mechanism.diagnostics.diagnose import FEWEST_PAIRS, PAIRS, SAMPLES, Diagnosis, diagnose, usable_pairs
 from antidrome.mechanism.posterior import Posterior
 from antidrome.mechanism.rounds import FitSimulations
 from antidrome.recordings.archives import load_npz
@@ -32,8 +32,13 @@ def keep_for_judgement(folder: Path, simulations: FitSimulations, weights: np.nd
         )
 
 
-def diagnose_folder(folder: str | Path, *, n_pairs: int = 500, n_samples: int = 200, seed: int = 0) -> Diagnosis | None:
+def diagnose_folder(
+    folder: str | Path, *, n_pairs: int = PAIRS, n_samples: int = SAMPLES, seed: int | None = None
+) -> Diagnosis | None:
     """Judge the posterior that a fit left in a folder; None if the fit left too few simulations to judge by.
+
+    With the defaults the figures are those of the fit, whose seed is used where none is given; there is no predictive
+    check.
 
     Raises
     ------
@@ -61,5 +66,5 @@ def diagnose_folder(folder: str | Path, *, n_pairs: int = 500, n_samples: int = 
         held_out=bool(kept["held_out"]),
         n_pairs=n_pairs,
         n_samples=n_samples,
-        seed=seed,
+        seed=posterior.seed if seed is None else seed,
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from antidrome.errors import InputError
+from antidrome.errors import InputError, did_you_mean
 from antidrome.recordings.tables import as_frame
 
 
@@ -47,11 +47,15 @@ def in_rows(values: Any) -> Any:
 def in_columns_of(values: Any, names: Sequence[str]) -> Any:
     """A table with as many columns as there are names, in their order if its columns have names; others unchanged.
 
+    A mapping of all names to a value, or to values (n,), is such a table too.
+
     Raises
     ------
     InputError
         The columns have other names.
     """
+    if isinstance(values, Mapping):
+        return _columns_in(values, names)
     given, columns = named(values)
     if len(given) != len(names):
         return columns
@@ -61,6 +65,20 @@ def in_columns_of(values: Any, names: Sequence[str]) -> Any:
             " Name them so, or give a plain array in that order."
         )
     return columns[:, [given.index(name) for name in names]]
+
+
+def _columns_in(values: Mapping[Any, Any], names: Sequence[str]) -> np.ndarray:
+    """The columns of a mapping, (n, column)."""
+    unknown = [str(name) for name in values if name not in names]
+    if unknown:
+        raise InputError(
+            f"There is no parameter {unknown[0]!r}.{did_you_mean(unknown[0], names)} There are: {', '.join(names)}."
+        )
+    absent = [name for name in names if name not in values]
+    if absent:
+        raise InputError(f"The parameter sets lack {', '.join(absent)}; give a value for each of {', '.join(names)}.")
+    columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(values[name], float)) for name in names))
+    return np.stack(columns, axis=-1)
 
 
 def in_rows_of(theta: Any, values: Any) -> Any:

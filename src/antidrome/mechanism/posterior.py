@@ -134,8 +134,11 @@ class Posterior(Drawn):
         samples = self.density(observation).sample(n_samples, seed=seed)
         return samples.assign_attrs(method=self.method, citations=list(self.citations))
 
-    def log_prob(self, theta: ArrayLike, *, observation: Any = None) -> np.ndarray:
-        """Log density, (n,), in the parameters' own units; −∞ outside the prior's support."""
+    def log_prob(self, theta: ArrayLike | Mapping[str, ArrayLike], *, observation: Any = None) -> np.ndarray:
+        """Log density, (n,), in the parameters' own units, of parameter sets (n, parameter), or values by name.
+
+        It is −∞ outside the prior's support.
+        """
         return self.density(observation).log_prob(theta)
 
     def map(self) -> xr.DataArray:

@@ -139,9 +139,15 @@ class Prior:
         shape = (whole_number("n_samples", n_samples, 0), self.n_parameters)
         return generator(seed, "mechanism/prior").standard_normal(shape) @ self._factor.T
 
-    def log_prob(self, theta: ArrayLike) -> np.ndarray:
-        """Log density in the parameters' own units, (n,), of parameter sets (n, parameter); −∞ outside the support."""
-        theta = self.coordinates.table(theta)
+    def log_prob(self, theta: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
+        """Log density in the parameters' own units, (n,), of parameter sets (n, parameter); −∞ outside the support.
+
+        Raises
+        ------
+        InputError
+            A value is missing, or a name is that of no parameter.
+        """
+        theta = self.coordinates.known(theta)
         total = sum(d.log_prob(theta[:, i]) for i, d in enumerate(self.coordinates.distributions))
         inside = np.isfinite(total)
         if not self._blocks or not inside.any():

@@ -12,7 +12,7 @@ import numpy as np
 from antidrome.core.hashing import hash_arrays
 from antidrome.core.seeds import fold_in
 from antidrome.errors import InputError
-from antidrome.mechanism.covering import SAME_DENSITY, covering_rows, note_on_rows
+from antidrome.mechanism.covering import SAME_DENSITY, covering_rows, note_on_rows, note_on_share
 from antidrome.mechanism.priors import Prior
 from antidrome.mechanism.simulate.batch import Failure, Simulator
 from antidrome.mechanism.simulate.identity import simulator_identity
@@ -144,7 +144,8 @@ class Recorded:
         ratio = np.zeros(len(u)) if density is None else density - prior.log_prob(theta)
         used = covering_rows(simulations, ratio)
         self.simulations = simulations if used.all() else simulations.rows(np.flatnonzero(used))
-        self.u, self.ratio, self.notes = u[used], ratio[used], note_on_rows(used)
+        self.u, self.ratio = u[used], ratio[used]
+        self.notes = note_on_rows(used) + (() if self.from_prior else note_on_share(self.u, prior))
         self.failures = list(self.simulations.failures[:REMEMBERED_FAILURES])
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 from antidrome.core.checkpoint import read_checkpoint
 from antidrome.core.configuration import from_dict, to_dict
 from antidrome.core.model_files import save_model
-from antidrome.errors import InputError, ModelFileError, ResumeError
+from antidrome.errors import InputError, ModelFileError
 from antidrome.mechanism.densities.embedding import TraceFeatures
 from antidrome.mechanism.densities.network import (
     DensityNetwork,
@@ -26,15 +26,12 @@ from antidrome.mechanism.densities.network import (
 )
 from antidrome.mechanism.failures import FailureClassifier
 from antidrome.mechanism.features import FeatureScaling
+from antidrome.mechanism.other_fits import refusal
 from antidrome.mechanism.rounds import FitSimulations, Progress, RoundReport
 from antidrome.mechanism.training import TrainingSettings
 from antidrome.mechanism.weights import KernelSettings
 
 CHECKPOINT_CLASS = "SNPECheckpoint"
-SETTINGS = (
-    "A simulator that is an object may say by an attribute identity_settings (a mapping) what decides its numbers,"
-    " where others of its attributes, such as a number of cores, are others each time."
-)
 _KINDS = {"mixture": MixtureSettings, "flow": FlowSettings}
 
 
@@ -224,15 +221,16 @@ class FitCheckpoint:
         Raises
         ------
         ResumeError
-            The file belongs to another fit; the message names what differs.
+            The file belongs to another fit; the message names what was changed.
         ModelFileError
             The file is damaged.
         """
-        try:
-            found = read_checkpoint(self.path, self.identity, class_name=CHECKPOINT_CLASS)
-        except ResumeError as error:
-            is_of_simulator = ": simulator" in str(error)
-            raise ResumeError(f"{error} {SETTINGS}" if is_of_simulator else str(error)) from None
+        found = read_checkpoint(
+            self.path,
+            self.identity,
+            class_name=CHECKPOINT_CLASS,
+            refusal=lambda other, differing: refusal(self.path, other, self.identity, differing),
+        )
         if found is None:
             return None
         arrays, header = found

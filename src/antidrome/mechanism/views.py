@@ -63,9 +63,15 @@ class ParameterDensity:
         n_samples = whole_number("n_samples", n_samples, 0)
         return self.labelled(self.coordinates.from_unconstrained(self.density.sample(n_samples, seed=seed)))
 
-    def log_prob(self, theta: ArrayLike) -> np.ndarray:
-        """Log density in the parameters' own units, (n,), of parameter sets (n, parameter); −∞ outside the support."""
-        theta = self.coordinates.table(theta)
+    def log_prob(self, theta: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
+        """Log density in the parameters' own units, (n,), of parameter sets (n, parameter); −∞ outside the support.
+
+        Raises
+        ------
+        InputError
+            A value is missing, or a name is that of no parameter.
+        """
+        theta = self.coordinates.known(theta)
         inside = self.coordinates.inside(theta)
         total = np.full(len(theta), -np.inf)
         if inside.any():

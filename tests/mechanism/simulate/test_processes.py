@@ -61,6 +61,25 @@ def test_a_simulator_that_imports_torch_itself_has_its_seed_from_the_first_call_
     assert sys.modules["torch"].get_rng_state() == state, "it is left as it was"
 
 
+def test_the_call_that_imports_torch_and_is_made_again_has_its_time_twice(tmp_path, monkeypatch) -> None:
+    """Both calls had one time limit: every process ended at its first simulation, and all simulations failed."""
+    (tmp_path / "torch.py").write_text(TORCH)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def slow(theta):
+        import time
+
+        import torch
+
+        time.sleep(0.6)
+        return torch.rand()
+
+    with PythonSimulator(slow, feature_names=("x",), n_processes=1, batched=False, timeout_s=1.1) as simulator:
+        first, again = simulator.run(THETA[:1], 0), simulator.run(THETA[:1], 0)
+    assert first.valid.all(), first.failures
+    np.testing.assert_array_equal(first.features, again.features)
+
+
 def test_a_worker_of_a_cluster_does_not_keep_the_processes_of_every_simulator_of_before() -> None:
     with ThreadPoolExecutor(1) as executor:
         for gain in (1.0, 2.0, 3.0, 4.0):

@@ -28,6 +28,8 @@ GRID = np.linspace(0, 1, 51)
 SUSPICIOUS = 0.01
 FEW_PAIRS = 30.0
 """Effective pairs; with fewer, calibration is hardly tested."""
+PAIRS, SAMPLES = 300, 100
+"""Pairs that a posterior is judged by at most, and posterior samples at each, where nothing else is said."""
 FEWEST_PAIRS, FEWEST_SAMPLES = 10, 10
 """Pairs, and posterior samples at each; with fewer, nothing is judged."""
 NOT_JUDGED = (
@@ -106,8 +108,8 @@ def diagnose(
     *,
     held_out: bool = True,
     predictive: xr.Dataset | None = None,
-    n_pairs: int = 300,
-    n_samples: int = 100,
+    n_pairs: int = PAIRS,
+    n_samples: int = SAMPLES,
     seed: int = 0,
 ) -> Diagnosis:
     """Calibration, local test and conclusions from weighted simulations.

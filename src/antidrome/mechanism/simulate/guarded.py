@@ -25,7 +25,7 @@ import numpy as np
 
 from antidrome.errors import InputError
 from antidrome.mechanism.simulate.python_call import MAX_TRACEBACK, Call, Reply
-from antidrome.mechanism.simulate.worker import read_frame, write_frame
+from antidrome.mechanism.simulate.worker import AGAIN, read_frame, write_frame
 
 OnReply = Callable[[int, Reply], None]
 START_TIMEOUT_S = 300.0
@@ -112,7 +112,7 @@ class WorkerPool:
                 worker.start_clock(limit)
                 if row == first:
                     worker.send((theta[row:], seeds[row:], many))
-                reply, grown = worker.receive()
+                reply, grown = worker.receive_reply(limit)
                 worker.start_clock(None)
                 worker.is_usable = not grown
                 self.n_recycled += grown
@@ -224,6 +224,12 @@ class _Worker:
     def receive(self) -> Any:
         """Wait for the next message."""
         return read_frame(self._process.stdout)
+
+    def receive_reply(self, limit_s: float | None) -> tuple[Reply, bool]:
+        """Wait for a simulation, and whether the process has grown; a call that is made again has its time anew."""
+        while (message := self.receive()) == AGAIN:
+            self.start_clock(limit_s)
+        return message
 
     def start_clock(self, limit_s: float | None) -> None:
         """Allow the simulation that begins now so many seconds."""

@@ -127,6 +127,13 @@ def _in_order_of(observation: Any, feature_names: Sequence[str]) -> np.ndarray:
     )
 
 
+def are_rows(names: Sequence[str], n: int) -> bool:
+    """Whether these are the features of one unnamed array of n rows, (n, k)."""
+    return len(names) % n == 0 and tuple(names) == tuple(
+        f"x[{i},{j}]" for i in range(n) for j in range(len(names) // n)
+    )
+
+
 def in_order(names: tuple[str, ...], values: np.ndarray, expected: tuple[str, ...]) -> np.ndarray | None:
     """Values (k,) of named features in the expected order; NaN where a simulation left a feature out, as a whole.
 

@@ -46,13 +46,16 @@ class Call:
         """The call with its function made."""
         return Call(self.function(), self.features, self.parameter_names) if self.factory else self
 
-    def single(self, theta: np.ndarray, seed: int) -> Reply:
-        """One simulation: ("values", names, units, (k,)) or ("failed", kind, message, traceback)."""
-        return _caught(lambda: to_vector(self._output(theta, np.uint64(seed))), seed)
+    def single(self, theta: np.ndarray, seed: int, again: Callable[[], None] | None = None) -> Reply:
+        """One simulation: ("values", names, units, (k,)) or ("failed", kind, message, traceback).
 
-    def many(self, theta: np.ndarray, seeds: np.ndarray) -> Reply:
+        `again` is told before the call is made a second time.
+        """
+        return _caught(lambda: to_vector(self._output(theta, np.uint64(seed))), seed, again)
+
+    def many(self, theta: np.ndarray, seeds: np.ndarray, again: Callable[[], None] | None = None) -> Reply:
         """A batched call: values are (n, k)."""
-        return _caught(lambda: to_rows(self._output(theta, seeds), len(theta)), int(seeds[0]))
+        return _caught(lambda: to_rows(self._output(theta, seeds), len(theta)), int(seeds[0]), again)
 
     @property
     def is_by_name(self) -> bool:
@@ -69,11 +72,15 @@ class Call:
         return output if self.features is None else self.features(output)
 
 
-def _caught(run: Callable[[], tuple], seed: int) -> Reply:
+def _caught(run: Callable[[], tuple], seed: int, again: Callable[[], None] | None) -> Reply:
     """The reply of a call; one that imported torch or numba is made again, as what it drew from these had no seed."""
     before = _with_generators()
     reply = _caught_once(run, seed)
-    return reply if before == _with_generators() else _caught_once(run, seed)
+    if before == _with_generators():
+        return reply
+    if again is not None:
+        again()
+    return _caught_once(run, seed)
 
 
 def _with_generators() -> list[str]:

@@ -127,6 +127,11 @@ class PythonSimulator(SeededSimulator):
         return not self.call.factory and self.call.is_by_name
 
     @property
+    def is_batched(self) -> bool | None:
+        """Whether the function is called with many parameter sets at once; None where that is yet to be tried."""
+        return self.batched if self._found is None else self._found.batched
+
+    @property
     def n_recycled(self) -> int:
         """How many processes were replaced because they had grown (a leak in the simulator)."""
         pool = getattr(self._place, "pool", None)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from antidrome.core.locks import try_lock
+from antidrome.core.locks import try_lock, unlock
 from antidrome.errors import FileFormatError, InputError, ResumeError
 
 MAGIC = b"AdSr"
@@ -73,6 +73,7 @@ class RecordFile:
         """Bring everything to the disk and let go of the file."""
         if self._descriptor >= 0:
             self.sync()
+            unlock(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import io
 import os
 import signal
@@ -21,6 +22,8 @@ import cloudpickle
 import numpy.random  # noqa: F401 - loaded here, not on the clock of the first simulation
 
 MAX_STDERR_BYTES = 2**20
+AGAIN = "again"
+"""Sent where the call of a simulation is made once more: its time begins anew."""
 
 
 def read_frame(stream: BinaryIO) -> Any:
@@ -62,16 +65,17 @@ def main() -> None:
         write_frame(sink, ("refused", f"{type(error).__name__}: {error}", traceback.format_exc()))
         return
     write_frame(sink, ("ready",))
+    again = functools.partial(write_frame, sink, AGAIN)
     while True:
         try:
             theta, seeds, many = read_frame(source)
         except EOFError:
             return
         if many:
-            write_frame(sink, (call.many(theta, seeds), False))
+            write_frame(sink, (call.many(theta, seeds, again), False))
             continue
         for row, seed in zip(theta, seeds, strict=True):
-            reply = call.single(row, int(seed))
+            reply = call.single(row, int(seed), again)
             grown = _resident_bytes() > setup["recycle_bytes"]
             write_frame(sink, (reply, grown))
             _shorten_stderr()
