@@ -122,3 +122,15 @@ def test_parts_within_others_are_no_parts_of_their_own(truth):
     names, observed = recorded_sets(as_population({"a": turns, "a-2": truth.activity[:50]}))
     assert names == ("a", "a-3", "a-2")
     assert observed.sum(axis=1).tolist() == [14, 14, 20]
+
+
+@pytest.mark.parametrize("weights", ["session", "pairs"])
+@pytest.mark.parametrize("kind", ["one neuron a session", "turns of many frames", "turns from frame to frame"])
+def test_neurons_that_were_never_recorded_together_are_refused(rng, kind, weights):
+    values = rng.standard_normal((300, 3))
+    turn = np.arange(300) % 3 if kind == "turns from frame to frame" else np.arange(300) // 100
+    given = np.where(turn[:, None] == np.arange(3), values, np.nan)
+    if kind == "one neuron a session":
+        given = {f"day-{i}": (values[turn == i, i : i + 1], [f"cell-{i}"]) for i in range(3)}
+    with pytest.raises(InputError, match="No two neurons were recorded together in more than one frame"):
+        ad.StitchedLDS(1, weights=weights, **QUICK).fit(given, progress=False)

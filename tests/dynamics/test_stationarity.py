@@ -1,13 +1,17 @@
 """Short sessions of slow systems wander by chance; only a session of another system deviates."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 import antidrome as ad
 from antidrome.dynamics import simulate
+from antidrome.dynamics.fitting import PairPredictor
 from antidrome.dynamics.lags import lagged_products
 from antidrome.dynamics.sessions import as_population
-from antidrome.dynamics.stationarity import SessionLatents, _matched_parts, drawn_gaps, gaps, latent_runs
+from antidrome.dynamics.stationarity import SessionLatents, _matched_parts, drawn_gaps, gaps, latent_runs, stationarity
 from antidrome.dynamics.system import LinearSystem
 from antidrome.errors import InputError
 
@@ -22,6 +26,15 @@ def parts(truth, shuffle=None):
         made[f"s{k}"] = (values if k != 2 or shuffle is None else values[:, shuffle.permutation(30)], range(30))
         made[f"s{k}"] = (made[f"s{k}"][0], range(first, first + 30))
     return made
+
+
+def with_lasting_noise(rng, loadings, n_frames=2000):
+    """Two fast latent states, and private noise of each neuron that lasts longer and has more variance."""
+    gains = np.array([0.9, 0.8] + [0.95] * len(loadings))
+    innovations = rng.standard_normal((n_frames + 200, len(gains))) * np.sqrt(1 - gains**2)
+    runs = np.stack([lfilter([1], [1, -gain], x) for gain, x in zip(gains, innovations.T, strict=True)], axis=1)[200:]
+    white = rng.standard_normal((n_frames, len(loadings)))
+    return runs[:, :2] @ loadings.T + 1.5 * runs[:, 2:] + 0.3 * white
 
 
 @pytest.fixture
@@ -94,6 +107,29 @@ def test_a_remapped_session_deviates():
     assert float(found["p_value"].sel(session="s2")) == pytest.approx(0.01)
 
 
+def test_a_session_of_other_loadings_deviates_where_lagged_covariances_hold_lasting_private_noise():
+    """X_s has the private autocovariances, Aˢ Π has not: sessions drawn from A and Q are as near to theirs as ever."""
+    rng = np.random.default_rng(0)
+    loadings, other = 0.7 * rng.standard_normal((2, 7, 2))
+    made = {f"s{k}": with_lasting_noise(rng, loadings) for k in range(3)}
+    model = ad.StitchedLDS(2, **{**SETTINGS, "private_noise": "auto"}).fit(made, progress=False)
+    assert any("dynamics are those of the covariances between neurons" in note for note in model.notes_)
+    found = model.stationarity({**made, "other": with_lasting_noise(rng, other)}, n_draws=99)
+    assert found["deviates"].values.tolist() == [False, False, False, True]
+
+
+def test_the_gaps_of_drawn_sessions_do_not_depend_on_how_far_the_fit_is_from_its_system():
+    made = parts(simulate(40, 3, 900, seed=2, eigenvalue_range=(0.8, 0.9)))
+    fitted = ad.StitchedLDS(3, **SETTINGS).fit(made, progress=False)._system()
+    raised = fitted.lagged.latent.copy()
+    raised[1:] *= 3
+    far = dataclasses.replace(fitted, lagged=PairPredictor(fitted.lagged.loadings, raised))
+    population = as_population(made)
+    near, shifted = (stationarity(one, population, 99, np.random.default_rng(0), False) for one in (fitted, far))
+    np.testing.assert_array_equal(shifted["expected_gap"], near["expected_gap"])
+    assert (shifted["gap"] > near["gap"]).all()
+
+
 @pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("n_draws", "message"),
@@ -134,7 +170,7 @@ def test_drawn_gaps_are_those_of_whole_sessions(system, rng):
     shared = np.array([np.linalg.matrix_power(system.dynamics, lag) for lag in lags])
     gram, noise = loadings.T @ loadings, loadings.T @ (loadings * private[:, None])
     own = SessionLatents(shared, np.ones(3, bool), gram, noise)
-    drawn = drawn_gaps(system, lags, shared, own, segment, 400, rng)
+    drawn = drawn_gaps(system, lags, own, segment, 400, rng)
     inverse, by_hand = np.linalg.inv(gram), []
     for x in latent_runs(system, segment, 400, rng):
         y = x @ loadings.T + rng.standard_normal((90, 12)) * np.sqrt(private)

@@ -40,6 +40,7 @@ from antidrome.dynamics.selection import Candidate, best_of
 from antidrome.dynamics.solving import BlockSolver, FitSettings, Solver
 from antidrome.dynamics.starts import random_start
 from antidrome.dynamics.system import LinearSystem, positive_part, stable_system
+from antidrome.errors import InputError
 
 ORDERS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 
@@ -176,7 +177,13 @@ def _prepared(
     executor: Executor | None = None,
     stages: Stages | None = None,
 ) -> tuple[str, Solver, list[SessionData], list[str]]:
-    """The form of the moments, and what `prepare` makes, once it is known that it fits into memory."""
+    """The form of the moments, and what `prepare` makes, once it is known that it fits into memory.
+
+    Raises
+    ------
+    InputError
+        If no two neurons were recorded together.
+    """
     largest = max(orders) if options.n_components == "auto" else int(options.n_components)
     rank = options.sketch_rank or max(12 * largest, 40)
     form, parts = choose_form(population, options.solver, options.weights, len(lags))
@@ -194,6 +201,12 @@ def _prepared(
         executor=executor,
         stages=stages,
     )
+    if not solver.has_pairs:
+        raise InputError(
+            "No two neurons were recorded together in more than one frame, so that nothing tells how they covary. Give"
+            " sessions with several neurons each; where neurons take turns from frame to frame, average frames until"
+            " every one has them all."
+        )
     return form, solver, data, notes
 
 

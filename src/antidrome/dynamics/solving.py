@@ -100,6 +100,11 @@ class BlockSolver:
         return stages.run("solution", Fit, lambda: fresh, work, on_iteration), losses
 
     @property
+    def has_pairs(self) -> bool:
+        """Whether any two neurons were recorded together."""
+        return any(len(m.rows) > 1 for m in self.moments)
+
+    @property
     def available(self) -> np.ndarray:
         """(lag,) whether any session has pairs of frames at a lag."""
         return np.any([m.available for m in self.moments], axis=0)
@@ -236,6 +241,11 @@ class PairSolver:
         found = solve("solution", lambda: best, settings.n_iterations)
         loadings, latent = normalise(found.loadings, found.latent)
         return dataclasses.replace(found, loadings=loadings, latent=latent), tuple(trial.loss for trial in trials)
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether any two neurons were recorded together in more than one frame."""
+        return bool(self.available[0])
 
     @property
     def available(self) -> np.ndarray:

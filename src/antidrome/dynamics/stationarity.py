@@ -2,7 +2,9 @@
 
 Slow latent states visit few independent places in a session, so that even under the one system a short session shows
 latent covariances of its own. How far they wander follows from A, Q, the session's frames and interruptions, and its
-private noise: sessions like it are drawn, and the gap of the real one is judged among theirs.
+private noise: sessions like it are drawn, and the gap of the real one is judged among theirs. Each is measured from
+the covariances that it would have with frames without end: a real one from the X_s of the fit, to which its neurons'
+private autocovariances may belong, a drawn one from the Aˢ Π of the system.
 """
 
 from __future__ import annotations
@@ -76,9 +78,8 @@ def stationarity(
     names, rows = [], []
     for session, one in _matched_parts(system, population):
         own = session_latents(system, one, hollow_lags)
-        shared, segment = system.lagged.latent, one.data.session.segment
-        gap = float(gaps(own.latent[None], shared, own.gram, own.available)[0])
-        null = drawn_gaps(system.system, system.lags, shared, own, segment, n_draws, rng)
+        gap = float(gaps(own.latent[None], system.lagged.latent, own.gram, own.available)[0])
+        null = drawn_gaps(system.system, system.lags, own, one.data.session.segment, n_draws, rng)
         names.append(session.name)
         rows.append((gap, float(np.median(null)), (1 + (null >= gap).sum()) / (1 + len(null))))
     gap, expected, p_value = np.array(rows).T
@@ -130,7 +131,6 @@ def gaps(latent: np.ndarray, shared: np.ndarray, gram: np.ndarray, available: np
 def drawn_gaps(
     model: LinearSystem,
     lags: tuple[int, ...],
-    shared: np.ndarray,
     own: SessionLatents,
     segment: np.ndarray,
     n_draws: int,
@@ -141,6 +141,7 @@ def drawn_gaps(
     What a session shows of its latent states is Z = Y C: n series, however many its neurons. Of a very long session
     20,000 frames are drawn, and their gaps scaled by the share of frames: a gap is a variance, which falls as 1/T.
     """
+    shared = model.latent_covariances(lags)
     n_used = int((segment >= 0).sum())
     segment = segment[:MOST_FRAMES] if (segment[:MOST_FRAMES] >= 0).sum() > 1 else segment
     inside = segment >= 0

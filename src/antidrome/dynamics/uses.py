@@ -192,7 +192,8 @@ class Uses:
         Dataset over `session` (of one whose observed neurons change, a row for each part): `gap`, the share of the
         covariance between neurons that the session's own latent covariances change; `expected_gap`, its median over
         drawn sessions; `p_value`, the share of drawn sessions with at least such a gap; and `deviates` where the
-        p-value is at most 0.01 and the gap exceeds the expected by 0.1.
+        p-value is at most 0.01 and the gap exceeds the expected by 0.1. Where a mode is not measured (see
+        `dynamics_table`), drawn sessions differ so much that one which does deviate is easily missed.
         """
         population, rng = as_population(recordings, **given), generator(seed, "dynamics/stationarity")
         hollow = self._fitted().settings.hollow_lags

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from antidrome.core.locks import try_lock
+from antidrome.core.locks import try_lock, unlock
 from antidrome.errors import InputError
 
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -36,4 +36,7 @@ def reserved(folder: Path) -> Iterator[None]:
                 f"{folder}: another process writes activations or estimates here just now. Wait until it has finished,"
                 " or give another folder (store=…)."
             )
-        yield
+        try:
+            yield
+        finally:
+            unlock(stream.fileno())
