@@ -72,6 +72,21 @@ def test_the_drawn_numbers_are_the_results(fake_spikes, page):
     np.testing.assert_allclose(band, 30 * result["expected_spikes_sd"].values[:, 0], atol=2e-3)
 
 
+def test_a_drawn_line_breaks_at_pauses_and_nowhere_else(fake_spikes, show):
+    """Trials of 125 frames in bins of 7, the first one of a single frame; every trial but that has 18 bins."""
+    result = fake_spikes(1, 1251)
+    trial = np.r_[0, 1 + np.repeat(np.arange(10), 125)]
+    time = result["time"].values + 10.0 * trial
+    page = show(spikes_report([result.assign_coords(time=time)], RUN, max_bins=200))
+    assert "in bins of 7 frames (233 ms)" in page.page.locator("#browser-caption").text_content()
+    for source, value in (("trace", "y"), ("rate", "rate")):
+        t, drawn = (np.array(page.column(source, name), float) for name in ("t", value))
+        assert t[np.isnan(drawn)].size == 10
+        at = t[np.isfinite(drawn)]
+        assert at.size == 2 * (1 + 10 * 18)
+        assert np.abs(at[:, None] - time).min(axis=1).max() < 1.01 / 30
+
+
 def test_the_other_session_is_a_choice_away(page):
     before = page.column("trace", "y")
     page.page.select_option("#session", "1")

@@ -1,15 +1,19 @@
 """What a run forgets of earlier ones: all with --overwrite, of sessions that it does not name only their files."""
 
+import contextlib
 import dataclasses
 import json
 import os
+import pathlib
 
 import numpy as np
 import pytest
 
 from antidrome.cli.app import main
+from antidrome.core.names import unique
 from antidrome.errors import InputError
 from antidrome.pipeline import RunConfig, job, plan, run
+from antidrome.pipeline.cache import SessionCache, left_out, prepare
 from antidrome.pipeline.model import model_hash, origin_of
 from antidrome.pipeline.sessions import read_sessions
 from antidrome.recordings import from_array, read_spikes, write
@@ -83,6 +87,9 @@ def test_blocks_of_sessions_that_a_run_does_not_name_are_kept(model, helpers, in
     told = capsys.readouterr().out
     assert "spikes-day-1.nc is of an earlier run with other recordings or settings, and was removed" in told
     assert "Not named by this run: 'day-1'. What was computed of it is kept in .antidrome" in told
+    assert "a run that names it beside these recordings writes the files again" in told
+    with pytest.raises(InputError, match="holds the results of other recordings: 'day-0'"):
+        run(inputs[1:], out, NETCDF, progress=False)
     assert not (out / "spikes-day-1.nc").exists()
     assert main(command) == 0
     assert "Not named" not in capsys.readouterr().out
@@ -176,3 +183,89 @@ def test_a_missing_recording_is_told_before_any_is_read(helpers, inputs, tmp_pat
     monkeypatch.setattr("antidrome.recordings.read_with_neuropil", _interrupt)
     with pytest.raises(InputError, match=r"missing\.nc: no such file or folder"):
         read_sessions([*inputs, tmp_path / "missing.nc"], NETCDF)
+
+
+def _prepared(out, *days):
+    """Files called alike, a folder each: what is said of them, and what their folders hold before and after the job."""
+    names = unique(["dff"] * len(days))
+    caches = [SessionCache(out, name, {"input": day}, f"/{day}/dff.npy") for name, day in zip(names, days, strict=True)]
+    changes = prepare(caches, forget=False)
+    blocks = [cache.folder / "block-00000.nc" for cache in caches]
+    there = [block.read_text() if block.exists() else None for block in blocks]
+    for day, block in zip(days, blocks, strict=True):
+        block.write_text(day)
+    return changes, there, caches
+
+
+def _summarised(caches):
+    return [
+        {"session_id": f"dff-{i + 1}" if i else "dff", "input": {"path": one.source}, "result": {"blocks": one.key}}
+        for i, one in enumerate(caches)
+    ]
+
+
+@pytest.mark.parametrize("named", [("b", "c"), ("d", "b"), ("d", "e", "a"), ("c",)])
+def test_blocks_are_kept_when_another_session_has_their_name_now(tmp_path, named):
+    _, _, first = _prepared(tmp_path, "a", "b", "c")
+    changes, there, caches = _prepared(tmp_path, *named)
+    assert there == [day if day in "abc" else None for day in named]
+    assert not any(changes), "no day is another one with another input"
+    missing = [one.source for one in first if one.origin["input"] not in named]
+    told = left_out(tmp_path, caches, _summarised(first))
+    places = dict(zip(["dff", "dff-2", "dff-3"], [one.source for one in first], strict=True))
+    assert [places.get(one, one) for one in told] == missing
+    changes, there, _ = _prepared(tmp_path, "a", "b", "c")
+    assert there == ["a", "b", "c"]
+    assert not any(changes)
+
+
+def test_no_blocks_of_a_recording_that_is_named_stay_of_other_settings(tmp_path):
+    _prepared(tmp_path, "a", "b")
+    _prepared(tmp_path, "b")
+    caches = [SessionCache(tmp_path, f"dff-{day}", {"input": day, "seed": 1}, f"/{day}/dff.npy") for day in "ab"]
+    prepare(caches, forget=False)
+    assert sorted(path.name for path in (tmp_path / ".antidrome").glob("*")) == ["blocks-dff-a", "blocks-dff-b"]
+
+
+def test_no_interruption_loses_blocks_of_a_session_whose_name_was_taken(tmp_path, monkeypatch):
+    rename, seen = os.replace, 0
+
+    def counting(*of, **options):
+        nonlocal seen
+        seen += 1
+        return _interrupt() if seen == stop else rename(*of, **options)
+
+    for stop in range(1, 40):
+        out, seen = tmp_path / str(stop), 0
+        _prepared(out, "a", "b", "c")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", counting)
+            with contextlib.suppress(KeyboardInterrupt):
+                _prepared(out, "d", "a")
+        assert _prepared(out, "d", "a")[1][1] == "a"
+        assert _prepared(out, "a", "b", "c")[1] == ["a", "b", "c"]
+        if seen < stop:
+            break
+    assert 4 < stop < 39
+
+
+def test_blocks_of_a_recording_that_changed_are_not_kept(tmp_path):
+    SessionCache(tmp_path, "dff", {"input": "old"}, "/a/dff.npy").prepare()
+    assert SessionCache(tmp_path, "dff", {"input": "new"}, "/a/dff.npy").prepare() == ["input"]
+    assert SessionCache(tmp_path, "dff", {"input": "new", "seed": 1}, "/moved/dff.npy").prepare() == ["seed"]
+    assert [path.name for path in (tmp_path / ".antidrome").glob("*")] == ["blocks-dff"]
+
+
+def test_a_frame_rate_that_the_model_does_not_know_is_refused_before_any_work(helpers, inputs, tmp_path):
+    """By a dry run alike, in the same words; the model was fitted at 20 frames per second."""
+    path = pathlib.Path(__file__).parents[1] / "formats" / "0.1.0-sealed" / "spike_vae.safetensors"
+    config, out = RunConfig(model=str(path), format="netcdf", force=True), tmp_path / "out"
+    slow = from_array(helpers.recording(2).values, 20.0, quantity="dff", attrs={"session_id": "slow"})
+    paths, said = [write(slow, tmp_path / "slow.nc"), inputs[0]], []
+    for check in (plan, run):
+        with pytest.raises(InputError, match=r"^day-0: The recording has 30 .* at 20;") as told:
+            check(paths, output=out, config=config)
+        said.append(str(told.value))
+    assert said[0] == said[1]
+    assert not list(out.glob(".antidrome/*/block-*"))
+    assert plan(paths[:1], config, out)["seconds"]

@@ -1,14 +1,18 @@
 """The page of a stitched linear dynamical system: everything that was asked for, drawn from the fit's own numbers."""
 
+import copy
+import dataclasses
 import json
 import re
 
 import numpy as np
 import pytest
+import xarray as xr
 from sklearn.exceptions import NotFittedError
 
 import antidrome as ad
 from antidrome.dynamics import simulate
+from antidrome.dynamics.comparing import ComparedPairs
 from antidrome.report import RunInfo, dynamics_part, dynamics_report, write_dynamics_report
 from antidrome.report.dynamics_part import statements
 from antidrome.report.dynamics_view import dynamics_view
@@ -49,6 +53,19 @@ def test_everything_is_drawn(fitted):
     for name in part.figures:
         assert f'id="{name}"' in part.sections["results"]
         assert f'data-chart="{name.removeprefix("figure-")}"' in part.sections["results"]
+
+
+def test_the_page_tells_of_all_pairs_that_the_fit_keeps(fitted):
+    """They are sorted by neuron; the correlation of the first alone would be another."""
+    predicted = np.sort(np.random.default_rng(0).normal(size=2000))
+    pairs = np.array([predicted, np.where(np.arange(2000) < 1500, predicted, 0.0)])
+    model = copy.copy(fitted[0])
+    model.result_ = dataclasses.replace(model.result_, pairs=ComparedPairs(seen=pairs, held_out=pairs))
+    drawn = data_of(dynamics_part(model), "dynamics-pairs", "held out")
+    np.testing.assert_array_equal(drawn["predicted"], predicted)
+    r = np.corrcoef(pairs)[0, 1]
+    assert r < 0.9
+    assert f"r = {r:.2f}" in statements(dynamics_view(model))[0].text
 
 
 def test_figures_hold_the_fits_own_numbers(fitted):
@@ -158,6 +175,15 @@ def test_hostile_names_stay_text():
     assert HOSTILE not in text
     assert "share 2 neurons, fewer than the 3 latent dimensions" in text
     assert any(one.level == "care" for one in statements(dynamics_view(model)))
+
+
+def test_equal_sessions_are_good_news_only_where_every_mode_is_measured(fitted):
+    model, latents, stationarity = fitted
+    fine = stationarity.assign(deviates=xr.zeros_like(stationarity["deviates"]))
+    view = dynamics_view(model, latents, stationarity=fine)
+    limit = dataclasses.replace(view, modes=view.modes.assign(measured=xr.zeros_like(view.modes["measured"])))
+    levels = [{s.level for s in statements(one) if s.text.startswith("No session")} for one in (view, limit)]
+    assert levels == [{"good"}, {"care"}]
 
 
 def test_unfitted_models_have_no_page():

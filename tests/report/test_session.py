@@ -12,7 +12,7 @@ from antidrome.report import session as module
 from antidrome.report.page import RunInfo
 from antidrome.report.report import session_views
 from antidrome.report.session import session_view
-from antidrome.report.spikes_part import spikes_part
+from antidrome.report.spikes_part import _browser_caption, spikes_part
 
 
 def test_the_table_holds_the_results_own_numbers(fake_spikes):
@@ -95,6 +95,31 @@ def test_a_pause_was_not_recorded(fake_spikes):
     assert "1 min within" not in whole
     for said in (page, whole):
         assert re.search(r"1 min\s*</[^>]*>\s*<[^>]*>\s*recorded at 30 Hz", said)
+
+
+def test_what_is_drawn_of_trials_lies_where_frames_were_recorded(fake_spikes):
+    """Trials of 125 frames with pauses of 10 s, in bins of 7 frames: 17 whole ones and one of 6."""
+    result, n_trials = fake_spikes(2, 2500), 20
+    trial = np.repeat(np.arange(n_trials), 125)
+    time = result["time"].values + 10.0 * trial
+    result["expected_spikes"][:] = 0
+    result["expected_spikes"][::125] = 5
+    view = session_view(result.assign_coords(time=time), max_bins_total=800)
+    assert (view.factor, view.time_s.size) == (7, 18 * n_trials)
+    assert np.abs(view.time_s[:, None] - time).min(axis=1).max() < 1 / 30
+    assert view.bin_s.sum() == pytest.approx(view.recorded_s)
+    channel = view.channels["count"]
+    codes = np.frombuffer(channel.rows[0], "<u2").reshape(2, channel.width)[0, : view.time_s.size]
+    spikes = np.flatnonzero(channel.offset[0] + channel.scale[0] * codes > 2.5)
+    np.testing.assert_allclose(view.time_s[spikes], time[::125] + 3 / 30)
+
+
+def test_the_caption_tells_the_length_of_a_whole_bin(fake_spikes):
+    """The first trial has a single frame."""
+    result = fake_spikes(1, 1001)
+    time = result["time"].values + np.where(np.arange(1001), 60.0, 0.0)
+    view = session_view(result.assign_coords(time=time), max_bins_total=300)
+    assert _browser_caption(view).startswith("Drawn in bins of 4 frames (133 ms)")
 
 
 def test_rates_are_those_of_a_rounded_clock(fake_spikes):

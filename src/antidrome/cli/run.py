@@ -95,10 +95,10 @@ def _tell(summary: dict[str, Any], output: Path) -> None:
 
 
 def _told_left_out(session_ids: list[str]) -> str:
-    one = len(session_ids) == 1
+    them = "it" if len(session_ids) == 1 else "them"
     return (
-        f"Not named by this run: {listing(session_ids, MOST_NAMES)}. What was computed of {'it' if one else 'them'} is"
-        f" kept in .antidrome, and a run that names {'it' if one else 'them'} writes the files again."
+        f"Not named by this run: {listing(session_ids, MOST_NAMES)}. What was computed of {them} is kept in .antidrome,"
+        f" and a run that names {them} beside these recordings writes the files again."
     )
 
 

@@ -31,11 +31,13 @@ class SessionCache:
         The session.
     origin
         What the results depend on, by name (hash of the input, settings, versions): the key of the cache is its hash.
+    source
+        Where the recording lies, which tells another one of the same name from this one with other contents.
     """
 
-    def __init__(self, output: Path, session_id: str, origin: Mapping[str, Any]) -> None:
+    def __init__(self, output: Path, session_id: str, origin: Mapping[str, Any], source: str = "") -> None:
         self.folder = _folder(output, session_id)
-        self.origin = dict(origin)
+        self.origin, self.source = dict(origin), source
         self.key = hash_configuration(self.origin)
         self._known = self.folder / ORIGIN
 
@@ -46,8 +48,8 @@ class SessionCache:
     def known(self) -> dict[str, Any]:
         """What the folder says of the blocks that it holds.
 
-        That is their origin, what had changed when they were begun, whether to forget earlier ones was asked then, and
-        whether the job finished since.
+        That is their origin, where the recording lay, what had changed when they were begun, whether to forget earlier
+        ones was asked then, and whether the job finished since.
         """
         return read_json(self._known)
 
@@ -56,13 +58,18 @@ class SessionCache:
         known = self.known()
         return known.get("origin") == self.origin and bool(known.get("forgot")) and not known.get("finished", True)
 
+    def is_told_of(self, known: Mapping[str, Any]) -> bool:
+        """Whether what a folder says is of this recording; older folders do not say of which they are."""
+        same_input = known.get("origin", {}).get("input") == self.origin.get("input")
+        return same_input or known.get("source") in (None, self.source)
+
     def begin(self, blocks: Path | None, changed: Sequence[str], *, forgot: bool) -> None:
         """Replace what the folder holds: by the contents of another folder, which goes, or by nothing."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
         if blocks is not None:
             os.replace(blocks, self.folder)
-        known = {"origin": self.origin, "changed": list(changed), "finished": False}
+        known = {"origin": self.origin, "source": self.source, "changed": list(changed), "finished": False}
         write_json(self._known, {**known, "forgot": True} if forgot else known)
 
     def finish(self) -> None:
@@ -98,8 +105,9 @@ def prepare(caches: Sequence[SessionCache], *, forget: bool) -> list[list[str]]:
 
     Blocks that a session of another name left here are taken over if they are of the same origin; all of them are set
     aside before the first folder is emptied, since sessions may have swapped their names. Blocks of these sessions that
-    are of another origin are deleted; those of sessions that are not among these stay, for a job that names them. To
-    `forget` is to use no blocks but those of an interrupted job that was to forget, too, and to delete all others.
+    are of another origin are deleted; those of sessions that are not among these stay, for a job that names them, also
+    where a session of these has taken over the name. To `forget` is to use no blocks but those of an interrupted job
+    that was to forget, too, and to delete all others.
 
     Returns
     -------
@@ -111,8 +119,10 @@ def prepare(caches: Sequence[SessionCache], *, forget: bool) -> list[list[str]]:
     aside = {i: None if forget else _set_aside(caches[i]) for i in stale}
     changes = [list(map(str, one.get("changed", []))) for one in known]
     for i, blocks in aside.items():
-        before = known[i].get("origin")
+        before = known[i].get("origin") if caches[i].is_told_of(known[i]) else None
         changes[i] = _differences(before, caches[i].origin) if before and blocks is None else []
+        if not forget:
+            _make_way(caches[i].folder, known[i], caches)
         caches[i].begin(blocks, changes[i], forgot=forget)
     for other in caches[0].folder.parent.glob(f"*/{ORIGIN}"):
         if forget or not _is_of_use(other, caches):
@@ -120,10 +130,16 @@ def prepare(caches: Sequence[SessionCache], *, forget: bool) -> list[list[str]]:
     return changes
 
 
-def _is_of_use(known: Path, caches: Sequence[SessionCache]) -> bool:
-    """Whether a folder holds blocks of a session that is not among these, and not one of theirs once more."""
-    origin = read_json(known).get("origin")
-    return not known.parent.name.startswith(".") and bool(origin) and all(origin != one.origin for one in caches)
+def _is_of_use(path: Path, caches: Sequence[SessionCache]) -> bool:
+    """Whether a folder holds blocks of a recording that is not among these, for a job that names it."""
+    return not path.parent.name.startswith(".") and _is_of_another(read_json(path), caches)
+
+
+def _is_of_another(known: Mapping[str, Any], caches: Sequence[SessionCache]) -> bool:
+    origin, source = known.get("origin"), known.get("source")
+    return bool(origin) and all(
+        source != one.source and origin.get("input") != one.origin.get("input") for one in caches
+    )
 
 
 def _remove_unless_ours(folder: Path, caches: Sequence[SessionCache]) -> None:
@@ -131,10 +147,29 @@ def _remove_unless_ours(folder: Path, caches: Sequence[SessionCache]) -> None:
         shutil.rmtree(folder)
 
 
-def left_out(output: Path, caches: Sequence[SessionCache], session_ids: Sequence[str]) -> list[str]:
-    """Those of the sessions that are not among the caches', and of which the folder keeps blocks all the same."""
-    ours = [cache.folder for cache in caches]
-    return [one for one in session_ids if (folder := _folder(output, one)) not in ours and folder.exists()]
+def _make_way(folder: Path, known: Mapping[str, Any], caches: Sequence[SessionCache]) -> None:
+    """Give a folder another name if it holds blocks of a recording that is not among these."""
+    if not _is_of_another(known, caches):
+        return
+    kept = folder.with_name(f"{folder.name}-{hash_configuration(known['origin'])[:8]}")
+    shutil.rmtree(kept, ignore_errors=True)
+    os.replace(folder, kept)
+
+
+def left_out(output: Path, caches: Sequence[SessionCache], sessions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those of the sessions in a summary that are not among the caches', and of which the folder keeps blocks.
+
+    One whose name another session has now is told by the place of its recording.
+    """
+    ours = {cache.key for cache in caches}
+    folders = [cache.folder for cache in caches]
+    known = (read_json(path).get("origin") for path in (output / CACHE).glob(f"*/{ORIGIN}"))
+    kept = {hash_configuration(origin) for origin in known if origin} - ours
+    return [
+        str(one["input"]["path"] if _folder(output, str(one["session_id"])) in folders else one["session_id"])
+        for one in sessions
+        if isinstance(result := one.get("result"), dict) and result.get("blocks") in kept
+    ]
 
 
 def _folder(output: Path, session_id: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from antidrome.core.files import read_json, write_json
-from antidrome.core.locks import try_lock
+from antidrome.core.locks import try_lock, unlock
 from antidrome.errors import InputError
 from antidrome.pipeline.written import content_hash, stamp_of, verified
 
@@ -39,7 +39,10 @@ def locked(output: Path) -> Iterator[None]:
             raise InputError(
                 f"Another antidrome works in {output} just now. Wait until it has finished, or give another folder."
             )
-        yield
+        try:
+            yield
+        finally:
+            unlock(stream.fileno())
 
 
 def spare_recordings(

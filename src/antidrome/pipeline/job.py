@@ -29,7 +29,7 @@ from antidrome.pipeline.folder import (
     locked,
 )
 from antidrome.pipeline.infer import infer_session
-from antidrome.pipeline.model import file_of_model, load_model, origin_of, with_absolute_model
+from antidrome.pipeline.model import file_of_model, load_model, origin_of, refuse_other_rates, with_absolute_model
 from antidrome.pipeline.sessions import Session, has_errors, hash_beside, hash_trials, refuse_errors
 from antidrome.pipeline.settings_file import to_toml
 from antidrome.pipeline.stages import (
@@ -148,7 +148,8 @@ class _Job:
 
     def run(self) -> dict[str, Any]:
         model = load_model(self.config)
-        caches = [SessionCache(self.output, s.session_id, origin_of(s, self.config, model)) for s in self.sessions]
+        refuse_other_rates(model, self.sessions)
+        caches = [self._cache(session, model) for session in self.sessions]
         names = [session.session_id for session in self.sessions]
         trials = {"trials": told} if any(told := [hash_trials(session) for session in self.sessions]) else {}
         numbers_key = hash_configuration({"results": [cache.key for cache in caches], "sessions": names, **trials})
@@ -169,8 +170,7 @@ class _Job:
             kept = []
         self.changed = self.manifest.changed()
         results, seconds = self._infer(model, caches)
-        before = [str(one["session_id"]) for one in summary["sessions"]] if is_of_a_run(summary) else []
-        self.left_out = left_out(self.output, caches, before)
+        self.left_out = left_out(self.output, caches, summary["sessions"] if is_of_a_run(summary) else [])
         self._write_results(results, key, seconds)
         named = {session.session_id: result for session, result in zip(self.sessions, results, strict=True)}
         outcomes = run_stages(
@@ -188,6 +188,10 @@ class _Job:
             cache.finish()
         self.manifest.done(RECORD, page_key)
         return summary
+
+    def _cache(self, session: Session, model: "SpikeVAE") -> SessionCache:
+        origin = origin_of(session, self.config, model)
+        return SessionCache(self.output, session.session_id, origin, session.source)
 
     def _places(self) -> list[str]:
         """Where the recordings lie: what is written of them says so."""

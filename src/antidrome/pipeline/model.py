@@ -1,9 +1,11 @@
 """The network that a run uses, and what its results depend on."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from antidrome.errors import InputError
 from antidrome.pipeline.config import InferenceConfig
 from antidrome.pipeline.sessions import Session
 
@@ -34,6 +36,23 @@ def load_model(config: InferenceConfig) -> "SpikeVAE":
     from antidrome.spikes import SpikeVAE
 
     return SpikeVAE(model=config.model, seed=config.seed)
+
+
+def refuse_other_rates(model: "SpikeVAE", sessions: Sequence[Session]) -> None:
+    """InputError if a session has a frame rate that the model does not know, before hours of work on the others."""
+    from antidrome.spikes.own import OwnInference
+    from antidrome.spikes.weights import SHIPPED
+
+    if str(model.model) in SHIPPED:
+        return
+    inference, _ = model._engine()
+    if not isinstance(inference, OwnInference):
+        return
+    for session in sessions:
+        try:
+            inference._check_rate(float(session.recording.attrs["frame_rate_hz"]))
+        except InputError as error:
+            raise InputError(f"{session.session_id}: {error}") from None
 
 
 def model_hash(model: "SpikeVAE") -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from antidrome.pipeline.config import RunConfig
 from antidrome.pipeline.entering import enter
 from antidrome.pipeline.infer import BLOCK_VALUES, block_values
-from antidrome.pipeline.model import load_model, model_hash
+from antidrome.pipeline.model import load_model, refuse_other_rates
 from antidrome.pipeline.sessions import Session
 from antidrome.pipeline.stages.dimension import MAX_POINTS
 from antidrome.recordings.lazy import IN_MEMORY_VALUES
@@ -94,7 +94,7 @@ def plan(
     """
     config = config or RunConfig()
     sessions, _ = enter(paths, Path(output), config)
-    model_hash(load_model(config))  # a model that cannot be opened is refused
+    refuse_other_rates(load_model(config), sessions)  # and a model that cannot be opened
     costs = json.loads(COSTS.read_text("utf-8"))
     sizes = [(s.recording.sizes["time"], s.recording.sizes["neuron"]) for s in sessions]
     work = work_of(sizes, [float(s.recording.attrs["frame_rate_hz"]) for s in sessions], config.bin_s)

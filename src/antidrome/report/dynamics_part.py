@@ -113,12 +113,22 @@ def statements(view: DynamicsView) -> list[Statement]:
         )
         found.append(Statement("care", text))
     if view.stationarity is not None and not _deviating(view):
-        found.append(Statement("good", "No session differs from the one system by more than chance."))
+        found.append(_same_system(view))
     text = (
         "The model is linear, Gaussian and the same in every session: what changes between sessions, or is not linear,"
         " is averaged."
     )
     return [*found, Statement("fact", text)]
+
+
+def _same_system(view: DynamicsView) -> Statement:
+    if view.modes["measured"].values.all():
+        return Statement("good", "No session differs from the one system by more than chance.")
+    text = (
+        "No session was found to differ from the one system; but with a mode whose time constant is not measured, a"
+        " session that does differ is easily missed."
+    )
+    return Statement("care", text)
 
 
 def _held_out(view: DynamicsView) -> Statement:

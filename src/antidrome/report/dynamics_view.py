@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from antidrome.dynamics import StitchedLDS
 
 MAX_RUNS = 4000
-MAX_PAIRS = 1500
 MAX_POINTS = 12_000
 MAX_SHOWN_SESSIONS = 12
 
@@ -50,7 +49,7 @@ class DynamicsView:
     modes
         Dataset of `StitchedLDS.dynamics_table`.
     seen, held_out
-        (2, pair) predicted and measured correlations.
+        (2, pair) predicted and measured correlations: all that the fit keeps, a sample that is small.
     curve
         Dataset of held-out correlation over `order`.
     trajectories
@@ -126,8 +125,8 @@ def dynamics_view(
         losses=np.asarray(found.losses, dtype=float),
         log_likelihoods=np.asarray(found.log_likelihoods, dtype=float),
         modes=model.dynamics_table(),
-        seen=found.pairs.seen[:, :MAX_PAIRS],
-        held_out=found.pairs.held_out[:, :MAX_PAIRS],
+        seen=found.pairs.seen,
+        held_out=found.pairs.held_out,
         curve=order_curve(found),
         trajectories=_trajectories(latents),
         stationarity=stationarity,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from antidrome.errors import InputError
 from antidrome.recordings.clock import clock_rate_hz
 from antidrome.report.attributes import listed
-from antidrome.report.decimate import bin_factor, bin_times, evenly_spread, max_bins, min_max, sum_bins
+from antidrome.report.decimate import Bins, evenly_spread, max_bins, min_max, sum_bins
 from antidrome.report.encode import Channel, append_rows, new_channels
 from antidrome.report.heatmap import MAX_ROWS, HeatMap, empty_heat_map
 from antidrome.report.histogram import Histogram, histogram
@@ -47,7 +47,8 @@ class SessionView:
     shown
         Indices of the neurons whose traces are in the page.
     factor
-        Frames a bin; 1 when every frame is drawn.
+        Frames of a whole bin; 1 when every frame is drawn. Where frames are missing, and before a pause, a bin has
+        fewer.
     time_s, bin_s
         Centre and duration of each bin in seconds, shape ``(n_bins,)``.
     channels
@@ -114,8 +115,8 @@ def session_view(
     n_frames, n_neurons = result.sizes["time"], result.sizes["neuron"]
     interval = 1.0 / (float(result.attrs.get("frame_rate_hz") or 0) or clock_rate_hz(time_s) or 1.0)
     shown = evenly_spread(n_neurons, max(1, max_neurons))
-    factor = bin_factor(n_frames, max(200, max_bins_total // shown.size))
-    channels = new_channels(_channels_of(result), -(-n_frames // factor))
+    bins = Bins.at_most(max(200, max_bins_total // shown.size), time_s)
+    channels = new_channels(_channels_of(result), bins.count)
     heat_map = empty_heat_map(time_s, n_neurons, interval, max_rows)
     columns: list[dict[str, NDArray[np.float64]]] = []
     agreement: list[float] = []
@@ -124,9 +125,9 @@ def session_view(
         block = result.drop_vars("samples", errors="ignore").isel(neuron=slice(first, first + step)).load()
         columns.append(neuron_rows(block, interval))
         heat_map.add(_rows(block, "expected_spikes"), first)
-        _append(channels, block, shown[(shown >= first) & (shown < first + step)] - first, factor)
+        _append(channels, block, shown[(shown >= first) & (shown < first + step)] - first, bins)
         agreement.extend(_agreement(block))
-    time_bins, bin_s = bin_times(time_s, factor)
+    time_bins, bin_s = bins.times(time_s)
     table = {key: np.concatenate([rows[key] for rows in columns]) for key in columns[0]}
     return SessionView(
         session_id=str(result.attrs.get("session_id") or "session"),
@@ -136,7 +137,7 @@ def session_view(
         recorded_s=n_frames * interval,
         duration_s=float(time_s[-1] - time_s[0] + interval),
         shown=shown,
-        factor=factor,
+        factor=bins.factor,
         time_s=time_bins,
         bin_s=bin_s,
         channels=channels,
@@ -184,23 +185,23 @@ def _rows(block: xr.Dataset, name: str) -> NDArray[np.float64]:
     return block[name].transpose("neuron", "time").values.astype(np.float64)
 
 
-def _append(channels: dict[str, Channel], block: xr.Dataset, rows: NDArray[np.int64], factor: int) -> None:
+def _append(channels: dict[str, Channel], block: xr.Dataset, rows: NDArray[np.int64], bins: Bins) -> None:
     if rows.size == 0:
         return
     chosen = block.isel(neuron=rows)
-    append_rows(channels["count"], sum_bins(_rows(chosen, "expected_spikes"), factor))
+    append_rows(channels["count"], sum_bins(_rows(chosen, "expected_spikes"), bins))
     if "first" in channels:
-        first, second = min_max(_rows(chosen, "dff"), factor)
+        first, second = min_max(_rows(chosen, "dff"), bins)
         append_rows(channels["first"], first)
         append_rows(channels["second"], second)
     if "sd" in channels:
-        append_rows(channels["sd"], np.sqrt(sum_bins(_rows(chosen, "expected_spikes_sd") ** 2, factor)))
+        append_rows(channels["sd"], np.sqrt(sum_bins(_rows(chosen, "expected_spikes_sd") ** 2, bins)))
     if "probability" in channels:
-        append_rows(channels["probability"], max_bins(_rows(chosen, "spike_probability"), factor))
+        append_rows(channels["probability"], max_bins(_rows(chosen, "spike_probability"), bins))
     if "baseline" in channels:
-        append_rows(channels["baseline"], max_bins(_rows(chosen, "baseline"), factor))
+        append_rows(channels["baseline"], max_bins(_rows(chosen, "baseline"), bins))
     if "truth" in channels:
-        append_rows(channels["truth"], sum_bins(_rows(chosen, "true_spikes"), factor))
+        append_rows(channels["truth"], sum_bins(_rows(chosen, "true_spikes"), bins))
 
 
 def _agreement(block: xr.Dataset) -> list[float]:

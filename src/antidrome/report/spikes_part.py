@@ -147,7 +147,7 @@ def _browser_caption(view: SessionView) -> str:
     if view.factor == 1:
         text = "Every frame is drawn."
     else:
-        milliseconds = 1000 * float(view.bin_s[0])
+        milliseconds = 1000 * float(view.bin_s.max())
         text = (
             f"Drawn in bins of {view.factor} frames ({milliseconds:,.0f} ms): smallest and largest ΔF/F, "
             "summed spikes. The files hold every frame."

@@ -26,7 +26,8 @@ function opened(session) {
       scale: numbers(head.scale, "<f4"), offset: numbers(head.offset, "<f4"),
     };
   }
-  session.open = { channels, time: numbers(session.time, "<f8"), bin: numbers(session.bin, "<f8") };
+  const bin = numbers(session.bin, "<f8");
+  session.open = { channels, time: numbers(session.time, "<f8"), bin, whole: largest(bin, 0) };
   return session.open;
 }
 
@@ -60,13 +61,13 @@ function extent(...arrays) {
 
 // A step-shaped outline: the value of each bin from its start to its end, and a break where frames are missing.
 function steps(session, columns) {
-  const { time, bin } = opened(session);
+  const { time, bin, whole } = opened(session);
   const names = Object.keys(columns);
   const out = { t: [] };
   for (const name of names) out[name] = [];
   for (let i = 0; i < time.length; i++) {
     const from = time[i] - bin[i] / 2, to = time[i] + bin[i] / 2;
-    if (i > 0 && from - out.t[out.t.length - 1] > bin[0]) {
+    if (i > 0 && from - out.t[out.t.length - 1] > whole) {
       out.t.push(from);
       for (const name of names) out[name].push(NaN);
     }
@@ -78,10 +79,10 @@ function steps(session, columns) {
 
 // Two points a bin (its extremes in their order), or one a frame where nothing was joined; a break at every gap.
 function line(session, first, second) {
-  const { time, bin } = opened(session);
+  const { time, bin, whole } = opened(session);
   const t = [], y = [];
   for (let i = 0; i < time.length; i++) {
-    if (i > 0 && time[i] - time[i - 1] > bin[i - 1] / 2 + bin[i] / 2 + bin[0]) { t.push(time[i - 1]); y.push(NaN); }
+    if (i > 0 && time[i] - time[i - 1] > bin[i - 1] / 2 + bin[i] / 2 + whole) { t.push(time[i - 1]); y.push(NaN); }
     if (session.factor === 1) { t.push(time[i]); y.push(first[i]); }
     else { t.push(time[i] - bin[i] / 4, time[i] + bin[i] / 4); y.push(first[i], second[i]); }
   }
