@@ -14,17 +14,21 @@ from pathlib import Path
 
 from benchmarks.readme import RESULTS, ROOT, settle
 from benchmarks.tables import DATA, tables_of
+from benchmarks.tables.headlines import command_of, headline_of
 
 PAGE = ROOT / "docs" / "comparison.md"
 HEAD = """# Measured, beside others
 
-Every table below is written from the results of a benchmark that can be repeated (`python -m benchmarks.NAME`), on the
+Every table below is written from the results of a benchmark (`python -m benchmarks.NAME` of the source tree), on the
 same data and, where a peer is timed, in the same run; figures that others published are called so. The sentences below
 the tables say who is ahead, also where it is a peer. "Level" means equal in the digits that are printed; > stands
 before the time of a run that was stopped; – is what was not measured or is no number.
 
-Recorded data and published figures come from a mirror (`antidrome data list` says whose they are): where data are named
-below, `antidrome data get NAMES -o FOLDER`, then `ANTIDROME_DATA=FOLDER python -m benchmarks.NAME`.
+To repeat one, `make bench` or `pip install '.[bench]'` brings the peers (DADApy wants an environment of its own, which
+`make bench` makes). Where data are named below, a benchmark needs recordings or published figures that are no part of
+the repository, and **there is no public mirror of them**: `antidrome data list` says where each set comes from, and
+under which terms. Whoever has a folder or an address that holds the files as listed takes them with
+`antidrome data get NAMES --mirror FOLDER_OR_URL -o DATA`, then `ANTIDROME_DATA=DATA python -m benchmarks.NAME`.
 """
 
 
@@ -41,9 +45,9 @@ def _section(path: Path) -> str:
     parts = [
         f"## {path.stem.replace('_', ' ').capitalize()}",
         " ".join(claim.split()),
-        f"**{result['headline']}**",
+        f"**{headline_of(path.stem, result)}**",
         *(table.markdown() for table in tables_of(path.stem, result)),
-        f"`python -m benchmarks.{path.stem}`; {machine['processor']}, cores used: {machine['cores']};"
+        f"`{command_of(path.stem, result)}`; {machine['processor']}, cores used: {machine['cores']};"
         f" {result['seconds']:.0f} s{data}.",
     ]
     return "\n\n".join(parts) + "\n"

@@ -2,6 +2,7 @@
 
 Compared with a plain float64 reference (all differences), and with DADApy, scikit-dimension, faiss and torch, each in
 its own process, with the same options (fit, 10 % discarded, F = i/N); a peer that is not installed is printed as such.
+For all alike, an estimate is right, silently wrong or NaN, and an error is a refusal.
 Then points of known dimension against N, hostile points, MNIST, and the coverage of the 90 % interval.
 
     python -m benchmarks.dimension_exactness [--quick] [--json FILE] [--seed N]
@@ -25,6 +26,8 @@ from antidrome.dimension.uncertainty import uncertainty
 from antidrome.errors import AntidromeError
 from benchmarks.dimension_peers import PEERS, ask, fit
 from benchmarks.harness import data_folder, finish, options, show
+from benchmarks.tables.dimension import ANSWERS, answers
+from benchmarks.tables.headlines import headline_of
 
 Points = np.ndarray
 Rng = np.random.Generator
@@ -124,7 +127,6 @@ def compare(points: Points, folder: Path, peers: list[str]) -> dict[str, Any]:
     for peer in peers:
         answer = ask(peer, folder / "points.npy")
         row[peer] = answer.get("value", "absent" if "absent" in answer else answer.get("error", "timed out"))
-    row["ours_right"] = bool(said) if exact is None or value is None else abs(value - exact) <= 1e-9 * abs(exact)
     return row
 
 
@@ -194,45 +196,38 @@ def main() -> None:
     covered = coverage(rng, 300 if arguments.quick else 1000)
     show(
         "Hostile points: TwoNN, fit",
-        ["points", "float64 reference", "ours", *(PEERS[p] for p in peers), "ours is right, or says so"],
-        [[k, *(_cell(r[c]) for c in ("reference", "ours", *peers)), str(r["ours_right"])] for k, r in rows.items()],
+        ["points", "float64 reference", "ours", *(PEERS[p] for p in peers)],
+        [[k, *(_cell(r[c]) for c in ("reference", "ours", *peers))] for k, r in rows.items()],
     )
     columns = list(dict.fromkeys(key for row in bias for key in row))
     show("Known dimensions", columns, [[_cell(row.get(c)) for c in columns] for row in bias])
     show("MNIST test images, first 2,000", ["method", "ours"], [[k, v] for k, v in anchors.items()])
     show("Coverage of the 90 % interval", ["points", "covered"], [[k, v] for k, v in covered.items()])
     mean = float(np.mean(list(covered.values())))
-    right = sum(row["ours_right"] for row in rows.values())
-    wrong = {PEERS[p]: sum(_is_wrong(row, p) for row in rows.values()) for p in peers if clean}
-    failed = ", ".join(f"{name} {count}" for name, count in wrong.items()) or "no peer ran"
+    kinds = [{"points": kind, **row} for kind, row in rows.items()]
+    show(
+        "Hostile points: kinds",
+        ["package", *ANSWERS],
+        [[name, *found.values()] for name, found in answers(kinds).items()],
+    )
     result = {
-        "headline": f"{'Quick version: ' if arguments.quick else ''}TwoNN exact or a sentence on {right} of {len(rows)}"
-        f" kinds of hostile points (largest difference from float64 {max(differences):.1e}; wrong or failed there:"
-        f" {failed}); the 90 % interval covers {mean:.1%}.",
         "quick": arguments.quick,
         "max_abs_difference": max(differences),
         "max_peer_difference_clean": max((abs(v - rows["clean"]["reference"]) for v in clean), default=None),
         "coverage_90": mean,
         "coverage_90_by_dimension": covered,
-        "hostile": [{"points": kind, **row} for kind, row in rows.items()],
+        "hostile": kinds,
         "bias": bias,
         "mnist": anchors,
         "mnist_expected": MNIST_ANCHORS,
     }
-    finish(result, started, arguments.json)
+    finish({"headline": headline_of("dimension_exactness", result), **result}, started, arguments.json)
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return "—"
     return f"{value:.3f}" if isinstance(value, float) else str(value)[:24]
-
-
-def _is_wrong(row: dict[str, Any], peer: str) -> bool:
-    value, exact = row[peer], row["reference"]
-    if value == "absent":
-        return False
-    return not isinstance(value, float) or exact is None or abs(value - exact) > 0.01 * exact
 
 
 if __name__ == "__main__":

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from benchmarks.processes import peak_gb
 
 PEERS = {"dadapy": "DADApy", "skdim": "scikit-dimension", "faiss": "faiss-cpu", "torch": "torch.cdist"}
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,9 +96,9 @@ def ask(peer: str, path: Path, *, limit_s: float = 900.0) -> dict[str, Any]:
     python = interpreter(peer)
     if python is None:
         return {"absent": True}
-    command = [python, str(Path(__file__).resolve()), peer, str(path)]
+    command = [python, "-m", "benchmarks.dimension_peers", peer, str(path.resolve())]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False, cwd=ROOT)
     except subprocess.TimeoutExpired:
         return {"timed_out": True, "seconds": limit_s}
     if done.returncode:
@@ -126,7 +127,7 @@ def main() -> None:
                 "value": value if np.isfinite(value) else None,
                 "seconds": time.perf_counter() - started,
                 "cpu_seconds": time.process_time() - cpu,
-                "peak_rss_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+                "peak_rss_gb": peak_gb(),
             }
         )
     )

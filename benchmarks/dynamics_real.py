@@ -6,7 +6,7 @@ session are kept, three seeds. The targets are pairs that the masked data never 
 truth is the mean over sessions of their correlation. Everything that is chosen (dimensions, shrinkage, coupling,
 private noise, lags or not) is chosen on pairs held out of the masked data. Beside us: factor analysis by zero-lag
 moments as it is usually done (no shrinkage), with its own number of dimensions chosen in the same way; the same with
-our shrinkage; EM from random loadings and from our solution.
+our shrinkage; EM, 15 iterations, from random loadings and from our solution.
 
     python -m benchmarks.dynamics_real [--quick] [--json FILE] [--seed N]
 """
@@ -29,6 +29,7 @@ from antidrome.dynamics.reports import compare_pairs
 from antidrome.dynamics.selection import agreement
 from benchmarks.dynamics_rows import KeptRows
 from benchmarks.harness import data_folder, finish, options, show
+from benchmarks.tables.headlines import headline_of
 
 BIN_FRAMES = 10
 KEPT_SHARE = 0.6
@@ -52,7 +53,6 @@ def main() -> None:
             continue
         rows += kept.get(f"{name}/{seed}", lambda: [one_case(kind, name, seed, *make(), arguments.quick)])  # noqa: B023
     gains = [row["gain_over_fa"] for row in rows]
-    kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in ("worm", "mouse")}
     result = {
         "mean_gain_over_fa": float(np.mean(gains)),
         "worst_gain_over_fa": float(np.min(gains)),
@@ -60,21 +60,9 @@ def main() -> None:
         "mean_gain_over_shrunken_fa": float(np.mean([row["r"] - row["r_fa_shrunken"] for row in rows])),
         "rows": rows,
     }
-    plural = {"worm": "worms", "mouse": "mice"}
-    parts = ", ".join(
-        f"{plural[kind]} r = {np.mean([row['r'] for row in chosen]):.3f}"
-        f" (FA {np.mean([row['r_fa'] for row in chosen]):.3f})"
-        for kind, chosen in kinds.items()
-        if chosen
-    )
-    result["headline"] = (
-        f"Pairs never recorded together: {parts}; gain over zero-lag FA {result['mean_gain_over_fa']:+.3f} on average,"
-        f" {result['worst_gain_over_fa']:+.3f} at worst, median slope {result['slope']:.2f}; over FA with the same"
-        f" shrinkage {result['mean_gain_over_shrunken_fa']:+.3f}."
-    )
     columns = ["set", "seed", "pairs", "n", "r", "r_fa", "r_fa_shrunken", "slope", "r_em", "r_em_random", "seconds"]
     show("Correlations of pairs never recorded together", columns, [[row[c] for c in columns] for row in rows])
-    finish(result, started, arguments.json)
+    finish({"headline": headline_of("dynamics_real", result), **result}, started, arguments.json)
 
 
 Case = tuple[str, str, int, Callable[[], tuple[Sessions, Sessions]]]

@@ -1,9 +1,11 @@
-"""Claim: stitching in about a second what the reference code and EM from random starts do not find in a minute.
+"""Claim: stitching in about a second, from no particular start, what EM finds from few random ones.
 
 The demonstration problem of the S3ID reference code (p = 100 neurons, n = 4, T = 1000 frames), ten seeds: fully
 observed, and as three subpopulations of 40 that overlap by 10, recorded in turn in stretches of 10 frames. Beside us:
-our own EM from random starts and from the truth, zero-lag factor analysis by moments, principal components, and (where
-installed) statsmodels' DynamicFactorMQ and dynamax. Subspaces are compared by principal angles in units of π/2, pairs
+our own EM (40 iterations) from one random start a seed and from the truth, zero-lag factor analysis by moments,
+principal components, and, where installed and for the first seed, statsmodels' DynamicFactorMQ (15 iterations,
+stitched) and dynamax (60 iterations, fully observed; compilation, which its every fit repeats, is told apart). The
+reference code itself is not run. Subspaces are compared by principal angles in units of π/2, pairs
 that were never recorded together by the correlation of predicted and true covariance C Π Cᵀ (ours predicts with
 `of="process"`). The realised covariance of the same 1000 frames agrees with the true one only so far: `ceiling`, the
 score of knowing C and every latent state; how well that realised covariance is predicted is printed beside.
@@ -30,6 +32,7 @@ from antidrome.dynamics.gauge import principal_angles
 from antidrome.dynamics.simulate import SimulatedPopulation, simulate
 from benchmarks.dynamics_rows import KeptRows
 from benchmarks.harness import finish, options, show
+from benchmarks.tables.headlines import headline_of
 
 N_NEURONS, N_COMPONENTS, N_FRAMES = 100, 4, 1000
 SUBPOPULATIONS = ((0, 40), (30, 70), (60, 100))
@@ -63,21 +66,13 @@ def main() -> None:
         "stitched_unseen_r_em_realised": median_r(rows, "StitchedLDS + EM", "unseen_r_realised"),
         "rows": rows,
     }
-    result["headline"] = (
-        f"p = 100, n = 4, T = 1000: fully observed in {result['full_seconds']:.2f} s, all angles within"
-        f" {LARGEST_ANGLE} of π/2 in {len(ok)} of {len(full)} seeds; stitched, pairs never recorded together"
-        f" r = {result['stitched_unseen_r']:.3f}, {result['stitched_unseen_r_em']:.3f} after EM"
-        f" (knowing the loadings and every latent state: {result['stitched_unseen_r_ceiling']:.3f}); against the"
-        f" covariance that these frames realised {result['stitched_unseen_r_realised']:.3f},"
-        f" {result['stitched_unseen_r_em_realised']:.3f} after EM."
-    )
     for data in ("full", "stitched"):
         show(
             f"{data}, medians over the seeds",
             ["method", "seeds", "seconds", "largest angle", "unseen r", "of realised"],
             table(rows, data),
         )
-    finish(result, started, arguments.json)
+    finish({"headline": headline_of("dynamics_reference", result), **result}, started, arguments.json)
 
 
 def warm_up() -> None:
@@ -100,6 +95,7 @@ def one_seed(seed: int, quick: bool) -> list[dict[str, Any]]:
             begin = time.perf_counter()
             loadings, covariance, of_frames = run(matrix)
             seconds = time.perf_counter() - begin
+            compilation = compilation_s(matrix) if method == "dynamax EM" else None
             predicted, shown = loadings @ covariance @ loadings.T, loadings @ of_frames @ loadings.T
             realised = truth.loadings @ np.cov(truth.latents.T) @ truth.loadings.T
             works = bool(np.isfinite(predicted).all() and np.isfinite(shown).all())
@@ -110,7 +106,8 @@ def one_seed(seed: int, quick: bool) -> list[dict[str, Any]]:
                     "seed": seed,
                     "data": name,
                     "method": method,
-                    "seconds": seconds,
+                    "seconds": seconds if compilation is None else max(0.0, seconds - compilation),
+                    "compilation_s": compilation,
                     "angles": angles,
                     "largest_angle": angles[-1] if angles else None,
                     "unseen_r": float(np.corrcoef(predicted[unseen], true)[0, 1]) if works else None,
@@ -203,8 +200,15 @@ def dynamic_factor(matrix: np.ndarray) -> Found:
     return np.asarray(model.ssm["design"])[:, :N_COMPONENTS], np.cov(states), np.cov(states)
 
 
-def dynamax_em(matrix: np.ndarray) -> Found:
-    """dynamax's EM (complete data only, 60 iterations)."""
+def compilation_s(matrix: np.ndarray) -> float:
+    """Seconds that dynamax takes for two iterations, which is what its every fit compiles."""
+    begin = time.perf_counter()
+    attempted(lambda y: dynamax_em(y, iterations=2))(matrix)
+    return time.perf_counter() - begin
+
+
+def dynamax_em(matrix: np.ndarray, iterations: int = 60) -> Found:
+    """dynamax's EM (complete data only)."""
     import jax.numpy as jnp
     import jax.random as jr
     from dynamax.linear_gaussian_ssm import LinearGaussianSSM
@@ -212,7 +216,7 @@ def dynamax_em(matrix: np.ndarray) -> Found:
     model = LinearGaussianSSM(N_COMPONENTS, N_NEURONS)
     parameters, properties = model.initialize(jr.PRNGKey(0))
     centred = jnp.asarray(matrix - matrix.mean(0))
-    parameters, _ = model.fit_em(parameters, properties, centred, num_iters=60, verbose=False)
+    parameters, _ = model.fit_em(parameters, properties, centred, num_iters=iterations, verbose=False)
     states = model.smoother(parameters, centred).smoothed_means
     covariance = np.cov(np.asarray(states, float).T)
     return np.asarray(parameters.emissions.weights, float), covariance, covariance

@@ -3,7 +3,9 @@
 Three sessions of 1000 frames, each of 40 % of the neurons, neighbours sharing 10 % (`--overlaps`: less, down to 1 %);
 n = 10 slow latents, half of the variance private noise; float32. p = 10³ to 2·10⁵ in memory; with `--disk`, p = 10⁶ ×
 T = 2000 frames a session in memory-mapped files of 9.6 GB, made in the folder given and read from there. Each size runs
-in its own process, so that its peak memory is its own. Unseen pairs: correlation of predicted and true covariance.
+in its own process, so that its peak memory is its own. Unseen pairs: correlation of predicted and true covariance. The
+fits are given the dimensions and the settings (`SETTINGS`) that are chosen by default; up to 10,000 neurons the default
+settings are measured beside, with the dimensions alone given.
 
     python -m benchmarks.dynamics_scale [--quick] [--json FILE] [--seed N] [--disk FOLDER] [--sizes P …]
 """
@@ -25,13 +27,20 @@ from antidrome.dynamics.simulate import SimulatedPopulation, simulate
 from benchmarks.dynamics_rows import KeptRows
 from benchmarks.harness import finish, options, show
 from benchmarks.processes import in_a_process, peak_gb
+from benchmarks.tables.dynamics import is_default
+from benchmarks.tables.headlines import headline_of
 
 N_COMPONENTS = 10
+SETTINGS = {"solver": "sketch", "shrinkage": 0.0, "coupling": 0.03, "zero_lag": "never", "private_noise": "white"}
+"""What the fits are given beside the dimensions and the lags, and a user has chosen by default."""
+LAGS = range(6)
 PAIRED = 400
 """Neurons of the first and of the last session whose covariances are compared."""
 ROWS = 50
 SIZES = (1_000, 10_000, 100_000, 200_000)
 QUICK_SIZES = (1_000, 4_000)
+LARGEST_DEFAULTS = 10_000
+"""Neurons up to which the default settings are measured, too."""
 
 
 def main() -> None:
@@ -57,26 +66,27 @@ def main() -> None:
     cases = [{"p": p, "overlap": o, "seed": arguments.seed} for p in sizes for o in arguments.overlaps]
     if not arguments.quick and not arguments.sizes:
         cases += [{"p": 10_000, "overlap": overlap, "seed": arguments.seed} for overlap in (0.03, 0.01)]
+    cases += [
+        {**case, "settings": "defaults"}
+        for case in cases
+        if case["p"] <= LARGEST_DEFAULTS and case["overlap"] == max(arguments.overlaps)
+    ]
     if arguments.disk:
         disk = str(arguments.disk)
         case = {"p": arguments.disk_neurons, "overlap": 0.1, "seed": arguments.seed, "disk": disk}
         cases += [{**case, "n_frames": n_frames} for n_frames in arguments.disk_frames]
     kept = KeptRows(arguments.kept)
     rows = [row for case in map(json.dumps, cases) for row in kept.get(case, functools.partial(measured, case))]
-    memory = [row for row in rows if not row["disk"] and row["overlap"] == max(arguments.overlaps)]
+    memory = [row for row in rows if not (row["disk"] or is_default(row)) and row["overlap"] == max(arguments.overlaps)]
     sizes_and_times = np.log([[row["p"], row["seconds"]] for row in memory])
     slope = float(np.polyfit(*sizes_and_times.T, 1)[0]) if len(memory) > 1 else None
-    biggest = rows[-1] if arguments.disk else max(rows, key=lambda row: row["p"])
-    headline = (
-        f"{biggest['p']:,} neurons ({biggest['gigabytes_read']:.2g} GB{' from disk' if biggest['disk'] else ''}) in"
-        f" {biggest['seconds']:.0f} s with {biggest['peak_gb']:.1f} GB, pairs never recorded together"
-        f" r = {biggest['unseen_r']:.3f}."
-    )
-    columns = ["p", "overlap", "gigabytes_read", "seconds", "peak_gb", "unseen_r"]
+    result = {"rows": rows, "settings": SETTINGS | {"lags": list(LAGS)}, "growth_exponent": slope}
+    headline = headline_of("dynamics_scale", result)
+    columns = ["p", "overlap", "settings", "gigabytes_read", "seconds", "core_seconds", "peak_gb", "unseen_r"]
     show("Stitching of three sessions", columns, [[row[c] for c in columns] for row in rows])
     if arguments.plot:
         plot(rows, headline, arguments.plot)
-    finish({"headline": headline, "rows": rows, "growth_exponent": slope}, started, arguments.json)
+    finish({"headline": headline, **result}, started, arguments.json)
 
 
 def plot(rows: list[dict[str, Any]], headline: str, path: Path) -> None:
@@ -86,7 +96,7 @@ def plot(rows: list[dict[str, Any]], headline: str, path: Path) -> None:
     from antidrome.report.page import Part, page_html, write_html
 
     charts = []
-    chosen = sorted((row for row in rows if row["overlap"] == 0.1), key=lambda row: row["p"])
+    chosen = sorted((row for row in rows if row["overlap"] == 0.1 and not is_default(row)), key=lambda row: row["p"])
     for key, label in (("p", "neurons"), ("gigabytes_read", "gigabytes")):
         figure = frame(
             f"cost-{key}", 300, x_label=label, y_label="seconds", x_axis_type="log", y_axis_type="log", tools="save"
@@ -108,33 +118,28 @@ def measured(case: str) -> list[dict[str, Any]]:
     return [in_a_process("benchmarks.dynamics_scale", "--one", case)]
 
 
-def run_one(p: int, overlap: float, seed: int, disk: str | None = None, n_frames: int = 3000) -> dict[str, Any]:
-    """Make the data, fit, and compare unseen pairs."""
+def run_one(
+    p: int, overlap: float, seed: int, disk: str | None = None, n_frames: int = 3000, settings: str = "given"
+) -> dict[str, Any]:
+    """Make the data, fit with `SETTINGS` or (`settings="defaults"`) those of the package, and compare unseen pairs."""
     truth = simulate(1, N_COMPONENTS, n_frames, seed, eigenvalue_range=(0.9, 0.97))
     loadings = np.random.default_rng([seed, 1]).standard_normal((p, N_COMPONENTS), dtype=np.float32)
     loadings /= np.sqrt(N_COMPONENTS)
     sessions, n_values = make_sessions(truth, loadings, overlap, seed, Path(disk) if disk else None)
     base_gb = peak_gb()
-    begin = time.perf_counter()
-    model = ad.StitchedLDS(
-        N_COMPONENTS,
-        solver="sketch",
-        shrinkage=0.0,
-        coupling=0.03,
-        zero_lag="never",
-        private_noise="white",
-        lags=range(6),
-        seed=seed,
-    )
-    model.fit(sessions, progress=False)
-    seconds = time.perf_counter() - begin
+    given: dict[str, Any] = {} if settings == "defaults" else {**SETTINGS, "lags": LAGS}
+    begin, busy = time.perf_counter(), time.process_time()
+    model = ad.StitchedLDS(N_COMPONENTS, seed=seed, **given).fit(sessions, progress=False)
+    seconds, core_seconds = time.perf_counter() - begin, time.process_time() - busy
     return {
         "p": p,
         "overlap": overlap,
         "disk": bool(disk),
         "n_frames": n_frames,
         "gigabytes_read": 4e-9 * n_values,
+        "settings": settings,
         "seconds": seconds,
+        "core_seconds": core_seconds,
         "iterations": len(model.losses_),
         "peak_gb": peak_gb(),
         "peak_gb_before": base_gb,

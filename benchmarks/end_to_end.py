@@ -3,7 +3,9 @@
 Five worms' recordings with named neurons (one population, matched by name) and three ground-truth imaging sets are
 written as the files that a user has, and go through the whole job twice: in one process, and on a cluster of four
 processes of which one is killed (SIGKILL) as soon as the first block of neurons is finished. Spikes must be equal to
-the bit; dynamics and dimension to 1e-6.
+the bit; dynamics and dimension to 1e-6, in the tables and in the model that is kept. The recordings are small, so that
+blocks of these runs are made smaller than those of the package (which moves spikes by the rounding of float32); the
+first imaging set also goes through Python and the command line with blocks as they are, which must give the same.
 
     python -m benchmarks.end_to_end [--quick] [--json FILE] [--seed N]
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -23,12 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
+from safetensors.numpy import load_file
 
 from antidrome.core.executor import cluster_executor
 from antidrome.pipeline import RunConfig
 from antidrome.pipeline import infer as inference
 from antidrome.pipeline import run as run_job
-from antidrome.recordings import from_array, read_spikes, write
+from antidrome.recordings import from_array, write
 from benchmarks.dynamics_real import worms
 from benchmarks.ground_truth import read_recordings
 from benchmarks.harness import data_folder, finish, options, show
@@ -36,7 +41,7 @@ from training.ground_truth import Recording
 
 N_WORMS, N_WORKERS = 5, 4
 IMAGING = {"DS09-GCaMP6f-m-V1": ".nwb", "DS30-GCaMP8f-m-V1": ".zarr", "DS19-R-CaMP-m-S1": ".nc"}
-BLOCK_VALUES = 20_000
+BLOCK_VALUES, OWN_BLOCK_VALUES = 20_000, inference.BLOCK_VALUES
 N_COMPONENTS = 4
 
 
@@ -55,7 +60,11 @@ def main() -> None:
                 with killing(pids.pop(), outputs["cluster"]) as killed:
                     seconds["cluster"] = timed(paths, outputs["cluster"], config, executor)
                 found = differences(outputs["local"], outputs["cluster"])
-                rows.append({"job": name, "files": len(paths), **seconds, "killed": killed.is_set(), "differ": found})
+                row = {"job": name, "files": len(paths), **seconds, "killed": killed.is_set(), "differ": found}
+                if name == next(iter(IMAGING)):
+                    row["command_line"], differing = by_command(paths, Path(folder) / name, config)
+                    found += differing
+                rows.append(row)
                 total = {way: total[way] + seconds[way] for way in total}
     columns = ["job", "files", "local", "cluster", "killed"]
     same = all(not row["differ"] and row["killed"] for row in rows)
@@ -139,17 +148,49 @@ def killing(pid: int, output: Path) -> Iterator[threading.Event]:
         watcher.join()
 
 
+def by_command(paths: list[Path], folder: Path, config: RunConfig) -> tuple[float, list[str]]:
+    """Seconds of `antidrome run` in a process of its own, and what differs from the same in Python."""
+    outputs = [folder.with_name(f"{folder.name}-{way}") for way in ("python", "command")]
+    inference.BLOCK_VALUES = OWN_BLOCK_VALUES
+    timed(paths, outputs[0], config, None)
+    inference.BLOCK_VALUES = BLOCK_VALUES
+    command = [sys.executable, "-m", "antidrome", "run", *map(str, paths), "-o", str(outputs[1]), "--force"]
+    command += ["--format", config.format, "--components", str(config.n_components), "--seed", str(config.seed)]
+    begin = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - begin, differences(*outputs)
+
+
 def differences(first: Path, second: Path) -> list[str]:
-    """Variables that the two results folders do not hold alike."""
-    found = []
+    """Variables of the tables, and arrays of the kept models, that the two results folders do not hold alike."""
+    found = [] if _names(first) == _names(second) != [] else ["the names of the files"]
     for path in sorted(first.glob("*.nc")):
+        if not (second / path.name).exists():
+            continue
         exact = path.name.startswith("spikes")
-        ours, theirs = read_spikes(path), read_spikes(second / path.name)
+        ours, theirs = (
+            xr.load_dataset(one / path.name, engine="h5netcdf", decode_timedelta=False) for one in (first, second)
+        )
         for name in ours.data_vars:
             a, b = ours[name].values, theirs[name].values
             equal = np.array_equal(a, b, equal_nan=True) if exact else np.allclose(a, b, 1e-6, 1e-8, equal_nan=True)
             found += [] if equal else [f"{path.name}: {name}"]
+    for path in sorted(first.glob("*.safetensors")):
+        if not (second / path.name).exists():
+            continue
+        ours, theirs = load_file(path), load_file(second / path.name)
+        found += [f"{path.name}: {name}" for name in sorted(ours | theirs) if not _close(ours, theirs, name)]
     return found
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for pattern in ("*.nc", "*.safetensors") for path in folder.glob(pattern))
+
+
+def _close(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], name: str) -> bool:
+    if name not in ours or name not in theirs or ours[name].shape != theirs[name].shape:
+        return False
+    return np.allclose(ours[name], theirs[name], 1e-6, 1e-8, equal_nan=True)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,9 @@ def data_folder() -> Path:
     folder = Path(os.environ.get("ANTIDROME_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     if not folder.is_dir():
         raise SystemExit(
-            f"The reference data are not at {folder}. Fetch them (`antidrome data list`, `antidrome data get NAME… -o"
-            " FOLDER`) and set ANTIDROME_DATA to that folder."
+            f"The reference data are not at {folder}. `antidrome data list` says where they come from; there is no"
+            " public mirror. From a folder or address with them: `antidrome data get NAME… --mirror WHERE -o FOLDER`;"
+            " then set ANTIDROME_DATA to FOLDER."
         )
     return folder
 

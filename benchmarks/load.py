@@ -6,21 +6,19 @@ finished is kept in the folder, and so is the time that unfinished stages took: 
 interruption.
 
     python -m benchmarks.load [--quick] [--json FILE] [--seed N] [--folder FOLDER] [--sizes 1000x10000 …]
-                              [--components N] [--costs FILE]
+                              [--components N] [--chosen] [--costs FILE]
 
 The latent dimensions are the true ones (as in `--components 5`); 0 has them chosen, which is what a user gets who
-says nothing. `--sizes 40x3000 150x9000 --costs src/antidrome/pipeline/costs.json` writes what a frame was found to cost
-into the package, from where `antidrome run --dry-run` reads it; the sizes are small enough for the larger one to hold
-more in memory. Core seconds are seconds that a core was busy: they hardly depend on what else the machine does.
+says nothing, and `--chosen` does so at the first size, beside. `--sizes 40x3000 150x9000 --costs
+src/antidrome/pipeline/costs.json` writes what a frame was found to cost into the package, from where
+`antidrome run --dry-run` reads it; the sizes are small enough for the larger one to hold more in memory. Core seconds
+are seconds that a core was busy: they hardly depend on what else the machine does.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -32,6 +30,8 @@ from antidrome.core.files import atomic_write
 from antidrome.core.model_files import package_versions
 from antidrome.pipeline.planning import BYTES_HELD, work_of
 from benchmarks.harness import finish, machine, options, show
+from benchmarks.processes import peak_bytes
+from benchmarks.tables.headlines import headline_of
 
 FRAME_RATE_HZ, N_FACTORS = 30.0, 5
 STAGES = ("spikes", "dynamics", "dimension")
@@ -45,23 +45,30 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", help=f"NEURONSxFRAMES; default {' '.join(FULL)}")
     parser.add_argument("--folder", type=Path, help="where recordings, results and what is finished are kept")
     parser.add_argument("--components", type=int, default=N_FACTORS, help="of the dynamics; 0: chosen")
+    parser.add_argument("--chosen", action="store_true", help="the smallest size also with dimensions that are chosen")
     parser.add_argument("--costs", type=Path, help="write the costs for --dry-run here; needs two sizes")
     arguments, started = parser.parse_args(), time.time()
     sizes = [one.split("x") for one in arguments.sizes or (QUICK if arguments.quick else FULL)]
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.folder or Path(scratch)
-        rows = [row for n, t in sizes for row in measured(folder, int(n), int(t), arguments)]
+        rows = [row for n, t in sizes for row in measured(folder, int(n), int(t), arguments.seed, arguments.components)]
+        chosen = measured(folder, int(sizes[0][0]), int(sizes[0][1]), arguments.seed, 0) if arguments.chosen else []
     columns = ["neurons", "frames", "stage", "seconds", "core_seconds", "peak_gb", "mb_per_s", "passes"]
     show("Stages of the job, and one pass over the data", columns, [[row[key] for key in columns] for row in rows])
     started = min(started, time.time() - sum(row["seconds"] for row in rows))  # stages of calls before this one count
-    finish({"headline": headline(rows), **keys(rows), "rows": rows}, started, arguments.json)
+    result = {
+        **keys(rows),
+        "components": arguments.components,
+        "rows": rows,
+        "chosen": [row | {"stage": "dynamics, dimensions chosen"} for row in chosen if row["stage"] == "dynamics"],
+    }
+    finish({"headline": headline_of("load", result), **result}, started, arguments.json)
     if arguments.costs:
         write_costs(rows, arguments.costs)
 
 
-def measured(folder: Path, neurons: int, frames: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def measured(folder: Path, neurons: int, frames: int, seed: int, n_components: int) -> list[dict[str, Any]]:
     """One row for the single pass and one for each stage."""
-    seed, n_components = arguments.seed, arguments.components
     place = folder / f"{neurons}x{frames}-{seed}-{n_components}"
     place.mkdir(parents=True, exist_ok=True)
     recording, ledger = place / "recording.zarr", Ledger(place / "measured.json")
@@ -123,8 +130,7 @@ def _measured(work: Callable[..., float | None], arguments: tuple[Any, ...]) -> 
     begin, busy = time.perf_counter(), time.process_time()
     seconds = work(*arguments)
     share = (time.process_time() - busy) / (time.perf_counter() - begin)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return seconds, share, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return seconds, share, peak_bytes() / 1e9
 
 
 def write_recording(path: Path, neurons: int, frames: int, seed: int) -> None:
@@ -203,20 +209,6 @@ def keys(rows: list[dict[str, Any]]) -> dict[str, float]:
         "peak_gb": max(largest[stage]["peak_gb"] for stage in STAGES),
         **{f"passes_{stage}": largest[stage]["passes"] for stage in STAGES},
     }
-
-
-def headline(rows: list[dict[str, Any]]) -> str:
-    """One sentence on the largest size, with the growth of memory from the smallest."""
-    found, last = keys(rows), rows[-1]
-    smallest = max(row["peak_gb"] for row in rows[1 : 1 + len(STAGES)])
-    several = len(rows) > 1 + len(STAGES)
-    grown = f" ({smallest:.1f} GB at {rows[0]['neurons']:,} × {rows[0]['frames']:,})" if several else ""
-    return (
-        f"{last['neurons']:,} neurons × {last['frames']:,} frames through all stages in"
-        f" {found['seconds_total'] / 60:.1f} min with at most {found['peak_gb']:.1f} GB{grown}; in passes over the data"
-        f" spikes take {found['passes_spikes']:.0f}, dynamics {found['passes_dynamics']:.0f}, dimension"
-        f" {found['passes_dimension']:.0f}."
-    )
 
 
 def write_costs(rows: list[dict[str, Any]], path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from benchmarks import mechanism_experiments as experiments
 from benchmarks.harness import finish, options, show
+from benchmarks.tables.headlines import by_kind, headline_of
 
 FULL = {
     "mixture": lambda seed: experiments.mixture_rounds(20, 5, 1000),
@@ -40,44 +41,6 @@ QUICK = {
     "learned": lambda seed: experiments.learned_features(200, (60.0,), seed),
 }
 QUICK_DEFAULT = ("autapse", "missing")
-
-
-def sentences(found: dict[str, Any]) -> list[str]:
-    """One for each experiment that was run."""
-    said = []
-    if rows := found.get("mixture"):
-        last = {row["method"]: row["completed"] for row in rows}
-        said.append(f"mixture: {last['snpe-b']:.0%} of runs completed (division: {last['division']:.0%})")
-    if glm := found.get("glm"):
-        said.append(
-            f"GLM: means within {glm['ours']['mean_error_sd']:.2f} sd of MCMC with {glm['simulations']:,} simulations"
-            f" (SMC-ABC {glm['smc_abc']['mean_error_sd']:.2f} with {glm['smc_abc_simulations']:,})"
-        )
-    if autapse := found.get("autapse"):
-        said.append(
-            f"autapse: {autapse['with_classifier'][-1]:.0%} fail in the last round,"
-            f" {autapse['without'][-1]:.0%} without the classifier"
-        )
-    if cell := found.get("hodgkin_huxley"):
-        inside = "in" if cell["truth_in_95_region"] else "outside"
-        said.append(f"Hodgkin–Huxley: truth {inside} the 95 % region, {cell['marginals_with_truth']} of 12 marginals")
-    if missing := found.get("missing"):
-        said.append(
-            f"40 % missing: means move by {missing['mean_error_sd']:.2f} sd, widths × {missing['sd_ratio']:.2f}"
-        )
-    if learned := found.get("learned"):
-        widths = [
-            f"{kind} " + ", ".join(f"{row['mean_sd']:.2f}" for row in rows) for kind, rows in by_kind(learned).items()
-        ]
-        durations = ", ".join(f"{row['duration_ms']:.0f}" for row in next(iter(by_kind(learned).values())))
-        said.append(f"learned features, widths over the prior's for {durations} ms: {'; '.join(widths)}")
-    return said
-
-
-def by_kind(learned: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Rows of the learned features, for each network that learns them."""
-    kinds = dict.fromkeys(row["features"] for row in learned)
-    return {kind: [row for row in learned if row["features"] == kind] for kind in kinds}
 
 
 def tables(found: dict[str, Any]) -> None:
@@ -203,7 +166,7 @@ def main() -> None:
     if arguments.figures:
         write_figures(found, arguments.figures)
     about = {"seed": arguments.seed, "quick": arguments.quick}
-    finish({"headline": "; ".join(sentences(found)) + ".", **about, **found}, started, arguments.json)
+    finish({"headline": headline_of("mechanism_paper", found), **about, **found}, started, arguments.json)
 
 
 if __name__ == "__main__":

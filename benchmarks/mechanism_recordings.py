@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import data_folder, finish, options, show
+from benchmarks.tables.headlines import headline_of
 
 ROUNDS = 5
 PREDICTIVE = 200
@@ -83,12 +84,8 @@ def main() -> None:
         ["cell", *columns, "minutes"],
         [[cell["cell"], *(cell[name] for name in columns), cell["minutes"]] for cell in cells],
     )
-    good = sum(cell["spike_count_error"] <= 2 and cell["rest_error_mv"] <= 1 for cell in cells)
-    headline = (
-        f"{good} of {len(cells)} cells are reproduced (spike count within 2, rest within 1 mV) with {budget:,}"
-        f" simulations; {max(cell['minutes'] for cell in cells):.1f} minutes for the slowest."
-    )
-    finish({"headline": headline, "cells": cells, "budget": budget}, started, arguments.json)
+    result = {"cells": cells, "budget": budget}
+    finish({"headline": headline_of("mechanism_recordings", result), **result}, started, arguments.json)
 
 
 if __name__ == "__main__":

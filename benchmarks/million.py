@@ -11,7 +11,7 @@ from typing import Any
 
 from antidrome.pipeline.config import RunConfig
 from antidrome.pipeline.infer import BLOCK_VALUES
-from antidrome.pipeline.planning import COSTS, N_RESULTS, work_of
+from antidrome.pipeline.planning import COSTS, N_COPIES, N_RESULTS, work_of
 from antidrome.pipeline.stages.dimension import MAX_POINTS
 from benchmarks.readme import RESULTS, ROOT, settle
 
@@ -40,7 +40,7 @@ def page() -> str:
         (
             "spikes",
             f"{spikes['us_per_frame']:.1f} µs a frame and neuron on one core",
-            f"{1e-12 * VALUE_BYTES * N_RESULTS * values:.0f} TB of results",
+            f"{1e-12 * VALUE_BYTES * N_RESULTS * N_COPIES * values:.0f} TB of results, kept twice",
             _days(spikes_s),
             f"{spikes['memory']['peak_rss_gb']:.1f} GB a process",
         ),

@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks.tables.headlines import command_of, headline_of
+
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -21,7 +23,7 @@ def table() -> str:
     machines = []
     for path in sorted(RESULTS.glob("*.json")):
         result = json.loads(path.read_text())
-        rows.append(f"| {result['headline']} | `python -m benchmarks.{path.stem}` |")
+        rows.append(f"| {headline_of(path.stem, result)} | `{command_of(path.stem, result)}` |")
         machine, versions = result["machine"], result["versions"]
         machines.append(f"{machine['processor']}, cores used: {machine['cores']}; JAX {versions['jax']}")
     return "\n".join([*rows, "", f"Machine: {'; '.join(dict.fromkeys(machines))}."])

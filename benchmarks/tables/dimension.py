@@ -7,27 +7,29 @@ from typing import Any
 from benchmarks.tables.table import AtLeast, Table, beside, value
 
 PEERS = {"DADApy": "dadapy", "scikit-dimension": "skdim", "faiss": "faiss"}
+PACKAGES = {"ours": "ours"} | PEERS | {"torch.cdist": "torch"}
 RIGHT = 0.01
 """Relative difference from the float64 reference up to which an estimate counts as right."""
+ANSWERS = ("right", "wrong", "NaN", "refused", "absent")
 
 
 def exactness(result: Mapping[str, Any]) -> list[Table]:
     """Hostile points beside the peers; known dimensions; coverage."""
     rows = [row | {"says": bool(row["said"])} for row in result["hostile"]]
-    entries = {"ours": "ours", **PEERS, "torch.cdist": "torch"}
-    known = [row for row in rows if row["reference"] is not None]
-    right = {name: sum(_is_right(row[key], row["reference"]) for row in known) for name, key in entries.items()}
+    counts = [{"package": name} | found for name, found in answers(rows).items()]
     sizes = [key for key in result["bias"][0] if key.startswith("N=")]
     return [
         Table(
-            "A row is a kind of points: TwoNN by each package beside plain float64 (dimension; – is NaN).",
-            {"points": "points", "float64": "reference", **entries, "ours warns": "says", "ours right": "ours_right"},
+            "A row is a kind of points: TwoNN by each package beside plain float64 (dimension; – is no number).",
+            {"points": "points", "float64": "reference", **PACKAGES, "ours says something": "says"},
             rows,
-            [
-                f"Within {RIGHT:.0%} of float64, of {len(known)} kinds that have a dimension: "
-                + ", ".join(f"{name} {count}" for name, count in right.items())
-                + ". Ours counts as right where it says that there is no dimension, too."
-            ],
+        ),
+        Table(
+            f"The same, counted over the {len(rows)} kinds. Right: within {RIGHT:.0%} of float64; silently wrong:"
+            " another number; NaN: returned as the dimension; refused: ended with an error.",
+            {"package": "package", "right": "right", "silently wrong": "wrong", "NaN": "NaN", "refused": "refused"},
+            counts,
+            ["Exact copies have more than one reading: float64 and ours leave them out of the ratios."],
         ),
         Table(
             "A row is a manifold of known dimension: estimates by number of points N.",
@@ -156,7 +158,7 @@ def paper(result: Mapping[str, Any]) -> list[Table]:
 
 def speed(result: Mapping[str, Any]) -> list[Table]:
     """Seconds and memory beside every exact peer; > is where a peer was stopped."""
-    rows = [row | {"factor": _fastest(row)} for row in result["rows"]]
+    rows = [row | {"factor": of_the_fastest(row)} for row in result["rows"]]
     size = {"points": "points", "columns": "dimensions"}
 
     def columns(key: str, unit: str) -> dict[str, str]:
@@ -174,13 +176,16 @@ def speed(result: Mapping[str, Any]) -> list[Table]:
             | columns("seconds", "s")
             | {"bare matrix product, s": "product/seconds", "fastest peer over ours": "factor"},
             rows,
-            [words("Time", "seconds", PEERS | {"the bare matrix product": "product"})],
+            [
+                words("Time", "seconds", PEERS | {"the bare matrix product": "product"}),
+                "faiss searches in float32 and is no exact peer: the table of hostile points shows where it is wrong.",
+            ],
         ),
         Table(
             "The same runs: peak memory; – is where a package was stopped.",
             size | columns("peak_rss_gb", "GB"),
             rows,
-            [words("Memory", "peak_rss_gb", PEERS)],
+            [words("Memory", "peak_rss_gb", PEERS), *_bounds(result["rows"])],
         ),
         Table(
             "The block analysis of the paper (b = 1…20).",
@@ -190,7 +195,7 @@ def speed(result: Mapping[str, Any]) -> list[Table]:
     ]
 
 
-def _fastest(row: Mapping[str, Any]) -> float | None:
+def of_the_fastest(row: Mapping[str, Any]) -> float | None:
     """The time of the fastest peer over ours; at least that where all were stopped."""
     times = [time for entry in PEERS.values() if (time := value(row, f"{entry}/seconds")) is not None]
     if not times:
@@ -200,8 +205,42 @@ def _fastest(row: Mapping[str, Any]) -> float | None:
     return min(finished) / ours if finished else AtLeast(min(times) / ours)
 
 
-def _is_right(estimate: Any, exact: float) -> bool:
-    return isinstance(estimate, float) and abs(estimate - exact) <= RIGHT * exact
+def _bounds(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """That equal peaks of several packages are no measurements of any of them, where there are such."""
+    for row in rows:
+        peaks = [
+            peak for entry in ("ours", *PEERS.values()) if (peak := value(row, f"{entry}/peak_rss_gb")) is not None
+        ]
+        if len(set(peaks)) < len(peaks):
+            return [
+                "Equal figures in a row are what the process held that started all of them: bounds, no measurements."
+            ]
+    return []
+
+
+def stopped_after(result: Mapping[str, Any]) -> float | None:
+    """Seconds after which peers were stopped; None where all finished and the result does not say."""
+    stopped = [row[entry]["seconds"] for row in result["rows"] for entry in PEERS.values() if _stopped(row, entry)]
+    return result.get("limit_s", max(stopped, default=None))
+
+
+def answers(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """For every package: in how many rows it is right, silently wrong, without a number, refuses, or is absent."""
+    found = {name: [_answer(row, key) for row in rows] for name, key in PACKAGES.items()}
+    return {name: {kind: kinds.count(kind) for kind in ANSWERS} for name, kinds in found.items()}
+
+
+def _answer(row: Mapping[str, Any], key: str) -> str:
+    estimate, exact = row.get(key, "absent"), row["reference"]
+    if isinstance(estimate, str):
+        return "absent" if estimate == "absent" else "refused"
+    if estimate is None:
+        return "refused" if key == "ours" and row["said"] else "NaN"
+    return "right" if exact is not None and abs(estimate - exact) <= RIGHT * exact else "wrong"
+
+
+def _stopped(row: Mapping[str, Any], entry: str) -> bool:
+    return bool(row.get(entry, {}).get("timed_out"))
 
 
 def _mean(figures: Sequence[float | None]) -> float | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 MOST_ROWS, MOST_COLUMNS, MOST_NAMES = 40, 9, 4
@@ -161,6 +163,20 @@ def ranked(what: str, figures: Mapping[str, float | None], ours: str, *, more: b
         f"{what}: {ours} {cell(mine)}, place {len(ahead) + 1} of {len(known)}"
         f" (best other: {best} {cell(others[best])}{level})."
     )
+
+
+def constant(benchmark: str, name: str) -> Any:
+    """A constant of a benchmark, read without importing it."""
+    tree = ast.parse(Path(__file__).parents[1].joinpath(f"{benchmark}.py").read_text("utf-8"))
+    for node in tree.body:
+        if not isinstance(node, ast.Assign):
+            continue
+        for target in node.targets:
+            if ast.unparse(target) == name:
+                return ast.literal_eval(node.value)
+            if isinstance(target, ast.Tuple) and name in (names := [ast.unparse(one) for one in target.elts]):
+                return ast.literal_eval(node.value)[names.index(name)]
+    raise KeyError(f"{name} in benchmarks/{benchmark}.py")
 
 
 def _line(cells: Iterable[str]) -> str:
