@@ -44,7 +44,8 @@ UNREACHED = {
         spikes/opening.py open_model; cli/dimension_layers.py read_array
     """,
     "a damaged file counts as none, and its content is made again": """
-        cli/starting_anew.py _go_on; pipeline/cache.py _is_of_use, _set_aside, cached_blocks, known, has, _opened;
+        cli/starting_anew.py _go_on; pipeline/cache.py _is_of_use, _set_aside, cached_blocks, known, has, _opened,
+        left_out; recordings/xarray_loss.py _names;
         pipeline/entering.py refuse_other_recordings; pipeline/job.py run; pipeline/settings_file.py moved_from;
         pipeline/single.py _are_ours; dimension/networks/saved_estimates.py __init__;
         dimension/networks/store.py _takes_names_of
@@ -57,7 +58,8 @@ UNREACHED = {
         core/checkpoint.py restore; dynamics/preparation.py load_sketch
     """,
     "writes, or reads a text of its own": """
-        recordings/nwb_values.py fill; recordings/nwb_writing.py _remove_earlier_result, _write_copy;
+        recordings/hdf5_writing.py hdf5_writer; recordings/nwb_writing.py _write_copy;
+        recordings/xarray_writing.py write_netcdf;
         recordings/suite2p_writing.py _write_rows; pipeline/infer.py _once; pipeline/summary.py run_summary;
         mechanism/simulate/store.py _as_read; mechanism/simulate/worker.py main, read_frame
     """,

@@ -109,8 +109,8 @@ def read_spikes(path: str | os.PathLike[str], *, max_bytes: int | None = None) -
     Raises
     ------
     FileFormatError
-        If it is damaged, or holds no times and neurons, as all that :func:`write` writes does. Traces of others that
-        have both are returned as they are.
+        If it is damaged, or of a format that no result is written in. Arrays of others in Zarr or NetCDF are returned
+        as they are.
     """
     path = require_file(path)
     if path.is_dir() and not any((path / name).is_file() for name in (".zgroup", "zarr.json")):
@@ -126,11 +126,7 @@ def read_spikes(path: str | os.PathLike[str], *, max_bytes: int | None = None) -
         raise FileFormatError(f"{path} is {format}, expected a result in NWB, Zarr, NetCDF or a suite2p-shaped folder")
     from antidrome.recordings.xarray_writing import read_xarray_result
 
-    result = read_xarray_result(path, max_bytes)
-    if not {"time", "neuron"} <= set(result.coords):
-        result.close()
-        raise FileFormatError(f"{path} has no times and neurons, and so is no result that Antidrome wrote")
-    return result
+    return read_xarray_result(path, max_bytes)
 
 
 def _as_dataset(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
