@@ -50,7 +50,7 @@ def refuse_other_rates(model: "SpikeVAE", sessions: Sequence[Session]) -> None:
         return
     for session in sessions:
         try:
-            inference._check_rate(float(session.recording.attrs["frame_rate_hz"]))
+            inference.require_rate(float(session.recording.attrs["frame_rate_hz"]))
         except InputError as error:
             raise InputError(f"{session.session_id}: {error}") from None
 

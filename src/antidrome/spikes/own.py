@@ -162,7 +162,7 @@ class OwnInference:
 
     def _start(self, traces: np.ndarray, labels: np.ndarray, frame_rate_hz: float) -> Cells:
         """What the fitted cells started from, and a description of the others."""
-        self._check_rate(frame_rate_hz)
+        self.require_rate(frame_rate_hz)
         place = places_of(labels, self.labels)
         if (place >= 0).all():
             return Cells(*(values[place] for values in self.cells))
@@ -170,7 +170,8 @@ class OwnInference:
         found = start_cells(self.network, traces, frame_rate_hz, population).cells
         return self.cells.at(place, started(found, rescaled(calibration_of(found), self.amplitude_factor)))
 
-    def _check_rate(self, frame_rate_hz: float) -> None:
+    def require_rate(self, frame_rate_hz: float) -> None:
+        """InputError unless recordings at this rate (frames per second) can be read."""
         if abs(frame_rate_hz / self.frame_rate_hz - 1) > 0.05:
             raise InputError(
                 f"The recording has {frame_rate_hz:g} frames per second, and this model was fitted at"
