@@ -52,6 +52,26 @@ def test_what_was_written_is_read_in_order(tmp_path: Path) -> None:
     assert read.of_round(1).failures[0].index == 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_record_without_room_leaves_the_others_and_the_next_one_fits(tmp_path: Path) -> None:
+    import resource
+
+    few, many = (np.arange(n) for n in (3, 500))
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with SimulationStore(tmp_path, **NAMES) as store:
+        path = tmp_path / "all.simulations"
+        store.append(few, np.ones((3, 2)), np.ones((3, 1)), np.ones(3, bool), few)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 1000, unlimited[1]))
+        try:
+            with pytest.raises(OSError, match=r"all\.simulations"):
+                store.append(many, np.ones((500, 2)), np.ones((500, 1)), np.ones(500, bool), many)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        assert len(read_simulations(tmp_path)) == 3
+        store.append(few + 3, np.ones((3, 2)), np.ones((3, 1)), np.ones(3, bool), few)
+    assert read_simulations(tmp_path).index.tolist() == list(range(6))
+
+
 def test_every_cut_of_a_file_keeps_the_whole_records(tmp_path: Path, happened: Callable) -> None:
     """A writer may be killed at any byte."""
     for start in (0, 3, 6):

@@ -58,9 +58,15 @@ class RecordFile:
         self._synced = time.monotonic()
 
     def append(self, payload: bytes) -> None:
-        """Write one record; it survives the death of this process, and within a second that of the machine."""
+        """Write one record; it survives the death of this process, and within a second that of the machine.
+
+        Raises
+        ------
+        OSError
+            There is no room for it; nothing of it stays.
+        """
         record = MAGIC + len(payload).to_bytes(4, "little") + zlib.crc32(payload).to_bytes(4, "little") + payload
-        _write_all(self._descriptor, record)
+        self._write(record)
         if time.monotonic() - self._synced > _SYNC_SECONDS:
             self.sync()
 
@@ -68,6 +74,17 @@ class RecordFile:
         """Bring everything to the disk."""
         os.fsync(self._descriptor)
         self._synced = time.monotonic()
+
+    def _write(self, content: bytes) -> None:
+        start = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        view = memoryview(content)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            os.ftruncate(self._descriptor, start)
+            os.lseek(self._descriptor, start, os.SEEK_SET)
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(self.path)) from error
 
     def close(self) -> None:
         """Bring everything to the disk and let go of the file."""
@@ -98,7 +115,8 @@ class RecordFile:
         )
         if size < len(text) and text.startswith(found):
             os.ftruncate(self._descriptor, 0)
-            _write_all(self._descriptor, text)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            self._write(text)
             self.sync()
             return len(text)
         if not found.startswith(text):
@@ -165,12 +183,6 @@ def read_records(path: Path) -> Iterator[tuple[int, bytes]]:
                     " copy, or delete it to simulate its part again."
                 )
             yield start, payload
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _short(value: Any) -> str:
