@@ -65,12 +65,13 @@ def test_the_peers_are_in_the_tables(name, peers):
 def test_a_peer_that_was_stopped_is_no_measured_factor():
     largest = next(line for line in text_of("dimension_speed").splitlines() if line.startswith("| 1,000,000 |"))
     assert largest.count("> 200 ") == 3
-    assert "> 1.91" in largest
+    result = result_of("dimension_speed")
+    ours = next(row["ours"]["seconds"] for row in result["rows"] if row["points"] == 1_000_000)
+    assert largest.endswith(f"| > {result['limit_s'] / ours:.3g} |")
 
 
 def test_where_a_peer_is_better_the_words_say_so():
     assert "OASIS: behind in all 2" in text_of("spikes_speed")
-    assert "one process: behind in all 4" in text_of("end_to_end")
     assert "Sampling, ours beside sbi: behind in all 2" in text_of("mechanism_speed")
     assert "behind in 2 (worms 4, C6_M4_envB 1)" in text_of("dynamics_real")
 
