@@ -203,14 +203,16 @@ def say_mechanism(folder: Path) -> dict[str, float]:
 
 
 def dynamics_checkpoint(folder: Path) -> dict[str, float]:
-    """What an interrupted fit of `StitchedLDS` goes on from."""
-    _fit_dynamics(folder / "dynamics")
+    """What an interrupted fit of `StitchedLDS` goes on from, and the activity, which other processors round otherwise."""
+    activity = ad.dynamics.simulate(n_neurons=12, n_components=2, n_frames=300, seed=3).activity
+    np.save(folder / "dynamics_activity.npy", activity)
+    _fit_dynamics(folder, folder / "dynamics")
     return say_dynamics_checkpoint(folder)
 
 
-def _fit_dynamics(checkpoint: Path) -> ad.StitchedLDS:
-    truth = ad.dynamics.simulate(n_neurons=12, n_components=2, n_frames=300, seed=3)
-    sessions = {"a": (truth.activity[:150, :9], range(9)), "b": (truth.activity[150:, 3:], range(3, 12))}
+def _fit_dynamics(folder: Path, checkpoint: Path) -> ad.StitchedLDS:
+    activity = np.load(folder / "dynamics_activity.npy")
+    sessions = {"a": (activity[:150, :9], range(9)), "b": (activity[150:, 3:], range(3, 12))}
     return ad.StitchedLDS(2, n_starts=1).fit(sessions, checkpoint=checkpoint, progress=False)
 
 
@@ -218,7 +220,7 @@ def say_dynamics_checkpoint(folder: Path) -> dict[str, float]:
     """What the fit finds that goes on from it."""
     with tempfile.TemporaryDirectory() as scratch:
         again = Path(shutil.copytree(folder / "dynamics", Path(scratch) / "again"))
-        model = _fit_dynamics(again)
+        model = _fit_dynamics(folder, again)
     return {"covariance": float(model.predict_covariance("0", "11").values[0, 0])}
 
 
