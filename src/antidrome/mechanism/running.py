@@ -18,6 +18,7 @@ from antidrome.mechanism.simulate.batch import Failure, Simulator
 from antidrome.mechanism.simulate.identity import simulator_identity
 from antidrome.mechanism.simulate.outputs import default_parameter_names
 from antidrome.mechanism.simulate.parameters import SAME_DRAW, columns_of
+from antidrome.mechanism.simulate.repeating import require_same_results
 from antidrome.mechanism.simulate.run import run_simulations
 from antidrome.mechanism.simulate.store import Simulations, files_of, read_simulations
 
@@ -78,10 +79,17 @@ class Runner:
         return self._run(theta, round_, log_density, False, beside=True)
 
     def recall(self, n_rounds: int) -> None:
-        """Remember the failures of rounds that the store has from an earlier run."""
+        """Remember the failures of rounds that the store has from an earlier run.
+
+        Raises
+        ------
+        ResumeError
+            The simulator gives other features now than it gave then.
+        """
         if self.store is None or not n_rounds or not files_of(self.store):
             return
         kept = read_simulations(self.store)
+        require_same_results(self.simulator, kept, self.store)
         for r in range(n_rounds):
             self._remember(kept.of_round(r))
 

@@ -27,6 +27,7 @@ from antidrome.mechanism.simulate.batch import (
 )
 from antidrome.mechanism.simulate.outputs import default_parameter_names
 from antidrome.mechanism.simulate.parameters import columns_of, own_names
+from antidrome.mechanism.simulate.repeating import require_same_results
 from antidrome.mechanism.simulate.store import Simulations, SimulationStore
 
 ROWS_OF_PLAIN_SIMULATORS = 256
@@ -91,7 +92,8 @@ def run_simulations(
     Raises
     ------
     ResumeError
-        If the store holds other simulations: other parameters, features, seeds or simulator.
+        If the store holds other simulations: other parameters, features, seeds or simulator, or this one gives other
+        features at some of them.
     InputError
         If theta, shard or log_density cannot be used, some but not all names are those of the simulator's parameters,
         or it fails at all of its first parameter sets.
@@ -122,6 +124,8 @@ def run_simulations(
     with _opened(store, plan, identity) as opened:
         plan = plan.beside_others(opened) if beside and opened is not None else plan
         done = plan.finished(opened)
+        if opened is not None and done.any():
+            require_same_results(simulator, plan.finished_simulations(opened), opened.folder)
         rows = plan.rows_to_run(done)
         title = "Simulating" if shard is None else f"Simulating, shard {shard[0]} of {shard[1]}"
         with show_progress(title, len(theta), unit="simulations", enabled=progress) as bar:
