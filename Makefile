@@ -1,6 +1,6 @@
 # make demo   from nothing to a page        make test           quick tests
 # make check  linters and house laws        make test-browser   the page in Chromium (apt-get install chromium)
-# make bench  all benchmarks                make docs           the documentation, its code executed
+# make bench  all (BENCH=--quick: quickly)  make docs           the documentation, its code executed
 # make fuzz   readers under random bytes
 # make clean  removes .venv and what was built
 
@@ -50,13 +50,10 @@ docs: $(VENV)/.docs
 	@echo "file://$(CURDIR)/docs/_build/html/index.html"
 
 bench: $(VENV)/.bench $(VENV)/.peers
-	set -e; for result in benchmarks/results/*.json; do \
-	  name=$$(basename $$result .json); echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(BENCH); \
-	done
-	for page in readme comparison million; do $(BIN)/python -m benchmarks.$$page || exit 1; done
+	$(BIN)/python -m benchmarks.everything $(BENCH)
 
 clean:
-	rm -rf $(VENV) .fuzz build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .fuzz build dist demo docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # The environment: made once; what is installed is remembered by stamp files that follow pyproject.toml.
 $(VENV)/.made:

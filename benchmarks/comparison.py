@@ -22,7 +22,8 @@ HEAD = """# Measured, beside others
 Every table below is written from the results of a benchmark (`python -m benchmarks.NAME` of the source tree), on the
 same data and, where a peer is timed, in the same run; figures that others published are called so. The sentences below
 the tables say who is ahead, also where it is a peer. "Level" means equal in the digits that are printed; > stands
-before the time of a run that was stopped; – is what was not measured or is no number.
+before the time of a run that was stopped; – is what was not measured or is no number. GB are 10⁹ bytes. The last line
+of a section names the versions of the peers' packages where the result kept them; older results do not.
 
 To repeat one, `make bench` or `pip install '.[bench]'` brings the peers (DADApy wants an environment of its own, which
 `make bench` makes). Where data are named below, a benchmark needs recordings or published figures that are no part of
@@ -42,13 +43,14 @@ def _section(path: Path) -> str:
     claim = _documentation(path.stem).strip().split("\n\n")[0]
     machine = result["machine"]
     data = f"; data: {', '.join(f'`{name}`' for name in DATA[path.stem])}" if path.stem in DATA else ""
+    packages = ", ".join(f"{name} {version}" for name, version in result.get("peer_versions", {}).items())
     parts = [
         f"## {path.stem.replace('_', ' ').capitalize()}",
         " ".join(claim.split()),
         f"**{headline_of(path.stem, result)}**",
         *(table.markdown() for table in tables_of(path.stem, result)),
         f"`{command_of(path.stem, result)}`; {machine['processor']}, cores used: {machine['cores']};"
-        f" {result['seconds']:.0f} s{data}.",
+        f" {result['seconds']:.0f} s{data}{f'; beside {packages}' if packages else ''}.",
     ]
     return "\n\n".join(parts) + "\n"
 

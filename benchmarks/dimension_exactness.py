@@ -25,12 +25,14 @@ from antidrome.dimension.ratios import ratios
 from antidrome.dimension.uncertainty import uncertainty
 from antidrome.errors import AntidromeError
 from benchmarks.dimension_peers import PEERS, ask, fit
-from benchmarks.harness import data_folder, finish, options, show
+from benchmarks.harness import data_folder, finish, options, require_data, show
 from benchmarks.tables.dimension import ANSWERS, answers
 from benchmarks.tables.headlines import headline_of
 
 Points = np.ndarray
 Rng = np.random.Generator
+PACKAGES = ("dadapy", "scikit-dimension", "faiss-cpu", "torch")
+"""What is compared with, as pip calls it: the result names their versions."""
 MNIST_ANCHORS = {"fit": 13.21, "mle": 13.25}
 
 
@@ -185,6 +187,7 @@ def mnist(quick: bool) -> dict[str, float]:
 def main() -> None:
     """Run the benchmark."""
     arguments = options(__doc__).parse_args()
+    require_data("dimension_exactness")
     started, rng = time.time(), generator(arguments.seed, "benchmarks/dimension_exactness")
     peers = ["faiss"] if arguments.quick else list(PEERS)
     n = 1000 if arguments.quick else 4000
@@ -221,7 +224,7 @@ def main() -> None:
         "mnist": anchors,
         "mnist_expected": MNIST_ANCHORS,
     }
-    finish({"headline": headline_of("dimension_exactness", result), **result}, started, arguments.json)
+    finish({"headline": headline_of("dimension_exactness", result), **result}, started, arguments.json, PACKAGES)
 
 
 def _cell(value: Any) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from antidrome.dimension.populations import population
-from benchmarks.harness import data_folder, finish, options, show
+from benchmarks.harness import data_folder, finish, options, require_data, show
 
 MOUSE_BIN_FRAMES = 40
 MONKEY_KEYS = ("Yte", "Ytr")
@@ -161,6 +161,7 @@ def table(rows: list[dict[str, Any]]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark."""
     given = options(__doc__).parse_args(arguments)
+    require_data("dimension_neural")
     started = time.time()
     size = {"n_draws": 2, "n_shuffles": 2, "max_points": 1000} if given.quick else {"n_draws": 5, "n_shuffles": 5}
     rows = []

@@ -27,7 +27,7 @@ from antidrome.dimension.controls import (
 )
 from antidrome.dimension.estimator import TwoNN
 from benchmarks import reference_networks as networks
-from benchmarks.harness import data_folder, finish, options, show
+from benchmarks.harness import data_folder, finish, options, require_data, show
 
 ANCHORS = {
     "ResNet-20": [27.7, 36.4, 76.7, 64.1, 36.4, 13.8, 8.1],
@@ -253,6 +253,7 @@ def _show_rest(labels: dict[str, Any], controls: dict[str, Any], zoo: dict[str, 
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark."""
     given = options(__doc__).parse_args(arguments)
+    require_data("dimension_paper")
     started, folder, size = time.time(), data_folder(), (given.quick, given.seed)
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)  # two threads on one busy core wait for each other: several times slower

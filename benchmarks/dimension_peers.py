@@ -80,11 +80,23 @@ def torch(points: Any) -> float:
     return fit(distance[:, 1], distance[:, 2])
 
 
+def elsewhere() -> str:
+    """The Python of the separate environment."""
+    return os.environ.get("ANTIDROME_PEERS", str(ROOT / ".venv" / "peers" / "bin" / "python"))
+
+
+def version_elsewhere(package: str) -> str | None:
+    """Version of a package in the separate environment; None where there is no such environment, or no package."""
+    if not Path(elsewhere()).exists():
+        return None
+    command = [elsewhere(), "-c", f"import importlib.metadata as m; print(m.version({package!r}))"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+
+
 def interpreter(peer: str) -> str | None:
     """A Python that has this peer: this one, or that of a separate environment."""
     module = {"dadapy_blocks": "dadapy"}.get(peer, peer)
-    elsewhere = os.environ.get("ANTIDROME_PEERS", str(ROOT / ".venv" / "peers" / "bin" / "python"))
-    for python in (sys.executable, elsewhere):
+    for python in (sys.executable, elsewhere()):
         check = [python, "-c", f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"]
         if Path(python).exists() and subprocess.run(check, check=False).returncode == 0:
             return python

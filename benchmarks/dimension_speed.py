@@ -26,6 +26,8 @@ import numpy as np
 
 from benchmarks.processes import in_a_process, peak_gb
 
+PACKAGES = ("dadapy", "scikit-dimension", "faiss-cpu")
+"""What is compared with, as pip calls it: the result names their versions."""
 SIZES = [(20_000, 20), (20_000, 512), (5_000, 16_384), (2_000, 100_000), (100_000, 128), (1_000_000, 20)]
 QUICK_SIZES = [(5_000, 20), (5_000, 512)]
 BLOCKS_SIZE = (5_000, 512)
@@ -208,7 +210,7 @@ def main() -> None:
         "ratios_to_matmul": ratios,
         "peak_rss_gb": peak,
     }
-    finish({"headline": headline_of("dimension_speed", result), **result}, started, arguments.json)
+    finish({"headline": headline_of("dimension_speed", result), **result}, started, arguments.json, PACKAGES)
 
 
 def _seconds(costs: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ from antidrome.dynamics.em import EMState, expectation_maximisation
 from antidrome.dynamics.reports import compare_pairs
 from antidrome.dynamics.selection import agreement
 from benchmarks.dynamics_rows import KeptRows
-from benchmarks.harness import data_folder, finish, options, show
+from benchmarks.harness import data_folder, finish, options, require_data, show
 from benchmarks.tables.headlines import headline_of
 
 BIN_FRAMES = 10
@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--mouse-seeds", type=int, default=3, help="mask seeds for each mouse")
     parser.add_argument("--finished", action="store_true", help="report the rows of --kept, and make no others")
     arguments, started = parser.parse_args(), time.time()
+    require_data("dynamics_real")
     kept, rows = KeptRows(arguments.kept), []
     for kind, name, seed, make in cases(arguments.seed, arguments.quick, arguments.mouse_seeds):
         if arguments.finished and f"{name}/{seed}" not in kept.rows:

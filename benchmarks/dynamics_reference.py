@@ -34,6 +34,8 @@ from benchmarks.dynamics_rows import KeptRows
 from benchmarks.harness import finish, options, show
 from benchmarks.tables.headlines import headline_of
 
+PACKAGES = ("dynamax", "statsmodels")
+"""What is compared with, as pip calls it: the result names their versions."""
 N_NEURONS, N_COMPONENTS, N_FRAMES = 100, 4, 1000
 SUBPOPULATIONS = ((0, 40), (30, 70), (60, 100))
 STRETCH = 10
@@ -72,7 +74,7 @@ def main() -> None:
             ["method", "seeds", "seconds", "largest angle", "unseen r", "of realised"],
             table(rows, data),
         )
-    finish({"headline": headline_of("dynamics_reference", result), **result}, started, arguments.json)
+    finish({"headline": headline_of("dynamics_reference", result), **result}, started, arguments.json, PACKAGES)
 
 
 def warm_up() -> None:

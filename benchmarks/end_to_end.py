@@ -36,9 +36,11 @@ from antidrome.pipeline import run as run_job
 from antidrome.recordings import from_array, write
 from benchmarks.dynamics_real import worms
 from benchmarks.ground_truth import read_recordings
-from benchmarks.harness import data_folder, finish, options, show
+from benchmarks.harness import data_folder, finish, options, require_data, show
 from training.ground_truth import Recording
 
+PACKAGES = ("dask", "distributed")
+"""What the cluster is made of, as pip calls it: the result names their versions."""
 N_WORMS, N_WORKERS = 5, 4
 IMAGING = {"DS09-GCaMP6f-m-V1": ".nwb", "DS30-GCaMP8f-m-V1": ".zarr", "DS19-R-CaMP-m-S1": ".nc"}
 BLOCK_VALUES, OWN_BLOCK_VALUES = 20_000, inference.BLOCK_VALUES
@@ -48,6 +50,7 @@ N_COMPONENTS = 4
 def main() -> None:
     """Write the files, run both ways, compare."""
     arguments, started = options(__doc__).parse_args(), time.time()
+    require_data("end_to_end")
     inference.BLOCK_VALUES = BLOCK_VALUES  # small recordings, and still enough blocks for four workers
     with tempfile.TemporaryDirectory() as folder:
         jobs = user_files(Path(folder), quick=arguments.quick)
@@ -81,7 +84,7 @@ def main() -> None:
         "seconds_cluster": total["cluster"],
         "rows": rows,
     }
-    finish(result, started, arguments.json)
+    finish(result, started, arguments.json, PACKAGES)
 
 
 def user_files(folder: Path, *, quick: bool) -> dict[str, list[Path]]:

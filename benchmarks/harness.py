@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import os
 import platform
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,9 @@ from rich.table import Table
 
 from antidrome.core.files import finite, write_json
 from antidrome.core.model_files import package_versions
+from antidrome.data.catalogue import find
+from benchmarks.dimension_peers import version_elsewhere
+from benchmarks.tables import DATA
 
 
 def options(claim: str) -> argparse.ArgumentParser:
@@ -27,14 +33,26 @@ def options(claim: str) -> argparse.ArgumentParser:
 
 def data_folder() -> Path:
     """Where the reference data are: $ANTIDROME_DATA, or ../shared/data beside the project."""
-    folder = Path(os.environ.get("ANTIDROME_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    if not folder.is_dir():
-        raise SystemExit(
-            f"The reference data are not at {folder}. `antidrome data list` says where they come from; there is no"
-            " public mirror. From a folder or address with them: `antidrome data get NAME… --mirror WHERE -o FOLDER`;"
-            " then set ANTIDROME_DATA to FOLDER."
+    return Path(os.environ.get("ANTIDROME_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+def missing_data(benchmark: str) -> list[str]:
+    """The data sets that a benchmark reads and of which the data folder does not hold every file."""
+    folder = data_folder()
+    return [
+        name for name in DATA.get(benchmark, ()) if not all((folder / file.path).is_file() for file in find(name).files)
+    ]
+
+
+def require_data(benchmark: str) -> None:
+    """End with exit code 2 and a sentence, before anything is computed, where a benchmark's data are not at hand."""
+    if missing := missing_data(benchmark):
+        sys.stderr.write(
+            f"{benchmark} reads {', '.join(missing)}, of which {data_folder()} does not hold all files. `antidrome data"
+            " list` says where they come from; there is no public mirror. From a folder or address with them:"
+            f" `antidrome data get {' '.join(missing)} --mirror WHERE -o FOLDER`; then set ANTIDROME_DATA to FOLDER.\n"
         )
-    return folder
+        raise SystemExit(2)
 
 
 def machine() -> dict[str, Any]:
@@ -61,12 +79,25 @@ def show(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     Console(width=160).print(table)
 
 
-def finish(result: dict[str, Any], started: float, path: Path | None) -> None:
-    """Print the headline; add machine, versions and seconds; write the JSON object."""
+def peer_versions(packages: Sequence[str]) -> dict[str, str]:
+    """Version of each package that is installed here, or, where it cannot share this environment, in its own."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            if version := version_elsewhere(package):
+                found[package] = version
+    return found
+
+
+def finish(result: dict[str, Any], started: float, path: Path | None, peers: Sequence[str] = ()) -> None:
+    """Print the headline; add machine, versions (also those of the peers' packages) and seconds; write the JSON."""
     result = {
         **result,
         "machine": machine(),
         "versions": package_versions(),
+        **({"peer_versions": peer_versions(peers)} if peers else {}),
         "seconds": round(time.time() - started, 1),
     }
     Console(width=160).print(f"[bold]{result['headline']}[/bold]")

@@ -30,7 +30,7 @@ from antidrome.core.files import atomic_write
 from antidrome.core.model_files import package_versions
 from antidrome.pipeline.planning import BYTES_HELD, work_of
 from benchmarks.harness import finish, machine, options, show
-from benchmarks.processes import peak_bytes
+from benchmarks.processes import peak_gb
 from benchmarks.tables.headlines import headline_of
 
 FRAME_RATE_HZ, N_FACTORS = 30.0, 5
@@ -130,7 +130,7 @@ def _measured(work: Callable[..., float | None], arguments: tuple[Any, ...]) -> 
     begin, busy = time.perf_counter(), time.process_time()
     seconds = work(*arguments)
     share = (time.process_time() - busy) / (time.perf_counter() - begin)
-    return seconds, share, peak_bytes() / 1e9
+    return seconds, share, peak_gb()
 
 
 def write_recording(path: Path, neurons: int, frames: int, seed: int) -> None:

@@ -9,6 +9,11 @@ from unittest.mock import patch
 import numpy as np
 
 Row = dict[str, Any]
+MIXTURE = {"first_components": 1, "hidden": (20,), "bayesian": True}
+GLM = {"components": 1, "hidden": (50,), "bayesian": True}
+GLM_TRAINING = {"epochs": 300, "batch": 100, "learning_rate": 1e-3, "clip": 0.1, "validation": 0.0}
+CELL = {"components": 2, "hidden": (50,), "bayesian": True}
+"""Densities and trainings of the experiments, near those of the paper; a user who names none has others."""
 
 
 def mixture_rounds(n_seeds: int, n_rounds: int, simulations: int) -> list[Row]:
@@ -32,7 +37,7 @@ def mixture_rounds(n_seeds: int, n_rounds: int, simulations: int) -> list[Row]:
 def _mixture_settings(components: int) -> Any:
     from antidrome.mechanism import MixtureSettings
 
-    return MixtureSettings(components=components, first_components=1, hidden=(20,), bayesian=True)
+    return MixtureSettings(components=components, **MIXTURE)
 
 
 def _divergence(log_density: np.ndarray, grid: np.ndarray) -> float:
@@ -120,8 +125,8 @@ def glm_against_gibbs(rounds: int, simulations: int, abc_simulations: int, n_sam
         "snpe-b",
         n_rounds=rounds,
         n_simulations=simulations,
-        density=MixtureSettings(components=1, hidden=(50,), bayesian=True),
-        training=TrainingSettings(epochs=300, batch=100, learning_rate=1e-3, clip=0.1, validation=0.0),
+        density=MixtureSettings(**GLM),
+        training=TrainingSettings(**GLM_TRAINING),
         diagnose=False,
         seed=seed,
     )
@@ -185,7 +190,7 @@ def hodgkin_huxley(rounds: int, simulations: int, seed: int) -> Row:
         "snpe-b",
         n_rounds=rounds,
         n_simulations=simulations,
-        density=MixtureSettings(components=2, hidden=(50,), bayesian=True),
+        density=MixtureSettings(**CELL),
         diagnose=False,
         seed=seed,
     ).fit(model.simulator, model.prior, observed, progress=False)

@@ -22,7 +22,8 @@ from typing import Any
 
 from benchmarks import mechanism_experiments as experiments
 from benchmarks.harness import finish, options, show
-from benchmarks.tables.headlines import by_kind, headline_of
+from benchmarks.tables.headlines import headline_of
+from benchmarks.tables.mechanism_headlines import by_kind
 
 FULL = {
     "mixture": lambda seed: experiments.mixture_rounds(20, 5, 1000),

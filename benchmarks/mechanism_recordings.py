@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import data_folder, finish, options, show
+from benchmarks.harness import data_folder, finish, options, require_data, show
 from benchmarks.tables.headlines import headline_of
 
 ROUNDS = 5
@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, help="only the first so many")
     parser.add_argument("--budget", type=int, help="simulations a cell")
     arguments = parser.parse_args()
+    require_data("mechanism_recordings")
     started = time.time()
     paths = sorted((data_folder() / "mechanism" / "allen_cell_types").glob("*.npz"))
     paths = paths[: arguments.cells or (1 if arguments.quick else len(paths))]

@@ -24,7 +24,8 @@ import numpy as np
 
 from antidrome.core.files import atomic_write
 from benchmarks.c2st import c2st
-from benchmarks.harness import data_folder, finish, options, show
+from benchmarks.harness import data_folder, finish, options, require_data, show
+from benchmarks.tables.headlines import headline_of
 
 TASKS = (
     "two_moons",
@@ -37,8 +38,10 @@ TASKS = (
 )
 VARIANTS = {"bernoulli_glm_raw": "observation_raw", "slcp_distractors": "observation_distractors"}
 METHODS = ("default", "snpe-b", "npe")
-SHARES = {"default": (0.1,) * 10, "snpe-b": (0.8, 0.2), "npe": (1.0,)}
+SHARES = {"default": (0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1), "snpe-b": (0.8, 0.2), "npe": (1.0,)}
 """Of the budget, round by round."""
+USUAL_ROUNDS, USUAL_SIMULATIONS = {"default": 5, "snpe-b": 5, "npe": 1}, 1000
+"""Rounds, and simulations in each, of a user who names none."""
 SAMPLES = 10_000
 PUBLISHED = {"REJ-ABC": "REJ-ABC", "NPE": "NPE", "SNPE": "SNPE-C", "SNLE": "SNLE", "SNRE": "SNRE"}
 
@@ -127,6 +130,7 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     """Run the benchmark."""
     arguments, started = parsed(), time.time()
+    require_data("mechanism_sbibm")
     quick = arguments.quick
     tasks = arguments.tasks or (["two_moons", "gaussian_mixture"] if quick else list(TASKS))
     methods = arguments.methods or (["default"] if quick else list(METHODS))
@@ -170,12 +174,7 @@ def summary(rows: list[dict[str, Any]], budget: int) -> dict[str, Any]:
         table,
     )
     main_tasks = {m: [value for task, value in ours[m].items() if task in TASKS] for m in methods}
-    seen = {m: len({row["observation"] for row in rows if row["method"] == m}) for m in methods}
-    headline = ", ".join(
-        f"{m} {np.mean(v):.3f} ({len(v)} tasks, {seen[m]} observations)" for m, v in main_tasks.items() if v
-    )
-    return {
-        "headline": f"Mean C2ST at {budget} simulations: {headline}.",
+    result = {
         "default_mean_c2st": float(np.mean(main_tasks["default"])) if main_tasks.get("default") else None,
         "default": ours.get("default"),
         "snpeb": ours.get("snpe-b"),
@@ -188,6 +187,7 @@ def summary(rows: list[dict[str, Any]], budget: int) -> dict[str, Any]:
         },
         "rows": rows,
     }
+    return {"headline": headline_of("mechanism_sbibm", result), **result}
 
 
 if __name__ == "__main__":

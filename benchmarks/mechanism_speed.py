@@ -27,6 +27,8 @@ from typing import Any
 
 from benchmarks.processes import in_a_process
 
+PACKAGES = ("sbi", "torch")
+"""What is compared with, as pip calls it: the result names their versions."""
 COMPONENTS, HIDDEN, BATCH, RATE, PATIENCE = 10, 50, 200, 5e-4, 20
 SEEDS = 3
 COLUMNS = ("first_call_s", "training_s", "reached_s", "epochs", "log_prob")
@@ -264,7 +266,7 @@ def main() -> None:
         "hh_sims_per_s_core": cell["sims_per_s"],
         "rows": rows,
     }
-    finish({"headline": headline_of("mechanism_speed", result), **result}, started, arguments.json)
+    finish({"headline": headline_of("mechanism_speed", result), **result}, started, arguments.json, PACKAGES)
 
 
 if __name__ == "__main__":

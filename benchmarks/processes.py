@@ -33,5 +33,5 @@ def peak_bytes() -> int:
 
 
 def peak_gb() -> float:
-    """Largest resident memory of this process so far, in GiB."""
-    return peak_bytes() / 2**30
+    """Largest resident memory of this process so far, in GB of 10⁹ bytes."""
+    return peak_bytes() / 1e9

@@ -1,5 +1,4 @@
-"""Claim: fitted to recordings without any label, the network is on average about as accurate as before; most is lost
-in interneurons (worst set: DS25, SST cells; from the network of simulations alone DS24, PV cells).
+"""Claim: fitted to recordings without any label, the network is on average about as accurate as before.
 
 The 25 real sets and the protocol are those of `spikes_ground_truth`: up to 8 or 10 neurons of each set, 60 s each. For
 every set a network that has not seen it (the fold network of `training/folds.py`) is adapted to the set's traces, and
@@ -24,8 +23,9 @@ from antidrome.spikes.adaptation import Adaptation, AdaptationConfig, Recorded, 
 from antidrome.spikes.recognition import RecognitionNetwork
 from antidrome.spikes.weights import load_network
 from benchmarks.ground_truth import Case, cases, per_neuron, score, summarise
-from benchmarks.harness import finish, options, show
-from benchmarks.spikes_ground_truth import PEERS, WEIGHTS, peers_table, set_paths
+from benchmarks.harness import finish, options, require_data, show
+from benchmarks.spikes_ground_truth import PEERS, WEIGHTS, medians_of_peers, peers_table, set_paths
+from benchmarks.tables.headlines import headline_of
 from training.folds import fold_of
 
 CHOSEN_ON = ("DS06", "DS09", "DS11", "DS30", "DS32", "DS40")
@@ -108,15 +108,12 @@ def summary(sets: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def peers_of(names: list[str]) -> dict[str, dict[str, float]]:
     """Mean over the sets of the peers' medians."""
-    table = peers_table()
-    out = {}
-    for label, algorithm in PEERS.items():
-        rows = [
-            np.nanmedian([v for (ds, peer, _), v in table.items() if ds == name and peer == algorithm], axis=0)
-            for name in names
-        ]
-        out[label] = dict(zip(("r_lag0", "r_learnt_lag", "r_smooth"), map(float, np.mean(rows, axis=0)), strict=True))
-    return out
+    neurons = {name: [neuron for ds, _, neuron in peers_table() if ds == name] for name in names}
+    by_set = medians_of_peers({name: dict.fromkeys(found) for name, found in neurons.items()})
+    return {
+        peer: {key: float(np.mean([found[peer][key] for found in by_set.values()])) for key in MEASURES[1:-1]}
+        for peer in PEERS
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -125,6 +122,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--start", choices=("folds", "simulations", "both"), default="both")
     parser.add_argument("--checkpoint", type=Path, help="folder for finished sets; an interrupted run goes on from it")
     chosen = parser.parse_args(arguments)
+    require_data("spikes_adaptation")
     enable_compilation_cache()
     started = time.time()
     paths = set_paths(False)[5:9:3] if chosen.quick else set_paths(False)
@@ -171,26 +169,13 @@ def report(
         ]
         + [[label, *row.values()] for label, row in peers.items()],
     )
-    parts, result = [], {"runs": runs, "peers": peers, "settings_chosen_on": CHOSEN_ON}
+    result: dict[str, Any] = {"runs": runs, "peers": peers, "settings_chosen_on": CHOSEN_ON}
     if "folds" in runs:
-        run = runs["folds"]
-        result |= {"mean_gain": run["mean_gain"], "worst_gain": run["worst_gain"]}
-        result["median_count_ratio"] = run["median_count_ratio"]
-        parts.append(
-            f"unlabelled adaptation of networks that have not seen the set: r {run['mean_gain']:+.3f} on average, worst"
-            f" set {run['worst_gain']:+.3f}, median count ratio {run['median_count_ratio']:.2f} (goals +0.020, -0.010,"
-            " 0.7–1.4)"
-        )
+        result |= {key: runs["folds"][key] for key in ("mean_gain", "worst_gain", "median_count_ratio")}
     if "simulations" in runs:
         after = runs["simulations"]["after"]
         result |= {"simulation_only_r_lag": after["r_learnt_lag"], "simulation_only_r_smooth": after["r_smooth"]}
-        parts.append(
-            f"without ground truth anywhere: r {after['r_learnt_lag']:.3f} at the learnt lag (OASIS"
-            f" {peers['OASIS']['r_learnt_lag']:.3f}), {after['r_smooth']:.3f} smoothed"
-            f" ({peers['OASIS']['r_smooth']:.3f})"
-        )
-    sentence = "; ".join(parts)
-    finish({"headline": f"{sentence[:1].upper()}{sentence[1:]}.", **result}, started, path)
+    finish({"headline": headline_of("spikes_adaptation", result), **result}, started, path)
 
 
 if __name__ == "__main__":

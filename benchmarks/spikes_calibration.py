@@ -40,7 +40,7 @@ from antidrome.spikes.variational.levels import count_log_prob
 from antidrome.spikes.variational.problem import network_inputs
 from antidrome.spikes.weights import load_network
 from benchmarks.ground_truth import cases
-from benchmarks.harness import finish, options, show
+from benchmarks.harness import finish, options, require_data, show
 from benchmarks.spikes_adaptation import start_of
 from benchmarks.spikes_ground_truth import set_paths
 
@@ -205,6 +205,7 @@ def joint_samples(quick: bool, seed: int) -> dict[str, dict[str, float]]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark."""
     chosen = options(__doc__).parse_args(arguments)
+    require_data("spikes_calibration")
     enable_compilation_cache()
     started = time.time()
     runs: dict[str, Any] = {

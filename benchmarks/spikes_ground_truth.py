@@ -2,8 +2,9 @@
 
 The protocol is `benchmarks.ground_truth`: up to 8 or 10 neurons of each of 25 real sets, 60 s each, at 30 Hz or the
 native rate where that is slower, correlation in 40 ms bins. Each set is predicted by the fold network that has seen
-neither that set nor its neurons (`training/folds.py`); peers' figures are per neuron from `peers_per_neuron.csv`
-(CASCADE was trained on DS03–DS20; OASIS, with its parameters estimated and with those of suite2p, needs no training).
+neither that set nor its neurons (`training/folds.py`); peers' figures are per neuron from `peers_per_neuron.csv`,
+measured in-house by this protocol (CASCADE was trained on DS03–DS20; OASIS, with its parameters estimated, and without
+a penalty at a decay time that is given, needs no training).
 
     python -m benchmarks.spikes_ground_truth [--quick] [--json FILE] [--weights DIR] [--network FILE]
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,14 @@ import numpy as np
 from antidrome.spikes.inference import infer_counts
 from antidrome.spikes.weights import load_network
 from benchmarks.ground_truth import Case, Scored, at_most, cases, per_neuron, score, summarise
-from benchmarks.harness import data_folder, finish, options, show
+from benchmarks.harness import data_folder, finish, options, require_data, show
 from benchmarks.tables.headlines import headline_of
 from training.folds import fold_of
 
 Predict = Callable[[np.ndarray, float], np.ndarray]
 WEIGHTS = Path(__file__).parent / "weights"
 RATES_HZ = (7.5, 15.0, 60.0)
-PEERS = {"CASCADE": "cascade", "OASIS": "oasis_auto", "OASIS as in suite2p": "oasis_s2p"}
+PEERS = {"CASCADE": "cascade", "OASIS": "oasis_auto", "OASIS, no sparsity penalty, τ given": "oasis_s2p"}
 COLUMNS = ["r_lag0", "r_learnt_lag", "r_smooth", "count_ratio"]
 
 
@@ -81,23 +82,32 @@ def peers_table() -> dict[tuple[str, str, str], tuple[float, float, float]]:
         }
 
 
+def medians_of_peers(neurons: Mapping[str, Iterable[str]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Medians of each peer over the neurons of each set: {set: {peer: {measure: r}}}."""
+    peers, out = peers_table(), {}
+    for name, chosen in neurons.items():
+        out[name] = {}
+        for label, algorithm in PEERS.items():
+            theirs = [peers[name, algorithm, n] for n in chosen if (name, algorithm, n) in peers]
+            found = np.nanmedian(np.array(theirs), axis=0).tolist()
+            out[name][label] = dict(zip(COLUMNS[:-1], found, strict=True))
+    return out
+
+
 def beside_peers(sets: dict[str, Scored]) -> dict[str, dict[str, float]]:
     """For each peer: mean over the sets of its medians, and the share of neurons on which we are better."""
     peers, out = peers_table(), {}
+    by_set = medians_of_peers({name: per_neuron(rows) for name, rows in sets.items()})
     for label, algorithm in PEERS.items():
-        medians, wins = [], []
+        wins = []
         for name, rows in sets.items():
             ours = per_neuron(rows)
             theirs = {n: peers[name, algorithm, n] for n in ours if (name, algorithm, n) in peers}
-            medians.append(np.nanmedian(np.array(list(theirs.values())), axis=0))
             wins += [
                 (ours[n].r_lag0 > v[0], ours[n].r_smooth > v[2]) for n, v in theirs.items() if np.isfinite(v).all()
             ]
-        r_lag0, r_learnt, r_smooth = np.mean(medians, axis=0)
         out[label] = {
-            "r_lag0": float(r_lag0),
-            "r_learnt_lag": float(r_learnt),
-            "r_smooth": float(r_smooth),
+            **{key: float(np.mean([found[label][key] for found in by_set.values()])) for key in COLUMNS[:-1]},
             "share_better_lag0": float(np.mean([w[0] for w in wins])),
             "share_better_smooth": float(np.mean([w[1] for w in wins])),
             "neurons": len(wins),
@@ -111,6 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder with the fold networks")
     parser.add_argument("--network", type=Path, help="one network for all sets (then no longer leave-datasets-out)")
     arguments_ = parser.parse_args(arguments)
+    require_data("spikes_ground_truth")
     started = time.time()
     paths, predictor = set_paths(arguments_.quick), predictors(arguments_.weights, arguments_.network)
     sets = dict(scored(paths, predictor, lambda case: case))
@@ -149,6 +160,7 @@ def main(arguments: list[str] | None = None) -> None:
         "sets": table,
         "frame_rates": rates,
         "peers": peers,
+        "peers_by_set": medians_of_peers({name: per_neuron(rows) for name, rows in sets.items()}),
     }
     finish({"headline": headline_of("spikes_ground_truth", result), **result}, started, arguments_.json)
 

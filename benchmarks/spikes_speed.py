@@ -19,6 +19,8 @@ from typing import Any
 
 from benchmarks.processes import in_a_process, peak_gb
 
+PACKAGES = ("oasis-deconv",)
+"""What is compared with, as pip calls it: the result names their versions."""
 FRAME_RATE_HZ = 30.0
 
 
@@ -139,6 +141,7 @@ def main() -> None:
         },
         started,
         arguments.json,
+        PACKAGES,
     )
 
 

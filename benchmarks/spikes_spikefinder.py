@@ -33,7 +33,7 @@ from scipy.signal import resample, welch
 from antidrome.spikes.inference import infer_counts
 from antidrome.spikes.metrics import bin_frames, correlation, count_ratio
 from antidrome.spikes.weights import load_network
-from benchmarks.harness import data_folder, finish, options, show
+from benchmarks.harness import data_folder, finish, options, require_data, show
 from benchmarks.tables.headlines import headline_of
 
 NETWORKS = [Path(__file__).parent / "weights" / f"fold-{i}.safetensors" for i in (1, 2, 3)]
@@ -140,6 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--network", nargs="+", default=NETWORKS, help="model files, 'default' or 'simulations'")
     parser.add_argument("--part", choices=("test", "train"), default="test")
     chosen = parser.parse_args(arguments)
+    require_data("spikes_spikefinder")
     started = time.time()
     names = sorted(p.stem for p in (data_folder() / "spikes" / "spikefinder").glob(f"sf*.{chosen.part}.npz"))
     loaded = {Path(name).stem: load_network(name) for name in chosen.network}

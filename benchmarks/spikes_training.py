@@ -30,6 +30,8 @@ from benchmarks.harness import finish, options, show
 from benchmarks.paper_simulations import FRAME_RATE_HZ, linear_cells, paper_start, scdf_cells
 from benchmarks.spikes_unsupervised import LINEAR, SCDF
 
+PACKAGES = ("torch",)
+"""What is compared with, as pip calls it: the result names their versions."""
 PAPER = {"samples": 64, "wake_posterior": 1.0, "sleep_in_wake": 0.0, "prior": "count"}
 N_CELLS, N_FRAMES = 6, 2000
 
@@ -119,7 +121,8 @@ def main(arguments: list[str] | None = None) -> None:
         + (" (no PyTorch here)" if row["ratio"] is None else f" ({row['ratio']:.1f}× eager PyTorch)")
         for name, row in rows.items()
     ]
-    finish({"headline": "VIMCO at the paper's sizes: " + ", ".join(parts) + ".", "sizes": rows}, started, chosen.json)
+    result = {"headline": "VIMCO at the paper's sizes: " + ", ".join(parts) + ".", "sizes": rows}
+    finish(result, started, chosen.json, PACKAGES)
 
 
 if __name__ == "__main__":

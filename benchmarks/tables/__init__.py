@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.tables import dimension, dynamics, mechanism, spikes, whole_job
+from benchmarks.tables import dimension, dynamics, mechanism, real_sets, spikes, whole_job
 from benchmarks.tables.table import Table
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], list[Table]]] = {
@@ -20,9 +20,9 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], list[Table]]] = {
     "mechanism_recordings": mechanism.recordings,
     "mechanism_sbibm": mechanism.sbibm,
     "mechanism_speed": mechanism.speed,
-    "spikes_adaptation": spikes.adaptation,
+    "spikes_adaptation": real_sets.adaptation,
     "spikes_calibration": spikes.calibration,
-    "spikes_ground_truth": spikes.ground_truth,
+    "spikes_ground_truth": real_sets.ground_truth,
     "spikes_speed": spikes.speed,
     "spikes_spikefinder": spikes.spikefinder,
     "spikes_training": spikes.training,

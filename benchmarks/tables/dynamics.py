@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.tables.table import Row, Table, beside, constant, medians, pivoted
+from benchmarks.tables.table import Row, Table, beside, cell, constant, medians, pivoted
 
 NO_PEERS = ("StitchedLDS", "StitchedLDS + EM", "ceiling", "EM from the truth")
 """Ours, and methods that are given what the others have to find."""
@@ -77,7 +77,7 @@ def reference(result: Mapping[str, Any]) -> list[Table]:
             timed["compilation, s, apart"] = "compilation_s"
         peers = [row["method"] for row in rows if row["method"] not in NO_PEERS]
         measures = [("Largest angle", "largest_angle", False), ("Time", "seconds", False)]
-        measures += [("r of unseen pairs", "unseen_r", True)] if data == "stitched" else []
+        measures += [("r of unseen pairs", "unseen_r", True)]
         words = [
             beside(
                 f"{measure} by seed",
@@ -96,10 +96,26 @@ def reference(result: Mapping[str, Any]) -> list[Table]:
                 + (" Pairs that the stitched data never hold together are judged here too." if data == "full" else ""),
                 timed | unseen,
                 rows,
-                [HOW, *words],
+                [HOW, *words, *_where_it_ran(seeds, peers)],
             )
         )
     return tables
+
+
+def _where_it_ran(seeds: list[dict[str, Any]], peers: list[str]) -> list[str]:
+    """For each peer that ran on one of several seeds, its figures beside ours on that seed."""
+    found = []
+    for peer in peers:
+        ran = [row for row in seeds if peer in row]
+        if len(ran) != 1 or len(seeds) == 1:
+            continue
+        ours, theirs = ran[0]["StitchedLDS"], ran[0][peer]
+        figures = ", ".join(
+            f"{what} {cell(ours[key])} against {cell(theirs[key])}"
+            for what, key in (("time, s,", "seconds"), ("largest angle", "largest_angle"), ("unseen r", "unseen_r"))
+        )
+        found.append(f"On seed {ran[0]['seed']} alone, StitchedLDS against {peer}: {figures}.")
+    return found
 
 
 def is_default(row: Row) -> bool:

@@ -1,12 +1,18 @@
 """The sentence that says what a benchmark found, made from the figures of its result; the command that repeats it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from statistics import fmean, median
 from typing import Any
 
 from benchmarks.tables.dimension import answers, of_the_fastest, stopped_after
 from benchmarks.tables.dynamics import given_settings, is_default
-from benchmarks.tables.mechanism import trainings
+from benchmarks.tables.mechanism_headlines import (
+    mechanism_paper,
+    mechanism_recordings,
+    mechanism_sbibm,
+    mechanism_speed,
+)
+from benchmarks.tables.real_sets import gains
 from benchmarks.tables.spikes import best_entry
 from benchmarks.tables.table import cell, constant
 
@@ -131,98 +137,32 @@ def load(result: Result) -> str:
     )
 
 
-def mechanism_paper(result: Result) -> str:
-    """One part for each experiment that was run."""
-    said = [sentence(result[name]) for name, sentence in EXPERIMENTS.items() if result.get(name)]
-    return "; ".join(said) + "."
-
-
-def _mixture(rows: Sequence[Mapping[str, Any]]) -> str:
-    last = {row["method"]: row["completed"] for row in rows}
-    return f"mixture: {last['snpe-b']:.0%} of runs completed (division: {last['division']:.0%})"
-
-
-def _glm(glm: Mapping[str, Any]) -> str:
-    ours, other = glm["ours"], glm["smc_abc"]
-    return (
-        f"GLM: means off those of MCMC by {ours['mean_error_sd']:.2f} sd on average,"
-        f" {ours['largest_mean_error_sd']:.2f} at most, with {glm['simulations']:,} simulations (SMC-ABC"
-        f" {other['mean_error_sd']:.2f} and {other['largest_mean_error_sd']:.2f} with {glm['smc_abc_simulations']:,})"
-    )
-
-
-def _autapse(autapse: Mapping[str, Any]) -> str:
-    return (
-        f"autapse: {autapse['with_classifier'][-1]:.0%} fail in the last round, {autapse['without'][-1]:.0%} without"
-        " the classifier"
-    )
-
-
-def _hodgkin_huxley(found: Mapping[str, Any]) -> str:
-    inside = "in" if found["truth_in_95_region"] else "outside"
-    return f"Hodgkin–Huxley: truth {inside} the 95 % region, {found['marginals_with_truth']} of 12 marginals"
-
-
-def _missing(found: Mapping[str, Any]) -> str:
-    return f"40 % missing: means move by {found['mean_error_sd']:.2f} sd on average, widths × {found['sd_ratio']:.2f}"
-
-
-def _learned(rows: Sequence[Mapping[str, Any]]) -> str:
-    kinds = by_kind(rows)
-    widths = [f"{kind} " + ", ".join(f"{row['mean_sd']:.2f}" for row in of) for kind, of in kinds.items()]
-    durations = ", ".join(f"{row['duration_ms']:.0f}" for row in next(iter(kinds.values())))
-    return f"learned features, widths over the prior's for {durations} ms: {'; '.join(widths)}"
-
-
-def by_kind(learned: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Rows of the learned features, for each network that learns them."""
-    kinds = dict.fromkeys(row["features"] for row in learned)
-    return {kind: [row for row in learned if row["features"] == kind] for kind in kinds}
-
-
-EXPERIMENTS: dict[str, Callable[[Any], str]] = {
-    "mixture": _mixture,
-    "glm": _glm,
-    "autapse": _autapse,
-    "hodgkin_huxley": _hodgkin_huxley,
-    "missing": _missing,
-    "learned": _learned,
-}
-
-
-def mechanism_recordings(result: Result) -> str:
-    """How many cells the posterior reproduces in the median trace."""
-    cells, n_traces = result["cells"], constant("mechanism_recordings", "PREDICTIVE")
-    good = sum(row["spike_count_error"] <= 2 and row["rest_error_mv"] <= 1 for row in cells)
-    return (
-        f"{good} of {len(cells)} cells are reproduced (medians over {n_traces} traces of the posterior: spike count"
-        f" within 2, rest within 1 mV) with {result['budget']:,} simulations;"
-        f" {max(row['minutes'] for row in cells):.1f} minutes for the slowest, without the diagnosis."
-    )
-
-
-def mechanism_speed(result: Result) -> str:
-    """Whole trainings beside those of sbi, with and without first calls."""
-    rows = trainings(result["rows"])
-    parts = " and ".join(
-        f"{row['first_speedup']:.1f} times as fast as sbi's at {row['simulations']:,} simulations"
-        f" ({row['speedup']:.0f} times once compiled)"
-        for row in rows
-    )
-    density = ", ".join(f"{row['ours_log_prob']:.2f} against {row['sbi_log_prob']:.2f}" for row in rows)
-    return (
-        f"Whole trainings on one core, first call and waiting for improvement included: {parts}; held-out log density"
-        f" {density}; both are mixture-density networks of one size, but not the same network; five rounds of two moons"
-        f" take {result['five_rounds_seconds']:.0f} s all in; {result['hh_sims_per_s_core']:.0f} Hodgkin–Huxley"
-        " simulations a second and core."
-    )
+def spikes_adaptation(result: Result) -> str:
+    """Change by means and by medians over neurons, and what is reached without ground truth, beside OASIS."""
+    runs, oasis, parts = result["runs"], result["peers"]["OASIS"], []
+    if "folds" in runs:
+        sets = runs["folds"]["sets"]
+        parts.append(
+            "unlabelled adaptation of networks that have not seen the set: r at lag 0 by medians over neurons"
+            f" {gains(sets, 'r_lag0')}, by means {gains(sets, 'mean_r')}; median count ratio"
+            f" {runs['folds']['median_count_ratio']:.2f} (goals +0.020, -0.010, 0.7–1.4)"
+        )
+    if "simulations" in runs:
+        after, sets = runs["simulations"]["after"], runs["simulations"]["sets"]
+        parts.append(
+            f"without ground truth anywhere, by medians: r {after['r_learnt_lag']:.3f} at the learnt lag (OASIS"
+            f" {oasis['r_learnt_lag']:.3f}), {after['r_smooth']:.3f} smoothed ({oasis['r_smooth']:.3f}), adaptation"
+            f" changes r at lag 0 by {gains(sets, 'r_lag0')}"
+        )
+    sentence = "; ".join(parts)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
 def spikes_ground_truth(result: Result) -> str:
     """Unseen sets, beside every peer."""
     peers = result["peers"]
     lag0, smooth = (
-        ", ".join(f"{name} {row[key]:.3f}" for name, row in peers.items()) for key in ("r_lag0", "r_smooth")
+        "; ".join(f"{name} {row[key]:.3f}" for name, row in peers.items()) for key in ("r_lag0", "r_smooth")
     )
     return (
         f"Mean over {len(result['sets'])} unseen sets: r {result['mean_r_lag0']:.3f} at lag 0 ({lag0}),"
@@ -249,6 +189,19 @@ def spikes_spikefinder(result: Result) -> str:
     )
 
 
+def spikes_unsupervised(result: Result) -> str:
+    """Both simulated data sets, beside the paper's figures, and what the fits start from."""
+    runs = result["runs"]
+    start = {"ex2": ", from the paper's initial values and rate,"}
+    parts = [
+        f"{name}{start.get(name, '')} r {runs[name]['r']:.3f} in {runs[name]['minutes']:.0f} min (paper {r:.3f} in"
+        f" {minutes:.0f} min on a GPU, best state by true spikes)"
+        for name, (r, minutes) in constant("spikes_unsupervised", "PAPER").items()
+        if name in runs
+    ]
+    return f"Unsupervised: {'; '.join(parts)}."
+
+
 HEADLINES: dict[str, Callable[[Result], str]] = {
     "dimension_exactness": dimension_exactness,
     "dimension_speed": dimension_speed,
@@ -258,9 +211,12 @@ HEADLINES: dict[str, Callable[[Result], str]] = {
     "load": load,
     "mechanism_paper": mechanism_paper,
     "mechanism_recordings": mechanism_recordings,
+    "mechanism_sbibm": mechanism_sbibm,
     "mechanism_speed": mechanism_speed,
+    "spikes_adaptation": spikes_adaptation,
     "spikes_ground_truth": spikes_ground_truth,
     "spikes_spikefinder": spikes_spikefinder,
+    "spikes_unsupervised": spikes_unsupervised,
 }
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from benchmarks.tables.table import Row, Table, beside, constant, medians, pivoted
 
+SETTINGS = "mechanism_experiments"
+"""The module whose constants are the settings of the paper's experiments."""
 VARIANTS = ("bernoulli_glm_raw", "slcp_distractors")
 """Tasks that the mean over the seven leaves out."""
 NETWORKS = (
@@ -57,23 +59,33 @@ def paper(result: Mapping[str, Any]) -> list[Table]:
             mixture,
             [
                 beside("Divergence", mixture, "snpe-b/divergence", division, name=_round, more=False),
+                f"Both have a density of their own ({_said(constant(SETTINGS, 'MIXTURE'))}), not the default.",
             ],
         ),
         Table(
             "GLM: a row is a method, its posterior beside that of MCMC (errors in posterior standard deviations).",
             {"method": "method", "simulations": "simulations"} | AGREEMENT,
             fits,
+            [
+                "Ours is snpe-b, the paper's method, not the default, with a density"
+                f" ({_said(constant(SETTINGS, 'GLM'))}) and a training ({_said(constant(SETTINGS, 'GLM_TRAINING'))}) of"
+                " its own."
+            ],
         ),
         Table(
             "Autapse: a row is a round; share of simulations that fail.",
             {"round": "round", "with the classifier": "with", "without": "without"},
             autapse,
-            [beside("Failures", autapse, "with", {"none": "without"}, name=_round, who="the classifier", more=False)],
+            [
+                beside("Failures", autapse, "with", {"none": "without"}, name=_round, who="the classifier", more=False),
+                "Both are snpe-b with its own settings.",
+            ],
         ),
         Table(
             "Hodgkin–Huxley: a row is a parameter; standard deviation of the posterior over that of the prior.",
             {"parameter": "parameter", "posterior over prior": "ratio"},
             [{"parameter": name.replace("_", " "), "ratio": ratio} for name, ratio in cell.items()],
+            [f"The method is snpe-b with a density of its own ({_said(constant(SETTINGS, 'CELL'))})."],
         ),
         Table(
             "Missing features: a row is a comparison of two posteriors.",
@@ -140,7 +152,7 @@ def sbibm(result: Mapping[str, Any]) -> list[Table]:
             f" {seen} observations (of what was published: over its own); default, snpe-b and npe are ours.",
             {"task": "task"} | headings,
             [*rows, {"task": f"mean of {len(seven)} (without the variants)"} | mean],
-            [beside("C2ST", rows, "default", published, name="task", who="the default", more=False)],
+            [beside("C2ST", rows, "default", published, name="task", who="the default", more=False), _rounds(result)],
         )
     ]
 
@@ -219,6 +231,25 @@ def _reaching(shown: Sequence[Row]) -> list[Table]:
             [beside("Time", shown, "ours_reached_s", {"sbi": "sbi_reached_s"}, name="simulations", more=False)],
         )
     ]
+
+
+def _rounds(result: Mapping[str, Any]) -> str:
+    """How the budget is spent, beside what a user has who says nothing."""
+    rounds, usual = (constant("mechanism_sbibm", f"USUAL_{what}") for what in ("ROUNDS", "SIMULATIONS"))
+    spent = []
+    for method, shares in constant("mechanism_sbibm", "SHARES").items():
+        sizes = [f"{round(share * result['budget']):,}" for share in shares]
+        alike = len(sizes) > 1 and len(set(sizes)) == 1
+        spent.append(f"{method} {f'{len(sizes)} rounds of {sizes[0]}' if alike else ' + '.join(sizes)}")
+    return (
+        f"Simulations by round: {'; '.join(spent)}. That is no default: `SNPE()` has {rounds['default']} rounds of"
+        f" {usual:,}, 'snpe-b' {rounds['snpe-b']}."
+    )
+
+
+def _said(settings: Mapping[str, Any]) -> str:
+    """Settings in words."""
+    return ", ".join(f"{name.replace('_', ' ')} {choice}" for name, choice in settings.items())
 
 
 def _round(row: Row) -> str:

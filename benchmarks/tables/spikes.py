@@ -5,12 +5,8 @@ from typing import Any
 
 from benchmarks.tables.table import Row, Table, beside, constant, ranked
 
-CORRELATIONS = {"r, lag 0": "r_lag0", "r, learnt lag": "r_learnt_lag", "r, smoothed": "r_smooth"}
-MEASURES = CORRELATIONS | {"count ratio": "count_ratio"}
-STARTS = {"folds": "fold networks", "simulations": "simulation network"}
 OURS = "antidrome"
 """How every entry of ours to the challenge begins."""
-CASCADE = "CASCADE was trained on DS03–DS20, which are among these sets."
 SPIKEFINDER = (
     "Ours are the mean of {} networks ('antidrome'), of which some have seen the training parts of these sets, and the"
     " one network that has not ('unseen'). The frame rate of every recording is guessed from its spectrum, the trace"
@@ -18,63 +14,6 @@ SPIKEFINDER = (
 )
 PLAIN = "Beside these: that network on one grid, as users have it, and on the published trace at 100 Hz."
 LEVEL = 0.9
-
-
-def adaptation(result: Mapping[str, Any]) -> list[Table]:
-    """Before and after the unlabelled adaptation, and the peers."""
-    runs, peers = result["runs"], result["peers"]
-    means = [
-        {"method": f"{STARTS[start]}, {when}"} | run[when]
-        for start, run in runs.items()
-        for when in ("before", "after")
-    ]
-    others = [{"method": name} | row for name, row in peers.items()]
-    names = list(next(iter(runs.values()))["sets"])
-    rows: list[Row] = [{"set": name} | {start: run["sets"][name] for start, run in runs.items()} for name in names]
-    headings = {
-        f"{STARTS[start]}, {heading}": f"{start}/{key}"
-        for start in runs
-        for heading, key in (
-            ("r before", "before/mean_r"),
-            ("r after", "after/mean_r"),
-            ("count ratio after", "after/count_ratio"),
-        )
-    }
-    return [
-        Table(
-            f"A row is a method: means over {len(names)} sets of the medians over neurons.",
-            {"method": "method"} | MEASURES,
-            [*means, *others],
-            [
-                *(
-                    ranked(
-                        heading,
-                        {row["method"]: row[key] for row in [_after(means, start), *others]},
-                        _after(means, start)["method"],
-                    )
-                    for start in runs
-                    for heading, key in CORRELATIONS.items()
-                ),
-                CASCADE,
-            ],
-        ),
-        Table(
-            "A row is a set: mean r at lag 0 over its neurons, before and after.",
-            {"set": "set"} | headings,
-            rows,
-            [
-                beside(
-                    f"r of the {STARTS[start]}",
-                    rows,
-                    f"{start}/after/mean_r",
-                    {"before": f"{start}/before/mean_r"},
-                    name="set",
-                    who="after",
-                )
-                for start in runs
-            ],
-        ),
-    ]
 
 
 def calibration(result: Mapping[str, Any]) -> list[Table]:
@@ -122,45 +61,6 @@ def calibration(result: Mapping[str, Any]) -> list[Table]:
                 "bound": "bound",
             },
             [{"what": key} | row for key, row in runs["joint_samples"].items()],
-        ),
-    ]
-
-
-def ground_truth(result: Mapping[str, Any]) -> list[Table]:
-    """Unseen sets, beside CASCADE and OASIS on the same neurons."""
-    keys = {"r_lag0": "mean_r_lag0", "r_learnt_lag": "mean_r_best_lag", "r_smooth": "mean_r_smooth"}
-    ours = {"method": "ours"} | {key: result[name] for key, name in keys.items()}
-    peers = [{"method": name} | row for name, row in result["peers"].items()]
-    sets = [{"set": name} | row for name, row in result["sets"].items()]
-    return [
-        Table(
-            f"A row is a method: means over {len(sets)} sets of the medians over neurons; shares of single neurons on"
-            " which ours is better.",
-            {"method": "method"}
-            | CORRELATIONS
-            | {
-                "ours better, lag 0": "share_better_lag0",
-                "ours better, smoothed": "share_better_smooth",
-                "neurons": "neurons",
-            },
-            [ours, *peers],
-            [
-                *(
-                    ranked(heading, {row["method"]: row[key] for row in [ours, *peers]}, "ours")
-                    for heading, key in CORRELATIONS.items()
-                ),
-                CASCADE,
-            ],
-        ),
-        Table(
-            "A row is a set, read by ours: medians over its neurons; count ratio: expected over true spikes.",
-            {"set": "set", "neurons": "neurons"} | MEASURES,
-            sets,
-        ),
-        Table(
-            f"A row is a frame rate, ours: means over the {len(sets)} sets.",
-            {"frame rate": "rate"} | MEASURES,
-            [{"rate": name} | row for name, row in result["frame_rates"].items()],
         ),
     ]
 
@@ -272,6 +172,9 @@ def unsupervised(result: Mapping[str, Any]) -> list[Table]:
             [
                 beside("r", rows, "r", {"the paper": "paper_r"}, name="run"),
                 beside("r of unseen cells", rows, "unseen/r", {"the paper": "paper_r"}, name="run"),
+                "ex1 starts from the traces' own statistics; ex2 from the initial values of the paper's model, and its"
+                f" rate of {constant('spikes_unsupervised', 'PAPER_RATE_HZ')} Hz. Schedules and sizes of the networks"
+                " are the benchmark's, not the defaults.",
             ],
         ),
         Table(
@@ -294,11 +197,6 @@ def best_entry(mean_r: Mapping[str, float]) -> str | None:
 
 def _is_ours(entry: str) -> bool:
     return entry.startswith(OURS)
-
-
-def _after(means: list[dict[str, Any]], start: str) -> dict[str, Any]:
-    """The row of a start after adaptation."""
-    return next(row for row in means if row["method"] == f"{STARTS[start]}, after")
 
 
 def _size(row: Row) -> str:

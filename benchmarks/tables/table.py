@@ -118,6 +118,7 @@ def beside(
     name: str | Callable[[Row], str],
     who: str = "ours",
     more: bool = True,
+    most: int = MOST_NAMES,
 ) -> str:
     """A sentence: in how many rows we are ahead of every peer, and in which one of them is ahead of us.
 
@@ -133,6 +134,8 @@ def beside(
         Who is compared.
     more
         Whether more is better.
+    most
+        How many rows are named at most.
     """
     parts = []
     for peer, key in peers.items():
@@ -147,8 +150,8 @@ def beside(
             parts.append(f"{peer}: {place} in {f'all {len(pairs)}' if len(pairs) > 1 else 'the only one'}")
             continue
         part = f"{peer}: ahead in {found['ahead']} of {len(pairs)}"
-        part += f", level in {_named(level, name)}" if level else ""
-        parts.append(part + (f", behind in {_named(behind, name)}" if behind else ""))
+        part += f", level in {_named(level, name, most)}" if level else ""
+        parts.append(part + (f", behind in {_named(behind, name, most)}" if behind else ""))
     return f"{what}, {who} beside {'; '.join(parts)}."
 
 
@@ -194,7 +197,7 @@ def _both(mine: Any, other: Any) -> bool:
     return figures and not isinstance(mine, AtLeast) and not (isinstance(other, AtLeast) and mine >= other)
 
 
-def _named(rows: Sequence[Row], name: str | Callable[[Row], str]) -> str:
+def _named(rows: Sequence[Row], name: str | Callable[[Row], str], most: int) -> str:
     names = [cell(value(row, name)) if isinstance(name, str) else name(row) for row in rows]
-    shown = ", ".join(names[:MOST_NAMES])
-    return f"{len(names)} ({shown}{f' and {len(names) - MOST_NAMES} more' if len(names) > MOST_NAMES else ''})"
+    shown = ", ".join(names[:most])
+    return f"{len(names)} ({shown}{f' and {len(names) - most} more' if len(names) > most else ''})"

@@ -76,6 +76,65 @@ def test_where_a_peer_is_better_the_words_say_so():
     assert "behind in 2 (worms 4, C6_M4_envB 1)" in text_of("dynamics_real")
 
 
+def test_every_set_has_the_peers_medians_beside_ours_and_the_sentence_who_is_ahead():
+    result, text = result_of("spikes_ground_truth"), text_of("spikes_ground_truth")
+    assert set(result["peers_by_set"]) == set(result["sets"])
+    for peer, means in result["peers"].items():
+        for key in ("r_lag0", "r_learnt_lag", "r_smooth"):
+            found = [row[peer][key] for row in result["peers_by_set"].values()]
+            assert sum(found) / len(found) == pytest.approx(means[key])
+    ours, theirs = result["sets"], result["peers_by_set"]
+    ahead = [name.split("-")[0] for name in ours if theirs[name]["CASCADE"]["r_lag0"] > ours[name]["r_lag0"]]
+    assert f"behind in {len(ahead)} ({', '.join(ahead)})" in text
+    assert "run by inference code of our own" in text
+    assert "guessed for each indicator" in text
+
+
+def test_what_adaptation_changes_in_interneurons_is_computed():
+    from benchmarks.tables import tables_of
+
+    def row(before: float, after: float) -> dict:
+        return {"before": {"mean_r": before, "r_lag0": before}, "after": {"mean_r": after, "r_lag0": after}}
+
+    methods = dict.fromkeys(("r_lag0", "r_learnt_lag", "r_smooth", "count_ratio"), 0.5)
+    sets = {"DS1-PV-a": row(0.5, 0.3), "DS2-SST-b": row(0.5, 0.5), "DS3-c": row(0.5, 0.6)}
+    runs = {"folds": {"before": methods, "after": methods, "sets": sets}}
+    *_, table = tables_of("spikes_adaptation", {"runs": runs, "peers": {"OASIS": methods}})
+    assert "On average it changes by -0.100 in 2 sets of interneurons and by +0.100 in the 1 others." in table.words[0]
+
+
+def test_a_peer_of_one_seed_is_compared_on_that_seed():
+    text = text_of("dynamics_reference")
+    rows = [row for row in result_of("dynamics_reference")["rows"] if row["seed"] == 0 and row["data"] == "full"]
+    r = {row["method"]: row["unseen_r"] for row in rows}
+    assert f"unseen r {r['StitchedLDS']:.3f} against {r['dynamax EM']:.3f}." in text
+    assert text.count("r of unseen pairs by seed") == 2, "fully observed, too"
+
+
+def test_settings_that_are_no_defaults_are_told():
+    assert "default 10 rounds of 1,000; snpe-b 8,000 + 2,000" in text_of("mechanism_sbibm")
+    assert "`SNPE()` has 5 rounds of 1,000" in text_of("mechanism_sbibm")
+    assert "epochs 300, batch 100" in text_of("mechanism_paper")
+    assert "ex2 from the initial values of the paper's model, and its rate of 0.9 Hz" in text_of("spikes_unsupervised")
+
+
+def test_what_is_called_the_default_is_that_of_the_estimator():
+    from antidrome.mechanism import SNPE
+    from antidrome.mechanism.plans import METHODS
+    from benchmarks.tables.table import constant
+
+    usual = constant("mechanism_sbibm", "USUAL_ROUNDS")
+    assert usual == {method: METHODS[method].n_rounds for method in usual}
+    assert constant("mechanism_sbibm", "USUAL_SIMULATIONS") == SNPE().n_simulations
+
+
+def test_the_versions_of_the_peers_close_a_section():
+    from benchmarks.comparison import page
+
+    result = result_of("mechanism_speed")
+    assert f"s; beside sbi {result['peer_versions']['sbi']}, torch {result['peer_versions']['torch']}." in page()
+
+
 def test_a_result_without_named_columns_is_refused():
     from benchmarks.tables import tables_of
 

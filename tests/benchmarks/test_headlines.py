@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+NAMES = sorted(path.stem for path in RESULTS.glob("*.json"))
 
 
 def result_of(name: str) -> dict:
@@ -69,6 +70,45 @@ def test_headlines_of_the_committed_results_say_what_they_rest_on():
     assert "CASCADE was trained on DS03–DS20" in found["spikes_ground_truth"]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_result_holds_the_headline_that_the_readme_shows(name):
+    from benchmarks.tables.headlines import headline_of
+
+    result = result_of(name)
+    assert result["headline"] == headline_of(name, result)
+
+
+def test_adaptation_is_told_by_medians_and_by_means_with_the_worst_set_of_each():
+    from benchmarks.tables.headlines import headline_of
+
+    sets = {
+        "DS01-a": {"before": {"mean_r": 0.5, "r_lag0": 0.5}, "after": {"mean_r": 0.4, "r_lag0": 0.5}},
+        "DS25-SST-b": {"before": {"mean_r": 0.5, "r_lag0": 0.5}, "after": {"mean_r": 0.5, "r_lag0": 0.2}},
+    }
+    result = {"runs": {"folds": {"sets": sets, "median_count_ratio": 1.0}}, "peers": {"OASIS": {}}}
+    headline = headline_of("spikes_adaptation", result)
+    assert "by medians over neurons -0.150 on average, worst set -0.300 (DS25)" in headline
+    assert "by means -0.050 on average, worst set -0.100 (DS01)" in headline
+
+
+def test_a_mixture_that_is_behind_with_fewer_rounds_is_told():
+    from benchmarks.tables.headlines import headline_of
+
+    rows = [
+        {"rounds": rounds, "method": method, "completed": completed, "divergence": divergence}
+        for rounds, method, completed, divergence in (
+            (1, "snpe-b", 1.0, 0.4),
+            (1, "division", 1.0, 0.1),
+            (2, "snpe-b", 1.0, 0.5),
+            (2, "division", 0.5, 2.0),
+        )
+    ]
+    assert headline_of("mechanism_paper", {"mixture": rows}) == (
+        "mixture: 100% of runs completed in 2 rounds (division: 50%), KL divergence of those 0.50 (2.00), behind"
+        " division with fewer rounds (0.40 against 0.10 at 1)."
+    )
+
+
 def test_the_readme_is_that_of_the_committed_results(source_tree):
     from benchmarks.readme import with_table
 
@@ -89,7 +129,33 @@ def test_the_peak_of_a_process_is_its_own(source_tree):
     held = np.ones(40_000_000)
     command = [sys.executable, "-c", "from benchmarks.processes import peak_gb; print(peak_gb())"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=source_tree)
-    assert float(answer.stdout) < held.nbytes / 2**30
+    assert float(answer.stdout) < held.nbytes / 1e9
+
+
+def test_a_gb_is_a_thousand_million_bytes_in_every_result(monkeypatch):
+    from benchmarks import processes
+
+    monkeypatch.setattr(processes, "peak_bytes", lambda: 2_500_000_000)
+    assert processes.peak_gb() == 2.5
+    peaks = [
+        figure
+        for name in ("dimension_speed", "dynamics_scale", "load", "spikes_speed")
+        for figure in re.findall(r'"peak_(?:rss_)?gb": ([\d.]+)', (RESULTS / f"{name}.json").read_text("utf-8"))
+    ]
+    assert len(peaks) > 40
+    pages = [float(peak) * 1e9 / 1024 for peak in peaks]
+    assert pages == pytest.approx([round(page) for page in pages], abs=1e-3), (
+        "the system counts in units of 1,024 bytes"
+    )
+
+
+def test_versions_of_peers_are_those_installed_here_or_in_their_own_environment(monkeypatch):
+    from importlib.metadata import version
+
+    from benchmarks import harness
+
+    monkeypatch.setattr(harness, "version_elsewhere", {"apart": "3.4"}.get)
+    assert harness.peer_versions(("numpy", "apart", "nowhere")) == {"numpy": version("numpy"), "apart": "3.4"}
 
 
 def test_models_that_differ_are_found(tmp_path):

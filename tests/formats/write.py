@@ -203,7 +203,7 @@ def say_mechanism(folder: Path) -> dict[str, float]:
 
 
 def dynamics_checkpoint(folder: Path) -> dict[str, float]:
-    """What an interrupted fit of `StitchedLDS` goes on from, and the activity, which other processors round otherwise."""
+    """What an interrupted fit of `StitchedLDS` goes on from, and the activity (processors round it differently)."""
     activity = ad.dynamics.simulate(n_neurons=12, n_components=2, n_frames=300, seed=3).activity
     np.save(folder / "dynamics_activity.npy", activity)
     _fit_dynamics(folder, folder / "dynamics")
