@@ -124,6 +124,12 @@ def test_rounds_of_the_same_prior_are_believed_what_was_said_of_them() -> None:
         Recorded(few_heavy.of_round(1), PRIOR)
 
 
+def test_a_round_of_a_narrower_prior_is_left_out_beside_one_of_this_prior() -> None:
+    """Its part would count twice: P(a < 1) was 0.65 in place of 0.5."""
+    both = rounds(0.0, np.full(10, np.log(2.0)), covers=(1, 1))
+    assert np.unique(Recorded(both, PRIOR).simulations.round).tolist() == [0]
+
+
 def test_it_is_said_how_much_of_the_prior_a_density_of_ones_own_reaches() -> None:
     nobody_said = dataclasses.replace(drawn_from(LogUniform(0.1, 1)), covers_prior=None)
     (note,) = Recorded(nobody_said, Prior({"a": Uniform(0.1, 10)})).notes

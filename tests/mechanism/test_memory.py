@@ -136,5 +136,5 @@ def test_simulations_of_zeros_are_kept_so_that_they_are_read_again(tmp_path) -> 
     simulations = FitSimulations(
         np.zeros((n, 1)), np.zeros((n, k)), np.ones(n, bool), np.zeros(n, int), np.zeros((n, 1))
     )
-    keep_for_judgement(tmp_path, simulations, np.ones(n), True)
+    keep_for_judgement(tmp_path, simulations, np.ones(n), True, posterior="00ff")
     assert load_npz(tmp_path / "judgement.npz")["features"].shape == (n, k)

@@ -58,22 +58,27 @@ def covering_rows(simulations: Simulations, log_ratio: np.ndarray) -> np.ndarray
 def _covers(simulations: Simulations, log_ratio: np.ndarray, rows: np.ndarray, same_prior: bool) -> bool | None:
     """Whether a round's proposal covers the prior; None where that is not known.
 
-    What was said of it is examined where it was not the `same_prior`.
+    What was said of it is examined where it was not the `same_prior`, and always if it was as dense everywhere.
     """
     ratio = log_ratio[rows]
     said = np.full(0, np.nan) if simulations.covers_prior is None else simulations.covers_prior[rows]
     said = said[~np.isnan(said)]
     if len(said):
-        return bool(said.all()) and (same_prior or not _lacks_some(ratio))
+        return bool(said.all()) and not _is_of_a_part(ratio) and (same_prior or not _lacks_some(ratio))
     if np.ptp(ratio) > SAME_DENSITY or ratio.mean() < -SAME_DENSITY:
         return None
     return not _lacks_some(ratio)
 
 
+def _is_of_a_part(log_ratio: np.ndarray) -> bool:
+    """Whether it was the prior within a part of it: everywhere denser than the whole, as much."""
+    return bool(np.ptp(log_ratio) <= SAME_DENSITY and log_ratio.mean() >= NEARLY_ALL)
+
+
 def _lacks_some(log_ratio: np.ndarray) -> bool:
     """Whether a part of the prior has no simulations, by log p̃ − log p (n,) of those that there are."""
     if np.ptp(log_ratio) <= SAME_DENSITY:
-        return bool(log_ratio.mean() >= NEARLY_ALL)
+        return _is_of_a_part(log_ratio)
     weights = np.exp(np.minimum(-log_ratio, LARGEST))
     n_effective = weights.sum() ** 2 / (weights**2).sum()
     if n_effective < min(FEWEST, len(weights) / 2):

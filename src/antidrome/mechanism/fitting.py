@@ -218,7 +218,7 @@ def _diagnosis(
     """Calibration on what was kept out of training, and simulations at the posterior; None if too little is there."""
     weights, held_out = weigh_for_judgement(problem, settings.plan, result, settings.seed)
     if folder is not None:
-        keep_for_judgement(folder, result.simulations, weights, held_out)
+        keep_for_judgement(folder, result.simulations, weights, held_out, posterior.fingerprint())
     if len(usable_pairs(weights)) < FEWEST_PAIRS:
         return None, None
     predictive = predicted = None

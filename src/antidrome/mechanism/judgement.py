@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from antidrome.core.files import atomic_write
-from antidrome.errors import FileFormatError
+from antidrome.errors import FileFormatError, InputError
 from antidrome.mechanism.diagnostics.diagnose import FEWEST_PAIRS, PAIRS, SAMPLES, Diagnosis, diagnose, usable_pairs
 from antidrome.mechanism.posterior import Posterior
 from antidrome.mechanism.rounds import FitSimulations
@@ -16,8 +16,10 @@ from antidrome.recordings.archives import load_npz
 NAME = "judgement.npz"
 
 
-def keep_for_judgement(folder: Path, simulations: FitSimulations, weights: np.ndarray, held_out: bool) -> None:
-    """Write the simulations that a posterior is judged by, and their weights (n,).
+def keep_for_judgement(
+    folder: Path, simulations: FitSimulations, weights: np.ndarray, held_out: bool, posterior: str
+) -> None:
+    """Write the simulations that a posterior is judged by, their weights (n,), and the fingerprint of the posterior.
 
     Not compressed: features that are mostly zeros would shrink so far that `load_npz` takes the file for a bomb.
     """
@@ -29,6 +31,7 @@ def keep_for_judgement(folder: Path, simulations: FitSimulations, weights: np.nd
             features=simulations.features[used],
             weights=weights[used],
             held_out=np.array(held_out),
+            posterior=np.frombuffer(bytes.fromhex(posterior), np.uint8),
         )
 
 
@@ -45,7 +48,7 @@ def diagnose_folder(
     FileFormatError
         The folder lacks the posterior or the simulations, or they are damaged.
     InputError
-        `n_pairs` or `n_samples` are too few.
+        `n_pairs` or `n_samples` are too few, or the simulations are those of another fit, which was interrupted.
     """
     folder = Path(folder)
     posterior = Posterior.load(folder / "posterior.safetensors")
@@ -56,6 +59,11 @@ def diagnose_folder(
     lacking = {"u", "features", "weights", "held_out"} - set(kept)
     if lacking:
         raise FileFormatError(f"{path} lacks {', '.join(sorted(lacking))}.")
+    if "posterior" in kept and kept["posterior"].tobytes().hex() != posterior.fingerprint():
+        raise InputError(
+            f"{path} is of another fit than {folder / 'posterior.safetensors'}: one that was begun later in this folder"
+            " and is not finished. Let it finish, with the command that began it, and judge it then."
+        )
     if len(usable_pairs(kept["weights"])) < FEWEST_PAIRS:
         return None
     return diagnose(

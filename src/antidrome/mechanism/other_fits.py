@@ -15,7 +15,7 @@ OF_METHOD = ("proposal", "weighting", "reuse", "loss", "degrees")
 """Parts of a plan that no setting of a fit names: they follow from its method and its simulations."""
 WAYS_OUT = (
     "Continue with the original settings and data, or begin anew: in another folder (-o, checkpoint=…), or in this one"
-    " with --overwrite or with the file deleted."
+    " with --overwrite, or with this file and the folder simulations beside it deleted."
 )
 SETTINGS = (
     "A simulator that is an object may say by an attribute identity_settings (a mapping) what decides its numbers,"

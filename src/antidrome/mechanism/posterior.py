@@ -181,14 +181,9 @@ class Posterior(Drawn):
 
     def save(self, path: str | Path) -> None:
         """Write one `.safetensors` file."""
-        arrays = {"observation": self.observation, **scaling_arrays(self.trained.scaling)}
-        optional = {"unrecorded": self.unrecorded, "gaps": self.gaps}
-        arrays |= {name: array for name, array in optional.items() if array is not None}
-        for m, network in enumerate(self.trained.networks):
-            arrays |= network_arrays(network, f"network-{m}")
         save_model(
             path,
-            arrays,
+            self._arrays(),
             class_name=FILE_CLASS,
             config={
                 "architecture": self.architecture.to_dict(),
@@ -208,6 +203,18 @@ class Posterior(Drawn):
             citations=self.citations,
             extra={"reports": [dataclasses.asdict(r) for r in self.reports], "notes": list(self.notes)},
         )
+
+    def fingerprint(self) -> str:
+        """Content hash of what was observed and learned, the same after `save` and `load`: which posterior it is."""
+        return hash_arrays(self._arrays())
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = {"observation": self.observation, **scaling_arrays(self.trained.scaling)}
+        optional = {"unrecorded": self.unrecorded, "gaps": self.gaps}
+        arrays |= {name: array for name, array in optional.items() if array is not None}
+        for m, network in enumerate(self.trained.networks):
+            arrays |= network_arrays(network, f"network-{m}")
+        return arrays
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:

@@ -213,7 +213,8 @@ def _objections(
     if last is not None and (last.effective < 100 or last.largest_weight > 0.1):
         sentences.append(
             f"The importance weights of the last round leave {last.effective:.0f} effective simulations, the largest"
-            f" has {100 * last.largest_weight:.0f} %: more simulations, or method='default' or 'tsnpe', would help."
+            f" has {100 * last.largest_weight:.0f} %: more simulations would help, or with a simulator method='default'"
+            " or 'tsnpe'."
         )
     sentences += [note for note in posterior.notes if UNREACHED in note]
     if effective < FEW_PAIRS:

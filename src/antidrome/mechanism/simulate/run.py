@@ -178,9 +178,10 @@ class _Plan:
         others = self.others(there)
         if len(others):
             bad = others[0]
+            settings = "seed, prior, observation and settings" if self.round_ else "seed and prior"
             raise ResumeError(
                 f"{store.folder} holds simulation {bad} of round {self.round_} with other parameters. Continue with the"
-                " seed and prior that it was begun with, or use another folder."
+                f" {settings} that it was begun with, or use another folder."
             )
         if not np.array_equal(there.seed[known], self.seeds[index]):
             raise ResumeError(f"{store.folder} was simulated with another seed. Continue with that, or another folder.")
