@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from antidrome.report import RunInfo
+from antidrome.report import RunInfo, spikes_report
 from antidrome.report.charts import Chart, draw, frame, panels
 from antidrome.report.page import Part, page_html
 
@@ -41,6 +41,20 @@ def test_its_data_can_be_downloaded(page):
     assert [row["series"] for row in rows] == ["measured"] * 3 + [HOSTILE]
     assert [row["d"] for row in rows] == ["3.1", "", "4.5", "3"]
     assert rows[3]["label"] == HOSTILE
+
+
+def test_a_session_may_be_called_like_a_part_of_the_page(fake_spikes, show):
+    """The page finds its models by name, and two of one name threw."""
+    plot = frame("curve", 220, x_label="points", y_label="dimension")
+    names = ("baseline", "trace", "time", "window", "row", "overview-plot", "curve-plot")
+    for name in names:
+        draw(plot, "line", {"n": [1.0], "d": [2.0]}, series=name, legend=True, x="n", y="d")
+    html, figures = panels([Chart("curve", "A curve", "Its caption.", plot)])
+    page = show(spikes_report([fake_spikes()], RUN, parts=[Part(sections={"results": html}, figures=figures)]))
+    assert len(page.column("trace", "t")) == fake_spikes().sizes["time"]
+    assert page.problems == []
+    text = page.downloads(page.page.locator("figure:has(#figure-curve)"))["csv"]
+    assert [row["series"] for row in csv.DictReader(io.StringIO(text))] == list(names)
 
 
 def test_its_colours_follow_the_theme(page):

@@ -186,6 +186,7 @@ def test_a_neuron_downloads(fake_spikes, show):
         page.page.click("#download-neuron")
     rows = list(csv.DictReader(io.StringIO(waiting.value.path().read_text("utf-8"))))
     assert len(rows) == result.sizes["time"]
+    np.testing.assert_allclose([float(row["bin_s"]) for row in rows], 1 / 30, atol=1e-6)
     np.testing.assert_allclose([float(row["dff"]) for row in rows], result["dff"].values[:, 0], atol=1e-3)
 
 

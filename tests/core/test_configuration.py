@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antidrome.core.configuration import from_dict, to_dict
+from antidrome.core.configuration import from_dict, settle_numbers, to_dict
 from antidrome.errors import InputError, did_you_mean
 
 
@@ -97,6 +97,24 @@ def test_numbers_of_numpy_are_numbers(unchecked_types) -> None:
     assert json.loads(json.dumps(told)) == to_dict(Outer(frame_rate_hz=0.5, sizes=(3, 4)))
     with pytest.raises(InputError, match=r"Inner.tau_s is nan"):
         to_dict(Inner(tau_s=np.float32("nan")))
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    rate_hz: float | None = None
+    n: int = 0
+    either: int | float = 0
+    fast: bool = True
+    names: tuple[str, ...] = ()
+
+
+def test_equal_numbers_become_the_same_numbers(unchecked_types) -> None:
+    settled = Mixed(rate_hz=30, n=np.int64(3), either=2, fast=True, names=("a",))
+    settle_numbers(settled)
+    assert repr(settled) == "Mixed(rate_hz=30.0, n=3, either=2, fast=True, names=('a',))"
+    odd = Mixed(rate_hz=None, n=2.5, either=np.float32(0.5))
+    settle_numbers(odd)
+    assert repr(odd) == repr(Mixed(rate_hz=None, n=2.5, either=0.5)), "what does not fit is for others to refuse"
 
 
 def test_a_far_name_gets_no_suggestion() -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from antidrome.errors import FileFormatError, InputError
-from antidrome.pipeline import RunConfig, deconvolve, infer, plan, rebuild_report, run, single
-from antidrome.pipeline.config import InferenceConfig
+from antidrome.pipeline import RunConfig, deconvolve, infer, job, plan, rebuild_report, run, single
+from antidrome.pipeline.config import InferenceConfig, ReadingConfig
 from antidrome.pipeline.demo import SOURCE
+from antidrome.pipeline.sessions import read_sessions
 from antidrome.recordings import read_spikes, write
 
 NETCDF = RunConfig(format="netcdf")
@@ -68,6 +69,49 @@ def test_a_model_that_is_replaced_during_a_run_is_noticed(model, inputs, tmp_pat
     assert read_spikes(tmp_path / "out" / "spikes.nc").identical(read_spikes(tmp_path / "whole" / "spikes.nc"))
 
 
+def test_a_recording_that_is_replaced_during_a_run_is_noticed(model, helpers, tmp_path, monkeypatch):
+    """Blocks of the second one would stay under the hash of the first."""
+    traces, path, out = helpers.recording(0).values, tmp_path / "a.npy", tmp_path / "out"
+    config = RunConfig(format="netcdf", stages=("spikes",), frame_rate_hz=30.0, quantity="dff")
+    np.save(path, traces)
+    predict = type(model).predict
+
+    def while_it_is_exported_again(self, *of, **options):
+        if self.calls == 1:
+            np.save(path, 3 * traces)
+        return predict(self, *of, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(model), "predict", while_it_is_exported_again)
+        with pytest.raises(InputError, match="not what this run began with: it was replaced, changed or removed"):
+            run([path], out, config, progress=False)
+    assert len(list(out.glob(".antidrome/*/block-*.nc"))) == 1
+    np.save(path, traces)
+    run([path], out, config, progress=False)
+    np.testing.assert_array_equal(read_spikes(out / "spikes.nc")["dff"], traces)
+
+
+def test_a_recording_that_is_replaced_after_the_last_block_is_not_written(model, inputs, tmp_path, monkeypatch):
+    """Results in NWB go into a copy of it."""
+    monkeypatch.setattr(job, "left_out", lambda *_: os.utime(inputs[0], (1, 1)) or [])
+    with pytest.raises(InputError, match="not what this run began with"):
+        run(inputs[:1], tmp_path / "out", NETCDF, progress=False)
+    assert not (tmp_path / "out" / "spikes.nc").exists()
+
+
+def test_cells_may_be_curated_during_a_run_but_traces_stay(helpers, tmp_path):
+    plane = tmp_path / "a" / "suite2p" / "plane0"
+    plane.mkdir(parents=True)
+    np.save(plane / "F.npy", 100 + helpers.recording(0).values.T)
+    np.save(plane / "iscell.npy", np.ones((7, 2)))
+    (session,) = read_sessions([tmp_path / "a"], ReadingConfig(frame_rate_hz=30.0))
+    np.save(plane / "iscell.npy", np.zeros((7, 2)))
+    session.refuse_replaced()
+    (plane / "F.npy").unlink()
+    with pytest.raises(InputError, match=r"F\.npy is not what this run began with"):
+        session.refuse_replaced()
+
+
 def test_a_worker_of_another_version_is_refused(model):
     with pytest.raises(InputError, match=r"A worker has Antidrome .*, the run 0\.0"):
         infer._infer_there("default", 0, ("0.0", "weights"), 0, None)
@@ -75,6 +119,7 @@ def test_a_worker_of_another_version_is_refused(model):
 
 def test_a_single_file_names_the_whole_path_of_the_model(model, inputs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "fit.safetensors").symlink_to(tmp_path / "SHA256E-s7--0")
     asked = []
     monkeypatch.setattr(single, "load_model", lambda config: asked.append(config.model) or model)
     deconvolve(inputs[0], tmp_path / "s.nc", InferenceConfig(model="fit.safetensors"), progress=False)

@@ -50,7 +50,7 @@ def test_no_bin_spans_a_pause():
     time_s = np.r_[0:5, 65:69].astype(float)
     bins = Bins.at_most(5, time_s)
     assert (bins.factor, bins.count) == (2, 5)
-    centre, duration = bins.times(time_s)
+    centre, duration = bins.times(time_s, 1.0)
     np.testing.assert_allclose(centre, [0.5, 2.5, 4.0, 65.5, 67.5])
     np.testing.assert_allclose(duration, [2.0, 2.0, 1.0, 2.0, 2.0])
     np.testing.assert_array_equal(sum_bins(np.ones((1, 9)), bins), [[2, 2, 1, 2, 2]])
@@ -61,7 +61,7 @@ def test_lost_frames_leave_their_places_empty():
     bins = Bins.at_most(2, time_s)
     assert bins.factor == 4
     np.testing.assert_array_equal(bins.split(np.arange(7.0)[None])[0], [[0, 1, 2, np.nan], [3, 4, 5, 6]])
-    np.testing.assert_allclose(bins.times(time_s)[1], [3, 4])
+    np.testing.assert_allclose(bins.times(time_s, 1.0)[1], [3, 4])
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 40)), min_size=1, max_size=30), st.integers(1, 60))

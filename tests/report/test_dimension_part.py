@@ -10,6 +10,7 @@ import xarray as xr
 import antidrome as ad
 from antidrome.errors import InputError
 from antidrome.report import RunInfo, dimension_report, write_dimension_report
+from antidrome.report.charts import MAX_NAME
 from antidrome.report.dimension_part import layers_part, points_part, population_part
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -18,7 +19,7 @@ RUN = RunInfo(title="A run", lede="…", created="2026-01-01 00:00", versions={"
 
 def data_of(part, name, series):
     plot = part.figures[f"figure-{name}"]
-    return next(one.data_source.data for one in plot.renderers if one.data_source.name == series)
+    return next(one.data_source.data for one in plot.renderers if one.data_source.tags == [series])
 
 
 def test_the_page_says_how_it_was_made(estimated) -> None:
@@ -184,3 +185,14 @@ def test_one_result_is_a_page_too(estimated) -> None:
 def test_what_is_no_result_is_refused(found) -> None:
     with pytest.raises(InputError, match="not of one kind"):
         dimension_report(found, RUN)
+
+
+def test_long_names_stay_apart_in_the_legend_and_whole_in_the_csv(estimated):
+    days = [f"sub-YutaMouse41_ses-YutaMouse41-15090{day}_ophys" for day in (3, 4)]
+    same = [f"{days[0][:20]}{middle}{days[0][20:]}" for middle in "xy"]
+    figure = points_part(dict.fromkeys([*days, *same], estimated["plane"])).figures["figure-dimension-gride"]
+    labels = [item.label.value for item in figure.legend[0].items]
+    assert len(set(labels)) == 4
+    assert max(map(len, labels)) <= MAX_NAME + 2
+    assert "150903_ophys" in labels[0]
+    assert {one.data_source.tags[0] for one in figure.renderers} >= {*days, *same}

@@ -14,8 +14,9 @@ import antidrome as ad
 from antidrome.dynamics import simulate
 from antidrome.dynamics.comparing import ComparedPairs
 from antidrome.report import RunInfo, dynamics_part, dynamics_report, write_dynamics_report
+from antidrome.report.dynamics_charts import _thinned
 from antidrome.report.dynamics_part import statements
-from antidrome.report.dynamics_view import dynamics_view
+from antidrome.report.dynamics_view import MAX_POINTS, _trajectories, dynamics_view
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 RUN = RunInfo(title="A run", lede="…", created="2026-01-01 00:00", versions={"antidrome": "0.1.0"})
@@ -40,7 +41,7 @@ def fitted():
 
 def data_of(part, name, series):
     plot = part.figures[f"figure-{name}"]
-    return next(one.data_source.data for one in plot.renderers if one.data_source.name == series)
+    return next(one.data_source.data for one in plot.renderers if one.data_source.tags == [series])
 
 
 def test_everything_is_drawn(fitted):
@@ -184,6 +185,39 @@ def test_equal_sessions_are_good_news_only_where_every_mode_is_measured(fitted):
     limit = dataclasses.replace(view, modes=view.modes.assign(measured=xr.zeros_like(view.modes["measured"])))
     levels = [{s.level for s in statements(one) if s.text.startswith("No session")} for one in (view, limit)]
     assert levels == [{"good"}, {"care"}]
+
+
+def trials(n_trials, n_bins, first=0):
+    """Latent states that are their own times: trials of bins of 0.1 s with 3 s between them, the first one longer."""
+    lengths = np.r_[n_bins + first, np.full(n_trials - 1, n_bins)]
+    time = 0.1 * np.arange(lengths.sum()) + 3 * np.repeat(np.arange(n_trials), lengths)
+    return xr.Dataset({"latent": (("time", "component"), time[:, None])}, coords={"time": time}), lengths
+
+
+@pytest.mark.parametrize(("n_trials", "n_bins"), [(300, 20), (2000, 20), (6000, 5), (1, 50_000), (60, 1)])
+def test_trials_are_drawn_from_their_first_bin_and_apart(n_trials, n_bins):
+    latents, _ = trials(n_trials, n_bins)
+    (drawn,) = _trajectories(latents)
+    known = np.isfinite(drawn.states[:, 0])
+    assert (~known).sum() == drawn.n_shown - 1
+    np.testing.assert_array_equal(drawn.states[known, 0], drawn.time_s[known])
+    starts = latents["time"].values.reshape(n_trials, n_bins)[:, 0]
+    first = drawn.time_s[np.r_[True, ~known[:-1]]]
+    assert np.isin(first, starts).all()
+    assert len(set(first)) == drawn.n_shown
+    lines = (known[1:] & known[:-1]).sum()
+    assert lines >= 0.5 * min(n_trials * (n_bins - 1), MAX_POINTS)
+    assert known.sum() <= MAX_POINTS
+    some = f"{drawn.n_shown} of {drawn.n_stretches} stretches between pauses, evenly spread; "
+    assert _thinned([drawn]).startswith(some) == (drawn.n_shown < drawn.n_stretches)
+
+
+def test_a_long_stretch_before_short_ones_does_not_fill_the_page():
+    latents, lengths = trials(1500, 5, first=40_000)
+    (drawn,) = _trajectories({"day": latents})
+    assert drawn.n_stretches == lengths.size
+    assert drawn.states.shape[0] <= MAX_POINTS + 2 * drawn.n_shown
+    assert drawn.step > 1
 
 
 def test_unfitted_models_have_no_page():

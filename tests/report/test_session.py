@@ -34,6 +34,11 @@ def test_blocks_and_dask_change_nothing(fake_spikes, monkeypatch):
     np.testing.assert_array_equal(parts.heat_map.codes()[0], whole.heat_map.codes()[0])
 
 
+def test_a_single_frame_lasts_as_long_as_the_recording_says(fake_spikes):
+    view = session_view(fake_spikes(2, 1))
+    np.testing.assert_allclose(view.bin_s, [1 / 30])
+
+
 def test_large_recordings_are_decimated_and_capped(fake_spikes):
     view = session_view(fake_spikes(30, 3000), max_neurons=10, max_bins_total=5000)
     assert view.shown.size == 10

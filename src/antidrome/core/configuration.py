@@ -80,6 +80,26 @@ def part_of(configuration: Any, cls: type[Configuration]) -> Configuration:
     return cls(**{field.name: getattr(configuration, field.name) for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
 
 
+def settle_numbers(configuration: Any) -> None:
+    """Give a new dataclass, also a frozen one, numbers of the types of its fields: 30 in a field of floats is 30.0.
+
+    Python calls them equal, but a file of settings, and a hash, does not. What is of another type stays as it is.
+    """
+    hints = typing.get_type_hints(type(configuration))
+    for field in dataclasses.fields(configuration):
+        value = getattr(configuration, field.name)
+        object.__setattr__(configuration, field.name, _settled(hints[field.name], value))
+
+
+def _settled(hint: Any, value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return value
+    wanted = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if int in wanted and isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if float in wanted else value
+
+
 def _required(field: dataclasses.Field) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 

@@ -53,10 +53,15 @@ class SessionCache:
         """
         return read_json(self._known)
 
+    def is_of(self, known: Mapping[str, Any]) -> bool:
+        """Whether what a folder says is of this origin, by the hash that everything else goes by: 30 is not 30.0."""
+        origin = known.get("origin")
+        return bool(origin) and hash_configuration(origin) == self.key
+
     def is_begun_anew(self) -> bool:
         """Whether a job of this origin that was to forget earlier results has begun and is not finished."""
         known = self.known()
-        return known.get("origin") == self.origin and bool(known.get("forgot")) and not known.get("finished", True)
+        return self.is_of(known) and bool(known.get("forgot")) and not known.get("finished", True)
 
     def is_told_of(self, known: Mapping[str, Any]) -> bool:
         """Whether what a folder says is of this recording; older folders do not say of which they are."""
@@ -115,7 +120,7 @@ def prepare(caches: Sequence[SessionCache], *, forget: bool) -> list[list[str]]:
     """
     known = [cache.known() for cache in caches]
     known = [{} if forget and not cache.is_begun_anew() else one for cache, one in zip(caches, known, strict=True)]
-    stale = [i for i, cache in enumerate(caches) if known[i].get("origin") != cache.origin]
+    stale = [i for i, cache in enumerate(caches) if not cache.is_of(known[i])]
     aside = {i: None if forget else _set_aside(caches[i]) for i in stale}
     changes = [list(map(str, one.get("changed", []))) for one in known]
     for i, blocks in aside.items():
@@ -182,7 +187,7 @@ def _set_aside(cache: SessionCache) -> Path | None:
 
     aside = cache.folder.with_name(f".taken-{cache.folder.name}")
     for known in sorted(cache.folder.parent.glob(f"*/{ORIGIN}")):
-        if read_json(known).get("origin") != cache.origin:
+        if not cache.is_of(read_json(known)):
             continue
         if known.parent != aside:  # else an interrupted run set them aside
             with atomic_directory(aside) as copied:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from antidrome.core.configuration import to_dict
+from antidrome.core.configuration import settle_numbers, to_dict
 from antidrome.core.seeds import check_seed
 from antidrome.errors import InputError
 
@@ -29,6 +29,10 @@ class FileConfig:
     accepted_only: bool = True
     """Read accepted ROIs only (suite2p, CaImAn, NWB); --no-accepted-only also takes what the file marks as no cell."""
 
+    def __post_init__(self) -> None:
+        """See to it that equal settings have the same hash."""
+        settle_numbers(self)
+
     def choices(self) -> dict[str, Any]:
         """What was decided, as keywords of `antidrome.read`."""
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(FileConfig)}
@@ -50,6 +54,7 @@ class ReadingConfig(FileConfig):
 
     def __post_init__(self) -> None:
         """Refuse impossible settings at once, not after hours of work."""
+        super().__post_init__()
         if self.frame_rate_hz is not None and not 0 < self.frame_rate_hz < float("inf"):
             raise InputError(
                 f"frame_rate_hz is {self.frame_rate_hz}; it must be a positive number of frames per second."

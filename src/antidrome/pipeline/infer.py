@@ -74,6 +74,7 @@ def infer_session(
 
     def keep(index: int, result: "xr.Dataset") -> None:
         number = wanted[index]
+        session.refuse_replaced()
         cache.put(number, _with_trace(result, under_way.pop(index), session, blocks[number]))
         bar.advance(blocks[number].stop - blocks[number].start)
 

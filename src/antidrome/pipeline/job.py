@@ -30,6 +30,7 @@ from antidrome.pipeline.folder import (
 )
 from antidrome.pipeline.infer import infer_session
 from antidrome.pipeline.model import file_of_model, load_model, origin_of, refuse_other_rates, with_absolute_model
+from antidrome.pipeline.names import whole_path
 from antidrome.pipeline.sessions import Session, has_errors, hash_beside, hash_trials, refuse_errors
 from antidrome.pipeline.settings_file import to_toml
 from antidrome.pipeline.stages import (
@@ -139,7 +140,7 @@ class _Job:
         show_progress: bool,
     ) -> None:
         self.sessions, self.output, self.config, self.command = sessions, output, config, command
-        self.paths = [str(Path(path).resolve()) for path in paths]
+        self.paths = [whole_path(path) for path in paths]
         self.executor, self.show_progress = executor, show_progress
         self.names = list(names)
         self.manifest = Manifest(output)
@@ -236,9 +237,10 @@ class _Job:
 
     def _write_results(self, results: Sequence["xr.Dataset"], key: str, seconds: Sequence[dict[str, float]]) -> None:
         with show("Writing results", len(results), unit="files", enabled=self.show_progress) as bar:
-            for name, result, taken in zip(self.names, results, seconds, strict=True):
+            for session, name, result, taken in zip(self.sessions, self.names, results, seconds, strict=True):
                 start = time.perf_counter()
                 if not self.manifest.is_done(name, key):
+                    session.refuse_replaced()
                     self.manifest.begin(name)
                     replace_result(result, self.output / name, self.config.format)
                     self.manifest.done(name, key)
@@ -306,6 +308,6 @@ class _Job:
     def _write_settings(self, summary: dict[str, Any]) -> None:
         """``run.toml``: everything but --overwrite, which is for once."""
         settings = {name: value for name, value in summary["config"].items() if name != "overwrite"}
-        text = to_toml({"paths": self.paths, "output": str(self.output.resolve()), **settings})
+        text = to_toml({"paths": self.paths, "output": whole_path(self.output), **settings})
         with atomic_write(self.output / SETTINGS) as temporary:
             temporary.write_text(text, "utf-8")

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from antidrome.errors import InputError
 from antidrome.pipeline.config import InferenceConfig
+from antidrome.pipeline.names import whole_path
 from antidrome.pipeline.sessions import Session
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def with_absolute_model(config: Config) -> Config:
 
     if config.model in SHIPPED:
         return config
-    return dataclasses.replace(config, model=str(Path(config.model).resolve()))
+    return dataclasses.replace(config, model=whole_path(config.model))
 
 
 def file_of_model(config: InferenceConfig) -> dict[str, str]:

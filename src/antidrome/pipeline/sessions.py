@@ -3,14 +3,16 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from antidrome.core.files import refuse_unwritable_name
 from antidrome.core.names import unique
 from antidrome.errors import InputError
 from antidrome.pipeline.config import ReadingConfig
+from antidrome.pipeline.names import whole_path
+from antidrome.pipeline.written import looks_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -65,6 +67,8 @@ class Session:
         What the checks said of it.
     truth
         True spikes per frame (time, neuron) of a simulated recording.
+    looks
+        Its files as they were before anything was read of them; none of a recording that was never in a file.
     """
 
     session_id: str
@@ -74,11 +78,21 @@ class Session:
     recording: "xr.DataArray"
     findings: "list[Finding]"
     truth: "xr.DataArray | None" = None
+    looks: Mapping[Path, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def input_hash(self) -> str:
         """Content hash of what was read."""
         return self.contents.hash
+
+    def refuse_replaced(self) -> None:
+        """InputError if the recording's files are no longer those that its hash is of."""
+        for file, looks in self.looks.items():
+            if not file.exists() or looks_of(file) != looks:
+                raise InputError(
+                    f"{file} is not what this run began with: it was replaced, changed or removed meanwhile. Run the"
+                    " job again; blocks of one recording are not joined to those of another."
+                )
 
 
 def read_sessions(paths: Sequence[str | os.PathLike[str]], config: ReadingConfig) -> list[Session]:
@@ -115,9 +129,20 @@ def _read(path: str | os.PathLike[str], config: ReadingConfig) -> Session:
     """One session under its own name, whatever the others are called."""
     from antidrome.recordings import read_with_neuropil
 
+    source = whole_path(path)
+    looks = {file: looks_of(file) for file in _read_from(Path(source), config.series)}
     recording, neuropil = read_with_neuropil(path, quantity=config.quantity, **config.choices())
     (name,) = session_names([recording], [path])
-    return _session(name, os.path.abspath(path), recording, neuropil, config)
+    return dataclasses.replace(_session(name, source, recording, neuropil, config), looks=looks)
+
+
+def _read_from(source: Path, series: str | None) -> list[Path]:
+    """What traces are read from; of suite2p's folders that is not what people go on curating in the meantime."""
+    from antidrome.recordings.suite2p import find_planes
+
+    planes = find_planes(source) if source.is_dir() else []
+    names = ("F.npy", "Fneu.npy", f"{series}.npy")
+    return [file for plane in planes for name in names if (file := plane / name).is_file()] or [source]
 
 
 def refuse_repeated(paths: Sequence[str | os.PathLike[str]]) -> None:

@@ -95,6 +95,7 @@ def deconvolve(
             result, _ = infer_session(model, sessions[0], cache, config.samples, bar, executor)
         if times is not None and not _are_ours(times, scratch, cache.key):
             found = model.spike_times(sessions[0].recording, result=result, executor=executor)
+            sessions[0].refuse_replaced()
             _write_times(found, times, scratch, cache.key)
         replace_result(result, output, written_as)
         result.close()

@@ -23,13 +23,13 @@ def content_hash(path: Path) -> str:
 
 def source_hash(path: Path) -> str:
     """Hash of a file that is not ours: of its content; of one that is large, as those with movies are, of its times."""
-    looks = _looks(path)
+    looks = looks_of(path)
     return content_hash(path) if looks["bytes"] <= MOST_BYTES else str(looks["times"])
 
 
 def stamp_of(path: Path) -> dict[str, Any]:
     """What `verified` compares: bytes, the places and times of all files as one hash, and the content's hash."""
-    return {**_looks(path), "hash": content_hash(path)}
+    return {**looks_of(path), "hash": content_hash(path)}
 
 
 def verified(path: Path, stamp: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -39,14 +39,14 @@ def verified(path: Path, stamp: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    looks = _looks(path)
+    looks = looks_of(path)
     if looks["bytes"] != stamp.get("bytes", looks["bytes"]):
         return None
     same = looks["times"] == stamp.get("times") or content_hash(path) == stamp.get("hash")
     return {**stamp, **looks} if same else None
 
 
-def _looks(path: Path) -> dict[str, Any]:
+def looks_of(path: Path) -> dict[str, Any]:
     """Bytes and times, without reading anything."""
     names = _inside(path) if path.is_dir() else [""]
     found = [(name, os.stat(path / name if name else path)) for name in names]

@@ -1,9 +1,10 @@
 """Charts whose data do not change while the page is looked at: one bokeh figure, a title, a caption, a CSV button."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from antidrome.core.names import unique
 from antidrome.report.page import render
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def draw(
     *,
     series: str,
     ink: Ink | None = None,
-    legend: bool = False,
+    legend: bool | str = False,
     **glyph: Any,
 ) -> "GlyphRenderer":
     """Draw one series; what it holds is what the chart's CSV says of it.
@@ -86,19 +87,20 @@ def draw(
     data
         Columns by name (all of one length); `glyph` refers to them (``x="time_s", y="rate_hz"``).
     series
-        Name of the series in the legend and in the CSV.
+        Name of the series in the CSV, and in the legend if that has no shorter one.
     ink
         Colour of the page's palette, exchanged in the dark.
     legend
-        Whether the series is named in the figure's legend.
+        Whether the series is named in the figure's legend, or what it is called there.
     """
     from bokeh.models import ColumnDataSource
 
-    source = ColumnDataSource({key: _plain(values) for key, values in data.items()}, name=series)
+    # a tag, since the page finds its models by name, and a series may be called like one of them
+    source = ColumnDataSource({key: _plain(values) for key, values in data.items()}, tags=[series])
     if ink is not None:
         glyph["color"] = INKS[ink]
     if legend:
-        glyph["legend_label"] = series
+        glyph["legend_label"] = series if legend is True else legend
     renderer = getattr(plot, kind)(source=source, **glyph)
     renderer.tags = [ink] if ink is not None else []
     if legend:
@@ -106,9 +108,17 @@ def draw(
     return renderer
 
 
-def short(name: str) -> str:
-    """A name as a legend has room for it."""
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+def legend_names(names: Iterable[Any]) -> dict[str, str]:
+    """Each name as a legend has room for it: long ones without their middle, numbered where two would be one."""
+    whole = list(dict.fromkeys(map(str, names)))
+    return dict(zip(whole, unique([_without_middle(name) for name in whole], key=str), strict=True))
+
+
+def _without_middle(name: str) -> str:
+    if len(name) <= MAX_NAME:
+        return name
+    tail = (MAX_NAME - 1) // 2
+    return f"{name[: MAX_NAME - 1 - tail]}…{name[-tail:]}"
 
 
 def _plain(values: Any) -> list[Any]:

@@ -60,13 +60,12 @@ class Bins:
         padded[:, self.places] = values
         return padded.reshape(len(values), self.count, self.factor)
 
-    def times(self, time_s: Floats) -> tuple[Floats, Floats]:
-        """Centre and duration of each bin in seconds; a bin lasts as many periods of the clock as it has frames."""
+    def times(self, time_s: Floats, interval_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Centre and duration of each bin in seconds; a bin lasts as many frame periods as it has frames."""
         time_s = np.asarray(time_s, dtype=np.float64)
-        interval = 1.0 / (clock_rate_hz(time_s) or 1.0)
         starts = np.flatnonzero(np.diff(self.places // self.factor, prepend=-1))
         ends = np.append(starts[1:], time_s.size) - 1
-        return (time_s[starts] + time_s[ends]) / 2, interval * (ends - starts + 1)
+        return (time_s[starts] + time_s[ends]) / 2, interval_s * (ends - starts + 1).astype(np.float64)
 
 
 def bin_factor(n_frames: int, max_bins: int) -> int:

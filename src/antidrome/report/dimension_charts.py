@@ -1,13 +1,13 @@
 """The page's figures of intrinsic dimensions: across layers, classes and scales, of points and of populations."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from antidrome.dimension.controls import dimension_against_accuracy
 from antidrome.errors import InputError
-from antidrome.report.charts import COLOURS, Chart, draw, frame, short
+from antidrome.report.charts import COLOURS, Chart, draw, frame, legend_names
 from antidrome.report.decimate import evenly_spread
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def layers_chart(found: "xr.Dataset") -> Chart:
         tools=TOOLS,
     )
     whole = found.sel({"class": "all"})
-    names = [str(name) for name in found["network"].values[:MAX_SERIES]]
-    for index, name in enumerate(names):
+    labels = legend_names(found["network"].values[:MAX_SERIES])
+    for index, (name, label) in enumerate(labels.items()):
         one = whole.isel(network=index)
         known = np.isfinite(one["dimension"].values)
         order = np.argsort(one["relative_depth"].values[known], kind="stable")
@@ -42,9 +42,11 @@ def layers_chart(found: "xr.Dataset") -> Chart:
             for key in ("relative_depth", "dimension", "low", "high", "pca_dimension")
         }
         data["layer"] = [str(layer) for layer in one["layer"].values[known][order]]
-        _curve(plot, data, f"{short(name)}: ID", COLOURS[index], x="relative_depth", y="dimension")
+        curve = _Series(f"{name}: ID", f"{label}: ID", COLOURS[index])
+        _curve(plot, data, curve, x="relative_depth", y="dimension")
         if np.isfinite(data["pca_dimension"]).any():
-            _dashed(plot, data, f"{short(name)}: PCA, 90 %", COLOURS[index], x="relative_depth", y="pca_dimension")
+            dashed = _Series(f"{name}: PCA, 90 %", f"{label}: PCA, 90 %", COLOURS[index])
+            _dashed(plot, data, dashed, x="relative_depth", y="pca_dimension")
     _legend_beside(plot)
     caption = (
         "TwoNN with its 90 % interval, and principal components for 90 % of the variance (dashed), of all points. "
@@ -56,8 +58,8 @@ def layers_chart(found: "xr.Dataset") -> Chart:
 
 def layer_scale_charts(found: "xr.Dataset") -> list[Chart]:
     """Dimension of the layers of each network against the number of points."""
-    charts = []
-    for index, name in enumerate(found["network"].values[:MAX_SERIES]):
+    charts, networks = [], legend_names(found["network"].values[:MAX_SERIES])
+    for index, network in enumerate(networks.values()):
         one = found.isel(network=index).sel({"class": "all"})
         known = np.flatnonzero(np.isfinite(one["dimension_by_points"].values).sum(axis=1) > 1)
         if known.size == 0:
@@ -65,19 +67,21 @@ def layer_scale_charts(found: "xr.Dataset") -> list[Chart]:
         shown = known[evenly_spread(known.size, MAX_SERIES)]
         key = f"dimension-layers-scale-{index + 1}"
         plot = frame(key, HEIGHT, x_label="points", y_label="dimension", x_axis_type=LOG, tools=TOOLS)
+        layers = legend_names(one["layer"].values[shown])
         for colour, place in zip(COLOURS, shown, strict=False):
             layer = one.isel(layer=int(place))
+            name = str(layer["layer"].item())
             data = {
                 "points": float(layer["n_points"]) * found["fraction"].values,
                 "dimension": layer["dimension_by_points"].values,
             }
-            _dots(plot, data, short(str(layer["layer"].item())), colour, x="points", y="dimension")
+            _dots(plot, data, _Series(name, layers[name], colour), x="points", y="dimension")
         _legend_beside(plot)
         caption = (
             "Means over disjoint blocks of the points. A curve that still rises at its right end is a lower bound; one"
             f" that is flat can be trusted.{_left_out(known.size, 'layers, evenly spread')}"
         )
-        charts.append(Chart(key, f"Dependence on the number of points: {short(str(name))}", caption, plot))
+        charts.append(Chart(key, f"Dependence on the number of points: {network}", caption, plot))
     return charts
 
 
@@ -85,8 +89,8 @@ def classes_charts(found: "xr.Dataset") -> list[Chart]:
     """Spread of the dimension over the classes, layer by layer, for each network."""
     if found.sizes["class"] < 3:
         return []
-    charts = []
-    for index, name in enumerate(found["network"].values[:MAX_SERIES]):
+    charts, networks = [], legend_names(found["network"].values[:MAX_SERIES])
+    for index, network in enumerate(networks.values()):
         values = found["dimension"].isel(network=index).drop_sel({"class": "all"})
         known = np.flatnonzero(np.isfinite(values.values).sum(axis=1) > 1)
         if known.size == 0:
@@ -107,9 +111,10 @@ def classes_charts(found: "xr.Dataset") -> list[Chart]:
             line_color=None, x="relative_depth", y="dimension",
         )  # fmt: skip
         data = {"relative_depth": depth, "dimension": mean, "low": mean - sd, "high": mean + sd}
-        _curve(plot, data, "mean over classes ± SD", COLOURS[0], x="relative_depth", y="dimension")
+        mean_curve = _Series("mean over classes ± SD", "mean over classes ± SD", COLOURS[0])
+        _curve(plot, data, mean_curve, x="relative_depth", y="dimension")
         caption = f"{found.sizes['class'] - 1} classes, each estimated from its own points."
-        charts.append(Chart(key, f"Class by class: {short(str(name))}", caption, plot))
+        charts.append(Chart(key, f"Class by class: {network}", caption, plot))
     return charts
 
 
@@ -157,18 +162,19 @@ def estimators_chart(found: "Mapping[str, xr.Dataset]") -> Chart:
     )  # fmt: skip
     many = len(found) > 1
     shown = list(found.items())[:MAX_SERIES]
+    names = legend_names(name for name, _ in shown)
     for index, (name, one) in enumerate(shown):
         where = [labels.index(str(label)) + 1 for label in one["estimator"].values]
         shift = 0.5 * (index - (len(shown) - 1) / 2) / max(1, len(shown))
         data = {key: one[key].values for key in ("dimension", "low", "high")}
         data |= {"place": np.array(where) + shift, "estimator": [str(label) for label in one["estimator"].values]}
         draw(
-            plot, "segment", data, series=f"{short(name)} (90 % interval)", color=COLOURS[index], x0="place",
+            plot, "segment", data, series=f"{name} (90 % interval)", color=COLOURS[index], x0="place",
             x1="place", y0="low", y1="high", line_width=1.6,
         )  # fmt: skip
         draw(
-            plot, "scatter", data, series=short(name), color=COLOURS[index], legend=many, size=8, x="place",
-            y="dimension",
+            plot, "scatter", data, series=name, color=COLOURS[index], legend=many and names[name], size=8,
+            x="place", y="dimension",
         )  # fmt: skip
     plot.xaxis.ticker = list(range(1, len(labels) + 1))
     plot.xaxis.major_label_overrides = {i + 1: label.replace("_", " ") for i, label in enumerate(labels)}
@@ -178,7 +184,7 @@ def estimators_chart(found: "Mapping[str, xr.Dataset]") -> Chart:
 
 def points_scale_charts(found: "Mapping[str, xr.Dataset]") -> list[Chart]:
     """Dimension against the number of points (blocks), and against distance (Gride)."""
-    charts = []
+    charts, names = [], legend_names(found)
     blocks = {name: one for name, one in found.items() if "block_dimension" in one}
     if blocks:
         plot = frame(
@@ -186,7 +192,8 @@ def points_scale_charts(found: "Mapping[str, xr.Dataset]") -> list[Chart]:
         )  # fmt: skip
         for colour, (name, one) in zip(COLOURS, blocks.items(), strict=False):
             data = {"points": one["block_points"].values, "dimension": one["block_dimension"].values}
-            _with_errors(plot, data, one["block_standard_error"].values, short(name), colour, x="points")
+            series = _Series(name, names[name], colour)
+            _with_errors(plot, data, one["block_standard_error"].values, series, x="points")
         caption = "Means over disjoint blocks ± standard error. Flat: a plateau. Rising to the right: a lower bound."
         charts.append(Chart("dimension-blocks", "Dependence on the number of points", caption, plot))
     plot = frame(
@@ -195,7 +202,8 @@ def points_scale_charts(found: "Mapping[str, xr.Dataset]") -> list[Chart]:
     for colour, (name, one) in zip(COLOURS, found.items(), strict=False):
         data = {"distance": one["gride_distance"].values, "dimension": one["gride"].values}
         data["rank"] = one["scale_rank"].values
-        _with_errors(plot, data, one["gride_standard_error"].values, short(name), colour, x="distance")
+        series = _Series(name, names[name], colour)
+        _with_errors(plot, data, one["gride_standard_error"].values, series, x="distance")
     caption = "Gride, from the ratios of the distances to neighbours n and 2n, n = 1, 2, 4 …; ± standard error."
     return [*charts, Chart("dimension-gride", "Dependence on distance", caption, plot)]
 
@@ -206,7 +214,7 @@ def population_charts(found: "Mapping[str, xr.Dataset]") -> list[Chart]:
         ("neurons", "n_neurons", "dimension_by_neurons", "Dependence on the number of neurons"),
         ("points", "n_points_drawn", "dimension_by_points", "Dependence on the number of points"),
     )
-    charts = []
+    charts, names = [], legend_names(found)
     for key, along, name, title in axes:
         plot = frame(
             f"dimension-population-{key}", HEIGHT, x_label=key, y_label="dimension", x_axis_type=LOG, tools=TOOLS
@@ -216,10 +224,11 @@ def population_charts(found: "Mapping[str, xr.Dataset]") -> list[Chart]:
             draws = np.isfinite(table).sum(axis=1)
             mean = np.where(draws > 0, np.nansum(table, axis=1) / np.maximum(draws, 1), np.nan)
             data = {key: one[along].values, "dimension": mean}
-            _dots(plot, data, short(session), colour, x=key, y="dimension")
+            _dots(plot, data, _Series(session, names[session], colour), x=key, y="dimension")
             if key == "neurons":
                 control = {key: one[along].values, "dimension": one["shuffled_by_neurons"].values}
-                _dashed(plot, control, f"{short(session)}, neurons shifted", colour, x=key, y="dimension")
+                dashed = _Series(f"{session}, neurons shifted", f"{names[session]}, neurons shifted", colour)
+                _dashed(plot, control, dashed, x=key, y="dimension")
         _legend_beside(plot)
         caption = f"Means over random subsets of {key}."
         if key == "neurons":
@@ -231,29 +240,37 @@ def population_charts(found: "Mapping[str, xr.Dataset]") -> list[Chart]:
     return charts
 
 
-def _curve(plot: "Figure", data: Mapping[str, Any], series: str, colour: str, *, x: str, y: str) -> None:
+class _Series(NamedTuple):
+    """One line of a figure: its name in the CSV and in the legend, and its colour."""
+
+    name: str
+    label: str
+    colour: str
+
+
+def _curve(plot: "Figure", data: Mapping[str, Any], series: _Series, *, x: str, y: str) -> None:
     """A line with dots, and whiskers from `low` to `high`."""
     draw(
-        plot, "segment", data, series=f"{series} (from, to)", color=colour, x0=x, x1=x, y0="low", y1="high",
-        line_alpha=0.6,
+        plot, "segment", data, series=f"{series.name} (from, to)", color=series.colour, x0=x, x1=x, y0="low",
+        y1="high", line_alpha=0.6,
     )  # fmt: skip
-    _dots(plot, data, series, colour, x=x, y=y)
+    _dots(plot, data, series, x=x, y=y)
 
 
-def _dots(plot: "Figure", data: Mapping[str, Any], series: str, colour: str, *, x: str, y: str) -> None:
-    draw(plot, "line", data, series=series, legend=True, color=colour, line_width=1.6, x=x, y=y)
-    draw(plot, "scatter", data, series=f"{series} (points)", color=colour, size=6, x=x, y=y)
+def _dots(plot: "Figure", data: Mapping[str, Any], series: _Series, *, x: str, y: str) -> None:
+    name, label, colour = series
+    draw(plot, "line", data, series=name, legend=label, color=colour, line_width=1.6, x=x, y=y)
+    draw(plot, "scatter", data, series=f"{name} (points)", color=colour, size=6, x=x, y=y)
 
 
-def _dashed(plot: "Figure", data: Mapping[str, Any], series: str, colour: str, *, x: str, y: str) -> None:
-    draw(plot, "line", data, series=series, legend=True, color=colour, line_dash=[5, 4], line_width=1.3, x=x, y=y)
+def _dashed(plot: "Figure", data: Mapping[str, Any], series: _Series, *, x: str, y: str) -> None:
+    name, label, colour = series
+    draw(plot, "line", data, series=name, legend=label, color=colour, line_dash=[5, 4], line_width=1.3, x=x, y=y)
 
 
-def _with_errors(
-    plot: "Figure", data: dict[str, Any], error: np.ndarray, series: str, colour: str, *, x: str
-) -> None:  # fmt: skip
+def _with_errors(plot: "Figure", data: dict[str, Any], error: np.ndarray, series: _Series, *, x: str) -> None:
     data = data | {"low": data["dimension"] - error, "high": data["dimension"] + error}
-    _curve(plot, data, series, colour, x=x, y="dimension")
+    _curve(plot, data, series, x=x, y="dimension")
 
 
 def _legend_beside(plot: "Figure") -> None:

@@ -1,12 +1,13 @@
 """The page's figures of a linear dynamical system."""
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 
 from antidrome.recordings.arguments import counted
-from antidrome.report.charts import COLOURS, Chart, Ink, draw, frame, short
-from antidrome.report.dynamics_view import DynamicsView
+from antidrome.report.charts import COLOURS, Chart, Ink, draw, frame, legend_names
+from antidrome.report.dynamics_view import DynamicsView, Trajectory
 
 TOOLS = "pan,box_zoom,wheel_zoom,reset,save"
 SAVE = "save"
@@ -128,21 +129,28 @@ def _trajectory(view: DynamicsView, first: int | None, second: int, title: str) 
     x_label = over_time if first is None else f"component {first + 1}"
     plot = frame(name, 300, x_label=x_label, y_label=f"component {second + 1}", tools=TOOLS, active_scroll="wheel_zoom")
     few = len(view.trajectories) <= 6
+    names = legend_names(one.session_id for one in view.trajectories)
     for index, one in enumerate(view.trajectories):
         data = {"time_s": one.time_s, "y": one.states[:, second]}
         data["x"] = one.time_s if first is None else one.states[:, first]
         colour = COLOURS[index % len(COLOURS)]
         draw(
-            plot, "line", data, series=short(one.session_id), legend=few, color=colour, line_width=1, line_alpha=0.75,
-            x="x", y="y", muted_alpha=0.06,
+            plot, "line", data, series=one.session_id, legend=few and names[one.session_id], color=colour,
+            line_width=1, line_alpha=0.75, x="x", y="y", muted_alpha=0.06,
         )  # fmt: skip
     if few:
         plot.legend.click_policy = "mute"
         plot.legend.update(spacing=0, padding=4, margin=4)
-    step = max(one.step for one in view.trajectories)
-    thinned = f"one of every {step} time steps; " if step > 1 else ""
     many = " Click a session in the legend to dim it." if few and len(view.trajectories) > 1 else ""
-    return Chart(name, title, f"Smoothed latent states, {thinned}one line a session.{many}", plot)
+    return Chart(name, title, f"Smoothed latent states, {_thinned(view.trajectories)}one line a session.{many}", plot)
+
+
+def _thinned(trajectories: Sequence[Trajectory]) -> str:
+    """What of the trajectories is drawn, where that is not everything."""
+    step = max(one.step for one in trajectories)
+    n_shown, n_all = (sum(getattr(one, name) for one in trajectories) for name in ("n_shown", "n_stretches"))
+    stretches = f"{n_shown} of {n_all} stretches between pauses, evenly spread; " if n_shown < n_all else ""
+    return stretches + (f"one of every {step} time steps; " if step > 1 else "")
 
 
 def pairs_chart(view: DynamicsView) -> Chart | None:

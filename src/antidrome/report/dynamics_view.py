@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from antidrome.recordings.clock import clock_rate_hz, longest_step_s
+from antidrome.report.decimate import evenly_spread
 
 if TYPE_CHECKING:
     from antidrome.dynamics import StitchedLDS
@@ -20,12 +21,26 @@ MAX_SHOWN_SESSIONS = 12
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Smoothed latent states of one session, thinned: `states` (point, component), NaN where time is interrupted."""
+    """Smoothed latent states of one session, thinned.
+
+    Attributes
+    ----------
+    session_id
+        The session.
+    time_s, states
+        (point,) and (point, component), with a row of NaN states wherever time is interrupted.
+    step
+        Of so many time steps of a stretch one is here.
+    n_shown, n_stretches
+        Stretches without a pause that are here, of all that there are.
+    """
 
     session_id: str
     time_s: NDArray[np.float64]
     states: NDArray[np.float64]
     step: int
+    n_shown: int
+    n_stretches: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,14 +185,39 @@ def _trajectories(latents: Mapping[str, xr.Dataset] | xr.Dataset | None) -> list
         return []
     named = {str(latents.attrs.get("session_id", "session")): latents} if isinstance(latents, xr.Dataset) else latents
     chosen = list(named.items())[:MAX_SHOWN_SESSIONS]
-    result = []
-    for name, one in chosen:
-        states = one["latent"].transpose("time", "component").values.astype(np.float64)
-        time = one["time"].values.astype(np.float64)
-        step = max(1, -(-len(time) * len(chosen) // MAX_POINTS))
-        rate = clock_rate_hz(time)
-        gap = np.flatnonzero(np.diff(time) > longest_step_s(time, rate)) + 1 if rate else np.zeros(0, int)
-        states[gap] = np.nan
-        keep = np.unique(np.concatenate([np.arange(0, len(time), step), gap]))
-        result.append(Trajectory(str(name), time[keep], states[keep], step))
-    return result
+    return [_trajectory(str(name), one, MAX_POINTS // len(chosen)) for name, one in chosen]
+
+
+def _trajectory(name: str, latents: xr.Dataset, most: int) -> Trajectory:
+    """About so many points at most: every so-and-so-many-th, or of short trials some as a whole, evenly spread."""
+    states = latents["latent"].transpose("time", "component").values.astype(np.float64)
+    time = latents["time"].values.astype(np.float64)
+    stretches = _stretches(time)
+    lengths = [stop - start for start, stop in stretches]
+    shown, step = stretches, _step(lengths, most)
+    if step > 1 and np.median(lengths) < 2 * step:
+        n_shown = int(most / (np.mean(lengths) + 1))
+        shown = [stretches[i] for i in evenly_spread(len(stretches), max(1, n_shown))]
+        step = _step([stop - start for start, stop in shown], most)
+    places = [np.arange(start, stop, step) for start, stop in shown]
+    keep, pauses = np.concatenate(places), np.cumsum([len(one) for one in places])[:-1]
+    return Trajectory(
+        name,
+        np.insert(time[keep], pauses, time[keep[pauses - 1]]),
+        np.insert(states[keep], pauses, np.nan, axis=0),
+        step,
+        len(shown),
+        len(stretches),
+    )
+
+
+def _step(lengths: Sequence[int], most: int) -> int:
+    """One of how many time steps leaves room for a row between stretches."""
+    return max(1, -(-sum(lengths) // max(1, most - len(lengths) + 1)))
+
+
+def _stretches(time: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """First and last + 1 place of every stretch of time steps without a pause."""
+    rate = clock_rate_hz(time)
+    starts = np.flatnonzero(np.diff(time) > longest_step_s(time, rate)) + 1 if rate else np.zeros(0, int)
+    return list(zip([0, *starts.tolist()], [*starts.tolist(), len(time)], strict=True))

@@ -127,7 +127,7 @@ def session_view(
         heat_map.add(_rows(block, "expected_spikes"), first)
         _append(channels, block, shown[(shown >= first) & (shown < first + step)] - first, bins)
         agreement.extend(_agreement(block))
-    time_bins, bin_s = bins.times(time_s)
+    time_bins, bin_s = bins.times(time_s, interval)
     table = {key: np.concatenate([rows[key] for rows in columns]) for key in columns[0]}
     return SessionView(
         session_id=str(result.attrs.get("session_id") or "session"),

@@ -39,15 +39,15 @@ function showNeuron(place) {
 }
 
 function neuronCsv() {
-  const { time } = opened(session());
+  const { time, bin } = opened(session());
   const titles = { count: "expected_spikes", sd: "expected_spikes_sd", first: "dff_first_extreme", second: "dff_second_extreme",
     probability: "spike_probability_max", baseline: "baseline", truth: "true_spikes" };
   if (session().factor === 1) titles.first = "dff";
   const names = Object.keys(titles).filter((name) => session().channels[name] && !(name === "second" && session().factor === 1));
   const columns = names.map((name) => row(session(), name, state.place));
-  const lines = [["time_s", ...names.map((name) => titles[name])].join(",")];
+  const lines = [["time_s", "bin_s", ...names.map((name) => titles[name])].join(",")];
   for (let i = 0; i < time.length; i++) {
-    lines.push([time[i].toFixed(6), ...columns.map((c) => (Number.isNaN(c[i]) ? "" : c[i].toPrecision(6)))].join(","));
+    lines.push([time[i].toFixed(6), bin[i].toFixed(6), ...columns.map((c) => (Number.isNaN(c[i]) ? "" : c[i].toPrecision(6)))].join(","));
   }
   return lines.join("\r\n") + "\r\n";
 }

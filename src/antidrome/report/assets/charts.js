@@ -50,7 +50,7 @@ function chartCsv(doc, name) {
     const columns = keys.map((key) => source.data[key]);
     const length = Math.max(0, ...columns.map((column) => column?.length ?? 0));
     for (let i = 0; i < length; i++) {
-      lines.push([source.name ?? "", ...columns.map((column) => column?.[i] ?? "")].map((v) => csvCell(Number.isNaN(v) ? "" : String(v))).join(","));
+      lines.push([source.tags[0] ?? "", ...columns.map((column) => column?.[i] ?? "")].map((v) => csvCell(Number.isNaN(v) ? "" : String(v))).join(","));
     }
   }
   return lines.join("\r\n") + "\r\n";
