@@ -125,9 +125,29 @@ def test_the_gaps_of_drawn_sessions_do_not_depend_on_how_far_the_fit_is_from_its
     raised[1:] *= 3
     far = dataclasses.replace(fitted, lagged=PairPredictor(fitted.lagged.loadings, raised))
     population = as_population(made)
-    near, shifted = (stationarity(one, population, 99, np.random.default_rng(0), False) for one in (fitted, far))
+    near, shifted = (stationarity(one, population, 99, 0, False) for one in (fitted, far))
     np.testing.assert_array_equal(shifted["expected_gap"], near["expected_gap"])
     assert (shifted["gap"] > near["gap"]).all()
+
+
+def test_counts_of_strongly_modulated_rates_are_no_deviation():
+    """Covariances of counts are e^S − 1, those of the fit and of what is drawn S."""
+    truth = simulate(30, 2, 6000, seed=1, eigenvalue_range=(0.85, 0.9), noise_to_signal=(1e-4, 2e-4))
+    log_rates = truth.latents @ truth.loadings.T
+    log_rates *= 1.2 / log_rates.std()
+    counts = np.random.default_rng(0).poisson(np.exp(log_rates - 0.72)).astype(float)
+    made = {"first": (counts[:3000], range(30)), "second": (counts[3000:], range(30))}
+    model = ad.StitchedLDS(2, observation="poisson", **SETTINGS).fit(made, progress=False)
+    found = model.stationarity(made, n_draws=99)
+    assert (found["p_value"] > 0.05).all()
+
+
+def test_the_draws_of_a_session_are_its_own():
+    made = parts(simulate(40, 3, 900, seed=2, eigenvalue_range=(0.8, 0.9)))
+    model = ad.StitchedLDS(3, **SETTINGS).fit(made, progress=False)
+    both = model.stationarity({name: made[name] for name in ("s2", "s0")}, n_draws=99)
+    alone = model.stationarity({"s0": made["s0"]}, n_draws=99)
+    assert float(both["expected_gap"].sel(session="s0")) == float(alone["expected_gap"].item())
 
 
 @pytest.mark.usefixtures("unchecked_types")

@@ -38,6 +38,8 @@ class FittedSystem:
         Of the recordings of the fit; None where they do not say.
     hollow
         Whether neurons have private autocovariances, which the fit left out and does not know.
+    of_logs
+        Whether the fit took covariances of counts to those of log rates exactly, not to first order.
     """
 
     system: LinearSystem
@@ -58,6 +60,7 @@ class FittedSystem:
     process: np.ndarray
     units: str | None
     hollow: bool = False
+    of_logs: bool = False
 
     @classmethod
     def of(cls, estimator: Any, found: Result) -> FittedSystem:
@@ -81,6 +84,7 @@ class FittedSystem:
             found.process,
             estimator.units_,
             found.settings.hollow_lags,
+            estimator.observation == "poisson" and found.form in ("pairs", "dense"),
         )
 
     @property

@@ -187,7 +187,7 @@ def prepare(
         make = dense_moments if form == "dense" else streamed_moments
         moments = [make(one, lags) for one in filled]
     if observation == "poisson":
-        moments = [_log_dense(m) if isinstance(m, DenseMoments) else m for m in moments]
+        moments = [log_dense(m) if isinstance(m, DenseMoments) else m for m in moments]
         if form != "dense":
             notes.append("Counts: covariances of log rates to first order, cov(y_i, y_j) / (m_i m_j).")
     return BlockSolver(tuple(moments), population.n_neurons, lags.weights), data, notes
@@ -203,7 +203,8 @@ def count_noise(log_variance: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return np.expm1(np.minimum(log_variance, 50.0)) - log_variance + 1 / mean
 
 
-def _log_dense(m: DenseMoments) -> DenseMoments:
+def log_dense(m: DenseMoments) -> DenseMoments:
+    """Moments of log rates, of those of counts over their means."""
     return dataclasses.replace(m, covariance=log_moments(m.covariance))
 
 

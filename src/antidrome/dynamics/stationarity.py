@@ -17,15 +17,16 @@ import xarray as xr
 from scipy import linalg
 
 from antidrome.core.names import unique
+from antidrome.core.seeds import generator
 from antidrome.core.whole import whole_number
 from antidrome.dynamics.data import SessionData
 from antidrome.dynamics.fitted import FittedSystem
 from antidrome.dynamics.lags import LagSet, joined, pair_counts, stretches
 from antidrome.dynamics.latent_step import hollow_targets, shared_latent
-from antidrome.dynamics.moments import streamed_moments
+from antidrome.dynamics.moments import dense_moments, streamed_moments
 from antidrome.dynamics.patterns import split_by_pattern
 from antidrome.dynamics.population import Population, Session
-from antidrome.dynamics.preparation import rescaled_for_missing
+from antidrome.dynamics.preparation import log_dense, rescaled_for_missing
 from antidrome.dynamics.problem import Fit, Problem, own_covariance
 from antidrome.dynamics.results import MatchedSession, matched
 from antidrome.dynamics.system import LinearSystem, root_of
@@ -61,7 +62,7 @@ class SessionLatents:
 
 
 def stationarity(
-    system: FittedSystem, population: Population, n_draws: int, rng: np.random.Generator, hollow_lags: bool
+    system: FittedSystem, population: Population, n_draws: int, seed: int, hollow_lags: bool
 ) -> xr.Dataset:
     """Gap of every session, what chance alone makes of it, and how often; see `StitchedLDS.stationarity`.
 
@@ -75,8 +76,10 @@ def stationarity(
             f"n_draws = {n_draws}, but no p-value from fewer than {FEWEST_DRAWS} draws is as small as {LEVEL}, from"
             " where on a session deviates. The default is 199."
         )
-    names, rows = [], []
+    names: list[str] = []
+    rows = []
     for session, one in _matched_parts(system, population):
+        rng = generator(seed, f"dynamics/stationarity/{session.name}/{names.count(session.name)}")
         own = session_latents(system, one, hollow_lags)
         gap = float(gaps(own.latent[None], system.lagged.latent, own.gram, own.available)[0])
         null = drawn_gaps(system.system, system.lags, own, one.data.session.segment, n_draws, rng)
@@ -109,7 +112,8 @@ def session_latents(system: FittedSystem, one: MatchedSession, hollow_lags: bool
     lags = LagSet(system.lags, np.ones(len(system.lags)))
     loadings = system.lagged.loadings[one.rows]
     data = rescaled_for_missing(one.data)
-    moments = dataclasses.replace(streamed_moments(data, lags), rows=np.arange(len(loadings)))
+    found = log_dense(dense_moments(data, lags)) if system.of_logs else streamed_moments(data, lags)
+    moments = dataclasses.replace(found, rows=np.arange(len(loadings)))
     problem = Problem.of([moments], len(loadings), lags.weights, hollow_lags=hollow_lags)
     product, _ = moments.products(loadings)
     gram = loadings.T @ loadings

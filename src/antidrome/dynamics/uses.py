@@ -195,9 +195,8 @@ class Uses:
         p-value is at most 0.01 and the gap exceeds the expected by 0.1. Where a mode is not measured (see
         `dynamics_table`), drawn sessions differ so much that one which does deviate is easily missed.
         """
-        population, rng = as_population(recordings, **given), generator(seed, "dynamics/stationarity")
         hollow = self._fitted().settings.hollow_lags
-        return test_of_stationarity(self._system(), population, n_draws, rng, hollow)
+        return test_of_stationarity(self._system(), as_population(recordings, **given), n_draws, seed, hollow)
 
     def save(self, path: str | Path) -> None:
         """Write the fit as one `.safetensors` file."""
