@@ -8,6 +8,7 @@ import xarray as xr
 import antidrome as ad
 from antidrome.errors import InputError
 from antidrome.spikes.times import place_with_uncertainty
+from antidrome.spikes.variational.levels import LARGEST_LOGIT
 
 
 def edges(n, width=0.1):
@@ -37,6 +38,13 @@ def test_a_burst_gives_as_many_spikes_as_its_mass():
     assert (np.diff(found.time_s) > 0).all()
     assert (found.low_s < found.time_s).all()
     assert (found.time_s < found.high_s).all()
+
+
+@pytest.mark.parametrize("steps_per_s", [400, 640, 1600])
+def test_the_least_that_a_network_can_say_is_no_spike(steps_per_s):
+    edges = np.arange(60 * steps_per_s + 1) / steps_per_s
+    least = np.full(len(edges) - 1, 1 / (1 + np.exp(LARGEST_LOGIT)))
+    assert len(place_with_uncertainty(least, np.column_stack([edges[:-1], edges[1:]])).time_s) == 0
 
 
 def test_nothing_gives_nothing():

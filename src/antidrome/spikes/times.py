@@ -14,8 +14,9 @@ from antidrome.recordings.segments import frame_rate_of, times_s
 from antidrome.spikes.grid import FrameGrid
 from antidrome.spikes.results import opened_result
 
-QUIET, QUIET_HZ = 0.02, 0.6
-"""Expected spikes of a step below which it separates events; per second where steps are shorter than 1/30 s."""
+QUIET, QUIET_HZ, QUIET_LEAST = 0.02, 0.6, 0.002
+"""Expected spikes of a step below which it separates events; per second where steps are shorter than 1/30 s; and at
+least, since a network of the recording's own expects 0.001 of any step."""
 LEAST_MASS = 0.5
 LEVEL = 0.9
 MOST_IN_A_STEP = 10_000
@@ -34,8 +35,8 @@ class SpikeTimes(NamedTuple):
 def place_with_uncertainty(expected: np.ndarray, edges_s: np.ndarray) -> SpikeTimes:
     """Times of the spikes that the expected counts add up to.
 
-    Steps with next to no expected spikes (0.02, and no more than 0.6 per second) separate events, and their mass gets
-    no time. An event of expected mass M holds round(M) spikes; the k-th of n takes the k-th n-th of the mass, its time
+    Steps with next to no expected spikes (0.02, no more than 0.6 per second, but 0.002 of any step) separate events,
+    and their mass gets no time. An event of expected mass M holds round(M) spikes; the k-th of n takes the k-th n-th of the mass, its time
     is the median of that part, and its interval holds 90 % of it. The mass of a step, at most 10,000, is spread evenly
     over it, so that times are not bound to frames.
 
@@ -47,7 +48,7 @@ def place_with_uncertainty(expected: np.ndarray, edges_s: np.ndarray) -> SpikeTi
         (step, 2) start and end of every step, seconds.
     """
     mass = np.minimum(np.nan_to_num(np.asarray(expected, float)), MOST_IN_A_STEP)
-    quiet = np.minimum(QUIET, QUIET_HZ * (edges_s[:, 1] - edges_s[:, 0]))
+    quiet = np.clip(QUIET_HZ * (edges_s[:, 1] - edges_s[:, 0]), QUIET_LEAST, QUIET)
     loud = np.concatenate([[False], mass >= quiet, [False]])
     starts, ends = np.flatnonzero(loud[1:] & ~loud[:-1]), np.flatnonzero(~loud[1:] & loud[:-1])
     rows = [

@@ -9,7 +9,7 @@ import pytest
 from antidrome.core.locks import try_lock
 from antidrome.dimension.networks.extraction import record
 from antidrome.dimension.networks.profile import layers
-from antidrome.dimension.networks.reserving import reserved
+from antidrome.dimension.networks.reserving import LOCK, reserved
 from antidrome.errors import InputError
 
 QUICK = {"linear": False, "scale": False, "progress": False}
@@ -25,17 +25,22 @@ def test_a_store_in_use_is_refused_and_left_alone(perceptron, points, tmp_path) 
     store = tmp_path / "store"
     with reserved(store), pytest.raises(InputError, match="another process writes activations or estimates"):
         layers(perceptron, points, store=store, **QUICK)
-    assert [path.name for path in store.iterdir()] == ["lock"]
+    assert [path.name for path in store.iterdir()] == [LOCK]
     with reserved(store), pytest.raises(InputError, match="another process"):
         record(perceptron, points, store=store, progress=False)
     assert layers(perceptron, points, store=store, **QUICK).sizes["layer"] > 1
+
+
+def test_a_network_may_be_called_lock(perceptron, points, tmp_path) -> None:
+    found = layers({"lock": perceptron, "other": perceptron}, points, store=tmp_path, **QUICK)
+    assert found["network"].values.tolist() == ["lock", "other"]
 
 
 def test_a_store_is_reserved_until_the_estimates_are_written(perceptron, points, tmp_path, monkeypatch) -> None:
     free = []
 
     def told(self, *given) -> None:
-        with open(tmp_path / "lock", "a+b") as stream:
+        with open(tmp_path / LOCK, "a+b") as stream:
             free.append(try_lock(stream.fileno()))
 
     monkeypatch.setattr("antidrome.dimension.networks.saved_estimates.SavedEstimates.put", told)
@@ -59,7 +64,7 @@ def test_a_finished_store_that_may_only_be_read_is_read(perceptron, points, tmp_
 def test_labels_of_another_number_are_refused_before_anything_is_recorded(perceptron, points, tmp_path) -> None:
     with pytest.raises(InputError, match="classes has 59 labels for 60 data points"):
         layers(perceptron, points, classes=np.zeros(59, int), store=tmp_path, **QUICK)
-    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
 
 
 def test_a_list_of_numpy_texts_is_classes(points) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from antidrome.core.locks import try_lock, unlock
 from antidrome.errors import InputError
 
+LOCK = ".lock"
+"""No folder of a network has such a name."""
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -24,7 +26,7 @@ def reserved(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stream = open(folder / "lock", "a+b")  # noqa: SIM115 (closed below)
+        stream = open(folder / LOCK, "a+b")  # noqa: SIM115 (closed below)
     except OSError as error:
         if error.errno not in _READ_ONLY or not folder.is_dir():
             raise
