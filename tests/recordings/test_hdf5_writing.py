@@ -1,6 +1,7 @@
 """HDF5 files on a full disk: wherever it is full, writing ends in one OSError, and the process lives on."""
 
 import errno
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from antidrome.recordings import from_array, read_spikes, write
+from antidrome.recordings import from_array, hdf5_writing, read_spikes, write
 from antidrome.recordings.hdf5_writing import hdf5_writer
 
 LIMITED = """
@@ -24,11 +25,11 @@ values = np.random.default_rng(0).random((2000, 40))
 result = from_array(values, 30.0, quantity="dff").to_dataset(name="expected_spikes")
 for n_bytes in (3_000, 60_000):
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
-    for name in ("result.nc", "result.nwb"):
+    for name in ("result.nc", "result.nwb", "result_suite2p"):
         for kind in (result, result.chunk(neuron=20)):
             target = Path(sys.argv[1]) / name
             try:
-                write(kind, target)
+                write(kind, target, format="suite2p" if name.endswith("2p") else None)
             except OSError as error:
                 assert error.filename == str(target), error
                 sys.stdout.write(f"{error.errno} ")
@@ -46,10 +47,45 @@ def test_a_file_that_finds_no_room_leaves_nothing_and_ends_in_peace(
 ) -> None:
     ended = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.split() == [str(errno.EFBIG)] * 8
+    assert ended.stdout.split() == [str(errno.EFBIG)] * 12
     left = list(tmp_path.iterdir())
     assert left == []
     happened(f"OSError that names the file; left over: {len(left)} files; the process ends with {ended.returncode}")
+
+
+class InterruptedSink(hdf5_writing._Sink):
+    """One in whose writing the user interrupts."""
+
+    def write(self, content: object) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return super().write(content)
+
+
+@pytest.mark.parametrize("ending", ["nc", "nwb"])
+@pytest.mark.parametrize("lazily", [False, True])
+def test_an_interrupt_waits_for_the_library_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, lazily: bool
+) -> None:
+    target = write(results(), tmp_path / f"result.{ending}")
+    before = target.read_bytes()
+    monkeypatch.setattr(hdf5_writing, "_Sink", InterruptedSink)
+    with pytest.raises(KeyboardInterrupt):
+        write(results().chunk(neuron=3) if lazily else results(), target)
+    assert target.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("ending", ["nc", "nwb"])
+def test_what_a_cluster_holds_is_fetched_block_by_block(tmp_path: Path, ending: str) -> None:
+    from distributed import Client
+
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None):
+        held = results().chunk(neuron=4).persist()
+        target = write(held.assign(rate_hz=2 * held["expected_spikes"]), tmp_path / f"result.{ending}")
+    found, expected = read_spikes(target), results()["expected_spikes"].values
+    np.testing.assert_array_equal(found["expected_spikes"].values, expected)
+    np.testing.assert_array_equal(found["rate_hz"].values, 2 * expected)
 
 
 @pytest.mark.parametrize("ending", ["nc", pytest.param("nwb", marks=pytest.mark.slow)])

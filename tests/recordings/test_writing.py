@@ -9,6 +9,7 @@ import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError, UnsafeFileError
 from antidrome.recordings import lazy, nwb_results, read, read_spikes, write, xarray_writing
+from antidrome.recordings.axes import time_in_seconds
 
 NAMES = ("a.nwb", "a.zarr", "a.nc")
 
@@ -30,6 +31,18 @@ def test_irregular_times_and_nan_come_back(
     irregular["expected_spikes"][5, 3] = np.nan
     write(irregular, tmp_path / name)
     xr.testing.assert_identical(read_spikes(tmp_path / name), irregular)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "s2p"])
+@pytest.mark.parametrize("unit", ["ms", "dates"])
+def test_times_in_another_unit_are_no_seconds(tmp_path: Path, result: xr.Dataset, name: str, unit: str) -> None:
+    seconds = (result["time"].values - float(result["time"][0])).round(3)
+    milliseconds = (1000 * seconds).astype(int)
+    dates = np.datetime64("2026-01-01", "ns") + milliseconds.astype("timedelta64[ms]")
+    times = ("time", dates, {}) if unit == "dates" else ("time", 1000 * seconds, {"units": "ms"})
+    path = write(result.assign_coords(time=times), tmp_path / name, format="suite2p" if name == "s2p" else None)
+    found = time_in_seconds(read_spikes(path)["time"])
+    np.testing.assert_allclose(found - found[0], seconds, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", NAMES)

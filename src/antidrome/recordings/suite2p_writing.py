@@ -118,18 +118,24 @@ def _write_rows(
     """
     missing = {}
     shape = (n_rois, values.sizes["time"])
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     step = max(1, 2**26 // (4 * shape[1]))
-    for start in range(0, len(rois), step):
-        part = slice(start, start + step)
-        block = values.isel(neuron=neurons[part]).to_numpy()
-        lacking = np.isnan(block)
-        for row in np.flatnonzero(lacking.any(axis=1)):
-            edges = np.flatnonzero(np.diff(lacking[row].astype(np.int8), prepend=0, append=0))
-            missing[str(neurons[part][row])] = edges.reshape(-1, 2).tolist()
-        out[rois[part]] = np.where(lacking, 0, block)
-    out.flush()
-    del out
+    with open(path, "wb") as stream:  # not a memory map, which kills the process where the disk is full
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        first = stream.tell()
+        stream.truncate(first + 4 * n_rois * shape[1])
+        for start in range(0, len(rois), step):
+            part = slice(start, start + step)
+            block = values.isel(neuron=neurons[part]).to_numpy()
+            lacking = np.isnan(block)
+            for row in np.flatnonzero(lacking.any(axis=1)):
+                edges = np.flatnonzero(np.diff(lacking[row].astype(np.int8), prepend=0, append=0))
+                missing[str(neurons[part][row])] = edges.reshape(-1, 2).tolist()
+            rows = np.where(lacking, 0, block).astype("<f4")
+            breaks = np.flatnonzero(np.diff(rois[part]) != 1) + 1
+            for roi, run in zip(rois[part][np.r_[0, breaks]], np.split(rows, breaks), strict=True):
+                stream.seek(first + 4 * int(roi) * shape[1])
+                stream.write(run.tobytes())
     return missing
 
 

@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from antidrome.errors import FileFormatError, InputError
 from antidrome.recordings.arguments import counted, listing, one_of
+from antidrome.recordings.axes import time_in_seconds
 from antidrome.recordings.reading import detect_format, is_format
 from antidrome.recordings.safety import require_file
 
@@ -59,6 +61,8 @@ def write(
     _require_writable(dataset, format)
     origin = _source_of(dataset, format, source)
     _refuse_loss(dataset, path, format, origin)
+    if format in ("nwb", "suite2p"):
+        dataset = _with_seconds(dataset)
     if format == "nwb":
         from antidrome.recordings.nwb_writing import write_nwb
 
@@ -144,6 +148,14 @@ def _as_dataset(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
     if missing:
         raise InputError(f"the result has no coordinate {' and '.join(sorted(missing))}, expected time (s) and neuron")
     return dataset
+
+
+def _with_seconds(dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset with times in seconds, for files that have no unit of times."""
+    seconds, time = time_in_seconds(dataset["time"]), dataset["time"]
+    if time.dtype.kind not in "mM" and np.array_equal(seconds, time):
+        return dataset
+    return dataset.assign_coords(time=("time", seconds, {**time.attrs, "units": "s"}))
 
 
 def _require_writable(dataset: xr.Dataset, format: str) -> None:

@@ -36,9 +36,9 @@ def place_with_uncertainty(expected: np.ndarray, edges_s: np.ndarray) -> SpikeTi
     """Times of the spikes that the expected counts add up to.
 
     Steps with next to no expected spikes (0.02, no more than 0.6 per second, but 0.002 of any step) separate events,
-    and their mass gets no time. An event of expected mass M holds round(M) spikes; the k-th of n takes the k-th n-th of the mass, its time
-    is the median of that part, and its interval holds 90 % of it. The mass of a step, at most 10,000, is spread evenly
-    over it, so that times are not bound to frames.
+    and their mass gets no time. An event of expected mass M holds round(M) spikes; the k-th of n takes the k-th n-th of
+    the mass, its time is the median of that part, and its interval holds 90 % of it. The mass of a step, at most
+    10,000, is spread evenly over it, so that times are not bound to frames.
 
     Parameters
     ----------
