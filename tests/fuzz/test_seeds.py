@@ -60,7 +60,7 @@ UNREACHED = {
     "writes, or reads a text of its own": """
         recordings/hdf5_writing.py hdf5_writer; recordings/nwb_writing.py _write_copy;
         recordings/xarray_writing.py write_netcdf;
-        recordings/suite2p_writing.py _write_rows; pipeline/infer.py _once; pipeline/summary.py run_summary;
+        pipeline/infer.py _once; pipeline/summary.py run_summary;
         mechanism/simulate/store.py _as_read; mechanism/simulate/worker.py main, read_frame
     """,
     "needs PyTorch, or is one number to a row": "cli/dimension_layers.py _with_weights, _read_accuracy",

@@ -153,6 +153,12 @@ def test_a_wrong_date_is_named(tmp_path: Path) -> None:
     assert recording.values[:, 0].tolist() == [1.5, 2.5, 3.5]
 
 
+def test_dates_in_another_order_are_blamed_and_not_the_decimal_commas_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("Zeit;A\n" + "".join(f"01.01.2024 10:00:{i:02d};1,{i:03d}\n" for i in range(9)))
+    with pytest.raises(FileFormatError, match=r"line 2, column 'Zeit': '01\.01\.2024 10:00:00' .* as 2026-01-31 12:00"):
+        read(tmp_path / "a.csv")
+
+
 def test_comments_are_left_out_and_may_be_the_header(tmp_path: Path, traces: np.ndarray) -> None:
     (tmp_path / "a.csv").write_text("# mouse 7\n# dF/F, percent\n\ntime,a,b\n0,1,2\n1,3,4\n# laser off\n2,5,6\n")
     recording = read(tmp_path / "a.csv")
@@ -187,7 +193,8 @@ def test_tabs_and_decimal_commas(tmp_path: Path) -> None:
     ("name", "text", "blamed"),
     [("a.csv", "time;a\n0,0000;0,5\n0,0333;1.000,5\n", r"line 3, column 'a': '1\.000,5' .* parted by points"),
      ("b.tsv", "time\ta\n0\t500\n1\t1,000\n", r"line 3, column 'a': '1,000' .* parted by commas"),
-     ("c.csv", 'time,a\n0,500\n1,"1,000.5"\n', r"line 3, column 'a': '1,000\.5' .* parted by commas")],
+     ("c.csv", 'time,a\n0,500\n1,"1,000.5"\n', r"line 3, column 'a': '1,000\.5' .* parted by commas"),
+     ("d.csv", "Zeit [s];A\n0,000;1.210,50\n0,050;1.211,50\n", r"column 'A': '1\.210,50' .* parted by points")],
 )  # fmt: skip
 def test_grouped_thousands_are_blamed(tmp_path: Path, name: str, text: str, blamed: str) -> None:
     (tmp_path / name).write_text(text)

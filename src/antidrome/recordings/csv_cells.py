@@ -8,14 +8,12 @@ import numpy as np
 import pandas as pd
 
 from antidrome.errors import FileFormatError
-from antidrome.recordings.csv_dialect import CLOCK, THOUSANDS, Dialect, parts_thousands
+from antidrome.recordings.csv_dialect import CLOCK, DATE, THOUSANDS, Dialect, parts_thousands
 
 _GROUPED = {
     "points": re.compile(r"[-+]?\d{1,3}(\.\d{3})+,\d*|[-+]?\d{1,3}(\.\d{3}){2,}"),
     "commas": re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?"),
 }
-
-_DATE = re.compile(r"\s*(\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{1,2}:\d\d)\b")
 
 
 def drop_comments(frame: pd.DataFrame) -> pd.DataFrame:
@@ -57,11 +55,13 @@ def numbers(frame: pd.DataFrame, place: int, dialect: Dialect, path: Path) -> np
         found = pd.to_numeric(column.astype(str).str.replace(dialect.decimal, "."), errors="coerce")
     wrong = found.isna() & column.notna()
     if wrong.any():
-        _require_no_groups(frame, dialect, path)
+        is_date = bool(DATE.match(str(column.loc[wrong].iloc[0])))
+        if not is_date:
+            _require_no_groups(frame, dialect, path)
         said = "is not a number"
         if frame.shape[1] == 1:
             said += ": cells are parted by commas, semicolons, tabs or blanks"
-        elif _DATE.match(str(column[wrong].iloc[0])):
+        elif is_date:
             said += ": dates and clock times are read in the first column, as 2026-01-31 12:00:00.0 or 12:00:00.0"
         elif wrong.all() and len(wrong) > 1:
             said += ", nor is any cell of its column: remove the column, or give each neuron a column if it names them"
@@ -100,11 +100,11 @@ def _has_decimals(column: pd.Series) -> bool:
 
 def _require_no_groups(frame: pd.DataFrame, dialect: Dialect, path: Path) -> None:
     """Blame a cell of grouped thousands first: it spoils the decimal mark of all others."""
-    for place, column in frame.items():
-        if pd.api.types.is_numeric_dtype(column):
+    for what, pattern in _GROUPED.items():  # points first: "1.210,50" is told apart, "0,000" is not
+        if what == "commas" and dialect.decimal == ",":
             continue
-        for what, pattern in _GROUPED.items():
-            if what == "commas" and dialect.decimal == ",":
+        for place, column in frame.items():
+            if pd.api.types.is_numeric_dtype(column):
                 continue
             wrong = column.astype(str).str.strip().str.fullmatch(pattern.pattern)
             advice = f"is not a number: its thousands are parted by {what}; write the table again without them"

@@ -12,6 +12,9 @@ from antidrome.recordings.csv_layouts import one_measure, require_wide
 from antidrome.recordings.csv_times import FEWEST_ROWS, are_even, are_whole, climb, count, never_falls, rise
 from antidrome.recordings.headings import names_counter, names_group, names_nothing, says_unit, time_unit_s
 
+_FEWEST_NEURONS = 3
+"""Rows from which a first column of 0, 1, 2, … numbers neurons, and is no frame."""
+
 _ADVICE = "call it 'time' (s), 'time_ms' or 'frame', or remove it"
 _ADVICE_OF_ROW = "remove it and pass frame_rate_hz, or turn the table and call that column 'time' (s) or 'time_ms'"
 
@@ -55,6 +58,9 @@ def split_columns(
     if header is None:
         rows_are_neurons = choose_orientation(values.shape, orientation, [], "the table") == "neuron,time"
         time, left = _without_header(values.T if rows_are_neurons else values, notes, rows_are_neurons, is_timed)
+        if rows_are_neurons and left.shape == values.T.shape and _numbers_rows(values):
+            notes.append(_counts("", 0))
+            left = left[1:]
         return time, left.T if rows_are_neurons else left, None
     kept = without_counters(header, values, notes)
     counted = any(names_counter(name) for i, name in enumerate(header) if i not in kept)
@@ -113,6 +119,16 @@ def without_times(header: list[str], values: np.ndarray, kept: Sequence[int], no
 def _is_another_counter(place: int, name: str, column: np.ndarray) -> bool:
     """Whether a column that counts, of any name, is no neuron: no first one, which may be the time."""
     return place > 0 and column.size >= FEWEST_ROWS and time_unit_s(name, loosely=True) is None
+
+
+def _numbers_rows(values: np.ndarray) -> bool:
+    """Whether the first column counts the rows, each a neuron: three and more, if few not among whole numbers alone."""
+    column, others = values[:, 0], values[:, 1:]
+    if column.size < _FEWEST_NEURONS or not count(column):
+        return False
+    if column.size >= FEWEST_ROWS:
+        return True
+    return column[0] in (0, 1) and others.size > 0 and not are_whole(others[np.isfinite(others)])
 
 
 def _counts(name: str, place: int) -> str:

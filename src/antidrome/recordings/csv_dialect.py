@@ -29,6 +29,9 @@ MISSING = (*(cell.lower() for cell in NO_NUMBERS), "inf", "-inf")
 CLOCK = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?.*)?|(\d+ days? )?\d{1,3}:\d\d:\d\d([.,]\d*)?")
 """A date (ISO 8601), a time of day, or a time that has passed."""
 
+DATE = re.compile(r"\s*(\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{1,2}:\d\d)\b")
+"""How a date begins, or a time of day, in whatever order, also such as is not read."""
+
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(\.\d{3})+")
 """A number in which points may part thousands: "1.015"."""
 
@@ -203,8 +206,9 @@ def _are_nearer_as_thousands(cells: Sequence[str]) -> bool:
 def _decimal(rows: list[str], delimiter: str) -> str:
     if delimiter not in (";", "\t"):
         return "."
-    has_points = any(re.search(r"(?<!\d:\d\d)\.", row) for row in rows)
-    if has_points and not parts_thousands(zip_longest(*_rows(rows, delimiter), fillvalue="")):
+    undated = [["" if DATE.match(cell) else cell for cell in cells] for cells in _rows(rows, delimiter)]
+    has_points = any(re.search(r"(?<!\d:\d\d)\.", cell) for cells in undated for cell in cells)
+    if has_points and not parts_thousands(zip_longest(*undated, fillvalue="")):
         return "."
     commas = [cell for row in rows for cell in _cells(row, delimiter) if "," in cell] if delimiter == "\t" else []
     grouped = bool(commas) and all(re.fullmatch(r"[-+]?[1-9]\d{0,2}(,\d{3})+", cell) for cell in commas)
@@ -258,12 +262,14 @@ def _is_run(cells: list[str], below: list[str], delimiter: str) -> bool:
 
 
 def _counts_columns(cells: list[str], below: list[str], delimiter: str) -> bool:
-    """Whether numbers count the columns from zero, or leave the cell above an index empty."""
+    """Whether numbers count the columns from zero, or leave the cell above an index, or beside frames, empty."""
     column = np.array([_number(cells_below[0], delimiter) for cells_below in _rows(below, delimiter)])
     if cells[0]:
         return count_from(0, cells) and not begins_times("0", column)
     names = cells[1:]
-    return count_from(0, names) or (all(names) and len(set(names)) == len(names) and rise(column))
+    frames = np.array([_number(name, delimiter) for name in names])
+    rises = rise(column) or (frames.size >= FEWEST_ROWS and rise(frames))
+    return count_from(0, names) or (all(names) and len(set(names)) == len(names) and rises)
 
 
 def _whole_above_decimals(cells: list[str], below: list[str], delimiter: str) -> FirstLine:

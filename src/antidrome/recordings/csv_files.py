@@ -10,13 +10,14 @@ import pandas as pd
 import xarray as xr
 
 from antidrome.errors import AntidromeError, FileFormatError, InputError
-from antidrome.recordings.arguments import counted
-from antidrome.recordings.axes import choose_orientation
+from antidrome.recordings.arguments import counted, listing
+from antidrome.recordings.axes import Orientation, choose_orientation
 from antidrome.recordings.choice import settle_frame_rate
 from antidrome.recordings.csv_cells import clock_column, drop_comments, numbers
 from antidrome.recordings.csv_columns import split_columns
 from antidrome.recordings.csv_dialect import NO_NUMBERS, Dialect, find_dialect
 from antidrome.recordings.csv_text import open_text
+from antidrome.recordings.csv_turned import neurons_in_rows
 from antidrome.recordings.options import KEEP_ALL, ReadOptions
 from antidrome.recordings.recording import from_array
 
@@ -47,8 +48,10 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     The same holds for a first row where there is no header and rows are neurons.
     Columns that only count the rows are left out; so are, of the measures that Fiji gives of every region, all but the
     mean. Times that are even but for their rounding are taken as even. Named columns are neurons; without names, or
-    with the names 0, 1, 2, …, the longer axis is time unless ``orientation`` says otherwise. Empty cells, "nan" and
-    errors of Excel ("#DIV/0!") are missing samples. A second line of "accepted", "rejected" and "undecided", as
+    with the names 0, 1, 2, …, the longer axis is time unless ``orientation`` says otherwise. Rows are neurons where the
+    first column is called so ("neuron", "roi", "cell_id", …) and the other headings are even times in seconds or count
+    the frames; also under an empty heading or "id", where there are more of such times than rows. Empty cells, "nan"
+    and errors of Excel ("#DIV/0!") are missing samples. A second line of "accepted", "rejected" and "undecided", as
     Inscopix writes it, tells which neurons are accepted.
 
     Raises
@@ -56,22 +59,14 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
     FileFormatError
         If a cell is not a number; the message names the row and column.
     InputError
-        If a first column or row may be the time, but not surely; or there is no frame rate; or no neuron is accepted;
-        or the table has one row for each neuron and frame.
+        If a first column or row may be the time, but not surely; or ``orientation`` says that named columns are frames;
+        or there is no frame rate; or no neuron is accepted; or the table has one row for each neuron and frame.
     UnsafeFileError
         If the file is larger than the cap.
     """
     table = _load(path, options.max_memory_bytes)
     notes = list(table.notes)
-    is_timed = options.frame_rate_hz is not None
-    time, values, labels = split_columns(
-        table.header, table.values, notes, is_timed=is_timed, orientation=options.orientation
-    )
-    columns_are_neurons = labels is not None or (time is not None and table.header is not None)
-    if options.orientation is None and columns_are_neurons:
-        orientation = "time,neuron"
-    else:
-        orientation = choose_orientation(values.shape, options.orientation, notes if time is None else [], path.name)
+    time, values, labels, orientation = _axes(table, options, notes, path.name)
     if time is None and options.frame_rate_hz is None:
         raise InputError(_no_rate(path, table.header))
     rate = settle_frame_rate(options.frame_rate_hz, None, time, str(path), notes)
@@ -92,6 +87,27 @@ def read_csv(path: Path, options: ReadOptions) -> xr.DataArray:
         attrs=options.provenance(path, "csv"),
         notes=notes,
     )
+
+
+def _axes(
+    table: _Table, options: ReadOptions, notes: list[str], name: str
+) -> tuple[np.ndarray | None, np.ndarray, list[str] | None, Orientation]:
+    """Times (s) or None, the traces, labels of neurons or None, and which axis of the traces is which."""
+    asked = options.orientation
+    turned = neurons_in_rows(table.header, table.values, notes, asked) if table.status is None else None
+    if turned is not None:
+        return *turned, "time,neuron"
+    is_timed = options.frame_rate_hz is not None
+    time, values, labels = split_columns(table.header, table.values, notes, is_timed=is_timed, orientation=asked)
+    columns_are_neurons = labels is not None or (time is not None and table.header is not None)
+    if asked == "neuron,time" and columns_are_neurons:
+        raise InputError(
+            f"{name} names its columns ({listing(table.header, 3)}), and orientation='neuron,time' says that they are "
+            "frames: pass no orientation if each column is a neuron, or remove the first line if each is a frame"
+        )
+    if asked is None and columns_are_neurons:
+        return time, values, labels, "time,neuron"
+    return time, values, labels, choose_orientation(values.shape, asked, notes if time is None else [], name)
 
 
 def load_table(path: Path, max_bytes: int = MAX_CSV_BYTES) -> tuple[list[str] | None, np.ndarray]:
