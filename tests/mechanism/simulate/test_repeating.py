@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from antidrome.errors import ResumeError
 from antidrome.mechanism import SNPE, Uniform
 from antidrome.mechanism.densities.network import MixtureSettings
-from antidrome.mechanism.simulate import Failure, PythonSimulator, SimulationBatch, run_simulations
+from antidrome.mechanism.simulate import Failure, JaxSimulator, PythonSimulator, SimulationBatch, run_simulations
 from antidrome.mechanism.training import TrainingSettings
 
 OUTSIDE = {"gain": 1.0}
@@ -38,6 +39,35 @@ def test_a_constant_outside_of_the_function_is_found(tmp_path: Path, monkeypatch
     monkeypatch.setitem(OUTSIDE, "gain", 1.01)
     with pytest.raises(ResumeError, match=r"simulation 0 of round 0 gave .* and now gives .* Something"):
         kept_in(tmp_path, in_python(simulate))
+
+
+@pytest.mark.parametrize("n", [256, 300])
+def test_compiled_functions_are_asked_for_a_few_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(theta: jax.Array, key: jax.Array) -> jax.Array:
+        return OUTSIDE["gain"] * theta + jax.random.normal(key, theta.shape)
+
+    first = kept_in(tmp_path, JaxSimulator(compiled), 8)
+    assert np.array_equal(kept_in(tmp_path, JaxSimulator(compiled))[:8], first)
+    monkeypatch.setitem(OUTSIDE, "gain", 1.01)
+    with pytest.raises(ResumeError, match="and now gives"):
+        kept_in(tmp_path, JaxSimulator(compiled))
+
+
+def test_functions_of_many_are_asked_for_a_whole_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    """Its rows share a seed; that of the first, which failed, is nowhere else."""
+
+    def many(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        drawn = OUTSIDE["gain"] * theta + rng.normal(size=theta.shape)
+        return np.where(theta < -0.99, np.inf, drawn)
+
+    theta = np.linspace(-1, 1, 512)[:, None]
+    settings = {"seed": 0, "store": tmp_path, "progress": False}
+    first = run_simulations(PythonSimulator(many, n_processes=0, batched=True), theta[:n], **settings)
+    assert not first.valid[0]
+    run_simulations(PythonSimulator(many, n_processes=0, batched=True), theta[:n], **settings)
+    monkeypatch.setitem(OUTSIDE, "gain", 4.0)
+    with pytest.raises(ResumeError, match="and now gives"):
+        run_simulations(PythonSimulator(many, n_processes=0, batched=True), theta[:n], **settings)
 
 
 def test_a_finished_fit_is_not_that_of_another_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,11 +201,11 @@ with PythonSimulator(function, n_processes=2, batched=False) as simulator:
 
 @pytest.mark.slow
 def test_killed_runs_lose_and_repeat_nothing(tmp_path: Path) -> None:
-    """SIGKILL, three times, at different moments: no simulation that was kept is done again."""
+    """SIGKILL, three times: no simulation that was kept is done again, but for the few by which a start is checked."""
     log, store = tmp_path / "log", tmp_path / "store"
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    states = []
+    states: list[tuple[int, set[str]]] = []
     for wanted in (10, 30, 55):
         process = subprocess.Popen([sys.executable, script, store, log])
         while process.poll() is None and (not log.exists() or len(log.read_text().splitlines()) < wanted):
@@ -224,7 +224,8 @@ def test_killed_runs_lose_and_repeat_nothing(tmp_path: Path) -> None:
     for n_calls, stored in states:
         kept = stored - {calls[0]}  # at the first, each start tries the form of the simulator
         assert kept & set(calls[:n_calls])
-        assert not kept & set(calls[n_calls:])
+        n_starts_after = len(states) - states.index((n_calls, stored))
+        assert len(kept & set(calls[n_calls:])) <= N_REPEATED * n_starts_after
 
 
 def test_batched_functions_resume_to_the_same_numbers(tmp_path: Path) -> None:

@@ -140,7 +140,12 @@ class PythonSimulator(SeededSimulator):
     @property
     def aligned_rows(self) -> int:
         """Simulations that are always computed together (those of one batched call)."""
-        return MAX_ROWS_A_BLOCK if self._found is not None and self._found.batched else 1
+        return MAX_ROWS_A_BLOCK if self.shares_seeds else 1
+
+    @property
+    def shares_seeds(self) -> bool:
+        """Whether simulations that are computed together draw from one seed, that of the first of them."""
+        return self._found is not None and self._found.batched
 
     def prepare(self, theta: np.ndarray) -> None:
         """Find out, with a few simulations at ``theta`` (n, d), what the features are and whether it takes batches.

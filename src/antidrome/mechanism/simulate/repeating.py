@@ -30,7 +30,8 @@ def require_same_results(simulator: Any, kept: Simulations, folder: Path) -> Non
     ResumeError
         They have other features now, the same ones each time.
     """
-    rows = _spread_over(kept.valid)
+    share = getattr(simulator, "shares_seeds", False)
+    rows = _rows_of_a_group(kept, simulator.aligned_rows) if share else _spread_over(kept.valid)
     if not hasattr(simulator, "run_seeded") or not len(rows):
         return
     theta = kept.theta[rows][:, columns_of(simulator, kept.parameter_names)]
@@ -39,9 +40,8 @@ def require_same_results(simulator: Any, kept: Simulations, folder: Path) -> Non
     other = _other(first, kept.features[rows], slack)
     if not other.any():
         return
-    second = simulator.run_seeded(theta[other], kept.seed[rows][other])
-    repeated = other.copy()
-    repeated[other] = ~_other(second, first.features[other], slack)
+    second = simulator.run_seeded(theta, kept.seed[rows])
+    repeated = other & ~_other(second, first.features, slack)
     if repeated.any():
         raise ResumeError(_what_differs(kept.rows(rows[repeated]), first.features[repeated], slack, folder))
 
@@ -49,6 +49,15 @@ def require_same_results(simulator: Any, kept: Simulations, folder: Path) -> Non
 def _spread_over(valid: np.ndarray) -> np.ndarray:
     found = np.flatnonzero(valid)
     return found[np.unique(np.linspace(0, len(found) - 1, min(len(found), N_REPEATED)).astype(int))]
+
+
+def _rows_of_a_group(kept: Simulations, aligned: int) -> np.ndarray:
+    """Rows of simulations that a function of many drew from one seed, a whole group; none where no group is whole."""
+    groups = np.stack([kept.round, kept.index // aligned], axis=1)
+    _, which, counts = np.unique(groups, axis=0, return_inverse=True, return_counts=True)
+    whole = [np.flatnonzero(which.ravel() == group) for group in np.flatnonzero(counts == aligned)]
+    rows = next((rows for rows in whole if kept.valid[rows].any()), np.zeros(0, np.int64))
+    return rows[np.argsort(kept.index[rows])]
 
 
 def _slack(kept: Simulations) -> np.ndarray:
