@@ -41,7 +41,6 @@ def test_a_constant_outside_of_the_function_is_found(tmp_path: Path, monkeypatch
         kept_in(tmp_path, in_python(simulate))
 
 
-@pytest.mark.parametrize("n", [256, 300])
 def test_compiled_functions_are_asked_for_a_few_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def compiled(theta: jax.Array, key: jax.Array) -> jax.Array:
         return OUTSIDE["gain"] * theta + jax.random.normal(key, theta.shape)
@@ -53,6 +52,7 @@ def test_compiled_functions_are_asked_for_a_few_rows(tmp_path: Path, monkeypatch
         kept_in(tmp_path, JaxSimulator(compiled))
 
 
+@pytest.mark.parametrize("n", [256, 300])
 def test_functions_of_many_are_asked_for_a_whole_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
     """Its rows share a seed; that of the first, which failed, is nowhere else."""
 
