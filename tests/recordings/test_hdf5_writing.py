@@ -4,7 +4,7 @@ import errno
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dask.array as da
@@ -61,6 +61,15 @@ class InterruptedSink(hdf5_writing._Sink):
         return super().write(content)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler, also where tests run in processes that ignore interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("ending", ["nc", "nwb"])
 @pytest.mark.parametrize("lazily", [False, True])
 def test_an_interrupt_waits_for_the_library_and_leaves_what_was_there(
