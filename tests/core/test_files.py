@@ -130,7 +130,7 @@ except OSError as error:
 def test_a_full_disk_leaves_the_old_file(tmp_path: pathlib.Path, happened: Callable[[str], None]) -> None:
     target = tmp_path / "a.bin"
     target.write_bytes(OLD)
-    run = subprocess.run([sys.executable, "-c", FULL, str(target)], check=True, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-B", "-c", FULL, str(target)], check=True, capture_output=True, text=True)
     assert run.stdout.strip() == "OSError"
     assert target.read_bytes() == OLD
     left = list(tmp_path.iterdir())

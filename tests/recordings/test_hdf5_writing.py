@@ -45,7 +45,7 @@ def results() -> xr.Dataset:
 def test_a_file_that_finds_no_room_leaves_nothing_and_ends_in_peace(
     tmp_path: Path, happened: Callable[[str], None]
 ) -> None:
-    ended = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=False)
+    ended = subprocess.run([sys.executable, "-B", "-c", LIMITED, tmp_path], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.split() == [str(errno.EFBIG)] * 12
     left = list(tmp_path.iterdir())

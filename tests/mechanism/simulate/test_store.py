@@ -53,9 +53,12 @@ def test_what_was_written_is_read_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
-def test_a_record_without_room_leaves_the_others_and_the_next_one_fits(tmp_path: Path) -> None:
+def test_a_record_without_room_leaves_the_others_and_the_next_one_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import resource
 
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it would be cut off as well, and stay
     few, many = (np.arange(n) for n in (3, 500))
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     with SimulationStore(tmp_path, **NAMES) as store:
